@@ -1,0 +1,77 @@
+"""The typed part of a run's config: unknown keys and wrong types fail while Hydra composes, before anything is built.
+
+Nodes typed `Any` are trees of `_target_` objects; tests bind each of them to its class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Schedule:
+    """How long and how fast: counted in optimizer steps, each of `images_per_step` images whatever the hardware."""
+
+    steps: int = MISSING
+    images_per_step: int = MISSING
+    milestones: list[int] = MISSING  # steps at which the learning rate is multiplied by gamma
+    gamma: float = MISSING
+    warmup_steps: int = MISSING  # linear from warmup_factor x lr to lr
+    warmup_factor: float = MISSING
+    evaluate_every: int = 0  # steps between evaluations; 0 evaluates once, at the end
+
+
+@dataclass
+class Data:
+    """How batches are made; nothing here changes what is computed, only how fast."""
+
+    images_per_device: int = 2  # the rest of images_per_step is accumulated
+    workers: int = 2
+    corrupt: str = "raise"  # what an unreadable image does during training: raise | skip (reported either way)
+
+
+@dataclass
+class Place:
+    """Which cell of which table this run fills; both null for a free run."""
+
+    table: str | None = None
+    row: str | None = None
+    note: str = ""
+
+
+@dataclass
+class Paths:
+    results: str = "results"  # the store: one immutable JSON per run
+    runs: str = "runs"  # checkpoints, logs, pictures and the report of each run
+    cache: str = "${oc.env:LINEAGE_CACHE,${oc.env:HOME}/.cache/lineage}"
+
+
+@dataclass
+class Run:
+    model: Any = MISSING
+    backbone: Any = MISSING
+    roi: Any = MISSING
+    dataset: Any = MISSING
+    augment: Any = MISSING
+    schedule: Schedule = field(default_factory=Schedule)
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    track: Any = None
+    data: Data = field(default_factory=Data)
+    tier: str = "paper"
+    seed: int = 0
+    weights: str | None = None  # start from this checkpoint's weights
+    resume: str | None = None  # continue this run folder from its last checkpoint
+    entry: Place = field(default_factory=Place)
+    paths: Paths = field(default_factory=Paths)
+
+
+# Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
+VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "trainer.devices", "trainer.num_nodes",
+            "trainer.accelerator", "trainer.strategy", "dataset.root", "hydra")
+
+ConfigStore.instance().store(name="schema", node=Run)

@@ -1,0 +1,29 @@
+"""What several test folders share: one thread per test process, and real data where the machine has any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder that holds coco_mini, coco_eval_cases, ...: LINEAGE_REAL_DATA, or ../shared/data beside the repo."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("LINEAGE_REAL_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set LINEAGE_REAL_DATA to a folder that holds coco_mini")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coco_mini(real_data: Path) -> Path:
+    """159 real COCO images with their annotations, laid out as COCO is."""
+    if not (real_data / "coco_mini").is_dir():
+        pytest.skip(f"no coco_mini in {real_data}")
+    return real_data / "coco_mini"

@@ -1,0 +1,70 @@
+"""SGD and learning-rate schedule of the R-CNN papers.
+
+Detectron gives weights, norm layers and biases their own weight decay, and biases (in the C4 and Caffe2 days) twice the
+learning rate. The schedule is a pure function of the step: linear warm-up (Goyal et al., arXiv:1706.02677, 2.2), then a
+drop by gamma at each milestone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from torch import nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+def sgd(
+    model: nn.Module,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    norm_decay: float,
+    bias_lr_factor: float,
+    bias_decay: float,
+) -> Optimizer:
+    weights, norms, biases = parameter_groups(model)
+    groups = [
+        {"params": weights, "lr": lr, "weight_decay": weight_decay},
+        {"params": norms, "lr": lr, "weight_decay": norm_decay},
+        {"params": biases, "lr": lr * bias_lr_factor, "weight_decay": bias_decay},
+    ]
+    fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
+    return SGD([group for group in groups if group["params"]], lr=lr, momentum=momentum, fused=fused)
+
+
+def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """(weights, norm layers, biases), each trainable parameter once; the frozen ones are in none."""
+    weights, norms, biases = [], [], []
+    seen: set[nn.Parameter] = set()
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or parameter in seen:
+                continue
+            seen.add(parameter)
+            if isinstance(module, NORMS):
+                norms.append(parameter)
+            elif name.endswith("bias"):
+                biases.append(parameter)
+            else:
+                weights.append(parameter)
+    return weights, norms, biases
+
+
+def factor(step: int, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float) -> float:
+    """What the learning rate of this step (counted from 0) is multiplied by."""
+    dropped = gamma ** bisect_right(milestones, step)
+    if step >= warmup_steps:
+        return dropped
+    return dropped * (warmup_factor + (1 - warmup_factor) * step / warmup_steps)
+
+
+def warmup_multistep(
+    optimizer: Optimizer, *, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float
+) -> LambdaLR:
+    milestones = sorted(milestones)
+    return LambdaLR(optimizer, lambda step: factor(step, milestones, gamma, warmup_steps, warmup_factor))

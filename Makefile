@@ -28,6 +28,7 @@ endif
 	@PYTHON="$(PYTHON)" .ci/setup
 
 setup: .venv/ready ## Make .venv from requirements.lock (once; instant when nothing changed)
+	@:
 
 train: setup ## Train, evaluate and record one run: on the embedded dataset unless ARGS says otherwise
 	@$(VENV)/python train.py $(ARGS)
@@ -42,8 +43,8 @@ test-gpu: setup ## Run the tests that need a CUDA device
 	@$(PYTEST) -m gpu $(ARGS)
 
 check: setup ## Lint, check types, import layers and size budgets
-	@$(VENV)/ruff check .
-	@$(VENV)/mypy
+	@$(VENV)/python -m ruff check .
+	@$(VENV)/python -m mypy
 	@$(PYTEST) -q tests/test_layers.py tests/test_budgets.py
 
 doctor: setup ## Check this machine: Python, torch, GPU, disk, settings; says the fix for each cross
@@ -67,6 +68,6 @@ wheelhouse: setup ## Unpack the few packages a GPU machine lacks into .wheelhous
 		-r .wheelhouse/requirements.txt
 	@echo "wheelhouse: $$(du -sm .wheelhouse | cut -f1) MB for Python $(GPU_PYTHON) on Linux x86-64 in .wheelhouse"
 
-clean: ## Remove caches and scratch output; keeps .venv and results/
-	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .wheelhouse outputs multirun results/scratch
+clean: ## Remove caches; keeps .venv, runs and results
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .wheelhouse
 	@find src tests conf benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,124 @@
+"""The embedded dataset: generated images with exact annotations, so that every experiment runs without a download.
+
+Scenes are drawn on demand (see drawing) and depend on (seed, index) alone: a worker, a resumed run and another machine
+see the same image. Splits are streams of different seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as rle
+from torchvision import tv_tensors as tv
+
+from lineage.data import drawing
+from lineage.data.crops import Crops
+from lineage.data.drawing import Recipe, Scene
+from lineage.data.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
+from lineage.ops.chance import key
+from lineage.structures import Sample
+
+
+class Shapes:
+    """`size` is (height, width), or a list of them: every image then takes one of the list."""
+
+    classes = CLASSES
+    category_ids = tuple(range(1, len(CLASSES) + 1))
+    keypoints = KEYPOINTS
+    mirrored = MIRRORED  # which keypoint each becomes in a flipped image
+
+    def __init__(
+        self, *, seed: int, length: int, size: Sequence[Any] = (128, 128), objects: float = 6.0, crowds: float = 0.15,
+        clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7),
+    ) -> None:  # fmt: skip
+        self.seed, self.length = seed, length
+        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])))
+        choices = checked(size)
+        self.sizes = torch.tensor([choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)])
+        told = (drawing.VERSION, seed, length, choices, tuple(self.recipe))
+        self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def scene(self, index: int) -> Scene:
+        return drawing.draw(self.seed, index, self.shape(index), self.recipe)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"image {index} of a shapes dataset with {self.length} images")
+        height, width = self.sizes[index].tolist()
+        return height, width
+
+    def __getitem__(self, index: int) -> Sample:
+        scene, size = self.scene(index), self.shape(index)
+        boxes = tv.BoundingBoxes(torch.from_numpy(scene.boxes), format="XYXY", canvas_size=size)
+        points = torch.from_numpy(scene.keypoints)
+        return Sample(
+            image=tv.Image(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()),
+            boxes=boxes,
+            labels=torch.from_numpy(scene.labels),
+            crowd=torch.from_numpy(scene.crowd),
+            masks=Crops.from_masks(torch.from_numpy(scene.masks)),
+            keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
+            visible=points[..., 2].long(),
+            id=index + 1,
+            size=size,
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self._annotated
+
+    @cached_property
+    def _annotated(self) -> dict[str, Any]:
+        images = [
+            {"id": i + 1, "file_name": f"{i + 1:012d}.png", "height": height, "width": width}
+            for i, (height, width) in enumerate(self.sizes.tolist())
+        ]
+        found = [one for index in range(self.length) for one in self._annotations(index)]
+        annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
+        return {"images": images, "annotations": annotations, "categories": categories()}
+
+    def _annotations(self, index: int) -> list[dict[str, Any]]:
+        plan = drawing.layout(self.seed, index, self.shape(index), self.recipe)
+        labels, crowd = drawing.labelled(plan)
+        encoded = rle.encode(np.asfortranarray(plan.masks.transpose(1, 2, 0).astype(np.uint8)))
+        return [
+            {
+                "image_id": index + 1,
+                "category_id": int(label) + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": int(mask.sum()),
+                "iscrowd": int(many),
+                "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
+                "keypoints": np.floor(points).astype(int).ravel().tolist(),
+                "num_keypoints": int((points[:, 2] > 0).sum()),
+            }
+            for label, many, (x1, y1, x2, y2), mask, code, points in zip(
+                labels, crowd, drawing.tight(plan.masks).tolist(), plan.masks, encoded, plan.keypoints, strict=True)
+        ]  # fmt: skip
+
+
+def categories() -> list[dict[str, Any]]:
+    """COCO categories; the figure carries COCO's person keypoints."""
+    body = {"keypoints": list(KEYPOINTS), "skeleton": [list(bone) for bone in SKELETON]}
+    return [
+        {"id": i + 1, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
+        for i, name in enumerate(CLASSES)
+    ]
+
+
+def checked(size: Sequence[Any]) -> list[tuple[int, int]]:
+    """One size or a list of sizes as a list of (height, width)."""
+    pairs = [size] if len(size) == 2 and all(isinstance(side, int) for side in size) else list(size)
+    if not all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 32 for pair in pairs) or not pairs:
+        raise ValueError(
+            f"shapes: size={list(size)} is neither (height, width) nor a list of them, with sides of 32 pixels or more; "
+            "for example dataset.size=[128,128] or dataset.size=[[96,128],[128,96]]"
+        )
+    return [(int(height), int(width)) for height, width in pairs]

@@ -1,0 +1,134 @@
+"""A reproduction in progress: the model, its optimizer and its evaluator, in the form Lightning runs.
+
+Losses are divided by counts over all processes, so 8 processes x 2 images equal 1 process x 16 images. With gradient
+accumulation each micro batch (over all processes) has its own counts and the micro batches are averaged: a count is
+known only after the forward pass, when the gradient of the micro batch before is already taken. Detectron normalises
+each GPU's two images by themselves in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, distributed
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lineage.ops.chance import key
+from lineage.structures import Batch, Detections, Images, Losses, Targets
+from lineage.train.history import History, NotFinite, Step
+from lineage.train.stopwatch import Stopwatch
+
+
+class Detector(Protocol):
+    def losses(self, images: Images, targets: Targets) -> Losses: ...
+
+    def detect(self, images: Images) -> Detections: ...
+
+
+class Evaluator(Protocol):
+    """Sees every image of an evaluation once on some rank; compute is called on all ranks and starts it afresh."""
+
+    def update(self, detections: Detections, batch: Batch) -> None: ...
+
+    def compute(self) -> dict[str, float]: ...
+
+
+def combine(losses: Losses) -> tuple[Tensor, Tensor]:
+    """The loss to step on, and each loss by itself [L] as seen by all processes together."""
+    totals = torch.stack([loss.total.float() for loss in losses.values()])
+    sums = torch.stack([totals.detach(), torch.stack([loss.count.float() for loss in losses.values()])])
+    processes = 1
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(sums)
+        processes = distributed.get_world_size()
+    counts = sums[1].clamp(min=1)
+    return (totals / counts).sum() * processes, sums[0] / counts  # DDP averages gradients over processes
+
+
+class Reproduction(LightningModule):
+    def __init__(
+        self,
+        model: Detector,
+        *,
+        optimizer: Callable[[Any], Optimizer],
+        scheduler: Callable[[Optimizer], LambdaLR],
+        evaluator: Evaluator,
+        seed: int,
+        log_every: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.evaluator, self.seed, self.log_every = evaluator, seed, log_every
+        self.history, self.stopwatch = History(), Stopwatch()
+        self.latest: dict[str, float] = {}  # what the progress bar shows
+        self.metrics: dict[str, float] = {}
+        self.evaluated_at: int | None = None
+        self._read_at = 0
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.model)
+        return [optimizer], [{"scheduler": self.make_scheduler(optimizer), "interval": "step"}]
+
+    def on_train_start(self) -> None:
+        self._read_at = self.global_step
+        self.stopwatch.start()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(key(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        losses = self.model.losses(batch.images, batch.targets)
+        loss, each = combine(losses)
+        self.history.write(list(losses), Step(self.global_step, each, batch.ids))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
+        if self.global_step - self._read_at >= self.log_every:
+            self.read_losses()
+
+    def read_losses(self) -> None:
+        """Log the losses since the last reading; raise NotFinite, on every rank alike, where training diverged."""
+        reading = self.history.read()
+        if not reading.means:
+            return
+        self._read_at = self.global_step
+        if reading.broken:
+            images = cast(Tensor, self.all_gather(reading.broken.ids)).flatten().tolist()
+            values = dict(zip(self.history.names, reading.broken.losses.tolist(), strict=True))
+            raise NotFinite(reading.broken.number, values, images)
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.latest = {**reading.means, "lr": lr, "images_per_second": self.stopwatch.lap()}
+        self._log(self.latest)
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.read_losses()
+            self.stopwatch.stop()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluator.update(self.model.detect(batch.images), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        metrics = self.evaluator.compute()
+        if self.trainer.sanity_checking:
+            return
+        self.metrics, self.evaluated_at = metrics, self.global_step
+        self._log(metrics)
+
+    def on_validation_end(self) -> None:
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.stopwatch.start()
+
+    def on_train_end(self) -> None:
+        self.read_losses()
+        self.stopwatch.stop()
+
+    def _log(self, values: dict[str, float]) -> None:
+        for logger in self.trainer.loggers:
+            logger.log_metrics(values, step=self.global_step)

@@ -1,0 +1,98 @@
+"""How far a run is: a live bar on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from lineage.train.module import Reproduction
+
+SILENCE = 20.0  # seconds without a line in a log before somebody wonders whether the run hangs
+
+
+def progress(console: Console) -> Callback:
+    return Bar(console) if console.is_terminal else Lines(console)
+
+
+def describe(values: dict[str, float]) -> str:
+    """loss 1.23 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s"""
+    if not values:
+        return ""
+    losses = [name for name in values if name not in ("loss", "lr", "images_per_second")]
+    parts = " + ".join(f"{name} {values[name]:.3f}" for name in losses)
+    return f"loss {values['loss']:.3f} = {parts}, lr {values['lr']:.3g}, {values['images_per_second']:.1f} images/s"
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+class Bar(Callback):
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=console)
+        self.training: TaskID | None = None
+        self.evaluating: TaskID | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.bar.start()
+        self.training = self.bar.add_task("training", total=trainer.max_steps, completed=trainer.global_step, text="")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        assert self.training is not None
+        text = describe(cast(Reproduction, pl_module).latest)
+        self.bar.update(self.training, completed=trainer.global_step, text=text)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.bar.start()
+        batches = sum(map(int, trainer.num_val_batches))
+        self.evaluating = self.bar.add_task("evaluating", total=batches, text="batches")
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        assert self.evaluating is not None
+        self.bar.advance(self.evaluating)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self.evaluating is not None
+        self.bar.remove_task(self.evaluating)
+        if trainer.state.fn == "validate":
+            self.bar.stop()
+
+    def on_train_end(self, *_: Any) -> None:
+        self.bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        self.bar.stop()
+
+
+class Lines(Callback):
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.begun, self.first, self.spoken, self.tenths = 0.0, 0, 0.0, 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begun = self.spoken = time.perf_counter()
+        self.first = trainer.global_step
+        self.tenths = 10 * self.first // trainer.max_steps
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        now, step = time.perf_counter(), trainer.global_step
+        tenths = 10 * step // trainer.max_steps
+        if tenths > self.tenths or now - self.spoken > SILENCE:
+            self.spoken, self.tenths = now, tenths
+            left = (trainer.max_steps - step) * (now - self.begun) / max(step - self.first, 1)
+            text = describe(cast(Reproduction, pl_module).latest)
+            self._say(f"step {step}/{trainer.max_steps}  {clock(left)} left  {text}")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._say(f"evaluating at step {trainer.global_step}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)

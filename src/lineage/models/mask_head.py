@@ -1,0 +1,80 @@
+"""Masks: Mask R-CNN (arXiv:1703.06870), section 3: a small FCN per region, one sigmoid mask per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineage.models.roi import Layer, Pooler
+from lineage.ops.crops import through
+from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+
+
+class Convolutions(nn.Sequential):
+    """Figure 4, right: `depth` 3x3 convolutions; [R, C, s, s] -> [R, width, s, s]"""
+
+    def __init__(self, channels: int, size: int, *, depth: int, width: int):
+        layers: list[nn.Module] = []
+        for index in range(depth):
+            layers += [nn.Conv2d(channels if index == 0 else width, width, 3, padding=1), nn.ReLU()]
+        super().__init__(*layers)
+        self.channels = width
+        for layer in layers[::2]:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+
+class MaskHead(nn.Module):
+    """Body, a 2x2 deconvolution, a 1x1 convolution to one mask per class."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pool: Callable[[Callable[[int], Layer]], Pooler],
+        roi: Callable[[int], Layer],
+        body: Callable[[int, int], nn.Module],
+        width: int,
+        classes: int,
+        agnostic: bool,
+        grid: int,
+        aligned: bool,
+        binary: bool,
+    ):
+        super().__init__()
+        self.pool = pool(roi)
+        self.body = body(channels, self.pool.size)
+        self.deconvolution = nn.ConvTranspose2d(self.body.channels, width, 2, stride=2)
+        self.classes, self.maps = classes, 1 if agnostic else classes
+        self.masks = nn.Conv2d(width, self.maps, 1)
+        for layer in (self.deconvolution, self.masks):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        self.grid, self.aligned, self.binary = grid, aligned, binary
+
+    def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
+        hidden = F.relu(self.deconvolution(self.body(self.pool(features, boxes))))
+        # only the wanted class's filter is applied: C times less memory than all masks followed by a choice
+        label = labels.clamp(max=self.maps - 1).flatten()
+        weight, bias = self.masks.weight[label, :, 0, 0], self.masks.bias[label]
+        logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)) + bias[:, None, None]
+        return logits.float().view(*labels.shape, *logits.shape[-2:])
+
+    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+        logits = self._predict(features, rois.boxes, rois.labels)
+        size = logits.shape[-1]
+        goal = through(
+            targets.masks, rois.boxes, rois.gt, images.sizes, size=size, grid=self.grid, aligned=self.aligned
+        )
+        goal = (goal >= 0.5).float() if self.binary else goal
+        foreground = (rois.valid & (rois.labels < self.classes)).float()
+        pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
+        return {"roi_mask": Loss((pixels * foreground).sum(), foreground.sum() * size**2)}
+
+    def detect(self, features: list[Tensor], found: Detections) -> Detections:
+        """Fills in masks [B, D, M, M]: probabilities inside each box"""
+        return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())

@@ -1,0 +1,53 @@
+"""Normalisation layers of the lineage, by name.
+
+Frozen batch norm is what every R-CNN fine-tuned from ImageNet uses: batches are too small for statistics. Group norm
+(arXiv:1803.08494) trains from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch norm with constant statistics and affine parameters: one multiply-add per pixel."""
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> the same shape"""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        state.pop(prefix + "num_batches_tracked", None)  # a trained BatchNorm2d carries it
+        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[arg-type]
+
+
+def group_norm(channels: int, *, groups: int) -> nn.GroupNorm:
+    """The paper's 32 groups, fewer where a thin layer has not enough channels."""
+    return nn.GroupNorm(min(groups, channels // 4), channels)
+
+
+def norm(name: str) -> Callable[[int], nn.Module]:
+    """frozen_bn, bn, sync_bn or gn -> channels -> layer"""
+    layers: dict[str, Callable[[int], nn.Module]] = {
+        "frozen_bn": FrozenBatchNorm,
+        "bn": nn.BatchNorm2d,
+        "sync_bn": nn.SyncBatchNorm,
+        "gn": partial(group_norm, groups=32),
+    }
+    if name not in layers:
+        raise ValueError(f"backbone.norm={name} is unknown; choose one of {', '.join(layers)}")
+    return layers[name]

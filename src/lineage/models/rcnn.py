@@ -1,0 +1,103 @@
+"""The R-CNN family, figure 1 of Mask R-CNN (arXiv:1703.06870): features, proposals, boxes, then more heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lineage.ops import boxes as box_ops
+from lineage.ops.matching import Matcher, subsample
+from lineage.structures import Detections, Images, Losses, Matched, Regions, Targets, first
+
+SALT = 2  # separates the random stream of this sampler from the RPN's
+
+
+class Proposals(Protocol):
+    """Where objects might be."""
+
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]: ...
+
+    def propose(self, images: Images, features: list[Tensor]) -> Regions: ...
+
+
+class Box(Protocol):
+    """What is in a region, and where exactly."""
+
+    classes: int
+
+    def losses(self, features: list[Tensor], rois: Matched, targets: Targets) -> Losses: ...
+
+    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections: ...
+
+
+class Head(Protocol):
+    """Anything else predicted per object: masks, keypoints."""
+
+    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses: ...
+
+    def detect(self, features: list[Tensor], found: Detections) -> Detections: ...
+
+
+class Sampler(nn.Module):
+    """The regions of a training step (Fast R-CNN, section 2.3): a quarter foreground, the objects themselves added."""
+
+    def __init__(self, *, matcher: Matcher, samples: int, foreground: float, add_objects: bool):
+        super().__init__()
+        self.match, self.samples, self.fraction, self.add_objects = matcher, samples, foreground, add_objects
+        self.foreground = int(samples * foreground)  # slots that can hold foreground: the first ones
+
+    @torch.no_grad()
+    def forward(self, rois: Regions, targets: Targets, images: Images, classes: int) -> Matched:
+        """[B, N] proposals -> [B, samples] of them with their targets"""
+        boxes, valid = rois.boxes, rois.valid
+        if self.add_objects:
+            boxes = torch.cat((boxes, targets.boxes), 1)
+            valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
+        match = self.match(boxes, targets)
+        match = match._replace(foreground=match.foreground & valid, background=match.background & valid)
+        chosen = subsample(match, count=self.samples, fraction=self.fraction, keys=images.keys, salt=SALT)
+        gt = match.gt.gather(1, chosen.index)
+        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), classes)
+        return Matched(box_ops.take(boxes, chosen.index), chosen.valid, labels, gt)
+
+
+class RCNN(nn.Module):
+    """A detector. Parts that depend on the width of what feeds them are given unbuilt: channels -> module."""
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        neck: Callable[[Sequence[int]], nn.Module],
+        proposals: Callable[[int], nn.Module],
+        sampler: Sampler,
+        box: Callable[[int], nn.Module],
+        heads: dict[str, Callable[[int], nn.Module]],
+    ):
+        super().__init__()
+        self.backbone, self.neck = backbone, neck(backbone.channels)
+        width = self.neck.channels
+        self.proposals, self.sampler, self.box = proposals(width), sampler, box(width)
+        self.heads = nn.ModuleDict({name: head(width) for name, head in heads.items()})
+
+    def losses(self, images: Images, targets: Targets) -> Losses:
+        """What a training step minimises; each value is a sum and what it is divided by."""
+        features = self.neck(self.backbone(images))
+        rois, losses = self.proposals.losses(images, features, targets)
+        rois = self.sampler(rois, targets, images, self.box.classes)
+        losses = losses | self.box.losses(features, rois, targets)
+        foreground = first(rois, self.sampler.foreground)
+        for head in self.heads.values():
+            losses = losses | head.losses(features, foreground, targets, images)
+        return losses
+
+    def detect(self, images: Images) -> Detections:
+        """The objects of each image, in canvas pixels, best first."""
+        features = self.neck(self.backbone(images))
+        found = self.box.detect(features, self.proposals.propose(images, features), images)
+        for head in self.heads.values():
+            found = head.detect(features, found)
+        return found

@@ -1,0 +1,123 @@
+"""ResNet (arXiv:1512.03385) and ResNeXt (arXiv:1611.05431) bodies that return the maps C2 to C5.
+
+The layers and their weights are torchvision's: stride in the 3x3 convolution of a bottleneck.
+# deviates: the paper and Detectron's MSRA weights stride in the 1x1; torchvision's weights need the 3x3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from lineage.models import norm as norms
+from lineage.models.pretrained import load
+from lineage.structures import Images
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+class Normalize(nn.Module):
+    """uint8 RGB pixels -> what the weights were trained on; padding becomes 0."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: Images) -> Tensor:
+        """-> [B, 3, H, W] float32"""
+        height, width = images.pixels.shape[-2:]
+        rows = torch.arange(height, device=images.sizes.device) < images.sizes[:, :1]
+        columns = torch.arange(width, device=images.sizes.device) < images.sizes[:, 1:]
+        content = (rows[:, :, None] & columns[:, None, :])[:, None]
+        return torch.where(content, (images.pixels.float() - self.mean) / self.std, 0.0)
+
+
+class ResNet(nn.Module):
+    """The body. `frozen_stages` counts from the stem: 2 keeps stem and conv2_x as they came (Detectron's FREEZE_AT)."""
+
+    def __init__(
+        self,
+        *,
+        block: str,
+        layers: Sequence[int],
+        planes: int,
+        groups: int,
+        width: int,
+        norm: str,
+        frozen_stages: int,
+        weights: str | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ):
+        super().__init__()
+        _check_start(norm, frozen_stages, weights)
+        layer = norms.norm(norm)
+        self.normalize = Normalize(mean, std)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, planes, 7, stride=2, padding=3, bias=False), layer(planes), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        inputs = [planes, *(planes * 2**level * BLOCKS[block].expansion for level in range(4))]
+        self.stages = nn.ModuleList(
+            _stage(BLOCKS[block], inputs[level], planes * 2**level, blocks, 1 if level == 0 else 2, groups, width, layer)
+            for level, blocks in enumerate(layers)
+        )
+        self.channels = inputs[1:]
+        self.apply(_initialise)
+        if weights is not None:
+            self.load_state_dict(_ours(load(weights)), strict=False)
+        for stage in [self.stem, *self.stages][:frozen_stages]:
+            stage.requires_grad_(False)
+
+    def forward(self, images: Images) -> list[Tensor]:
+        """-> maps at strides 4, 8, 16, 32, fine to coarse: [B, channels[i], H / stride, W / stride]"""
+        x = self.stem(self.normalize(images))
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def _stage(
+    block: type[nn.Module],
+    inputs: int,
+    planes: int,
+    blocks: int,
+    stride: int,
+    groups: int,
+    width: int,
+    norm: Callable[[int], nn.Module],
+) -> nn.Sequential:
+    """conv2_x ... conv5_x: the first block changes stride and width, through a projection shortcut."""
+    outputs = planes * block.expansion
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), norm(outputs))
+    first = block(inputs, planes, stride, shortcut, groups, width, 1, norm)
+    rest = [block(outputs, planes, 1, None, groups, width, 1, norm) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *rest)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's names -> ours: conv1 and bn1 are the stem, layer1..4 the stages."""
+    names = {"conv1": "stem.0", "bn1": "stem.1"} | {f"layer{level + 1}": f"stages.{level}" for level in range(4)}
+    split = {name: name.split(".", 1) for name in state}
+    return {f"{names.get(head, head)}.{tail[0]}": state[name] for name, (head, *tail) in split.items() if tail}
+
+
+def _check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
+    if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
+        raise ValueError(
+            f"backbone.weights=null with norm={norm} and frozen_stages={frozen_stages}: layers that were never trained "
+            "would stay as they are. Give pretrained weights (backbone.weights=IMAGENET1K_V1 or a file), or train from "
+            "scratch with backbone.norm=gn backbone.frozen_stages=0"
+        )

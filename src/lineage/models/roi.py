@@ -1,0 +1,110 @@
+"""RoI layers: a fixed-size view of each region.
+
+RoIPool: Fast R-CNN (arXiv:1504.08083), section 2.1. RoIWarp: MNC (arXiv:1512.04412), section 3.2.
+RoIAlign: Mask R-CNN (arXiv:1703.06870), section 3. The pyramid level of a region: FPN (arXiv:1612.03144), equation 1.
+
+A layer sees one map and regions in that map's own pixels. `Pooler` brings a whole pyramid to it as a single map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+Layer = Callable[[Tensor, Tensor], Tensor]  # map [B, C, H, W], rois [R, 5] (image, x1, y1, x2, y2) -> [R, C, s, s]
+
+
+class RoIAlign(nn.Module):
+    """Bilinear samples at exact positions, reduced per bin; nothing is rounded."""
+
+    def __init__(self, size: int, *, sampling: int, aligned: bool, reduce: str):
+        super().__init__()
+        self.size, self.sampling, self.aligned, self.reduce = size, sampling, aligned, reduce
+
+    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+        if self.reduce == "mean":
+            return torchvision.ops.roi_align(feature, rois, self.size, 1.0, self.sampling, self.aligned)
+        # one sample per cell of a finer grid, so that the maximum can be taken outside the kernel
+        fine = torchvision.ops.roi_align(feature, rois, self.size * self.sampling, 1.0, 1, self.aligned)
+        return F.max_pool2d(fine, self.sampling)
+
+
+class RoIWarp(nn.Module):
+    """Bilinear samples inside a region whose border was rounded to the map's pixels, as in RoIPool."""
+
+    def __init__(self, size: int, *, sampling: int, reduce: str):
+        super().__init__()
+        self.align = RoIAlign(size, sampling=sampling, aligned=False, reduce=reduce)
+
+    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+        image, corners = rois[:, :1], rois[:, 1:].round()
+        low, high = corners[:, :2], corners[:, 2:] + 1  # RoIPool counts the last pixel in
+        return self.align(feature, torch.cat((image, low, high), dim=1))
+
+
+class RoIPool(nn.Module):
+    """Maximum over bins of whole pixels."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+        return torchvision.ops.roi_pool(feature, rois, self.size, 1.0)
+
+
+class Pooler(nn.Module):
+    """Regions of a batch -> their features [B * N, C, size, size], each from the pyramid level that fits its size."""
+
+    def __init__(
+        self, layer: Callable[[int], Layer], *, size: int, strides: Sequence[int], canonical_size: int, canonical_level: int
+    ):
+        super().__init__()
+        self.layer, self.size, self.strides = layer(size), size, tuple(strides)
+        self.canonical_size, self.canonical_level = canonical_size, canonical_level
+
+    def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        """features fine to coarse, one per stride (coarser ones are left alone); boxes [B, N, 4]"""
+        batch, regions = boxes.shape[:2]
+        image = torch.arange(batch, device=boxes.device).repeat_interleave(regions)
+        maps = features[: len(self.strides)]
+        if len(maps) == 1:
+            atlas, inside = maps[0], boxes / self.strides[0]
+        else:
+            atlas, origins = _atlas(maps)
+            level = self._level(boxes)
+            stride = torch.tensor(self.strides, dtype=boxes.dtype, device=boxes.device)[level]
+            inside = boxes / stride[..., None] + torch.tensor(origins, device=boxes.device)[level].repeat(1, 1, 2)
+        rois = torch.cat((image[:, None].to(inside.dtype), inside.flatten(0, 1)), dim=1)
+        return self.layer(atlas, rois)
+
+    def _level(self, boxes: Tensor) -> Tensor:
+        """Equation 1 of FPN: k = floor(k0 + log2(sqrt(w h) / 224)), counted from the finest map here."""
+        width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+        # the 1e-6 is Detectron's: a region of exactly 224 pixels belongs to level k0
+        side = (width * height).clamp(min=0).sqrt()
+        level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_size) + 1e-6)
+        finest = int(math.log2(self.strides[0]))
+        return level.clamp(finest, finest + len(self.strides) - 1).long() - finest
+
+
+def _atlas(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
+    """All levels on one canvas (the finest left, the others stacked right) and where each one's (x, y) = 0 lies.
+
+    One kernel call then serves every level, with no index lists and no waiting for the device. Each level gets a rim of
+    its own border pixels, which is what RoIAlign reads beyond a border anyway, so the result equals level-wise calls.
+    """
+    rimmed = [F.pad(level, (1, 1, 1, 1), mode="replicate") for level in maps]
+    column = torch.cat([F.pad(level, (0, rimmed[1].shape[3] - level.shape[3])) for level in rimmed[1:]], dim=2)
+    height = max(rimmed[0].shape[2], column.shape[2])
+    both = [F.pad(part, (0, 0, 0, height - part.shape[2])) for part in (rimmed[0], column)]
+    origins, top = [(1.0, 1.0)], 1.0
+    for level in rimmed[1:]:
+        origins.append((rimmed[0].shape[3] + 1.0, top))
+        top += level.shape[2]
+    return torch.cat(both, dim=3), origins

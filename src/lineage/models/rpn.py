@@ -1,0 +1,134 @@
+"""Region Proposal Network: Faster R-CNN (arXiv:1506.01497), section 3.1; on a pyramid: FPN (arXiv:1612.03144), 4.1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineage.ops import boxes as box_ops
+from lineage.ops.matching import Matcher, subsample
+from lineage.ops.nms import nms
+from lineage.structures import Images, Loss, Losses, Regions, Targets
+
+SALT = 1  # separates the random stream of this sampler from the RoI sampler's
+
+
+class Anchors(nn.Module):
+    """Reference boxes: every position of level l carries one per size of sizes[l] and ratio (height / width)."""
+
+    def __init__(self, *, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides: Sequence[int], rounded: bool):
+        super().__init__()
+        self.strides = tuple(strides)
+        self.per_position = len(sizes[0]) * len(ratios)
+        ratio = torch.tensor(ratios, dtype=torch.float32)
+        for level, scales in enumerate(sizes):
+            scale = torch.tensor(scales, dtype=torch.float32)
+            heights = (ratio.sqrt()[:, None] * scale).flatten()
+            widths = ((1 / ratio.sqrt())[:, None] * scale).flatten()
+            base = torch.stack((-widths, -heights, widths, heights), dim=1) / 2
+            # Faster R-CNN's and torchvision's anchors have whole coordinates, Detectron2's have not
+            self.register_buffer(f"base{level}", base.round() if rounded else base, persistent=False)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """One [A_l, 4] per level, position-major (row, column, anchor)."""
+        # deviates: torchvision divides image by map size, which is wrong for P6 of sides that 64 does not divide
+        return [self._level(level, *x.shape[-2:], stride) for level, (x, stride) in enumerate(zip(maps, self.strides, strict=True))]
+
+    def _level(self, level: int, height: int, width: int, stride: int) -> Tensor:
+        base = getattr(self, f"base{level}")
+        y = torch.arange(height, device=base.device, dtype=base.dtype) * stride
+        x = torch.arange(width, device=base.device, dtype=base.dtype) * stride
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
+        return (shifts + base).reshape(-1, 4)
+
+
+class RPN(nn.Module):
+    """Scores and moves anchors; gives the best as proposals."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        anchors: Anchors,
+        matcher: Matcher,
+        samples: int,
+        foreground: float,
+        weights: Sequence[float],
+        beta: float,
+        before_nms: dict[str, int],
+        after_nms: dict[str, int],
+        nms: float,
+        smallest: float,
+    ):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, anchors.per_position, 1)
+        self.deltas = nn.Conv2d(channels, 4 * anchors.per_position, 1)
+        for layer in (self.convolution, self.objectness, self.deltas):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        self.anchors, self.match = anchors, matcher
+        self.samples, self.foreground = samples, foreground
+        self.weights, self.beta = tuple(weights), beta
+        self.before_nms, self.after_nms, self.nms, self.smallest = dict(before_nms), dict(after_nms), nms, smallest
+
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
+        """The proposals to train the detector on, and this network's own two losses."""
+        anchors, scores, deltas = self._predict(features)
+        proposals = self._select(images, anchors, scores, deltas, "train")
+        return proposals, self._losses(images, torch.cat(anchors), torch.cat(scores, 1), torch.cat(deltas, 1), targets)
+
+    def propose(self, images: Images, features: list[Tensor]) -> Regions:
+        """[B, N] proposals by falling score"""
+        return self._select(images, *self._predict(features), "test")
+
+    def _predict(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Per level: anchors [A_l, 4], scores [B, A_l], deltas [B, A_l, 4]"""
+        scores, deltas = [], []
+        for x in features:
+            hidden = F.relu(self.convolution(x))
+            scores.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1).float())
+            deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(x), -1, 4).float())
+        return self.anchors(features), scores, deltas
+
+    @torch.no_grad()
+    def _select(
+        self, images: Images, anchors: list[Tensor], scores: list[Tensor], deltas: list[Tensor], phase: str
+    ) -> Regions:
+        """Top scores of each level, NMS within the level, top scores of the image."""
+        slots = min(self.before_nms[phase], max(level.shape[1] for level in scores))
+        boxes, ranked = zip(*(self._top(slots, *level) for level in zip(anchors, scores, deltas, strict=True)), strict=True)
+        boxes, ranked = torch.stack(boxes, 1), torch.stack(ranked, 1)  # [B, L, slots, 4], [B, L, slots]
+        boxes = box_ops.clip(boxes, images.sizes)
+        valid = (ranked > -torch.inf) & box_ops.large(boxes, self.smallest)
+        rows = valid.flatten(0, 1)
+        keep = nms(boxes.flatten(0, 1), torch.zeros_like(rows, dtype=torch.int64), rows, self.nms).view_as(valid)
+        kept = torch.where(keep, ranked, -torch.inf).flatten(1)
+        best, index = kept.topk(min(self.after_nms[phase], kept.shape[1]))
+        valid = best > -torch.inf
+        chosen = torch.where(valid[..., None], box_ops.take(boxes.flatten(1, 2), index), 0.0)
+        return Regions(chosen, torch.where(valid, best, 0.0), valid)
+
+    def _top(self, slots: int, anchors: Tensor, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+        """The best `slots` of one level, decoded; a small level is filled up with -inf."""
+        best, index = scores.topk(min(slots, scores.shape[1]))
+        boxes = box_ops.decode(box_ops.take(deltas, index), anchors[index], self.weights)
+        missing = slots - best.shape[1]
+        return F.pad(boxes, (0, 0, 0, missing)), F.pad(best, (0, missing), value=-torch.inf)
+
+    def _losses(self, images: Images, anchors: Tensor, scores: Tensor, deltas: Tensor, targets: Targets) -> Losses:
+        match = self.match(anchors[None], targets)
+        chosen = subsample(match, count=self.samples, fraction=self.foreground, keys=images.keys, salt=SALT)
+        count = chosen.valid.sum().float()
+        goal = chosen.foreground.float()
+        score = F.binary_cross_entropy_with_logits(scores.gather(1, chosen.index), goal, chosen.valid.float(), reduction="sum")
+        truth = box_ops.take(targets.boxes, match.gt.gather(1, chosen.index))
+        wanted = box_ops.encode(truth, anchors[chosen.index], self.weights)
+        wanted = torch.where(chosen.foreground[..., None], wanted, 0.0)
+        move = F.smooth_l1_loss(box_ops.take(deltas, chosen.index), wanted, beta=self.beta, reduction="none")
+        box = (move * goal[..., None]).sum()
+        return {"rpn_cls": Loss(score, count), "rpn_box": Loss(box, count)}

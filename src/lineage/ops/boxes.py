@@ -1,0 +1,87 @@
+"""Boxes as tensors: overlap, clipping, and the (dx, dy, dw, dh) code of R-CNN (arXiv:1311.2524, appendix C).
+
+All functions broadcast over leading dimensions; the last one is (x1, y1, x2, y2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# exp(dw) is cut here so that an untrained network cannot overflow; Detectron's value, shared by every code base since
+LARGEST_LOG_RATIO = math.log(1000.0 / 16)
+
+
+def area(boxes: Tensor) -> Tensor:
+    """[..., 4] -> [...]"""
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def intersection(a: Tensor, b: Tensor) -> Tensor:
+    """Pairwise: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
+    a, b = a[..., :, None, :], b[..., None, :, :]
+    # four planar [N, M] terms; a stacked [N, M, 2] would double the memory traffic
+    width = torch.minimum(a[..., 2], b[..., 2]) - torch.maximum(a[..., 0], b[..., 0])
+    height = torch.minimum(a[..., 3], b[..., 3]) - torch.maximum(a[..., 1], b[..., 1])
+    return width.clamp(min=0) * height.clamp(min=0)
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Pairwise intersection over union: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
+    shared = intersection(a, b)
+    return shared / (area(a)[..., :, None] + area(b)[..., None, :] - shared)
+
+
+def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Cut boxes [B, ..., 4] to the image they are in; sizes [B, 2] (height, width)."""
+    limit = sizes.flip(-1).repeat(1, 2)  # width, height, width, height
+    limit = limit.reshape(-1, *[1] * (boxes.dim() - 2), 4)
+    return torch.minimum(boxes.clamp(min=0), limit)
+
+
+def large(boxes: Tensor, smallest: float) -> Tensor:
+    """Whether both sides reach `smallest` pixels: [..., 4] -> [...] bool"""
+    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+    return (width >= smallest) & (height >= smallest)
+
+
+def encode(boxes: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
+    """What must be regressed to move `anchors` onto `boxes`: both [..., 4] -> deltas [..., 4]"""
+    wx, wy, ww, wh = weights
+    x, y, width, height = _center(boxes)
+    ax, ay, awidth, aheight = _center(anchors)
+    return torch.stack(
+        (
+            wx * (x - ax) / awidth,
+            wy * (y - ay) / aheight,
+            ww * torch.log(width / awidth),
+            wh * torch.log(height / aheight),
+        ),
+        dim=-1,
+    )
+
+
+def decode(deltas: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
+    """Undo `encode`: deltas [..., 4] and anchors [..., 4] (broadcast) -> boxes [..., 4]"""
+    wx, wy, ww, wh = weights
+    ax, ay, awidth, aheight = _center(anchors)
+    dx, dy, dw, dh = deltas.unbind(-1)
+    x, y = dx / wx * awidth + ax, dy / wy * aheight + ay
+    half_width = 0.5 * torch.exp((dw / ww).clamp(max=LARGEST_LOG_RATIO)) * awidth
+    half_height = 0.5 * torch.exp((dh / wh).clamp(max=LARGEST_LOG_RATIO)) * aheight
+    return torch.stack((x - half_width, y - half_height, x + half_width, y + half_height), dim=-1)
+
+
+def _center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    width, height = x2 - x1, y2 - y1
+    return x1 + 0.5 * width, y1 + 0.5 * height, width, height
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Pick slots: values [B, N, ...] and index [B, M] -> [B, M, ...]"""
+    tail = values.shape[2:]
+    return values.gather(1, index.reshape(*index.shape, *[1] * len(tail)).expand(*index.shape, *tail))

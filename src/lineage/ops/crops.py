@@ -1,0 +1,63 @@
+"""Mask targets: what a ground-truth mask looks like through a region (Mask R-CNN, arXiv:1703.06870, section 3.1).
+
+A RoIAlign over binary windows. Masks never exist at image size: every sampling point looks its four pixels up in the
+instance's own window, and a pixel outside the window is 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lineage.ops.boxes import take
+from lineage.structures import Masks
+
+
+def through(masks: Masks, boxes: Tensor, gt: Tensor, sizes: Tensor, *, size: int, grid: int, aligned: bool) -> Tensor:
+    """Average mask in each of size x size bins: boxes [B, P, 4], gt [B, P], sizes [B, 2] -> [B, P, size, size] in 0..1.
+
+    A bin is sampled ceil(its side) times along each axis, like RoIAlign's adaptive grid, but at most `grid` times.
+    """
+    window, offset = take(masks.windows, gt), take(masks.offsets, gt)
+    start, extent = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
+    if not aligned:
+        extent = extent.clamp(min=1)  # torchvision's unaligned RoIAlign never looks at less than a pixel
+    limits = sizes.flip(-1)[:, None]  # [B, 1, 2] as (width, height)
+    xs, x_share = _points(start[..., 0], extent[..., 0], limits[..., 0], size, grid, aligned)
+    ys, y_share = _points(start[..., 1], extent[..., 1], limits[..., 1], size, grid, aligned)
+    values = _bilinear(masks.bits, offset, window, xs, ys)
+    weighted = values * y_share[..., :, None] * x_share[..., None, :]
+    return weighted.unflatten(3, (size, grid)).unflatten(2, (size, grid)).sum((3, 5))
+
+
+def _points(start: Tensor, extent: Tensor, limit: Tensor, size: int, grid: int, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Sampling positions along one axis, [B, P, size * grid], and the share of its bin that each stands for."""
+    bin_side = extent / size
+    used = bin_side.ceil().clamp(1, grid)[..., None]  # [B, P, 1]
+    step = torch.arange(grid, device=start.device)
+    inside_bin = (step + 0.5) / used  # [B, P, grid]
+    share = (step < used) / used
+    bins = torch.arange(size, device=start.device)[:, None]
+    points = start[..., None, None] + (bins + inside_bin[..., None, :]) * bin_side[..., None, None]
+    points = (points - 0.5 if aligned else points).flatten(2)
+    # beyond the centres of the outermost pixels the image is continued by its border
+    points = torch.minimum(points.clamp(min=0), (limit - 1)[..., None])
+    return points, share[..., None, :].expand(*share.shape[:2], size, grid).flatten(2)
+
+
+def _bilinear(bits: Tensor, offset: Tensor, window: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """Values at the grid ys x xs of every region: [B, P, len(ys), len(xs)]"""
+    left, top = xs.floor(), ys.floor()
+    right, bottom = (xs - left)[..., None, :], (ys - top)[..., :, None]
+    x, y, width, height = window.unbind(-1)
+
+    def look_up(row: Tensor, column: Tensor) -> Tensor:
+        row, column = (row.long() - y[..., None])[..., :, None], (column.long() - x[..., None])[..., None, :]
+        tall, wide = height[..., None, None], width[..., None, None]
+        inside = (row >= 0) & (row < tall) & (column >= 0) & (column < wide)
+        where = offset[..., None, None] + row * wide + column
+        return torch.where(inside, bits[torch.where(inside, where, 0)].float(), 0.0)
+
+    upper = look_up(top, left) * (1 - right) + look_up(top, left + 1) * right
+    lower = look_up(top + 1, left) * (1 - right) + look_up(top + 1, left + 1) * right
+    return upper * (1 - bottom) + lower * bottom

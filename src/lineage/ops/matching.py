@@ -1,0 +1,95 @@
+"""Which region should find which object, and which regions are worth a loss.
+
+Matching: Faster R-CNN (arXiv:1506.01497), section 3.1.2. Sampling: Fast R-CNN (arXiv:1504.08083), section 2.3.
+Everything has a fixed shape, so nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lineage.ops import boxes as box_ops
+from lineage.ops.chance import uniform
+from lineage.structures import Targets
+
+CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N however many objects an image holds
+
+
+class Match(NamedTuple):
+    gt: Tensor  # [B, N] int64: the target slot that overlaps most
+    foreground: Tensor  # [B, N] bool
+    background: Tensor  # [B, N] bool; regions in neither are ignored
+
+
+class Overlaps(NamedTuple):
+    gt: Tensor  # [B, N] int64, argmax over targets
+    iou: Tensor  # [B, N], its overlap; 0 where there are no targets
+    best: Tensor  # [B, N] bool: no other region overlaps some target more
+    crowded: Tensor  # [B, N]: the largest share of the region inside a crowd
+
+
+def overlaps(regions: Tensor, targets: Targets) -> Overlaps:
+    """regions [B, N, 4] (or [1, N, 4], shared by all images); reads the target slots in chunks."""
+    parts = [_overlap(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK)]
+    gt, iou, best, crowded = parts[0]
+    for other in parts[1:]:
+        gt = torch.where(other.iou > iou, other.gt, gt)  # strict: the first of equals wins, as argmax would
+        iou = torch.maximum(iou, other.iou)
+        best, crowded = best | other.best, torch.maximum(crowded, other.crowded)
+    return Overlaps(gt, iou, best, crowded)
+
+
+def _overlap(regions: Tensor, targets: Targets, start: int) -> Overlaps:
+    boxes, valid, crowd = (
+        field[:, start : start + CHUNK] for field in (targets.boxes, targets.valid, targets.crowd)
+    )
+    shared = box_ops.intersection(boxes, regions)  # [B, G', N]
+    areas = box_ops.area(regions)[:, None]
+    iou = shared / (box_ops.area(boxes)[..., None] + areas - shared)
+    iou = torch.where((valid & ~crowd)[..., None], iou, 0.0)
+    top = iou.amax(2, keepdim=True)
+    # deviates: torchvision and detectron2 call every region "best" for an object that overlaps none (a tie at 0)
+    best = ((iou == top) & (top > 0)).any(1)
+    crowded = torch.where((valid & crowd)[..., None], shared / areas.clamp(min=1e-6), 0.0).amax(1)
+    value, index = iou.max(1)
+    return Overlaps(index + start, value, best, crowded)
+
+
+class Matcher:
+    """Labels regions by overlap: foreground from `foreground` up, background below `background`, else ignored."""
+
+    def __init__(self, *, foreground: float, background: tuple[float, float], keep_best: bool, crowd: float):
+        self.foreground, self.background = foreground, background
+        self.keep_best = keep_best  # an object's best region is foreground however small the overlap
+        self.crowd = crowd  # a region lying in a crowd by this share is no background (Detectron: 0.7)
+
+    def __call__(self, regions: Tensor, targets: Targets) -> Match:
+        found = overlaps(regions, targets)
+        foreground = found.iou >= self.foreground
+        if self.keep_best:
+            foreground = foreground | found.best
+        low, high = self.background
+        background = (found.iou >= low) & (found.iou < high) & ~foreground & (found.crowded < self.crowd)
+        return Match(found.gt, foreground, background)
+
+
+class Subset(NamedTuple):
+    index: Tensor  # [B, M] int64 slots of the sampled regions, foreground first
+    valid: Tensor  # [B, M] bool
+    foreground: Tensor  # [B, M] bool
+
+
+def subsample(match: Match, *, count: int, fraction: float, keys: Tensor, salt: int) -> Subset:
+    """At most `count` regions per image, at most `fraction` of them foreground, background fills the rest."""
+    regions = match.foreground.shape[1]
+    chance = uniform(keys, salt, regions)
+    slots = min(count, regions)
+    quota = min(int(count * fraction), regions)
+    drawn = torch.where(match.foreground, chance, -1.0).topk(quota).indices
+    chosen = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground
+    priority = torch.where(chosen, chance + 2, torch.where(match.background, chance + 1, 0.0))
+    values, index = priority.topk(slots)
+    return Subset(index, values >= 1, values >= 2)

@@ -1,0 +1,106 @@
+"""Sample -> Sample: what the papers do to an image and its annotations before batching.
+
+Any transform of torchvision.transforms.v2 works here as well: a Sample is a pytree, and the kernels of `Crops` move the
+masks along. Randomness comes from torch's global generator, which the loader seeds for every sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors as tv
+from torchvision.transforms.v2 import functional
+
+from lineage.data.crops import Crops
+from lineage.structures import Sample
+
+
+class ShortEdge:
+    """Resize the shorter side to one of `sizes`, or to less where the longer would exceed `max_size` (Fast R-CNN)."""
+
+    def __init__(self, sizes: Sequence[int], max_size: int) -> None:
+        self.sizes = tuple(sizes)
+        self.max_size = max_size
+
+    def __call__(self, sample: Sample) -> Sample:
+        target = self.sizes[int(torch.randint(len(self.sizes), ()))] if len(self.sizes) > 1 else self.sizes[0]
+        height, width = sample.image.shape[-2:]
+        scale = min(target / min(height, width), self.max_size / max(height, width))
+        size = [max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))]
+        return sample._replace(
+            image=functional.resize(sample.image, size, antialias=True),
+            boxes=functional.resize(sample.boxes, size),
+            masks=None if sample.masks is None else functional.resize(sample.masks, size),
+            keypoints=None if sample.keypoints is None else functional.resize(sample.keypoints, size),
+        )
+
+
+class Flip:
+    """Mirror left and right. `pairs` are the keypoints that swap their names, such as the left and the right eye.
+
+    deviates: torchvision's own flip, which maps keypoints to W - 1 - x but boxes to W - x, and swaps no names.
+    """
+
+    def __init__(self, probability: float, pairs: Sequence[Sequence[int]] = ()) -> None:
+        self.probability = probability
+        self.pairs = [(int(left), int(right)) for left, right in pairs]
+
+    def __call__(self, sample: Sample) -> Sample:
+        if torch.rand(()) >= self.probability:
+            return sample
+        return self.mirror(sample)
+
+    def mirror(self, sample: Sample) -> Sample:
+        keypoints, visible = sample.keypoints, sample.visible
+        if keypoints is not None and visible is not None:
+            order = self._order(keypoints.shape[1])
+            width = keypoints.canvas_size[1]
+            mirrored = torch.stack([width - keypoints[..., 0], keypoints[..., 1]], dim=-1)[:, order]
+            keypoints, visible = tv.wrap(mirrored, like=keypoints), visible[:, order]
+        return sample._replace(
+            image=functional.horizontal_flip(sample.image),
+            boxes=functional.horizontal_flip(sample.boxes),
+            masks=None if sample.masks is None else functional.horizontal_flip(sample.masks),
+            keypoints=keypoints,
+            visible=visible,
+        )
+
+    def _order(self, count: int) -> Tensor:
+        order = torch.arange(count)
+        for left, right in self.pairs:
+            order[left], order[right] = right, left
+        return order
+
+
+def clean(sample: Sample) -> Sample:
+    """Clamp to the canvas and drop what nothing is left of, with everything that belongs to it; the loader's last step.
+
+    As in detectron2 an object goes when its box has no area or, where there are masks, its mask has no pixel.
+    """
+    boxes = functional.clamp_bounding_boxes(sample.boxes)
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    if sample.masks is not None:
+        keep &= sample.crowd | _drawn(sample.masks)
+    visible = sample.visible
+    if sample.keypoints is not None and visible is not None:
+        visible = torch.where(_inside(sample.keypoints), visible, 0)
+    return sample._replace(
+        boxes=tv.wrap(boxes[keep], like=boxes),
+        labels=sample.labels[keep],
+        crowd=sample.crowd[keep],
+        masks=None if sample.masks is None else (sample.masks if keep.all() else sample.masks.select(keep)),
+        keypoints=None if sample.keypoints is None else tv.wrap(sample.keypoints[keep], like=sample.keypoints),
+        visible=None if visible is None else visible[keep],
+    )
+
+
+def _drawn(masks: Crops) -> Tensor:
+    return torch.tensor([bool(bits.any()) for bits, _ in masks.pieces()], dtype=torch.bool)
+
+
+def _inside(keypoints: tv.KeyPoints) -> Tensor:
+    height, width = keypoints.canvas_size
+    points = keypoints.as_subclass(Tensor)
+    return (points >= 0).all(-1) & (points[..., 0] <= width) & (points[..., 1] <= height)

@@ -1,0 +1,116 @@
+"""Samples of different sizes become one dense batch, in one of few shapes.
+
+Every new shape costs a kernel selection, a compilation or a graph capture later on, so images, ground-truth slots and
+mask bits are all padded up to a short list of sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lineage.structures import Batch, Images, Masks, Sample, Targets
+
+Size = tuple[int, int]  # height, width
+
+FEWEST_SLOTS = 8
+FEWEST_BITS = 1 << 12
+
+
+def collate(
+    samples: Sequence[Sample], keys: Sequence[int], *, multiple: int = 32, shapes: Sequence[Sequence[int]] = ()
+) -> Batch:
+    """Pad to the smallest of `shapes` (height, width; either way round) that holds every image.
+
+    Where none does, or none is given, both sides are rounded up to a `multiple`: the backbone's largest stride.
+    """
+    canvas = padded([_size(sample) for sample in samples], multiple, shapes)
+    return Batch(
+        images=Images(
+            pixels=_pixels(samples, canvas),
+            sizes=torch.tensor([_size(sample) for sample in samples], dtype=torch.float32),
+            keys=torch.tensor(list(keys), dtype=torch.int64),
+        ),
+        targets=_targets(samples),
+        ids=torch.tensor([sample.id for sample in samples], dtype=torch.int64),
+        originals=torch.tensor([sample.size for sample in samples], dtype=torch.int64),
+    )
+
+
+def padded(sizes: Sequence[Size], multiple: int, shapes: Sequence[Sequence[int]] = ()) -> Size:
+    """The canvas for images of these sizes."""
+    height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
+    both_ways = [(a, b) for a, b in shapes] + [(b, a) for a, b in shapes]
+    fitting = [(h, w) for h, w in both_ways if h >= height and w >= width]
+    if fitting:
+        return min(fitting, key=lambda shape: (shape[0] * shape[1], shape))
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def bucket(n: int, fewest: int) -> int:
+    """The smallest power of two that holds n, and not less than `fewest`."""
+    return max(fewest, 1 << max(n - 1, 0).bit_length())
+
+
+def _size(sample: Sample) -> Size:
+    return int(sample.image.shape[-2]), int(sample.image.shape[-1])
+
+
+def _pixels(samples: Sequence[Sample], canvas: Size) -> Tensor:
+    pixels = torch.zeros((len(samples), 3, *canvas), dtype=torch.uint8)
+    for slot, sample in zip(pixels, samples, strict=True):
+        height, width = _size(sample)
+        slot[:, :height, :width] = sample.image
+    return pixels
+
+
+def _targets(samples: Sequence[Sample]) -> Targets:
+    slots = bucket(max(len(sample.labels) for sample in samples), FEWEST_SLOTS)
+    return Targets(
+        boxes=_stack([sample.boxes for sample in samples], slots),
+        labels=_stack([sample.labels for sample in samples], slots),
+        valid=_stack([torch.ones(len(sample.labels), dtype=torch.bool) for sample in samples], slots),
+        crowd=_stack([sample.crowd for sample in samples], slots),
+        masks=_masks(samples, slots),
+        keypoints=_keypoints(samples, slots),
+    )
+
+
+def _stack(rows: Sequence[Tensor], slots: int) -> Tensor:
+    """[n, ...] of every image -> [B, slots, ...], zero where an image has no more."""
+    stacked = rows[0].new_zeros((len(rows), slots, *rows[0].shape[1:]))
+    for slot, row in zip(stacked, rows, strict=True):
+        slot[: len(row)] = row.as_subclass(Tensor)
+    return stacked.as_subclass(Tensor)
+
+
+def _masks(samples: Sequence[Sample], slots: int) -> Masks | None:
+    """A crowd's mask is nobody's target, so its window stays empty."""
+    masks = [sample.masks for sample in samples if sample.masks is not None]
+    if len(masks) < len(samples):
+        return None
+    windows = torch.zeros((len(samples), slots, 4), dtype=torch.int64)
+    parts = []
+    for slot, sample, crops in zip(windows, samples, masks, strict=True):
+        counted = ~sample.crowd
+        if sample.crowd.any():
+            crops = crops.select(counted)
+        slot[: len(counted)][counted] = crops.windows
+        parts.append(crops.as_subclass(Tensor))
+    flat = torch.cat(parts)
+    bits = torch.zeros(bucket(len(flat), FEWEST_BITS), dtype=torch.uint8)
+    bits[: len(flat)] = flat
+    areas = windows[..., 2] * windows[..., 3]
+    offsets = areas.flatten().cumsum(0).view_as(areas) - areas
+    return Masks(bits, offsets, windows)
+
+
+def _keypoints(samples: Sequence[Sample], slots: int) -> Tensor | None:
+    rows = []
+    for sample in samples:
+        if sample.keypoints is None or sample.visible is None:
+            return None
+        rows.append(torch.cat([sample.keypoints.as_subclass(Tensor), sample.visible[..., None].float()], dim=-1))
+    return _stack(rows, slots)

@@ -1,0 +1,69 @@
+"""The detections of many images as a few flat columns: little memory, and cheap to send between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Detected(NamedTuple):
+    """I images that own N rows together; a column that the model does not produce is empty."""
+
+    images: NDArray[np.int64]  # [I] image ids
+    sizes: NDArray[np.int64]  # [I, 2] (height, width) of the files
+    rows: NDArray[np.int64]  # [I] detections of each image
+    boxes: NDArray[np.float32]  # [N, 4] xyxy in file pixels
+    scores: NDArray[np.float32]  # [N]
+    labels: NDArray[np.int64]  # [N]
+    rle: NDArray[np.uint8]  # [S] the compressed masks, one after the other
+    rle_lengths: NDArray[np.int64]  # [N] characters of each mask
+    keypoints: NDArray[np.float32]  # [N, K, 3] (x, y, score), COCO's pixel indices
+
+    def image_of_row(self) -> NDArray[np.int64]:
+        """[N] the image id of every detection."""
+        return np.repeat(self.images, self.rows)
+
+    def masks(self) -> list[dict[str, Any]]:
+        """One COCO RLE per detection, ready for JSON."""
+        sizes = np.repeat(self.sizes, self.rows, axis=0).tolist()
+        text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
+        spans = zip(sizes, (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
+        return [{"size": size, "counts": text[start:end]} for size, start, end in spans]
+
+
+NOTHING = Detected(
+    images=np.zeros(0, np.int64),
+    sizes=np.zeros((0, 2), np.int64),
+    rows=np.zeros(0, np.int64),
+    boxes=np.zeros((0, 4), np.float32),
+    scores=np.zeros(0, np.float32),
+    labels=np.zeros(0, np.int64),
+    rle=np.zeros(0, np.uint8),
+    rle_lengths=np.zeros(0, np.int64),
+    keypoints=np.zeros((0, 0, 3), np.float32),
+)
+
+
+def concatenate(parts: Sequence[Detected]) -> Detected:
+    if not parts:
+        return NOTHING
+    points = max(part.keypoints.shape[1] for part in parts)  # a part without detections may not know K
+    parts = [part._replace(keypoints=part.keypoints.reshape(len(part.keypoints), points, 3)) for part in parts]
+    return Detected(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def unique(found: Detected) -> Detected:
+    """Each image once: distributed samplers repeat a few so that every process has the same number."""
+    image = np.zeros(len(found.images), dtype=bool)
+    image[np.unique(found.images, return_index=True)[1]] = True
+    if image.all():
+        return found
+    row = np.repeat(image, found.rows)
+    character = np.repeat(row, found.rle_lengths) if len(found.rle_lengths) else slice(None)
+    rows = {"boxes": found.boxes[row], "scores": found.scores[row], "labels": found.labels[row]}
+    masks = {"rle": found.rle[character], "rle_lengths": found.rle_lengths[row[: len(found.rle_lengths)]]}
+    keypoints = found.keypoints[row] if len(found.keypoints) else found.keypoints
+    return Detected(found.images[image], found.sizes[image], found.rows[image], **rows, **masks, keypoints=keypoints)

@@ -1,0 +1,103 @@
+"""COCO run-length encoding of many masks at once, from their windows only: no full canvas is ever built.
+
+A COCO RLE walks the canvas column by column and counts zeros, ones, zeros, ... The counts (from the fourth on, minus
+the count two before) are written as signed base-32 digits in printable characters; cocoapi's maskApi.c is the source.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+class Rles(NamedTuple):
+    """The compressed counts of D masks, one after the other."""
+
+    text: NDArray[np.uint8]  # [S] characters
+    lengths: Ints  # [D] how many characters belong to each mask
+
+    def counts(self) -> list[bytes]:
+        """What COCO calls `counts`, one string per mask."""
+        ends = np.cumsum(self.lengths)
+        text = self.text.tobytes()
+        return [text[end - length : end] for end, length in zip(ends.tolist(), self.lengths.tolist(), strict=True)]
+
+
+class Columns(NamedTuple):
+    """D binary windows, column-major in one buffer. A zero guards the front and the foot of every column."""
+
+    pixels: NDArray[np.bool_]
+    offsets: Ints  # [D] where each window starts in the buffer, after the front guard
+    corners: Ints  # [D, 2] (x, y) of each window in the canvas
+    heights: Ints  # [D]
+
+
+def encode(windows: Columns, size: tuple[int, int]) -> Rles:
+    """The RLE of every window on a canvas of `size` (height, width); equal to encoding the full canvases."""
+    starts, ends, mask = _runs(windows, size[0])
+    counts, per_mask = _counts(starts, ends, mask, len(windows.offsets), size[0] * size[1])
+    return _compress(counts, per_mask)
+
+
+def _runs(windows: Columns, height: int) -> tuple[Ints, Ints, Ints]:
+    """Canvas positions where each run of ones starts and ends, and the mask it belongs to."""
+    pixels = windows.pixels
+    edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    mask = np.searchsorted(windows.offsets, edges[::2], side="right") - 1
+    column, row = np.divmod(edges.reshape(-1, 2) - windows.offsets[mask, None], windows.heights[mask, None] + 1)
+    x, y = windows.corners[mask].T
+    spots = (x[:, None] + column) * height + y[:, None] + row
+    return _joined(spots[:, 0], spots[:, 1], mask)
+
+
+def _joined(starts: Ints, ends: Ints, mask: Ints) -> tuple[Ints, Ints, Ints]:
+    """Runs that touch become one: a mask over the full height goes on in the next column."""
+    apart = np.ones(len(starts) + 1, dtype=bool)
+    apart[1:-1] = (starts[1:] != ends[:-1]) | (mask[1:] != mask[:-1])
+    return starts[apart[:-1]], ends[apart[1:]], mask[apart[:-1]]
+
+
+def _counts(starts: Ints, ends: Ints, mask: Ints, masks: int, total: int) -> tuple[Ints, Ints]:
+    """The flat counts of all masks and how many belong to each."""
+    runs = np.bincount(mask, minlength=masks)
+    last = np.cumsum(2 * runs + 1) - 1
+    first = np.concatenate([[0], last[:-1] + 1])
+    marks = np.full(last[-1] + 1, total)
+    inner = np.ones(len(marks), dtype=bool)
+    inner[last] = False
+    marks[inner] = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(marks, prepend=0)
+    counts[first] = marks[first]
+    written = counts[last] > 0
+    inner[last] = written
+    return counts[inner], 2 * runs + written
+
+
+def _compress(counts: Ints, per_mask: Ints) -> Rles:
+    first = np.cumsum(per_mask) - per_mask
+    rest = counts.astype(np.int32)
+    rest[2:] -= counts[:-2].astype(np.int32)
+    for early in range(3):  # the first three counts of every mask stay as they are
+        spot = first[per_mask > early] + early
+        rest[spot] = counts[spot]
+    digits, used = _digits(rest)
+    return Rles(digits[digits > 0], np.add.reduceat(used, first))
+
+
+def _digits(numbers: NDArray[np.int32]) -> tuple[NDArray[np.uint8], Ints]:
+    """[n, 7] characters, low digits first, zero when unused; and how many each number needs."""
+    digits = np.zeros((len(numbers), 7), dtype=np.uint8)
+    used = np.zeros(len(numbers), dtype=np.int64)
+    active = np.arange(len(numbers))
+    while len(active):
+        digit = numbers & 31
+        numbers = numbers >> 5
+        more = numbers != -(digit >> 4)  # the sign is the last digit's fifth bit
+        digits[active, used[active]] = digit + 32 * more + 48
+        used[active] += 1
+        active, numbers = active[more], numbers[more]
+    return digits, used

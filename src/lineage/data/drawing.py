@@ -192,10 +192,9 @@ def seen(piece: Piece, taken: np.ndarray) -> np.ndarray:
 
 def tight(masks: np.ndarray) -> np.ndarray:
     """[n, 4] float32: first column and row, last column and row + 1."""
-    columns, rows = masks.any(1), masks.any(2)
-    low = columns.argmax(1), rows.argmax(1)
-    high = (side.shape[1] - side[:, ::-1].argmax(1) for side in (columns, rows))
-    return np.stack([*low, *high], 1).astype(np.float32)
+    columns, rows = np.asarray(masks.any(1)), np.asarray(masks.any(2))
+    right, bottom = (side.shape[1] - side[:, ::-1].argmax(1) for side in (columns, rows))
+    return np.stack([columns.argmax(1), rows.argmax(1), right, bottom], 1).astype(np.float32)
 
 
 def paint(rng: Generator, size: tuple[int, int], pieces: list[Piece]) -> np.ndarray:

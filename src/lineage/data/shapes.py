@@ -118,7 +118,7 @@ def checked(size: Sequence[Any]) -> list[tuple[int, int]]:
     pairs = [size] if len(size) == 2 and all(isinstance(side, int) for side in size) else list(size)
     if not all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 32 for pair in pairs) or not pairs:
         raise ValueError(
-            f"shapes: size={list(size)} is neither (height, width) nor a list of them, with sides of 32 pixels or more; "
+            f"shapes: size={list(size)} is neither (height, width) nor a list of such pairs, sides of 32 or more; "
             "for example dataset.size=[128,128] or dataset.size=[[96,128],[128,96]]"
         )
     return [(int(height), int(width)) for height, width in pairs]

@@ -1,0 +1,66 @@
+"""`lineage data`: write the embedded dataset in a public layout, check a dataset before training on it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+LAYOUTS = ("coco", "lvis", "cityscapes", "voc")
+
+
+def main(argv: list[str]) -> int:
+    if argv[:1] == ["check"]:
+        from lineage.data.check import main as check
+
+        return check(argv[1:])
+    return make(parser().parse_args(argv))
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="lineage data", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="make|check")
+    commands.add_parser("check", help="find every broken image, box, mask and id of a dataset", add_help=False)
+    make = commands.add_parser("make", help="write the embedded dataset to disk")
+    make.add_argument("dataset", choices=["shapes"])
+    make.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
+    make.add_argument("--as", dest="layout", choices=LAYOUTS, default="coco", help="default: coco")
+    make.add_argument("--size", type=extent, default=(240, 320), metavar="WIDTHxHEIGHT", help="default: 320x240")
+    make.add_argument("--images", type=int, default=100, help="training images, default: 100")
+    make.add_argument("--val", type=int, default=20, help="validation images, default: 20")
+    make.add_argument("--seed", type=int, default=0)
+    make.add_argument("--lossless", action="store_true", help="PNG in place of JPEG (cityscapes is always PNG)")
+    make.add_argument("--polygons", action="store_true", help="masks as polygons in place of RLE (coco, lvis)")
+    return top
+
+
+def extent(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT as (height, width)."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, for example 320x240")
+    return int(height), int(width)
+
+
+def make(args: argparse.Namespace) -> int:
+    if args.directory.exists() and (not args.directory.is_dir() or any(args.directory.iterdir())):
+        print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
+              f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
+        return 1
+    for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
+        write(args, split, seed, length)
+    if args.layout == "coco":
+        print(f"try:    python train.py dataset=coco dataset.root={args.directory} tier=mini")
+    return 0
+
+
+def write(args: argparse.Namespace, split: str, seed: int, length: int) -> None:
+    from importlib import import_module
+
+    from lineage.data.shapes import Shapes
+
+    dataset = Shapes(seed=seed, length=length, size=args.size)
+    image, mask = {"form": "png" if args.lossless else "jpg"}, {"polygons": args.polygons}
+    options = {"coco": image | mask, "lvis": image | mask, "voc": image, "cityscapes": {}}[args.layout]
+    where = import_module(f"lineage.data.export.{args.layout}").write(dataset, args.directory, split, **options)
+    print(f"{split}: {length} images, {len(dataset.ground_truth()['annotations'])} objects -> {where}")

@@ -1,0 +1,72 @@
+"""The Cityscapes layout: leftImg8bit/<split>/<city>/ and gtFine/<split>/<city>/ with id images and polygons.
+
+A pixel of instanceIds is labelId * 1000 + n for the n-th object of its class, and the bare labelId inside a group (our
+crowd). A pixel has one owner, so of overlapping masks the later one wins; masks of the embedded dataset never overlap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lineage.data.dataset import Dataset
+from lineage.data.export import items as source
+from lineage.data.export.items import Item
+from lineage.data.export.polygons import polygons
+
+# The things of Cityscapes that have instances; classes of other datasets count on from 24, the first of them.
+LABEL_IDS = {"person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33}
+
+
+def write(dataset: Dataset, root: Path, split: str, city: str = "lineage") -> Path:
+    ids = label_ids(dataset)
+    for item in source.items(dataset):
+        stem = f"{city}_{item.record['id']:06d}_000019"
+        source.save(item.image, root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png")
+        fine = root / "gtFine" / split / city
+        instances = numbered(item, ids)
+        source.save(Image.fromarray(instances), fine / f"{stem}_gtFine_instanceIds.png")
+        labels = np.where(instances >= 1000, instances // 1000, instances).astype(np.uint8)
+        source.save(Image.fromarray(labels), fine / f"{stem}_gtFine_labelIds.png")
+        document = outlines(item, names(dataset))
+        (fine / f"{stem}_gtFine_polygons.json").write_text(json.dumps(document))
+    return root / "gtFine" / split
+
+
+def label_ids(dataset: Dataset) -> dict[int, int]:
+    """Category id -> labelId: the real ids if all classes are Cityscapes' own."""
+    if set(dataset.classes) <= set(LABEL_IDS):
+        return {i: LABEL_IDS[name] for i, name in zip(dataset.category_ids, dataset.classes, strict=True)}
+    return {category: 24 + label for label, category in enumerate(dataset.category_ids)}
+
+
+def names(dataset: Dataset) -> dict[int, str]:
+    return dict(zip(dataset.category_ids, dataset.classes, strict=True))
+
+
+def numbered(item: Item, ids: dict[int, int]) -> np.ndarray:
+    """[h, w] uint16 instanceIds, 0 (unlabeled) elsewhere."""
+    found = np.zeros((item.record["height"], item.record["width"]), np.uint16)
+    count: Counter[int] = Counter()
+    for one in item.annotations:
+        label = ids[one["category_id"]]
+        inside = source.mask(one, item.record)
+        found[inside] = label if one["iscrowd"] else label * 1000 + count[label]
+        count[label] += not one["iscrowd"]
+    return found
+
+
+def outlines(item: Item, names: dict[int, str]) -> dict[str, Any]:
+    """A part of an object that others cut in two is an entry of its own, as in the original files."""
+    objects = []
+    for one in item.annotations:
+        label = names[one["category_id"]] + ("group" if one["iscrowd"] else "")
+        for polygon in polygons(source.mask(one, item.record)):
+            corners = np.array(polygon, int).reshape(-1, 2).tolist()
+            objects.append({"label": label, "polygon": corners})
+    return {"imgHeight": item.record["height"], "imgWidth": item.record["width"], "objects": objects}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+
+CLOSE = 0.6  # a similarity from which a name can have been meant
+EQUALLY = 0.1  # names this much less similar than the best one are offered beside it
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Up to three names close to `name`, best first; of dotted names, those that end alike come in as well."""
-    known = list(dict.fromkeys(names))
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    ending = get_close_matches(name.rpartition(".")[2], {key.rpartition(".")[2] for key in known}, n=1, cutoff=0.8)
-    alike = [key for key in known if ending and key.rpartition(".")[2] == ending[0]]
-    return list(dict.fromkeys([*close, *alike]))[:3]
+    """Up to three names close to `name`, best first."""
+    scores = {known: SequenceMatcher(None, name, known).ratio() for known in names}
+    best = max(scores.values(), default=0.0)
+    close = [known for known, score in scores.items() if score >= max(CLOSE, best - EQUALLY)]
+    return sorted(close, key=lambda known: -scores[known])[:3]
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -20,6 +22,16 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     known = list(names)
     if close := nearest(name, known):
         return f"Did you mean {' or '.join(close)}?"
-    if not known:
-        return "There are none."
-    return f"There are: {', '.join(known)}." if len(known) <= 20 else f"There are {len(known)} others."
+    return f"There are: {', '.join(known) or 'none'}." if len(known) <= 20 else f"None of the {len(known)} is close."
+
+
+def nearest_key(key: str, keys: Iterable[str]) -> list[str]:
+    """For a dotted key: the closest under the same parent, then keys elsewhere whose last part is the closest."""
+    known = list(keys)
+    parent, _, leaf = key.rpartition(".")
+    siblings = {name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == parent}
+    beside = [siblings[name] for name in nearest(leaf, siblings)]
+    leaves = nearest(leaf, {name.rpartition(".")[2] for name in known})[:1]
+    elsewhere = [name for name in known if name.rpartition(".")[2] in leaves]
+    elsewhere.sort(key=lambda name: -SequenceMatcher(None, name, key).ratio())
+    return (beside or elsewhere or nearest(key, known))[:2]

@@ -1,0 +1,47 @@
+"""What `python train.py --help` prints. Read from the folders alone: Hydra's own help takes twenty times as long."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TEXT = """\
+Train, evaluate and log one row of an ablation table.
+
+Examples
+  python train.py                                              a Mask R-CNN on the embedded dataset, minutes on a CPU
+  python train.py model=faster_rcnn dataset=coco dataset.root=/data/coco
+  python train.py experiment=mask_rcnn/table2c/roi_align       a row of a paper's table, as the paper ran it
+  python train.py experiment=mini/mask_rcnn/table2c/roi_align  the same row at a cost of minutes
+  python train.py -m '+experiment/mini/mask_rcnn/table2c=glob(*)' seed=0,1,2    a whole table, three seeds
+  python train.py -m model=mask_rcnn roi=pool,align schedule.steps=500          a comparison of your own
+
+Choices (group=option, * is the default)
+{choices}
+
+Numbers (key=value; a key or option that does not exist fails at once, with the nearest that does)
+  schedule.steps=90000  schedule.images_per_step=16  optimizer.lr=0.02  trainer.devices=8  seed=0
+  data.images_per_device=2  data.workers=2  weights=PATH  resume=RUN_FOLDER  entry.note='why'
+
+  --cfg job          print the composed config and stop     -m, --multirun   one job per combination of a,b,c
+  --info defaults    print which files it is made of        --hydra-help     Hydra's own flags
+Results: `lineage table --all`, `lineage show ENTRY`, `lineage compare A B`
+"""
+
+HIDDEN = ("hydra", "scale")  # groups that nobody chooses by hand
+
+
+def usage(root: Path) -> str:
+    """The help text for the configs and tables below `root`."""
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)", (root / "conf/train.yaml").read_text(encoding="utf-8"), re.M))
+    folders = sorted(path for path in (root / "conf").iterdir() if path.is_dir() and path.name not in HIDDEN)
+    lines = [_line(folder, defaults.get(folder.name, "")) for folder in folders]
+    tables = [path.relative_to(root / "experiments").with_suffix("") for path in root.glob("experiments/*/*.yaml")]
+    example = f", e.g. {min(tables).as_posix()}" if tables else ""
+    lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} tables{example}")
+    return TEXT.format(choices="\n".join(lines))
+
+
+def _line(folder: Path, default: str) -> str:
+    options = sorted(path.stem for path in folder.glob("*.yaml"))
+    return f"  {folder.name:<12}{' '.join(f'{name}*' if name == default else name for name in options)}"

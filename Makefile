@@ -6,6 +6,8 @@ VENV := .venv/bin
 
 # A foreign PYTHONPATH (ROS, modules on clusters) would put other versions before the locked ones.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Set in many containers; without bytecode every start of torch compiles its sources again, for about 8 s.
+unexport PYTHONDONTWRITEBYTECODE
 # Two test processes on a small machine: one thread each is faster than two that fight.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(VENV)/python -m pytest
 GPU_PYTHON := 3.12

@@ -91,7 +91,7 @@ def scattered(rng: Generator, size: tuple[int, int], recipe: Recipe) -> list[Pie
 
 
 def pick(rng: Generator, recipe: Recipe) -> int:
-    frequency = np.cumsum(np.arange(1, len(CLASSES) + 1) ** -recipe.tail)
+    frequency = np.cumsum(np.arange(1.0, len(CLASSES) + 1) ** -recipe.tail)
     return int(np.searchsorted(frequency, rng.random() * frequency[-1], side="right"))
 
 

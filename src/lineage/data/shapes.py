@@ -25,7 +25,7 @@ from lineage.structures import Sample
 
 
 class Shapes:
-    """`size` is (height, width), or a list of them: every image then takes one of the list."""
+    """`size` is (height, width), or a list of such pairs: every image then takes one of the list."""
 
     classes = CLASSES
     category_ids = tuple(range(1, len(CLASSES) + 1))
@@ -33,7 +33,7 @@ class Shapes:
     mirrored = MIRRORED  # which keypoint each becomes in a flipped image
 
     def __init__(
-        self, *, seed: int, length: int, size: Sequence[Any] = (128, 128), objects: float = 6.0, crowds: float = 0.15,
+        self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
         clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7),
     ) -> None:  # fmt: skip
         self.seed, self.length = seed, length
@@ -113,12 +113,13 @@ def categories() -> list[dict[str, Any]]:
     ]
 
 
-def checked(size: Sequence[Any]) -> list[tuple[int, int]]:
-    """One size or a list of sizes as a list of (height, width)."""
-    pairs = [size] if len(size) == 2 and all(isinstance(side, int) for side in size) else list(size)
+def checked(size: int | Sequence[Any]) -> list[tuple[int, int]]:
+    """A side, a (height, width) or a list of these pairs, as a list of (height, width)."""
+    sides: list[Any] = [size, size] if isinstance(size, int) else list(size)
+    pairs: list[Any] = [sides] if len(sides) == 2 and all(isinstance(side, int) for side in sides) else sides
     if not all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 32 for pair in pairs) or not pairs:
         raise ValueError(
-            f"shapes: size={list(size)} is neither (height, width) nor a list of such pairs, sides of 32 or more; "
+            f"shapes: size={size} is neither (height, width) nor a list of such pairs, sides of 32 or more; "
             "for example dataset.size=[128,128] or dataset.size=[[96,128],[128,96]]"
         )
     return [(int(height), int(width)) for height, width in pairs]

@@ -1,0 +1,175 @@
+import hashlib
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as rle
+
+from lineage.data import drawing
+from lineage.data.drawing import Recipe, draw
+from lineage.data.outlines import CLASSES, KEYPOINTS, MIRRORED
+from lineage.data.shapes import Shapes
+
+SIZE = (128, 128)
+FIGURE = CLASSES.index("figure")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return Shapes(seed=7, length=120)
+
+
+@pytest.fixture(scope="module")
+def scenes(dataset):
+    return [dataset.scene(i) for i in range(len(dataset))]
+
+
+@pytest.fixture(scope="module")
+def truth(dataset):
+    return dataset.ground_truth()
+
+
+def test_another_process_draws_the_same_image(dataset):
+    program = (
+        "import hashlib; from lineage.data.shapes import Shapes; s = Shapes(seed=7, length=120).scene(5);"
+        "print(hashlib.sha256(b''.join(field.tobytes() for field in s)).hexdigest())"
+    )
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert other == hashlib.sha256(b"".join(field.tobytes() for field in dataset.scene(5))).hexdigest()
+
+
+def test_order_of_access_and_length_do_not_matter():
+    few, many = Shapes(seed=1, length=3), Shapes(seed=1, length=50)
+    many[40]
+    assert torch.equal(few[2].image, many[2].image)
+    assert few.fingerprint != many.fingerprint
+
+
+def test_splits_of_different_seeds_share_no_image():
+    train, val = ({draw(seed, i, SIZE).image.tobytes() for i in range(40)} for seed in (1, 2))
+    assert len(train) == len(val) == 40
+    assert not train & val
+
+
+def test_masks_are_the_visible_parts_and_do_not_overlap(scenes):
+    assert all(scene.masks.sum(0).max(initial=0) <= 1 for scene in scenes)
+
+
+def test_what_is_in_front_hides_what_is_behind():
+    plans = [drawing.layout(3, i, SIZE) for i in range(30)]
+    hidden = 0
+    for plan in plans:
+        for piece, shown in zip(plan.pieces, plan.masks, strict=True):
+            seen, whole = shown.sum(), piece.whole
+            assert max(drawing.LEAST_PIXELS, drawing.LEAST_SHOWN * whole) <= seen <= whole
+            hidden += seen < piece.mask.sum()
+    assert hidden > 20
+
+
+def test_boxes_are_tight(scenes):
+    for scene in scenes:
+        for mask, box in zip(scene.masks, scene.boxes, strict=True):
+            y, x = np.nonzero(mask)
+            assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+
+
+def test_objects_stand_out_from_what_surrounds_them(scenes):
+    """A median over all objects: a single one may lie on its own colour."""
+    steps = []
+    for scene in scenes[:30]:
+        for mask in scene.masks[~scene.crowd]:
+            around = np.pad(mask, 2)
+            around = sum(np.roll(around, shift, axis) for axis in (0, 1) for shift in (-2, 2))[2:-2, 2:-2] > 0
+            inside, outside = scene.image[mask].mean(0), scene.image[around & ~mask].mean(0)
+            steps.append(np.abs(inside - outside).sum())
+    assert np.median(steps) > 100
+
+
+def test_crowds_are_regions_of_many(scenes):
+    crowds = [mask for scene in scenes for mask in scene.masks[scene.crowd]]
+    assert 5 <= len(crowds) <= 40
+    assert np.median([mask.sum() for mask in crowds]) > 500
+
+
+def test_keypoints(scenes):
+    seen = Counter()
+    for scene in scenes:
+        for label, crowd, mask, points in zip(scene.labels, scene.crowd, scene.masks, scene.keypoints, strict=True):
+            assert points.shape == (len(KEYPOINTS), 3)
+            assert label == FIGURE or not points.any()
+            assert not (crowd and points.any())
+            assert not points[points[:, 2] == 0].any()
+            x, y, visible = points[points[:, 2] > 0].T
+            assert ((x > 0) & (x < 128) & (y > 0) & (y < 128)).all()
+            on_mask = mask[y.astype(int), x.astype(int)]
+            assert not on_mask[visible == 1].any()
+            seen.update(visible.astype(int).tolist())
+            seen["on"] += int(on_mask[visible == 2].sum())
+    assert seen[1] > 20
+    assert seen["on"] > 0.9 * seen[2] > 200
+
+
+def test_flipping_twice_is_the_identity():
+    assert [MIRRORED[i] for i in MIRRORED] == list(range(len(KEYPOINTS)))
+    assert all(("left" in KEYPOINTS[i]) == ("right" in KEYPOINTS[j]) for i, j in enumerate(MIRRORED))
+
+
+def test_every_class_appears_with_a_long_tail(truth):
+    count = Counter(CLASSES[one["category_id"] - 1] for one in truth["annotations"])
+    assert set(count) == set(CLASSES)
+    assert count["disc"] > 5 * count["gear"]
+    steeper = Counter(drawing.pick(np.random.default_rng(i), Recipe(tail=2)) for i in range(300))
+    assert steeper[0] > 150
+
+
+def test_sizes_go_from_tiny_to_large(truth):
+    """COCO's bins, 32 and 96 pixels, scaled from its images (about 560 x 560) to ours."""
+    area = np.array([one["area"] for one in truth["annotations"]])
+    small, large = (32 / 560 * 128) ** 2, (96 / 560 * 128) ** 2
+    shares = [(area < small).mean(), ((area >= small) & (area < large)).mean(), (area >= large).mean()]
+    assert min(shares) > 0.05
+
+
+def test_sample_and_ground_truth_agree(dataset, truth):
+    for index in (0, 11, 42):
+        sample = dataset[index]
+        of_image = [one for one in truth["annotations"] if one["image_id"] == sample.id]
+        masks = dataset.scene(index).masks
+        assert [one["category_id"] - 1 for one in of_image] == sample.labels.tolist()
+        assert [bool(one["iscrowd"]) for one in of_image] == sample.crowd.tolist()
+        for one, mask, box in zip(of_image, masks, sample.boxes.tolist(), strict=True):
+            assert np.array_equal(rle.decode(one["segmentation"]), mask)
+            assert one["area"] == mask.sum()
+            assert one["bbox"] == [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+
+
+def test_images_of_several_sizes():
+    dataset = Shapes(seed=0, length=12, size=[[96, 160], [160, 96], [64, 64]])
+    assert {tuple(size) for size in dataset.sizes.tolist()} == {(96, 160), (160, 96), (64, 64)}
+    for i in (0, 3, 7):
+        sample = dataset[i]
+        assert tuple(sample.image.shape[1:]) == sample.size == tuple(dataset.sizes[i].tolist())
+
+
+def test_one_number_is_a_square():
+    assert Shapes(seed=0, length=1, size=48)[0].size == (48, 48)
+
+
+def test_images_without_objects_are_possible():
+    sample = Shapes(seed=0, length=1, objects=0, crowds=0)[0]
+    assert sample.boxes.shape == (0, 4)
+    assert sample.keypoints.shape == (0, len(KEYPOINTS), 2)
+
+
+@pytest.mark.parametrize("size", [16, [128], [[8, 128]], []])
+def test_a_wrong_size_is_explained(size):
+    with pytest.raises(ValueError, match=r"dataset\.size=\[128,128\]"):
+        Shapes(seed=0, length=1, size=size)
+
+
+def test_indices_end_with_the_dataset():
+    with pytest.raises(IndexError):
+        Shapes(seed=0, length=2)[2]

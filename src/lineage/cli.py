@@ -1,0 +1,62 @@
+"""`lineage <command>`: what is done with runs once they exist. A command's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+COMMANDS = {  # name: (what it does, where its main(argv) is)
+    "table": ("tables of the papers, filled in and judged", "lineage.tables.commands:table"),
+    "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
+    "show": ("everything behind one entry", "lineage.tables.commands:show"),
+    "store": ("`store verify` reads every entry and names damage", "lineage.tables.commands:store"),
+    "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.rerun:main"),
+    "data": ("make, check and describe datasets", "lineage.data.commands:main"),
+    "report": ("the HTML report of a run", "lineage.report.commands:main"),
+    "doctor": ("check this machine and this installation", "lineage.doctor:main"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code; an error of this project ends in its message, any other in a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        return _unknown(name)
+    try:
+        return _load(COMMANDS[name][1])(arguments[1:]) or 0
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if not type(error).__module__.startswith("lineage."):
+            raise
+        print(error, file=sys.stderr)
+        return 1
+
+
+def usage() -> str:
+    commands = "\n".join(f"  {name:<9} {text}" for name, (text, _) in COMMANDS.items())
+    head = "lineage COMMAND ...   (`lineage COMMAND --help` says more)"
+    return f"{head}\n\n{commands}\n\nRuns are made by `python train.py`."
+
+
+def _load(target: str) -> Callable[[list[str]], int | None]:
+    module, _, function = target.partition(":")
+    loaded: Callable[[list[str]], int | None] = getattr(import_module(module), function)
+    return loaded
+
+
+def _unknown(name: str) -> int:
+    from lineage.tables.nearest import did_you_mean
+
+    print(f"lineage has no command {name!r}. {did_you_mean(name, COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

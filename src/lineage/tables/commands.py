@@ -1,0 +1,140 @@
+"""The commands that read the store: `lineage table`, `compare`, `show` and `store verify`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from lineage.tables import diff, places, read, render
+from lineage.tables import store as files
+from lineage.tables.entry import Entry, dump
+from lineage.tables.overview import free_runs, overview
+from lineage.tables.table import TableError
+
+SAME_RUN = ("entry", "paths", "seed", "track")  # keys of a config that say nothing about what was computed
+
+
+def table(argv: list[str]) -> int:
+    parser = _parser("table", "Tables of the papers, filled in from the store and judged.")
+    parser.add_argument("name", nargs="?", help="one table, e.g. mask_rcnn/table2c; without it, an overview")
+    parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_const", dest="form", const=render.markdown)
+    form.add_argument("--csv", action="store_const", dest="form", const=render.comma_separated)
+    asked = parser.parse_args(argv)
+    experiments = places.project() / "experiments"
+    if asked.name is None and asked.form is None:
+        print(overview(experiments, asked.results, everything=asked.all), end="")
+        return 0
+    if asked.name is None and not asked.all:
+        raise TableError("which table? Give its name, or --all; `lineage table` lists them")
+    if asked.name and asked.name.startswith(files.SCRATCH):
+        print(free_runs(_entries(asked.results / asked.name)), end="")
+        return 0
+    names = [asked.name.removesuffix(".yaml")] if asked.name else read.names(experiments)
+    for name in names:
+        print(_rendered(asked, experiments, name), end="\n" if len(names) > 1 else "")
+    return 0
+
+
+def compare(argv: list[str]) -> int:
+    parser = _parser("compare", "What two entries did differently, and what came of it.")
+    parser.add_argument("a", help="an entry: its file, its id, or a beginning or the end of the id")
+    parser.add_argument("b")
+    asked = parser.parse_args(argv)
+    a, b = (files.read(files.find(asked.results, name)) for name in (asked.a, asked.b))
+    choices = diff.configs(a.choices, b.choices)
+    _section("choices", choices)
+    chosen = tuple(found.key for found in choices)  # an option's keys all differ: naming the option says it shorter
+    _section("config", diff.configs(a.config, b.config, ignore=(*SAME_RUN, *chosen)))
+    _section("otherwise", diff.provenance(a, b))
+    names = list(dict.fromkeys([*a.metrics, *b.metrics]))
+    print(render.aligned(render.Grid(["metric", _name(a), _name(b), "diff"], [_metric(a, b, name) for name in names])))
+    return 0
+
+
+def show(argv: list[str]) -> int:
+    parser = _parser("show", "Everything behind one entry.")
+    parser.add_argument("entry", help="its file, its id, or a beginning or the end of the id")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--config", action="store_true", help="the whole resolved config, as JSON")
+    part.add_argument("--diff", action="store_true", help="the code's difference to its commit, for `git apply`")
+    part.add_argument("--json", action="store_true", help="the entry as it is stored")
+    asked = parser.parse_args(argv)
+    path = files.find(asked.results, asked.entry)
+    entry = files.read(path)
+    if asked.diff:
+        print(entry.diff or "", end="")
+    elif asked.config:
+        print(json.dumps(entry.config, indent=1))
+    elif asked.json:
+        print(dump(entry), end="")
+    else:
+        print(f"{path}\n{_summary(entry)}", end="")
+    return 0
+
+
+def store(argv: list[str]) -> int:
+    parser = _parser("store", "Look after the store.")
+    parser.add_argument("action", choices=["verify"], help="read every entry; name those that are damaged or misplaced")
+    asked = parser.parse_args(argv)
+    whole, damaged = files.verify(asked.results)
+    for damage in damaged:
+        print(f"{damage.path}: {damage.reason}")
+    print(f"{asked.results}: {whole} entries are whole, {len(damaged)} files are not")
+    return 1 if damaged else 0
+
+
+def _rendered(asked: argparse.Namespace, experiments: Path, name: str) -> str:
+    table = read.load(experiments, name)
+    entries = _entries(asked.results / name)
+    return asked.form(table, entries) if asked.form else render.terminal(table, entries, colour=sys.stdout.isatty())
+
+
+def _entries(folder: Path) -> list[Entry]:
+    held = files.contents(folder)
+    for damage in held.damaged:
+        print(f"left out: {damage.path}: {damage.reason}", file=sys.stderr)
+    return held.entries
+
+
+def _parser(name: str, text: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"lineage {name}", description=text)
+    parser.add_argument("--results", type=Path, default=places.results(), help="the store (default: %(default)s)")
+    return parser
+
+
+def _section(title: str, found: list[diff.Difference]) -> None:
+    if found:
+        print(title, *(f"  {difference}" for difference in found), "", sep="\n")
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.row or entry.choices.get('model', 'run')} {entry.id[-6:]}"
+
+
+def _metric(a: Entry, b: Entry, name: str) -> list[str]:
+    values = [entry.metrics.get(name) for entry in (a, b)]
+    shown = ["-" if value is None else f"{value:.2f}" for value in values]
+    return [name, *shown, "-" if None in values else f"{values[1] - values[0]:+.2f}"]  # type: ignore[operator]
+
+
+def _summary(entry: Entry) -> str:
+    """Every field on a line of its own; the long ones are named with the flag that prints them."""
+    short = replace(entry, config={}, diff=None)
+    lines = [f"{name:<18}{_value(value)}" for name, value in vars(short).items() if value not in (None, "", [], {}, ())]
+    lines.append(f"{'config':<18}lineage show {entry.id} --config")
+    if entry.diff:
+        lines.append(f"{'diff':<18}lineage show {entry.id} --diff")
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "  ".join(
+            f"{name}={item:.2f}" if isinstance(item, float) else f"{name}={item}" for name, item in value.items()
+        )
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

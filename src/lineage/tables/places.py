@@ -1,0 +1,20 @@
+"""Where a checkout keeps its tables and its results, from wherever the command was called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def project() -> Path:
+    """The nearest folder upwards that holds train.py and experiments/; else the one this package was installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
+        if (folder / "train.py").is_file() and (folder / "experiments").is_dir():
+            return folder
+    return here
+
+
+def results() -> Path:
+    """A run writes to ./results unless told otherwise; from elsewhere it is the project's store that is meant."""
+    here = Path("results")
+    return here if here.is_dir() else project() / "results"

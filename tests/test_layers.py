@@ -34,8 +34,9 @@ LAYERS = {
     "lineage.ops": Layer(("lineage.structures", "lineage.ops"), (*TORCH, "triton")),
     "lineage.models": Layer(("lineage.structures", "lineage.ops", "lineage.models"), TORCH),
     "lineage.data": Layer(("lineage.structures", "lineage.ops", "lineage.data"), (*PIXELS, "pycocotools", "yaml")),
+    "lineage.data.check": Layer(("lineage.structures", "lineage.ops", "lineage.data"), (*PIXELS, "pycocotools", "rich")),
     "lineage.data.module": Layer(
-        ("lineage.structures", "lineage.ops", "lineage.data"), (*PIXELS, "pycocotools", "pytorch_lightning")
+        ("lineage.structures", "lineage.ops", "lineage.data", "lineage.config"), ("pytorch_lightning", *TORCH)
     ),
     "lineage.eval": Layer(
         ("lineage.structures", "lineage.ops", "lineage.eval"), (*PIXELS, "pycocotools", "hotcoco", "yaml")
@@ -48,10 +49,15 @@ LAYERS = {
     "lineage.report": Layer(
         ("lineage.structures", "lineage.ops", "lineage.eval", "lineage.tables", "lineage.report"), PIXELS
     ),
+    "lineage.zoo": Layer(("lineage.structures", "lineage.models", "lineage.zoo"), TORCH),
     "lineage.config": Layer((), ("hydra", "omegaconf")),
-    "lineage.doctor": Layer(("lineage.tables",), ("rich",)),
+    "lineage.compose": Layer(("lineage.config", "lineage.tables"), ("hydra", "omegaconf")),
+    "lineage.usage": Layer(()),
+    "lineage.doctor": Layer(("lineage.tables",), ("rich", *TORCH)),
     "lineage.build": Layer(EVERYTHING, ("hydra", "omegaconf", "pytorch_lightning", *PIXELS)),
-    "lineage.run": Layer(EVERYTHING, ("hydra", "omegaconf", "pytorch_lightning", "rich", *PIXELS)),
+    "lineage.resume": Layer(EVERYTHING, ("omegaconf",)),
+    "lineage.outcome": Layer(EVERYTHING, ("rich", *TORCH)),
+    "lineage.run": Layer(EVERYTHING, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.cli": Layer(EVERYTHING, ("hydra", "omegaconf", "rich", "yaml")),
     "hydra_plugins.lineage": Layer(("lineage.tables", "lineage.config"), ("hydra", "omegaconf", "yaml")),
 }

@@ -50,7 +50,9 @@ def make(args: argparse.Namespace) -> int:
     for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
         write(args, split, seed, length)
     if args.layout == "coco":
-        print(f"try:    python train.py dataset=coco dataset.root={args.directory} tier=mini")
+        annotations = args.directory / "annotations" / "instances_train2017.json"
+        print(f"check:  lineage data check --annotations {annotations} --images {args.directory / 'train2017'}\n"
+              f"train:  python train.py dataset=coco dataset.root={args.directory} tier=mini")  # fmt: skip
     return 0
 
 

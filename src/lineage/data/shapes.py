@@ -39,7 +39,8 @@ class Shapes:
         self.seed, self.length = seed, length
         self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])))
         choices = checked(size)
-        self.sizes = torch.tensor([choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)])
+        picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
+        self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
         told = (drawing.VERSION, seed, length, choices, tuple(self.recipe))
         self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
 

@@ -77,9 +77,10 @@ class Pooler(nn.Module):
             atlas, inside = maps[0], boxes / self.strides[0]
         else:
             atlas, origins = _atlas(maps)
-            level = self._level(boxes)
-            stride = torch.tensor(self.strides, dtype=boxes.dtype, device=boxes.device)[level]
-            inside = boxes / stride[..., None] + torch.tensor(origins, device=boxes.device)[level].repeat(1, 1, 2)
+            level, inside = self._level(boxes)[..., None], boxes
+            for index, (stride, (x, y)) in enumerate(zip(self.strides, origins, strict=True)):
+                placed = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
+                inside = torch.where(level == index, placed, inside)
         rois = torch.cat((image[:, None].to(inside.dtype), inside.flatten(0, 1)), dim=1)
         return self.layer(atlas, rois)
 

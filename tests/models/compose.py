@@ -1,0 +1,23 @@
+"""Models from the project's own configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+import lineage.config  # noqa: F401  (registers the schema)
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", overrides=["dataset.classes=4", *overrides])
+
+
+def build(*overrides: str) -> nn.Module:
+    return instantiate(config(*overrides).model, _convert_="all")

@@ -1,0 +1,46 @@
+"""Synthetic batches for model tests, in our padded form and in torchvision's lists."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lineage.ops.chance import key
+from lineage.structures import Images, Masks, Targets
+
+
+def batch(
+    sizes: list[tuple[int, int]], counts: list[int], classes: int, *, canvas: tuple[int, int], slots: int = 8, seed: int = 0
+) -> tuple[Images, Targets]:
+    """Images of the given content sizes on one canvas, with random boxes and random masks inside them."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.zeros(len(sizes), 3, *canvas, dtype=torch.uint8)
+    boxes = torch.zeros(len(sizes), slots, 4)
+    for image, ((height, width), count) in enumerate(zip(sizes, counts, strict=True)):
+        pixels[image, :, :height, :width] = torch.randint(0, 256, (3, height, width), generator=generator)
+        limit = torch.tensor([width, height])
+        low = torch.rand(count, 2, generator=generator) * limit * 0.6
+        high = torch.minimum(low + 12 + torch.rand(count, 2, generator=generator) * limit * 0.4, limit)
+        boxes[image, :count] = torch.cat((low, high), 1).round()
+    valid = torch.arange(slots) < torch.tensor(counts)[:, None]
+    labels = torch.randint(0, classes, (len(sizes), slots), generator=generator) * valid
+    images = Images(pixels, torch.tensor(sizes).float(), torch.tensor([key(seed, i) for i in range(len(sizes))]))
+    return images, Targets(boxes, labels, valid, torch.zeros_like(valid), _masks(boxes, generator), None)
+
+
+def _masks(boxes: Tensor, generator: torch.Generator) -> Masks:
+    windows = torch.cat((boxes[..., :2], boxes[..., 2:] - boxes[..., :2]), -1).long()
+    areas = windows[..., 2] * windows[..., 3]
+    offsets = areas.flatten().cumsum(0).view_as(areas) - areas
+    # blocks of 5 pixels rather than noise, so that neighbouring samples agree as in real masks
+    bits = torch.rand(int(areas.sum()) // 5 + 1, generator=generator).gt(0.4).repeat_interleave(5)
+    return Masks(bits.to(torch.uint8), offsets, windows)
+
+
+def dense(masks: Masks, image: int, slot: int, size: tuple[int, int]) -> Tensor:
+    """One instance's mask on its whole image: [h, w] uint8"""
+    x, y, width, height = masks.windows[image, slot].tolist()
+    start = int(masks.offsets[image, slot])
+    full = torch.zeros(size, dtype=torch.uint8)
+    full[y : y + height, x : x + width] = masks.bits[start : start + width * height].view(height, width)
+    return full

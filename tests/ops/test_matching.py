@@ -1,0 +1,85 @@
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+from torchvision.models.detection._utils import Matcher as Reference
+
+from lineage.ops.chance import key
+from lineage.ops.matching import Match, Matcher, overlaps, subsample
+from lineage.structures import Targets
+from tests.ops.test_boxes import random_boxes
+
+
+def targets_of(boxes: Tensor, valid: Tensor, crowd: Tensor | None = None) -> Targets:
+    crowd = torch.zeros_like(valid) if crowd is None else crowd
+    return Targets(boxes, torch.zeros_like(valid, dtype=torch.int64), valid, crowd, None, None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_labels_equal_torchvision(seed: int) -> None:
+    """Chunks of ground truth give what one big matrix gives; objects that overlap nothing are compared elsewhere."""
+    count = 1 + seed
+    anchors, boxes = random_boxes(500, seed=seed), random_boxes(count, seed=seed + 100)
+    reference = Reference(0.6, 0.3, allow_low_quality_matches=True)(torchvision.ops.box_iou(boxes, anchors))
+    padded = torch.zeros(1, 24, 4)
+    padded[0, :count] = boxes
+    match = Matcher(foreground=0.6, background=(0.0, 0.3), keep_best=True, crowd=0.7)(
+        anchors[None], targets_of(padded, torch.arange(24)[None] < count)
+    )
+    assert torch.equal(match.foreground[0], reference >= 0)
+    assert torch.equal(match.background[0], reference == Reference.BELOW_LOW_THRESHOLD)
+    assert torch.equal(match.gt[0][reference >= 0], reference[reference >= 0])
+
+
+def test_an_object_that_overlaps_nothing_makes_no_region_foreground() -> None:
+    anchors = random_boxes(60, seed=0)
+    boxes = torch.tensor([[[500.0, 500.0, 520.0, 520.0]]])
+    match = Matcher(foreground=0.7, background=(0.0, 0.3), keep_best=True, crowd=0.7)(
+        anchors[None], targets_of(boxes, torch.ones(1, 1, dtype=torch.bool))
+    )
+    assert not match.foreground.any()
+    iou = torchvision.ops.box_iou(boxes[0], anchors)
+    assert (Reference(0.7, 0.3, allow_low_quality_matches=True)(iou) >= 0).all()  # the tie we deviate from
+
+
+def test_regions_inside_a_crowd_are_ignored() -> None:
+    boxes = torch.tensor([[[0.0, 0.0, 50.0, 50.0], [60.0, 60.0, 80.0, 80.0]]])
+    crowd = torch.tensor([[True, False]])
+    regions = torch.tensor([[[10.0, 10.0, 20.0, 20.0], [61.0, 61.0, 80.0, 80.0], [100.0, 100.0, 110.0, 110.0]]])
+    match = Matcher(foreground=0.5, background=(0.0, 0.5), keep_best=False, crowd=0.7)(
+        regions, targets_of(boxes, torch.ones_like(crowd), crowd)
+    )
+    assert match.foreground.tolist() == [[False, True, False]]
+    assert match.background.tolist() == [[False, False, True]]
+
+
+def test_the_order_of_regions_does_not_matter() -> None:
+    regions, boxes = random_boxes(1, 200, seed=3), random_boxes(1, 20, seed=4)
+    targets = targets_of(boxes, torch.ones(1, 20, dtype=torch.bool))
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
+    there, back = overlaps(regions, targets), overlaps(regions[:, order], targets)
+    assert torch.equal(there.iou[:, order], back.iou)
+    assert torch.equal(there.gt[:, order], back.gt)
+
+
+@pytest.mark.parametrize(("objects", "room"), [(0, 100), (5, 100), (80, 100), (80, 5), (3, 2)])
+def test_a_sample_has_its_quota_and_foreground_first(objects: int, room: int) -> None:
+    foreground = torch.arange(objects + room)[None] < objects
+    match = Match(torch.zeros(1, objects + room, dtype=torch.int64), foreground, ~foreground)
+    chosen = subsample(match, count=64, fraction=0.25, keys=torch.tensor([key(0, 0)]), salt=1)
+    positive = min(objects, 16)
+    assert chosen.foreground.sum() == positive
+    assert chosen.foreground[0, :positive].all()
+    assert chosen.valid.sum() == min(64, positive + room)
+    picked = chosen.index[chosen.valid]
+    assert len(picked.unique()) == len(picked)
+    assert torch.equal(foreground[0][picked], chosen.foreground[chosen.valid])
+
+
+def test_a_sample_depends_on_its_key_alone() -> None:
+    match = Match(torch.zeros(2, 50, dtype=torch.int64), torch.zeros(2, 50, dtype=torch.bool), torch.ones(2, 50, dtype=torch.bool))
+    keys = torch.tensor([key(0, 7), key(0, 8)])
+    both = subsample(match, count=8, fraction=0.5, keys=keys, salt=1).index
+    alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, keys=keys[1:], salt=1).index
+    assert torch.equal(both[1:], alone)
+    assert not torch.equal(both[0], both[1])

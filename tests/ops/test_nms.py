@@ -1,0 +1,49 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torchvision
+
+from lineage.ops.nms import nms
+from tests.ops.test_boxes import random_boxes
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_survivors_equal_torchvision(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    boxes = random_boxes(3, 100, seed=seed)
+    groups = torch.randint(0, 4, (3, 100), generator=generator)
+    valid = torch.rand(3, 100, generator=generator) > 0.2
+    keep = nms(boxes, groups, valid, 0.5)
+    scores = torch.linspace(1, 0.1, 100)
+    for row in range(3):
+        index = valid[row].nonzero()[:, 0]
+        kept = index[torchvision.ops.batched_nms(boxes[row][index], scores[index], groups[row][index], 0.5)]
+        assert torch.equal(keep[row].nonzero()[:, 0], kept.sort().values)
+
+
+def test_nothing_valid_leaves_nothing() -> None:
+    valid = torch.zeros(2, 5, dtype=torch.bool)
+    assert not nms(torch.zeros(2, 5, 4), torch.zeros(2, 5, dtype=torch.int64), valid, 0.5).any()
+
+
+CUDA_KERNEL = """
+import torch
+from lineage.ops.nms import nms
+from lineage.ops.nms_cuda import suppress
+from tests.ops.test_boxes import random_boxes
+generator = torch.Generator().manual_seed(0)
+boxes = random_boxes(2, 70, seed=5)
+groups = torch.randint(0, 3, (2, 70), generator=generator)
+valid = torch.rand(2, 70, generator=generator) > 0.1
+assert torch.equal(suppress(boxes, groups, valid, 0.5), nms(boxes, groups, valid, 0.5))
+"""
+
+
+def test_the_cuda_kernel_agrees_under_tritons_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    run = subprocess.run([sys.executable, "-c", CUDA_KERNEL], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

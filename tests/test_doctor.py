@@ -68,7 +68,9 @@ def test_a_warning_is_not_fatal(healthy: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["datset.root=x"]) == 2
-    assert "datset.root=x" in capsys.readouterr().out
+    assert "datset.root=x" in capsys.readouterr().err
+    assert doctor.main(["--help"]) == 0
+    assert "dataset.root=DIR" in capsys.readouterr().out
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
@@ -100,8 +102,8 @@ def test_torch_and_torchvision_of_different_builds(monkeypatch: pytest.MonkeyPat
     )
 
 
-@pytest.mark.parametrize(("bf16", "state"), [(True, "ok"), (False, "warn")])
-def test_a_gpu_is_named_with_its_memory(bf16: bool, state: str) -> None:
+@pytest.mark.parametrize(("bf16", "said"), [(True, ", bf16"), (False, ", no bf16")])
+def test_a_gpu_is_named_with_its_memory(bf16: bool, said: str) -> None:
     cuda = types.ModuleType("cuda")
     cuda.__dict__.update(
         device_count=lambda: 2,
@@ -110,8 +112,7 @@ def test_a_gpu_is_named_with_its_memory(bf16: bool, state: str) -> None:
         is_bf16_supported=lambda including_emulation: bf16,
     )
     finding = doctor._usable_gpu(cuda, "580.1")
-    assert finding.state == state
-    assert "2 x NVIDIA H100, 80 GB, driver 580.1" in finding.found
+    assert finding == Finding("ok", f"2 x NVIDIA H100, 80 GB, driver 580.1{said}")
 
 
 @pytest.mark.parametrize(

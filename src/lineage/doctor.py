@@ -38,8 +38,12 @@ MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 def main(argv: Sequence[str]) -> int:
     """Print the table; 1 when something is fatal, 2 for an argument that doctor does not know."""
     unknown = [word for word in argv if not re.match(r"dataset\.[\w.]+=.", word)]
+    if unknown and unknown[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if unknown:
-        print(f"lineage doctor: unknown {unknown[0]!r}; give dataset.root=DIR or dataset.<split>.annotations=FILE")
+        fix = "give dataset.root=DIR or dataset.<split>.annotations=FILE, or nothing"
+        print(f"lineage doctor: unknown {unknown[0]!r}; {fix}", file=sys.stderr)
         return 2
     findings = [(name, look(check)) for name, check in CHECKS.items()]
     findings += datasets(dict(word.split("=", 1) for word in argv))
@@ -91,9 +95,7 @@ def gpu() -> Finding:
 def _usable_gpu(cuda: ModuleType, driver: str) -> Finding:
     memory = cuda.get_device_properties(0).total_memory / GB
     name = f"{cuda.device_count()} x {cuda.get_device_name(0)}, {memory:.0f} GB, driver {driver or 'unknown'}"
-    if cuda.is_bf16_supported(including_emulation=False):
-        return Finding("ok", f"{name}, bf16")
-    return Finding("warn", f"{name}, no bf16", "train with trainer.precision=32-true")
+    return Finding("ok", f"{name}, {'bf16' if cuda.is_bf16_supported(including_emulation=False) else 'no bf16'}")
 
 
 def processor() -> Finding:

@@ -64,6 +64,7 @@ class Run:
     data: Data = field(default_factory=Data)
     tier: str = "paper"
     seed: int = 0
+    checkpoint_every: int = 250  # steps; a killed run continues from the last checkpoint
     weights: str | None = None  # start from this checkpoint's weights
     resume: str | None = None  # continue this run folder from its last checkpoint
     entry: Place = field(default_factory=Place)
@@ -71,7 +72,8 @@ class Run:
 
 
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
-VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "trainer.devices", "trainer.num_nodes",
-            "trainer.accelerator", "trainer.strategy", "dataset.root", "hydra")
+VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "checkpoint_every", "dataset.root", "hydra",
+            "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
+            "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
 
 ConfigStore.instance().store(name="schema", node=Run)

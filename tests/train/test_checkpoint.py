@@ -11,9 +11,9 @@ from lineage.train.checkpoint import Checkpoints, saved
 
 def train(folder: Path, steps: int, resume: bool = False, **options: object) -> dict[str, torch.Tensor]:
     start, path = next(reversed(saved(folder).items())) if resume else (0, None)
-    module = toy.reproduction()
     trainer = toy.trainer(steps, callbacks=[Checkpoints(folder, every=3)], **options)
     accumulated = trainer.accumulate_grad_batches
+    module = toy.reproduction(images=2 * accumulated)
     trainer.fit(module, toy.ToyData(start=start * accumulated), ckpt_path=path, weights_only=True)
     return module.model.state_dict()
 

@@ -43,7 +43,7 @@ def test_evaluations_during_training_are_logged_with_their_step(tmp_path: Path) 
 def test_accumulation_averages_micro_batches() -> None:
     weights = []
     for size, accumulated in ((2, 2), (4, 1)):
-        module = toy.reproduction()
+        module = toy.reproduction(images=4)
         module.model.body[2].p = 0.0
         data = toy.ToyData(size=size)
         toy.trainer(3, accumulate_grad_batches=accumulated).fit(module, data)

@@ -94,7 +94,7 @@ class ToyData(LightningDataModule):
         return DataLoader([batch(1000), batch(1001)], batch_size=None)  # type: ignore[arg-type]
 
 
-def reproduction(seed: int = 0) -> Reproduction:
+def reproduction(seed: int = 0, images: int = 2) -> Reproduction:
     torch.manual_seed(seed)
     rates = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0}
     return Reproduction(
@@ -104,6 +104,7 @@ def reproduction(seed: int = 0) -> Reproduction:
             optimizer, milestones=[8], gamma=0.1, warmup_steps=3, warmup_factor=0.1
         ),
         evaluator=Count(),
+        images_per_step=images,
         seed=seed,
         log_every=4,
     )

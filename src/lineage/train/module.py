@@ -1,8 +1,8 @@
 """A reproduction in progress: the model, its optimizer and its evaluator, in the form Lightning runs.
 
 Losses are divided by counts over all processes, so 8 processes x 2 images equal 1 process x 16 images. With gradient
-accumulation each micro batch (over all processes) has its own counts and the micro batches are averaged: a count is
-known only after the forward pass, when the gradient of the micro batch before is already taken. Detectron normalises
+accumulation each micro batch (over all processes) has its own counts, and micro batches are averaged by images: a count
+is known only after the forward pass, when the gradient of the micro batch before is already taken. Detectron normalises
 each GPU's two images by themselves in the same way.
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor, distributed
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from lineage.eval.evaluator import Evaluator
 from lineage.ops.chance import key
 from lineage.structures import Batch, Detections, Images, Losses, Targets
 from lineage.train.history import History, NotFinite, Step
@@ -27,14 +28,6 @@ class Detector(Protocol):
     def losses(self, images: Images, targets: Targets) -> Losses: ...
 
     def detect(self, images: Images) -> Detections: ...
-
-
-class Evaluator(Protocol):
-    """Sees every image of an evaluation once on some rank; compute is called on all ranks and starts it afresh."""
-
-    def update(self, detections: Detections, batch: Batch) -> None: ...
-
-    def compute(self) -> dict[str, float]: ...
 
 
 def combine(losses: Losses) -> tuple[Tensor, Tensor]:
@@ -57,13 +50,15 @@ class Reproduction(LightningModule):
         optimizer: Callable[[Any], Optimizer],
         scheduler: Callable[[Optimizer], LambdaLR],
         evaluator: Evaluator,
+        images_per_step: int,
         seed: int,
         log_every: int,
     ) -> None:
         super().__init__()
         self.model = model
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.evaluator, self.seed, self.log_every = evaluator, seed, log_every
+        self.evaluator, self.images_per_step = evaluator, images_per_step
+        self.seed, self.log_every = seed, log_every
         self.history, self.stopwatch = History(), Stopwatch()
         self.latest: dict[str, float] = {}  # what the progress bar shows
         self.metrics: dict[str, float] = {}
@@ -85,7 +80,11 @@ class Reproduction(LightningModule):
         losses = self.model.losses(batch.images, batch.targets)
         loss, each = combine(losses)
         self.history.write(list(losses), Step(self.global_step, each, batch.ids))
-        return loss
+        return loss * self._share(len(batch.ids))
+
+    def _share(self, images: int) -> float:
+        """Lightning averages micro batches; they count by their images. 1 where all are of equal size."""
+        return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
@@ -112,14 +111,14 @@ class Reproduction(LightningModule):
             self.stopwatch.stop()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluator.update(self.model.detect(batch.images), batch)
+        detections = self.model.detect(batch.images)
+        if not self.trainer.sanity_checking:  # before training: does the model detect at all?
+            self.evaluator.update(detections, batch)
 
     def on_validation_epoch_end(self) -> None:
-        metrics = self.evaluator.compute()
-        if self.trainer.sanity_checking:
-            return
-        self.metrics, self.evaluated_at = metrics, self.global_step
-        self._log(metrics)
+        if not self.trainer.sanity_checking:
+            self.metrics, self.evaluated_at = self.evaluator.compute(), self.global_step
+            self._log(self.metrics)
 
     def on_validation_end(self) -> None:
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:

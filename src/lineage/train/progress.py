@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import warnings
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -12,6 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from lineage.train.module import Reproduction
 
 SILENCE = 20.0  # seconds without a line in a log before somebody wonders whether the run hangs
+
+
+# Said by Lightning or torch on every run, about choices this project has made on purpose.
+CHATTER = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
+           "smaller than the logging interval")  # fmt: skip
+
+
+def quiet() -> None:
+    """Lightning's adverts and advice stay out of the way of what a run has to say."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in CHATTER:
+        warnings.filterwarnings("ignore", message=f"(?s).*{text}")
 
 
 def progress(console: Console) -> Callback:

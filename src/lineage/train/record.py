@@ -1,0 +1,84 @@
+"""The entry of a run, written whatever ends it: the last step, an error, Ctrl-C, a scheduler's SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from lineage.tables import store
+from lineage.tables.entry import Entry, dump
+
+
+class Record:
+    """What is known of a run before it starts, and how to ask it how far it got. The first status written counts."""
+
+    def __init__(self, results: Path, *, started: datetime, **facts: Any) -> None:
+        self.results, self.started = results, started
+        self.facts = facts
+        self.ask: Callable[[], dict[str, Any]] = dict
+        self.path: Path | None = None
+        self._lock = threading.Lock()  # the main thread and the watch over other ranks may both come to an end
+
+    def follow(self, ask: Callable[[], dict[str, Any]]) -> None:
+        self.ask = ask
+
+    def write(self, status: str, error: str | None = None) -> Path:
+        with self._lock:
+            if self.path is None:
+                facts = self.facts | self.ask()
+                seconds = (datetime.now(UTC) - self.started).total_seconds()
+                started = self.started.isoformat(timespec="seconds")
+                entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
+                self.path = store.write(entry, self.results)
+                Path(entry.folder or self.path.parent, "entry.json").write_text(dump(entry), encoding="utf-8")
+            return self.path
+
+
+@contextmanager
+def recorded(record: Record | None) -> Iterator[None]:
+    """Write the entry when the block ends, however it ends. Ranks other than the first have no record."""
+    try:
+        with terminated_like_interrupted():
+            yield
+    except (KeyboardInterrupt, SystemExit, SIGTERMException):  # Lightning turns Ctrl-C into SystemExit
+        if record:
+            record.write("stopped", "stopped by the user or the scheduler")
+        raise
+    except BaseException as error:
+        if record:
+            record.write("failed", f"{type(error).__name__}: {error}")
+        raise
+    if record:
+        record.write("finished")
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Interruptible(Callback):
+    """Keeps SIGTERM ours: Lightning's own handler waits for the next step, and among processes it may wait forever."""
+
+    def on_train_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+    def on_validation_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -6,9 +6,10 @@ the count two before) are written as signed base-32 digits in printable characte
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pycocotools.mask
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -101,3 +102,8 @@ def _digits(numbers: NDArray[np.int32]) -> tuple[NDArray[np.uint8], Ints]:
         used[active] += 1
         active, numbers = active[more], numbers[more]
     return digits, used
+
+
+def decode(mask: dict[str, Any]) -> NDArray[np.bool_]:
+    """[height, width] of one COCO RLE."""
+    return np.asarray(pycocotools.mask.decode(mask), dtype=bool)

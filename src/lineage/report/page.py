@@ -1,0 +1,119 @@
+"""The report of a run as one HTML file: no network, no script, readable in ten years.
+
+It holds what the entry says (numbers, deviations, config, machine, command), the curves, and the pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lineage.report.chart import Line, chart
+from lineage.report.facts import commands, details, deviations, facts
+from lineage.report.scores import Values, classes, metrics, number
+
+AXES = ("step", "epoch")
+QUALITY = 88  # JPEG
+
+
+def write_report(
+    folder: Path,
+    entry: Mapping[str, Any],
+    curves: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Path],
+    per_class: Mapping[str, Values],
+    published: Values | None = None,
+) -> Path:
+    """`folder`/report.html. `curves` are the rows of metrics.csv, `published` the paper's numbers of the run's row."""
+    path = folder / "report.html"
+    comparable = entry.get("tier") == "paper" and not entry.get("deviations")
+    sections = [
+        _header(entry),
+        _headline(entry["metrics"], (published or {}) if comparable else {}),
+        _section("Results", metrics(entry["metrics"], published or {}, comparable)),
+        _section("Predictions", "".join(map(_picture, pictures))),
+        _section("Training", _charts(curves)),
+        _section("Classes", classes(per_class)),
+        _section("Run", facts(entry)),
+        _section("Again", commands(entry)),
+        _section("In full", details(entry)),
+    ]
+    style = resources.files("lineage.report").joinpath("page.css").read_text(encoding="utf-8")
+    body = "\n".join(section for section in sections if section)
+    path.write_text(
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(_name(entry))} · lineage</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n<footer>Written by lineage. This file needs nothing else.</footer>\n"
+        "</main>\n</body>\n</html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    if entry.get("table"):
+        return f"{entry['table']} · {entry['row']}"
+    return str(entry.get("choices", {}).get("model") or "run")
+
+
+def _header(entry: Mapping[str, Any]) -> str:
+    choices = entry.get("choices", {})
+    chosen = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "track"))
+    chosen = f"{chosen} · tier {entry.get('tier')}".removeprefix(" · ")
+    error = f'<p class="error">{escape(entry["error"])}</p>' if entry.get("error") else ""
+    status = escape(str(entry.get("status", "")))
+    return (
+        f'<header><p class="eyebrow">{escape(str(entry.get("id", "")))}</p><h1>{escape(_name(entry))}</h1>'
+        f'<p class="lede"><span class="status {status}">{status}</span> &nbsp; {escape(chosen)}</p>'
+        f"{error}{deviations(entry)}</header>"
+    )
+
+
+def _headline(values: Values, published: Values) -> str:
+    """AP of every task in large type."""
+    items = []
+    for name in (name for name in values if name.endswith("/AP")):
+        paper = published.get(name)
+        beside = f" · paper {paper:.1f}" if paper is not None else ""
+        items.append(f"<li><b>{number(values[name])}</b><span>{escape(name)}{beside}</span></li>")
+    return f'<ul class="headline">{"".join(items)}</ul>' if items else ""
+
+
+def _charts(curves: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in curves for name in row if name not in AXES))
+    lines = {name: Line(name, _points(curves, name)) for name in names}
+    scored = [name for name in names if name.endswith("/AP") and len(lines[name].points) > 1]
+    losses = [name for name in names if "/" not in name and name not in ("lr", "images_per_second")]
+    drawn = [
+        chart("Losses", [lines[name] for name in losses], smooth=True),
+        chart("AP", [lines[name] for name in scored]),
+        chart("Learning rate", [lines["lr"]] if "lr" in lines else []),
+        chart("Images per second", [lines["images_per_second"]] if "images_per_second" in lines else [], smooth=True),
+    ]
+    return f'<div class="charts">{"".join(drawn)}</div>' if any(drawn) else ""
+
+
+def _points(curves: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    """A column over the steps; cells of a CSV are text, and empty where nothing was logged."""
+    rows = [row for row in curves if row.get("step") not in (None, "") and row.get(name) not in (None, "")]
+    return [(float(row["step"]), float(row[name])) for row in rows]
+
+
+def _picture(path: Path) -> str:
+    """Photographs as JPEG inside the page: a fifth of the PNG's size."""
+    buffer = io.BytesIO()
+    Image.open(path).convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<figure class="picture"><img alt="{escape(path.stem)}" src="data:image/jpeg;base64,{data}"></figure>'
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>\n{content}</section>" if content else ""

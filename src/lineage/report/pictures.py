@@ -1,0 +1,120 @@
+"""The picture of a run: validation images with the ground truth on the left and the prediction on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lineage.eval.rle import decode
+from lineage.report.paint import Colour, Mark, colour_of, paint
+from lineage.structures import Sample
+
+if TYPE_CHECKING:
+    from lineage.data.dataset import Dataset
+
+PANEL = (520, 400)  # an image is enlarged or reduced until it just fits
+GAP, MARGIN, HEAD = 12, 20, 34
+BACKGROUND: Colour = (22, 24, 29)  # photographs stand out on it, on light and on dark pages
+LETTERS: Colour = (200, 204, 212)
+THRESHOLD = 0.5
+
+
+class Pair(NamedTuple):
+    """One image and what is on it, in truth and according to the model."""
+
+    image: Image.Image
+    truth: list[Mark]
+    found: list[Mark]
+
+
+def sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("ground truth", "prediction")) -> Path:
+    """One PNG, a row per image."""
+    rows = [_row(pair) for pair in pairs]
+    widths = [max(row[side].width for row in rows) for side in (0, 1)]
+    height = sum(row[0].height + GAP for row in rows) - GAP
+    canvas = Image.new("RGB", (sum(widths) + GAP + 2 * MARGIN, height + HEAD + 2 * MARGIN - GAP), BACKGROUND)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
+    lefts = (MARGIN, MARGIN + widths[0] + GAP)
+    for left, title in zip(lefts, titles, strict=True):
+        draw.text((left, MARGIN - 8), title, fill=LETTERS, font=font)
+    top = MARGIN + HEAD - GAP
+    for row in rows:
+        for left, panel in zip(lefts, row, strict=True):
+            canvas.paste(panel, (left, top))
+        top += row[0].height + GAP
+    canvas.save(path)
+    return path
+
+
+def predictions(
+    dataset: Dataset, results: Sequence[dict[str, Any]], path: Path, count: int = 4, threshold: float = THRESHOLD
+) -> Path | None:
+    """The sheet of the first `count` images that have objects, with the COCO result records a run ended with."""
+    chosen = list(islice(_with_objects(dataset), count))
+    if not chosen:
+        return None
+    pairs = [_pair(sample, dataset, results, threshold) for sample in chosen]
+    return sheet(pairs, path, ("ground truth", f"prediction, score at least {threshold:g}"))
+
+
+def truth_marks(sample: Sample, classes: Sequence[str]) -> list[Mark]:
+    """The annotations of a sample."""
+    marks = []
+    for place, (box, label) in enumerate(zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True)):
+        text = classes[label] + (" (crowd)" if sample.crowd[place] else "")
+        mask = _mask(sample, place) if sample.masks is not None else None
+        marks.append(Mark(tuple(box), text, colour_of(label), mask, _seen(sample, place)))
+    return marks
+
+
+def found_marks(records: Sequence[dict[str, Any]], dataset: Dataset, threshold: float = THRESHOLD) -> list[Mark]:
+    """The result records of one image that score at least `threshold`."""
+    marks = []
+    for record in records:
+        if record["score"] < threshold:
+            continue
+        label = dataset.category_ids.index(record["category_id"])
+        x, y, w, h = record["bbox"]
+        mask = decode(record["segmentation"]) if "segmentation" in record else None
+        at = record.get("keypoints", [])
+        points = tuple((px + 0.5, py + 0.5) for px, py in zip(at[::3], at[1::3], strict=True))
+        text = f"{dataset.classes[label]} {record['score']:.2f}"
+        marks.append(Mark((x, y, x + w, y + h), text, colour_of(label), mask, points))
+    return marks
+
+
+def _with_objects(dataset: Dataset) -> Iterator[Sample]:
+    samples = (dataset[index] for index in range(len(dataset)))
+    return (sample for sample in samples if len(sample.labels))
+
+
+def _pair(sample: Sample, dataset: Dataset, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
+    image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
+    own = [record for record in results if record["image_id"] == sample.id]
+    return Pair(image, truth_marks(sample, dataset.classes), found_marks(own, dataset, threshold))
+
+
+def _row(pair: Pair) -> tuple[Image.Image, Image.Image]:
+    scale = min(PANEL[0] / pair.image.width, PANEL[1] / pair.image.height)
+    return paint(pair.image, pair.truth, scale), paint(pair.image, pair.found, scale)
+
+
+def _mask(sample: Sample, place: int) -> np.ndarray:
+    assert sample.masks is not None
+    bits, (x, y, width, height) = sample.masks.pieces()[place]
+    mask = np.zeros(tuple(sample.image.shape[1:]), dtype=bool)
+    mask[y : y + height, x : x + width] = bits.numpy()
+    return mask
+
+
+def _seen(sample: Sample, place: int) -> tuple[tuple[float, float], ...]:
+    """The labelled keypoints of an object."""
+    if sample.keypoints is None or sample.visible is None:
+        return ()
+    labelled = sample.keypoints[place][sample.visible[place] > 0].tolist()
+    return tuple((x, y) for x, y in labelled)

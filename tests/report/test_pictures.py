@@ -1,0 +1,83 @@
+"""The sheet of a run: one row per image with objects, truth and prediction side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import tv_tensors as tv
+
+from lineage.report.pictures import PANEL, found_marks, predictions, truth_marks
+from lineage.structures import Sample
+
+
+class Squares:
+    """Grey images with one annotated square each; every third image has none."""
+
+    classes = ("disc", "square")
+    category_ids = (7, 9)
+    fingerprint = "squares"
+    sizes = torch.tensor([[30, 40]] * 9)
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int) -> Sample:
+        count = 1 if index % 3 else 0
+        boxes = tv.BoundingBoxes(torch.tensor([[5.0, 6.0, 25.0, 20.0]] * count).reshape(-1, 4), format="XYXY",
+                                 canvas_size=(30, 40))  # fmt: skip
+        return Sample(
+            image=tv.Image(torch.full((3, 30, 40), 128, dtype=torch.uint8)),
+            boxes=boxes,
+            labels=torch.ones(count, dtype=torch.int64),
+            crowd=torch.zeros(count, dtype=torch.bool),
+            masks=None,
+            keypoints=tv.KeyPoints(torch.tensor([[[8.0, 9.0], [1.0, 1.0]]] * count).reshape(-1, 2, 2),
+                                   canvas_size=(30, 40)),
+            visible=torch.tensor([[2, 0]] * count).reshape(-1, 2),
+            id=100 + index,
+            size=(30, 40),
+        )  # fmt: skip
+
+    def ground_truth(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+def record(image: int, score: float) -> dict[str, Any]:
+    return {"image_id": image, "category_id": 9, "score": score, "bbox": [5, 6, 20, 14]}
+
+
+def test_one_row_per_image_with_objects(tmp_path: Path) -> None:
+    path = predictions(Squares(), [record(101, 0.9)], tmp_path / "sheet.png", count=3)
+    assert path is not None
+    picture = Image.open(path)
+    assert picture.width > 2 * PANEL[0]
+    assert 3 * PANEL[0] * 30 / 40 < picture.height < 4 * PANEL[0] * 30 / 40
+
+
+def test_the_prediction_side_shows_the_prediction(tmp_path: Path) -> None:
+    with_one = predictions(Squares(), [record(101, 0.9)], tmp_path / "one.png", count=1)
+    without = predictions(Squares(), [record(101, 0.4)], tmp_path / "none.png", count=1)
+    assert with_one is not None
+    assert without is not None
+    one, none = np.array(Image.open(with_one)), np.array(Image.open(without))
+    changed = np.flatnonzero((one != none).any((0, 2)))
+    assert changed.min() > one.shape[1] // 2, "the truth on the left is the same"
+
+
+def test_marks_say_what_and_how_sure() -> None:
+    (mark,) = found_marks([record(101, 0.875), record(101, 0.1)], Squares())
+    assert mark.text == "square 0.88"
+    assert mark.box == (5, 6, 25, 20)
+    (truth,) = truth_marks(Squares()[1], Squares.classes)
+    assert truth.text == "square"
+    assert truth.points == ((8.0, 9.0),), "the keypoint nobody labelled is not drawn"
+
+
+def test_a_dataset_without_objects_has_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Squares, "__len__", lambda self: 1)
+    assert predictions(Squares(), [], tmp_path / "sheet.png") is None

@@ -30,7 +30,7 @@ def test_everything_drawn_lies_on_the_paper(points: list[tuple[float, float]], s
     svg = chart("any", [Line("line", points)], smooth=smooth)
     assert "nan" not in svg
     assert "inf" not in svg.replace("info", "")
-    drawn = re.findall(r"(-?[\d.]+),(-?[\d.]+)", "".join(re.findall(r'points="([^"]*)"', svg)))
+    drawn = re.findall(r"(-?[\d.]+),(-?[\d.]+)", " ".join(re.findall(r'points="([^"]*)"', svg)))
     assert all(0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT for x, y in drawn)
     ticks = [float(x) for x in re.findall(r'<text x="(-?[\d.]+)"', svg)]
     assert ticks

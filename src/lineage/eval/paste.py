@@ -4,8 +4,7 @@ The definition is detectron2's: every pixel centre of the file samples the M x M
 align_corners=False, zero outside) and is part of the object from one half on. A sample is two weights per axis, so a
 window is two small matrix products; pixels outside the box cannot reach one half and are never computed.
 
-deviates: Detectron (2018) and torchvision round the box to integers and resize the mask into it, which moves contours
-by up to half a pixel. In float64, because in float32 a pixel near one half depends on the order of the additions.
+In float64, because in float32 a pixel near one half depends on the order of the additions.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ class Axis(NamedTuple):
     weights: Floats  # [sum(pixels), M]
 
 
+# deviates: Detectron (2018) and torchvision round the box to integers and resize the mask into it, which moves
+# contours by up to half a pixel; detectron2 showed that sampling at pixel centres is the unbiased way.
 def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: tuple[int, int]) -> Rles:
     """[D, M, M] masks in [D, 4] boxes (file pixels) on a canvas of `size` (height, width)."""
     if len(boxes) == 0:

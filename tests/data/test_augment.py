@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 from torchvision import tv_tensors as tv
 from torchvision.transforms import v2
 
-from lineage.data.augment import Flip, ShortEdge, clean
+from lineage.data.augment import Flip, ShortEdge, bind, clean
 from lineage.data.crops import Crops
 from lineage.structures import Sample
 
@@ -44,8 +46,15 @@ def same(a: Sample, b: Sample) -> bool:
     )
 
 
+def mirror(*names: int) -> Flip:
+    """A certain flip, for a dataset whose keypoints become these in a mirror."""
+    flip = Flip(1.0)
+    bind(v2.Compose([flip]), SimpleNamespace(mirrored=names))
+    return flip
+
+
 def test_flip_twice_is_the_identity() -> None:
-    flip = Flip(1.0, pairs=[(0, 1), (3, 4)])
+    flip = mirror(1, 0, 2, 4, 3)
     sample = scene()
     once = flip(sample)
     assert not same(once, sample)
@@ -67,7 +76,7 @@ def test_flip_moves_masks_boxes_and_keypoints_to_the_same_place() -> None:
 
 def test_flip_swaps_the_names_of_joints_with_their_visibility() -> None:
     sample = scene(1, joints=3)
-    flipped = Flip(1.0, pairs=[[1, 2]])(sample)
+    flipped = mirror(0, 2, 1)(sample)
     assert sample.keypoints is not None
     assert flipped.keypoints is not None
     assert sample.visible is not None

@@ -6,7 +6,7 @@ masks along. Randomness comes from torch's global generator, which the loader se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
 from lineage.data.crops import Crops
+from lineage.data.dataset import Dataset
 from lineage.structures import Sample
 
 
@@ -38,14 +39,17 @@ class ShortEdge:
 
 
 class Flip:
-    """Mirror left and right. `pairs` are the keypoints that swap their names, such as the left and the right eye.
+    """Mirror left and right. The dataset's `mirrored` says which keypoint becomes which: a left eye becomes a right.
 
     deviates: torchvision's own flip, which maps keypoints to W - 1 - x but boxes to W - x, and swaps no names.
     """
 
-    def __init__(self, probability: float, pairs: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(self, probability: float) -> None:
         self.probability = probability
-        self.pairs = [(int(left), int(right)) for left, right in pairs]
+        self.mirrored: list[int] | None = None
+
+    def bind(self, dataset: Dataset) -> None:
+        self.mirrored = list(getattr(dataset, "mirrored", ())) or None
 
     def __call__(self, sample: Sample) -> Sample:
         if torch.rand(()) >= self.probability:
@@ -55,7 +59,7 @@ class Flip:
     def mirror(self, sample: Sample) -> Sample:
         keypoints, visible = sample.keypoints, sample.visible
         if keypoints is not None and visible is not None:
-            order = self._order(keypoints.shape[1])
+            order = self.mirrored or list(range(keypoints.shape[1]))
             width = keypoints.canvas_size[1]
             mirrored = torch.stack([width - keypoints[..., 0], keypoints[..., 1]], dim=-1)[:, order]
             keypoints, visible = tv.wrap(mirrored, like=keypoints), visible[:, order]
@@ -67,11 +71,12 @@ class Flip:
             visible=visible,
         )
 
-    def _order(self, count: int) -> Tensor:
-        order = torch.arange(count)
-        for left, right in self.pairs:
-            order[left], order[right] = right, left
-        return order
+
+def bind(transform: Callable[[Sample], Sample], dataset: Dataset) -> None:
+    """Tell the transforms that ask for it, alone or in a Compose, which dataset they work on."""
+    for one in (transform, *getattr(transform, "transforms", ())):
+        if hasattr(one, "bind"):
+            one.bind(dataset)
 
 
 def clean(sample: Sample) -> Sample:

@@ -55,7 +55,7 @@ class Crops(TVTensor):
     @classmethod
     def from_rle(cls, encoded: Sequence[dict[str, Any]], canvas_size: tuple[int, int]) -> Crops:
         """COCO run-length encodings of the whole canvas, compressed (`counts` str or bytes) or not (list of int)."""
-        pairs = [_window(_runs(one, canvas_size), canvas_size[0]) for one in encoded]
+        pairs = [_window(runs(one, canvas_size), canvas_size[0]) for one in encoded]
         return _join([bits for bits, _ in pairs], [window for _, window in pairs], canvas_size)
 
     @classmethod
@@ -105,8 +105,8 @@ def _extent(line: Tensor) -> tuple[int, int]:
     return (int(where[0]), int(where[-1] - where[0]) + 1) if len(where) else (0, 0)
 
 
-def _runs(encoded: dict[str, Any], canvas_size: tuple[int, int]) -> np.ndarray:
-    """Run lengths, column-major, zeros first."""
+def runs(encoded: dict[str, Any], canvas_size: tuple[int, int]) -> np.ndarray:
+    """Run lengths, column-major, zeros first; an error if they do not fill exactly this canvas."""
     if tuple(encoded["size"]) != canvas_size:
         raise ValueError(f"an RLE of size {tuple(encoded['size'])} does not belong on a canvas of {canvas_size}")
     counts = encoded["counts"]

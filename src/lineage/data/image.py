@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 from torchvision import tv_tensors as tv
 
 Size = tuple[int, int]  # height, width
+
+ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a complete file
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
 class ImageError(RuntimeError):
@@ -22,24 +27,45 @@ def read(path: Path, size: Size) -> tv.Image:
 
     COCO itself was annotated on the stored pixels, while many labelling tools show, and annotate, the rotated image.
     """
+    with _opened(path) as file:
+        upright = ImageOps.exif_transpose(file) if _sideways(file, size, path) else file
+        pixels = np.array(upright.convert("RGB"))
+    # the memory stays [h, w, 3], which torchvision resizes fastest
+    return tv.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def inspect(path: Path, size: Size) -> None:
+    """Raise if the header or the end of the file is wrong; about 0.2 ms, where decoding takes 5."""
+    with _opened(path) as file:
+        _sideways(file, size, path)
+        with path.open("rb") as raw:
+            raw.seek(0, 2)
+            raw.seek(max(0, raw.tell() - 64))
+            tail = raw.read().rstrip(b"\0")
+        if not (file.format in ENDS and tail.endswith(ENDS[file.format])):
+            file.load()  # padding after the end is harmless, a missing end is not: only decoding tells
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Pillow.Image]:
     try:
         with Pillow.open(path) as file:
-            upright = oriented(file, size, path).convert("RGB")
+            yield file
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such image; put it there or remove it from the annotations") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: is not an image Pillow can read; fetch it again or remove it") from error
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be decoded ({error}); fetch it again or remove it") from error
-    return tv.Image(torch.from_numpy(np.array(upright)).permute(2, 0, 1))
 
 
-def oriented(file: Pillow.Image, size: Size, path: Path) -> Pillow.Image:
-    """The image turned to the annotated size, or an error when no way round has it."""
+def _sideways(file: Pillow.Image, size: Size, path: Path) -> bool:
+    """Whether the annotations describe the rotated image; an error when they describe neither."""
     if (file.height, file.width) == size:
-        return file
-    turned = ImageOps.exif_transpose(file) if (file.width, file.height) == size else file
-    if turned is None or (turned.height, turned.width) != size:
-        raise ImageError(
-            f"{path}: is {file.height} x {file.width} pixels (height x width), its annotations say {size[0]} x "
-            f"{size[1]}; correct `height` and `width` in the annotation file or put the original image back"
-        )
-    return turned
+        return False
+    if (file.width, file.height) == size and file.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
+        return True
+    raise ImageError(
+        f"{path}: is {file.height} x {file.width} pixels (height x width), its annotations say {size[0]} x {size[1]}; "
+        "correct `height` and `width` in the annotation file or put the original image back"
+    )

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from lineage.config import Data, Schedule
-from lineage.data.augment import clean
+from lineage.data.augment import bind, clean
 from lineage.data.dataset import Dataset
 from lineage.data.image import ImageError
 from lineage.data.order import Order, micro_batches, share
@@ -123,6 +123,7 @@ class Draws(TorchDataset[tuple[Sample, int]]):
     """A sample as one draw of the run sees it: augmented with the random numbers of its own position."""
 
     def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int, corrupt: str) -> None:
+        bind(transform, dataset)
         self.dataset = dataset
         self.transform = transform
         self.seed = seed

@@ -30,7 +30,7 @@ class Axis(NamedTuple):
 
 
 # deviates: Detectron (2018) and torchvision round the box to integers and resize the mask into it, which moves
-# contours by up to half a pixel; detectron2 showed that sampling at pixel centres is the unbiased way.
+# contours by up to half a pixel; here, as in detectron2, nothing is rounded.
 def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: tuple[int, int]) -> Rles:
     """[D, M, M] masks in [D, 4] boxes (file pixels) on a canvas of `size` (height, width)."""
     if len(boxes) == 0:

@@ -32,8 +32,9 @@ class Detector(Protocol):
 
 def combine(losses: Losses) -> tuple[Tensor, Tensor]:
     """The loss to step on, and each loss by itself [L] as seen by all processes together."""
-    totals = torch.stack([loss.total.float() for loss in losses.values()])
-    sums = torch.stack([totals.detach(), torch.stack([loss.count.float() for loss in losses.values()])])
+    totals = torch.stack([loss.total for loss in losses.values()])
+    totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
+    sums = torch.stack([totals.detach(), torch.stack([loss.count for loss in losses.values()]).to(totals)])
     processes = 1
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)
@@ -77,6 +78,7 @@ class Reproduction(LightningModule):
         torch.manual_seed(key(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
         losses = self.model.losses(batch.images, batch.targets)
         loss, each = combine(losses)
         self.history.write(list(losses), Step(self.global_step, each, batch.ids))
@@ -87,7 +89,6 @@ class Reproduction(LightningModule):
         return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
         if self.global_step - self._read_at >= self.log_every:
             self.read_losses()
 

@@ -18,7 +18,7 @@ SILENCE = 20.0  # seconds without a line in a log before somebody wonders whethe
 
 # Said by Lightning or torch on every run, about choices this project has made on purpose.
 CHATTER = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
-           "smaller than the logging interval")  # fmt: skip
+           "smaller than the logging interval", "`broadcast_buffers` is deprecated")  # fmt: skip
 
 
 def quiet() -> None:

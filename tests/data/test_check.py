@@ -98,6 +98,7 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     (change(1, bbox=[5, 5, float("nan"), 4]), ["not four numbers"]),
     (change(1, segmentation=[[1, 1, 5, 5]]), ["fewer than 3 points", "polygon [1, 1, 5, 5]"]),
     (change(1, segmentation=[[1, 1, 5, 5, 9, 9, 3]]), ["fewer than 3 points"]),
+    (change(1, segmentation=[[1, 1, 5, 5, 9, None]]), ["a coordinate is not a number"]),
     (change(1, segmentation=[1, 1, 5, 5, 9, 9]), ["fewer than 3 points"]),
     (change(1, segmentation={"size": [30, 20], "counts": [600]}), ["run-length mask", "(30, 20)"]),
     (change(1, segmentation={"size": [20, 30], "counts": [99]}), ["covers 99 pixels of a canvas of 600"]),

@@ -10,24 +10,39 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lineage.assemble import Parts
+from lineage.describe import ROOT
+from lineage.report.commands import report
+from lineage.report.pictures import predictions
+from lineage.tables import store
 from lineage.tables.entry import Entry
-from lineage.train.module import Reproduction
+from lineage.train.record import Record
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
-def keep(folder: Path, module: Reproduction) -> None:
-    """weights.pt to start other runs from, and the detections as COCO result records."""
-    torch.save(module.model.state_dict(), folder / "weights.pt")
-    (folder / "results.json").write_text(json.dumps(module.evaluator.results()))
-    (folder / "per_class.json").write_text(json.dumps(module.evaluator.per_class(), indent=1))
+def keep(folder: Path, parts: Parts) -> None:
+    """Weights to start other runs from, the detections as COCO result records, pictures of a few of them."""
+    evaluator = parts.module.evaluator
+    torch.save(parts.model.state_dict(), folder / "weights.pt")
+    (folder / "results.json").write_text(json.dumps(evaluator.results()))
+    (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
+    (folder / "pictures").mkdir(exist_ok=True)
+    predictions(parts.data.val, evaluator.results(), folder / "pictures" / "predictions.png")
 
 
-def show(entry: Entry, files: dict[str, Path], console: Console) -> None:
+def show(folder: Path, record: Record, console: Console) -> None:
+    path = record.write("finished")
+    entry = store.read(path)
+    said = {
+        "entry": path,
+        "picture": next((folder / "pictures").glob("*.png"), "-"),
+        "report": report(folder, ROOT / "experiments"),
+        "next": "\n         ".join(commands(entry)),
+    }
     console.print(table(entry.metrics))
-    for what, path in files.items():
-        console.print(f"{what:8} {path}", highlight=False, soft_wrap=True)
-    console.print("next     " + "\n         ".join(commands(entry)), highlight=False, soft_wrap=True)
+    for name, text in said.items():
+        console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
 
 
 def table(metrics: dict[str, float | None]) -> Table:

@@ -68,9 +68,21 @@ def _image(index: int) -> tuple[Tensor, Tensor, Tensor]:
     return pixels, torch.rand(3, 4, generator=chance), torch.arange(3) < index % 3 + 1
 
 
+def share(whole: Batch, rank: int, world: int) -> Batch:
+    """Every world-th image of the batch."""
+
+    def part(node: Any) -> Any:
+        if isinstance(node, Tensor):
+            return node[rank::world]
+        return None if node is None else type(node)(*map(part, node))
+
+    return part(whole)
+
+
 class Stream(IterableDataset[Batch]):
     def __init__(self, start: int, size: int, broken: int | None) -> None:
         self.start, self.size, self.broken = start, size, broken
+        self.rank, self.world = 0, 1
 
     def __iter__(self) -> Any:
         step = self.start
@@ -78,7 +90,7 @@ class Stream(IterableDataset[Batch]):
             made = batch(step, self.size)
             if step == self.broken:
                 made.targets.boxes.fill_(float("nan"))
-            yield made
+            yield share(made, self.rank, self.world)
             step += 1
 
 
@@ -88,6 +100,8 @@ class ToyData(LightningDataModule):
         self.stream = Stream(start, size, broken)
 
     def train_dataloader(self) -> DataLoader[Batch]:
+        assert self.trainer is not None
+        self.stream.rank, self.stream.world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(self.stream, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Batch]:

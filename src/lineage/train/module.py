@@ -34,7 +34,7 @@ def combine(losses: Losses) -> tuple[Tensor, Tensor]:
     """The loss to step on, and each loss by itself [L] as seen by all processes together."""
     totals = torch.stack([loss.total for loss in losses.values()])
     totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
-    sums = torch.stack([totals.detach(), torch.stack([loss.count for loss in losses.values()]).to(totals)])
+    sums = torch.stack([totals.detach(), torch.stack([loss.terms for loss in losses.values()]).to(totals)])
     processes = 1
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)

@@ -19,22 +19,19 @@ from lineage.tables.entry import Entry, dump
 
 
 class Record:
-    """What is known of a run before it starts, and how to ask it how far it got. The first status written counts."""
+    """`facts` are known before the run, `so_far` tells how far it got. The first status that is written counts."""
 
-    def __init__(self, results: Path, *, started: datetime, **facts: Any) -> None:
-        self.results, self.started = results, started
-        self.facts = facts
-        self.ask: Callable[[], dict[str, Any]] = dict
+    def __init__(
+        self, results: Path, started: datetime, facts: dict[str, Any], so_far: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.results, self.started, self.facts, self.so_far = results, started, facts, so_far
         self.path: Path | None = None
         self._lock = threading.Lock()  # the main thread and the watch over other ranks may both come to an end
-
-    def follow(self, ask: Callable[[], dict[str, Any]]) -> None:
-        self.ask = ask
 
     def write(self, status: str, error: str | None = None) -> Path:
         with self._lock:
             if self.path is None:
-                facts = self.facts | self.ask()
+                facts = self.facts | self.so_far()
                 seconds = (datetime.now(UTC) - self.started).total_seconds()
                 started = self.started.isoformat(timespec="seconds")
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)

@@ -92,5 +92,5 @@ def has_key() -> bool:
 
 def dashboard(loggers: list[Logger]) -> str | None:
     """The address of a run that somebody can open in a browser."""
-    addresses = [logger.experiment.url for logger in loggers if isinstance(logger, WandbLogger)]
-    return next((address for address in addresses if address), None)
+    runs = [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
+    return next((run.url for run in runs if not run.offline), None)

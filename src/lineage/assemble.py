@@ -1,0 +1,117 @@
+"""A config becomes the objects of a run: datasets, model, evaluator, optimizer, trainer."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+from torch import nn
+
+from lineage.build import ConfigError, build
+from lineage.config import Data, Schedule
+from lineage.data.module import DetectionData
+from lineage.models import pretrained
+from lineage.resume import CHECKPOINTS, Attempt
+from lineage.train import weights
+from lineage.train.checkpoint import Checkpoints
+from lineage.train.module import Reproduction
+from lineage.train.optimizer import warmup_multistep
+from lineage.train.progress import progress
+from lineage.train.record import Interruptible
+from lineage.train.track import Name
+
+log = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    data: DetectionData
+    model: nn.Module
+    module: Reproduction  # the model in training
+
+
+def assemble(config: DictConfig) -> Parts:
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    train, val = build(config.dataset.train), build(config.dataset.val)
+    fill_classes(config, train.classes, val.classes)
+    schedule, loading = Schedule(**config.schedule), Data(**config.data)
+    augment = SimpleNamespace(**build(config.augment))
+    model = build(config.model)
+    if config.weights:
+        start_from(model, config.weights)
+    module = Reproduction(
+        model,
+        optimizer=build(config.optimizer),
+        scheduler=partial(
+            warmup_multistep,
+            milestones=schedule.milestones,
+            gamma=schedule.gamma,
+            warmup_steps=schedule.warmup_steps,
+            warmup_factor=schedule.warmup_factor,
+        ),
+        evaluator=build(config.dataset.evaluator)(dataset=val),
+        images_per_step=schedule.images_per_step,
+        seed=config.seed,
+        log_every=config.trainer.log_every_n_steps,
+    )
+    return Parts(DetectionData(train, val, augment, schedule, loading, config.seed), model, module)
+
+
+def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+    """The dataset knows its classes; the heads of the model read their number from the config."""
+    if train != val:
+        raise ConfigError(f"dataset.train and dataset.val have different classes:\n  {train}\n  {val}")
+    if config.dataset.classes not in (None, len(train)):
+        raise ConfigError(
+            f"dataset.classes={config.dataset.classes}, but the dataset has {len(train)}: {', '.join(train[:5])}, ...\n"
+            "Leave dataset.classes out; it is read from the dataset."
+        )
+    config.dataset.classes = len(train)
+
+
+def start_from(model: nn.Module, path: str) -> None:
+    missing = weights.adopt(model, pretrained.load(path))
+    if len(missing) == len(model.state_dict()):
+        raise ConfigError(f"weights={path}: nothing in it fits this model by name and shape")
+    if missing:
+        log.warning(f"not in weights={path}, so starting afresh: {', '.join(missing)}")
+
+
+def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) -> pl.Trainer:
+    config, folder = attempt.config, attempt.folder
+    tracks = [build(track) for track in (config.track or {}).values()]
+    checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
+    make = build(config.trainer, _partial_=True)
+    try:
+        trainer: pl.Trainer = make(
+            max_steps=config.schedule.steps,
+            max_epochs=-1,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=1,
+            use_distributed_sampler=False,  # lineage.data.order splits a step over processes
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(folder),
+            logger=[track(folder=folder, name=name, start=attempt.step) for track in tracks],
+            callbacks=[checkpoints, progress(console), Interruptible()],
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"trainer cannot be built: {error}") from error
+    trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
+    between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's
+    trainer.val_check_interval = between * trainer.accumulate_grad_batches
+    if trainer.strategy.root_device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return trainer
+
+
+def processes(trainer: pl.Trainer) -> int:
+    """Before Lightning has launched them, its world size is still 1."""
+    return int(trainer.num_devices * trainer.num_nodes)

@@ -1,0 +1,109 @@
+"""What a run says about itself: to the entry, and to the person who started it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from lineage.assemble import Parts, processes
+from lineage.config import VOLATILE
+from lineage.resume import Attempt
+from lineage.tables import commit, entry
+from lineage.train import machine, plan, weights
+from lineage.train.module import Reproduction
+from lineage.train.track import Name, dashboard
+
+ROOT = Path(__file__).parents[2]  # of the checkout: conf/, experiments/ and the commit
+
+
+def settings(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, nothing left to look up."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
+def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
+    """The part of the entry that is known before the first step."""
+    config = settings(attempt.config)
+    code = commit.current(ROOT)
+    protocol = entry.digest(config, VOLATILE)
+    splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
+    return {
+        **config["entry"],
+        "id": entry.new_id(started, protocol),
+        "tier": config["tier"],
+        "seed": config["seed"],
+        "deviations": entry.deviations(protocol_overrides(attempt.overrides), VOLATILE),
+        "protocol": protocol,
+        "evaluation": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
+        "choices": attempt.choices,
+        "command": sys.argv,
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "diff": code.diff,
+        "packages": machine.packages(),
+        "host": platform.node(),
+        "dataset": splits,
+        "weights": weights.sha256(parts.model),
+        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "supersedes": attempt.supersedes,
+        "folder": str(attempt.folder),
+        "config": config,
+    }
+
+
+def so_far(trainer: pl.Trainer, module: Reproduction) -> dict[str, Any]:
+    """The part of the entry that depends on how far the run got."""
+    device, watch = trainer.strategy.root_device, module.stopwatch
+    return {
+        "metrics": module.metrics,
+        "steps": trainer.global_step,
+        "processes": trainer.world_size,
+        "images_per_second": round(watch.images / watch.seconds, 3) if watch.seconds else None,
+        "peak_memory": machine.peak_memory(device),
+        "hardware": machine.hardware(device) | {"precision": str(trainer.precision)},
+        "dashboard": dashboard(trainer.loggers),
+    }
+
+
+def name(facts: dict[str, Any]) -> Name:
+    table, row = facts["table"] or "scratch", facts["row"] or facts["choices"]["model"]
+    return Name(facts["id"], table, row, facts["seed"])
+
+
+def protocol_overrides(overrides: list[str]) -> list[str]:
+    """The options of `trainer` differ in nothing that is computed; its keys, such as the precision, may."""
+    return [text for text in overrides if not text.startswith("trainer=")]
+
+
+def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
+    """The line before the start, and a second one if the learning rate does not go with the batch."""
+    config, device = attempt.config, trainer.strategy.root_device
+    ours = plan.Recipe(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
+    paper = ours if follows_row(attempt) else reference()
+    split = plan.Split(processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
+    place = machine.device_name(device) + (f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else "")
+    line = plan.announce(place, config.trainer.precision, split, ours, paper, len(parts.data.train))
+    return [text for text in (line, plan.unscaled(ours, paper)) if text]
+
+
+def follows_row(attempt: Attempt) -> bool:
+    """A row of a table, run as written: its own numbers are the paper's."""
+    changed = any(text.startswith(("schedule", "optimizer")) for text in attempt.overrides)
+    return bool(attempt.config.entry.row) and not changed
+
+
+def reference() -> plan.Recipe:
+    """What most of the papers used: Detectron's 1x schedule."""
+    schedule = yaml.safe_load((ROOT / "conf" / "schedule" / "1x.yaml").read_text())
+    optimizer = yaml.safe_load((ROOT / "conf" / "optimizer" / "sgd.yaml").read_text())
+    return plan.Recipe(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

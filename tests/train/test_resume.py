@@ -1,0 +1,83 @@
+"""kill -9, then `resume=`: the weights at the end are those of the run that nobody killed."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tests.train import tiny
+
+from lineage.build import ConfigError
+from lineage.resume import continued
+from lineage.train.checkpoint import saved
+
+
+def wait_for(path: Path, process: Popen[str]) -> None:
+    for _ in range(3000):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never came")
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tiny.train(tmp_path, *tiny.TINY, f"hydra.run.dir={whole}")
+    process = tiny.start(tmp_path, *tiny.TINY, f"hydra.run.dir={killed}")
+    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 12 not in saved(killed / "checkpoints")
+    tiny.train(tmp_path, f"resume={killed}", "seed=0")
+    ours, theirs = torch.load(killed / "weights.pt"), torch.load(whole / "weights.pt")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert tiny.losses(killed) == tiny.losses(whole)
+    metrics = [json.loads((run / "entry.json").read_text())["metrics"] for run in (whole, killed)]
+    assert metrics[0] == metrics[1]
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def folder(path: Path, **values: object) -> Path:
+    OmegaConf.save({"seed": 0, "schedule": {"steps": 4}, "resume": None, **values}, path / "config.yaml")
+    (path / "start.json").write_text('{"overrides": ["schedule=smoke"], "choices": {"model": "mask_rcnn"}}')
+    (path / "checkpoints").mkdir()
+    return path
+
+
+def composed(path: Path, **values: object) -> object:
+    defaults = {"seed": 0, "schedule": {"steps": 4}, "paths": {"runs": "runs"}, "resume": str(path)}
+    return OmegaConf.create(defaults | values)
+
+
+def test_an_override_that_repeats_the_config_is_fine(tmp_path: Path) -> None:
+    attempt = continued(composed(folder(tmp_path)), ["resume=x", "seed=0"])  # type: ignore[arg-type]
+    assert (attempt.step, attempt.checkpoint) == (0, None)
+    assert attempt.overrides == ["schedule=smoke"]
+
+
+def test_an_override_that_contradicts_the_config_is_refused(tmp_path: Path) -> None:
+    changed = composed(folder(tmp_path), seed=3)
+    with pytest.raises(ConfigError, match=r"seed=3 contradicts .*config.yaml, which says seed=0"):
+        continued(changed, ["resume=x", "seed=3"])  # type: ignore[arg-type]
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="that is no run folder"):
+        continued(composed(tmp_path), [])  # type: ignore[arg-type]
+
+
+def test_a_finished_run_is_refused(tmp_path: Path) -> None:
+    (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "finished"}')
+    with pytest.raises(ConfigError, match="this run is finished; its entry is abc"):
+        continued(composed(tmp_path), [])  # type: ignore[arg-type]
+
+
+def test_the_entry_of_a_stopped_run_is_superseded(tmp_path: Path) -> None:
+    (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "stopped"}')
+    assert continued(composed(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]

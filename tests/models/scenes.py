@@ -10,7 +10,13 @@ from lineage.structures import Images, Masks, Targets
 
 
 def batch(
-    sizes: list[tuple[int, int]], counts: list[int], classes: int, *, canvas: tuple[int, int], slots: int = 8, seed: int = 0
+    sizes: list[tuple[int, int]],
+    counts: list[int],
+    classes: int,
+    *,
+    canvas: tuple[int, int],
+    slots: int = 8,
+    seed: int = 0,
 ) -> tuple[Images, Targets]:
     """Images of the given content sizes on one canvas, with random boxes and random masks inside them."""
     generator = torch.Generator().manual_seed(seed)

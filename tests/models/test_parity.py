@@ -139,7 +139,7 @@ def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Mod
             module.eval()
     images, targets = batch(SIZES, [5, 3, 0], CLASSES, canvas=(192, 256))
     expected = reference(*as_lists(images, targets))
-    found = {key: loss.total / loss.count.clamp(min=1) for key, loss in model.losses(images, targets).items()}
+    found = {key: loss.total / loss.terms.clamp(min=1) for key, loss in model.losses(images, targets).items()}
     pairs = {
         "rpn_cls": "loss_objectness",
         "rpn_box": "loss_rpn_box_reg",
@@ -147,5 +147,7 @@ def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Mod
         "roi_box": "loss_box_reg",
     } | ({"roi_mask": "loss_mask"} if "roi_mask" in found else {})
     for key, name_there in pairs.items():
-        torch.testing.assert_close(found[key], expected[name_there], atol=1e-4, rtol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+        torch.testing.assert_close(
+            found[key], expected[name_there], atol=1e-4, rtol=1e-4, msg=lambda m, key=key: f"{key}: {m}"
+        )
         assert found[key] > 0

@@ -19,7 +19,7 @@ SIZE = (128, 128)
 
 
 def total(losses: Losses) -> torch.Tensor:
-    return torch.stack([loss.total / loss.count.clamp(min=1) for loss in losses.values()]).sum()
+    return torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum()
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -54,12 +54,16 @@ def test_losses_of_a_batch_are_sums_over_its_images(model: nn.Module) -> None:
     together = model.losses(images, targets)
     parts = []
     for i in range(3):
-        masks = targets.masks._replace(offsets=targets.masks.offsets[i : i + 1], windows=targets.masks.windows[i : i + 1])
+        masks = targets.masks._replace(
+            offsets=targets.masks.offsets[i : i + 1], windows=targets.masks.windows[i : i + 1]
+        )
         own = [field[i : i + 1] for field in targets[:4]]
-        parts.append(model.losses(type(images)(*(field[i : i + 1] for field in images)), type(targets)(*own, masks, None)))
+        parts.append(
+            model.losses(type(images)(*(field[i : i + 1] for field in images)), type(targets)(*own, masks, None))
+        )
     for name, loss in together.items():
         torch.testing.assert_close(sum(part[name].total for part in parts), loss.total, atol=1e-3, rtol=1e-3)
-        assert sum(part[name].count for part in parts) == loss.count
+        assert sum(part[name].terms for part in parts) == loss.terms
 
 
 def test_detections_lie_inside_their_image_best_first(model: nn.Module) -> None:

@@ -15,9 +15,7 @@ def test_a_crop_equals_roi_align_on_the_whole_mask(aligned: bool) -> None:
     regions = (targets.boxes[:, :4] + torch.randn(2, 4, 4, generator=generator) * 4).clamp(min=0)
     regions = torch.minimum(regions, torch.tensor([128.0, 96.0, 128.0, 96.0]))
     gt = torch.arange(4).expand(2, 4)
-    found = through(
-        targets.masks, regions, gt, torch.tensor([size, size]).float(), size=14, grid=12, aligned=aligned
-    )
+    found = through(targets.masks, regions, gt, torch.tensor([size, size]).float(), size=14, grid=12, aligned=aligned)
     for image in range(2):
         for slot in range(4):
             mask = dense(targets.masks, image, slot, size).float()[None, None]

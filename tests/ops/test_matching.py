@@ -71,15 +71,17 @@ def test_a_sample_has_its_quota_and_foreground_first(objects: int, room: int) ->
     assert chosen.foreground.sum() == positive
     assert chosen.foreground[0, :positive].all()
     assert chosen.valid.sum() == min(64, positive + room)
-    picked = chosen.index[chosen.valid]
+    picked = chosen.slots[chosen.valid]
     assert len(picked.unique()) == len(picked)
     assert torch.equal(foreground[0][picked], chosen.foreground[chosen.valid])
 
 
 def test_a_sample_depends_on_its_key_alone() -> None:
-    match = Match(torch.zeros(2, 50, dtype=torch.int64), torch.zeros(2, 50, dtype=torch.bool), torch.ones(2, 50, dtype=torch.bool))
+    match = Match(
+        torch.zeros(2, 50, dtype=torch.int64), torch.zeros(2, 50, dtype=torch.bool), torch.ones(2, 50, dtype=torch.bool)
+    )
     keys = torch.tensor([key(0, 7), key(0, 8)])
-    both = subsample(match, count=8, fraction=0.5, keys=keys, salt=1).index
-    alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, keys=keys[1:], salt=1).index
+    both = subsample(match, count=8, fraction=0.5, keys=keys, salt=1).slots
+    alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, keys=keys[1:], salt=1).slots
     assert torch.equal(both[1:], alone)
     assert not torch.equal(both[0], both[1])

@@ -1,4 +1,7 @@
-"""Class and box of a region: Fast R-CNN (arXiv:1504.08083), sections 2.1 to 2.3; two fc layers: FPN (1612.03144), 4.2."""
+"""Class and box of a region: Fast R-CNN (arXiv:1504.08083), sections 2.1 to 2.3.
+
+The two fully connected layers: FPN (arXiv:1612.03144), section 4.2.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.initialise import gaussian, xavier
 from lineage.models.roi import Layer, Pooler
 from lineage.ops import boxes as box_ops
 from lineage.ops.nms import nms
@@ -22,9 +26,7 @@ class TwoFC(nn.Sequential):
             nn.Flatten(), nn.Linear(channels * size**2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
         )
         self.channels = width
-        for layer in (self[1], self[3]):
-            nn.init.kaiming_uniform_(layer.weight, a=1)
-            nn.init.zeros_(layer.bias)
+        xavier(self[1], self[3])
 
 
 class BoxHead(nn.Module):
@@ -54,9 +56,8 @@ class BoxHead(nn.Module):
         self.codes = 1 if agnostic else classes  # class-agnostic: one code for all
         self.scores = nn.Linear(self.body.channels, classes + 1)
         self.deltas = nn.Linear(self.body.channels, 4 * self.codes)
-        for layer, std in ((self.scores, 0.01), (self.deltas, 0.001)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)
+        gaussian(0.01, self.scores)
+        gaussian(0.001, self.deltas)
         self.weights, self.beta = tuple(weights), beta
         self.score, self.nms, self.detections, self.smallest = score, nms, detections, smallest
         self.candidates = candidates
@@ -69,19 +70,19 @@ class BoxHead(nn.Module):
 
     def losses(self, features: list[Tensor], rois: Matched, targets: Targets) -> Losses:
         logits, deltas = self._predict(features, rois.boxes)
-        count = rois.valid.sum().float()
+        sampled = rois.valid.sum().float()
         cls = F.cross_entropy(logits.flatten(0, 1), rois.labels.flatten(), reduction="none")
         # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
         # and one with a single object weigh each object alike
         foreground = (rois.valid & (rois.labels < self.classes)).float()
-        code = (rois.labels.clamp(max=self.classes - 1) if self.codes > 1 else torch.zeros_like(rois.labels))
+        code = rois.labels.clamp(max=self.codes - 1)
         given = deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
         wanted = box_ops.encode(box_ops.take(targets.boxes, rois.gt), rois.boxes, self.weights)
         wanted = torch.where(foreground[..., None] > 0, wanted, 0.0)
         move = F.smooth_l1_loss(given, wanted, beta=self.beta, reduction="none").sum(-1)
         return {
-            "roi_cls": Loss((cls * rois.valid.flatten()).sum(), count),
-            "roi_box": Loss((move * foreground).sum(), count),
+            "roi_cls": Loss((cls * rois.valid.flatten()).sum(), sampled),
+            "roi_box": Loss((move * foreground).sum(), sampled),
         }
 
     def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:

@@ -1,8 +1,12 @@
-"""ResNet-C4: the last residual stage runs on regions (ResNet, arXiv:1512.03385, appendix A; Mask R-CNN figure 4, left)."""
+"""ResNet-C4: the last residual stage runs on regions.
+
+ResNet (arXiv:1512.03385), appendix A; Mask R-CNN (arXiv:1703.06870), figure 4, left.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +49,6 @@ def c4(
         neck=Last,
         proposals=proposals,
         sampler=sampler,
-        box=lambda width: box(width, body=shared(average=True)),
-        heads={name: lambda width, head=head: head(width, body=shared(average=False)) for name, head in heads.items()},
+        box=partial(box, body=shared(average=True)),
+        heads={name: partial(head, body=shared(average=False)) for name, head in heads.items()},
     )

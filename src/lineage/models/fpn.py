@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.initialise import xavier
+
 
 class FPN(nn.Module):
     """C2..C5 -> P2..P6, all of the same width; P6 is P5 subsampled (footnote of section 4.1)."""
@@ -16,9 +18,7 @@ class FPN(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in inputs)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs)
         self.channels = channels
-        for convolution in [*self.lateral, *self.smooth]:
-            nn.init.kaiming_uniform_(convolution.weight, a=1)
-            nn.init.zeros_(convolution.bias)
+        xavier(*self.lateral, *self.smooth)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """maps fine to coarse [B, inputs[i], H_i, W_i] -> one more than given, [B, channels, H_i, W_i]"""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.initialise import msra
 from lineage.models.roi import Layer, Pooler
 from lineage.ops.crops import through
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
@@ -17,14 +19,11 @@ class Convolutions(nn.Sequential):
     """Figure 4, right: `depth` 3x3 convolutions; [R, C, s, s] -> [R, width, s, s]"""
 
     def __init__(self, channels: int, size: int, *, depth: int, width: int):
-        layers: list[nn.Module] = []
-        for index in range(depth):
-            layers += [nn.Conv2d(channels if index == 0 else width, width, 3, padding=1), nn.ReLU()]
-        super().__init__(*layers)
+        inputs = [channels] + [width] * (depth - 1)
+        convolutions = [nn.Conv2d(count, width, 3, padding=1) for count in inputs]
+        super().__init__(*(layer for convolution in convolutions for layer in (convolution, nn.ReLU())))
         self.channels = width
-        for layer in layers[::2]:
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+        msra(*convolutions)
 
 
 class MaskHead(nn.Module):
@@ -50,9 +49,7 @@ class MaskHead(nn.Module):
         self.deconvolution = nn.ConvTranspose2d(self.body.channels, width, 2, stride=2)
         self.classes, self.maps = classes, 1 if agnostic else classes
         self.masks = nn.Conv2d(width, self.maps, 1)
-        for layer in (self.deconvolution, self.masks):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+        msra(self.deconvolution, self.masks)
         self.grid, self.aligned, self.binary = grid, aligned, binary
 
     def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
@@ -60,11 +57,12 @@ class MaskHead(nn.Module):
         hidden = F.relu(self.deconvolution(self.body(self.pool(features, boxes))))
         # only the wanted class's filter is applied: C times less memory than all masks followed by a choice
         label = labels.clamp(max=self.maps - 1).flatten()
-        weight, bias = self.masks.weight[label, :, 0, 0], self.masks.bias[label]
-        logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)) + bias[:, None, None]
-        return logits.float().view(*labels.shape, *logits.shape[-2:])
+        weight, bias = self.masks.weight.flatten(1)[label], cast(Tensor, self.masks.bias)[label]
+        logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)).float() + bias[:, None, None]
+        return logits.view(*labels.shape, *logits.shape[-2:])
 
     def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+        assert targets.masks is not None, "a dataset without masks cannot train a mask head"
         logits = self._predict(features, rois.boxes, rois.labels)
         size = logits.shape[-1]
         goal = through(

@@ -32,7 +32,7 @@ class FrozenBatchNorm(nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
         state.pop(prefix + "num_batches_tracked", None)  # a trained BatchNorm2d carries it
-        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 def group_norm(channels: int, *, groups: int) -> nn.GroupNorm:

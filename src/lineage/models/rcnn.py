@@ -59,9 +59,9 @@ class Sampler(nn.Module):
         match = self.match(boxes, targets)
         match = match._replace(foreground=match.foreground & valid, background=match.background & valid)
         chosen = subsample(match, count=self.samples, fraction=self.fraction, keys=images.keys, salt=SALT)
-        gt = match.gt.gather(1, chosen.index)
+        gt = match.gt.gather(1, chosen.slots)
         labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), classes)
-        return Matched(box_ops.take(boxes, chosen.index), chosen.valid, labels, gt)
+        return Matched(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
 
 
 class RCNN(nn.Module):

@@ -62,7 +62,9 @@ class ResNet(nn.Module):
         )
         inputs = [planes, *(planes * 2**level * BLOCKS[block].expansion for level in range(4))]
         self.stages = nn.ModuleList(
-            _stage(BLOCKS[block], inputs[level], planes * 2**level, blocks, 1 if level == 0 else 2, groups, width, layer)
+            _stage(
+                BLOCKS[block], inputs[level], planes * 2**level, blocks, 1 if level == 0 else 2, groups, width, layer
+            )
             for level, blocks in enumerate(layers)
         )
         self.channels = inputs[1:]

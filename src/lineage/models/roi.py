@@ -62,7 +62,13 @@ class Pooler(nn.Module):
     """Regions of a batch -> their features [B * N, C, size, size], each from the pyramid level that fits its size."""
 
     def __init__(
-        self, layer: Callable[[int], Layer], *, size: int, strides: Sequence[int], canonical_size: int, canonical_level: int
+        self,
+        layer: Callable[[int], Layer],
+        *,
+        size: int,
+        strides: Sequence[int],
+        canonical_size: int,
+        canonical_level: int,
     ):
         super().__init__()
         self.layer, self.size, self.strides = layer(size), size, tuple(strides)

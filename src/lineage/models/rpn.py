@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.initialise import gaussian
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Matcher, subsample
 from lineage.ops.nms import nms
@@ -19,7 +20,9 @@ SALT = 1  # separates the random stream of this sampler from the RoI sampler's
 class Anchors(nn.Module):
     """Reference boxes: every position of level l carries one per size of sizes[l] and ratio (height / width)."""
 
-    def __init__(self, *, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides: Sequence[int], rounded: bool):
+    def __init__(
+        self, *, sizes: Sequence[Sequence[float]], ratios: Sequence[float], strides: Sequence[int], rounded: bool
+    ):
         super().__init__()
         self.strides = tuple(strides)
         self.per_position = len(sizes[0]) * len(ratios)
@@ -35,10 +38,11 @@ class Anchors(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """One [A_l, 4] per level, position-major (row, column, anchor)."""
         # deviates: torchvision divides image by map size, which is wrong for P6 of sides that 64 does not divide
-        return [self._level(level, *x.shape[-2:], stride) for level, (x, stride) in enumerate(zip(maps, self.strides, strict=True))]
+        bases = [getattr(self, f"base{level}") for level in range(len(self.strides))]
+        return [self._everywhere(*level) for level in zip(bases, maps, self.strides, strict=True)]
 
-    def _level(self, level: int, height: int, width: int, stride: int) -> Tensor:
-        base = getattr(self, f"base{level}")
+    def _everywhere(self, base: Tensor, feature: Tensor, stride: int) -> Tensor:
+        height, width = feature.shape[-2:]
         y = torch.arange(height, device=base.device, dtype=base.dtype) * stride
         x = torch.arange(width, device=base.device, dtype=base.dtype) * stride
         y, x = torch.meshgrid(y, x, indexing="ij")
@@ -68,9 +72,7 @@ class RPN(nn.Module):
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, anchors.per_position, 1)
         self.deltas = nn.Conv2d(channels, 4 * anchors.per_position, 1)
-        for layer in (self.convolution, self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        gaussian(0.01, self.convolution, self.objectness, self.deltas)
         self.anchors, self.match = anchors, matcher
         self.samples, self.foreground = samples, foreground
         self.weights, self.beta = tuple(weights), beta
@@ -80,7 +82,8 @@ class RPN(nn.Module):
         """The proposals to train the detector on, and this network's own two losses."""
         anchors, scores, deltas = self._predict(features)
         proposals = self._select(images, anchors, scores, deltas, "train")
-        return proposals, self._losses(images, torch.cat(anchors), torch.cat(scores, 1), torch.cat(deltas, 1), targets)
+        flat = torch.cat(anchors), torch.cat(scores, 1), torch.cat(deltas, 1)
+        return proposals, self._losses(images, *flat, targets)
 
     def propose(self, images: Images, features: list[Tensor]) -> Regions:
         """[B, N] proposals by falling score"""
@@ -101,9 +104,9 @@ class RPN(nn.Module):
     ) -> Regions:
         """Top scores of each level, NMS within the level, top scores of the image."""
         slots = min(self.before_nms[phase], max(level.shape[1] for level in scores))
-        boxes, ranked = zip(*(self._top(slots, *level) for level in zip(anchors, scores, deltas, strict=True)), strict=True)
-        boxes, ranked = torch.stack(boxes, 1), torch.stack(ranked, 1)  # [B, L, slots, 4], [B, L, slots]
-        boxes = box_ops.clip(boxes, images.sizes)
+        levels = [self._top(slots, *level) for level in zip(anchors, scores, deltas, strict=True)]
+        boxes = box_ops.clip(torch.stack([boxes for boxes, _ in levels], 1), images.sizes)  # [B, L, slots, 4]
+        ranked = torch.stack([ranked for _, ranked in levels], 1)  # [B, L, slots]
         valid = (ranked > -torch.inf) & box_ops.large(boxes, self.smallest)
         rows = valid.flatten(0, 1)
         keep = nms(boxes.flatten(0, 1), torch.zeros_like(rows, dtype=torch.int64), rows, self.nms).view_as(valid)
@@ -123,12 +126,11 @@ class RPN(nn.Module):
     def _losses(self, images: Images, anchors: Tensor, scores: Tensor, deltas: Tensor, targets: Targets) -> Losses:
         match = self.match(anchors[None], targets)
         chosen = subsample(match, count=self.samples, fraction=self.foreground, keys=images.keys, salt=SALT)
-        count = chosen.valid.sum().float()
-        goal = chosen.foreground.float()
-        score = F.binary_cross_entropy_with_logits(scores.gather(1, chosen.index), goal, chosen.valid.float(), reduction="sum")
-        truth = box_ops.take(targets.boxes, match.gt.gather(1, chosen.index))
-        wanted = box_ops.encode(truth, anchors[chosen.index], self.weights)
+        sampled, goal = chosen.valid.float(), chosen.foreground.float()
+        score = F.binary_cross_entropy_with_logits(scores.gather(1, chosen.slots), goal, sampled, reduction="sum")
+        truth = box_ops.take(targets.boxes, match.gt.gather(1, chosen.slots))
+        wanted = box_ops.encode(truth, anchors[chosen.slots], self.weights)
         wanted = torch.where(chosen.foreground[..., None], wanted, 0.0)
-        move = F.smooth_l1_loss(box_ops.take(deltas, chosen.index), wanted, beta=self.beta, reduction="none")
+        move = F.smooth_l1_loss(box_ops.take(deltas, chosen.slots), wanted, beta=self.beta, reduction="none")
         box = (move * goal[..., None]).sum()
-        return {"rpn_cls": Loss(score, count), "rpn_box": Loss(box, count)}
+        return {"rpn_cls": Loss(score, sampled.sum()), "rpn_box": Loss(box, sampled.sum())}

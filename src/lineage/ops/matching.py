@@ -43,9 +43,7 @@ def overlaps(regions: Tensor, targets: Targets) -> Overlaps:
 
 
 def _overlap(regions: Tensor, targets: Targets, start: int) -> Overlaps:
-    boxes, valid, crowd = (
-        field[:, start : start + CHUNK] for field in (targets.boxes, targets.valid, targets.crowd)
-    )
+    boxes, valid, crowd = (field[:, start : start + CHUNK] for field in (targets.boxes, targets.valid, targets.crowd))
     shared = box_ops.intersection(boxes, regions)  # [B, G', N]
     areas = box_ops.area(regions)[:, None]
     iou = shared / (box_ops.area(boxes)[..., None] + areas - shared)
@@ -77,7 +75,7 @@ class Matcher:
 
 
 class Subset(NamedTuple):
-    index: Tensor  # [B, M] int64 slots of the sampled regions, foreground first
+    slots: Tensor  # [B, M] int64: the sampled regions, foreground first
     valid: Tensor  # [B, M] bool
     foreground: Tensor  # [B, M] bool
 
@@ -86,10 +84,9 @@ def subsample(match: Match, *, count: int, fraction: float, keys: Tensor, salt: 
     """At most `count` regions per image, at most `fraction` of them foreground, background fills the rest."""
     regions = match.foreground.shape[1]
     chance = uniform(keys, salt, regions)
-    slots = min(count, regions)
     quota = min(int(count * fraction), regions)
     drawn = torch.where(match.foreground, chance, -1.0).topk(quota).indices
     chosen = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground
     priority = torch.where(chosen, chance + 2, torch.where(match.background, chance + 1, 0.0))
-    values, index = priority.topk(slots)
-    return Subset(index, values >= 1, values >= 2)
+    values, slots = priority.topk(min(count, regions))
+    return Subset(slots, values >= 1, values >= 2)

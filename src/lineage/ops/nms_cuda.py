@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @triton.jit
-def _greedy(boxes, groups, valid, keep, threshold, K, BLOCK: tl.constexpr):
+def _greedy(boxes, groups, valid, keep, threshold, K, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, BLOCK)
     inside = lane < K

@@ -34,7 +34,7 @@ NAMES = (
 
 
 def ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A torchvision detection state dict under our names and class order. Raises KeyError for a name not in the table."""
+    """A torchvision detection state dict under our names and class order; KeyError for a name not in the table."""
     return {name: _reorder(name, value) for name, value in ((_rename(name), value) for name, value in state.items())}
 
 

@@ -96,11 +96,11 @@ class Detections(NamedTuple):
 class Loss(NamedTuple):
     """A loss as a sum and what it is divided by.
 
-    The trainer divides by the count over *all* processes, so 8 GPUs x 2 images equal 1 GPU x 16 images exactly.
+    The trainer divides by the number over *all* processes, so 8 GPUs x 2 images equal 1 GPU x 16 images exactly.
     """
 
     total: Tensor  # [] sum of the terms
-    count: Tensor  # [] number of terms the paper divides by
+    terms: Tensor  # [] how many terms the paper divides by
 
 
 Losses: TypeAlias = dict[str, Loss]  # keys are <where>_<what>: rpn_cls rpn_box roi_cls roi_box roi_mask

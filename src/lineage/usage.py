@@ -38,7 +38,7 @@ def usage(root: Path) -> str:
     lines = [_line(folder, defaults.get(folder.name, "")) for folder in folders]
     tables = [path.relative_to(root / "experiments").with_suffix("") for path in root.glob("experiments/*/*.yaml")]
     example = f", e.g. {min(tables).as_posix()}" if tables else ""
-    lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} tables{example}")
+    lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} table(s){example}")
     return TEXT.format(choices="\n".join(lines))
 
 

@@ -16,6 +16,12 @@ def test_configs_differ_in_the_shortest_form() -> None:
     assert found == ["roi._target_: m.Pool -> m.Align", "heads.mask: m.Mask -> (absent)"]
 
 
+def test_copies_of_a_named_choice_are_not_told_again() -> None:
+    pool, align = {"_target_": "m.Pool"}, {"_target_": "m.Align", "sampling": 2}
+    a, b = ({"roi": roi, "model": {"box": {"roi": roi, "size": 7}}} for roi in (pool, align))
+    assert diff.configs(a, b, ignore=("roi",)) == []
+
+
 def test_metrics_are_compared_bit_by_bit() -> None:
     a, b = made.entry(value=0.3), made.entry(value=0.1 + 0.2)
     assert [found.key for found in diff.metrics(a, b)] == ["mask/AP"]

@@ -46,7 +46,7 @@ def compare(argv: list[str]) -> int:
     parser.add_argument("b")
     asked = parser.parse_args(argv)
     a, b = (files.read(files.find(asked.results, name)) for name in (asked.a, asked.b))
-    choices = diff.configs(a.choices, b.choices)
+    choices = diff.configs(_groups(a), _groups(b))
     _section("choices", choices)
     chosen = tuple(found.key for found in choices)  # an option's keys all differ: naming the option says it shorter
     _section("config", diff.configs(a.config, b.config, ignore=(*SAME_RUN, *chosen)))
@@ -114,6 +114,11 @@ def _section(title: str, found: list[diff.Difference]) -> None:
 
 def _name(entry: Entry) -> str:
     return f"{entry.row or entry.choices.get('model', 'run')} {entry.id[-6:]}"
+
+
+def _groups(entry: Entry) -> dict[str, str]:
+    """The choices without that of the row, which stands for the others."""
+    return {group: option for group, option in entry.choices.items() if not group.startswith("experiment")}
 
 
 def _metric(a: Entry, b: Entry, name: str) -> list[str]:

@@ -22,8 +22,9 @@ class Difference:
 
 
 def configs(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
-    """The keys that differ. A whole node that exists on one side only, or is another class, is one difference."""
-    return [found for found in _walk(a, b, "") if not any(_at(found.key, key) for key in ignore)]
+    """The keys that differ; a node on one side only is one difference. Copies of an ignored node are ignored too."""
+    copies = [(a[key], b[key]) for key in ignore if isinstance(a.get(key), dict) and key in b]
+    return [found for found in _walk(a, b, "", copies) if not any(_at(found.key, key) for key in ignore)]
 
 
 def metrics(a: Entry, b: Entry) -> list[Difference]:
@@ -52,15 +53,15 @@ def provenance(a: Entry, b: Entry) -> list[Difference]:
     return list(_walk(left, right, ""))
 
 
-def _walk(a: Any, b: Any, key: str) -> Iterator[Difference]:
-    if a == b:
+def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> Iterator[Difference]:
+    if a == b or (a, b) in known:
         return
     if not (isinstance(a, dict) and isinstance(b, dict)):
         yield Difference(key, a, b)
         return
     for name in dict.fromkeys([*a, *b]):
         below = f"{key}.{name}" if key else str(name)
-        yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below)
+        yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, known)
 
 
 def _at(key: str, root: str) -> bool:

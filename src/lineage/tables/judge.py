@@ -86,7 +86,7 @@ def judge_claim(claim: Claim, table: Table, entries: list[Entry]) -> Verdict:
     difference = ours.mean - claim.value
     spread = noise.of([ours], table.dataset)
     if spread is None:
-        return Verdict(UNDERPOWERED, where, ours, None, difference, None, _unknown_noise(table))
+        return Verdict(UNDERPOWERED, where, ours, None, difference, None, _unknown_noise())
     margin = spread.margin(ours.n, 1)  # the paper's number is one run of the same noise
     if abs(difference) <= claim.tolerance:
         return Verdict(REPRODUCED, where, ours, None, difference, margin)
@@ -113,7 +113,7 @@ def _compare(effect: Effect, table: Table, where: Setting, better: Sample, worse
     difference = better.mean - worse.mean
     spread = noise.of([better, worse], table.dataset if where.tier == PAPER else "")
     if spread is None:
-        return Verdict(UNDERPOWERED, where, better, worse, difference, None, _unknown_noise(table))
+        return Verdict(UNDERPOWERED, where, better, worse, difference, None, _unknown_noise())
     margin = spread.margin(better.n, worse.n)
     word, reason = (
         _equal(effect, difference, margin) if effect.kind == "equal" else _gain(effect, where, difference, margin)
@@ -146,5 +146,5 @@ def _nothing(runs: list[Entry], found: dict[Setting, Sample]) -> Verdict:
     return Verdict(OFF_PROTOCOL if found else FAILED)
 
 
-def _unknown_noise(table: Table) -> str:
-    return f"no published seed noise for this dataset: run {noise.ENOUGH} seeds or more of each row"
+def _unknown_noise() -> str:
+    return f"seed noise unknown here: run {noise.ENOUGH} seeds of each row"

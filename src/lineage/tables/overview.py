@@ -22,7 +22,7 @@ def overview(experiments: Path, results: Path, everything: bool) -> str:
     body = [_of_table(read.load(experiments, name), judge.valid(held[name])) for name in shown]
     parts = [aligned(Grid(["table", "rows", "unsupported", "run", "runs", "cells"], body))] if body else []
     if len(shown) < len(held):
-        parts.append(f"{len(held) - len(shown)} tables have no run yet; `lineage table --all` lists them.")
+        parts.append(f"Tables without a run: {len(held) - len(shown)}; `lineage table --all` lists them.")
     parts.append(free_runs(store.contents(results / store.SCRATCH).entries))
     return "\n".join(parts)
 

@@ -102,9 +102,9 @@ def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) ->
             logger=[track(folder=folder, name=name, start=attempt.step) for track in tracks],
             callbacks=[checkpoints, progress(console), Interruptible()],
         )
+        trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
     except (MisconfigurationException, ValueError) as error:
-        raise ConfigError(f"trainer cannot be built: {error}") from error
-    trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
+        raise ConfigError(f"no trainer for this config: {error}") from error
     between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":

@@ -23,6 +23,7 @@ from lineage.outcome import keep, show
 from lineage.resume import Attempt, begun, continued
 from lineage.train.progress import quiet
 from lineage.train.record import Record, recorded
+from lineage.train.watch import watch
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -36,7 +37,9 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         trainer = trainer_for(attempt, parts, describe.name(facts), console)
         so_far = partial(describe.so_far, trainer, parts.module)
         record = Record(Path(attempt.config.paths.results), started, facts, so_far)
-        with recorded(record if is_first() else None):
+        if is_first():
+            watch(record, trainer.strategy.launcher)
+        with ending(attempt, record, console), recorded(record if is_first() else None):
             for line in describe.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
             fit(attempt, trainer, parts)
@@ -81,6 +84,17 @@ def logged(folder: Path) -> Iterator[None]:
         raise
     finally:
         file.close()
+
+
+@contextmanager
+def ending(attempt: Attempt, record: Record, console: Console) -> Iterator[None]:
+    """Of a run that did not finish, say where its entry is and how it goes on."""
+    try:
+        yield
+    except BaseException:
+        console.print(f"entry    {record.path}", highlight=False, soft_wrap=True)
+        console.print(f"go on    python train.py resume={attempt.folder}", highlight=False, soft_wrap=True)
+        raise
 
 
 def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

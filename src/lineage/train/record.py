@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lineage.tables import store
@@ -50,12 +52,21 @@ def recorded(record: Record | None) -> Iterator[None]:
         if record:
             record.write("stopped", "stopped by the user or the scheduler")
         raise
-    except BaseException as error:
+    except Exception as error:
+        told = from_worker(error)
         if record:
-            record.write("failed", f"{type(error).__name__}: {error}")
-        raise
+            record.write("failed", f"{type(told).__name__}: {told}")
+        raise told from error
     if record:
         record.write("finished")
+
+
+def from_worker(error: Exception) -> Exception:
+    """An error of this project without the traceback that a loading process wraps it in; any other as it is."""
+    kind, text = type(error), str(error)
+    if not (kind.__module__.startswith("lineage.") and text.startswith("Caught ")):
+        return error
+    return kind(text.rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
 
 
 @contextmanager
@@ -68,14 +79,21 @@ def terminated_like_interrupted() -> Iterator[None]:
 
 
 class Interruptible(Callback):
-    """Keeps SIGTERM ours: Lightning's own handler waits for the next step, and among processes it may wait forever."""
+    """Keeps SIGTERM ours: Lightning's own handler waits for the next step, and among processes it may wait forever.
 
-    def on_train_start(self, *_: Any) -> None:
+    Lightning also asks all ranks before every step whether one was terminated, which makes every host wait for its GPU.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
+        vars(trainer.fit_loop.epoch_loop)["_broadcast_sigterm_tensor"] = lambda: None
 
     def on_validation_start(self, *_: Any) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    if multiprocessing.parent_process():  # a loading process inherited this, and is to end without a word
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     raise KeyboardInterrupt

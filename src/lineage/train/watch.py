@@ -1,0 +1,33 @@
+"""The first process looks after the entry when another one dies.
+
+A rank that is gone leaves the others waiting inside a collective, where no exception reaches them, until Lightning
+kills them all. Until then there are seconds to say what happened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from subprocess import Popen
+from typing import Any
+
+from lineage.train.record import Record
+
+PAUSE = 0.25  # seconds between looks
+GRACE = 1.0  # an error that all ranks share reaches this rank as well, and says more
+
+
+def watch(record: Record, launcher: Any) -> None:
+    """`launcher` is Lightning's; without one, or before it has started the other ranks, there is nobody to look at."""
+    threading.Thread(target=_look, args=(record, launcher), daemon=True, name="lineage-watch").start()
+
+
+def _look(record: Record, launcher: Any) -> None:
+    while record.path is None:
+        ranks: list[Popen[Any]] = getattr(launcher, "procs", [])
+        died = {rank: code for rank, code in enumerate((process.poll() for process in ranks), 1) if code}
+        if died:
+            time.sleep(GRACE)
+            said = ", ".join(f"process {rank} ended with code {code}" for rank, code in died.items())
+            record.write("failed", f"{said}; its message is on the terminal")
+        time.sleep(PAUSE)

@@ -44,6 +44,8 @@ def test_no_image_folder(tmp_path: Path) -> None:
     ('{"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}', "`annotations` is empty"),
     ('{"images": [], "annotations": [{"id": 1}], "categories": [{"id": 1}]}', "`images` is empty"),
     ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1}, {"id": 1}]}', "category ids are [1, 1]"),
+    ('{"images": [{}], "annotations": [{}], "categories": [{"id": 1, "keypoints": 5}]}', "category 1 has keypoints 5"),
+    ("3", "holds 3;"),
 ])  # fmt: skip
 def test_broken_json(tmp_path: Path, text: str, part: str) -> None:
     told = message(folder.write(tmp_path, text))
@@ -78,6 +80,12 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     assert "3.png: is not an image" in message(root)
 
 
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    described = folder.content()
+    described["images"][1]["file_name"] = 5
+    assert "image record is incomplete: 1" in message(folder.write(tmp_path, described))
+
+
 def test_an_image_of_another_size(tmp_path: Path) -> None:
     root = folder.write(tmp_path, folder.content())
     folder.save(root / "images/3.png", height=25)
@@ -99,7 +107,13 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     (change(1, segmentation=[[1, 1, 5, 5]]), ["fewer than 3 points", "polygon [1, 1, 5, 5]"]),
     (change(1, segmentation=[[1, 1, 5, 5, 9, 9, 3]]), ["fewer than 3 points"]),
     (change(1, segmentation=[[1, 1, 5, 5, 9, None]]), ["a coordinate is not a number"]),
-    (change(1, segmentation=[1, 1, 5, 5, 9, 9]), ["fewer than 3 points"]),
+    (change(1, segmentation=[1, 1, 5, 5, 9, 9]), ["no notation of COCO", "[1, 1, 5, 5, 9, 9]"]),
+    (change(1, segmentation=5), ["no notation of COCO", "segmentation 5"]),
+    (change(1, segmentation={"counts": "abc"}), ["no notation of COCO"]),
+    (change(1, iscrowd=1, segmentation=[["a"] * 6]), ["a coordinate is not a number"]),
+    (change(1, iscrowd="no"), ["annotation is incomplete", "iscrowd 'no'"]),
+    (change(1, area="large"), ["annotation is incomplete", "area 'large'"]),
+    (change(1, keypoints=5), ["wrong number of keypoints", "5 is not a list"]),
     (change(1, segmentation={"size": [30, 20], "counts": [600]}), ["run-length mask", "(30, 20)"]),
     (change(1, segmentation={"size": [20, 30], "counts": [99]}), ["covers 99 pixels of a canvas of 600"]),
     (change(1, segmentation=[]), ["without a mask"]),
@@ -107,6 +121,8 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     (lambda told: told["annotations"].append(folder.annotation(2, 20)), ["annotation id used twice", "id 2"]),
     (lambda told: told["images"].append({**told["images"][1]}), ["image id used twice", "image 20 (2.png)"]),
     (lambda told: told["images"][1].pop("width"), ["image record is incomplete", "image 20 (2.png)", "width None"]),
+    (lambda told: told["images"][1].update(width="30"), ["image record is incomplete", "width '30'", "1 defect."]),
+    (lambda told: told["images"][1].update(width=0), ["image record is incomplete", "width 0", "1 defect."]),
 ])  # fmt: skip
 def test_a_broken_record(tmp_path: Path, spoil: Callable[[Content], None], parts: list[str]) -> None:
     described = folder.content()

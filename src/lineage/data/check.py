@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.data import image
-from lineage.data.defects import MISSING, NO_AREA, UNUSABLE, Defect, Kind, Record, find
+from lineage.data.defects import MISSING, NO_AREA, UNUSABLE, Defect, Kind, Record, find, sized
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def read(path: Path, advice: str) -> dict[str, list[Record]]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: is not JSON ({error}).\nIt may be cut off: fetch or export it again.") from error
     if not isinstance(content, dict):
-        raise DatasetError(f"{path}: holds a list, perhaps of results; annotations are expected here. {FORMAT}.")
+        held = "a list, perhaps of results" if isinstance(content, list) else f"{content!r:.40}"
+        raise DatasetError(f"{path}: holds {held}; annotations are expected here. {FORMAT}.")
     for name in ("images", "annotations", "categories"):
         if not isinstance(content.get(name), list) or not all(isinstance(one, dict) for one in content[name]):
             raise DatasetError(f"{path}: has no list `{name}`. {FORMAT}.")
@@ -52,6 +53,11 @@ def read(path: Path, advice: str) -> dict[str, list[Record]]:
     ids = [one.get("id") for one in content["categories"]]
     if not all(isinstance(one, int) for one in ids) or len(set(ids)) < len(ids):
         raise DatasetError(f"{path}: category ids are {ids}. Give every category a whole number of its own.")
+    for one in content["categories"]:
+        if not isinstance(one.get("keypoints", []), list):
+            raise DatasetError(
+                f"{path}: category {one['id']} has keypoints {one['keypoints']!r:.40}. Make that a list of their names."
+            )
     return content
 
 
@@ -66,15 +72,15 @@ def files(
     """Every image must exist, and every `stride`-th must please `look`."""
     listed: dict[Path, set[str]] = {}
     for index, record in enumerate(images):
-        if not record.get("file_name"):
-            continue
+        if not isinstance(record.get("file_name"), str):
+            continue  # an incomplete record, which `find` names
         path = folder / record["file_name"]
         who = f"image {record.get('id')} ({record['file_name']})"
         if path.parent not in listed:
             listed[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
         if path.name not in listed[path.parent]:
             yield Defect(MISSING, who, str(path), index)
-        elif index % stride == 0 and record.get("height") and record.get("width"):
+        elif index % stride == 0 and sized(record):
             try:
                 look(path, (record["height"], record["width"]))
             except image.ImageError as error:
@@ -102,7 +108,8 @@ def report(defects: Iterable[Defect], file: Path, shown: int = SHOWN) -> str:
     groups: dict[Kind, list[Defect]] = defaultdict(list)
     for defect in defects:
         groups[defect.kind].append(defect)
-    lines = [f"{file}: {sum(map(len, groups.values()))} defects."]
+    count = sum(map(len, groups.values()))
+    lines = [f"{file}: {count} defect{'s' * (count > 1)}."]
     for kind, group in groups.items():
         lines.append(f"  {kind.what}: {len(group)}. Fix: {kind.fix}.")
         lines += [f"    {one.who}: {one.detail}" for one in group[:shown]]

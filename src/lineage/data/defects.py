@@ -35,7 +35,7 @@ MISSING = Kind("image file is missing", "put the file there, or remove the image
 UNUSABLE = Kind("image file cannot be used", "see each file", "image")
 RECORD = Kind(
     "annotation is incomplete",
-    "every annotation needs a bbox and, as whole numbers, id, image_id and category_id",
+    "every annotation needs a bbox and, as whole numbers, id, image_id and category_id; area a number, iscrowd 0 or 1",
     "object",
 )
 TWICE = Kind("annotation id used twice", "give every annotation an id of its own", "object")
@@ -49,6 +49,11 @@ OVERLAPS = Kind(
 )  # fmt: skip
 POINTS = Kind(
     "polygon with fewer than 3 points", "a polygon is [x1, y1, x2, y2, x3, y3, ...]; delete what is less", "object"
+)
+NOTATION = Kind(
+    "segmentation in no notation of COCO",
+    "it is a list of polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or {'size': [height, width], 'counts': ...}",
+    "object",
 )
 RLE = Kind("run-length mask does not fit its image", "encode it again at the image's own height and width", "object")
 NO_MASK = Kind("annotation without a mask among others that have one", "add its segmentation, or delete it", "object")
@@ -65,10 +70,10 @@ def _images(images: list[Record]) -> Iterator[Defect]:
     seen: set[Any] = set()
     for index, image in enumerate(images):
         who = f"image {image.get('id')} ({image.get('file_name')})"
-        height, width = image.get("height"), image.get("width")
         named = isinstance(image.get("file_name"), str) and isinstance(image.get("id"), int)
-        if not named or not all(isinstance(side, int) and side > 0 for side in (height, width)):
-            yield Defect(IMAGE_RECORD, who, f"height {height}, width {width}", index)
+        if not named or not sized(image):
+            told = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
+            yield Defect(IMAGE_RECORD, who, told, index)
         elif image["id"] in seen:
             yield Defect(IMAGE_TWICE, who, f"id {image['id']}", index)
         else:
@@ -83,7 +88,7 @@ def _annotations(content: Record) -> Iterator[Defect]:
     for index, one in enumerate(content["annotations"]):
         broken = [name for name in ("id", "image_id", "category_id") if not isinstance(one.get(name), int)]
         if broken or one.get("bbox") is None:
-            told = ", ".join(f"{name} {one.get(name)}" for name in (*broken, "bbox"))
+            told = ", ".join(f"{name} {one.get(name)!r}" for name in (*broken, "bbox"))
             yield Defect(RECORD, f"annotation {one.get('id')} of image {one.get('image_id')}", told, index)
             continue
         image = images.get(one["image_id"])
@@ -103,14 +108,21 @@ def _problems(one: Record, image: Record | None, joints: dict[int, int], masks: 
     if one["category_id"] not in joints:
         yield NO_CATEGORY, f"category_id {one['category_id']}, known are {_some(sorted(joints))}"
         return
-    height, width = image.get("height"), image.get("width")
-    if isinstance(height, int) and isinstance(width, int):
-        yield from _box(one["bbox"], height, width)
-        if not one.get("iscrowd"):
-            yield from _mask(one.get("segmentation"), (height, width), masks)
-    given = one.get("keypoints")
-    if given and len(given) != 3 * max(joints.values()):
-        yield JOINTS, f"{len(given)} numbers for {max(joints.values())} keypoints"
+    for name, fits in (("area", _number(one.get("area", 0))), ("iscrowd", one.get("iscrowd") in (None, 0, 1))):
+        if not fits:
+            yield RECORD, f"{name} {one[name]!r}"
+    if sized(image):
+        size = image["height"], image["width"]
+        yield from _box(one["bbox"], *size)
+        yield from _mask(one.get("segmentation"), size, masks and not one.get("iscrowd"))
+    yield from _joints(one.get("keypoints"), max(joints.values()))
+
+
+def _joints(given: Any, number: int) -> Iterator[tuple[Kind, str]]:
+    if given and not (isinstance(given, list) and _finite(given)):
+        yield JOINTS, f"{given!r:.80} is not a list of numbers"
+    elif given and len(given) != 3 * number:
+        yield JOINTS, f"{len(given)} numbers for {number} keypoints"
 
 
 def _box(box: Any, height: float, width: float) -> Iterator[tuple[Kind, str]]:
@@ -131,14 +143,16 @@ def _mask(shape: Any, size: tuple[int, int], expected: bool) -> Iterator[tuple[K
     if not shape:
         if expected:
             yield NO_MASK, "no segmentation"
-    elif isinstance(shape, dict):
+    elif isinstance(shape, dict) and {"size", "counts"} <= shape.keys():
         try:
             runs(shape, size)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             yield RLE, str(error)
+    elif not isinstance(shape, list) or not all(isinstance(polygon, list) for polygon in shape):
+        yield NOTATION, f"segmentation {shape!r:.80}"
     else:
         for polygon in shape:
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            if len(polygon) < 6 or len(polygon) % 2:
                 yield POINTS, f"polygon {polygon if len(str(polygon)) < 80 else f'of {len(polygon)} numbers'}"
                 return
             if not _finite(polygon):
@@ -152,6 +166,15 @@ def _finite(numbers: list[Any]) -> bool:
         return math.isfinite(sum(numbers))
     except TypeError:
         return False
+
+
+def sized(image: Record) -> bool:
+    """Whether the record says how large its image is; where it does not, nothing else is asked of it."""
+    return all(isinstance(image.get(side), int) and image[side] > 0 for side in ("height", "width"))
+
+
+def _number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)
 
 
 def _some(values: list[Any]) -> str:

@@ -1,4 +1,4 @@
-"""SGD and learning-rate schedule of the R-CNN papers.
+"""Optimizers and the learning-rate schedule: SGD as the R-CNN papers have it, AdamW to train small models from scratch.
 
 Detectron gives weights, norm layers and biases their own weight decay, and biases (in the C4 and Caffe2 days) twice the
 learning rate. The schedule is a pure function of the step: linear warm-up (Goyal et al., arXiv:1706.02677, 2.2), then a
@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -35,6 +35,14 @@ def sgd(
     ]
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     return SGD([group for group in groups if group["params"]], lr=lr, momentum=momentum, fused=fused)
+
+
+def adamw(model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: float) -> Optimizer:
+    """Decoupled weight decay (arXiv:1711.05101), on weights only."""
+    weights, norms, biases = parameter_groups(model)
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": norms + biases, "weight_decay": 0.0}]
+    first, second = betas
+    return AdamW([group for group in groups if group["params"]], lr=lr, betas=(first, second))
 
 
 def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:

@@ -1,0 +1,46 @@
+"""What the choices of a config become."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+import lineage.config  # noqa: F401  registers the schema
+from lineage.assemble import assemble, fill_classes
+from lineage.build import ConfigError, build
+from lineage.config import VOLATILE
+from lineage.describe import settings
+from lineage.tables.entry import digest
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("option", [path.stem for path in (CONF / "trainer").glob("*.yaml")])
+def test_the_options_of_trainer_compute_the_same(option: str) -> None:
+    assert digest(settings(config(f"trainer={option}")), VOLATILE) == digest(settings(config()), VOLATILE)
+
+
+def test_the_model_gets_its_classes_from_the_dataset() -> None:
+    small = config("dataset.train.length=4", "dataset.val.length=2")
+    parts = assemble(small)
+    assert small.dataset.classes == len(parts.data.train.classes) == parts.model.box.classes
+
+
+def test_classes_that_contradict_the_dataset_are_refused() -> None:
+    given = OmegaConf.create({"dataset": {"classes": 3}})
+    with pytest.raises(ConfigError, match=r"dataset.classes=3, but the dataset has 2: cat, dog"):
+        fill_classes(given, ("cat", "dog"), ("cat", "dog"))
+    with pytest.raises(ConfigError, match="different classes"):
+        fill_classes(given, ("cat", "dog"), ("dog", "cat"))
+
+
+def test_an_argument_that_does_not_exist_names_its_node() -> None:
+    wrong = OmegaConf.create({"roi": {"_target_": "torch.nn.Conv2d", "widht": 3}})
+    with pytest.raises(ConfigError, match=r"config node 'roi' cannot be built: TypeError: .*widht"):
+        build(wrong.roi)

@@ -14,14 +14,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import lineage.config  # noqa: F401  registers the schema that conf/train.yaml starts from
-from lineage.compose import explained
+from lineage import limits
+from lineage.compose import explained, for_people
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> None:
-    from lineage.run import run  # imports torch: `--cfg job` and typos answer without it
+    with for_people():
+        limits.check(config)
+        from lineage.run import run  # imports torch: `--cfg job` and typos answer without it
 
-    run(config, list(HydraConfig.get().overrides.task))
+        run(config, list(HydraConfig.get().overrides.task))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def explained(main: Callable[[], Any]) -> None:
         if not _for_people(error):
             _print_from(main, error)
             raise SystemExit(1) from None
+        raise SystemExit(explain(error, Path(sys.argv[0]).resolve().parent, sys.argv[1:])) from None
+
+
+@contextmanager
+def for_people() -> Iterator[None]:
+    """Around the job itself: before any other exception Hydra prints all overrides, which buries the message."""
+    try:
+        yield
+    except Exception as error:
+        if OURS not in os.environ or not _for_people(error):
+            raise
         raise SystemExit(explain(error, Path(sys.argv[0]).resolve().parent, sys.argv[1:])) from None
 
 

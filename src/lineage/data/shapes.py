@@ -36,6 +36,8 @@ class Shapes:
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
         clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7),
     ) -> None:  # fmt: skip
+        if length < 1:
+            raise ValueError(f"shapes: length={length} leaves no image; it is 1 or more")
         self.seed, self.length = seed, length
         self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])))
         choices = checked(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -23,8 +24,12 @@ def load(weights: str) -> dict[str, Tensor]:
         return _download(weights)
     path = Path(weights)
     if not path.is_file():
-        raise WeightsError(f"backbone.weights={weights}: no such file, and no torchvision weight is called that")
-    state = torch.load(path, map_location="cpu", weights_only=True)  # never runs code from the file
+        raise WeightsError(f"weights {weights}: no such file, and no torchvision weight is called that")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # never runs code from the file
+    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{path}: not a file of weights, or cut off ({reason})") from error
     state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state dict (a dict of tensors)")

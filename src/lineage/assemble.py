@@ -109,7 +109,7 @@ def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) ->
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # every tensor here is written before it is read
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
     return trainer
 
 

@@ -32,6 +32,13 @@ def interrupt() -> None:
     time.sleep(5)
 
 
+def interrupt_with_workers() -> None:
+    try:
+        interrupt()
+    except KeyboardInterrupt:
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated.")  # noqa: B904
+
+
 def fail() -> None:
     raise RuntimeError("out of memory")
 
@@ -42,8 +49,9 @@ def fail() -> None:
         (lambda: None, None, "finished", None),
         (fail, RuntimeError, "failed", "RuntimeError: out of memory"),
         (interrupt, KeyboardInterrupt, "stopped", "stopped by the user or the scheduler"),
+        (interrupt_with_workers, RuntimeError, "stopped", "stopped by the user or the scheduler"),
     ],
-    ids=["finished", "failed", "stopped"],
+    ids=["finished", "failed", "stopped", "stopped with workers"],
 )
 def test_the_entry_says_how_it_ended(
     tmp_path: Path, body: Callable[[], None], raised: type[BaseException] | None, status: str, error: str | None

@@ -32,7 +32,7 @@ def announce(place: str, precision: str, part: Split, ours: Recipe, paper: Recip
 def unscaled(ours: Recipe, paper: Recipe) -> str | None:
     """A warning where the learning rate does not follow the batch (linear scaling, arXiv:1706.02677, 2.1)."""
     scaled = paper.lr * ours.images_per_step / paper.images_per_step
-    if 0.5 < ours.lr / scaled < 2:
+    if 0.5 <= ours.lr / scaled <= 2:
         return None
     return (
         f"lr {ours.lr:g} is {ours.lr / scaled:.2g} times what linear scaling gives for {ours.images_per_step} images "

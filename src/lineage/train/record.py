@@ -48,20 +48,26 @@ def recorded(record: Record | None) -> Iterator[None]:
     try:
         with terminated_like_interrupted():
             yield
-    except (KeyboardInterrupt, SystemExit, SIGTERMException):  # Lightning turns Ctrl-C into SystemExit
-        if record:
-            record.write("stopped", "stopped by the user or the scheduler")
-        raise
-    except Exception as error:
+    except BaseException as error:
         told = from_worker(error)
-        if record:
+        if record and interrupted(error):
+            record.write("stopped", "stopped by the user or the scheduler")
+        elif record:
             record.write("failed", f"{type(told).__name__}: {told}")
+        if told is error:
+            raise
         raise told from error
     if record:
         record.write("finished")
 
 
-def from_worker(error: Exception) -> Exception:
+def interrupted(error: BaseException | None) -> bool:
+    """Lightning turns Ctrl-C into SystemExit, and loading processes that get the signal too cause errors on top of it."""
+    stops = (KeyboardInterrupt, SystemExit, SIGTERMException)
+    return error is not None and (isinstance(error, stops) or interrupted(error.__context__))
+
+
+def from_worker(error: BaseException) -> BaseException:
     """An error of this project without the traceback that a loading process wraps it in; any other as it is."""
     kind, text = type(error), str(error)
     if not (kind.__module__.startswith("lineage.") and text.startswith("Caught ")):

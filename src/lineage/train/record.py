@@ -62,7 +62,7 @@ def recorded(record: Record | None) -> Iterator[None]:
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Lightning turns Ctrl-C into SystemExit, and loading processes that get the signal too cause errors on top of it."""
+    """Lightning turns Ctrl-C into SystemExit; loading processes that get the signal too cause errors on top of it."""
     stops = (KeyboardInterrupt, SystemExit, SIGTERMException)
     return error is not None and (isinstance(error, stops) or interrupted(error.__context__))
 

@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
     clutter: float = 3.0  # mean number of things that are not annotated
     tail: float = 1.0  # class frequency falls as 1 / rank^tail
     scales: tuple[float, float] = (0.07, 0.7)  # extent of an object as a share of the image's shorter side
+    kinds: int = len(CLASSES)  # how many of the classes are drawn, the frequent ones first
 
 
 STANDARD = Recipe()
@@ -91,7 +92,7 @@ def scattered(rng: Generator, size: tuple[int, int], recipe: Recipe) -> list[Pie
 
 
 def pick(rng: Generator, recipe: Recipe) -> int:
-    frequency = np.cumsum(np.arange(1.0, len(CLASSES) + 1) ** -recipe.tail)
+    frequency = np.cumsum(np.arange(1.0, recipe.kinds + 1) ** -recipe.tail)
     return int(np.searchsorted(frequency, rng.random() * frequency[-1], side="right"))
 
 

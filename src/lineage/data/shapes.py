@@ -25,21 +25,25 @@ from lineage.structures import Sample
 
 
 class Shapes:
-    """`size` is (height, width), or a list of such pairs: every image then takes one of the list."""
+    """`size` is (height, width), or a list of such pairs: every image then takes one of the list.
 
-    classes = CLASSES
-    category_ids = tuple(range(1, len(CLASSES) + 1))
+    `kinds` says how many of the twelve classes occur, the frequent ones first.
+    """
+
     keypoints = KEYPOINTS
     mirrored = MIRRORED  # which keypoint each becomes in a flipped image
 
     def __init__(
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
-        clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7),
+        clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7), kinds: int = len(CLASSES),
     ) -> None:  # fmt: skip
         if length < 1:
             raise ValueError(f"shapes: length={length} leaves no image; it is 1 or more")
+        if not 1 <= kinds <= len(CLASSES):
+            raise ValueError(f"shapes: kinds={kinds}; there are {len(CLASSES)} classes, so it is 1 to {len(CLASSES)}")
         self.seed, self.length = seed, length
-        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])))
+        self.classes, self.category_ids = CLASSES[:kinds], tuple(range(1, kinds + 1))
+        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds)
         choices = checked(size)
         picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
@@ -85,7 +89,7 @@ class Shapes:
         ]
         found = [one for index in range(self.length) for one in self._annotations(index)]
         annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
-        return {"images": images, "annotations": annotations, "categories": categories()}
+        return {"images": images, "annotations": annotations, "categories": categories(self.classes)}
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:
         plan = drawing.layout(self.seed, index, self.shape(index), self.recipe)
@@ -107,12 +111,12 @@ class Shapes:
         ]  # fmt: skip
 
 
-def categories() -> list[dict[str, Any]]:
+def categories(classes: Sequence[str]) -> list[dict[str, Any]]:
     """COCO categories; the figure carries COCO's person keypoints."""
     body = {"keypoints": list(KEYPOINTS), "skeleton": [list(bone) for bone in SKELETON]}
     return [
         {"id": i + 1, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
-        for i, name in enumerate(CLASSES)
+        for i, name in enumerate(classes)
     ]
 
 

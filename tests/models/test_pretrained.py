@@ -18,10 +18,10 @@ def test_a_file_of_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 cut off"])
 def test_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match="bad.pt: not a file of weights, or cut off"):
+    with pytest.raises(WeightsError, match=r"bad.pt: not a file of weights, or cut off"):
         load(str(tmp_path / "bad.pt"))
 
 
 def test_no_such_file() -> None:
-    with pytest.raises(WeightsError, match="weights nowhere.pt: no such file"):
+    with pytest.raises(WeightsError, match=r"weights nowhere.pt: no such file"):
         load("nowhere.pt")

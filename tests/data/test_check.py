@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.data import folder
-from tests.data.folder import Content
 
 from lineage.data.check import DatasetError, main
 from lineage.data.coco import Coco
+from tests.data import folder
+from tests.data.folder import Content
 
 
 def message(root: Path, **options: object) -> str:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from tests.data import folder
 
 from lineage.data.check import DatasetError
 from lineage.data.coco import Coco, mirrored
 from lineage.data.image import ImageError
+from tests.data import folder
 
 
 def load(root: Path, **options: object) -> Coco:

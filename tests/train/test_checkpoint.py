@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train import toy
 
 from lineage.train.checkpoint import Checkpoints, saved
+from tests.train import toy
 
 
 def train(folder: Path, steps: int, resume: bool = False, **options: object) -> dict[str, torch.Tensor]:

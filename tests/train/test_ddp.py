@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tests.train import tiny, toy
 
 # Rounding grows through NMS and sampling, which are discontinuous: in float32 two equal runs drift apart in ten steps.

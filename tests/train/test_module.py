@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
-from tests.train import toy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage.structures import Loss
 from lineage.train.history import NotFinite
 from lineage.train.module import combine
+from tests.train import toy
 
 
 def test_each_loss_is_divided_by_its_own_count() -> None:

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.train import tiny
-from tests.train.test_resume import wait_for
 
 from lineage.data.image import ImageError
 from lineage.tables import store
 from lineage.train.record import Record, from_worker, recorded
 from lineage.train.watch import watch
+from tests.train import tiny
+from tests.train.test_resume import wait_for
 
 
 def record(folder: Path) -> Record:

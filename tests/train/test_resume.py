@@ -9,11 +9,11 @@ from subprocess import Popen
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tests.train import tiny
 
 from lineage.build import ConfigError
 from lineage.resume import continued
 from lineage.train.checkpoint import saved
+from tests.train import tiny
 
 
 def wait_for(path: Path, process: Popen[str]) -> None:

@@ -211,6 +211,14 @@ def test_the_command_on_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert "none.json: no such annotation file" in capsys.readouterr().out
 
 
+def test_the_command_in_the_wrong_folder_says_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = folder.write(tmp_path, folder.content(8))
+    assert main(["--annotations", str(root / "train.json")]) == 1
+    told = capsys.readouterr().out
+    assert "holds none of the images, such as 1.png. Name their folder after --images." in told
+    assert len(told.splitlines()) == 1
+
+
 def test_real_annotations_have_no_defects(coco_mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--images", str(coco_mini / "val2017"), "--annotations"]
     for kind in ("instances", "person_keypoints"):

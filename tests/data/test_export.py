@@ -136,7 +136,17 @@ def test_the_command_writes_and_says_what_comes_next(tmp_path, capsys):
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_a_wrong_size_on_the_command_line_is_explained(tmp_path, capsys):
+@pytest.mark.parametrize(("option", "value", "says"), [
+    ("--size", "64", "320x240"), ("--size", "64x9", "each 32 or more"),
+    ("--images", "0", "1 or more"), ("--val", "-3", "1 or more"),
+])  # fmt: skip
+def test_a_wrong_number_on_the_command_line_is_explained(tmp_path, capsys, option, value, says):
     with pytest.raises(SystemExit):
-        main(["make", "shapes", str(tmp_path / "made"), "--size", "64"])
-    assert "320x240" in capsys.readouterr().err
+        main(["make", "shapes", str(tmp_path / "made"), option, value])
+    assert says in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["make", "shapes", str(tmp_path / "file" / "made"), "--images", "1", "--val", "1"]) == 1
+    assert "cannot be written" in capsys.readouterr().err

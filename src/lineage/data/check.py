@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,6 +121,7 @@ def report(defects: Iterable[Defect], file: Path, shown: int = SHOWN) -> str:
 
 def main(argv: list[str]) -> int:
     """`lineage data check`: every defect, exit code 1 if there is any."""
+    from rich.console import Console
     from rich.progress import track
 
     parser = argparse.ArgumentParser(
@@ -134,7 +136,12 @@ def main(argv: list[str]) -> int:
     except DatasetError as error:
         print(error)
         return 1
-    seen = track(content["images"], description="decoding", transient=True)
+    if content["images"] and not any(_exists(folder, record) for record in content["images"][:SHOWN]):
+        name = content["images"][0].get("file_name")
+        print(f"{folder}: holds none of the images, such as {name}. Name their folder after --images.")
+        return 1
+    seen = track(content["images"], description="decoding", transient=True, disable=not sys.stderr.isatty(),
+                 console=Console(stderr=True))  # fmt: skip
     defects = [*find(content), *files(seen, folder, image.read)]
     if defects:
         print(report(defects, chosen.annotations, shown=len(defects)))
@@ -142,3 +149,7 @@ def main(argv: list[str]) -> int:
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{chosen.annotations}: no defects. {counts}.")
     return 0
+
+
+def _exists(folder: Path, record: Record) -> bool:
+    return isinstance(record.get("file_name"), str) and (folder / record["file_name"]).is_file()

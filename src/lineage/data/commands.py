@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 LAYOUTS = ("coco", "lvis", "cityscapes", "voc")
+SMALLEST = 32  # pixels, a side of an image of shapes
 
 
 def main(argv: list[str]) -> int:
@@ -26,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
     make.add_argument("--as", dest="layout", choices=LAYOUTS, default="coco", help="default: coco")
     make.add_argument("--size", type=extent, default=(240, 320), metavar="WIDTHxHEIGHT", help="default: 320x240")
-    make.add_argument("--images", type=int, default=100, help="training images, default: 100")
-    make.add_argument("--val", type=int, default=20, help="validation images, default: 20")
+    make.add_argument("--images", type=count, default=100, help="training images, default: 100")
+    make.add_argument("--val", type=count, default=20, help="validation images, default: 20")
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--lossless", action="store_true", help="PNG in place of JPEG (cityscapes is always PNG)")
     make.add_argument("--polygons", action="store_true", help="masks as polygons in place of RLE (coco, lvis)")
@@ -37,9 +38,16 @@ def parser() -> argparse.ArgumentParser:
 def extent(text: str) -> tuple[int, int]:
     """WIDTHxHEIGHT as (height, width)."""
     width, cross, height = text.partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, for example 320x240")
+    if not (cross and width.isdigit() and height.isdigit() and min(int(width), int(height)) >= SMALLEST):
+        told = f"{text!r} is not WIDTHxHEIGHT in pixels, each {SMALLEST} or more, for example 320x240"
+        raise argparse.ArgumentTypeError(told)
     return int(height), int(width)
+
+
+def count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, 1 or more")
+    return int(text)
 
 
 def make(args: argparse.Namespace) -> int:
@@ -47,8 +55,12 @@ def make(args: argparse.Namespace) -> int:
         print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
               f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
         return 1
-    for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
-        write(args, split, seed, length)
+    try:
+        for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
+            write(args, split, seed, length)
+    except OSError as error:
+        print(f"{error.filename or args.directory}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
     if args.layout == "coco":
         annotations = args.directory / "annotations" / "instances_train2017.json"
         print(f"check:  lineage data check --annotations {annotations} --images {args.directory / 'train2017'}\n"

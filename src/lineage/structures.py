@@ -2,7 +2,7 @@
 
     B  images in a batch              N  regions per image           C  classes; label C is background
     G  ground-truth slots per image   P  foreground slots per image  K  keypoints per object
-    A  anchors per image              D  detection slots per image   S  bytes of a batch's masks
+    A  anchors per image              D  detection slots per image   S  bytes of a batch's masks, or stuff classes
 
 A batch is dense: every image owns the same number of slots and a `valid` mask says which are filled. Shapes depend on
 the config and on a few buckets, never on what the model predicted, so a step needs no host sync and compiles whole.
@@ -35,12 +35,16 @@ class Sample(NamedTuple):
     visible: Tensor | None  # [n, K] int64: 0 not labelled, 1 hidden, 2 visible
     id: int  # the image id of the annotation file
     size: tuple[int, int]  # (height, width) of the file, before any augmentation
+    proposals: tv.BoundingBoxes | None = None  # [r, 4] float32 XYXY, best first: precomputed regions (Fast R-CNN)
+    semantic: tv.Mask | None = None  # [h, w] uint8 class of each pixel in 0..S-1, 255 is not labelled (Panoptic FPN)
+    weights: Tensor | None = None  # [n] float32: what an object counts in the losses (mixup)
 
 
 class Images(NamedTuple):
     pixels: Tensor  # [B, 3, H, W] uint8 RGB, zero beyond each image's size
     sizes: Tensor  # [B, 2] float32 (height, width) of the content before padding
     keys: Tensor  # [B] int64: names the random stream of this image at this step (see ops.chance)
+    proposals: Regions | None = None  # precomputed ones, in canvas pixels
 
 
 class Masks(NamedTuple):
@@ -58,6 +62,8 @@ class Targets(NamedTuple):
     crowd: Tensor  # [B, G] bool, a subset of valid
     masks: Masks | None
     keypoints: Tensor | None  # [B, G, K, 3] float32 (x, y, visibility)
+    semantic: Tensor | None = None  # [B, H, W] uint8 in 0..S-1, 255 is not labelled
+    weights: Tensor | None = None  # [B, G] float32: what an object counts in the losses; None is 1 for all
 
 
 class Batch(NamedTuple):
@@ -91,6 +97,7 @@ class Detections(NamedTuple):
     probabilities: Tensor  # [B, D, C + 1]: calibration and explanation need the whole row
     masks: Tensor | None = None  # [B, D, M, M] probabilities inside the box
     keypoints: Tensor | None = None  # [B, D, K, 3] (x, y, score)
+    semantic: Tensor | None = None  # [B, S, H / 4, W / 4] logits over the canvas
 
 
 class Loss(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lineage.structures import Losses
+from lineage.structures import Images, Losses
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -38,12 +38,16 @@ def test_every_parameter_gets_a_finite_gradient(model: nn.Module, counts: list[i
     assert without == []
 
 
+def single(images: Images, i: int) -> Images:
+    return Images(*(None if field is None else field[i : i + 1] for field in images))
+
+
 def test_an_image_is_detected_alike_alone_and_in_a_batch(model: nn.Module) -> None:
     images, _ = batch([SIZE, (100, 128), (128, 90)], [1, 1, 1], 4, canvas=SIZE)
     with torch.no_grad():
         together = model.detect(images)
         for i in range(3):
-            alone = model.detect(type(images)(*(field[i : i + 1] for field in images if field is not None)))
+            alone = model.detect(single(images, i))
             torch.testing.assert_close(alone.boxes[0], together.boxes[i], atol=1e-3, rtol=1e-4)
             assert torch.equal(alone.valid[0], together.valid[i])
 
@@ -58,9 +62,7 @@ def test_losses_of_a_batch_are_sums_over_its_images(model: nn.Module) -> None:
             offsets=targets.masks.offsets[i : i + 1], windows=targets.masks.windows[i : i + 1]
         )
         own = [field[i : i + 1] for field in targets[:4]]
-        parts.append(
-            model.losses(type(images)(*(field[i : i + 1] for field in images)), type(targets)(*own, masks, None))
-        )
+        parts.append(model.losses(single(images, i), type(targets)(*own, masks, None)))
     for name, loss in together.items():
         torch.testing.assert_close(sum(part[name].total for part in parts), loss.total, atol=1e-3, rtol=1e-3)
         assert sum(part[name].terms for part in parts) == loss.terms

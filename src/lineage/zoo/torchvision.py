@@ -1,61 +1,74 @@
-"""torchvision's Faster and Mask R-CNN checkpoints <-> ours: a table of names and where background sits.
+"""torchvision's names: its detectors (torchvision.models.detection) and its ResNets.
 
 torchvision puts background first, this code base last; box codes and masks of background exist there and not here.
-Their published weights were trained with FrozenBatchNorm eps = 0 (see `frozen_eps`).
+Its published COCO weights v1 were trained with frozen batch norms of eps = 0, see `EPS_ZERO`.
 """
 
 from __future__ import annotations
 
-import re
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
+from lineage.zoo.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
+from lineage.zoo.names import Table, translate
 
-from lineage.models.norm import FrozenBatchNorm
+DEPTH = 36  # blocks of the longest stage of any ResNet here (ResNet-152)
+LEVELS = 5
+# sha256 of the published files begins so; their frozen norms divide by sqrt(var), with nothing added
+EPS_ZERO = ("258fb6c6", "bf2d0c1e", "fc266e95", "9f4b32d1", "eeacb38b")
 
-NAMES = (
-    (r"backbone\.body\.conv1\.", "backbone.stem.0."),
-    (r"backbone\.body\.bn1\.", "backbone.stem.1."),
-    (r"backbone\.body\.layer([1-4])\.", lambda found: f"backbone.stages.{int(found[1]) - 1}."),
-    (r"backbone\.fpn\.inner_blocks\.(\d)(\.0)?\.", r"neck.lateral.\1."),
-    (r"backbone\.fpn\.layer_blocks\.(\d)(\.0)?\.", r"neck.smooth.\1."),
-    (r"rpn\.head\.conv(\.0\.0)?\.", "proposals.convolution."),
-    (r"rpn\.head\.cls_logits\.", "proposals.objectness."),
-    (r"rpn\.head\.bbox_pred\.", "proposals.deltas."),
-    (r"roi_heads\.box_head\.fc6\.", "box.body.1."),
-    (r"roi_heads\.box_head\.fc7\.", "box.body.3."),
-    (r"roi_heads\.box_predictor\.cls_score\.", "box.scores."),
-    (r"roi_heads\.box_predictor\.bbox_pred\.", "box.deltas."),
-    (r"roi_heads\.mask_head\.(\d)\.0\.", lambda found: f"heads.mask.body.{2 * int(found[1])}."),
-    (r"roi_heads\.mask_head\.mask_fcn([1-4])\.", lambda found: f"heads.mask.body.{2 * int(found[1]) - 2}."),
-    (r"roi_heads\.mask_predictor\.conv5_mask\.", "heads.mask.deconvolution."),
-    (r"roi_heads\.mask_predictor\.mask_fcn_logits\.", "heads.mask.masks."),
+
+def resnet(theirs: str, ours: str, stem: str = "stem") -> tuple[tuple[str, str], ...]:
+    """torchvision's ResNet below `theirs`, this code base's below `ours`."""
+    layers = [f"conv{i}" for i in (1, 2, 3)] + [f"bn{i}" for i in (1, 2, 3)] + ["downsample.0", "downsample.1"]
+    return (
+        (f"{theirs}conv1", f"{ours}{stem}.0"),
+        (f"{theirs}bn1", f"{ours}{stem}.1"),
+        *(
+            (f"{theirs}layer{stage + 1}.{block}.{layer}", f"{ours}stages.{stage}.{block}.{layer}")
+            for stage in range(4)
+            for block in range(DEPTH)
+            for layer in layers
+        ),
+    )
+
+
+FPN = (
+    *((f"backbone.fpn.inner_blocks.{level}.0", f"neck.lateral.{level}") for level in range(LEVELS)),
+    *((f"backbone.fpn.layer_blocks.{level}.0", f"neck.smooth.{level}") for level in range(LEVELS)),
+    # before torchvision 0.13 a convolution was not wrapped; the published v1 files are that old
+    *((f"backbone.fpn.inner_blocks.{level}", f"neck.lateral.{level}") for level in range(LEVELS)),
+    *((f"backbone.fpn.layer_blocks.{level}", f"neck.smooth.{level}") for level in range(LEVELS)),
 )
+HEADS = (
+    ("rpn.head.conv.0.0", "proposals.convolution"),
+    ("rpn.head.conv", "proposals.convolution"),
+    ("rpn.head.cls_logits", "proposals.objectness"),
+    ("rpn.head.bbox_pred", "proposals.deltas"),
+    ("roi_heads.box_head.fc6", "box.body.1"),
+    ("roi_heads.box_head.fc7", "box.body.3"),
+    ("roi_heads.box_predictor.cls_score", "box.scores"),
+    ("roi_heads.box_predictor.bbox_pred", "box.deltas"),
+    *((f"roi_heads.mask_head.{i}.0", f"heads.mask.body.{2 * i}") for i in range(4)),
+    *((f"roi_heads.mask_head.mask_fcn{i + 1}", f"heads.mask.body.{2 * i}") for i in range(4)),
+    ("roi_heads.mask_predictor.conv5_mask", "heads.mask.deconvolution"),
+    ("roi_heads.mask_predictor.mask_fcn_logits", "heads.mask.masks"),
+)
+DETECTION = Table(
+    "torchvision detection",
+    (*resnet("backbone.body.", "backbone."), *FPN, *HEADS),
+    layouts={
+        "box.scores": BACKGROUND_FIRST,
+        "box.deltas": NO_BACKGROUND_CODES,
+        "heads.mask.masks": NO_BACKGROUND_MASK,
+    },
+    needs=("roi.aligned=false", "model.proposals.anchors.rounded=true"),
+)
+CLASSIFICATION = Table("torchvision classification", resnet("", "backbone."), ignored=("fc.", "classifier."))
 
 
 def ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A torchvision detection state dict under our names and class order; KeyError for a name not in the table."""
-    return {name: _reorder(name, value) for name, value in ((_rename(name), value) for name, value in state.items())}
-
-
-def _rename(name: str) -> str:
-    for pattern, ours in NAMES:
-        renamed, hits = re.subn("^" + pattern, ours, name)
-        if hits:
-            return renamed
-    raise KeyError(f"torchvision parameter {name!r} has no counterpart here")
-
-
-def _reorder(name: str, value: Tensor) -> Tensor:
-    if name.startswith("box.scores."):
-        return torch.cat((value[1:], value[:1]))
-    if name.startswith("box.deltas."):
-        return value[4:]
-    return value[1:] if name.startswith("heads.mask.masks.") else value
-
-
-def frozen_eps(model: nn.Module, eps: float = 0.0) -> None:
-    """Sets eps of every frozen batch norm: torchvision's COCO weights need 0, its random models 1e-5."""
-    for module in model.modules():
-        if isinstance(module, FrozenBatchNorm):
-            module.eps = eps
+    found, unknown = translate(DETECTION, state)
+    if unknown:
+        raise KeyError(f"torchvision parameter {unknown[0]!r} has no counterpart here")
+    return found

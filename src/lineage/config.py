@@ -55,24 +55,31 @@ class Run:
     model: Any = MISSING
     backbone: Any = MISSING
     roi: Any = MISSING
+    proposals: Any = None  # precomputed regions that the datasets carry along
     dataset: Any = MISSING
     augment: Any = MISSING
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Any = MISSING
     trainer: Any = MISSING
+    evaluator: Any = None  # in place of the dataset's own
+    edit: Any = None  # what is done to the model after its weights are there, such as compressing layers
     track: Any = None
     data: Data = field(default_factory=Data)
     tier: str = "paper"
     seed: int = 0
     checkpoint_every: int = 250  # steps; a killed run continues from the last checkpoint
-    weights: str | None = None  # start from this checkpoint's weights
+    weights: Any = None  # start from this checkpoint's weights; of a list, later files win where both fit
+    trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]
+    loss_weights: dict[str, float] = field(default_factory=dict)  # e.g. {roi_box: 0}; a loss not named counts once
+    dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
     resume: str | None = None  # continue this run folder from its last checkpoint
     entry: Place = field(default_factory=Place)
     paths: Paths = field(default_factory=Paths)
 
 
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
-VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "checkpoint_every", "dataset.root", "hydra",
+VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "checkpoint_every", "dataset.root",
+            "proposals.folder", "dump_proposals", "hydra",
             "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
 

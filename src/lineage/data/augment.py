@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
+from lineage.data import geometry
 from lineage.data.crops import Crops
 from lineage.data.dataset import Dataset
 from lineage.structures import Sample
@@ -27,22 +28,14 @@ class ShortEdge:
 
     def __call__(self, sample: Sample) -> Sample:
         target = self.sizes[int(torch.randint(len(self.sizes), ()))] if len(self.sizes) > 1 else self.sizes[0]
-        height, width = sample.image.shape[-2:]
+        height, width = geometry.canvas(sample)
         scale = min(target / min(height, width), self.max_size / max(height, width))
-        size = [max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))]
-        return sample._replace(
-            image=functional.resize(sample.image, size, antialias=True),
-            boxes=functional.resize(sample.boxes, size),
-            masks=None if sample.masks is None else functional.resize(sample.masks, size),
-            keypoints=None if sample.keypoints is None else functional.resize(sample.keypoints, size),
-        )
+        size = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+        return geometry.resize(sample, size)
 
 
 class Flip:
-    """Mirror left and right. The dataset's `mirrored` says which keypoint becomes which: a left eye becomes a right.
-
-    deviates: torchvision's own flip, which maps keypoints to W - 1 - x but boxes to W - x, and swaps no names.
-    """
+    """Mirror left and right. The dataset's `mirrored` says which keypoint becomes which: a left eye becomes a right."""
 
     def __init__(self, probability: float) -> None:
         self.probability = probability
@@ -57,19 +50,12 @@ class Flip:
         return self.mirror(sample)
 
     def mirror(self, sample: Sample) -> Sample:
-        keypoints, visible = sample.keypoints, sample.visible
-        if keypoints is not None and visible is not None:
-            order = self.mirrored or list(range(keypoints.shape[1]))
-            width = keypoints.canvas_size[1]
-            mirrored = torch.stack([width - keypoints[..., 0], keypoints[..., 1]], dim=-1)[:, order]
-            keypoints, visible = tv.wrap(mirrored, like=keypoints), visible[:, order]
-        return sample._replace(
-            image=functional.horizontal_flip(sample.image),
-            boxes=functional.horizontal_flip(sample.boxes),
-            masks=None if sample.masks is None else functional.horizontal_flip(sample.masks),
-            keypoints=keypoints,
-            visible=visible,
-        )
+        mirrored, visible = geometry.mirror(sample), sample.visible
+        keypoints = mirrored.keypoints
+        if keypoints is None or visible is None or self.mirrored is None:
+            return mirrored
+        renamed = tv.wrap(keypoints[:, self.mirrored], like=keypoints)
+        return mirrored._replace(keypoints=renamed, visible=visible[:, self.mirrored])
 
 
 def bind(transform: Callable[[Sample], Sample], dataset: Dataset) -> None:
@@ -98,7 +84,15 @@ def clean(sample: Sample) -> Sample:
         masks=None if sample.masks is None else (sample.masks if keep.all() else sample.masks.select(keep)),
         keypoints=None if sample.keypoints is None else tv.wrap(sample.keypoints[keep], like=sample.keypoints),
         visible=None if visible is None else visible[keep],
+        proposals=None if sample.proposals is None else _clipped(sample.proposals),
+        weights=None if sample.weights is None else sample.weights[keep],
     )
+
+
+def _clipped(regions: tv.BoundingBoxes) -> tv.BoundingBoxes:
+    """Inside the canvas, without those that nothing is left of; the order stays: best first."""
+    boxes = functional.clamp_bounding_boxes(regions)
+    return tv.wrap(boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])], like=regions)
 
 
 def _drawn(masks: Crops) -> Tensor:

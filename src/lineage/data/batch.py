@@ -11,29 +11,34 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lineage.structures import Batch, Images, Masks, Sample, Targets
+from lineage.data.geometry import UNLABELLED
+from lineage.structures import Batch, Images, Masks, Regions, Sample, Targets
 
 Size = tuple[int, int]  # height, width
 
 FEWEST_SLOTS = 8
 FEWEST_BITS = 1 << 12
+FEWEST_PROPOSALS = 64
 
 
 def collate(
-    samples: Sequence[Sample], keys: Sequence[int], *, multiple: int = 32, shapes: Sequence[Sequence[int]] = ()
+    samples: Sequence[Sample], keys: Sequence[int], *, multiple: int = 32, shapes: Sequence[Sequence[int]] = (),
+    proposals: int | None = None,
 ) -> Batch:
     """Pad to the smallest of `shapes` (height, width; either way round) that holds every image.
 
     Where none does, or none is given, both sides are rounded up to a `multiple`: the backbone's largest stride.
-    """
+    Of precomputed `proposals` the best so many are kept; None keeps all and pads to a power of two.
+    """  # fmt: skip
     canvas = padded([_size(sample) for sample in samples], multiple, shapes)
     return Batch(
         images=Images(
             pixels=_pixels(samples, canvas),
             sizes=torch.tensor([_size(sample) for sample in samples], dtype=torch.float32),
             keys=torch.tensor(list(keys), dtype=torch.int64),
+            proposals=_proposals(samples, proposals),
         ),
-        targets=_targets(samples),
+        targets=_targets(samples, canvas),
         ids=torch.tensor([sample.id for sample in samples], dtype=torch.int64),
         originals=torch.tensor([sample.size for sample in samples], dtype=torch.int64),
     )
@@ -66,7 +71,7 @@ def _pixels(samples: Sequence[Sample], canvas: Size) -> Tensor:
     return pixels
 
 
-def _targets(samples: Sequence[Sample]) -> Targets:
+def _targets(samples: Sequence[Sample], canvas: Size) -> Targets:
     slots = bucket(max(len(sample.labels) for sample in samples), FEWEST_SLOTS)
     return Targets(
         boxes=_stack([sample.boxes for sample in samples], slots),
@@ -75,6 +80,8 @@ def _targets(samples: Sequence[Sample]) -> Targets:
         crowd=_stack([sample.crowd for sample in samples], slots),
         masks=_masks(samples, slots),
         keypoints=_keypoints(samples, slots),
+        semantic=_semantic(samples, canvas),
+        weights=_weights(samples, slots),
     )
 
 
@@ -114,3 +121,32 @@ def _keypoints(samples: Sequence[Sample], slots: int) -> Tensor | None:
             return None
         rows.append(torch.cat([sample.keypoints.as_subclass(Tensor), sample.visible[..., None].float()], dim=-1))
     return _stack(rows, slots)
+
+
+def _proposals(samples: Sequence[Sample], most: int | None) -> Regions | None:
+    """Scores say the rank only, 1 / (1 + rank): sources order their regions, but their numbers mean nothing alike."""
+    given = [sample.proposals for sample in samples if sample.proposals is not None]
+    if len(given) < len(samples):
+        return None
+    slots = most or bucket(max(map(len, given)), FEWEST_PROPOSALS)
+    boxes = _stack([one[:slots] for one in given], slots)
+    valid = torch.arange(slots) < torch.tensor([len(one) for one in given])[:, None]
+    return Regions(boxes, torch.where(valid, 1 / (1 + torch.arange(slots)), 0.0), valid)
+
+
+def _semantic(samples: Sequence[Sample], canvas: Size) -> Tensor | None:
+    if any(sample.semantic is None for sample in samples):
+        return None
+    labels = torch.full((len(samples), *canvas), UNLABELLED, dtype=torch.uint8)
+    for slot, sample in zip(labels, samples, strict=True):
+        height, width = _size(sample)
+        slot[:height, :width] = sample.semantic
+    return labels
+
+
+def _weights(samples: Sequence[Sample], slots: int) -> Tensor | None:
+    """A sample that was not mixed counts in full; None where none was mixed at all."""
+    if all(sample.weights is None for sample in samples):
+        return None
+    full = (torch.ones(len(sample.labels)) if sample.weights is None else sample.weights for sample in samples)
+    return _stack(list(full), slots)

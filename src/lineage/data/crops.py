@@ -170,7 +170,7 @@ def _resize(
     """Nearest-exact whatever `interpolation` says of the image: masks stay 0 and 1."""
     nothing = torch.zeros(0, 4)
     _, (height, width) = functional.resize_bounding_boxes(nothing, crops.canvas_size, size=size, max_size=max_size)
-    rows, columns = _sources(crops.canvas_size[0], height), _sources(crops.canvas_size[1], width)
+    rows, columns = sources(crops.canvas_size[0], height), sources(crops.canvas_size[1], width)
     pieces, windows = [], []
     for bits, (x, y, w, h) in crops.pieces():
         (left, right), (top, below) = _between(columns, x, w), _between(rows, y, h)
@@ -180,7 +180,7 @@ def _resize(
     return _join(pieces, windows, (height, width))
 
 
-def _sources(before: int, after: int) -> Tensor:
+def sources(before: int, after: int) -> Tensor:
     """[after] the pixel each resized pixel copies: torch's own rule, asked by resizing the pixel numbers."""
     return interpolate(torch.arange(before).float()[None, None], size=after, mode="nearest-exact")[0, 0].long()
 

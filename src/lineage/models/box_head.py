@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.box_losses import Classification, Regression
 from lineage.models.initialise import gaussian, xavier
 from lineage.models.roi import Layer, Pooler
+from lineage.models.selection import Selection
 from lineage.ops import boxes as box_ops
-from lineage.ops.nms import nms
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
 
 
@@ -30,7 +30,7 @@ class TwoFC(nn.Sequential):
 
 
 class BoxHead(nn.Module):
-    """Multi-task head: softmax over classes and background, one box code per class."""
+    """Multi-task head: logits of the classes and background, one box code per class."""
 
     def __init__(
         self,
@@ -40,9 +40,10 @@ class BoxHead(nn.Module):
         roi: Callable[[int], Layer],
         body: Callable[[int, int], nn.Module],
         classes: int,
+        classification: Callable[[int], Classification],
+        regression: Regression,
         agnostic: bool,
         weights: Sequence[float],
-        beta: float,
         score: float,
         nms: float,
         detections: int,
@@ -54,57 +55,47 @@ class BoxHead(nn.Module):
         self.body = body(channels, self.pool.size)
         self.classes = classes
         self.codes = 1 if agnostic else classes  # class-agnostic: one code for all
-        self.scores = nn.Linear(self.body.channels, classes + 1)
+        self.classification, self.regression = classification(classes), regression
+        self.scores = nn.Linear(self.body.channels, self.classification.outputs)
         self.deltas = nn.Linear(self.body.channels, 4 * self.codes)
         gaussian(0.01, self.scores)
         gaussian(0.001, self.deltas)
-        self.weights, self.beta = tuple(weights), beta
-        self.score, self.nms, self.detections, self.smallest = score, nms, detections, smallest
-        self.candidates = candidates
+        self.weights = tuple(weights)
+        self.select = Selection(score=score, nms=nms, detections=detections, candidates=candidates, smallest=smallest)
 
-    def _predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """boxes [B, N, 4] -> logits [B, N, C + 1], deltas [B, N, codes, 4]"""
+    def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, codes, 4]"""
         hidden = self.body(self.pool(features, boxes))
         shape = boxes.shape[:2]
         return self.scores(hidden).float().view(*shape, -1), self.deltas(hidden).float().view(*shape, self.codes, 4)
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets) -> Losses:
-        logits, deltas = self._predict(features, rois.boxes)
-        sampled = rois.valid.sum().float()
-        cls = F.cross_entropy(logits.flatten(0, 1), rois.labels.flatten(), reduction="none")
+    def own(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """The code of each region's class: deltas [B, N, codes, 4], labels [B, N] -> [B, N, 4]"""
+        code = labels.clamp(max=self.codes - 1)
+        return deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+
+    def costs(self, logits: Tensor, deltas: Tensor, rois: Matched, targets: Targets) -> tuple[Tensor, Tensor]:
+        """What the class and the box of each region cost: two of [B, N]"""
+        foreground = rois.valid & (rois.labels < self.classes)
+        cls = self.classification(logits, rois.labels, rois.valid)
+        truth = box_ops.take(targets.boxes, rois.gt)
+        box = self.regression(self.own(deltas, rois.labels), rois.boxes, truth, foreground, self.weights)
+        if targets.weights is None:
+            return cls, box
+        share = torch.where(foreground, targets.weights.gather(1, rois.gt), 1.0)
+        return cls * share, box * share
+
+    def losses(
+        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
+    ) -> tuple[list[Matched], Losses]:
+        """Both losses; the other heads learn from the same regions."""
+        cls, box = self.costs(*self.predict(features, rois.boxes), rois, targets)
         # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
         # and one with a single object weigh each object alike
-        foreground = (rois.valid & (rois.labels < self.classes)).float()
-        code = rois.labels.clamp(max=self.codes - 1)
-        given = deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
-        wanted = box_ops.encode(box_ops.take(targets.boxes, rois.gt), rois.boxes, self.weights)
-        wanted = torch.where(foreground[..., None] > 0, wanted, 0.0)
-        move = F.smooth_l1_loss(given, wanted, beta=self.beta, reduction="none").sum(-1)
-        return {
-            "roi_cls": Loss((cls * rois.valid.flatten()).sum(), sampled),
-            "roi_box": Loss((move * foreground).sum(), sampled),
-        }
+        sampled = rois.valid.sum().float()
+        return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
 
     def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
         """Per-class NMS over the best (region, class) pairs; -> [B, D] detections by falling score"""
-        logits, deltas = self._predict(features, rois.boxes)
-        probabilities = logits.softmax(-1)
-        scores = torch.where(rois.valid[..., None], probabilities[..., :-1], -1.0).flatten(1)
-        # pairs are cut to a fixed number before NMS; 5 % thresholds leave far fewer, so nothing is lost
-        best, index = scores.topk(min(self.candidates, scores.shape[1]))
-        region, label = index // self.classes, index % self.classes
-        code = region * self.codes + (label if self.codes > 1 else 0)
-        boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), code), box_ops.take(rois.boxes, region), self.weights)
-        boxes = box_ops.clip(boxes, images.sizes)
-        usable = (best > self.score) & box_ops.large(boxes, self.smallest)
-        kept = torch.where(nms(boxes, label, usable, self.nms), best, -1.0)
-        score, order = kept.topk(min(self.detections, kept.shape[1]))
-        valid, region = score >= 0, region.gather(1, order)
-        return Detections(
-            boxes=torch.where(valid[..., None], box_ops.take(boxes, order), 0.0),
-            scores=score.clamp(min=0),
-            labels=label.gather(1, order),
-            valid=valid,
-            region=region,
-            probabilities=box_ops.take(probabilities, region),
-        )
+        logits, deltas = self.predict(features, rois.boxes)
+        return self.select(self.classification.probabilities(logits), deltas, rois, self.weights, images.sizes)

@@ -28,7 +28,11 @@ class Box(Protocol):
 
     classes: int
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets) -> Losses: ...
+    def losses(
+        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
+    ) -> tuple[list[Matched], Losses]:
+        """Also the regions that further heads learn from: one set, or one of each stage of a cascade."""
+        ...
 
     def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections: ...
 
@@ -88,8 +92,10 @@ class RCNN(nn.Module):
         features = self.neck(self.backbone(images))
         rois, losses = self.proposals.losses(images, features, targets)
         rois = self.sampler(rois, targets, images, self.box.classes)
-        losses = losses | self.box.losses(features, rois, targets)
-        foreground = first(rois, self.sampler.foreground)
+        seen, found = self.box.losses(features, rois, targets, images)
+        losses = losses | found
+        parts = [first(each, self.sampler.foreground) for each in seen]
+        foreground = Matched(*(torch.cat(fields, 1) for fields in zip(*parts, strict=True)))
         for head in self.heads.values():
             losses = losses | head.losses(features, foreground, targets, images)
         return losses

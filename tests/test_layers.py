@@ -35,6 +35,7 @@ LAYERS = {
     "lineage.structures": Layer((), TORCH),
     "lineage.ops": Layer(GROUND, (*TORCH, "triton")),
     "lineage.models": Layer((*GROUND, "lineage.models"), TORCH),
+    "lineage.models.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),
     "lineage.zoo": Layer((*GROUND, "lineage.models", "lineage.zoo"), TORCH),
     "lineage.data": Layer(DATA, (*PIXELS, "pycocotools", "yaml")),
     "lineage.data.check": Layer(DATA, (*PIXELS, "pycocotools", "rich")),

@@ -47,11 +47,20 @@ def test_effects_agree_with_the_published_numbers() -> None:
             {"rows": {"a": {"published": {"mask/APP": 1}}}},
             "rows.a.published.mask/APP: unknown key. Did you mean mask/AP",
         ),
-        ({"effects": [{"better": "roi_alig", "worse": "roi_pool", "metric": "mask/AP"}]}, "no row 'roi_alig'"),
-        ({"effects": [{"better": "roi_align", "metric": "mask/AP"}]}, "effects"),
-        ({"effects": [{"equal": ["roi_pool"], "metric": "mask/AP"}]}, "expected two rows"),
-        ({"effects": [{"equal": ["roi_pool", "roi_warp"]}]}, "effects[0].metric: missing"),
-        ({"effects": {"a": 1}}, "expected a list"),
+        ({"arxiv": 1703.0687}, "arxiv: YAML reads this as a number; write it in quotes"),
+        ({"baseline": "roi_pol"}, "baseline: unknown: 'roi_pol'. Did you mean roi_pool"),
+        ({"metrics": GOOD["metrics"] | {"x": {"title": "X", "better": "less"}}}, "metrics.x.better: unknown: 'less'"),
+        ({"rows": {"a/b": {}}}, "rows.a/b: the name of a row has no slash"),
+        ({"rows": {"a": {"from": "b", "start": "b"}}}, "rows.a.from: a row that tests another row's checkpoint"),
+        ({"rows": {"a": {"published": {"mask/AP": {"sd": 1}}}}}, "rows.a.published.mask/AP.value: missing"),
+        ({"claims": [{"better": "roi_alig", "worse": "roi_pool"}]}, "claims[0].better: unknown: 'roi_alig'. Did you"),
+        ({"claims": [{"better": "roi_align"}]}, "claims[0].worse: unknown: ''"),
+        ({"claims": [{"equal": ["roi_pool"]}]}, "claims[0].equal: expected two rows or more, each once"),
+        ({"claims": [{"equal": ["roi_pool", "x"]}]}, "claims[0].equal: there is no 'x'"),
+        ({"claims": [{"order": ["roi_align", "roi_pool"], "gain": 1}]}, "claims[0].gain: only a claim of better"),
+        ({"claims": [{"row": "roi_align", "value": 30.4}]}, "30.4 is claimed, but the row roi_align has published"),
+        ({"claims": [{"metric": "mask/AP"}]}, "claims[0].better: a claim has exactly one of these forms"),
+        ({"claims": {"a": 1}}, "claims: expected a list"),
     ],
 )
 def test_a_wrong_file_is_told_where_it_is_wrong(tmp_path: Path, change: dict[str, Any], says: str) -> None:
@@ -83,3 +92,103 @@ def load(folder: Path, record: dict[str, Any]) -> None:
     (folder / "a").mkdir()
     (folder / "a/b.yaml").write_text(yaml.safe_dump(record))
     read.load(folder, "a/b")
+
+
+MINIMAL: dict[str, Any] = {
+    "paper": "A Paper", "label": "Table 1", "message": "It works.", "kind": "headline", "dataset": "coco",
+    "metrics": {"box/AP": "AP"}, "source": "arXiv",
+}  # fmt: skip
+
+
+def tables(folder: Path, **named: dict[str, Any]) -> dict[str, Any]:
+    (folder / "a").mkdir()
+    for name, change in named.items():
+        (folder / f"a/{name}.yaml").write_text(yaml.safe_dump(MINIMAL | change))
+    return {name: read.load(folder, f"a/{name}") for name in named}
+
+
+def test_a_cumulative_row_adds_to_the_row_above(tmp_path: Path) -> None:
+    rows = {"a": {"with": {"roi": "pool"}}, "b": {"set": {"x": 1}}, "c": {"quoted": "theirs"}, "d": {"set": {"y": 2}}}
+    table = tables(tmp_path, t={"kind": "cumulative", "rows": rows})["t"]
+    assert table.rows["d"].choose == {"roi": "pool"}
+    assert table.rows["d"].assign == {"x": 1, "y": 2}
+    assert table.rows["d"].own == ("y",)
+
+
+def test_a_row_that_tests_a_checkpoint_is_that_row_with_its_own_changes(tmp_path: Path) -> None:
+    base = {"with": {"model": "m", "roi": "align"}}
+    first = {"base": base, "rows": {"r": {"set": {"x": 1, "y": 1}}, "s": {"from": "r", "set": {"y": 2}}}}
+    second = {"base": {"with": {"model": "other"}}, "rows": {"q": {"from": "a/one/s", "set": {"z": 3}}}}
+    found = tables(tmp_path, one=first, two=second)
+    assert found["one"].rows["s"].evaluates == "a/one/r"
+    assert found["one"].rows["s"].assign == {"x": 1, "y": 2}
+    assert found["two"].rows["q"].choose == {"model": "m", "roi": "align"}
+    assert found["two"].rows["q"].assign == {"x": 1, "y": 2, "z": 3}
+
+
+def test_what_cannot_run_cannot_be_tested_either(tmp_path: Path) -> None:
+    rows = {"r": {"unsupported": "no head"}, "s": {"from": "r"}, "t": {"quoted": "theirs"}, "u": {"start": "r"}}
+    table = tables(tmp_path, t={"rows": rows})["t"]
+    assert table.rows["s"].unsupported == "it needs the checkpoint of a/t/r, which does not run: no head"
+    assert [row.name for row in table.rows.values() if row.runs] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ({"r": {"from": "q"}}, "rows.r: table a/t has no row 'q'"),
+        ({"r": {"start": "a/t/r"}}, "wait for each other: a/t/r -> a/t/r"),
+        ({"r": {"start": "s"}, "s": {"proposals": "r"}}, "wait for each other: a/t/r -> a/t/s -> a/t/r"),
+        ({"r": {"start": "a/none/r"}}, "has no table 'a/none'"),
+    ],
+)
+def test_a_row_is_told_what_it_cannot_use(tmp_path: Path, rows: dict[str, Any], says: str) -> None:
+    with pytest.raises(TableError) as error:
+        tables(tmp_path, t={"rows": rows})
+    assert says in str(error.value)
+
+
+def test_claims_of_every_form(tmp_path: Path) -> None:
+    rows = {name: {"published": {"box/AP": value}} for name, value in (("a", 30), ("b", 29), ("c", 29))}
+    said = [
+        {"better": "a", "worse": "b", "gain": 1, "quote": "by a point"},
+        {"order": ["a", "b", "c"]},
+        {"equal": ["b", "c"], "tolerance": 0.3},
+        {"row": "a", "value": 30, "tolerance": 0.1},
+    ]
+    table = tables(tmp_path, t={"rows": rows, "claims": said})["t"]
+    kinds = [(effect.kind, effect.better, effect.worse, effect.tolerance) for effect in table.effects]
+    assert kinds == [
+        ("gain", "a", "b", 0.5),
+        ("order", "a", "b", 0.5),
+        ("order", "b", "c", 0.5),
+        ("equal", "b", "c", 0.3),
+    ]
+    assert [claim.tolerance for claim in table.claims] == [0.1, 0.5, 0.5]
+
+
+def test_what_is_known_of_a_number(tmp_path: Path) -> None:
+    rows = {"a": {"published": {"box/AP": {"value": 59.9, "sd": 0.39, "runs": 5, "confidence": "recalled"}}}}
+    metrics = {"box/AP": "AP", "cost/image_ms": {"title": "ms", "better": "lower"}}
+    rows["b"] = {"published": {"box/AP": None, "cost/image_ms": 195}}
+    table = tables(tmp_path, t={"rows": rows, "metrics": metrics})["t"]
+    (claim,) = table.claims  # what a machine takes is no claim
+    assert (claim.value, claim.detail.sd, claim.detail.runs, claim.detail.confidence) == (59.9, 0.39, 5, "recalled")
+    assert (table.lower, table.costs, table.measures) == ({"cost/image_ms"}, ["cost/image_ms"], ["box/AP"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor", "read_as"),
+    [
+        ("one_factor", "roi", {"roi": ("roi",)}),
+        ("one_factor", ["roi", "x.y"], {"roi": ("roi", "x.y")}),
+        ("factorial", ["roi", "backbone"], {"roi": ("roi",), "backbone": ("backbone",)}),
+        (
+            "cumulative",
+            {"schedule": ["schedule", "nms"], "tta": "tta"},
+            {"schedule": ("schedule", "nms"), "tta": ("tta",)},
+        ),
+    ],
+)
+def test_factors(tmp_path: Path, kind: str, factor: object, read_as: dict[str, tuple[str, ...]]) -> None:
+    assert tables(tmp_path, t={"kind": kind, "factor": factor, "rows": {"r": {}}})["t"].factor == read_as

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lineage.tables import claims, links
 from lineage.tables.nearest import did_you_mean
-from lineage.tables.table import KINDS, Effect, Row, Table, TableError
+from lineage.tables.node import Node
+from lineage.tables.table import KINDS, Detail, Row, Table, TableError
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
-OPTIONAL = ("factor", "tolerance", "confidence", "base", "effects", "note")
-ROW_KEYS = ("label", "with", "set", "published", "unsupported", "note")
-EFFECT_KEYS = ("better", "worse", "equal", "metric", "gain", "tolerance")
+OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
+            "unsupported", "note")  # fmt: skip
+ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "published", "covaries", "source", "confidence",
+            "unsupported", "quoted", "note")  # fmt: skip
 TOLERANCE = 0.5  # what detectron2's regression tests allow its own reruns, roughly
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is built in
@@ -28,6 +30,12 @@ def names(folder: Path) -> list[str]:
 
 
 def load(folder: Path, name: str) -> Table:
+    """The table, with the rows that use another row's checkpoint completed from that row, of whatever table."""
+    return links.linked(alone(folder, name), lambda other: alone(folder, other))
+
+
+def alone(folder: Path, name: str) -> Table:
+    """What the file itself says."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         raise TableError(f"{folder} has no table {name!r}. {did_you_mean(name, names(folder))}")
@@ -41,116 +49,134 @@ def _load(path: Path, name: str, changed: int) -> Table:
         record = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise TableError(f"{path}: not YAML: {error}") from error
-    return _table(name, _Node(path, "", {"table": record}).map("table", at=""))
+    return _table(name, Node(path, "", {"table": record}).map("table", at=""))
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A mapping of the file that knows where it stands, for the sake of the messages."""
-
-    path: Path
-    where: str  # the dotted key of this node
-    record: dict[str, Any]
-
-    def at(self, key: object) -> str:
-        return f"{self.where}.{key}" if self.where else str(key)
-
-    def error(self, key: object, what: str) -> TableError:
-        return TableError(f"{self.path}: {self.at(key)}: {what}")
-
-    def map(self, key: str, at: str | None = None) -> _Node:
-        node = self.record.get(key)
-        if node is not None and not isinstance(node, dict):
-            raise self.error(key, f"expected keys and values, found {node!r}")
-        named = {str(name): value for name, value in (node or {}).items()}
-        return _Node(self.path, self.at(key) if at is None else at, named)
-
-    def text(self, key: str, otherwise: str = "") -> str:
-        return str(self.record.get(key, otherwise))
-
-    def number(self, key: str, otherwise: float | None = None) -> float:
-        value = self.record.get(key, otherwise)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(key, f"{value!r} is not a number")
-        return float(value)
-
-    def check(self, allowed: Iterable[str], required: Iterable[str] = ()) -> _Node:
-        known = list(allowed)
-        for key in self.record:
-            if key not in known:
-                raise self.error(key, f"unknown key. {did_you_mean(key, known)}")
-        for key in required:
-            if self.record.get(key) in (None, "", {}):
-                raise self.error(key, "missing")
-        return self
-
-    def one_of(self, key: str, names: Iterable[str]) -> str:
-        value, known = self.text(key), list(names)
-        if value not in known:
-            raise self.error(key, f"unknown: {value!r}. {did_you_mean(value, known)}")
-        return value
-
-
-def _table(name: str, node: _Node) -> Table:
+def _table(name: str, node: Node) -> Table:
     node.check((*REQUIRED, *OPTIONAL), REQUIRED)
-    metrics = {metric: str(title) for metric, title in node.map("metrics").record.items()}
-    base = node.map("base").check(("with", "set"))
-    rows = {key: _row(key, node.map("rows").map(key), base, metrics) for key in node.map("rows").record}
+    kind, metrics = node.one_of("kind", KINDS), _metrics(node.map("metrics"))
+    rows = _rows(node, kind, metrics)
     tolerance = node.number("tolerance", TOLERANCE)
+    values, effects = claims.read(node, rows, list(metrics), tolerance)
     return Table(
         name=name,
         paper=node.text("paper"),
         label=node.text("label"),
         message=node.text("message"),
-        kind=node.one_of("kind", KINDS),
-        factor=node.record.get("factor"),
+        kind=kind,
+        factor=_factor(node, kind),
         dataset=node.text("dataset"),
         metrics=metrics,
         tolerance=tolerance,
         source=node.text("source"),
         confidence=node.text("confidence", "unstated"),
         rows=rows,
-        effects=_effects(node, rows, metrics, tolerance),
+        effects=effects,
         note=node.text("note"),
+        arxiv=_arxiv(node),
+        split=node.text("split"),
+        baseline=node.one_of("baseline", rows) if node.record.get("baseline") is not None else None,
+        lower=_lower(node.map("metrics")),
+        covaries=node.words("covaries"),
+        gaps=[{key: str(level) for key, level in gap.record.items()} for gap in node.items("gaps")],
+        unsupported=node.maybe("unsupported"),
+        values=values,
     )
 
 
-def _row(name: str, node: _Node, base: _Node, metrics: Iterable[str]) -> Row:
+def _arxiv(node: Node) -> str:
+    if isinstance(node.record.get("arxiv"), float):  # 1505.08080 would lose its zero
+        raise node.error("arxiv", "YAML reads this as a number; write it in quotes: arxiv: '1703.06870'")
+    return node.text("arxiv")
+
+
+def _metrics(node: Node) -> dict[str, str]:
+    """metric: title, or metric: {title: ..., better: lower}."""
+    titles = {}
+    for metric, title in node.record.items():
+        detail = node.map(metric).check(("title", "better"), ("title",)) if isinstance(title, dict) else None
+        titles[metric] = detail.text("title") if detail else str(title)
+    return titles
+
+
+def _lower(node: Node) -> frozenset[str]:
+    told = {metric: node.map(metric) for metric, title in node.record.items() if isinstance(title, dict)}
+    return frozenset(
+        name for name, detail in told.items() if "better" in detail.record
+        and detail.one_of("better", ("lower", "higher")) == "lower"
+    )  # fmt: skip
+
+
+def _factor(node: Node, kind: str) -> dict[str, tuple[str, ...]]:
+    """One key; a list of keys, which are one factor (factorial: one each); or {name of the factor: its keys}."""
+    told = node.record.get("factor")
+    if told is None:
+        return {}
+    if isinstance(told, str):
+        return {told: (told,)}
+    if isinstance(told, list):
+        keys = node.texts("factor")
+        return {key: (key,) for key in keys} if kind == "factorial" else {keys[0]: tuple(keys)}
+    named = node.map("factor")
+    return {
+        name: tuple(named.texts(name)) if isinstance(keys, list) else (str(keys),)
+        for name, keys in named.record.items()
+    }
+
+
+def _rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row]:
+    """Each starts from the base; in a cumulative table, from the row above."""
+    base, listed = table.map("base").check(("with", "set")), table.map("rows")
+    if any("/" in name for name in listed.record):
+        raise listed.error(next(name for name in listed.record if "/" in name), "the name of a row has no slash")
+    rows: dict[str, Row] = {}
+    below = (base.words("with"), base.map("set").record)
+    for name in listed.record:
+        row = _row(name, listed.map(name), below, metrics)
+        rows[name] = replace(
+            row, unsupported=row.unsupported or (table.maybe("unsupported") if not row.quoted else None)
+        )
+        if kind == "cumulative" and not row.quoted:
+            below = (row.choose, row.assign)
+    return rows
+
+
+def _row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], metrics: dict[str, str]) -> Row:
     node.check(ROW_KEYS)
-    choose = base.map("with").record | node.map("with").record
-    published = node.map("published").check(metrics)
+    choose, assign = node.words("with"), node.map("set").record
+    if node.maybe("from") and (node.maybe("start") or node.maybe("proposals")):
+        raise node.error("from", "a row that tests another row's checkpoint trains nothing: leave start/proposals out")
+    published, details = _published(node.map("published").check(metrics))
     return Row(
         name=name,
         label=node.text("label", name),
-        choose={group: str(option) for group, option in choose.items()},
-        assign=base.map("set").record | node.map("set").record,
-        published={metric: published.number(metric) for metric in published.record},
-        unsupported=node.record.get("unsupported"),
+        choose=below[0] | choose,
+        assign=below[1] | assign,
+        published=published,
+        unsupported=node.maybe("unsupported"),
         note=node.text("note"),
+        quoted=node.maybe("quoted"),
+        evaluates=node.maybe("from"),
+        start=node.maybe("start"),
+        proposals=node.maybe("proposals"),
+        covaries=node.words("covaries"),
+        details=details,
+        own=(*choose, *assign),
+        source=node.text("source"),
+        confidence=node.text("confidence"),
     )
 
 
-def _effects(table: _Node, rows: dict[str, Row], metrics: Iterable[str], tolerance: float) -> list[Effect]:
-    listed = table.record.get("effects") or []
-    if not isinstance(listed, list):
-        raise table.error("effects", "expected a list")
-    at = [f"effects[{i}]" for i in range(len(listed))]
-    items = _Node(table.path, "", dict(zip(at, listed, strict=True)))
-    return [_effect(items.map(key), rows, metrics, tolerance) for key in at]
-
-
-def _effect(node: _Node, rows: dict[str, Row], metrics: Iterable[str], tolerance: float) -> Effect:
-    node.check(EFFECT_KEYS, ("metric",))
-    if ("equal" in node.record) == ("better" in node.record):
-        raise node.error("better", "an effect has either better: ROW and worse: ROW, or equal: [ROW, ROW]")
-    pair = node.record.get("equal") or [node.text("better"), node.text("worse")]
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise node.error("equal", "expected two rows")
-    for row in pair:
-        if row not in rows:
-            raise node.error(
-                "better" if "better" in node.record else "equal", f"no row {row!r}. {did_you_mean(str(row), rows)}"
-            )
-    gain = node.number("gain") if "gain" in node.record else None
-    kind = "equal" if "equal" in node.record else "order" if gain is None else "gain"
-    return Effect(kind, pair[0], pair[1], node.one_of("metric", metrics), gain, node.number("tolerance", tolerance))
+def _published(node: Node) -> tuple[dict[str, float], dict[str, Detail]]:
+    """metric: number, or metric: {value: number, sd: ..., runs: ..., source: ...}; null is no number."""
+    numbers, details = {}, {}
+    for metric, told in node.record.items():
+        if isinstance(told, dict):
+            detail = node.map(metric).check(("value", "sd", "runs", "source", "confidence"), ("value",))
+            numbers[metric] = detail.number("value")
+            sd = detail.number("sd") if "sd" in detail.record else None
+            runs = int(detail.number("runs", 1))
+            details[metric] = Detail(sd, runs, detail.text("source"), detail.text("confidence"))
+        elif told is not None:
+            numbers[metric] = node.number(metric)
+    return numbers, details

@@ -1,18 +1,50 @@
 """A paper's table as data: what its rows change, what the paper measured, and what it concludes from that.
 
-`experiments/mask_rcnn/table2c.yaml` is the table `mask_rcnn/table2c`; read.py reads it.
+`experiments/mask_rcnn/table2c.yaml` is the table `mask_rcnn/table2c`; read.py reads it, docs/tables.md explains it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-KINDS = ("one_factor", "ordered", "factorial", "cumulative", "headline")
+KINDS = {
+    "one_factor": "each row differs from the baseline in the factor alone",
+    "ordered": "one_factor whose rows are steps of a scale: 50, 100, 300 proposals",
+    "factorial": "every combination of the levels of its factors, or the gaps listed",
+    "cumulative": "each row adds to the row above",
+    "headline": "whole systems beside each other; nothing is isolated",
+    "cost": "what something costs in time or memory",
+    "seed_variance": "the spread of one experiment over its seeds",
+    "zoo": "a list of trained models",
+}
+COST = "cost/"  # begins the name of a column that depends on the machine: shown, never judged
+COSTS = {  # of these, our own value is read from the entry
+    "cost/gpu_hours": "GPU hours of training",
+    "cost/hours": "hours of training",
+    "cost/step_seconds": "seconds per training step",
+    "cost/image_ms": "milliseconds per image at test time",
+    "cost/images_per_second": "images per second at test time",
+    "cost/memory_gb": "peak memory of one device in training, GB",
+    "cost/parameters_m": "parameters, millions",
+    "cost/gflops": "10^9 multiply-adds of one image",
+}
+TRAIN, START, PROPOSALS, EVALUATE = "train", "start", "proposals", "from"  # what a row uses of another
 
 
 class TableError(ValueError):
     """A table file that does not say what a table must say; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is known of a published number beyond its value."""
+
+    sd: float | None = None  # over `runs` repetitions of the authors
+    runs: int = 1
+    source: str = ""  # "" is that of the row or table
+    confidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +58,26 @@ class Row:
     published: dict[str, float]
     unsupported: str | None = None  # why this row cannot run yet
     note: str = ""
+    quoted: str | None = None  # whose number it is: a system outside the lineage, shown and never run
+    evaluates: str | None = None  # yaml "from": this row is a test of that row's checkpoint
+    start: str | None = None  # the training starts from the weights of that row
+    proposals: str | None = None  # the proposals that this row was trained and tested on are that row's
+    covaries: dict[str, str] = field(default_factory=dict)  # key that changes beside the factor -> why it has to
+    details: dict[str, Detail] = field(default_factory=dict)  # of published numbers, where there is something to say
+    own: tuple[str, ...] = ()  # groups and keys that this row says itself
+    source: str = ""
+    confidence: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Is it ours to run?"""
+        return self.unsupported is None and self.quoted is None
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """The rows whose results it needs, by what it takes from them."""
+        named = {EVALUATE: self.evaluates, START: self.start, PROPOSALS: self.proposals}
+        return {role: row for role, row in named.items() if row is not None}
 
 
 @dataclass(frozen=True)
@@ -36,6 +88,8 @@ class Claim:
     metric: str
     value: float
     tolerance: float
+    detail: Detail = Detail()
+    quote: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +102,8 @@ class Effect:
     metric: str
     gain: float | None
     tolerance: float
+    quote: str = ""  # the paper's words
+    source: str = ""  # where they stand, if not in the table
 
 
 @dataclass(frozen=True)
@@ -57,7 +113,7 @@ class Table:
     label: str
     message: str
     kind: str
-    factor: str | None  # what the rows vary: a config group or key
+    factor: dict[str, tuple[str, ...]]  # what the rows vary: name of the factor -> its config groups and keys
     dataset: str  # what the numbers were measured on; names the published seed noise
     metrics: dict[str, str]  # metric -> the paper's column title; the first is the one that counts
     tolerance: float  # a difference to the paper that still counts as the same number
@@ -66,8 +122,30 @@ class Table:
     rows: dict[str, Row]
     effects: list[Effect] = field(default_factory=list)
     note: str = ""
+    arxiv: str = ""
+    split: str = ""  # of the dataset, where it is not ours: "test-dev"
+    baseline: str | None = None  # the row that the others are compared with
+    lower: frozenset[str] = frozenset()  # metrics of which less is better
+    covaries: dict[str, str] = field(default_factory=dict)
+    gaps: list[dict[str, str]] = field(default_factory=list)  # factorial: combinations the paper left out
+    unsupported: str | None = None
+    values: dict[tuple[str, str], Claim] = field(default_factory=dict)  # (row, metric): claims that the file spells out
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """One per published number that our runs can have; what a machine takes is no claim."""
+        cells = ((row, metric, value) for row in self.rows.values() for metric, value in row.published.items())
+        return [self._claim(*cell) for cell in cells if not cell[1].startswith(COST) and cell[0].quoted is None]
+
+    def _claim(self, row: Row, metric: str, value: float) -> Claim:
+        stated = self.values.get((row.name, metric))
+        return stated or Claim(row.name, metric, value, self.tolerance, row.details.get(metric, Detail()))
 
     @property
-    def claims(self) -> list[Claim]:
-        cells = ((row.name, metric, value) for row in self.rows.values() for metric, value in row.published.items())
-        return [Claim(row, metric, value, self.tolerance) for row, metric, value in cells]
+    def costs(self) -> list[str]:
+        return [metric for metric in self.metrics if metric.startswith(COST)]
+
+    @property
+    def measures(self) -> list[str]:
+        """The metrics that are judged."""
+        return [metric for metric in self.metrics if not metric.startswith(COST)]

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from lineage.models.initialise import gaussian
 from lineage.ops import boxes as box_ops
-from lineage.ops.matching import Matcher, subsample
+from lineage.ops.chance import uniform
+from lineage.ops.matching import Match, Matcher, subsample
 from lineage.ops.nms import nms
 from lineage.structures import Images, Loss, Losses, Regions, Targets
 
-SALT = 1  # separates the random stream of this sampler from the RoI sampler's
+SALT, RANK = 1, 4  # separate the random streams of this sampler and of a random ranking from the RoI sampler's
+DIVISORS = ("samples", "positions")
+RANKINGS = ("score", "chance")
 
 
 class Anchors(nn.Module):
@@ -51,7 +54,12 @@ class Anchors(nn.Module):
 
 
 class RPN(nn.Module):
-    """Scores and moves anchors; gives the best as proposals."""
+    """Scores and moves anchors; gives the best as proposals.
+
+    `border`: anchors that reach further out of the image are not trained (the paper: 0; null keeps all, as FPN does).
+    `balance` and `divisor`: lambda of equation 1, and whether the box loss counts per sample or per position (N_reg).
+    `ranking` and `moved`: what table 2 takes away at test time, the score or the regression.
+    """
 
     def __init__(
         self,
@@ -67,8 +75,15 @@ class RPN(nn.Module):
         after_nms: dict[str, int],
         nms: float,
         smallest: float,
+        border: float | None,
+        balance: float,
+        divisor: str,
+        ranking: str,
+        moved: bool,
     ):
         super().__init__()
+        if divisor not in DIVISORS or ranking not in RANKINGS:
+            raise ValueError(f"RPN: divisor={divisor} is one of {DIVISORS}, ranking={ranking} one of {RANKINGS}")
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, anchors.per_position, 1)
         self.deltas = nn.Conv2d(channels, 4 * anchors.per_position, 1)
@@ -77,6 +92,7 @@ class RPN(nn.Module):
         self.samples, self.foreground = samples, foreground
         self.weights, self.beta = tuple(weights), beta
         self.before_nms, self.after_nms, self.nms, self.smallest = dict(before_nms), dict(after_nms), nms, smallest
+        self.border, self.balance, self.divisor, self.ranking, self.moved = border, balance, divisor, ranking, moved
 
     def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
         """The proposals to train the detector on, and this network's own two losses."""
@@ -87,7 +103,13 @@ class RPN(nn.Module):
 
     def propose(self, images: Images, features: list[Tensor]) -> Regions:
         """[B, N] proposals by falling score"""
-        return self._select(images, *self._predict(features), "test")
+        anchors, scores, deltas = self._predict(features)
+        if self.ranking == "chance":
+            sizes = [level.shape[1] for level in scores]
+            scores = list(uniform(images.keys, RANK, sum(sizes)).split(sizes, 1))
+        if not self.moved:
+            deltas = [torch.zeros_like(level) for level in deltas]
+        return self._select(images, anchors, scores, deltas, "test")
 
     def _predict(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Per level: anchors [A_l, 4], scores [B, A_l], deltas [B, A_l, 4]"""
@@ -124,7 +146,7 @@ class RPN(nn.Module):
         return F.pad(boxes, (0, 0, 0, missing)), F.pad(best, (0, missing), value=-torch.inf)
 
     def _losses(self, images: Images, anchors: Tensor, scores: Tensor, deltas: Tensor, targets: Targets) -> Losses:
-        match = self.match(anchors[None], targets)
+        match = self._match(images, anchors, targets)
         chosen = subsample(match, count=self.samples, fraction=self.foreground, keys=images.keys, salt=SALT)
         sampled, goal = chosen.valid.float(), chosen.foreground.float()
         score = F.binary_cross_entropy_with_logits(scores.gather(1, chosen.slots), goal, sampled, reduction="sum")
@@ -132,5 +154,16 @@ class RPN(nn.Module):
         wanted = box_ops.encode(truth, anchors[chosen.slots], self.weights)
         wanted = torch.where(chosen.foreground[..., None], wanted, 0.0)
         move = F.smooth_l1_loss(box_ops.take(deltas, chosen.slots), wanted, beta=self.beta, reduction="none")
-        box = (move * goal[..., None]).sum()
-        return {"rpn_cls": Loss(score, sampled.sum()), "rpn_box": Loss(box, sampled.sum())}
+        box = (move * goal[..., None]).sum() * self.balance
+        positions = sampled.new_full((), scores.numel() / self.anchors.per_position)
+        terms = positions if self.divisor == "positions" else sampled.sum()
+        return {"rpn_cls": Loss(score, sampled.sum()), "rpn_box": Loss(box, terms)}
+
+    def _match(self, images: Images, anchors: Tensor, targets: Targets) -> Match:
+        """Anchors out of bounds match nothing, not even an object that none overlaps more."""
+        if self.border is None:
+            return self.match(anchors[None], targets)
+        reach = images.sizes.flip(-1)[:, None] + self.border  # [B, 1, 2] (width, height)
+        inside = (anchors[:, :2] >= -self.border).all(-1) & (anchors[:, 2:] <= reach).all(-1)  # [B, A]
+        match = self.match(torch.where(inside[..., None], anchors, 0.0), targets)
+        return match._replace(background=match.background & inside)

@@ -34,12 +34,14 @@ LAYERS = {
     "lineage": Layer(EVERYTHING, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.structures": Layer((), TORCH),
     "lineage.ops": Layer(GROUND, (*TORCH, "triton")),
-    "lineage.models": Layer((*GROUND, "lineage.models"), TORCH),
+    "lineage.models": Layer((*GROUND, "lineage.models", "lineage.zoo", "lineage.download"), TORCH),
     "lineage.models.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),
-    "lineage.zoo": Layer((*GROUND, "lineage.models", "lineage.zoo"), TORCH),
+    "lineage.zoo": Layer(("lineage.download", "lineage.zoo"), ("numpy", "safetensors", *TORCH)),
     "lineage.data": Layer(DATA, (*PIXELS, "pycocotools", "yaml")),
     "lineage.data.check": Layer(DATA, (*PIXELS, "pycocotools", "rich")),
     "lineage.data.module": Layer((*DATA, "lineage.config"), ("pytorch_lightning", *TORCH)),
+    "lineage.data.proposals": Layer((*DATA, "lineage.zoo.unpickle"), ("numpy", "scipy", *TORCH)),
+    "lineage.data.selective_search": Layer(DATA, ("cv2", "numpy")),
     "lineage.eval": Layer((*GROUND, "lineage.eval"), (*PIXELS, "pycocotools", "hotcoco", "yaml")),
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.tables", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lineage.models import norm as norms
 from lineage.models.initialise import msra, xavier
-from lineage.models.pretrained import WeightsError, load
+from lineage.models.pretrained import LATER, WeightsError, load
 from lineage.models.resnet import Normalize
 from lineage.structures import Images
 
@@ -75,7 +75,7 @@ class Plain(nn.Module):
         msra(*convolutions)
         self.channels, self.size, self.widths, self.dropout = [convolutions[-1].out_channels], size, tuple(fc), dropout
         head = FullyConnected(self.channels[0] * size**2, widths=fc, dropout=dropout)
-        if weights is not None:
+        if weights not in (None, LATER):
             _adopt(self.trunk, head, translate(load(weights)), weights)
         _freeze(self.trunk, head, first_trained, weights)
         self._head = (head,)  # in a tuple, which registers nothing: it belongs to the box head that takes it

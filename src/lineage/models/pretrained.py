@@ -1,51 +1,87 @@
-"""Pretrained weights: a file, or the name of a torchvision weight that is downloaded once."""
+"""Pretrained weights: a file, a URL, or the name of a torchvision weight; of whatever code base.
+
+A backbone asks with `load` and gets torchvision's names for a ResNet, Caffe's layer names for a plain network.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
-from urllib.error import URLError
 
-import torch
 import torchvision
 from torch import Tensor
+
+from lineage.download import DownloadError
+from lineage.zoo import torchvision as names
+from lineage.zoo.cache import checked, fetch
+from lineage.zoo.files import FileError, digest, read
+from lineage.zoo.names import Pixels, back
+from lineage.zoo.source import Given, repainted, understood
+from lineage.zoo.unpickle import UnsafePickle
+
+LATER = "later"  # in place of weights: the whole model's follow, so a backbone need not fetch its own
 
 
 class WeightsError(Exception):
     """Weights that cannot be had; the message says which and what to do."""
 
 
-def load(weights: str) -> dict[str, Tensor]:
-    """`weights` is a path, or a name like ResNet50_Weights.IMAGENET1K_V1 -> its state dict.
+def load(weights: str, pixels: Pixels | None = None) -> dict[str, Tensor]:
+    """The state dict of a backbone. `pixels` are those it will see; another deviation moves into its first layer.
 
-    Raises WeightsError when the file is missing or no state dict, or when the download fails.
+    Raises WeightsError when the file is missing, holds no weights or expects other pixels, or cannot be downloaded.
     """
-    if "_Weights." in weights:
-        return _download(weights)
-    path = Path(weights)
-    if not path.is_file():
-        raise WeightsError(f"weights {weights}: no such file, and no torchvision weight is called that")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)  # never runs code from the file
-    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise WeightsError(f"{path}: not a file of weights, or cut off ({reason})") from error
-    state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds no state dict (a dict of tensors)")
-    return state
+    if weights == LATER:
+        return {}
+    path = locate(weights)
+    raw = content(path)
+    given = understood(raw, digest(path))
+    body, _ = back(names.CLASSIFICATION, given.state)
+    if not body:
+        return raw  # a plain network, or one that only its own class knows
+    if pixels is not None and given.maths is not None:
+        try:
+            given = given._replace(state=repainted(given.state, given.maths.pixels, pixels))
+        except ValueError as error:
+            raise WeightsError(f"backbone.weights={weights}: {error}") from error
+    return back(names.CLASSIFICATION, given.state)[0]
 
 
-def _download(weights: str) -> dict[str, Tensor]:
+def whole(weights: str, sha256: str | None = None) -> Given:
+    """Weights of a detector or a part of one, under our names; errors as `load`."""
+    path = locate(weights, sha256)
+    return understood(content(path), digest(path))
+
+
+def content(path: Path) -> dict[str, Tensor]:
+    """Names and tensors as the file has them."""
     try:
-        chosen = torchvision.models.get_weight(weights)
+        return read(path)
+    except (FileError, UnsafePickle) as error:
+        raise WeightsError(str(error)) from error
+
+
+def locate(weights: str, sha256: str | None = None) -> Path:
+    """A local file. `...#sha256=HEX` after a path or a URL asks for this content, as `sha256` does."""
+    source, _, fragment = weights.partition("#sha256=")
+    expected = sha256 or fragment or None
+    try:
+        if "_Weights." in source:
+            return fetch(_published(source), expected)
+        if "://" in source:
+            return fetch(source, expected)
+        path = Path(source)
+        if not path.is_file():
+            raise WeightsError(f"weights {weights}: no such file, and no torchvision weight is called that")
+        return checked(path, expected)
+    except DownloadError as error:
+        scratch = "" if "_Weights." not in source else (
+            ", or train from scratch with backbone.weights=null backbone.norm=gn backbone.frozen_stages=0"
+        )  # fmt: skip
+        raise WeightsError(f"weights {weights}: {error}{scratch}") from error
+
+
+def _published(weights: str) -> str:
+    try:
+        return str(torchvision.models.get_weight(weights).url)
     except ValueError as error:
-        raise WeightsError(f"backbone.weights={weights}: torchvision has no such weight ({error})") from error
-    try:
-        return dict(chosen.get_state_dict(progress=True, check_hash=True))
-    except (URLError, OSError) as error:
-        raise WeightsError(
-            f"backbone.weights={weights} could not be downloaded ({error}). Without a network, copy the file\n"
-            f"  {chosen.url}\nhere and pass backbone.weights=<its path>, or train from scratch with "
-            "backbone.weights=null backbone.norm=gn backbone.frozen_stages=0"
-        ) from error
+        raise WeightsError(f"weights {weights}: torchvision has no such weight ({error})") from error

@@ -15,6 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from lineage.models import norm as norms
 from lineage.models.pretrained import load
 from lineage.structures import Images
+from lineage.zoo.names import Pixels
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -70,7 +71,7 @@ class ResNet(nn.Module):
         self.channels = inputs[1:]
         self.apply(_initialise)
         if weights is not None:
-            self.load_state_dict(_ours(load(weights)), strict=False)
+            self.load_state_dict(_ours(load(weights, Pixels(tuple(mean), tuple(std)))), strict=False)
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 

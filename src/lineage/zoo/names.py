@@ -8,10 +8,36 @@ stem with the function that changes it and the one that changes it back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+EPS = 1e-5  # of every batch norm here
+
+
+class Pixels(NamedTuple):
+    """What a network was trained on: red, green, blue in 0..255, minus the mean, over the deviation."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Pixels((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+UNSCALED = Pixels((123.675, 116.28, 103.53), (1.0, 1.0, 1.0))  # detectron2 with the ResNets of MSRA
+CAFFE = Pixels((122.7717, 115.9465, 102.9801), (1.0, 1.0, 1.0))  # Fast R-CNN to Detectron
+
+
+class Maths(NamedTuple):
+    """What weights cannot tell: the same tensors in a network that counts otherwise are wrong without an error."""
+
+    pixels: Pixels
+    settings: tuple[str, ...] = ()  # overrides under which our model counts as theirs
+
+
+AS_TORCHVISION = Maths(IMAGENET)
 
 
 class Layout(NamedTuple):
@@ -28,7 +54,7 @@ TORCH_LEAVES = {
 
 
 class Table:
-    """One source. `ignored` are beginnings or ends of names that hold no weight of a model."""
+    """One source. `ignored` are patterns of names that hold no weight of a model."""
 
     def __init__(
         self,
@@ -38,14 +64,18 @@ class Table:
         layouts: dict[str, Layout] | None = None,
         leaves: dict[str, str] | None = None,
         ignored: tuple[str, ...] = (),
-        needs: tuple[str, ...] = (),
+        maths: Maths = AS_TORCHVISION,
+        grouped: Maths | None = None,
+        folded: str = "",
     ):
         self.source = source
         self.stems = tuple(stems)
         self.layouts = layouts or {}
         self.leaves = leaves or TORCH_LEAVES
         self.ignored = ignored
-        self.needs = needs  # overrides under which our model computes what theirs did
+        self.maths = maths
+        self.grouped = grouped or maths  # of ResNeXts, where these differ
+        self.folded = folded  # the leaf of a batch norm whose statistics were multiplied into its scale and shift
 
     @cached_property
     def _here(self) -> dict[str, str]:
@@ -70,11 +100,11 @@ class Table:
         return None if there is None or f".{leaf}" not in back else there + back[f".{leaf}"]
 
     def ignores(self, name: str) -> bool:
-        return any(name.startswith(part) or name.endswith(part) for part in self.ignored)
+        return any(fnmatchcase(name, pattern) for pattern in self.ignored)
 
     def known(self, names: Iterable[str]) -> int:
         """How many of the names are in this table."""
-        return sum(self.ours(name) is not None for name in names)
+        return sum(self.ignores(name) or self.ours(name) is not None for name in names)
 
     def layout(self, ours: str) -> Layout | None:
         """What is different about the tensor that we call so."""
@@ -86,13 +116,25 @@ def translate(table: Table, state: dict[str, Tensor]) -> tuple[dict[str, Tensor]
     found: dict[str, Tensor] = {}
     unknown = []
     for name, value in state.items():
+        if table.ignores(name):
+            continue
         ours = table.ours(name)
         if ours is None:
-            unknown += [] if table.ignores(name) else [name]
+            unknown.append(name)
             continue
         layout = table.layout(ours)
         found[ours] = layout.here(value) if layout else value
+        if table.folded and name.endswith(table.folded):
+            found.update(_statistics(ours.removesuffix(".weight"), value))
     return found, unknown
+
+
+def _statistics(stem: str, scale: Tensor) -> dict[str, Tensor]:
+    """Those under which a frozen batch norm multiplies by its scale alone: eps is added to the variance."""
+    return {
+        f"{stem}.running_mean": torch.zeros_like(scale),
+        f"{stem}.running_var": torch.full_like(scale, 1 - EPS),
+    }
 
 
 def back(table: Table, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from lineage.zoo.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
-from lineage.zoo.names import Table, translate
+from lineage.zoo.names import IMAGENET, Maths, Table, translate
 
 DEPTH = 36  # blocks of the longest stage of any ResNet here (ResNet-152)
 LEVELS = 5
 # sha256 of the published files begins so; their frozen norms divide by sqrt(var), with nothing added
-EPS_ZERO = ("258fb6c6", "bf2d0c1e", "fc266e95", "9f4b32d1", "eeacb38b")
+EPS_ZERO = ("258fb6c6", "bf2d0c1e", "fc266e95", "eeacb38b")
 
 
 def resnet(theirs: str, ours: str, stem: str = "stem") -> tuple[tuple[str, str], ...]:
@@ -52,6 +52,8 @@ HEADS = (
     *((f"roi_heads.mask_head.mask_fcn{i + 1}", f"heads.mask.body.{2 * i}") for i in range(4)),
     ("roi_heads.mask_predictor.conv5_mask", "heads.mask.deconvolution"),
     ("roi_heads.mask_predictor.mask_fcn_logits", "heads.mask.masks"),
+    *((f"roi_heads.keypoint_head.{i}", f"heads.keypoint.body.{i}") for i in range(0, 16, 2)),
+    ("roi_heads.keypoint_predictor.kps_score_lowres", "heads.keypoint.deconvolution"),
 )
 DETECTION = Table(
     "torchvision detection",
@@ -61,9 +63,9 @@ DETECTION = Table(
         "box.deltas": NO_BACKGROUND_CODES,
         "heads.mask.masks": NO_BACKGROUND_MASK,
     },
-    needs=("roi.aligned=false", "model.proposals.anchors.rounded=true"),
+    maths=Maths(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true")),
 )
-CLASSIFICATION = Table("torchvision classification", resnet("", "backbone."), ignored=("fc.", "classifier."))
+CLASSIFICATION = Table("torchvision classification", resnet("", "backbone."), ignored=("fc.*",))
 
 
 def ours(state: dict[str, Tensor]) -> dict[str, Tensor]:

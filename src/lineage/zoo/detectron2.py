@@ -1,0 +1,91 @@
+"""detectron2's names: model zoo `.pkl` and trained `.pth` files (MODEL_ZOO.md of detectron2).
+
+Background is the last class, boxes have one code per class and no other, as here. What differs: its pictures are blue
+first and not divided by a deviation, its ResNets (those of MSRA) stride in the 1x1 convolution, and where an anchor
+position has several scales they are counted first.
+"""
+
+from __future__ import annotations
+
+from lineage.zoo.layout import BLUE_FIRST, scales_first
+from lineage.zoo.names import IMAGENET, UNSCALED, Maths, Table
+from lineage.zoo.torchvision import DEPTH
+
+BLOCK = (
+    *((f"conv{i}", f"conv{i}") for i in (1, 2, 3)),
+    *((f"conv{i}.norm", f"bn{i}") for i in (1, 2, 3)),
+    ("shortcut", "downsample.0"),
+    ("shortcut.norm", "downsample.1"),
+)
+
+
+def stage(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (f"{theirs}{block}.{layer}", f"{ours}{block}.{own}") for block in range(DEPTH) for layer, own in BLOCK
+    )
+
+
+def resnet(theirs: str) -> tuple[tuple[str, str], ...]:
+    return (
+        (f"{theirs}stem.conv1", "backbone.stem.0"),
+        (f"{theirs}stem.conv1.norm", "backbone.stem.1"),
+        *(pair for number in range(4) for pair in stage(f"{theirs}res{number + 2}.", f"backbone.stages.{number}.")),
+    )
+
+
+PROPOSALS = (
+    ("proposal_generator.rpn_head.conv", "proposals.convolution"),
+    ("proposal_generator.rpn_head.objectness_logits", "proposals.objectness"),
+    ("proposal_generator.rpn_head.anchor_deltas", "proposals.deltas"),
+)
+BOX = (
+    ("roi_heads.box_predictor.cls_score", "box.scores"),
+    ("roi_heads.box_predictor.bbox_pred", "box.deltas"),
+)
+MASK = (
+    *((f"roi_heads.mask_head.mask_fcn{i + 1}", f"heads.mask.body.{2 * i}") for i in range(8)),
+    ("roi_heads.mask_head.deconv", "heads.mask.deconvolution"),
+    ("roi_heads.mask_head.predictor", "heads.mask.masks"),
+)
+PYRAMID = (
+    *((f"backbone.fpn_lateral{level + 2}", f"neck.lateral.{level}") for level in range(4)),
+    *((f"backbone.fpn_output{level + 2}", f"neck.smooth.{level}") for level in range(4)),
+)
+TWO_FC = (("roi_heads.box_head.fc1", "box.body.1"), ("roi_heads.box_head.fc2", "box.body.3"))
+SHARED_STAGE = (
+    *stage("roi_heads.res5.", "box.body.stage."),
+    *stage("roi_heads.res5.", "heads.mask.body.stage."),
+)
+LAYOUTS = {
+    "backbone.stem.0": BLUE_FIRST,
+    "proposals.objectness": scales_first(1),
+    "proposals.deltas": scales_first(4),
+}
+MSRA = Maths(UNSCALED, ("backbone.stride_in=1x1",))
+RESNEXT = Maths(IMAGENET, ("backbone.stride_in=3x3",))
+IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linear.*")
+
+PYRAMIDAL = Table(
+    "detectron2",
+    (*resnet("backbone.bottom_up."), *PYRAMID, *PROPOSALS, *TWO_FC, *BOX, *MASK),
+    layouts=LAYOUTS,
+    ignored=IGNORED,
+    maths=MSRA,
+    grouped=RESNEXT,
+)
+SINGLE = Table(
+    "detectron2 on one map",
+    (*resnet("backbone."), *PROPOSALS, *SHARED_STAGE, *TWO_FC, *BOX, *MASK),
+    layouts=LAYOUTS,
+    ignored=IGNORED,
+    maths=MSRA,
+    grouped=RESNEXT,
+)
+CLASSIFICATION = Table(
+    "detectron2 backbone",
+    resnet(""),
+    layouts={"backbone.stem.0": BLUE_FIRST},
+    ignored=IGNORED,
+    maths=MSRA,
+    grouped=RESNEXT,
+)

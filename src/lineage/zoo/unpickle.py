@@ -1,0 +1,75 @@
+"""Pickles of strangers, read without running them: numbers, text, containers and numpy arrays, nothing else.
+
+A pickle is a program. What it may call is a short list here; anything else ends in UnsafePickle before it is called,
+so `os.system` in a model file is a message, not a catastrophe.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class UnsafePickle(ValueError):
+    """A pickle that asks for more than data, or is none."""
+
+
+def _reconstruct(kind: type, shape: tuple[int, ...], _code: bytes) -> np.ndarray:
+    """numpy's own, for what numpy writes: an empty array whose state follows."""
+    if kind is not np.ndarray or tuple(shape) != (0,):
+        raise pickle.UnpicklingError(f"an array of kind {kind} and shape {shape} is not what numpy writes")
+    return np.ndarray.__new__(np.ndarray, (0,), "b")
+
+
+def _scalar(kind: np.dtype, content: bytes) -> Any:
+    if kind.hasobject:
+        raise pickle.UnpicklingError("a scalar that holds an object")
+    return np.frombuffer(_encode(content) if isinstance(content, str) else content, kind, 1)[0]
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """How pickles of protocol 2 write bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes written as {encoding}")
+    return text.encode("latin1")
+
+
+ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("builtins", "set"): set,
+    ("builtins", "bytearray"): bytearray,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+}
+
+
+class Data(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        found = ALLOWED.get(("builtins" if module == "__builtin__" else module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return found
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError(f"it refers to something outside the file ({pid!r})")
+
+
+def load(path: Path) -> Any:
+    """The data in a pickle; UnsafePickle if it is more than data, or damaged."""
+    try:
+        return Data(io.BytesIO(path.read_bytes()), encoding="latin1").load()  # latin1: those written by Python 2
+    except (pickle.UnpicklingError, EOFError, IndexError, KeyError, ValueError, TypeError, AttributeError,
+            MemoryError, OverflowError, ImportError) as error:  # fmt: skip
+        raise UnsafePickle(
+            f"{path}: not read, because {error or 'it is damaged'}. A model file holds arrays only; nothing of it was "
+            "run. If you trust it, load it where it came from and save its arrays: numpy.savez(path, **arrays)"
+        ) from error

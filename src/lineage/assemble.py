@@ -16,6 +16,7 @@ from torch import nn
 
 from lineage.build import ConfigError, build
 from lineage.config import Data, Schedule
+from lineage.data.dataset import Dataset
 from lineage.data.module import DetectionData
 from lineage.models import pretrained
 from lineage.resume import CHECKPOINTS, Attempt
@@ -40,11 +41,12 @@ def assemble(config: DictConfig) -> Parts:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     train, val = build(config.dataset.train), build(config.dataset.val)
     fill_classes(config, train.classes, val.classes)
+    train, val = with_proposals(config, train, val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = SimpleNamespace(**build(config.augment))
     model = build(config.model)
     if config.weights:
-        start_from(model, config.weights)
+        start_from(model, config.weights, whole=config.evaluate_only)
     module = Reproduction(
         model,
         optimizer=build(config.optimizer),
@@ -60,7 +62,15 @@ def assemble(config: DictConfig) -> Parts:
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
     )
-    return Parts(DetectionData(train, val, augment, schedule, loading, config.seed), model, module)
+    sampling = build(config.sampling)
+    return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)
+
+
+def with_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:
+    """Regions that were made before travel with the images."""
+    if not config.proposals or config.proposals.val is None:
+        return train, val
+    return build(config.proposals.train)(train), build(config.proposals.val)(val)
 
 
 def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
@@ -75,10 +85,14 @@ def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...
     config.dataset.classes = len(train)
 
 
-def start_from(model: nn.Module, path: str) -> None:
+def start_from(model: nn.Module, path: str, whole: bool = False) -> None:
+    """`whole`: nothing may be missing, for nothing will be learned."""
     missing = weights.adopt(model, pretrained.load(path))
     if len(missing) == len(model.state_dict()):
         raise ConfigError(f"weights={path}: nothing in it fits this model by name and shape")
+    if missing and whole:
+        some = ", ".join(missing[:5])
+        raise ConfigError(f"weights={path} lacks {len(missing)} weights of this model ({some}), and nothing is trained")
     if missing:
         log.warning(f"not in weights={path}, so starting afresh: {', '.join(missing)}")
 

@@ -41,6 +41,8 @@ class Place:
     table: str | None = None
     row: str | None = None
     note: str = ""
+    start: str | None = None  # id of the entry whose weights this run starts from, or tests
+    proposals: str | None = None  # id of the entry whose proposals this run uses
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Run:
     proposals: Any = None  # precomputed regions that the datasets carry along
     dataset: Any = MISSING
     augment: Any = MISSING
+    sampling: Any = MISSING  # which images an epoch shows how often
     schedule: Schedule = field(default_factory=Schedule)
     optimizer: Any = MISSING
     trainer: Any = MISSING
@@ -72,15 +75,21 @@ class Run:
     trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]
     loss_weights: dict[str, float] = field(default_factory=dict)  # e.g. {roi_box: 0}; a loss not named counts once
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
+    evaluate_only: bool = False  # test `weights`, or those of the entry `entry.start`, and train nothing
     resume: str | None = None  # continue this run folder from its last checkpoint
     entry: Place = field(default_factory=Place)
     paths: Paths = field(default_factory=Paths)
 
 
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
-VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "checkpoint_every", "dataset.root",
-            "proposals.folder", "dump_proposals", "hydra",
+VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "entry.start", "entry.proposals",
+            "checkpoint_every", "dataset.root", "proposals.folder", "dump_proposals", "evaluate_only", "hydra",
             "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
+
+# Keys that no weight depends on: runs that differ in nothing else share one training. What is doubtful is left out.
+TEST_ONLY = ("evaluator", "tta", "dataset.val", "dataset.evaluator", "augment.test", "schedule.evaluate_every",
+             "model.*.test", "model.box.score", "model.box.nms", "model.box.detections",
+             "model.box.candidates")  # fmt: skip
 
 ConfigStore.instance().store(name="schema", node=Run)

@@ -17,7 +17,7 @@ from lineage.data.batch import collate
 from lineage.data.crops import Crops
 from lineage.data.image import ImageError
 from lineage.data.module import DetectionData
-from lineage.data.order import Order, micro_batches, share
+from lineage.data.order import Order, Shuffle, micro_batches, share
 from lineage.structures import Batch, Sample
 
 
@@ -67,6 +67,10 @@ def module(n: int = 40, per_step: int = 4, per_device: int = 4, steps: int = 10,
     return DetectionData(Squares(n, broken), Squares(n), augment, schedule, config, seed=7)
 
 
+def order(dataset: Squares, images_per_step: int, seed: int = 0) -> Order:
+    return Order(dataset.sizes, images_per_step, Shuffle(dataset, seed))
+
+
 def ids(batches: list[Batch]) -> list[int]:
     return [i for batch in batches for i in batch.ids.tolist()]
 
@@ -77,8 +81,8 @@ def equal(a: list[Batch], b: list[Batch]) -> bool:
 
 
 def test_each_epoch_shows_every_image_once_or_leaves_it_to_the_next() -> None:
-    order = Order(Squares(40).sizes, 4, seed=0)
-    steps = order.steps()
+    made = order(Squares(40), 4)
+    steps = made.steps()
     seen = torch.tensor([next(steps) for _ in range(100)]).flatten().bincount()
     assert seen.min() >= 8
     assert seen.max() <= 12
@@ -86,7 +90,7 @@ def test_each_epoch_shows_every_image_once_or_leaves_it_to_the_next() -> None:
 
 def test_a_step_has_one_orientation() -> None:
     sizes = Squares(40).sizes
-    steps = Order(sizes, 4, seed=0).steps()
+    steps = order(Squares(40), 4).steps()
     for _ in range(50):
         tall = {bool(sizes[i, 0] > sizes[i, 1]) for i in next(steps)}
         assert len(tall) == 1
@@ -94,26 +98,26 @@ def test_a_step_has_one_orientation() -> None:
 
 def test_a_rare_orientation_does_not_fill_steps_with_copies() -> None:
     sizes = torch.tensor([[40, 60]] * 9 + [[60, 40]])
-    steps = Order(sizes, 5, seed=0).steps()
+    steps = Order(sizes, 5, Shuffle(Squares(10), 0)).steps()
     for _ in range(2):
         assert len(set(next(steps))) == 5
 
 
 def test_seeds_differ_and_repeat() -> None:
-    first, again, other = (next(Order(Squares(40).sizes, 8, seed).steps()) for seed in (1, 1, 2))
+    first, again, other = (next(order(Squares(40), 8, seed).steps()) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_a_dataset_smaller_than_a_step() -> None:
-    steps = Order(Squares(3).sizes, 8, seed=0).steps()
+    steps = order(Squares(3), 8).steps()
     assert sorted(set(next(steps))) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("start", [1, 3, 17])
 def test_order_starts_anywhere(start: int) -> None:
-    order = Order(Squares(40).sizes, 4, seed=0)
-    whole, part = order.steps(), order.steps(start)
+    made = order(Squares(40), 4)
+    whole, part = made.steps(), made.steps(start)
     for _ in range(start):
         next(whole)
     assert [next(whole) for _ in range(20)] == [next(part) for _ in range(20)]

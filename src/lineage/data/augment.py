@@ -6,7 +6,8 @@ masks along. Randomness comes from torch's global generator, which the loader se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torchvision.transforms.v2 import functional
 from lineage.data import geometry
 from lineage.data.crops import Crops
 from lineage.data.dataset import Dataset
+from lineage.ops.chance import key
 from lineage.structures import Sample
 
 
@@ -28,10 +30,41 @@ class ShortEdge:
 
     def __call__(self, sample: Sample) -> Sample:
         target = self.sizes[int(torch.randint(len(self.sizes), ()))] if len(self.sizes) > 1 else self.sizes[0]
-        height, width = geometry.canvas(sample)
-        scale = min(target / min(height, width), self.max_size / max(height, width))
-        size = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-        return geometry.resize(sample, size)
+        return geometry.resize(sample, fitted(geometry.canvas(sample), target, self.max_size))
+
+
+class ShortEdgeRange:
+    """The same with a whole number between `least` and `most`, both included (detectron2's sampling "range")."""
+
+    def __init__(self, *, least: int, most: int, max_size: int) -> None:
+        self.least, self.most, self.max_size = least, most, max_size
+
+    def __call__(self, sample: Sample) -> Sample:
+        target = int(torch.randint(self.least, self.most + 1, ()))
+        return geometry.resize(sample, fitted(geometry.canvas(sample), target, self.max_size))
+
+
+class RandomShapes:
+    """One short side for all images of `interval` steps: Bag of Freebies (arXiv:1902.04103), section 3.6; YOLOv2.
+
+    A function of the seed and the step, so that processes and resumed runs agree.
+    """
+
+    def __init__(self, *, sizes: Sequence[int], max_size: int, interval: int) -> None:
+        self.sizes, self.max_size, self.interval = tuple(sizes), max_size, interval
+        self.target = self.sizes[0]
+
+    def at(self, step: int, seed: int) -> None:
+        self.target = self.sizes[key("shapes", seed, step // self.interval) % len(self.sizes)]
+
+    def __call__(self, sample: Sample) -> Sample:
+        return geometry.resize(sample, fitted(geometry.canvas(sample), self.target, self.max_size))
+
+
+def fitted(size: geometry.Size, short: int, long: int) -> geometry.Size:
+    """The size whose shorter side is `short`, or whose longer side is `long` where that is less."""
+    scale = min(short / min(size), long / max(size))
+    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
 class Flip:
@@ -59,10 +92,18 @@ class Flip:
 
 
 def bind(transform: Callable[[Sample], Sample], dataset: Dataset) -> None:
-    """Tell the transforms that ask for it, alone or in a Compose, which dataset they work on."""
-    for one in (transform, *getattr(transform, "transforms", ())):
+    """Tell the transforms that ask for it, alone or inside others, which dataset they work on."""
+    for one in parts(transform):
         if hasattr(one, "bind"):
             one.bind(dataset)
+
+
+def parts(transform: Any) -> Iterator[Any]:
+    """A transform and all those it is made of."""
+    yield transform
+    for inner in (*getattr(transform, "transforms", ()), getattr(transform, "each", None)):
+        if inner is not None:
+            yield from parts(inner)
 
 
 def clean(sample: Sample) -> Sample:

@@ -43,20 +43,14 @@ class Crops(TVTensor):
     @classmethod
     def from_masks(cls, masks: Tensor) -> Crops:
         """masks [n, h, w], anything nonzero is inside."""
-        inside = masks != 0
-        pieces, windows = [], []
-        for mask in inside:
-            x, width = _extent(mask.any(0))
-            y, height = _extent(mask.any(1))
-            windows.append((x, y, width, height))
-            pieces.append(mask[y : y + height, x : x + width])
-        return _join(pieces, windows, (int(masks.shape[1]), int(masks.shape[2])))
+        found = [tight(mask) for mask in masks != 0]
+        return join([bits for bits, _ in found], [one for _, one in found], (int(masks.shape[1]), int(masks.shape[2])))
 
     @classmethod
     def from_rle(cls, encoded: Sequence[dict[str, Any]], canvas_size: tuple[int, int]) -> Crops:
         """COCO run-length encodings of the whole canvas, compressed (`counts` str or bytes) or not (list of int)."""
         pairs = [_window(runs(one, canvas_size), canvas_size[0]) for one in encoded]
-        return _join([bits for bits, _ in pairs], [window for _, window in pairs], canvas_size)
+        return join([bits for bits, _ in pairs], [window for _, window in pairs], canvas_size)
 
     @classmethod
     def from_polygons(cls, objects: Sequence[Sequence[Any]], canvas_size: tuple[int, int]) -> Crops:
@@ -84,7 +78,7 @@ class Crops(TVTensor):
         """The masks at these indices, or where this [n] bool is true."""
         chosen = torch.arange(len(self))[keep].tolist()
         pieces = self.pieces()
-        return _join([pieces[i][0] for i in chosen], [pieces[i][1] for i in chosen], self.canvas_size)
+        return join([pieces[i][0] for i in chosen], [pieces[i][1] for i in chosen], self.canvas_size)
 
     def dense(self) -> Tensor:
         """[n, h, w] uint8."""
@@ -94,9 +88,18 @@ class Crops(TVTensor):
         return canvas
 
 
-def _join(pieces: Sequence[Tensor], windows: Sequence[Window], canvas_size: tuple[int, int]) -> Crops:
+def join(pieces: Sequence[Tensor], windows: Sequence[Window], canvas_size: tuple[int, int]) -> Crops:
+    """Masks from their pieces [height, width], each with its window."""
     bits = torch.cat([torch.zeros(0, dtype=torch.uint8), *(p.reshape(-1).to(torch.uint8) for p in pieces)])
     return Crops(bits, torch.tensor(windows, dtype=torch.int64).reshape(-1, 4), canvas_size)
+
+
+def tight(mask: Tensor, x: int = 0, y: int = 0) -> tuple[Tensor, Window]:
+    """What remains of a mask [h, w] at (x, y) without empty borders; (0, 0, 0, 0) where nothing does."""
+    left, width = _extent(mask.any(0))
+    top, height = _extent(mask.any(1))
+    piece = mask[top : top + height, left : left + width]
+    return piece, ((x + left, y + top, width, height) if width else (0, 0, 0, 0))
 
 
 def _extent(line: Tensor) -> tuple[int, int]:
@@ -177,7 +180,7 @@ def _resize(
         piece = bits.index_select(0, rows[top:below] - y).index_select(1, columns[left:right] - x)
         pieces.append(piece)
         windows.append((left, top, right - left, below - top))
-    return _join(pieces, windows, (height, width))
+    return join(pieces, windows, (height, width))
 
 
 def sources(before: int, after: int) -> Tensor:
@@ -195,7 +198,7 @@ def _horizontal_flip(crops: Crops) -> Crops:
     width = crops.canvas_size[1]
     pieces = crops.pieces()
     windows = [(width - x - w, y, w, h) for _, (x, y, w, h) in pieces]
-    return _join([bits.flip(1) for bits, _ in pieces], windows, crops.canvas_size)
+    return join([bits.flip(1) for bits, _ in pieces], windows, crops.canvas_size)
 
 
 @_kernel(functional.crop)
@@ -205,7 +208,7 @@ def _crop(crops: Crops, top: int, left: int, height: int, width: int) -> Crops:
         (x0, x1), (y0, y1) = _overlap(x, w, left, width), _overlap(y, h, top, height)
         pieces.append(bits[y0 - y : y1 - y, x0 - x : x1 - x])
         windows.append((x0 - left, y0 - top, x1 - x0, y1 - y0))
-    return _join(pieces, windows, (height, width))
+    return join(pieces, windows, (height, width))
 
 
 def _overlap(start: int, length: int, low: int, extent: int) -> tuple[int, int]:

@@ -20,6 +20,10 @@ Size = tuple[int, int]  # height, width
 UNLABELLED = 255  # in semantic labels
 
 
+class AugmentError(ValueError):
+    """An augmentation that makes no sense for this data; the message says what to choose."""
+
+
 def canvas(sample: Sample) -> Size:
     """(height, width) of the image as it is now."""
     return int(sample.image.shape[-2]), int(sample.image.shape[-1])

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from lineage.config import Data, Schedule
-from lineage.data.augment import bind, clean
+from lineage.data.augment import bind, clean, parts
 from lineage.data.dataset import Dataset
 from lineage.data.image import ImageError
-from lineage.data.order import Order, micro_batches, share
+from lineage.data.order import Order, Shuffle, micro_batches, share
 from lineage.ops.chance import key
 from lineage.structures import Batch, Sample
 
@@ -31,9 +31,15 @@ ATTEMPTS = 10  # how many images in a row may be unreadable before skipping them
 
 
 class DetectionData(pl.LightningDataModule):
-    """`augment` holds `train` and `test`, both Sample -> Sample, and `collate`, (samples, keys) -> Batch."""
+    """`augment` holds `train` and `test`, both Sample -> Sample, and `collate`, (samples, keys) -> Batch.
 
-    def __init__(self, train: Dataset, val: Dataset, augment: Any, schedule: Schedule, data: Data, seed: int) -> None:
+    `sampling` is called with the training dataset and the seed and gives the image indices of each epoch.
+    """
+
+    def __init__(
+        self, train: Dataset, val: Dataset, augment: Any, schedule: Schedule, data: Data, seed: int,
+        sampling: Callable[[Dataset, int], Callable[[int], Any]] = Shuffle,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.train = train
         self.val = val
@@ -41,6 +47,7 @@ class DetectionData(pl.LightningDataModule):
         self.schedule = schedule
         self.data = data
         self.seed = seed
+        self.sampling = sampling
 
     def accumulate(self, world: int) -> int:
         """Device batches per optimizer step on each of `world` processes."""
@@ -57,13 +64,14 @@ class DetectionData(pl.LightningDataModule):
         return self.val_loader(self.trainer.global_rank, self.trainer.world_size)
 
     def train_loader(self, rank: int = 0, world: int = 1, start_step: int = 0) -> DataLoader:
-        draws = Draws(self.train, self.augment.train, self.seed, self.data.corrupt)
-        order = Order(self.train.sizes, self.schedule.images_per_step, self.seed)
+        images = self.schedule.images_per_step
+        draws = Draws(self.train, self.augment.train, self.seed, self.data.corrupt, images)
+        order = Order(self.train.sizes, images, self.sampling(self.train, self.seed))
         steps = Steps(order, self.schedule.steps, start_step, rank, world, self.data.images_per_device)
         return self._loader(draws, steps, keep_workers=False)
 
     def val_loader(self, rank: int = 0, world: int = 1) -> DataLoader:
-        draws = Draws(self.val, self.augment.test, self.seed, "raise")
+        draws = Draws(self.val, self.augment.test, self.seed, "raise", images_per_step=1)
         return self._loader(draws, Once(self.val, rank, world, self.data.images_per_device), keep_workers=True)
 
     def _loader(self, draws: Draws, batches: Sampler[list[Draw]], keep_workers: bool) -> DataLoader:
@@ -120,10 +128,17 @@ class Once(Sampler[list[Draw]]):
 
 
 class Draws(TorchDataset[tuple[Sample, int]]):
-    """A sample as one draw of the run sees it: augmented with the random numbers of its own position."""
+    """A sample as one draw of the run sees it: augmented with the random numbers of its own position.
 
-    def __init__(self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int, corrupt: str) -> None:
+    Transforms with `at(step, seed)` are told the step first: what they do changes in the course of a run.
+    """
+
+    def __init__(
+        self, dataset: Dataset, transform: Callable[[Sample], Sample], seed: int, corrupt: str, images_per_step: int
+    ) -> None:
         bind(transform, dataset)
+        self.paced = [one for one in parts(transform) if hasattr(one, "at")]
+        self.images_per_step = images_per_step
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
@@ -131,22 +146,24 @@ class Draws(TorchDataset[tuple[Sample, int]]):
 
     def __getitem__(self, draw: Draw) -> tuple[Sample, int]:
         position, index = draw
-        sample = self._read(position, index)
-        name = key(self.seed, position, sample.id)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(name)
-            return clean(self.transform(sample)), name
-
-    def _read(self, position: int, index: int) -> Sample:
+        for one in self.paced:
+            one.at(position // self.images_per_step, self.seed)
         for attempt in range(ATTEMPTS):
             try:
-                return self.dataset[index]
-            except ImageError as error:
+                return self._drawn(position, index)
+            except ImageError as error:  # of this image, or of one that an augmentation mixes in
                 if self.corrupt != "skip":
                     raise
                 log.warning("%s\nskipped because of data.corrupt=skip; another image takes its place", error)
                 index = key(self.seed, position, "instead", attempt) % len(self.dataset)
         raise ImageError(f"{ATTEMPTS} images in a row could not be read; `lineage data check` lists all of them")
+
+    def _drawn(self, position: int, index: int) -> tuple[Sample, int]:
+        sample = self.dataset[index]
+        name = key(self.seed, position, sample.id)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(name)
+            return clean(self.transform(sample)), name
 
 
 def _collate(collate: Callable[..., Batch], drawn: Sequence[tuple[Sample, int]]) -> Batch:

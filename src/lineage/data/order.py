@@ -6,24 +6,38 @@ images in the same steps on one GPU or on eight, and after a resume as if it had
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
 
+from lineage.data.dataset import Dataset
 from lineage.ops.chance import key
 
 
-class Order:
-    """Every epoch is a permutation of the dataset; a step's images are all wide or all tall, so that they pad little.
+class Shuffle:
+    """Every epoch is a permutation of the dataset."""
 
-    What an epoch leaves over of either kind opens the next one: no image is lost, however small the dataset.
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.length = len(dataset)
+        self.seed = seed
+
+    def __call__(self, epoch: int) -> np.ndarray:
+        """The image indices of an epoch, in their order."""
+        return np.random.Generator(np.random.PCG64(key("order", self.seed, epoch))).permutation(self.length)
+
+
+class Order:
+    """Epochs cut into steps; a step's images are all wide or all tall, so that they pad little.
+
+    What an epoch leaves over of either kind opens the next one: no image is lost, however small the dataset. `epoch`
+    gives the image indices of an epoch by its number: Shuffle, RepeatFactor, ClassAware.
     """
 
-    def __init__(self, sizes: Tensor, images_per_step: int, seed: int) -> None:
+    def __init__(self, sizes: Tensor, images_per_step: int, epoch: Callable[[int], np.ndarray]) -> None:
         self.images_per_step = images_per_step
-        self.seed = seed
+        self.epoch = epoch
         tall = (sizes[:, 0] > sizes[:, 1]).numpy()
         rare = min(tall.sum(), (~tall).sum()) < images_per_step
         # too few of a kind would fill whole steps with copies of the same images
@@ -34,13 +48,10 @@ class Order:
         step, epoch = 0, 0
         left_over = np.zeros(0, np.int64)
         while True:
-            stream = np.concatenate([left_over, self._permutation(epoch)])
+            stream = np.concatenate([left_over, self.epoch(epoch)])
             batches, left_over = self._split(stream)
             yield from (batch.tolist() for batch in batches[max(start - step, 0) :])
             step, epoch = step + len(batches), epoch + 1
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.Generator(np.random.PCG64(key("order", self.seed, epoch))).permutation(len(self.tall))
 
     def _split(self, stream: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Full batches in the order in which their last image comes up, and the rest."""

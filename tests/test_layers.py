@@ -42,7 +42,7 @@ LAYERS = {
     "lineage.data.module": Layer((*DATA, "lineage.config"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals": Layer((*DATA, "lineage.zoo.unpickle"), ("numpy", "scipy", *TORCH)),
     "lineage.data.selective_search": Layer(DATA, ("cv2", "numpy")),
-    "lineage.eval": Layer((*GROUND, "lineage.eval"), (*PIXELS, "pycocotools", "hotcoco", "yaml")),
+    "lineage.eval": Layer((*GROUND, "lineage.eval"), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")),
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.tables", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)
     ),

@@ -1,50 +1,60 @@
 """COCO's evaluation of boxes, masks and keypoints (arXiv:1405.0312, section 5; cocodataset.org/#detection-eval).
 
-Detections go back to the pixels of their file as they come and are kept as flat columns with compressed masks, so a
-full validation set is some 50 MB. Each task is scored by its own geometry: the area of a mask is its pixel count, not
-that of its box, and the area of a set of keypoints is their extent.
+Detections go back to the pixels of their file as they come. Each task is scored by its own geometry: the area of a mask
+is its pixel count, not that of its box, and the area of a set of keypoints is their extent. On request, also Boundary
+AP, the localisation error LRP and the TIDE breakdown of what AP is lost to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import hotcoco
 import numpy as np
-from numpy.typing import NDArray
 
-from lineage.eval.detected import NOTHING, Detected, concatenate, unique
-from lineage.eval.gather import any_rank, gather, on_first_rank
-from lineage.eval.paste import paste
-from lineage.eval.score import TASKS, Scores, join, protocol, score
+from lineage.eval.collect import TASKS, Collector, records
+from lineage.eval.detected import NOTHING, Detected
+from lineage.eval.gather import on_first_rank
+from lineage.eval.score import Scores, join, protocol, score
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
     from lineage.data.dataset import Dataset
 
 PERSON_POINTS = 17  # COCO publishes its tolerances (sigmas) for these; the engine knows them
-SIGMA = 0.05  # deviates: keypoints COCO knows nothing about all get one tolerance, unless the config names some
+SIGMA = 0.05  # deviates: keypoints whose tolerances neither the dataset nor the config names all get this one
+DEFAULT = ("box", "mask", "keypoint")
+EXTRAS = ("lrp", "tide")
 
 
 class CocoEvaluator:
-    """Scores the tasks that the model, the ground truth and `tasks` have in common."""
+    """Scores the tasks that the model, the ground truth and `tasks` have in common.
+
+    `sigmas` are the keypoints' tolerances; without, those of the dataset, if it has any, else COCO's for 17 keypoints.
+    `extras` adds numbers that explain an AP: "lrp" and "tide".
+    """
 
     def __init__(
-        self, *, dataset: Dataset, tasks: Sequence[str] = tuple(TASKS), sigmas: Sequence[float] | None = None
+        self,
+        *,
+        dataset: Dataset,
+        tasks: Sequence[str] = DEFAULT,
+        sigmas: Sequence[float] | None = None,
+        extras: Sequence[str] = (),
     ) -> None:
         truth = dataset.ground_truth()
-        annotated = _annotated(truth)
-        self.tasks = tuple(task for task in TASKS if task in tasks and task in annotated)
-        if not self.tasks:
+        annotated = annotated_tasks(truth)
+        chosen = tuple(task for task in TASKS if task in tasks and task in annotated)
+        if not chosen:
             raise ValueError(f"Nothing to evaluate: asked for {list(tasks)}, the ground truth has {annotated}.")
-        points = _keypoints(truth)
-        self.sigmas = list(sigmas or [SIGMA] * points) if sigmas or points != PERSON_POINTS else None
-        self.expected = np.array([image["id"] for image in truth["images"]], np.int64)
+        if not set(extras) <= set(EXTRAS):
+            raise ValueError(f"extras are among {list(EXTRAS)}, not {list(extras)}.")
+        self.tasks, self.extras = chosen, tuple(extras)
+        self.sigmas = tolerances(truth, sigmas or getattr(dataset, "sigmas", None))
         self.category_ids = np.array(dataset.category_ids, np.int64)
         self.truth = hotcoco.COCO(truth)
-        self._parts: list[Detected] = []
-        self._produced: set[str] = set()
+        self._collector = Collector((image["id"] for image in truth["images"]), chosen)
         self._found = NOTHING
         self._scores = Scores({}, {})
 
@@ -55,21 +65,15 @@ class CocoEvaluator:
             tasks["mask"]["paste"] = "bilinear at pixel centres, from 0.5"
         if "keypoint" in tasks:
             tasks["keypoint"]["sigmas"] = self.sigmas or "coco"
-        return {"name": "coco", "engine": f"hotcoco {hotcoco.__version__}", "tasks": tasks}
+        extras = {"extras": list(self.extras)} if self.extras else {}
+        return {"name": "coco", "engine": f"hotcoco {hotcoco.__version__}", "tasks": tasks, **extras}
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        given = {"box": True, "mask": detections.masks is not None, "keypoint": detections.keypoints is not None}
-        self._produced |= {task for task in self.tasks if given[task]}
-        self._parts += [restore(detections, batch, slot, self._produced) for slot in range(len(batch.ids))]
+        self._collector.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
         """Metrics over the images of all processes, the same on each; begins a new round."""
-        flags = any_rank([task in self._produced for task in TASKS])
-        found = unique(gather(concatenate(self._parts)))
-        self._parts, self._produced = [], set()
-        self._check_complete(found)
-        tasks = [task for task, flag in zip(TASKS, flags, strict=True) if flag]
-        self._found = found
+        self._found, tasks = found, _ = self._collector.finish()
         self._scores = on_first_rank(lambda: join(self._score(found, task) for task in tasks))
         return self._scores.metrics
 
@@ -78,83 +82,40 @@ class CocoEvaluator:
 
     def results(self, task: str | None = None) -> list[dict[str, Any]]:
         """COCO result records of the last round. With a task they hold its geometry only, as COCO's server expects."""
-        found = self._found
-        columns: dict[str, list[Any]] = {
-            "image_id": found.image_of_row().tolist(),
-            "category_id": self.category_ids[found.labels].tolist(),
-            "score": found.scores.tolist(),
-        }
-        if task in ("box", None):
-            columns["bbox"] = _xywh(found).tolist()
-        if task in ("mask", None) and len(found.rle_lengths):
-            columns["segmentation"] = found.masks()
-        if task in ("keypoint", None) and found.keypoints.size:
-            columns["keypoints"] = found.keypoints.reshape(len(found.scores), -1).tolist()
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-    def _check_complete(self, found: Detected) -> None:
-        missing = np.setdiff1d(self.expected, found.images)
-        if len(missing):
-            some = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
-            raise ValueError(
-                f"{len(missing)} of {len(self.expected)} images were never evaluated: {some}. Metrics over a part of "
-                "a dataset compare with nothing; evaluate all of it, or make the part a dataset of its own."
-            )
-        foreign = np.setdiff1d(found.images, self.expected)
-        if len(foreign):
-            raise ValueError(f"Detections for images that the ground truth does not list: {foreign[:8].tolist()}.")
+        return records(self._found, self.category_ids, task)
 
     def _score(self, found: Detected, task: str) -> Scores:
         if task == "keypoint":
-            return score(self.truth, self.truth.load_res(self.results(task)), task, self.sigmas)
-        columns = (found.image_of_row(), *_xywh(found).T, found.scores, self.category_ids[found.labels])
-        rows = np.stack(columns, axis=1).astype(np.float64)
-        if task == "box":
-            return score(self.truth, self.truth.load_res(rows), task)
-        masks = found.masks()
-        loaded = self.truth.load_res(rows, segmentation=[*masks])
-        if masks:
-            loaded.update_anns(ids=np.arange(1, len(masks) + 1), area=hotcoco.mask.area(masks).astype(np.float64))
-        return score(self.truth, loaded, task)
+            return score(self.truth, self.truth.load_res(self.results(task)), task, self.sigmas, self.extras)
+        return score(self.truth, load(self.truth, found, self.category_ids, task), task, extras=self.extras)
 
 
-def restore(detections: Detections, batch: Batch, slot: int, tasks: set[str]) -> Detected:
-    """The valid detections of one image of a batch, in the pixels of its file."""
-    keep = detections.valid[slot]
-    height, width = batch.originals[slot].tolist()
-    scale_y, scale_x = (batch.originals[slot].double().cpu() / batch.images.sizes[slot].double().cpu()).tolist()
-    boxes = detections.boxes[slot][keep].double().cpu().numpy() * [scale_x, scale_y, scale_x, scale_y]
-    boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-    found = NOTHING._replace(
-        images=np.array([int(batch.ids[slot])]),
-        sizes=np.array([[height, width]], dtype=np.int64),
-        rows=np.array([len(boxes)]),
-        boxes=boxes,
-        scores=detections.scores[slot][keep].float().cpu().numpy(),
-        labels=detections.labels[slot][keep].cpu().numpy(),
-    )
-    if "mask" in tasks and detections.masks is not None:
-        rles = paste(detections.masks[slot][keep].float().cpu().numpy(), boxes, (height, width))
-        found = found._replace(rle=rles.text, rle_lengths=rles.lengths)
-    if "keypoint" in tasks and detections.keypoints is not None:
-        points = detections.keypoints[slot][keep].double().cpu().numpy() * [scale_x, scale_y, 1]
-        found = found._replace(keypoints=(points - [0.5, 0.5, 0]).astype(np.float32))  # centres -> COCO's indices
-    return found
+def load(truth: hotcoco.COCO, found: Detected, category_ids: np.ndarray, task: str) -> hotcoco.COCO:
+    """Detections as the engine holds them, from columns: a dict for each of half a million is what takes time."""
+    columns = (found.image_of_row(), *found.xywh().T, found.scores, category_ids[found.labels])
+    rows = np.stack(columns, axis=1).astype(np.float64)
+    if task == "box":
+        return truth.load_res(rows)
+    masks = found.masks()
+    loaded = truth.load_res(rows, segmentation=[*masks])
+    if masks:
+        loaded.update_anns(ids=np.arange(1, len(masks) + 1), area=hotcoco.mask.area(masks).astype(np.float64))
+    return loaded
 
 
-def _annotated(truth: dict[str, Any]) -> list[str]:
+def annotated_tasks(truth: Mapping[str, Any]) -> list[str]:
     """The tasks the ground truth can score."""
     if not truth["annotations"]:
         raise ValueError("The ground truth has no annotations, so no detection can be right; check the dataset's file.")
-    fields = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints"}
+    fields = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints", "boundary": "segmentation"}
     return [task for task, field in fields.items() if any(note.get(field) for note in truth["annotations"])]
 
 
-def _keypoints(truth: dict[str, Any]) -> int:
-    """How many keypoints an object has; 0 without keypoints."""
-    return next((len(note["keypoints"]) // 3 for note in truth["annotations"] if note.get("keypoints")), 0)
-
-
-def _xywh(found: Detected) -> NDArray[np.float64]:
-    boxes = found.boxes.astype(np.float64)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+def tolerances(truth: Mapping[str, Any], sigmas: Sequence[float] | None) -> list[float] | None:
+    """One for each keypoint; None where there are no keypoints, or the engine's own (COCO's 17) hold."""
+    points = next((len(note["keypoints"]) // 3 for note in truth["annotations"] if note.get("keypoints")), 0)
+    if sigmas and points and len(sigmas) != points:
+        raise ValueError(f"{len(sigmas)} sigmas for {points} keypoints: each keypoint needs its own.")
+    if sigmas:
+        return [float(sigma) for sigma in sigmas]
+    return [SIGMA] * points if points not in (0, PERSON_POINTS) else None

@@ -26,6 +26,23 @@ class Detected(NamedTuple):
         """[N] the image id of every detection."""
         return np.repeat(self.images, self.rows)
 
+    def xywh(self) -> NDArray[np.float64]:
+        """[N, 4] the boxes as COCO writes them."""
+        boxes = self.boxes.astype(np.float64)
+        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+    def rows_of(self, keep: NDArray[np.bool_]) -> Detected:
+        """Only some of the detections, [N] bool, of all images."""
+        owner = np.repeat(np.arange(len(self.images)), self.rows)
+        columns: dict[str, NDArray[Any]] = {"boxes": self.boxes, "scores": self.scores, "labels": self.labels}
+        if len(self.rle_lengths):
+            columns["rle_lengths"] = self.rle_lengths
+        if len(self.keypoints):
+            columns["keypoints"] = self.keypoints
+        kept = {name: column[keep] for name, column in columns.items()}
+        rle = self.rle[np.repeat(keep, self.rle_lengths)] if len(self.rle_lengths) else self.rle
+        return self._replace(**kept, rle=rle, rows=np.bincount(owner[keep], minlength=len(self.images)))
+
     def masks(self) -> list[dict[str, Any]]:
         """One COCO RLE per detection, ready for JSON."""
         sizes = np.repeat(self.sizes, self.rows, axis=0).tolist()
@@ -62,8 +79,4 @@ def unique(found: Detected) -> Detected:
     if image.all():
         return found
     row = np.repeat(image, found.rows)
-    character = np.repeat(row, found.rle_lengths) if len(found.rle_lengths) else slice(None)
-    rows = {"boxes": found.boxes[row], "scores": found.scores[row], "labels": found.labels[row]}
-    masks = {"rle": found.rle[character], "rle_lengths": found.rle_lengths[row[: len(found.rle_lengths)]]}
-    keypoints = found.keypoints[row] if len(found.keypoints) else found.keypoints
-    return Detected(found.images[image], found.sizes[image], found.rows[image], **rows, **masks, keypoints=keypoints)
+    return found.rows_of(row)._replace(images=found.images[image], sizes=found.sizes[image], rows=found.rows[image])

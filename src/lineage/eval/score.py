@@ -12,6 +12,10 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from lineage.eval import ranks
+from lineage.eval.boundary import RATIO
+from lineage.eval.tide import breakdown
+
 TASKS = {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}  # our name -> COCO's
 
 
@@ -20,15 +24,36 @@ class Scores(NamedTuple):
     per_class: dict[str, dict[str, float]]  # class -> box/AP -> percent
 
 
-def score(truth: hotcoco.COCO, found: hotcoco.COCO, task: str, sigmas: Sequence[float] | None = None) -> Scores:
-    """The numbers COCO prints for one task, in percent; NaN where no object of that size or class exists."""
+def score(
+    truth: hotcoco.COCO,
+    found: hotcoco.COCO,
+    task: str,
+    sigmas: Sequence[float] | None = None,
+    extras: Sequence[str] = (),
+) -> Scores:
+    """The numbers COCO prints for one task, in percent; NaN where no object of that size or class exists.
+
+    `extras`, for boxes and masks: "lrp", "tide".
+    """
+    if task == "boundary":
+        return Scores(*ranks.boundary(truth, found))
     engine = hotcoco.COCOeval(truth, found, TASKS[task])
     if task == "keypoint" and sigmas is not None:
         engine.params.kpt_oks_sigmas = list(sigmas)
+    scores = [measured(engine, task)]
+    if "tide" in extras and task != "keypoint":
+        scores.append(Scores(breakdown(engine, task), {}))
+    if "lrp" in extras and task != "keypoint":
+        scores.append(Scores(*ranks.lrp(truth, found, task)))
+    return join(scores)
+
+
+def measured(engine: hotcoco.COCOeval, task: str) -> Scores:
+    """Runs an engine that is set up."""
     engine.evaluate()
     engine.accumulate()
     engine.summary_lines()  # fills `stats` without printing
-    names = [f"{task}/{key}" for key in engine.metric_keys()]
+    names = [f"{task}/{key.replace('@', '')}" for key in engine.metric_keys()]
     return Scores(dict(zip(names, map(_percent, engine.stats), strict=True)), _per_class(engine, task))
 
 
@@ -45,7 +70,12 @@ def join(scores: Iterable[Scores]) -> Scores:
 
 def protocol(task: str) -> dict[str, Any]:
     """What the engine measures for a task, as plain data."""
-    params = hotcoco.Params(TASKS[task])
+    if task == "boundary":
+        return protocol("mask") | {"overlap": "min(mask IoU, boundary IoU)", "boundary": RATIO}
+    return limits(hotcoco.Params(TASKS[task]))
+
+
+def limits(params: hotcoco.Params) -> dict[str, Any]:
     return {
         "iou_thresholds": [round(value, 4) for value in params.iou_thrs],
         "recall_points": len(params.rec_thrs),

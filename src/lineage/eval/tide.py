@@ -1,0 +1,21 @@
+"""TIDE (Bolya et al., arXiv:2008.08115, section 3): how much AP each kind of error costs at IoU 0.5.
+
+A false positive is one of: right place and wrong class; right class and loose (IoU 0.1 to 0.5); both; a duplicate of an
+object already found; background. An object that none of these explains is missed. The cost of a kind is how much the AP
+rises when an oracle repairs it alone.
+"""
+
+from __future__ import annotations
+
+import hotcoco
+
+KINDS = {
+    "Cls": "class", "Loc": "localisation", "Both": "both", "Dupe": "duplicate", "Bkg": "background", "Miss": "missed",
+}  # fmt: skip
+WHOLE = {"FP": "false_positives", "FN": "false_negatives"}  # repairing all of one side at once
+
+
+def breakdown(engine: hotcoco.COCOeval, task: str) -> dict[str, float]:
+    """<task>/dAP_<kind> in points of AP50; the engine has run."""
+    costs = engine.tide_errors(pos_thr=0.5, bg_thr=0.1)["delta_ap"]
+    return {f"{task}/dAP_{name}": 100 * costs[kind] for kind, name in (KINDS | WHOLE).items()}

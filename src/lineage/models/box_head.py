@@ -14,6 +14,7 @@ from lineage.models.box_losses import Classification, Regression
 from lineage.models.initialise import gaussian, xavier
 from lineage.models.roi import Layer, Pooler
 from lineage.models.selection import Selection
+from lineage.models.suppression import Suppression
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
 
@@ -46,6 +47,7 @@ class BoxHead(nn.Module):
         weights: Sequence[float],
         score: float,
         nms: float,
+        suppression: Suppression,
         detections: int,
         candidates: int,
         smallest: float,
@@ -61,7 +63,14 @@ class BoxHead(nn.Module):
         gaussian(0.01, self.scores)
         gaussian(0.001, self.deltas)
         self.weights = tuple(weights)
-        self.select = Selection(score=score, nms=nms, detections=detections, candidates=candidates, smallest=smallest)
+        self.select = Selection(
+            score=score,
+            nms=nms,
+            suppression=suppression,
+            detections=detections,
+            candidates=candidates,
+            smallest=smallest,
+        )
 
     def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
         """boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, codes, 4]"""

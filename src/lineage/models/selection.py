@@ -7,15 +7,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lineage.models.suppression import Suppression
+from lineage.models.suppression import best as best_slots
 from lineage.ops import boxes as box_ops
-from lineage.ops.nms import nms
 from lineage.structures import Detections, Regions
 
 
 class Selection:
-    def __init__(self, *, score: float, nms: float, detections: int, candidates: int, smallest: float):
+    def __init__(
+        self,
+        *,
+        score: float,
+        nms: float,
+        suppression: Suppression,
+        detections: int,
+        candidates: int,
+        smallest: float,
+    ):
         self.score, self.nms, self.detections, self.smallest = score, nms, detections, smallest
-        self.candidates = candidates
+        self.suppression, self.candidates = suppression, candidates
 
     def __call__(
         self, probabilities: Tensor, deltas: Tensor, rois: Regions, weights: Sequence[float], sizes: Tensor
@@ -30,8 +40,8 @@ class Selection:
         boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), code), box_ops.take(rois.boxes, region), weights)
         boxes = box_ops.clip(boxes, sizes)
         usable = (best > self.score) & box_ops.large(boxes, self.smallest)
-        kept = torch.where(nms(boxes, label, usable, self.nms), best, -1.0)
-        score, order = kept.topk(min(self.detections, kept.shape[1]))
+        boxes, kept = self.suppression(boxes, best, label, usable, self.nms, self.detections)
+        score, order = best_slots(kept, self.detections)
         valid, region = score >= 0, region.gather(1, order)
         return Detections(
             boxes=torch.where(valid[..., None], box_ops.take(boxes, order), 0.0),

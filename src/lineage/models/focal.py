@@ -1,0 +1,25 @@
+"""Focal loss: RetinaNet (arXiv:1708.02002), section 3. With gamma = 0 it is the alpha-balanced cross entropy.
+
+Sigmoid per class, so background is a row of zeros and needs no class of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Focal(nn.Module):
+    """Equation 5 per logit; `alpha` weighs objects, 1 - alpha background; null weighs both by 1 (equation 4)."""
+
+    def __init__(self, *, alpha: float | None, gamma: float):
+        super().__init__()
+        self.alpha, self.gamma = alpha, gamma
+
+    def forward(self, logits: Tensor, goal: Tensor) -> Tensor:
+        """logits and goal (0 or 1) of one shape -> the cost of each"""
+        cost = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+        if self.gamma:  # 1 - p_t is the probability of the wrong answer
+            cost = cost * torch.where(goal > 0, 1 - logits.sigmoid(), logits.sigmoid()) ** self.gamma
+        return cost if self.alpha is None else cost * torch.where(goal > 0, self.alpha, 1 - self.alpha)

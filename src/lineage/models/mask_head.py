@@ -9,19 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models import norm as norms
 from lineage.models.initialise import msra
+from lineage.models.labels import required
 from lineage.models.roi import Layer, Pooler
 from lineage.ops.crops import through
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
 
 
 class Convolutions(nn.Sequential):
-    """Figure 4, right: `depth` 3x3 convolutions; [R, C, s, s] -> [R, width, s, s]"""
+    """Figure 4, right: `depth` 3x3 convolutions, normalised by `norm` if given; [R, C, s, s] -> [R, width, s, s]"""
 
-    def __init__(self, channels: int, size: int, *, depth: int, width: int):
+    def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None):
         inputs = [channels] + [width] * (depth - 1)
-        convolutions = [nn.Conv2d(count, width, 3, padding=1) for count in inputs]
-        super().__init__(*(layer for convolution in convolutions for layer in (convolution, nn.ReLU())))
+        convolutions = [nn.Conv2d(count, width, 3, padding=1, bias=norm is None) for count in inputs]
+        middle = [[] if norm is None else [norms.norm(norm)(width)] for _ in inputs]
+        layers = zip(convolutions, middle, strict=True)
+        super().__init__(*(layer for convolution, between in layers for layer in (convolution, *between, nn.ReLU())))
         self.channels = width
         msra(*convolutions)
 
@@ -62,12 +66,12 @@ class MaskHead(nn.Module):
         return logits.view(*labels.shape, *logits.shape[-2:])
 
     def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
-        assert targets.masks is not None, "a dataset without masks cannot train a mask head"
         logits = self._predict(features, rois.boxes, rois.labels)
         size = logits.shape[-1]
         goal = through(
-            targets.masks, rois.boxes, rois.gt, images.sizes, size=size, grid=self.grid, aligned=self.aligned
-        )
+            required(targets.masks, "masks"), rois.boxes, rois.gt, images.sizes, size=size, grid=self.grid,
+            aligned=self.aligned,
+        )  # fmt: skip
         goal = (goal >= 0.5).float() if self.binary else goal
         foreground = (rois.valid & (rois.labels < self.classes)).float()
         pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))

@@ -11,6 +11,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
     "show": ("everything behind one entry", "lineage.tables.commands:show"),
     "store": ("`store verify` reads every entry and names damage", "lineage.tables.commands:store"),
+    "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.rerun:main"),
     "data": ("make, check and describe datasets", "lineage.data.commands:main"),
     "report": ("the HTML report of a run", "lineage.report.commands:main"),

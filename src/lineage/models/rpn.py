@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,6 +57,7 @@ class Anchors(nn.Module):
 class RPN(nn.Module):
     """Scores and moves anchors; gives the best as proposals.
 
+    `depth`: 3x3 convolutions before the two outputs (the paper: 1). `score`: proposals less likely than that are out.
     `border`: anchors that reach further out of the image are not trained (the paper: 0; null keeps all, as FPN does).
     `balance` and `divisor`: lambda of equation 1, and whether the box loss counts per sample or per position (N_reg).
     `ranking` and `moved`: what table 2 takes away at test time, the score or the regression.
@@ -66,6 +68,7 @@ class RPN(nn.Module):
         channels: int,
         *,
         anchors: Anchors,
+        depth: int,
         matcher: Matcher,
         samples: int,
         foreground: float,
@@ -75,6 +78,7 @@ class RPN(nn.Module):
         after_nms: dict[str, int],
         nms: float,
         smallest: float,
+        score: float | None,
         border: float | None,
         balance: float,
         divisor: str,
@@ -85,13 +89,15 @@ class RPN(nn.Module):
         if divisor not in DIVISORS or ranking not in RANKINGS:
             raise ValueError(f"RPN: divisor={divisor} is one of {DIVISORS}, ranking={ranking} one of {RANKINGS}")
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        self.deeper = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth - 1))
         self.objectness = nn.Conv2d(channels, anchors.per_position, 1)
         self.deltas = nn.Conv2d(channels, 4 * anchors.per_position, 1)
-        gaussian(0.01, self.convolution, self.objectness, self.deltas)
+        gaussian(0.01, self.convolution, *self.deeper, self.objectness, self.deltas)
         self.anchors, self.match = anchors, matcher
         self.samples, self.foreground = samples, foreground
         self.weights, self.beta = tuple(weights), beta
         self.before_nms, self.after_nms, self.nms, self.smallest = dict(before_nms), dict(after_nms), nms, smallest
+        self.floor = None if score is None else math.log(score / (1 - score))  # as a logit
         self.border, self.balance, self.divisor, self.ranking, self.moved = border, balance, divisor, ranking, moved
 
     def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
@@ -116,6 +122,8 @@ class RPN(nn.Module):
         scores, deltas = [], []
         for x in features:
             hidden = F.relu(self.convolution(x))
+            for deeper in self.deeper:
+                hidden = F.relu(deeper(hidden))
             scores.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1).float())
             deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(x), -1, 4).float())
         return self.anchors(features), scores, deltas
@@ -130,6 +138,8 @@ class RPN(nn.Module):
         boxes = box_ops.clip(torch.stack([boxes for boxes, _ in levels], 1), images.sizes)  # [B, L, slots, 4]
         ranked = torch.stack([ranked for _, ranked in levels], 1)  # [B, L, slots]
         valid = (ranked > -torch.inf) & box_ops.large(boxes, self.smallest)
+        if self.floor is not None:
+            valid = valid & (ranked >= self.floor)
         rows = valid.flatten(0, 1)
         keep = nms(boxes.flatten(0, 1), torch.zeros_like(rows, dtype=torch.int64), rows, self.nms).view_as(valid)
         kept = torch.where(keep, ranked, -torch.inf).flatten(1)

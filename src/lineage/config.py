@@ -71,7 +71,8 @@ class Run:
     tier: str = "paper"
     seed: int = 0
     checkpoint_every: int = 250  # steps; a killed run continues from the last checkpoint
-    weights: Any = None  # start from this checkpoint's weights; of a list, later files win where both fit
+    weights: Any = None  # start from a file, URL, torchvision weight, run or entry; of a list, later files win
+    weights_sha256: str | None = None  # refuse weights whose file has another digest
     trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]
     loss_weights: dict[str, float] = field(default_factory=dict)  # e.g. {roi_box: 0}; a loss not named counts once
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
@@ -84,6 +85,7 @@ class Run:
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
 VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "entry.start", "entry.proposals",
             "checkpoint_every", "dataset.root", "proposals.folder", "dump_proposals", "evaluate_only", "hydra",
+            "weights_sha256",
             "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
 

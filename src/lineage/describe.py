@@ -38,7 +38,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     protocol = entry.digest(config, VOLATILE)
     splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
     return {
-        **config["entry"],
+        **{name: config["entry"][name] for name in ("table", "row", "note")},
         "id": entry.new_id(started, protocol),
         "tier": config["tier"],
         "seed": config["seed"],

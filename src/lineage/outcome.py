@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from lineage.ancestry import WEIGHTS
 from lineage.assemble import Parts
 from lineage.describe import ROOT
 from lineage.report.commands import report
 from lineage.report.pictures import predictions
 from lineage.tables import store
 from lineage.tables.entry import Entry
+from lineage.train import weights
+from lineage.train.checkpoint import flush
 from lineage.train.record import Record
 
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
-def keep(folder: Path, parts: Parts) -> None:
-    """Weights to start other runs from, the detections as COCO result records, pictures of a few of them."""
+def keep(folder: Path, parts: Parts) -> str:
+    """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
     evaluator = parts.module.evaluator
-    torch.save(parts.model.state_dict(), folder / "weights.pt")
+    partial = folder / "weights.partial"
+    torch.save(parts.model.state_dict(), partial)
+    flush(partial)
+    os.replace(partial, folder / WEIGHTS)
     (folder / "results.json").write_text(json.dumps(evaluator.results()))
     (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
+    return weights.sha256(parts.model)
+
+
+def illustrate(folder: Path, parts: Parts) -> None:
+    """Pictures of a few detections."""
+    evaluator = parts.module.evaluator
     (folder / "pictures").mkdir(exist_ok=True)
     predictions(parts.data.val, evaluator.results(), folder / "pictures" / "predictions.png")
 

@@ -18,8 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from lineage import describe
+from lineage.ancestry import Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
-from lineage.outcome import keep, show
+from lineage.outcome import illustrate, keep, show
 from lineage.resume import Attempt, begun, continued
 from lineage.train.progress import quiet
 from lineage.train.record import Record, recorded
@@ -32,8 +33,10 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     attempt = begin(composed, overrides)
     with logged(attempt.folder):
         started, console = datetime.now(UTC), Console(quiet=not is_first())
-        parts = assemble(attempt.config)
-        facts = describe.before(attempt, parts, started)
+        ancestry = trace(attempt.config)
+        parts = assemble(ancestry.config)
+        attempt.config.dataset.classes = ancestry.config.dataset.classes
+        facts = describe.before(attempt, parts, started) | identified(ancestry)
         trainer = trainer_for(attempt, parts, describe.name(facts), console)
         so_far = partial(describe.so_far, trainer, parts.module)
         record = Record(Path(attempt.config.paths.results), started, facts, so_far)
@@ -42,9 +45,14 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         with ending(attempt, record, console), recorded(record if is_first() else None):
             for line in describe.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
-            fit(attempt, trainer, parts)
+            if attempt.config.evaluate_only:
+                test(attempt, trainer, parts)
+            else:
+                fit(attempt, trainer, parts)
+            if is_first():  # a finished entry promises what other runs start from
+                record.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():
-            keep(attempt.folder, parts)
+            illustrate(attempt.folder, parts)
             show(attempt.folder, record, console)
 
 
@@ -95,6 +103,17 @@ def ending(attempt: Attempt, record: Record, console: Console) -> Iterator[None]
         console.print(f"entry    {record.path}", highlight=False, soft_wrap=True)
         console.print(f"go on    python train.py resume={attempt.folder}", highlight=False, soft_wrap=True)
         raise
+
+
+def identified(ancestry: Ancestry) -> dict[str, object]:
+    return {"parents": ancestry.parents, "training": ancestry.training, "recipe": ancestry.recipe}
+
+
+def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
+    """`evaluate_only`: the weights are there, and every one of them has to be."""
+    for logger in trainer.loggers:
+        logger.log_hyperparams(describe.settings(attempt.config))
+    trainer.validate(parts.module, datamodule=parts.data, verbose=False)
 
 
 def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

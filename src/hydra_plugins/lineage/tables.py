@@ -62,6 +62,8 @@ class TableSource(ConfigSource):
         tier, table, row = found
         if row.unsupported:
             raise TableError(f"{table.name}: the row {row.name} cannot run yet: {row.unsupported}")
+        if row.quoted:
+            raise TableError(f"{table.name}: the row {row.name} is not ours to run: {row.quoted}")
         config = self._compose(tier, table, row)
         return ConfigResult(
             provider=self.provider, path=self.full_path(), config=config, header={"package": "_global_"}
@@ -73,6 +75,8 @@ class TableSource(ConfigSource):
             choose = {"tier": tier} | tiers.translate(choose, tiers.load(Path(self.path))[tier])
         defaults: list[Any] = [{f"override /{group}": option} for group, option in choose.items()]
         config = OmegaConf.create({"defaults": defaults, "entry": {"table": table.name, "row": row.name}})
+        if row.evaluates:
+            config.evaluate_only = True
         for key, value in row.assign.items():
             OmegaConf.update(config, key, value, force_add=True)
         return config

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-VERSION = 1
+VERSION = 2  # 2: training, recipe, trained
 STATUSES = ("finished", "failed", "stopped")
 
 
@@ -38,6 +38,8 @@ class Entry:
     deviations: list[str]  # overrides that change what the row says, as typed
     seed: int
     protocol: str  # digest of the resolved config without volatile keys
+    training: str = ""  # digest of what the weights depend on but the seed: equal ones share a checkpoint
+    recipe: str = ""  # digest of the cell: its training and everything about its test
     evaluation: str  # digest of what the metrics were measured on
     choices: dict[str, str]  # option of each config group: {"model": "mask_rcnn", "roi": "align", ...}
     started: str  # ISO 8601, UTC
@@ -56,6 +58,7 @@ class Entry:
     host: str = ""
     dataset: dict[str, str] = field(default_factory=dict)  # fingerprint per split
     weights: str | None = None  # sha256 of the weights the run started from
+    trained: str | None = None  # sha256 of the weights the run left
     parents: list[str] = field(default_factory=list)  # entries whose checkpoint or proposals this run used
     supersedes: str | None = None  # id of the entry this one corrects
     folder: str | None = None  # the run folder: checkpoints, logs, report

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -18,17 +19,14 @@ from lineage.build import ConfigError, build
 from lineage.config import Data, Schedule
 from lineage.data.dataset import Dataset
 from lineage.data.module import DetectionData
-from lineage.models import pretrained
 from lineage.resume import CHECKPOINTS, Attempt
-from lineage.train import weights
+from lineage.start import start_from
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.module import Reproduction
 from lineage.train.optimizer import warmup_multistep
 from lineage.train.progress import progress
 from lineage.train.record import Interruptible
 from lineage.train.track import Name
-
-log = logging.getLogger(__name__)
 
 
 class Parts(NamedTuple):
@@ -39,6 +37,7 @@ class Parts(NamedTuple):
 
 def assemble(config: DictConfig) -> Parts:
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    os.environ["LINEAGE_CACHE"] = config.paths.cache  # backbones know no paths; other processes inherit it
     train, val = build(config.dataset.train), build(config.dataset.val)
     fill_classes(config, train.classes, val.classes)
     train, val = with_proposals(config, train, val)
@@ -46,7 +45,13 @@ def assemble(config: DictConfig) -> Parts:
     augment = SimpleNamespace(**build(config.augment))
     model = build(config.model)
     if config.weights:
-        start_from(model, config.weights, whole=config.evaluate_only)
+        start_from(
+            model,
+            config.weights,
+            whole=config.evaluate_only,
+            sha256=config.get("weights_sha256"),
+            results=Path(config.paths.results),
+        )
     module = Reproduction(
         model,
         optimizer=build(config.optimizer),
@@ -83,18 +88,6 @@ def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...
             "Leave dataset.classes out; it is read from the dataset."
         )
     config.dataset.classes = len(train)
-
-
-def start_from(model: nn.Module, path: str, whole: bool = False) -> None:
-    """`whole`: nothing may be missing, for nothing will be learned."""
-    missing = weights.adopt(model, pretrained.load(path))
-    if len(missing) == len(model.state_dict()):
-        raise ConfigError(f"weights={path}: nothing in it fits this model by name and shape")
-    if missing and whole:
-        some = ", ".join(missing[:5])
-        raise ConfigError(f"weights={path} lacks {len(missing)} weights of this model ({some}), and nothing is trained")
-    if missing:
-        log.warning(f"not in weights={path}, so starting afresh: {', '.join(missing)}")
 
 
 def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) -> pl.Trainer:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from lineage.data.check import DatasetError, main
-from lineage.data.coco import Coco
+from lineage.data.coco import load as coco
 from tests.data import folder
 from tests.data.folder import Content
 
 
 def message(root: Path, **options: object) -> str:
     with pytest.raises(DatasetError) as caught:
-        Coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
+        coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
     return str(caught.value)
 
 
@@ -152,7 +152,7 @@ def test_all_kinds_in_one_message_with_the_first_few_of_each(tmp_path: Path) -> 
 def test_a_box_slightly_outside_is_nothing_to_stop_for(tmp_path: Path, box: list[float]) -> None:
     described = folder.content()
     change(1, bbox=box)(described)
-    assert len(Coco(root=str(folder.write(tmp_path, described)), annotations="train.json")) == 3
+    assert len(coco(root=str(folder.write(tmp_path, described)), annotations="train.json")) == 3
 
 
 def test_drop_leaves_out_what_is_broken_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,7 +161,7 @@ def test_drop_leaves_out_what_is_broken_and_says_so(tmp_path: Path, caplog: pyte
     change(1, bbox=[5, 5, 40, 4])(described)
     root = folder.write(tmp_path, described)
     (root / "images/5.png").unlink()
-    data = Coco(root=str(root), annotations="train.json", on_defect="drop")
+    data = coco(root=str(root), annotations="train.json", on_defect="drop")
     assert data.ids.tolist() == [10, 20, 30, 40]
     assert [len(data[i].labels) for i in range(4)] == [0, 1, 1, 1]
     assert [one["id"] for one in data.ground_truth()["annotations"]] == [2, 3, 4]
@@ -176,7 +176,7 @@ def test_one_box_without_area_in_ten_thousand_is_left_out_with_a_warning(
     described = folder.content(1)
     described["annotations"] = [folder.annotation(i + 1, 10) for i in range(10_000)]
     change(70, bbox=[5, 5, 0, 4])(described)
-    data = Coco(root=str(folder.write(tmp_path, described)), annotations="train.json")
+    data = coco(root=str(folder.write(tmp_path, described)), annotations="train.json")
     assert len(data[0].labels) == 9_999
     assert "annotation 71 of image 10" in caplog.text
 

@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
+from lineage.data.annotated import Annotated, mirrored
 from lineage.data.check import DatasetError
-from lineage.data.coco import Coco, mirrored
+from lineage.data.coco import load as coco
 from lineage.data.image import ImageError
 from tests.data import folder
 
 
-def load(root: Path, **options: object) -> Coco:
-    return Coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
+def load(root: Path, **options: object) -> Annotated:
+    return coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,11 @@ def official(coco_mini: Path) -> COCO:
 
 
 @pytest.fixture(scope="module")
-def train(coco_mini: Path) -> Coco:
-    return Coco(root=str(coco_mini), images="train2017", annotations="annotations/instances_train2017.json")
+def train(coco_mini: Path) -> Annotated:
+    return coco(root=str(coco_mini), images="train2017", annotations="annotations/instances_train2017.json")
 
 
-def test_real_samples_equal_what_pycocotools_reads(train: Coco, official: COCO) -> None:
+def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: COCO) -> None:
     assert len(train) == len(official.imgs)
     assert train.category_ids == tuple(sorted(official.getCatIds()))
     assert train.classes == tuple(one["name"] for one in official.loadCats(train.category_ids))
@@ -48,7 +49,7 @@ def test_real_samples_equal_what_pycocotools_reads(train: Coco, official: COCO) 
         assert tuple(sample.image.shape[1:]) == sample.size == tuple(train.sizes[index].tolist())
 
 
-def test_real_pixels(train: Coco, coco_mini: Path) -> None:
+def test_real_pixels(train: Annotated, coco_mini: Path) -> None:
     expected = np.array(Image.open(train.path(7)).convert("RGB"))
     assert train.path(7).parent == coco_mini / "train2017"
     assert train[7].image.permute(1, 2, 0).equal(torch.from_numpy(expected))
@@ -56,7 +57,7 @@ def test_real_pixels(train: Coco, coco_mini: Path) -> None:
 
 def test_real_keypoints(coco_mini: Path) -> None:
     file = coco_mini / "annotations/person_keypoints_train2017.json"
-    people = Coco(root=str(coco_mini), images="train2017", annotations=str(file), skip_empty=True)
+    people = coco(root=str(coco_mini), images="train2017", annotations=str(file), skip_empty=True)
     official = COCO(str(file))
     assert len(people.keypoints) == 17
     assert [people.keypoints[i] for i in people.mirrored[:3]] == ["nose", "right_eye", "left_eye"]
@@ -70,7 +71,7 @@ def test_real_keypoints(coco_mini: Path) -> None:
         assert sample.visible.equal(expected[..., 2])
 
 
-def test_ground_truth_is_the_file_itself(train: Coco, official: COCO) -> None:
+def test_ground_truth_is_the_file_itself(train: Annotated, official: COCO) -> None:
     truth = train.ground_truth()
     assert [one["id"] for one in truth["annotations"]] == [one["id"] for one in official.dataset["annotations"]]
     assert truth["annotations"][5]["segmentation"] == official.dataset["annotations"][5]["segmentation"]
@@ -187,7 +188,7 @@ def test_fingerprint_follows_the_content_not_the_formatting(tmp_path: Path) -> N
     assert load(folder.write(tmp_path, told)).fingerprint != first
 
 
-def test_annotations_travel_to_workers_as_arrays(tmp_path: Path, train: Coco) -> None:
+def test_annotations_travel_to_workers_as_arrays(tmp_path: Path, train: Annotated) -> None:
     assert len(pickle.dumps(train)) < 600 * sum(map(len, (train.columns.labels, train)))
     assert pickle.loads(pickle.dumps(train))[3].boxes.equal(train[3].boxes)
 
@@ -198,7 +199,7 @@ def test_what_a_mirror_makes_of_keypoints() -> None:
 
 def test_a_missing_root_says_what_is_expected_and_where_to_get_it() -> None:
     with pytest.raises(DatasetError) as caught:
-        Coco(annotations="annotations/instances_train2017.json", images="train2017")
+        coco(annotations="annotations/instances_train2017.json", images="train2017")
     for part in (
         "dataset.root is not set",
         "train2017.zip",

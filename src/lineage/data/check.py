@@ -62,9 +62,15 @@ def read(path: Path, advice: str) -> dict[str, list[Record]]:
     return content
 
 
-def sampled(images: Sequence[Record], folder: Path) -> Iterator[Defect]:
-    """The quick look before training."""
-    return files(images, folder, image.inspect, stride=max(1, -(-len(images) // FILES_AT_START)))
+def exists(path: Path, advice: str) -> None:
+    """An annotation file must be there; else the message of `read`."""
+    if not path.is_file():
+        read(path, advice)
+
+
+def sampled(images: Iterable[Record], count: int, folder: Path) -> Iterator[Defect]:
+    """The quick look before training at `count` images."""
+    return files(images, folder, image.inspect, stride=max(1, -(-count // FILES_AT_START)))
 
 
 def files(
@@ -94,7 +100,7 @@ def settle(defects: Sequence[Defect], file: Path, folder: Path, on_defect: str, 
         raise DatasetError(f"{split}.on_defect={on_defect} is not a choice; use raise or drop.")
     if not defects:
         return
-    few = len(defects) <= FEW * annotations and all(defect.kind is NO_AREA for defect in defects)
+    few = len(defects) <= FEW * annotations and all(defect.kind == NO_AREA for defect in defects)
     if on_defect == "drop" or few:
         log.warning("%s\nThese are left out, boxes that reach outside are clipped.", report(defects, file))
         return

@@ -1,0 +1,262 @@
+"""A dataset over an index: what every format becomes once it is read.
+
+A format is a function that reads its own files into COCO's terms, {images, annotations, categories}, and says what is
+wrong with them. That happens once (lineage.data.index); from then on a dataset is a few memory-mapped columns and the
+folder of the images, and travels to a worker process as two paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision import tv_tensors as tv
+
+from lineage.data import check, image, index, seen, source
+from lineage.data.columns import Columns, Kept, columns, restored, select
+from lineage.data.crops import Crops
+from lineage.data.defects import Defect, Kind, Record
+from lineage.structures import Sample
+
+LAYOUT = 1  # of the columns; a new number makes every index anew
+
+
+class Read(NamedTuple):
+    """What a format's reader found."""
+
+    content: dict[str, list[Record]]  # COCO's images, annotations and categories
+    defects: Sequence[Defect]
+    told: dict[str, Any] = {}  # noqa: RUF012  # more attributes of the dataset: `frequencies`, `stuff`
+    extra: tuple[str, ...] = ()  # fields of annotations that evaluators ask for, whole numbers
+
+
+class Files(NamedTuple):
+    """Where a dataset lies: what was annotated, and what to call it in messages."""
+
+    annotations: Sequence[Path]  # everything the reader reads
+    folder: Path  # of the images
+    name: Path  # the file or folder a person would look at
+    split: str  # the config node, such as dataset.train
+    document: Path | None = None  # a COCO-format file, which is itself the ground truth
+
+
+class Annotated:
+    """Any annotated dataset on disk; see `Dataset` for what it offers."""
+
+    def __init__(self, found: index.Index, files: Files, keep: Sequence[int] | None = None) -> None:
+        """`keep` are the positions of the images that remain when some files cannot be used."""
+        data, told = restored(found.columns), found.told
+        self.columns: Columns = data if keep is None else select(data, np.asarray(keep, np.int64))
+        self.folder, self.files = files.folder, files
+        self.classes: tuple[str, ...] = tuple(told["classes"])
+        self.category_ids: tuple[int, ...] = tuple(told["category_ids"])
+        self.keypoints: tuple[str, ...] = tuple(told["keypoints"])
+        self.mirrored: tuple[int, ...] = tuple(told["mirrored"])
+        self.told: dict[str, Any] = told["more"]
+        self.fingerprint: str = told["fingerprint"] if keep is None else self.columns.digest()
+        self.ids = torch.from_numpy(self.columns.ids)
+        self.sizes = torch.from_numpy(self.columns.sizes)
+        self._opened = found.path, files, keep
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reopened, self._opened
+
+    def __len__(self) -> int:
+        return len(self.columns.ids)
+
+    def path(self, position: int) -> Path:
+        return self.folder / self.columns.names(position).decode(errors="surrogateescape")
+
+    def __getitem__(self, position: int) -> Sample:
+        height, width = size = tuple(self.columns.sizes[position].tolist())
+        data = self.columns
+        rows = slice(data.first[position], data.first[position + 1])
+        joints = None if data.keypoints is None else data.keypoints.dense(_span(rows), len(self.keypoints))
+        points = None if joints is None else torch.from_numpy(joints)
+        return Sample(
+            image=image.read(self.path(position), (height, width)),
+            boxes=tv.BoundingBoxes(torch.from_numpy(data.boxes[rows].copy()), format="XYXY", canvas_size=size),
+            labels=torch.from_numpy(data.labels[rows].copy()),
+            crowd=torch.from_numpy(data.crowd[rows].copy()),
+            masks=self._masks(_span(rows), (height, width)),
+            keypoints=None if points is None else tv.KeyPoints(points[..., :2].clone(), canvas_size=size),
+            visible=None if points is None else points[..., 2].long(),
+            id=int(data.ids[position]),
+            size=(height, width),
+        )
+
+    def _masks(self, rows: range, size: tuple[int, int]) -> Crops | None:
+        """A crowd is nobody's target: its mask stays undrawn."""
+        masks, empty = self.columns.masks, [size[0] * size[1]]
+        if masks is None:
+            return None
+        counts = [empty if self.columns.crowd[i] else masks(i) or empty for i in rows]
+        return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
+
+    def present(self, position: int) -> NDArray[np.int64]:
+        """The distinct labels of an image, crowds left out, without opening it."""
+        rows = slice(self.columns.first[position], self.columns.first[position + 1])
+        return np.unique(self.columns.labels[rows][~self.columns.crowd[rows]])
+
+    @cached_property
+    def image_counts(self) -> tuple[int, ...]:
+        """In how many images each class occurs: what the file says (LVIS), else counted."""
+        if "image_counts" in self.told:
+            return tuple(self.told["image_counts"])
+        owners = np.repeat(np.arange(len(self)), np.diff(self.columns.first))[~self.columns.crowd]
+        pairs = np.unique(owners * len(self.classes) + self.columns.labels[~self.columns.crowd])
+        return tuple(np.bincount(pairs % len(self.classes), minlength=len(self.classes)).tolist())
+
+    @property
+    def frequencies(self) -> tuple[str, ...]:
+        """LVIS: r, c or f of each class; empty for other datasets."""
+        return tuple(self.told.get("frequencies", ()))
+
+    def ground_truth(self) -> dict[str, Any]:
+        """A COCO-format file is read again, digit for digit, as its records are large; else the columns are told."""
+        if self.files.document is None:
+            return self._spelled()
+        content = check.read(self.files.document, "It was there when training began: put it back.")
+        data = self.columns
+        try:
+            images = [content["images"][place] for place in data.image_places.tolist()]
+            objects = [content["annotations"][place] for place in np.sort(data.places).tolist()]
+        except IndexError as error:
+            raise check.DatasetError(f"{self.files.document} has changed since training began.") from error
+        shift = int(any(one["id"] == 0 for one in objects))  # to pycocotools a match with object 0 is no match
+        annotations = [complete(one, one["id"] + shift) for one in objects]
+        return {**content, "images": images, "annotations": annotations}
+
+    def _spelled(self) -> dict[str, Any]:
+        data = self.columns
+        boxes = data.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        owners = np.repeat(np.arange(len(self)), np.diff(data.first)).tolist()
+        numbers, crowd, areas = data.numbers.tolist(), data.crowd.tolist(), data.areas.tolist()
+        annotations = [
+            {
+                "id": numbers[i], "image_id": int(data.ids[owner]), "bbox": boxes[i].tolist(), "area": areas[i],
+                "category_id": self.category_ids[data.labels[i]], "iscrowd": int(crowd[i]), **self._geometry(i, owner),
+                **{name: int(column[i]) for name, column in data.extra.items()},
+            }
+            for i, owner in enumerate(owners)
+        ]  # fmt: skip
+        names = [data.names(i).decode(errors="surrogateescape") for i in range(len(self))]
+        rows = zip(data.ids.tolist(), names, data.sizes.tolist(), strict=True)
+        images = [{"id": one, "file_name": name, "height": h, "width": w} for one, name, (h, w) in rows]
+        return {"images": images, "annotations": annotations, "categories": self._categories()}
+
+    def _geometry(self, row: int, owner: int) -> dict[str, Any]:
+        data, found = self.columns, {}
+        if data.masks is not None and (text := data.masks(row)):
+            found["segmentation"] = {"size": data.sizes[owner].tolist(), "counts": text.decode()}
+        if data.keypoints is not None:
+            points = data.keypoints.dense(range(row, row + 1), len(self.keypoints))[0] - np.float32([0.5, 0.5, 0])
+            found |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
+        return found
+
+    def _categories(self) -> list[dict[str, Any]]:
+        joints = {"keypoints": list(self.keypoints), "skeleton": []} if self.keypoints else {}
+        pairs = zip(self.category_ids, self.classes, strict=True)
+        return [{"id": number, "name": name, **joints} for number, name in pairs]
+
+
+def _span(rows: slice) -> range:
+    return range(int(rows.start), int(rows.stop))
+
+
+def reopened(path: Path, files: Files, keep: Sequence[int] | None) -> Annotated:
+    """In another process."""
+    found = index.load(path)
+    if found is None:
+        raise check.DatasetError(f"{path}: the index vanished while a run was using it; start again to make it anew.")
+    return Annotated(found, files, keep)
+
+
+def annotated(
+    files: Files, options: tuple[Any, ...], read: Callable[[], Read], skip_empty: bool, on_defect: str
+) -> Annotated:
+    """Open a dataset; `read` is called only where the files or the `options` that it depends on are new."""
+    if on_defect not in ("raise", "drop"):
+        raise check.DatasetError(f"{files.split}.on_defect={on_defect} is not a choice; use raise or drop.")
+    found = indexed(files, options, read, skip_empty)
+    records = [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
+    look = partial_records(restored(found.columns))
+    missing = seen.sampled(look, len(found.columns["ids"]), files.folder, found.path.stem)
+    check.settle([*records, *missing], files.name, files.folder, on_defect, files.split, found.told["annotations"])
+    lost = {one.place for one in missing}
+    keep = [i for i in range(len(found.columns["ids"])) if i not in lost] if lost else None
+    if keep == [] or not len(found.columns["ids"]):
+        raise check.DatasetError(f"{files.name}: no image has an annotation that can be used.")
+    return Annotated(found, files, keep)
+
+
+def indexed(files: Files, options: tuple[Any, ...], read: Callable[[], Read], skip_empty: bool) -> index.Index:
+    root = files.name if files.name.is_dir() else files.name.parent
+    told = repr((LAYOUT, source.digest(files.annotations, root), options, skip_empty))
+    name = hashlib.sha256(told.encode()).hexdigest()[:32]
+    return index.opened(name, lambda: made(read(), skip_empty))
+
+
+def made(found: Read, skip_empty: bool) -> index.Made:
+    content, categories = found.content, sorted(found.content["categories"], key=lambda one: one["id"])
+    kept = without(content, found.defects)
+    if skip_empty:
+        used = {one["image_id"] for _, one in kept.annotations if not one.get("iscrowd")}
+        kept = kept._replace(images=[(place, one) for place, one in kept.images if one["id"] in used])
+        kept = kept._replace(annotations=[(place, one) for place, one in kept.annotations if one["image_id"] in used])
+    named = any(one.get("keypoints") for _, one in kept.annotations)
+    joints = max((tuple(one.get("keypoints", ())) for one in categories), key=len) if named else ()
+    data = columns(kept, {one["id"]: label for label, one in enumerate(categories)}, bool(joints), found.extra)
+    classes = [str(one.get("name", one["id"])) for one in categories]
+    told = {
+        "classes": classes,
+        "category_ids": [one["id"] for one in categories],
+        "keypoints": joints,
+        "mirrored": found.told.get("mirrored", mirrored(joints)),
+        "fingerprint": hashlib.sha256(repr((data.digest(), classes)).encode()).hexdigest(),
+        "defects": found.defects,
+        "annotations": len(content["annotations"]),
+        "more": found.told,
+    }
+    return told, data.flat()
+
+
+def partial_records(data: Columns) -> Callable[[int], Record]:
+    """What a look at an image's file has to know, by position."""
+
+    def record(i: int) -> Record:
+        height, width = data.sizes[i].tolist()
+        name = data.names(i).decode(errors="surrogateescape")
+        return {"id": int(data.ids[i]), "file_name": name, "height": height, "width": width}
+
+    return record
+
+
+def complete(annotation: Record, number: int) -> Record:
+    """With the fields that evaluators expect and many exports leave out."""
+    width, height = annotation["bbox"][2:]
+    return {"iscrowd": 0, "area": width * height, **annotation, "id": number}
+
+
+def without(content: dict[str, list[Record]], defects: Collection[Defect]) -> Kept:
+    """The images and annotations that remain when the broken ones are left out."""
+    images = {one.place for one in defects if one.kind.loses == "image"}
+    objects = {one.place for one in defects if one.kind.loses == "object"}
+    kept = [(place, one) for place, one in enumerate(content["images"]) if place not in images]
+    ids = {one["id"] for _, one in kept}
+    found = enumerate(content["annotations"])
+    return Kept(kept, [(place, one) for place, one in found if place not in objects and one["image_id"] in ids])
+
+
+def mirrored(names: Sequence[str]) -> tuple[int, ...]:
+    """Which keypoint each becomes in a flipped image: left_eye the right_eye, the nose itself."""
+    swap = {name: name.replace("left", "*").replace("right", "left").replace("*", "right") for name in names}
+    return tuple(names.index(swap[name]) if swap[name] in names else i for i, name in enumerate(names))
+

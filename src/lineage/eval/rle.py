@@ -6,6 +6,7 @@ the count two before) are written as signed base-32 digits in printable characte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,3 +108,8 @@ def _digits(numbers: NDArray[np.int32]) -> tuple[NDArray[np.uint8], Ints]:
 def decode(mask: dict[str, Any]) -> NDArray[np.bool_]:
     """[height, width] of one COCO RLE."""
     return np.asarray(pycocotools.mask.decode(mask), dtype=bool)
+
+
+def encode_masks(masks: Sequence[NDArray[np.bool_]]) -> list[dict[str, Any]]:
+    """The RLE of each full mask [height, width]."""
+    return [dict(pycocotools.mask.encode(np.asfortranarray(mask, dtype=np.uint8))) for mask in masks]

@@ -3,6 +3,9 @@
 A paper's number is compared only with runs of exactly its protocol: tier `paper`, no deviations, committed code. What
 an ablation claims is the difference between rows, and that can be checked at any cost: two rows are compared where
 they deviate equally, were measured on the same thing and ran at the same tier, and the verdict says at which.
+
+What a verdict states, it states with 95 % confidence for all claims of a table together (Holm's correction), one
+family for the relations between rows in one setting and one for the published numbers.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lineage.tables import noise
+from lineage.tables.compare import Comparison, compare, holm, to_number
 from lineage.tables.entry import Entry
-from lineage.tables.noise import Sample
+from lineage.tables.noise import ENOUGH, Sample
+from lineage.tables.student import ALPHA, MOST
 from lineage.tables.table import Claim, Effect, Table
 from lineage.tables.tiers import PAPER
 
@@ -50,8 +54,23 @@ class Verdict:
     ours: Sample | None = None  # a claim's cell, or the better row of an effect
     other: Sample | None = None  # the worse row of an effect
     difference: float | None = None  # ours minus the paper's number, or better minus worse
-    margin: float | None = None  # half the 95 % interval of the difference
+    margin: float | None = None  # half the 95 % interval of the difference, by itself
     reason: str = ""
+    p: float | None = None  # of what was decided, corrected for the other claims of the table
+    test: str = ""  # paired, unpaired or published noise
+    more: int | None = None  # underpowered: so many more seeds of each row would tell, with 80 % power
+
+
+@dataclass(frozen=True)
+class Question:
+    """One hypothesis that a claim could be wrong by: its p, and the word if it is rejected."""
+
+    p: float
+    word: str
+    reason: str = ""
+
+
+Asked = tuple[Comparison, list[Question], float]  # and the effect that more seeds would have to find
 
 
 def valid(entries: Iterable[Entry]) -> list[Entry]:
@@ -67,77 +86,165 @@ def setting(entry: Entry) -> Setting:
 
 
 def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sample]:
-    """The finished runs of a row by setting. A seed counts once: the newest run of it is the value."""
-    cells: dict[Setting, dict[int, float]] = defaultdict(dict)
-    for entry in sorted(entries, key=lambda entry: entry.id):
+    """The finished runs of a row by setting. A seed counts once: the newest run of it is the value.
+
+    Runs of another protocol than the newest are of a row that has changed since, and are left out.
+    """
+    cells: dict[Setting, dict[str, dict[int, float]]] = defaultdict(dict)
+    for entry in sorted((entry for entry in entries if entry.row == row), key=lambda entry: entry.id):
         value = entry.metrics.get(metric)
-        if entry.row == row and entry.status == "finished" and value is not None:
-            cells[setting(entry)][entry.seed] = value
-    return {where: Sample(tuple(values.values())) for where, values in cells.items()}
+        if entry.status == "finished" and value is not None:
+            protocols = cells[setting(entry)]
+            values = protocols.pop(entry.protocol, {})
+            protocols[entry.protocol] = {**values, entry.seed: value}  # the newest protocol stands last
+    return {where: _sample(protocols) for where, protocols in cells.items()}
+
+
+def _sample(protocols: dict[str, dict[int, float]]) -> Sample:
+    *others, values = protocols.values()
+    return Sample(tuple(values.values()), tuple(values), sum(map(len, others)))
 
 
 def judge_claim(claim: Claim, table: Table, entries: list[Entry]) -> Verdict:
-    """Is the paper's number what we measure? Two-sided: a much better number is another experiment."""
-    found = samples(entries, claim.row, claim.metric)
-    exact = [(where, sample) for where, sample in found.items() if where.on_protocol]
-    if not exact:
-        return _nothing([entry for entry in entries if entry.row == claim.row], found)
-    where, ours = max(exact, key=lambda pair: pair[1].n)
-    difference = ours.mean - claim.value
-    spread = noise.of([ours], table.dataset)
-    if spread is None:
-        return Verdict(UNDERPOWERED, where, ours, None, difference, None, _unknown_noise())
-    margin = spread.margin(ours.n, 1)  # the paper's number is one run of the same noise
-    if abs(difference) <= claim.tolerance:
-        return Verdict(REPRODUCED, where, ours, None, difference, margin)
-    word = CONTRADICTED if abs(difference) > claim.tolerance + margin else UNDERPOWERED
-    return Verdict(word, where, ours, None, difference, margin)
+    return judge_claims(table, entries, [claim])[0]
+
+
+def judge_claims(table: Table, entries: list[Entry], claims: list[Claim] | None = None) -> list[Verdict]:
+    """Are the paper's numbers what we measure? Two-sided: a much better number is another experiment."""
+    asked, words = [], []
+    rows = _by_row(entries)
+    for claim in table.claims if claims is None else claims:
+        found = samples(rows[claim.row], claim.row, claim.metric)
+        exact = [(where, sample) for where, sample in found.items() if where.on_protocol]
+        if not exact:
+            words.append(_nothing(rows[claim.row], found))
+            continue
+        where, ours = max(exact, key=lambda pair: pair[1].n)
+        against = to_number(ours, claim.value, claim.detail.sd, claim.detail.runs, table.dataset)
+        words.append(Verdict(UNDERPOWERED, where, ours, None, ours.mean - claim.value, None, _unknown_noise()))
+        if against is not None:
+            asked.append((len(words) - 1, _number(claim, against), words[-1]))
+    for i, verdict in zip([i for i, *_ in asked], _decide([(one, base) for _, one, base in asked]), strict=True):
+        words[i] = verdict
+    return words
+
+
+def _number(claim: Claim, against: Comparison) -> Asked:
+    """Within the tolerance is the same number; beyond it, another one only if noise cannot be the reason."""
+    beyond = abs(against.difference) - claim.tolerance
+    if beyond <= 0:
+        return against, [Question(0.0, REPRODUCED)], 0.0
+    return against, [Question(against.is_far(0.0, claim.tolerance), CONTRADICTED)], beyond
 
 
 def judge_effect(effect: Effect, table: Table, entries: list[Entry]) -> list[Verdict]:
     """One verdict per setting in which both rows ran, the paper's own first; one word where there is none."""
-    better = samples(entries, effect.better, effect.metric)
-    worse = samples(entries, effect.worse, effect.metric)
-    shared = sorted(better.keys() & worse.keys(), key=lambda where: (not where.on_protocol, where))
-    if shared:
-        return [_compare(effect, table, where, better[where], worse[where]) for where in shared]
-    rows = [entry for entry in entries if entry.row in (effect.better, effect.worse)]
-    if better and worse:
-        return [Verdict(OFF_PROTOCOL, reason="the two rows never ran in the same setting")]
-    if len({entry.row for entry in rows}) < 2:
-        return [Verdict(MISSING)]
-    return [Verdict(FAILED)]
+    at = table.effects.index(effect)
+    return judge_effects(table, entries)[at]
 
 
-def _compare(effect: Effect, table: Table, where: Setting, better: Sample, worse: Sample) -> Verdict:
-    difference = better.mean - worse.mean
-    spread = noise.of([better, worse], table.dataset if where.tier == PAPER else "")
-    if spread is None:
-        return Verdict(UNDERPOWERED, where, better, worse, difference, None, _unknown_noise())
-    margin = spread.margin(better.n, worse.n)
-    word, reason = (
-        _equal(effect, difference, margin) if effect.kind == "equal" else _gain(effect, where, difference, margin)
-    )
-    return Verdict(word, where, better, worse, difference, margin, reason)
+def judge_effects(table: Table, entries: list[Entry]) -> list[list[Verdict]]:
+    """The verdicts of all effects of a table: they are judged together, for each is another chance to be wrong."""
+    rows = _by_row(entries)
+    found: dict[tuple[str, str], dict[Setting, Sample]] = {}
+    for effect in table.effects:
+        for row in (effect.better, effect.worse):
+            found.setdefault((row, effect.metric), samples(rows[row], row, effect.metric))
+    verdicts: list[dict[Setting, Verdict]] = [{} for _ in table.effects]
+    for where in sorted({where for cells in found.values() for where in cells}):
+        _judge_setting(table, where, found, verdicts)
+    return [
+        sorted(held.values(), key=lambda verdict: (not verdict.setting.on_protocol, verdict.setting))  # type: ignore
+        or [_without(effect, rows, found)]
+        for effect, held in zip(table.effects, verdicts, strict=True)
+    ]
 
 
-def _equal(effect: Effect, difference: float, margin: float) -> tuple[str, str]:
-    """Equality needs evidence too: the whole interval inside the tolerance."""
-    if abs(difference) + margin <= effect.tolerance:
-        return REPRODUCED, ""
-    return (CONTRADICTED if abs(difference) - margin > effect.tolerance else UNDERPOWERED), ""
+def _judge_setting(
+    table: Table,
+    where: Setting,
+    found: dict[tuple[str, str], dict[Setting, Sample]],
+    verdicts: list[dict[Setting, Verdict]],
+) -> None:
+    asked, places = [], []
+    for effect, held in zip(table.effects, verdicts, strict=True):
+        better, worse = (found[row, effect.metric].get(where) for row in (effect.better, effect.worse))
+        if better is None or worse is None:
+            continue
+        sign = -1 if effect.metric in table.lower else 1
+        base = Verdict(UNDERPOWERED, where, better, worse, sign * (better.mean - worse.mean), None, _unknown_noise())
+        held[where] = base
+        against = compare(
+            *((better, worse) if sign > 0 else (worse, better)), table.dataset if where.tier == PAPER else ""
+        )
+        if against is not None:
+            asked.append((_relation(effect, where, against), base))
+            places.append(held)
+    for held, verdict in zip(places, _decide(asked), strict=True):
+        held[where] = verdict
 
 
-def _gain(effect: Effect, where: Setting, difference: float, margin: float) -> tuple[str, str]:
+def _relation(effect: Effect, where: Setting, against: Comparison) -> Asked:
     """The sign is judged in every setting, the size only where the paper's protocol ran."""
-    if abs(difference) <= margin:
-        return UNDERPOWERED, ""
-    if difference < 0:
-        return CONTRADICTED, "the other way round"
-    if effect.gain is None or not where.on_protocol:
-        return REPRODUCED, "" if effect.gain is None else "same sign"
-    same = abs(difference - effect.gain) <= effect.tolerance + margin
-    return (REPRODUCED, "") if same else (CONTRADICTED, "same sign, another size")
+    d, tolerance = against.difference, effect.tolerance
+    if effect.kind == "equal":
+        near, far = against.is_near(0.0, tolerance), against.is_far(0.0, tolerance)
+        question = Question(near, REPRODUCED) if near < far else Question(far, CONTRADICTED)
+        return against, [question], abs(tolerance - abs(d)) or tolerance
+    of_size = effect.gain is not None and where.on_protocol
+    word, reason = (REPRODUCED, "same sign" if effect.gain is not None and not of_size else "")
+    sign = (
+        Question(against.differs(), word, reason)
+        if d > 0
+        else Question(against.differs(), CONTRADICTED, "the other way round")
+    )
+    sought = effect.gain if of_size and effect.gain else abs(d)
+    if not of_size or d <= 0:
+        return against, [sign], sought
+    assert effect.gain is not None
+    size = Question(against.is_far(effect.gain, tolerance), CONTRADICTED, "same sign, another size")
+    return against, [sign, size], sought
+
+
+def _decide(asked: list[tuple[Asked, Verdict]]) -> list[Verdict]:
+    """All questions of a family corrected together; the last one that is answered gives the word."""
+    flat = [question.p for (_, questions, _), _ in asked for question in questions]
+    corrected, level = iter(holm(flat)), ALPHA / max(1, len(flat))
+    return [_answer(one, base, [next(corrected) for _ in one[1]], level) for one, base in asked]
+
+
+def _answer(asked: Asked, base: Verdict, corrected: list[float], level: float) -> Verdict:
+    against, questions, sought = asked
+    shared = (base.setting, base.ours, base.other, against.difference, against.margin())
+    answered = [(q, p) for q, p in zip(questions, corrected, strict=True) if p <= ALPHA]
+    if answered and answered[0][0] is questions[0]:  # no size without a sign
+        question, p = answered[-1]
+        return Verdict(question.word, *shared, question.reason, p, against.test)
+    more = against.more(sought, level)
+    return Verdict(UNDERPOWERED, *shared, _seeds(more), corrected[0], against.test, more)
+
+
+def _seeds(more: int | None) -> str:
+    if more is None:
+        return ""
+    return f"{more} more seeds would tell" if more < MOST / 10 else f"more than {MOST // 10} more seeds would tell"
+
+
+def _by_row(entries: list[Entry]) -> dict[str | None, list[Entry]]:
+    rows: dict[str | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        rows[entry.row].append(entry)
+    return rows
+
+
+def _without(
+    effect: Effect, rows: dict[str | None, list[Entry]], found: dict[tuple[str, str], dict[Setting, Sample]]
+) -> Verdict:
+    """No setting has both rows."""
+    pair = (effect.better, effect.worse)
+    if all(found[row, effect.metric] for row in pair):
+        return Verdict(OFF_PROTOCOL, reason="the two rows never ran in the same setting")
+    return Verdict(FAILED) if all(rows[row] for row in pair) else Verdict(MISSING)
 
 
 def _nothing(runs: list[Entry], found: dict[Setting, Sample]) -> Verdict:
@@ -147,4 +254,4 @@ def _nothing(runs: list[Entry], found: dict[Setting, Sample]) -> Verdict:
 
 
 def _unknown_noise() -> str:
-    return f"seed noise unknown here: run {noise.ENOUGH} seeds of each row"
+    return f"seed noise unknown here: run {ENOUGH} seeds of each row"

@@ -22,6 +22,7 @@ from lineage.data.module import DetectionData
 from lineage.resume import CHECKPOINTS, Attempt
 from lineage.start import start_from
 from lineage.train.checkpoint import Checkpoints
+from lineage.train.freeze import train_only
 from lineage.train.module import Reproduction
 from lineage.train.optimizer import warmup_multistep
 from lineage.train.progress import progress
@@ -52,6 +53,10 @@ def assemble(config: DictConfig) -> Parts:
             sha256=config.get("weights_sha256"),
             results=Path(config.paths.results),
         )
+    for edit in (build(config.edit) or {}).values():
+        edit(model)
+    if config.trainable is not None:
+        train_only(model, config.trainable)
     module = Reproduction(
         model,
         optimizer=build(config.optimizer),
@@ -62,10 +67,11 @@ def assemble(config: DictConfig) -> Parts:
             warmup_steps=schedule.warmup_steps,
             warmup_factor=schedule.warmup_factor,
         ),
-        evaluator=build(config.dataset.evaluator)(dataset=val),
+        evaluator=build(config.evaluator or config.dataset.evaluator)(dataset=val),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
+        loss_weights=config.loss_weights,
     )
     sampling = build(config.sampling)
     return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)

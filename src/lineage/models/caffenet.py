@@ -55,5 +55,7 @@ def local_response(lrn: dict[str, float]) -> nn.LocalResponseNorm:
 
 
 def by_layer(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that already carry Caffe's layer names, with or without where we put them."""
-    return {".".join(name.split(".")[-2:]): value for name, value in state.items()}
+    """Weights that carry Caffe's layer names, with or without where we put them; a caffemodel numbers its blobs."""
+    split = {name: name.split(".")[-2:] for name in state}
+    blobs = {"0": "weight", "1": "bias"}
+    return {f"{layer}.{blobs.get(kind, kind)}": state[name] for name, (layer, kind) in split.items()}

@@ -1,4 +1,4 @@
-"""Proposals that were made before: selective search, or the dump of an RPN. Fast R-CNN (arXiv:1504.08083), section 2.3."""
+"""Proposals made before, by selective search or another run's RPN: Fast R-CNN (arXiv:1504.08083), section 2.3."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from lineage.models.fpn import Last
 from lineage.models.rcnn import Proposals
 from lineage.structures import Detections, Images, Losses, Targets
 
@@ -25,7 +26,7 @@ class Proposer(nn.Module):
     ):
         super().__init__()
         self.backbone, self.neck = backbone, neck(backbone.channels)
-        self.proposals: Proposals = proposals(self.neck.channels)  # type: ignore[assignment]  # a Module that is one
+        self.proposals: Proposals = proposals(self.neck.channels)
 
     def losses(self, images: Images, targets: Targets) -> Losses:
         return self.proposals.losses(images, self.neck(self.backbone(images)), targets)[1]
@@ -39,6 +40,25 @@ class Proposer(nn.Module):
         return Detections(
             found.boxes, score, nothing, found.valid, slots, probabilities=torch.stack((score, 1 - score), -1)
         )
+
+
+def proposer(
+    *,
+    backbone: nn.Module,
+    neck: Callable[[Sequence[int]], nn.Module] | None,
+    proposals: Callable[[int], nn.Module],
+    **without: object,
+) -> Proposer:
+    """That of a detector, `without` its sampler and heads; on the last map where the detector has no neck."""
+    return Proposer(backbone=backbone, neck=neck or Last, proposals=proposals)
+
+
+def proposer_c4(
+    *, backbone: nn.Module, neck: None = None, proposals: Callable[[int], nn.Module], **without: object
+) -> Proposer:
+    """On C4: the backbone's last stage belongs to the heads, see c4.py."""
+    backbone.stages, backbone.channels = backbone.stages[:-1], backbone.channels[:-1]
+    return Proposer(backbone=backbone, neck=Last, proposals=proposals)
 
 
 def _as_probability(scores: Tensor) -> Tensor:

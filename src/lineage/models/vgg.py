@@ -30,7 +30,7 @@ def vgg(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Plain:
-    """A block of `depths[i]` convolutions of `channels[i]` each; blocks are a pool apart, so n of them stride 2^(n-1)."""
+    """A block of `depths[i]` convolutions of `channels[i]` each; with pools between blocks, n stride 2^(n-1)."""
     layers: dict[str, nn.Module] = {}
     inputs = 3
     for block, (width, depth) in enumerate(zip(channels, depths, strict=True), 1):

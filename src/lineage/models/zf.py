@@ -16,7 +16,7 @@ from lineage.models.plain import Plain, convolution
 class WithinChannel(nn.Module):
     """Local response over a window of pixels instead of channels: x / (1 + alpha mean(x^2))^beta."""
 
-    def __init__(self, *, window: int, alpha: float, beta: float):
+    def __init__(self, *, window: float, alpha: float, beta: float):
         super().__init__()
         self.window, self.alpha, self.beta = int(window), alpha, beta
 

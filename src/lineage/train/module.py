@@ -8,7 +8,7 @@ each GPU's two images by themselves in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import torch
@@ -24,14 +24,24 @@ from lineage.train.history import History, NotFinite, Step
 from lineage.train.stopwatch import Stopwatch
 
 
+class UnknownLoss(ValueError):
+    """A weight for a loss that the model has not."""
+
+
 class Detector(Protocol):
     def losses(self, images: Images, targets: Targets) -> Losses: ...
 
     def detect(self, images: Images) -> Detections: ...
 
 
-def combine(losses: Losses) -> tuple[Tensor, Tensor]:
-    """The loss to step on, and each loss by itself [L] as seen by all processes together."""
+def combine(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
+    """The loss to step on, and each loss by itself [L] as seen by all processes together.
+
+    `weights` multiplies losses by name; one that it does not name counts once. Raises UnknownLoss for a foreign name.
+    """
+    weights = weights or {}
+    if unknown := sorted(weights.keys() - losses.keys()):
+        raise UnknownLoss(f"loss_weights.{unknown[0]}: this model's losses are {', '.join(losses)}")
     totals = torch.stack([loss.total for loss in losses.values()])
     totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
     sums = torch.stack([totals.detach(), torch.stack([loss.terms for loss in losses.values()]).to(totals)])
@@ -40,7 +50,9 @@ def combine(losses: Losses) -> tuple[Tensor, Tensor]:
         distributed.all_reduce(sums)
         processes = distributed.get_world_size()
     counts = sums[1].clamp(min=1)
-    return (totals / counts).sum() * processes, sums[0] / counts  # DDP averages gradients over processes
+    # a weight of 0 still gives every parameter a gradient, as distributed training demands
+    means = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / counts, strict=True)]
+    return torch.stack(means).sum() * processes, sums[0] / counts  # DDP averages gradients over processes
 
 
 class Reproduction(LightningModule):
@@ -54,12 +66,14 @@ class Reproduction(LightningModule):
         images_per_step: int,
         seed: int,
         log_every: int,
+        loss_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.evaluator, self.images_per_step = evaluator, images_per_step
         self.seed, self.log_every = seed, log_every
+        self.loss_weights = dict(loss_weights or {})
         self.history, self.stopwatch = History(), Stopwatch()
         self.latest: dict[str, float] = {}  # what the progress bar shows
         self.metrics: dict[str, float] = {}
@@ -80,7 +94,7 @@ class Reproduction(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
         losses = self.model.losses(batch.images, batch.targets)
-        loss, each = combine(losses)
+        loss, each = combine(losses, self.loss_weights)
         self.history.write(list(losses), Step(self.global_step, each, batch.ids))
         return loss * self._share(len(batch.ids))
 

@@ -1,0 +1,79 @@
+"""Recall of proposals, whatever they show: average recall (arXiv:1502.05082) as in FPN (arXiv:1612.03144), table 1.
+
+COCO's protocol with one class for all objects and up to 1000 regions of an image. Average recall is over ten overlaps
+from 0.5 to 0.95.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import hotcoco
+import numpy as np
+
+from lineage.eval.coco import load
+from lineage.eval.collect import Collector, records
+from lineage.eval.detected import NOTHING, Detected
+from lineage.eval.gather import on_first_rank
+from lineage.structures import Batch, Detections
+
+if TYPE_CHECKING:
+    from lineage.data.dataset import Dataset
+
+COUNTS = (10, 100, 300, 1000)
+SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
+OBJECT = 1
+
+
+class ProposalEvaluator:
+    """box/AR100, box/AR1000, ... (box/ARs1000: small objects) and box/R1000, the recall at an overlap of a half."""
+
+    def __init__(self, *, dataset: Dataset) -> None:
+        truth = dataset.ground_truth()
+        if not truth["annotations"]:
+            raise ValueError("The ground truth has no objects, so no proposal can be right; check the dataset's file.")
+        objects = [{**note, "category_id": OBJECT} for note in truth["annotations"]]
+        classes = [{"id": OBJECT, "name": "object"}]
+        self.truth = hotcoco.COCO({"images": truth["images"], "annotations": objects, "categories": classes})
+        self.category_ids = np.array([OBJECT], np.int64)
+        self._collector = Collector((image["id"] for image in truth["images"]), ("box",))
+        self._found, self._metrics = NOTHING, dict[str, float]()
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        engine = f"hotcoco {hotcoco.__version__}"
+        return {"name": "proposals", "engine": engine, "counts": list(COUNTS), "class_agnostic": True}
+
+    def update(self, detections: Detections, batch: Batch) -> None:
+        self._collector.add(detections, batch)
+
+    def compute(self) -> dict[str, float]:
+        self._found, _ = self._collector.finish()
+        self._metrics = on_first_rank(lambda: recalls(self.truth, self._found))
+        return self._metrics
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        return {"object": self._metrics}
+
+    def results(self) -> list[dict[str, Any]]:
+        return records(self._found, self.category_ids, "box")
+
+
+def recalls(truth: hotcoco.COCO, found: Detected) -> dict[str, float]:
+    """In percent; NaN where there is no object of that size."""
+    found = found._replace(labels=np.zeros_like(found.labels))
+    engine = hotcoco.COCOeval(truth, load(truth, found, np.array([OBJECT]), "box"), "bbox")
+    engine.params.max_dets = list(COUNTS)
+    engine.evaluate()
+    engine.accumulate()
+    assert engine.eval is not None
+    recall = engine.eval["recall"][:, 0]  # [overlaps, sizes, counts]
+    recall = 100 * np.where(recall < 0, np.nan, recall)
+    names = [SIZES[name] for name in engine.params.area_rng_lbl]
+    average = {
+        f"box/AR{size}{count}": float(recall[:, i, j].mean())
+        for i, size in enumerate(names)
+        for j, count in enumerate(COUNTS)
+        if not size or count >= 100
+    }
+    return average | {f"box/R{count}": float(recall[0, names.index(""), j]) for j, count in enumerate(COUNTS)}

@@ -78,6 +78,10 @@ class BoxHead(nn.Module):
         shape = boxes.shape[:2]
         return self.scores(hidden).float().view(*shape, -1), self.deltas(hidden).float().view(*shape, self.codes, 4)
 
+    def logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """The classes alone: boxes [B, N, 4] -> [B, N, outputs]"""
+        return self.scores(self.body(self.pool(features, boxes))).float().view(*boxes.shape[:2], -1)
+
     def own(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """The code of each region's class: deltas [B, N, codes, 4], labels [B, N] -> [B, N, 4]"""
         code = labels.clamp(max=self.codes - 1)

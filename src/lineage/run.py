@@ -21,6 +21,7 @@ from lineage import describe
 from lineage.ancestry import Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
 from lineage.outcome import illustrate, keep, show
+from lineage.refit import refit
 from lineage.resume import Attempt, begun, continued
 from lineage.train.progress import quiet
 from lineage.train.record import Record, recorded
@@ -120,5 +121,6 @@ def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
     for logger in trainer.loggers:
         logger.log_hyperparams(describe.settings(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
-    if parts.module.evaluated_at != attempt.config.schedule.steps:
+    refitted = refit(parts, trainer.strategy.root_device)
+    if refitted or parts.module.evaluated_at != attempt.config.schedule.steps:
         trainer.validate(parts.module, datamodule=parts.data, verbose=False)

@@ -83,5 +83,5 @@ def locate(weights: str, sha256: str | None = None) -> Path:
 def _published(weights: str) -> str:
     try:
         return str(torchvision.models.get_weight(weights).url)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise WeightsError(f"weights {weights}: torchvision has no such weight ({error})") from error

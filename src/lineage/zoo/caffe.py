@@ -1,4 +1,4 @@
-"""Caffe's names: ImageNet classifiers (CaffeNet, VGG_CNN_M_1024, VGG-16, ZF) and the detectors of Fast and Faster R-CNN.
+"""Caffe's names: the ImageNet classifiers (CaffeNet, VGG, ZF) and the detectors of Fast and Faster R-CNN.
 
 Our plain networks carry the layer names of the prototxt, and read pixels blue first with `backbone.order=bgr`, so only
 heads differ: background first, box codes in units of the region, proposals scored by a softmax over two classes.

@@ -39,8 +39,14 @@ def stage(number: int, ours: str) -> tuple[tuple[str, str], ...]:
 def pyramid(number: int, level: int) -> tuple[tuple[str, str], ...]:
     """Named after the block that ends a stage, whichever that is; the top one has nothing to be lateral to."""
     sums = [f"res{number}_{block}_sum" for block in range(DEPTH)]
-    lateral = [(f"fpn_inner_{name}{suffix}", f"neck.lateral.{level}") for name in sums for suffix in ("_lateral", "")]
-    return (*lateral, *((f"fpn_{name}", f"neck.smooth.{level}") for name in sums))
+    inner = [f"fpn_inner_{name}{suffix}" for name in sums for suffix in ("_lateral", "")]
+    outer = [f"fpn_{name}" for name in sums]
+    return tuple(
+        (f"{name}{suffix}", f"neck.{ours}{own}.{level}")
+        for names, ours in ((inner, "lateral"), (outer, "smooth"))
+        for name in names
+        for suffix, own in (("", ""), ("_gn", "_norm"))
+    )
 
 
 STEMS = (
@@ -62,6 +68,8 @@ STEMS = (
     *((f"_[mask]_fcn{i + 1}", f"heads.mask.body.{2 * i}") for i in range(8)),
     ("conv5_mask", "heads.mask.deconvolution"),
     ("mask_fcn_logits", "heads.mask.masks"),
+    *((f"conv_fcn{i + 1}", f"heads.keypoint.body.{2 * i}") for i in range(8)),
+    ("kps_score_lowres", "heads.keypoint.deconvolution"),
 )
 TABLE = Table(
     "Detectron",
@@ -73,8 +81,9 @@ TABLE = Table(
         "box.deltas": NO_BACKGROUND_CODES,
         "heads.mask.masks": NO_BACKGROUND_MASK,
     },
-    # solver state, the classifier of ImageNet, and the bias of conv1, which its batch norm has swallowed
-    ignored=("*_momentum", "lr", "model_iter", "pred_?", "fc1000_?", "conv1_b", "weight_order"),
+    # solver state, the classifier of ImageNet, the bias of conv1, which its batch norm has swallowed, and the
+    # enlargement of heatmaps, a layer there and a function here
+    ignored=("*_momentum", "lr", "model_iter", "pred_?", "fc1000_?", "conv1_b", "weight_order", "kps_score_?"),
     maths=Maths(CAFFE, ("backbone.stride_in=1x1",)),
     grouped=Maths(CAFFE, ("backbone.stride_in=3x3",)),
     folded="_bn_s",

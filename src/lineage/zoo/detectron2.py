@@ -42,14 +42,47 @@ BOX = (
     ("roi_heads.box_predictor.cls_score", "box.scores"),
     ("roi_heads.box_predictor.bbox_pred", "box.deltas"),
 )
+CASCADE = tuple(
+    pair
+    for stage in range(4)
+    for pair in (
+        (f"roi_heads.box_head.{stage}.fc1", f"box.stages.{stage}.body.1"),
+        (f"roi_heads.box_head.{stage}.fc2", f"box.stages.{stage}.body.3"),
+        (f"roi_heads.box_predictor.{stage}.cls_score", f"box.stages.{stage}.scores"),
+        (f"roi_heads.box_predictor.{stage}.bbox_pred", f"box.stages.{stage}.deltas"),
+    )
+)
 MASK = (
     *((f"roi_heads.mask_head.mask_fcn{i + 1}", f"heads.mask.body.{2 * i}") for i in range(8)),
     ("roi_heads.mask_head.deconv", "heads.mask.deconvolution"),
     ("roi_heads.mask_head.predictor", "heads.mask.masks"),
 )
-PYRAMID = (
-    *((f"backbone.fpn_lateral{level + 2}", f"neck.lateral.{level}") for level in range(4)),
-    *((f"backbone.fpn_output{level + 2}", f"neck.smooth.{level}") for level in range(4)),
+KEYPOINT = (
+    *((f"roi_heads.keypoint_head.conv_fcn{i + 1}", f"heads.keypoint.body.{2 * i}") for i in range(8)),
+    ("roi_heads.keypoint_head.score_lowres", "heads.keypoint.deconvolution"),
+)
+
+
+def pyramid(first: int) -> tuple[tuple[str, str], ...]:
+    """`first`: the finest stage that has a level."""
+    return tuple(
+        pair
+        for stage in range(first, 6)
+        for theirs, ours in (("lateral", "lateral"), ("output", "smooth"))
+        for pair in (
+            (f"backbone.fpn_{theirs}{stage}", f"neck.{ours}.{stage - first}"),
+            (f"backbone.fpn_{theirs}{stage}.norm", f"neck.{ours}_norm.{stage - first}"),
+        )
+    )
+
+
+RETINA = tuple(
+    pair
+    for theirs, ours, last in (("cls", "scores", "cls_score"), ("bbox", "deltas", "bbox_pred"))
+    for pair in (
+        *((f"head.{theirs}_subnet.{2 * i}", f"head.{ours}.convolutions.{i}") for i in range(4)),
+        (f"head.{last}", f"head.{ours}.predictor"),
+    )
 )
 TWO_FC = (("roi_heads.box_head.fc1", "box.body.1"), ("roi_heads.box_head.fc2", "box.body.3"))
 SHARED_STAGE = (
@@ -67,8 +100,25 @@ IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linea
 
 PYRAMIDAL = Table(
     "detectron2",
-    (*resnet("backbone.bottom_up."), *PYRAMID, *PROPOSALS, *TWO_FC, *BOX, *MASK),
+    (*resnet("backbone.bottom_up."), *pyramid(2), *PROPOSALS, *TWO_FC, *BOX, *CASCADE, *MASK, *KEYPOINT),
     layouts=LAYOUTS,
+    ignored=IGNORED,
+    maths=MSRA,
+    grouped=RESNEXT,
+)
+DENSE = Table(
+    "detectron2 RetinaNet",
+    (
+        *resnet("backbone.bottom_up."),
+        *pyramid(3),
+        *((f"backbone.top_block.{level}", f"neck.top.{level}") for level in ("p6", "p7")),
+        *RETINA,
+    ),
+    layouts={
+        "backbone.stem.0": BLUE_FIRST,
+        "head.scores.predictor": scales_first(None),
+        "head.deltas.predictor": scales_first(4),
+    },
     ignored=IGNORED,
     maths=MSRA,
     grouped=RESNEXT,

@@ -15,6 +15,10 @@ from lineage.zoo.names import Layout
 RATIOS = 3  # of every published RPN and RetinaNet; their scales follow from the number of channels
 
 
+DENSE = 9  # anchors per position of RetinaNet
+NEVER = -30.0  # the logit of a class that is never chosen
+
+
 def _moved(rows: Tensor) -> Tensor:
     return torch.cat((rows[1:], rows[:1]))
 
@@ -32,6 +36,22 @@ def _without(count: int) -> Layout:
     return Layout("background's own rows are left out (zeros when written back)", lambda rows: rows[count:], there)
 
 
+def _per_anchor(rows: Tensor) -> Tensor:
+    """[A * C, ...] of RetinaNet -> [A, C, ...]"""
+    return rows.view(DENSE, -1, *rows.shape[1:])
+
+
+def _with_background(rows: Tensor) -> Tensor:
+    split = _per_anchor(rows)
+    never = torch.full_like(split[:, :1], NEVER if rows.dim() == 1 else 0.0)
+    return torch.cat((never, split), 1).flatten(0, 1)
+
+
+NO_BACKGROUND_ANCHOR = Layout(
+    "their first class is background, which nothing was trained to be; it is left out (never chosen when written back)",
+    lambda rows: _per_anchor(rows)[:, 1:].flatten(0, 1),
+    _with_background,
+)
 BACKGROUND_FIRST = Layout("background is their first class, our last", _moved, _moved_back)
 NO_BACKGROUND_CODES = _without(4)
 NO_BACKGROUND_MASK = _without(1)
@@ -47,14 +67,17 @@ def _anchors(rows: Tensor, per_anchor: int, outer: int) -> Tensor:
     return split.transpose(0, 1).reshape(rows.shape)
 
 
-def scales_first(per_anchor: int) -> Layout:
-    """detectron2 counts anchors scale by scale, each with all ratios."""
+def scales_first(per_anchor: int | None) -> Layout:
+    """detectron2 counts anchors scale by scale, each with all ratios. None: one row per class of RetinaNet."""
+
+    def rows_of(rows: Tensor) -> int:
+        return per_anchor or len(rows) // DENSE
 
     def here(rows: Tensor) -> Tensor:
-        return _anchors(rows, per_anchor, len(rows) // per_anchor // RATIOS)
+        return _anchors(rows, rows_of(rows), len(rows) // rows_of(rows) // RATIOS)
 
     def there(rows: Tensor) -> Tensor:
-        return _anchors(rows, per_anchor, RATIOS)
+        return _anchors(rows, rows_of(rows), RATIOS)
 
     return Layout("their anchors go scale by scale, ours ratio by ratio", here, there)
 

@@ -9,12 +9,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lineage.zoo import caffe, detectron, detectron2, huggingface, torchvision
+from lineage.zoo.layout import DENSE
 from lineage.zoo.names import EPS, Maths, Pixels, Table, translate
 
 TABLES = (
     torchvision.DETECTION,
     torchvision.CLASSIFICATION,
     detectron2.PYRAMIDAL,
+    detectron2.DENSE,
     detectron2.SINGLE,
     detectron2.CLASSIFICATION,
     detectron.TABLE,
@@ -106,16 +108,27 @@ RESNEXT = {  # by inputs of a group
 
 def options(state: dict[str, Tensor]) -> list[str]:
     """The overrides of the model whose weights these are, as far as their names and shapes tell."""
-    chosen = [f"model={_model(state)}"] if any(name.startswith("proposals.") for name in state) else []
+    detector = any(name.startswith(("proposals.", "box.", "head.")) for name in state)
+    chosen = [f"model={_model(state)}"] if detector else []
     chosen += [f"backbone={body}"] if (body := _body(state)) else []
-    scores = state.get("box.scores.bias")
-    return chosen + ([f"dataset.classes={len(scores) - 1}"] if scores is not None else [])
+    return chosen + ([f"dataset.classes={count}"] if (count := classes(state)) else [])
+
+
+def classes(state: dict[str, Tensor]) -> int | None:
+    """How many a detector tells apart; None for what is no detector."""
+    scores = state.get("box.scores.bias", state.get("box.stages.0.scores.bias"))
+    dense = state.get("head.scores.predictor.bias")
+    if scores is not None:
+        return len(scores) - 1
+    return len(dense) // DENSE if dense is not None else None
 
 
 def _body(state: dict[str, Tensor]) -> str | None:
+    if any(name.startswith("backbone.trunk.") for name in state):
+        return "vgg16_caffe" if "backbone.trunk.conv5_3.weight" in state else "caffenet"
     places = {tuple(name.split(".")[2:4]) for name in state if name.startswith("backbone.stages.")}
-    if any(name.startswith("box.body.stage.") for name in state):  # C4: the last stage is the head's
-        places |= {("3", name.split(".")[3]) for name in state if name.startswith("box.body.stage.")}
+    # C4: the last stage is the head's
+    places |= {("3", name.split(".")[3]) for name in state if name.startswith("box.body.stage.")}
     counts = Counter(stage for stage, _ in places)
     names = BLOCKS.get(tuple(counts[str(stage)] for stage in range(4)), ())
     body = names[-1] if names and "backbone.stages.0.0.conv3.weight" in state else next(iter(names), None)
@@ -128,7 +141,16 @@ def _model(state: dict[str, Tensor]) -> str:
     def has(part: str) -> bool:
         return any(name.startswith(part) for name in state)
 
-    name = "mask_rcnn" if has("heads.mask.") else "faster_rcnn"
+    if has("head."):
+        return "retinanet"
+    if has("backbone.trunk."):
+        return "faster_rcnn_vgg" if has("proposals.") else "fast_rcnn"
+    if not has("box."):
+        return "rpn" if has("neck.") else "rpn_c4"
+    if has("box.stages."):
+        return "cascade_mask_rcnn" if has("heads.mask.") else "cascade_rcnn"
+    heads = "_".join(head for head in ("mask", "keypoint") if has(f"heads.{head}."))
+    name = f"{heads or ('faster' if has('proposals.') else 'fast')}_rcnn"
     if has("neck."):
-        return name
+        return name if name != "fast_rcnn" else "fast_rcnn_fpn"
     return f"{name}_c4" if has("box.body.stage.") else f"{name}_dc5"

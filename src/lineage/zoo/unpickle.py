@@ -33,6 +33,13 @@ def _scalar(kind: np.dtype, content: bytes) -> Any:
     return np.frombuffer(_encode(content) if isinstance(content, str) else content, kind, 1)[0]
 
 
+def _frombuffer(content: bytes | bytearray, kind: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """Arrays of protocol 5."""
+    if kind.hasobject:
+        raise pickle.UnpicklingError("an array that holds objects")
+    return np.frombuffer(content, kind).reshape(shape, order="F" if order == "F" else "C")
+
+
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     """How pickles of protocol 2 write bytes."""
     if encoding != "latin1":
@@ -48,6 +55,7 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("builtins", "set"): set,
     ("builtins", "bytearray"): bytearray,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
 }
 

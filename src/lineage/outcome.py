@@ -35,6 +35,9 @@ def keep(folder: Path, parts: Parts) -> str:
     os.replace(partial, folder / WEIGHTS)
     (folder / "results.json").write_text(json.dumps(evaluator.results()))
     (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
+    val = parts.data.val
+    named = {"classes": list(val.classes), "category_ids": list(val.category_ids)}
+    (folder / "classes.json").write_text(json.dumps(named, indent=1))  # `lineage predict` needs no dataset then
     return weights.sha256(parts.model)
 
 

@@ -1,0 +1,138 @@
+"""Which images an epoch shows: shuffled, by repeat factors, by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lineage.config import Data, Schedule
+from lineage.data.class_aware import ClassAware
+from lineage.data.module import DetectionData, Steps
+from lineage.data.order import Order, Shuffle
+from lineage.data.presence import Presence, presence
+from lineage.data.repeat_factor import RepeatFactor, factors
+from lineage.data.shapes import Shapes
+
+
+class Labelled:
+    """Images of which only the labels matter."""
+
+    category_ids = (1, 3, 4)
+
+    def __init__(self, labels: Sequence[Sequence[int]]) -> None:
+        self.labels = labels
+        self.sizes = torch.tensor([(40, 60) if i % 3 else (60, 40) for i in range(len(labels))])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def ground_truth(self) -> dict[str, Any]:
+        pairs = [(i, label) for i, labels in enumerate(self.labels) for label in labels]
+        return {
+            "images": [{"id": 10 * i} for i in range(len(self))],
+            "annotations": [{"image_id": 10 * i, "category_id": self.category_ids[label]} for i, label in pairs],
+        }
+
+
+COMMON = Labelled([[0, 0], [0], [], [0, 1], [0], [0, 1, 1], [0], [0], [2, 0], [0]])
+
+
+def test_presence_counts_a_class_once_per_image() -> None:
+    found = presence(COMMON)
+    assert np.bincount(found.labels).tolist() == [9, 2, 1]
+    assert found.images[found.labels == 1].tolist() == [3, 5]
+
+
+def test_presence_reads_columns_where_there_are_any() -> None:
+    class Three:
+        columns = SimpleNamespace(first=np.array([0, 2, 2, 5]), labels=np.array([4, 4, 1, 0, 1]))
+
+        def __len__(self) -> int:
+            return 3
+
+    found = presence(Three())
+    assert list(zip(found.images.tolist(), found.labels.tolist(), strict=True)) == [(0, 4), (2, 0), (2, 1)]
+
+
+def test_repeat_factors_are_those_of_the_paper() -> None:
+    found = factors(presence(COMMON), len(COMMON), 0.4)  # f = 0.9, 0.2, 0.1
+    rare, rarest = np.sqrt(0.4 / 0.2), np.sqrt(0.4 / 0.1)
+    assert found == pytest.approx([1, 1, 1, rare, 1, rare, 1, 1, rarest, 1])
+
+
+def test_repeat_factors_equal_a_loop_over_images() -> None:
+    generator = np.random.default_rng(0)
+    labels = [sorted(set(generator.zipf(1.5, 5).clip(max=40) - 1)) for _ in range(300)]
+    pairs = [(i, label) for i, found in enumerate(labels) for label in found]
+    frequency = {c: sum(c in found for found in labels) / 300 for c in range(40)}
+    wanted = [max([1.0, *(max(1.0, (0.05 / frequency[c]) ** 0.5) for c in found)]) for found in labels]
+    assert factors(Presence(*np.array(pairs).T), 300, 0.05) == pytest.approx(wanted)
+
+
+def test_fractions_are_rounded_by_chance_anew_each_epoch() -> None:
+    sampling = RepeatFactor(COMMON, 3, threshold=0.4)
+    counts = np.array([np.bincount(sampling(epoch), minlength=10) for epoch in range(2000)])
+    assert counts.mean(0) == pytest.approx(sampling.factors, abs=0.04)
+    assert set(counts[:, 3]) == {1, 2}
+    assert set(counts[:, 8]) == {2}
+    assert not np.array_equal(sampling(0), sampling(1))
+
+
+def test_class_aware_draws_every_class_equally_and_its_images_in_turn() -> None:
+    labels = [[0]] * 80 + [[1]] * 19 + [[2, 1]] + [[]] * 20
+    sampling = ClassAware(Labelled(labels), 5)
+    drawn = sampling(0)
+    assert len(drawn) == 120
+    assert max(drawn) <= 99
+    counts = np.bincount(drawn, minlength=100)
+    assert counts[:80].sum() == 40
+    assert counts[:80].max() == 1  # 40 draws from 80 images: none twice
+    assert counts[99] >= 40
+    assert counts[80:].sum() == 80
+
+
+def test_class_aware_without_objects_says_what_to_choose() -> None:
+    with pytest.raises(ValueError, match="sampling=shuffle"):
+        ClassAware(Labelled([[], []]), 0)
+
+
+MAKERS = [Shuffle, partial(RepeatFactor, threshold=0.4), ClassAware]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_epoch_is_a_function_of_the_seed_and_its_number(make: Callable[..., Callable[[int], np.ndarray]]) -> None:
+    first, again, other = make(COMMON, 1), make(COMMON, 1), make(COMMON, 2)
+    assert [first(e).tolist() for e in (0, 1, 2)] == [again(e).tolist() for e in (0, 1, 2)]
+    assert [first(e).tolist() for e in (0, 1, 2)] != [other(e).tolist() for e in (0, 1, 2)]
+    assert first(2).tolist() == make(COMMON, 1)(2).tolist()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_any_number_of_processes_and_any_resume_give_the_same_steps(
+    make: Callable[..., Callable[[int], np.ndarray]],
+) -> None:
+    def draws(rank: int, world: int, start: int) -> list[list[tuple[int, int]]]:
+        steps = Steps(Order(COMMON.sizes, 4, make(COMMON, 7)), 30, start, rank, world, images_per_device=4 // world)
+        return list(steps)
+
+    whole = draws(0, 1, 0)
+    halves = [a + b for a, b in zip(draws(0, 2, 0), draws(1, 2, 0), strict=True)]
+    assert halves == whole
+    assert draws(0, 1, 17) == whole[17:]
+
+
+def test_a_training_loader_shows_images_as_often_as_its_sampling_says() -> None:
+    dataset = Shapes(seed=1, length=60, size=64)
+    augment = SimpleNamespace(train=torch.nn.Identity(), test=torch.nn.Identity(), collate=None)
+    schedule, data = Schedule(steps=300, images_per_step=4), Data(images_per_device=4, workers=0)
+    module = DetectionData(dataset, dataset, augment, schedule, data, 0, partial(RepeatFactor, threshold=0.5))
+    indices = [index for batch in module.train_loader().batch_sampler for _, index in batch]
+    wanted = factors(presence(dataset), 60, 0.5)
+    assert wanted.max() > 1.5
+    assert np.bincount(indices, minlength=60) / len(indices) == pytest.approx(wanted / wanted.sum(), abs=0.006)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ def gather(found: Detected) -> Detected:
         return found
     columns = [_gather_column(column) for column in found]
     return concatenate([Detected(*parts) for parts in zip(*columns, strict=True)])
+
+
+def gather_rows(columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Each column of rank 0, then of rank 1, ...; unchanged in a single process."""
+    if not _several():
+        return [*columns]
+    return [np.concatenate(_gather_column(column)) for column in columns]
 
 
 def any_rank(flags: list[bool]) -> list[bool]:

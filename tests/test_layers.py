@@ -49,6 +49,10 @@ LAYERS = {
     "lineage.tables": Layer(("lineage.tables",), ("yaml",)),
     "lineage.report": Layer((*GROUND, "lineage.eval", "lineage.tables", "lineage.report"), PIXELS),
     "lineage.config": Layer((), ("hydra", "omegaconf")),
+    "lineage.launch": Layer(
+        ("lineage.compose", "lineage.config", "lineage.identity", "lineage.launch", "lineage.tables"),
+        ("hydra", "omegaconf", "yaml"),
+    ),
     "lineage.doctor": Layer(("lineage.tables",), ("rich", *TORCH)),
     "hydra_plugins.lineage": Layer(("lineage.tables", "lineage.config"), ("hydra", "omegaconf", "yaml")),
 }

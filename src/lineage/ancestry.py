@@ -44,7 +44,7 @@ def trace(config: DictConfig) -> Ancestry:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
     trained = _training(config, start, proposals)
     parents = [parent.id for parent in (start, proposals) if parent is not None]
-    return Ancestry(found, parents, trained, identity.recipe(config, trained))
+    return Ancestry(found, parents, trained, identity.recipe(identity.test(config), trained))
 
 
 def _training(config: DictConfig, start: Entry | None, proposals: Entry | None) -> str:

@@ -8,6 +8,7 @@ from importlib import import_module
 
 COMMANDS = {  # name: (what it does, where its main(argv) is)
     "table": ("tables of the papers, filled in and judged", "lineage.tables.commands:table"),
+    "run": ("fill a table: plan, train and test what is missing", "lineage.launch.commands:main"),
     "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
     "show": ("everything behind one entry", "lineage.tables.commands:show"),
     "store": ("`store verify` reads every entry and names damage", "lineage.tables.commands:store"),
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def usage() -> str:
     commands = "\n".join(f"  {name:<9} {text}" for name, (text, _) in COMMANDS.items())
     head = "lineage COMMAND ...   (`lineage COMMAND --help` says more)"
-    return f"{head}\n\n{commands}\n\nRuns are made by `python train.py`."
+    return f"{head}\n\n{commands}\n\nSingle runs are made by `python train.py`."
 
 
 def _load(target: str) -> Callable[[list[str]], int | None]:

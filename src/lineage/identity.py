@@ -30,9 +30,14 @@ def following(own: str, parents: Mapping[str, str]) -> str:
     return _joined(own, *(f"{role}:{parents[role]}" for role in sorted(parents))) if parents else own
 
 
-def recipe(config: DictConfig, trained: str) -> str:
-    """Of a cell: how its checkpoint was trained, and everything about its test."""
-    return _joined(digest(_plain(config), (*VOLATILE, *PLACES)), trained)
+def test(config: DictConfig) -> str:
+    """Of everything that was asked for, the test included."""
+    return digest(_plain(config), (*VOLATILE, *PLACES))
+
+
+def recipe(tested: str, trained: str) -> str:
+    """Of a cell: everything about its test, and how its checkpoint was trained."""
+    return _joined(tested, trained)
 
 
 def _test_only(plain: dict[str, Any]) -> list[str]:

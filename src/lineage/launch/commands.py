@@ -1,0 +1,145 @@
+"""`lineage run TABLE [ROWS]`: fill a table. Prints the plan, does what is missing, can be killed and called again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from lineage.launch import local, plan, price, slurm
+from lineage.launch.plan import BLOCKED, DONE, TEST, TRAIN, Name, Plan
+from lineage.launch.work import Site
+from lineage.tables import judge, places, read, store
+from lineage.tables.entry import Entry
+from lineage.tables.nearest import did_you_mean
+from lineage.tables.render import Grid, aligned
+from lineage.tables.table import Table, TableError
+from lineage.tables.tiers import PAPER
+from lineage.tables.tiers import load as load_tiers
+
+EPILOG = """examples
+  lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
+  lineage run mask_rcnn/table2c --tier mini --seeds 3       five rows, three seeds, one process after the other
+  lineage run mask_rcnn/table2c roi_pool roi_align --jobs 2 --set trainer.devices=4
+  lineage run mask_rcnn/table2c --launcher slurm --jobs 8 --sbatch --gpus=8 --sbatch --time=24:00:00
+"""
+
+
+def main(argv: list[str]) -> int:
+    asked = _parser().parse_args(argv)
+    project = places.project()
+    tables = partial(read.load, project / "experiments")
+    names = _names(asked, project, tables)
+    site = Site(project, asked.results.resolve(), asked.runs.resolve(), [_override(text) for text in asked.set])
+    held = store.contents(site.results).entries
+    planned = plan.make(project, site.results, tables, names, judge.valid(held))
+    if asked.cell is None:
+        print(overview(planned, held, asked.hardware or price.device(), project / "experiments"))
+    if asked.plan or not planned.open:
+        return 1 if any(cell.action == BLOCKED and cell.asked for cell in planned.cells.values()) else 0
+    if asked.launcher == "slurm":
+        return _slurm(planned, site, asked)
+    left = local.run(planned, site, asked.jobs, lambda text: print(f"{datetime.now():%H:%M:%S}  {text}", flush=True))
+    return _end(planned, left)
+
+
+def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path) -> str:
+    """A line per row: what its seeds need; below, the sum."""
+    prices = {cell.name: price.estimate(cell, held, hardware, experiments) for cell in planned.open}
+    body = []
+    for row in dict.fromkeys((cell.name.table, cell.name.row, cell.name.tier) for cell in planned.cells.values()):
+        cells = [cell for cell in planned.cells.values() if cell.name[:3] == row]
+        hours = [prices[cell.name].hours for cell in cells if cell.name in prices]
+        known = [value for value in hours if value is not None]
+        cost = "-" if not hours else f"{sum(known):.2f}" if len(known) == len(hours) else "unknown"
+        counts = [sum(cell.action == action for cell in cells) for action in (DONE, TRAIN, TEST)]
+        seeds = ",".join(str(cell.name.seed) for cell in cells)
+        notes = dict.fromkeys(cell.note for cell in cells if cell.note)
+        basis = dict.fromkeys(prices[cell.name].basis for cell in cells if cell.name in prices)
+        own = "" if any(cell.asked for cell in cells) else "others need it"
+        text = "; ".join(filter(None, [own, *notes, *basis]))
+        body.append([f"{row[0]}/{row[1]}", row[2], seeds, *map(str, counts), cost, text])
+    head = ["row", "tier", "seeds", "done", "train", "test", "GPU hours", ""]
+    return f"{aligned(Grid(head, body))}\n{_sum(planned, prices, hardware)}"
+
+
+def _sum(planned: Plan, prices: dict[Name, price.Price], hardware: str) -> str:
+    actions = [cell.action for cell in planned.cells.values()]
+    known = [one.hours for one in prices.values() if one.hours is not None]
+    unknown = len(prices) - len(known)
+    cost = f"{sum(known):.2f} device hours" if known else f"cost on {hardware} unknown"
+    more = f" and {unknown} cells of unknown cost" if known and unknown else ""
+    counts = f"{actions.count(DONE)} cells are done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
+    blocked = f", {actions.count(BLOCKED)} cannot run" if BLOCKED in actions else ""
+    return f"{counts}{blocked}: {cost if prices else 'nothing to do'}{more}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lineage run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", nargs="?", help="for example mask_rcnn/table2c")
+    parser.add_argument("rows", nargs="*", help="rows of it (default: all)")
+    parser.add_argument("--tier", default=PAPER, help="paper, mini or smoke (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 (default: %(default)s)")
+    parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    parser.add_argument("--launcher", choices=["local", "slurm"], default="local")
+    parser.add_argument("--jobs", type=int, default=1, help="cells at the same time (default: %(default)s)")
+    own = "an override of this machine, such as trainer.devices=8"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=own)
+    parser.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="to sbatch: --sbatch --gpus=8")
+    parser.add_argument("--hardware", help="for the cost: part of a device's name (default: what is here)")
+    parser.add_argument("--results", type=Path, default=places.results(), help="the store (default: %(default)s)")
+    runs = places.project() / "runs"
+    parser.add_argument("--runs", type=Path, default=runs, help="run folders (default: %(default)s)")
+    parser.add_argument("--cells", type=Path, help=argparse.SUPPRESS)  # a list of cells, and which of them to do
+    parser.add_argument("--cell", type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _names(asked: argparse.Namespace, project: Path, tables: Callable[[str], Table]) -> list[Name]:
+    if asked.cells is not None:
+        table, row, tier, seed = json.loads(asked.cells.read_text(encoding="utf-8"))[asked.cell]
+        return [Name(table, row, tier, seed)]
+    if asked.table is None:
+        raise TableError("which table? `lineage table --all` lists them")
+    known = [PAPER, *load_tiers(project / "experiments")]
+    if asked.tier not in known:
+        raise TableError(f"there is no tier {asked.tier!r}. {did_you_mean(asked.tier, known)}")
+    if asked.seeds < 1 or asked.jobs < 1:
+        raise TableError("--seeds and --jobs are 1 or more")
+    table = tables(asked.table.removesuffix(".yaml"))
+    for row in asked.rows:
+        if row not in table.rows:
+            raise TableError(f"table {table.name} has no row {row!r}. {did_you_mean(row, table.rows)}")
+    rows = asked.rows or [row.name for row in table.rows.values() if row.quoted is None]
+    return [Name(table.name, row, asked.tier, seed) for seed in range(asked.seeds) for row in rows]
+
+
+def _override(text: str) -> str:
+    if "=" not in text:
+        raise TableError(f"--set {text}: expected KEY=VALUE")
+    return text
+
+
+def _slurm(planned: Plan, site: Site, asked: argparse.Namespace) -> int:
+    folder = site.runs / f"slurm-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    commands = slurm.scripts(planned, site, folder, asked.jobs, asked.sbatch)
+    for command in commands:
+        print(shlex.join(command))
+    ids = slurm.submit(commands)
+    print(f"handed in: {', '.join(ids)}; logs in {folder}; `squeue --me` shows them")
+    return 0
+
+
+def _end(planned: Plan, left: int) -> int:
+    names = dict.fromkeys(cell.name.table for cell in planned.cells.values() if cell.asked)
+    print("\n".join(f"next     lineage table {name}" for name in names))
+    if left:
+        print(f"{left} cells are not done; the same command goes on with them", file=sys.stderr)
+    return 1 if left else 0

@@ -1,0 +1,213 @@
+"""What has to be done to fill a table: cells, what they need of each other, and what the store already has.
+
+A cell is a row at a tier with a seed. Its training is known by a digest of everything the weights depend on, so rows of
+whatever table that need equal trainings share one checkpoint: the first trains, the others test what it left.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from lineage import identity
+from lineage.launch import composed
+from lineage.launch.composed import Ask, Composed
+from lineage.tables import judge, links, store
+from lineage.tables.entry import Entry
+from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table
+
+DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
+LEFT = {PROPOSALS: "proposals"}  # what a role takes from a run folder; the others take weights.pt
+WEIGHTS = "weights.pt"
+
+
+class Name(NamedTuple):
+    table: str
+    row: str
+    tier: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.table}/{self.row} seed {self.seed}"
+
+
+@dataclass
+class Cell:
+    name: Name
+    row: Row
+    composed: Composed
+    training: str  # digest, see identity.py
+    recipe: str
+    asked: bool  # else it is here because another cell needs it
+    action: str = TRAIN
+    entry: Entry | None = None  # the finished one
+    after: list[Name] = field(default_factory=list)  # cells that have to be done first
+    start: str | None = None  # ids of the entries whose weights and proposals it uses, as far as they exist
+    proposals: str | None = None
+    note: str = ""
+
+    @property
+    def claim(self) -> str:
+        """What nobody else may do at the same time."""
+        if self.action == TRAIN:
+            return f"train-{self.training[:24]}-{self.name.seed}"
+        where = f"{self.name.table}-{self.name.row}".replace("/", "-").replace(".", "-")
+        return f"test-{self.recipe[:24]}-{self.name.seed}-{where}"
+
+    @property
+    def folder(self) -> Path:
+        """Of its run, below paths.runs: a later attempt finds it and goes on there."""
+        name = self.name
+        return Path("cells", name.tier, name.table, name.row, f"seed-{name.seed}-{self.recipe[:8]}")
+
+
+@dataclass
+class Plan:
+    cells: dict[Name, Cell]  # those that others need first
+
+    @property
+    def open(self) -> list[Cell]:
+        return [cell for cell in self.cells.values() if cell.action in (TRAIN, TEST)]
+
+
+def make(
+    project: Path, results: Path, tables: Callable[[str], Table], asked: Iterable[Name], held: list[Entry] | None = None
+) -> Plan:
+    """The plan for these cells and all that they need."""
+    named = _closure(list(asked), tables)
+    cells = _cells(project, tables, named)
+    settle(Plan(cells), judge.valid(store.contents(results).entries) if held is None else held)
+    return Plan(cells)
+
+
+def _closure(asked: list[Name], tables: Callable[[str], Table]) -> dict[Name, bool]:
+    """Parents before children."""
+    ordered: dict[Name, bool] = {}
+
+    def visit(name: Name, wanted: bool) -> None:
+        if name in ordered:
+            ordered[name] |= wanted
+            return
+        for parent in _uses(name, tables(name.table).rows[name.row]).values():
+            visit(parent, False)
+        ordered[name] = wanted
+
+    for name in asked:
+        visit(name, True)
+    return ordered
+
+
+def _uses(name: Name, row: Row) -> dict[str, Name]:
+    named = {role: links.full(name.table, reference) for role, reference in row.uses.items()}
+    return {role: Name(table, other, name.tier, name.seed) for role, (table, other) in named.items()}
+
+
+def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool]) -> dict[Name, Cell]:
+    rows = {name: tables(name.table).rows[name.row] for name in named}
+    runs = [name for name in named if rows[name].runs]
+    asks = {name[:3]: Ask(name.table, rows[name], name.tier) for name in runs}
+    made = dict(zip(asks, composed.rows(project, asks.values()), strict=True))
+    cells: dict[Name, Cell] = {}
+    for name, asked in named.items():
+        row = rows[name]
+        whole = made.get(name[:3]) or Composed({}, {}, "", "", row.unsupported or row.quoted)
+        if whole.error is not None:
+            cells[name] = Cell(name, row, whole, "", "", asked, BLOCKED, note=whole.error)
+            continue
+        parents = {role: cells[parent] for role, parent in _uses(name, row).items()}
+        training = _training(whole, parents)
+        cells[name] = Cell(name, row, whole, training, identity.recipe(whole.test, training), asked)
+        cells[name].after = [parent.name for parent in parents.values()]
+    return cells
+
+
+def _training(whole: Composed, parents: dict[str, Cell]) -> str:
+    if EVALUATE in parents:
+        return parents[EVALUATE].training
+    return identity.following(whole.training, {role: parent.training for role, parent in parents.items()})
+
+
+def settle(plan: Plan, entries: list[Entry]) -> None:
+    """Decide what each cell takes, from what the store holds now."""
+    shelf = _Shelf(entries)
+    trainers: dict[tuple[str, int], Cell] = {}
+    for cell in plan.cells.values():
+        if cell.action != BLOCKED:
+            cell.entry = shelf.finished(cell)
+            cell.action, cell.start, cell.proposals = DONE if cell.entry else TRAIN, None, None
+    for cell in plan.cells.values():
+        if cell.action not in (DONE, BLOCKED):
+            _settle(cell, plan, shelf, trainers)
+    _drop_unneeded(plan)
+
+
+def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int], Cell]) -> None:
+    uses, identity_ = _uses(cell.name, cell.row), (cell.training, cell.name.seed)
+    blocked = [plan.cells[name] for name in uses.values() if plan.cells[name].action == BLOCKED]
+    if blocked:
+        cell.action, cell.note = BLOCKED, f"needs {blocked[0].name}: {blocked[0].note}"
+        return
+    cell.note, cell.after = shelf.history(cell), []
+    made = shelf.left(cell.training, cell.name.seed, EVALUATE)
+    if made is not None or EVALUATE in uses or identity_ in trainers:
+        cell.action, cell.start = TEST, made.id if made else None
+        if made is None:
+            cell.after = [trainers[identity_].name if identity_ in trainers else uses[EVALUATE]]
+        elif not cell.note:
+            cell.note = f"tests the checkpoint of {made.table}/{made.row}" if made.row else f"tests {made.id}"
+        return
+    trainers[identity_] = cell
+    for role in (START, PROPOSALS):
+        if role in uses:
+            parent = plan.cells[uses[role]]
+            found = shelf.left(parent.training, cell.name.seed, role)
+            setattr(cell, role, found.id if found else None)
+            cell.after += [] if found else [parent.name]
+
+
+def _drop_unneeded(plan: Plan) -> None:
+    """A parent whose checkpoint is there need not fill its own cell, unless that was asked for."""
+    needed = {name for name, cell in plan.cells.items() if cell.asked}
+    for name in reversed(plan.cells):
+        if name in needed and plan.cells[name].action in (TRAIN, TEST):
+            needed |= set(plan.cells[name].after)
+    for name in [name for name in plan.cells if name not in needed]:
+        if plan.cells[name].action in (TRAIN, TEST):
+            plan.cells[name].action = DONE
+            plan.cells[name].note = "only its checkpoint is needed"
+
+
+class _Shelf:
+    """The store's entries, found by what they are."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.cells: dict[Name, list[Entry]] = defaultdict(list)
+        self.trained: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry.table and entry.row:
+                self.cells[Name(entry.table, entry.row, entry.tier, entry.seed)].append(entry)
+            if entry.status == "finished" and entry.training:
+                self.trained[entry.training, entry.seed].append(entry)
+
+    def finished(self, cell: Cell) -> Entry | None:
+        found = [entry for entry in self.cells[cell.name] if entry.status == "finished" and entry.recipe == cell.recipe]
+        exact = [entry for entry in found if not entry.deviations]
+        return exact[-1] if exact else None
+
+    def left(self, training: str, seed: int, role: str) -> Entry | None:
+        """An entry of such a training whose run folder still has what is to be used."""
+        for entry in reversed(self.trained[training, seed]):
+            if entry.folder and Path(entry.folder, LEFT.get(role, WEIGHTS)).exists():
+                return entry
+        return None
+
+    def history(self, cell: Cell) -> str:
+        """Why there are entries and the cell is still open."""
+        earlier = self.cells[cell.name]
+        failed = [entry for entry in earlier if entry.status != "finished" and entry.recipe == cell.recipe]
+        if failed:
+            return f"{failed[-1].status} before: {failed[-1].error}"[:160]
+        return "its entries are of an earlier config" if any(entry.status == "finished" for entry in earlier) else ""

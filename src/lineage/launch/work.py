@@ -1,0 +1,124 @@
+"""One cell: claim it, run train.py for it or go on where a killed run stopped, give the claim back.
+
+The run ends when its runner does, kill -9 of the runner included: an orphan would go on writing into a run folder that
+the next runner takes over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lineage.launch import composed
+from lineage.launch.composed import Ask
+from lineage.launch.plan import TEST, Cell
+from lineage.tables import lease
+from lineage.tables.lease import Lease
+
+LEASES = ".leases"
+START, ENTRY = "start.json", "entry.json"  # what a run folder holds from its beginning, and after its end
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+@dataclass
+class Site:
+    """Where cells are run."""
+
+    project: Path
+    results: Path
+    runs: Path
+    more: Sequence[str] = ()  # overrides of this machine, such as trainer.devices=8
+    command: Sequence[str] = field(default_factory=lambda: (sys.executable,))  # what runs train.py
+
+    @property
+    def leases(self) -> Path:
+        return self.results / LEASES
+
+
+@dataclass
+class Job:
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    held: Lease
+    log: Path
+
+    def ended(self) -> int | None:
+        """The exit code, once there is one; the claim is given back with it."""
+        code = self.process.poll()
+        if code is not None:
+            self.held.release()
+        return code
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.held.release()
+
+
+def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
+    """Start a cell, unless somebody else is at it; `still`: asked under the claim, does it have to be done at all?"""
+    held = lease.acquire(site.leases, cell.claim)
+    if held is None:
+        return None
+    if not still(cell):
+        held.release()
+        return None
+    folder = (site.runs / cell.folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "terminal.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command(cell, site),
+            cwd=site.project,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+    held.worker(process.pid)
+    held.lost = process.kill
+    return Job(cell, process, held, log)
+
+
+def command(cell: Cell, site: Site) -> list[str]:
+    """What a person would type to fill this cell."""
+    folder = (site.runs / cell.folder).resolve()
+    name = cell.name
+    said = [composed.experiment(Ask(name.table, cell.row, name.tier)), f"seed={name.seed}", *site.more]
+    said += [f'paths.results="{site.results.resolve()}"', f'paths.runs="{site.runs.resolve()}"']
+    said += ["evaluate_only=true"] if cell.action == TEST else []
+    said += [f"entry.start={cell.start}"] if cell.start else []
+    said += [f"entry.proposals={cell.proposals}"] if cell.proposals else []
+    if goes_on(folder):
+        said.append(f'resume="{folder}"')
+    return [*site.command, str(site.project / "train.py"), *said, f'hydra.run.dir="{folder}"']
+
+
+def goes_on(folder: Path) -> bool:
+    """Was this run begun and not finished? What a test left half done is done anew."""
+    return (folder / START).is_file() and any((folder / "checkpoints").glob("step-*.ckpt"))
+
+
+def explain(job: Job, code: int) -> str:
+    """Why a job failed: the last lines it wrote."""
+    lines = job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if job.log.is_file() else []
+    tail = "\n".join(f"    {line}" for line in lines[-4:])
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{job.cell.name} failed ({how}), see {job.log}\n{tail}\n    again: {shlex.join(map(str, job.process.args))}"  # type: ignore[arg-type]
+
+
+def elsewhere(cell: Cell, site: Site) -> str | None:
+    return lease.holder(site.leases, cell.claim)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+    if os.getppid() == 1:  # the parent was gone before this was said
+        os._exit(1)

@@ -18,8 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from lineage import describe
-from lineage.ancestry import Ancestry, trace
+from lineage.ancestry import PROPOSALS, Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
+from lineage.dump import dump
 from lineage.outcome import illustrate, keep, show
 from lineage.refit import refit
 from lineage.resume import Attempt, begun, continued
@@ -50,6 +51,8 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
                 test(attempt, trainer, parts)
             else:
                 fit(attempt, trainer, parts)
+            if attempt.config.dump_proposals:
+                dump(trainer, parts, attempt.folder / PROPOSALS)
             if is_first():  # a finished entry promises what other runs start from
                 record.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():

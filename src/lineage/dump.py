@@ -1,0 +1,63 @@
+"""The regions a trained model proposes, left on disk for detectors that are given theirs: `proposals=file` reads them.
+
+Faster R-CNN's alternating training (arXiv:1506.01497, section 3.2) and Fast R-CNN on a pyramid (arXiv:1612.03144, table
+2) train on such a dump; so do tables that compare detectors at equal proposals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import move_data_to_device
+from torch import nn
+
+from lineage.assemble import Parts
+from lineage.build import ConfigError
+from lineage.data.proposals import Regions, join, read, write
+from lineage.structures import Batch
+
+PARTS = ("backbone", "neck", "proposals")
+
+
+def dump(trainer: pl.Trainer, parts: Parts, folder: Path) -> None:
+    """folder/train.npz and folder/val.npz, of whole images as they are tested; every process does its share."""
+    check(parts.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    rank, world = trainer.global_rank, trainer.world_size
+    model = parts.model.to(trainer.strategy.root_device).eval()
+    loaders = {"train": parts.data.plain_loader(rank, world), "val": parts.data.val_loader(rank, world)}
+    for split, loader in loaders.items():
+        share = [folder / f"{split}.{part}.npz" for part in range(world)]
+        write(share[rank], propose(model, loader, trainer.strategy.root_device))
+        trainer.strategy.barrier()
+        if rank == 0:
+            dataset = getattr(parts.data, split)
+            write(folder / f"{split}.npz", join(read(path, dataset) for path in share))
+            for path in share:
+                path.unlink()
+
+
+def check(model: nn.Module) -> None:
+    if not all(hasattr(model, part) for part in PARTS):
+        raise ConfigError("dump_proposals=true: this model proposes no regions; model=rpn, rpn_c4 or rpn_vgg does")
+
+
+@torch.no_grad()
+def propose(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Regions:
+    """The regions of every image in the pixels of its file, with the scores that ranked them."""
+    found = [part for batch in batches for part in _of_batch(model, move_data_to_device(batch, device))]
+    return join(found) if found else Regions(*(np.zeros(shape, np.float32) for shape in (0, 0, (0, 4), 0)))
+
+
+def _of_batch(model: nn.Module, batch: Batch) -> list[Regions]:
+    regions = model.proposals.propose(batch.images, model.neck(model.backbone(batch.images)))
+    scale = (batch.originals / batch.images.sizes).flip(1).repeat(1, 2)  # [B, 4] x, y, x, y
+    boxes, scores, valid = (field.cpu().numpy() for field in regions._replace(boxes=regions.boxes * scale[:, None]))
+    return [
+        Regions(np.array([id]), np.array([keep.sum()]), box[keep].astype(np.float32), score[keep].astype(np.float32))
+        for id, box, score, keep in zip(batch.ids.tolist(), boxes, scores, valid, strict=True)
+    ]

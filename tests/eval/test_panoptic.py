@@ -27,7 +27,7 @@ class Scene(NamedTuple):
 
     folder: Path
     category_ids: tuple[int, ...] = (1, 3)
-    stuff_ids: tuple[int, ...] = STUFF
+    stuff_ids: tuple[int, ...] = STUFF[1:]
     classes: tuple[str, ...] = ("person", "car")
 
     def panoptic_truth(self) -> dict[str, Any]:
@@ -35,13 +35,12 @@ class Scene(NamedTuple):
         categories += [{"id": n, "name": f"stuff {n}", "isthing": 0} for n in STUFF[1:]]
         notes = []
         for image in (4, 7):
-            path = self.folder / f"{image}.png"
-            Image.fromarray(pq.write_ids(ids(image))).save(path)
+            Image.fromarray(pq.write_ids(ids(image))).save(self.folder / f"{image}.png")
             present = {11: 1, 12: 3, 13: 100, 14: 200}
             info = [{"id": number, "category_id": category, "iscrowd": 0} for number, category in present.items()]
-            notes.append({"image_id": image, "file_name": str(path), "segments_info": info})
+            notes.append({"image_id": image, "file_name": f"{image}.png", "segments_info": info})
         images = [{"id": image, "height": SIZE[0], "width": SIZE[1]} for image in (4, 7)]
-        return {"images": images, "annotations": notes, "categories": categories}
+        return {"images": images, "annotations": notes, "categories": categories, "folder": str(self.folder)}
 
     def ground_truth(self) -> dict[str, Any]:
         document, notes = self.panoptic_truth(), []
@@ -52,7 +51,8 @@ class Scene(NamedTuple):
                 box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
                 note = {"id": len(notes) + 1, "image_id": image, "category_id": category, "iscrowd": 0}
                 notes.append(note | {"bbox": box, "area": int(mask.sum()), "segmentation": rle(mask)})
-        return document | {"annotations": notes, "categories": [{"id": n, "name": s} for n, s in THINGS.items()]}
+        things = [{"id": number, "name": name} for number, name in THINGS.items()]
+        return document | {"annotations": notes, "categories": things, "panoptic": document}
 
 
 def ids(image: int) -> np.ndarray:

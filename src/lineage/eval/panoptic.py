@@ -7,7 +7,8 @@ segments themselves as RLE for the result file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from lineage.eval.coco import CocoEvaluator
 from lineage.eval.collect import complete, records, restore
 from lineage.eval.detected import NOTHING, Detected, concatenate, unique
 from lineage.eval.gather import gather, gather_rows
-from lineage.eval.merge import Merged, Rules, classify, merge
+from lineage.eval.merge import THING, Merged, Rules, classify, merge
 from lineage.eval.rle import encode_masks
 from lineage.structures import Batch, Detections
 
@@ -27,18 +28,24 @@ class PanopticDataset(Protocol):
     """What a dataset offers beside `lineage.data.dataset.Dataset`."""
 
     category_ids: tuple[int, ...]  # of the things, by label
-    stuff_ids: tuple[int, ...]  # the category id of each semantic class; 0 for the class of all things, if there is one
+    stuff_ids: tuple[int, ...]  # the category ids of semantic classes 1, 2, ...; class 0 is all things together
 
     def ground_truth(self) -> dict[str, Any]:
-        """The things as COCO's instances."""
-        ...
+        """The things as COCO's instances, and under `panoptic` COCO's panoptic document with the `folder` of its PNGs.
 
-    def panoptic_truth(self) -> dict[str, Any]:
-        """COCO's panoptic format: images, annotations with segments_info, categories with isthing.
-
-        The `file_name` of an annotation is the path of its PNG.
+        That is images, annotations with file_name and segments_info, and categories with isthing.
         """
         ...
+
+
+class Things(NamedTuple):
+    """The instances of such a dataset: its masks are read from the PNGs only once."""
+
+    truth: dict[str, Any]
+    category_ids: tuple[int, ...]
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self.truth
 
 
 class PanopticError(ValueError):
@@ -49,14 +56,19 @@ class PanopticEvaluator:
     def __init__(
         self, *, dataset: PanopticDataset, score: float = 0.5, overlap: float = 0.5, stuff_area: int = 4096
     ) -> None:
-        truth = dataset.panoptic_truth()
+        instances = dataset.ground_truth()
+        truth = instances.pop("panoptic", None)
+        if truth is None:
+            raise PanopticError("The ground truth is not panoptic: choose dataset=coco_panoptic, or another evaluator.")
+        self.folder = Path(truth["folder"])
         self.rules = Rules(score, overlap, stuff_area)
         self.categories: list[dict[str, Any]] = sorted(truth["categories"], key=lambda one: one["id"])
         self.annotations = {one["image_id"]: one for one in truth["annotations"]}
         self.expected = np.array([*self.annotations], np.int64)
         self.numbers = np.array([one["id"] for one in self.categories], np.int64)
-        self.category_ids, self.stuff_ids = np.array(dataset.category_ids, np.int64), tuple(dataset.stuff_ids)
-        self.instances = CocoEvaluator(dataset=dataset, tasks=("box", "mask"))  # type: ignore[arg-type]
+        self.category_ids, self.stuff_ids = np.array(dataset.category_ids, np.int64), (THING, *dataset.stuff_ids)
+        things = Things(instances, tuple(dataset.category_ids))
+        self.instances = CocoEvaluator(dataset=things, tasks=("box", "mask"))  # type: ignore[arg-type]
         self._begin()
         self._found = NOTHING
         self._per_class: dict[str, dict[str, float]] = {}
@@ -89,7 +101,7 @@ class PanopticEvaluator:
         note = self.annotations.get(image)
         if note is None:
             raise PanopticError(f"Detections for image {image}, which the ground truth does not list.")
-        truth = pq.read_ids(np.asarray(Image.open(note["file_name"]).convert("RGB")))
+        truth = pq.read_ids(np.asarray(Image.open(self.folder / note["file_name"]).convert("RGB")))
         segments = [{"id": i + 1, "category_id": number} for i, number in enumerate(merged.category.tolist())]
         self._counts.append(pq.count(image, truth, merged.ids, note["segments_info"], segments))
         wanted = miou.classes(truth, note["segments_info"], self.stuff_ids)

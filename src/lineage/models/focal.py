@@ -19,7 +19,8 @@ class Focal(nn.Module):
 
     def forward(self, logits: Tensor, goal: Tensor) -> Tensor:
         """logits and goal (0 or 1) of one shape -> the cost of each"""
-        cost = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
-        if self.gamma:  # 1 - p_t is the probability of the wrong answer
-            cost = cost * torch.where(goal > 0, 1 - logits.sigmoid(), logits.sigmoid()) ** self.gamma
+        right = torch.where(goal > 0, logits, -logits)  # the logit of the right answer
+        cost = F.softplus(-right)
+        if self.gamma:  # (1 - p_t)^gamma through its logarithm: no infinite slope where p_t is 1 and gamma < 1
+            cost = cost * torch.exp(-self.gamma * F.softplus(right))
         return cost if self.alpha is None else cost * torch.where(goal > 0, self.alpha, 1 - self.alpha)

@@ -18,7 +18,7 @@ from lineage.models.norm import norm as normalise
 from lineage.models.rpn import Anchors
 from lineage.models.suppression import Suppression, best
 from lineage.ops import boxes as box_ops
-from lineage.ops.matching import Match, Matcher
+from lineage.ops.matching import Match, Matcher, shares
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # logits and goal, both [B, A, C] -> the cost of each
@@ -116,9 +116,7 @@ class DenseHead(nn.Module):
         cls = self.classification(logits, goal).sum(-1) * (match.foreground | match.background)
         truth = box_ops.take(targets.boxes, match.gt)
         box = self.regression(deltas, anchors, truth, match.foreground, self.weights)
-        if targets.weights is None:
-            return cls, box
-        share = torch.where(match.foreground, targets.weights.gather(1, match.gt), 1.0)
+        share = shares(targets, match.gt, match.foreground)
         return cls * share, box * share
 
     def _loss(self, cost: Tensor, counts: Tensor) -> Loss:

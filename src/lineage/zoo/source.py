@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lineage.zoo import caffe, detectron, detectron2, huggingface, torchvision
+from lineage.zoo import caffe, detectron, detectron2, huggingface, torchvision, torchvision_variants
 from lineage.zoo.layout import DENSE
 from lineage.zoo.names import EPS, Maths, Pixels, Table, translate
 
 TABLES = (
     torchvision.DETECTION,
     torchvision.CLASSIFICATION,
+    torchvision_variants.RETINANET,
     detectron2.PYRAMIDAL,
     detectron2.DENSE,
     detectron2.SINGLE,

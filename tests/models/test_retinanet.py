@@ -1,0 +1,170 @@
+"""RetinaNet: parity with torchvision's two, its anchors and losses, and what no objects do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from lineage.models.focal import Focal
+from lineage.models.retinanet import octave_anchors
+from lineage.ops.matching import Match
+from lineage.structures import Images, Targets
+from lineage.zoo.names import back, translate
+from lineage.zoo.torchvision_variants import RETINANET
+from tests.models.compose import build
+from tests.models.scenes import batch
+
+CLASSES = 4
+SIZES = [(256, 256), (180, 250), (192, 200)]  # P7 of another canvas has a stride that torchvision guesses, not 128
+CANVAS = (256, 256)
+AS_TORCHVISION = (
+    "model=retinanet",
+    "tier=paper",
+    f"dataset.classes={CLASSES}",
+    "backbone.weights=null",
+    "backbone.norm=bn",
+    "backbone.frozen_stages=0",
+    "model.head.anchors.rounded=true",
+    "model.head.normalizer=image",
+    "model.head.score=0.02",
+    "model.head.detections=300",
+)
+VARIANTS = {
+    "retinanet_resnet50_fpn": ("model.neck.top.source=P5", "regression=l1"),
+    "retinanet_resnet50_fpn_v2": (
+        "model.head.subnet.norm=gn",
+        "regression=giou",
+        "regression.factor=1.0",
+    ),
+}
+
+
+def theirs(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(
+        name,
+        weights=None,
+        weights_backbone=None,
+        num_classes=CLASSES + 1,
+        score_thresh=0.02,
+        trainable_backbone_layers=5,
+    )
+    model.transform.resize = lambda image, target: (image, target)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.8, 1.2)
+                module.weight.mul_(0.6)
+        for part in (model.head.classification_head, model.head.regression_head):
+            for module in part.conv.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.weight.mul_(2 if "v2" in name else 4)
+        classes = model.head.classification_head.cls_logits
+        classes.weight.mul_(1.5 if "v2" in name else 20)  # so that scores neither agree nor saturate
+        classes.bias.view(9, -1)[:, 0] = -100.0  # class 0 is background there and never wins in a trained model
+        classes.weight.view(9, -1, *classes.weight.shape[1:])[:, 0] = 0
+        model.head.regression_head.bbox_reg.weight.mul_(4)
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
+    reference = theirs(request.param)
+    model = build(*AS_TORCHVISION, *VARIANTS[request.param])
+    found, unknown = translate(RETINANET, reference.state_dict())
+    assert not unknown
+    model.load_state_dict(found)
+    returned, lost = back(RETINANET, found)
+    assert not lost
+    assert all(torch.equal(returned[name], value) for name, value in reference.state_dict().items())
+    return reference, model.eval()
+
+
+def as_lists(images: Images, targets: Targets) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    sizes = [(int(h), int(w)) for h, w in images.sizes]
+    pictures = [images.pixels[i, :, :h, :w].float() / 255 for i, (h, w) in enumerate(sizes)]
+    counts = targets.valid.sum(1).tolist()
+    objects = [
+        {"boxes": targets.boxes[i, :count], "labels": targets.labels[i, :count] + 1} for i, count in enumerate(counts)
+    ]
+    return pictures, objects
+
+
+@torch.no_grad()
+def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
+    reference, model = pair
+    images, targets = batch(SIZES, [3, 2, 1], CLASSES, canvas=CANVAS)
+    found = model.detect(images)
+    for image, wanted in enumerate(reference(as_lists(images, targets)[0])):
+        assert len(wanted["boxes"]) > 20
+        assert len(wanted["labels"].unique()) > 1
+        valid = found.valid[image]
+        assert valid.sum() == len(wanted["boxes"])
+        torch.testing.assert_close(found.scores[image][valid], wanted["scores"], atol=1e-5, rtol=1e-4)
+        assert_same_objects(found.boxes[image][valid], found.labels[image][valid] + 1, wanted)
+
+
+def assert_same_objects(boxes: Tensor, labels: Tensor, wanted: dict[str, Tensor]) -> None:
+    """In any order: neighbouring scores differ by less than rounding."""
+    apart = (boxes[:, None] - wanted["boxes"]).abs().amax(-1) + 1e6 * (labels[:, None] != wanted["labels"])
+    assert apart.min(0).values.max() < 2e-2
+    assert apart.min(1).values.max() < 2e-2
+
+
+def test_losses_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
+    reference, model = pair
+    reference.train()
+    for module in reference.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    images, targets = batch(SIZES, [5, 3, 0], CLASSES, canvas=CANVAS)
+    expected = reference(*as_lists(images, targets))
+    reference.eval()
+    found = {name: loss.total / loss.terms for name, loss in model.losses(images, targets).items()}
+    for ours, name in (("dense_cls", "classification"), ("dense_box", "bbox_regression")):
+        torch.testing.assert_close(found[ours], expected[name], atol=1e-5, rtol=1e-4)
+        assert found[ours] > 0
+
+
+def test_nine_anchors_span_the_octave() -> None:
+    anchors = octave_anchors(base=4.0, scales=3, ratios=[0.5, 1.0, 2.0], strides=[8], rounded=False).base0
+    areas = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
+    sides = areas.sqrt().view(3, 3)
+    torch.testing.assert_close(sides, torch.tensor([32.0, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3)]).expand(3, 3))
+
+
+def test_focal_loss_is_torchvisions_and_alpha_balanced_at_gamma_zero() -> None:
+    logits, goal = torch.randn(50, 4), (torch.rand(50, 4) > 0.8).float()
+    expected = torchvision.ops.sigmoid_focal_loss(logits, goal, 0.25, 2.0)
+    torch.testing.assert_close(Focal(alpha=0.25, gamma=2.0)(logits, goal), expected)
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+    torch.testing.assert_close(Focal(alpha=None, gamma=0.0)(logits, goal), entropy)
+    balanced = entropy * torch.where(goal > 0, 0.75, 0.25)
+    torch.testing.assert_close(Focal(alpha=0.75, gamma=0.0)(logits, goal), balanced)
+
+
+def test_focal_gradient_is_finite_at_certain_answers() -> None:
+    logits = torch.tensor([-200.0, 200.0, 0.0]).requires_grad_()
+    Focal(alpha=0.25, gamma=0.5)(logits, torch.tensor([0.0, 1.0, 1.0])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("normalizer", ["batch", "image"])
+def test_ignored_anchors_cost_nothing(normalizer: str) -> None:
+    head = build("model=retinanet", f"model.head.normalizer={normalizer}").head
+    logits, deltas = torch.randn(1, 6, 4), torch.randn(1, 6, 4)
+    _, targets = batch([(128, 128)], [2], 4, canvas=(128, 128))
+    nowhere = torch.zeros(1, 6, dtype=torch.bool)
+    match = Match(torch.zeros(1, 6, dtype=torch.int64), nowhere, nowhere)
+    cls, box = head._costs(logits, deltas, torch.ones(1, 6, 4), match, targets)
+    assert cls.abs().sum() == 0
+    assert box.abs().sum() == 0
+
+
+def test_an_unknown_normalizer_is_named() -> None:
+    with pytest.raises(Exception, match=r"model.head.normalizer=all is unknown; choose batch or image"):
+        build("model=retinanet", "model.head.normalizer=all")

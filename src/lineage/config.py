@@ -76,7 +76,7 @@ class Run:
     weights: Any = None  # start from a file, URL, torchvision weight, run or entry; of a list, later files win
     weights_sha256: str | None = None  # refuse weights whose file has another digest
     trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]
-    loss_weights: dict[str, float] = field(default_factory=dict)  # e.g. {roi_box: 0}; a loss not named counts once
+    loss_weights: Any = None  # e.g. {roi_box: 0}; a loss that is not named counts once
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
     evaluate_only: bool = False  # test `weights`, or those of the entry `entry.start`, and train nothing
     resume: str | None = None  # continue this run folder from its last checkpoint

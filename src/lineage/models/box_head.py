@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from lineage.models.box_losses import Classification, Regression
@@ -16,6 +15,7 @@ from lineage.models.roi import Layer, Pooler
 from lineage.models.selection import Selection
 from lineage.models.suppression import Suppression
 from lineage.ops import boxes as box_ops
+from lineage.ops.matching import shares
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
 
 
@@ -93,9 +93,7 @@ class BoxHead(nn.Module):
         cls = self.classification(logits, rois.labels, rois.valid)
         truth = box_ops.take(targets.boxes, rois.gt)
         box = self.regression(self.own(deltas, rois.labels), rois.boxes, truth, foreground, self.weights)
-        if targets.weights is None:
-            return cls, box
-        share = torch.where(foreground, targets.weights.gather(1, rois.gt), 1.0)
+        share = shares(targets, rois.gt, foreground)
         return cls * share, box * share
 
     def losses(

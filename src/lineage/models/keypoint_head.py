@@ -13,6 +13,7 @@ from lineage.models.labels import required
 from lineage.models.roi import Layer, Pooler
 from lineage.ops.boxes import take
 from lineage.ops.keypoints import decode, encode
+from lineage.ops.matching import shares
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
 
 
@@ -58,8 +59,9 @@ class KeypointHead(nn.Module):
         cell, valid = encode(take(required(targets.keypoints, "keypoints"), rois.gt), rois.boxes, logits.shape[-1])
         valid = valid & (rois.valid & (rois.labels < self.classes))[..., None]
         cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
+        share = shares(targets, rois.gt, rois.valid)[..., None]
         counted = valid.sum() if self.normalize == "visible" else torch.full_like(valid.sum(), valid.numel())
-        return {"roi_keypoint": Loss(self.weight * (cost * valid.flatten()).sum(), counted.float())}
+        return {"roi_keypoint": Loss(self.weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in keypoints [B, D, K, 3] (x, y, score)"""

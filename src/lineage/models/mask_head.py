@@ -14,6 +14,7 @@ from lineage.models.initialise import msra
 from lineage.models.labels import required
 from lineage.models.roi import Layer, Pooler
 from lineage.ops.crops import through
+from lineage.ops.matching import shares
 from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
 
 
@@ -75,7 +76,8 @@ class MaskHead(nn.Module):
         goal = (goal >= 0.5).float() if self.binary else goal
         foreground = (rois.valid & (rois.labels < self.classes)).float()
         pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
-        return {"roi_mask": Loss((pixels * foreground).sum(), foreground.sum() * size**2)}
+        cost = pixels * foreground * shares(targets, rois.gt, rois.valid)
+        return {"roi_mask": Loss(cost.sum(), foreground.sum() * size**2)}
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in masks [B, D, M, M]: probabilities inside each box"""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lineage.models.initialise import gaussian
 from lineage.ops import boxes as box_ops
 from lineage.ops.chance import uniform
-from lineage.ops.matching import Match, Matcher, subsample
+from lineage.ops.matching import Match, Matcher, shares, subsample
 from lineage.ops.nms import nms
 from lineage.structures import Images, Loss, Losses, Regions, Targets
 
@@ -159,12 +159,15 @@ class RPN(nn.Module):
         match = self._match(images, anchors, targets)
         chosen = subsample(match, count=self.samples, fraction=self.foreground, keys=images.keys, salt=SALT)
         sampled, goal = chosen.valid.float(), chosen.foreground.float()
-        score = F.binary_cross_entropy_with_logits(scores.gather(1, chosen.slots), goal, sampled, reduction="sum")
-        truth = box_ops.take(targets.boxes, match.gt.gather(1, chosen.slots))
+        gt = match.gt.gather(1, chosen.slots)
+        share = shares(targets, gt, chosen.foreground)
+        logits = scores.gather(1, chosen.slots)
+        score = F.binary_cross_entropy_with_logits(logits, goal, sampled * share, reduction="sum")
+        truth = box_ops.take(targets.boxes, gt)
         wanted = box_ops.encode(truth, anchors[chosen.slots], self.weights)
         wanted = torch.where(chosen.foreground[..., None], wanted, 0.0)
         move = F.smooth_l1_loss(box_ops.take(deltas, chosen.slots), wanted, beta=self.beta, reduction="none")
-        box = (move * goal[..., None]).sum() * self.balance
+        box = (move * (goal * share)[..., None]).sum() * self.balance
         positions = sampled.new_full((), scores.numel() / self.anchors.per_position)
         terms = positions if self.divisor == "positions" else sampled.sum()
         return {"rpn_cls": Loss(score, sampled.sum()), "rpn_box": Loss(box, terms)}

@@ -74,6 +74,13 @@ class Matcher:
         return Match(found.gt, foreground, background)
 
 
+def shares(targets: Targets, gt: Tensor, foreground: Tensor) -> Tensor:
+    """[B, N] float32: what the losses of a region count, the weight of its object; background counts in full."""
+    if targets.weights is None:
+        return torch.ones_like(gt, dtype=torch.float32)
+    return torch.where(foreground, targets.weights.gather(1, gt), 1.0)
+
+
 class Subset(NamedTuple):
     slots: Tensor  # [B, M] int64: the sampled regions, foreground first
     valid: Tensor  # [B, M] bool

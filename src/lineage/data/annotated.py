@@ -8,6 +8,7 @@ folder of the images, and travels to a worker process as two paths.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,18 @@ class Read(NamedTuple):
     defects: Sequence[Defect]
     told: dict[str, Any] = {}  # noqa: RUF012  # more attributes of the dataset: `frequencies`, `stuff`
     extra: tuple[str, ...] = ()  # fields of annotations that evaluators ask for, whole numbers
+    more: dict[str, NDArray[Any]] = {}  # noqa: RUF012  # columns of the format's own, by places in its file
+
+
+class Beside(NamedTuple):
+    """A file that goes with each image: its own path, in another folder and with another ending."""
+
+    folder: Path
+    ending: str
+    instead: str
+
+    def of(self, name: str) -> Path:
+        return self.folder / (name.removesuffix(self.ending) + self.instead)
 
 
 class Files(NamedTuple):
@@ -44,6 +57,7 @@ class Files(NamedTuple):
     name: Path  # the file or folder a person would look at
     split: str  # the config node, such as dataset.train
     document: Path | None = None  # a COCO-format file, which is itself the ground truth
+    beside: dict[str, Beside] = {}  # noqa: RUF012  # told to evaluators with each image
 
 
 class Annotated:
@@ -121,7 +135,7 @@ class Annotated:
     def ground_truth(self) -> dict[str, Any]:
         """A COCO-format file is read again, digit for digit, as its records are large; else the columns are told."""
         if self.files.document is None:
-            return self._spelled()
+            return self.spelled()
         content = check.read(self.files.document, "It was there when training began: put it back.")
         data = self.columns
         try:
@@ -133,7 +147,7 @@ class Annotated:
         annotations = [complete(one, one["id"] + shift) for one in objects]
         return {**content, "images": images, "annotations": annotations}
 
-    def _spelled(self) -> dict[str, Any]:
+    def spelled(self) -> dict[str, Any]:
         data = self.columns
         boxes = data.boxes.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
@@ -149,7 +163,13 @@ class Annotated:
         ]  # fmt: skip
         names = [data.names(i).decode(errors="surrogateescape") for i in range(len(self))]
         rows = zip(data.ids.tolist(), names, data.sizes.tolist(), strict=True)
-        images = [{"id": one, "file_name": name, "height": h, "width": w} for one, name, (h, w) in rows]
+        images = [
+            {
+                "id": one, "file_name": name, "height": height, "width": width,
+                **{key: str(file.of(name)) for key, file in self.files.beside.items()},
+            }
+            for one, name, (height, width) in rows
+        ]  # fmt: skip
         return {"images": images, "annotations": annotations, "categories": self._categories()}
 
     def _geometry(self, row: int, owner: int) -> dict[str, Any]:
@@ -180,12 +200,15 @@ def reopened(path: Path, files: Files, keep: Sequence[int] | None) -> Annotated:
 
 
 def annotated(
-    files: Files, options: tuple[Any, ...], read: Callable[[], Read], skip_empty: bool, on_defect: str
+    files: Files, options: tuple[Any, ...], read: Callable[[], Read], skip_empty: bool, on_defect: str, least: int = 0
 ) -> Annotated:
-    """Open a dataset; `read` is called only where the files or the `options` that it depends on are new."""
+    """Open a dataset; `read` is called only where the files or the `options` that it depends on are new.
+
+    Images stay out that have no object (`skip_empty`) or fewer than `least` labelled keypoints.
+    """
     if on_defect not in ("raise", "drop"):
         raise check.DatasetError(f"{files.split}.on_defect={on_defect} is not a choice; use raise or drop.")
-    found = indexed(files, options, read, skip_empty)
+    found = indexed(files, (*options, skip_empty, least), lambda: made(read(), skip_empty, least))
     records = [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
     look = partial_records(restored(found.columns))
     missing = seen.sampled(look, len(found.columns["ids"]), files.folder, found.path.stem)
@@ -197,23 +220,21 @@ def annotated(
     return Annotated(found, files, keep)
 
 
-def indexed(files: Files, options: tuple[Any, ...], read: Callable[[], Read], skip_empty: bool) -> index.Index:
+def indexed(files: Files, options: tuple[Any, ...], make: Callable[[], index.Made]) -> index.Index:
     root = files.name if files.name.is_dir() else files.name.parent
-    told = repr((LAYOUT, source.digest(files.annotations, root), options, skip_empty))
-    name = hashlib.sha256(told.encode()).hexdigest()[:32]
-    return index.opened(name, lambda: made(read(), skip_empty))
+    told = repr((LAYOUT, source.digest(files.annotations, root), options))
+    return index.opened(hashlib.sha256(told.encode()).hexdigest()[:32], make)
 
 
-def made(found: Read, skip_empty: bool) -> index.Made:
+def made(found: Read, skip_empty: bool, least: int) -> index.Made:
     content, categories = found.content, sorted(found.content["categories"], key=lambda one: one["id"])
     kept = without(content, found.defects)
-    if skip_empty:
-        used = {one["image_id"] for _, one in kept.annotations if not one.get("iscrowd")}
-        kept = kept._replace(images=[(place, one) for place, one in kept.images if one["id"] in used])
-        kept = kept._replace(annotations=[(place, one) for place, one in kept.annotations if one["image_id"] in used])
+    if skip_empty or least:
+        kept = wanted(kept, least)
     named = any(one.get("keypoints") for _, one in kept.annotations)
     joints = max((tuple(one.get("keypoints", ())) for one in categories), key=len) if named else ()
     data = columns(kept, {one["id"]: label for label, one in enumerate(categories)}, bool(joints), found.extra)
+    data = data._replace(more=found.more)
     classes = [str(one.get("name", one["id"])) for one in categories]
     told = {
         "classes": classes,
@@ -226,6 +247,19 @@ def made(found: Read, skip_empty: bool) -> index.Made:
         "more": found.told,
     }
     return told, data.flat()
+
+
+def wanted(kept: Kept, least: int) -> Kept:
+    """Images with an object that is no crowd and with at least so many labelled keypoints, and what is on them."""
+    joints: Counter[int] = Counter()
+    for _, one in kept.annotations:
+        if not one.get("iscrowd"):
+            joints[one["image_id"]] += sum(flag > 0 for flag in (one.get("keypoints") or ())[2::3])
+    used = {image for image, count in joints.items() if count >= least}
+    return Kept(
+        [(place, one) for place, one in kept.images if one["id"] in used],
+        [(place, one) for place, one in kept.annotations if one["image_id"] in used],
+    )
 
 
 def partial_records(data: Columns) -> Callable[[int], Record]:

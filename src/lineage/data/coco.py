@@ -28,10 +28,11 @@ COCO 2017 itself, 18 GB + 1 GB + 0.24 GB:  lineage data prepare coco <root>    f
 
 def load(
     *, annotations: str, images: str = "images", root: str | None = None, skip_empty: bool = False,
-    on_defect: str = "raise", split: str = "dataset.train",
+    least_keypoints: int = 0, on_defect: str = "raise", split: str = "dataset.train",
 ) -> Annotated:  # fmt: skip
     """`images` and `annotations` are paths inside `root`. Where there is no such image folder, the images may also lie
-    beside the annotation file (Roboflow's layout), in an `images` folder there, or in the root.
+    beside the annotation file (Roboflow's layout), in an `images` folder there, or in the root. Images with fewer than
+    `least_keypoints` labelled keypoints stay out.
     """
     file = Path(root or "", annotations).expanduser()
     if root is None and not file.is_absolute():
@@ -43,7 +44,7 @@ def load(
     if not folder.is_dir():  # only then must the file be read to find them
         content = check.read(file, advice)
         files = files._replace(folder=image_folder(file, images, root, content["images"], split))
-    return annotated(files, ("coco",), partial(read, file, advice), skip_empty, on_defect)
+    return annotated(files, ("coco",), partial(read, file, advice), skip_empty, on_defect, least_keypoints)
 
 
 def read(file: Path, advice: str) -> Read:

@@ -65,6 +65,7 @@ class Columns(NamedTuple):
     masks: Strings | None  # compressed run lengths
     keypoints: Points | None
     extra: dict[str, Array]  # [n] whole numbers that only one format knows, such as VOC's `difficult`
+    more: dict[str, Array]  # of any shape, by places in the file
 
     def flat(self) -> dict[str, Array]:
         """As an index keeps them."""
@@ -89,7 +90,7 @@ class Columns(NamedTuple):
 
 def restored(flat: Mapping[str, Array]) -> Columns:
     """The inverse of `flat`."""
-    parts: dict[str, dict[str, Array]] = {"names": {}, "masks": {}, "keypoints": {}, "extra": {}}
+    parts: dict[str, dict[str, Array]] = {"names": {}, "masks": {}, "keypoints": {}, "extra": {}, "more": {}}
     plain: dict[str, Any] = {}
     for name, column in flat.items():
         head, _, part = name.partition(".")
@@ -100,6 +101,7 @@ def restored(flat: Mapping[str, Array]) -> Columns:
         masks=Strings(**parts["masks"]) if parts["masks"] else None,
         keypoints=Points(**parts["keypoints"]) if parts["keypoints"] else None,
         extra=parts["extra"],
+        more=parts["more"],
     )
 
 
@@ -139,6 +141,7 @@ def columns(kept: Kept, labels: Mapping[int, int], joints: bool = False, extra: 
         else None,
         keypoints=_keypoints(found) if joints else None,
         extra={name: np.array([one.get(name, 0) for one in found], np.int64) for name in extra},
+        more={},
     )
 
 

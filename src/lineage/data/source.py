@@ -6,6 +6,7 @@ size, modification time and inode of each file, and asked for again only where o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ SETTLED = 2.0  # seconds: a file younger than that may change again within the r
 
 
 def digest(files: Sequence[Path], root: Path) -> str:
-    """sha256 over the files' names inside `root` and their contents. Raises OSError naming a file that is missing."""
+    """sha256 over the files' names inside `root` and their contents."""
     stamp, newest = stamped(files)
     memo = index.folder() / f"{hashlib.sha256(os.fsencode(root.absolute()) + stamp).hexdigest()[:32]}.source"
     remembered = read(memo)
@@ -37,7 +38,11 @@ def stamped(files: Sequence[Path]) -> tuple[bytes, float]:
     """A digest of the names, sizes, times and inodes, and the latest time."""
     told, newest = hashlib.sha256(), 0.0
     for file in files:
-        about = os.stat(file)
+        try:
+            about = os.stat(file)
+        except FileNotFoundError:  # the format's reader says which image needs it
+            told.update(f"{file}\0missing\n".encode(errors="surrogateescape"))
+            continue
         told.update(f"{file}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_ino}\n".encode(errors="surrogateescape"))
         newest = max(newest, about.st_mtime, about.st_ctime)
     return told.digest(), newest
@@ -46,7 +51,8 @@ def stamped(files: Sequence[Path]) -> tuple[bytes, float]:
 def hashed(files: Sequence[Path], root: Path) -> str:
     together = hashlib.sha256()
     for file in files:
-        with file.open("rb") as content:
+        inside = "missing"
+        with contextlib.suppress(FileNotFoundError), file.open("rb") as content:
             inside = hashlib.file_digest(content, "sha256").hexdigest()
         together.update(f"{os.path.relpath(file, root)}\0{inside}\n".encode(errors="surrogateescape"))
     return together.hexdigest()

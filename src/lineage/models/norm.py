@@ -36,8 +36,9 @@ class FrozenBatchNorm(nn.Module):
 
 
 def group_norm(channels: int, *, groups: int) -> nn.GroupNorm:
-    """The paper's 32 groups, fewer where a thin layer has not enough channels."""
-    return nn.GroupNorm(min(groups, channels // 4), channels)
+    """The paper's 32 groups; fewer where a thin layer has not enough channels or 32 does not divide them."""
+    most = max(min(groups, channels // 4), 1)
+    return nn.GroupNorm(next(count for count in range(most, 0, -1) if channels % count == 0), channels)
 
 
 def norm(name: str) -> Callable[[int], nn.Module]:

@@ -1,7 +1,7 @@
 """ResNet (arXiv:1512.03385) and ResNeXt (arXiv:1611.05431) bodies that return the maps C2 to C5.
 
-The layers and their weights are torchvision's: stride in the 3x3 convolution of a bottleneck.
-# deviates: the paper and Detectron's MSRA weights stride in the 1x1; torchvision's weights need the 3x3
+Blocks are torchvision's. Where a bottleneck strides follows its weights: the paper and MSRA's weights (Caffe2, Detectron,
+detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lineage.models import norm as norms
+from lineage.models.deform import deform as deformable
+from lineage.models.nonlocal_block import NonLocal
 from lineage.models.pretrained import load
 from lineage.structures import Images
 from lineage.zoo.names import Pixels
@@ -38,7 +40,11 @@ class Normalize(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The body. `frozen_stages` counts from the stem: 2 keeps stem and conv2_x as they came (Detectron's FREEZE_AT)."""
+    """The body. `frozen_stages` counts from the stem: 2 keeps stem and conv2_x as they came (Detectron's FREEZE_AT).
+
+    `deform` and `non_local` name stages as papers do, 2 to 5: which have deformable 3x3 convolutions, and which a
+    non-local block before their last residual block.
+    """
 
     def __init__(
         self,
@@ -48,7 +54,11 @@ class ResNet(nn.Module):
         planes: int,
         groups: int,
         width: int,
+        stride_in: str,
         norm: str,
+        deform: Sequence[int],
+        deform_version: int,
+        non_local: Sequence[int],
         frozen_stages: int,
         weights: str | None,
         mean: Sequence[float],
@@ -56,6 +66,7 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         _check_start(norm, frozen_stages, weights)
+        _check_shape(block, stride_in, deform, non_local)
         layer = norms.norm(norm)
         self.normalize = Normalize(mean, std)
         self.stem = nn.Sequential(
@@ -68,8 +79,14 @@ class ResNet(nn.Module):
             )
             for level, blocks in enumerate(layers)
         )
+        if stride_in == "1x1" and block == "bottleneck":  # basic blocks have no 1x1
+            for stage in self.stages:
+                stage[0].conv1.stride, stage[0].conv2.stride = stage[0].conv2.stride, stage[0].conv1.stride
         self.channels = inputs[1:]
         self.apply(_initialise)
+        for number in deform:
+            deformable(self.stages[number - 2], deform_version)
+        self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
             self.load_state_dict(_ours(load(weights, Pixels(tuple(mean), tuple(std)))), strict=False)
         for stage in [self.stem, *self.stages][:frozen_stages]:
@@ -79,10 +96,18 @@ class ResNet(nn.Module):
         """-> maps at strides 4, 8, 16, 32, fine to coarse: [B, channels[i], H / stride, W / stride]"""
         x = self.stem(self.normalize(images))
         maps = []
-        for stage in self.stages:
-            x = stage(x)
+        for number, stage in enumerate(self.stages, 2):
+            x = self._run(stage, str(number), x)
             maps.append(x)
         return maps
+
+    def _run(self, stage: nn.Sequential, number: str, x: Tensor) -> Tensor:
+        if number not in self.relations:
+            return stage(x)
+        *blocks, last = stage
+        for block in blocks:
+            x = block(x)
+        return last(self.relations[number](x))
 
 
 def _stage(
@@ -117,10 +142,18 @@ def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{names.get(head, head)}.{tail[0]}": state[name] for name, (head, *tail) in split.items() if tail}
 
 
+def _check_shape(block: str, stride_in: str, deform: Sequence[int], non_local: Sequence[int]) -> None:
+    if block not in BLOCKS or stride_in not in ("1x1", "3x3"):
+        raise ValueError(f"backbone.block={block} is one of {', '.join(BLOCKS)}, stride_in={stride_in} 1x1 or 3x3")
+    for name, stages in (("deform", deform), ("non_local", non_local)):
+        if not set(stages) <= {2, 3, 4, 5}:
+            raise ValueError(f"backbone.{name}={list(stages)}: stages are numbered 2 to 5, as conv2_x to conv5_x")
+
+
 def _check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
     if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
         raise ValueError(
             f"backbone.weights=null with norm={norm} and frozen_stages={frozen_stages}: layers that were never trained "
-            "would stay as they are. Give pretrained weights (backbone.weights=IMAGENET1K_V1 or a file), or train from "
+            "would stay as they are. Give pretrained weights (backbone.weights=FILE or ResNet50_Weights.IMAGENET1K_V1), or train from "
             "scratch with backbone.norm=gn backbone.frozen_stages=0"
         )

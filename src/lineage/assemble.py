@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch import nn
@@ -41,6 +41,7 @@ def assemble(config: DictConfig) -> Parts:
     os.environ["LINEAGE_CACHE"] = config.paths.cache  # backbones know no paths; other processes inherit it
     train, val = build(config.dataset.train), build(config.dataset.val)
     fill_classes(config, train.classes, val.classes)
+    fill_stuff(config, train)
     train, val = with_proposals(config, train, val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = SimpleNamespace(**build(config.augment))
@@ -94,6 +95,20 @@ def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...
             "Leave dataset.classes out; it is read from the dataset."
         )
     config.dataset.classes = len(train)
+
+
+def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
+    """Likewise the classes of stuff, where a dataset has any: `dataset.stuff` is what a semantic head reads."""
+    known = getattr(dataset, "stuff_ids", ())
+    if not known:
+        return
+    given = OmegaConf.select(config, "dataset.stuff")
+    if given not in (None, len(known)):
+        raise ConfigError(
+            f"dataset.stuff={given}, but the dataset has {len(known)} semantic classes, counting things as one.\n"
+            "Leave dataset.stuff out; it is read from the dataset."
+        )
+    OmegaConf.update(config, "dataset.stuff", len(known), force_add=True)
 
 
 def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) -> pl.Trainer:

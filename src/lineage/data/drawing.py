@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw
 
-from lineage.data import outlines, textures
+from lineage.data import outlines, stuff, textures
 from lineage.data.outlines import CLASSES, DRAWN, KEYPOINTS, Outline
 from lineage.ops.chance import key
 
@@ -32,6 +32,8 @@ class Recipe(NamedTuple):
     tail: float = 1.0  # class frequency falls as 1 / rank^tail
     scales: tuple[float, float] = (0.07, 0.7)  # extent of an object as a share of the image's shorter side
     kinds: int = len(CLASSES)  # how many of the classes are drawn, the frequent ones first
+    only: tuple[int, ...] = ()  # these classes in their place, all equally often
+    stuff: bool = False  # the background is made of materials to tell apart
 
 
 STANDARD = Recipe()
@@ -44,6 +46,7 @@ class Scene(NamedTuple):
     labels: np.ndarray  # [n] int64
     crowd: np.ndarray  # [n] bool
     keypoints: np.ndarray  # [n, K, 3] float32 (x, y, visibility): pixel centres, zero where not labelled
+    semantic: np.ndarray | None  # [h, w] uint8: 0 is a thing, from 1 on materials, 255 is clutter; None without stuff
 
 
 class Piece(NamedTuple):
@@ -67,8 +70,24 @@ class Layout(NamedTuple):
 
 def draw(seed: int, index: int, size: tuple[int, int], recipe: Recipe = STANDARD) -> Scene:
     plan = layout(seed, index, size, recipe)
-    image = paint(np.random.default_rng(key("shapes", "paint", seed, index)), size, plan.painted)
-    return Scene(image, plan.masks, tight(plan.masks), *labelled(plan), plan.keypoints)
+    rng = np.random.default_rng(key("shapes", "paint", seed, index))
+    areas = grounds(seed, index, size) if recipe.stuff else None
+    canvas = textures.background(rng, *size) if areas is None else stuff.ground(rng, areas)
+    image = paint(rng, canvas, plan.painted)
+    semantic = None if areas is None else over(areas, plan.painted)
+    return Scene(image, plan.masks, tight(plan.masks), *labelled(plan), plan.keypoints, semantic)
+
+
+def grounds(seed: int, index: int, size: tuple[int, int]) -> np.ndarray:
+    return stuff.areas(np.random.default_rng(key("shapes", "stuff", seed, index)), *size)
+
+
+def over(areas: np.ndarray, painted: list[Piece]) -> np.ndarray:
+    """The semantic class of each pixel once the pieces lie on the ground."""
+    semantic = areas.copy()
+    for piece in painted:
+        semantic[piece.window][piece.mask] = stuff.UNLABELLED if piece.label == CLUTTER else stuff.THING
+    return semantic
 
 
 def labelled(plan: Layout) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +111,8 @@ def scattered(rng: Generator, size: tuple[int, int], recipe: Recipe) -> list[Pie
 
 
 def pick(rng: Generator, recipe: Recipe) -> int:
+    if recipe.only:
+        return recipe.only[int(rng.integers(len(recipe.only)))]
     frequency = np.cumsum(np.arange(1.0, recipe.kinds + 1) ** -recipe.tail)
     return int(np.searchsorted(frequency, rng.random() * frequency[-1], side="right"))
 
@@ -198,9 +219,8 @@ def tight(masks: np.ndarray) -> np.ndarray:
     return np.stack([columns.argmax(1), rows.argmax(1), right, bottom], 1).astype(np.float32)
 
 
-def paint(rng: Generator, size: tuple[int, int], pieces: list[Piece]) -> np.ndarray:
-    """[h, w, 3] uint8: pieces over a background, back to front, and a little sensor noise over all."""
-    canvas = textures.background(rng, *size)
+def paint(rng: Generator, canvas: np.ndarray, pieces: list[Piece]) -> np.ndarray:
+    """[h, w, 3] uint8: pieces over the canvas, back to front, and a little sensor noise over all."""
     for piece in pieces:
         spot = canvas[piece.window]
         beneath = spot[piece.mask].mean(0)

@@ -18,8 +18,11 @@ from torchvision import tv_tensors as tv
 
 from lineage.data import drawing
 from lineage.data.crops import Crops
-from lineage.data.drawing import Recipe, Scene
+from lineage.data.drawing import STANDARD, Recipe, Scene
 from lineage.data.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
+from lineage.data.segments import panoptic
+from lineage.data.stuff import CATEGORY
+from lineage.data.stuff import CLASSES as STUFF
 from lineage.ops.chance import key
 from lineage.structures import Sample
 
@@ -27,7 +30,8 @@ from lineage.structures import Sample
 class Shapes:
     """`size` is (height, width), or a list of such pairs: every image then takes one of the list.
 
-    `kinds` says how many of the twelve classes occur, the frequent ones first.
+    `kinds` says how many of the twelve classes occur, the frequent ones first; `only` names the classes that occur in
+    their place. With `stuff` the background is made of four materials, and each image has semantic labels.
     """
 
     keypoints = KEYPOINTS
@@ -36,18 +40,26 @@ class Shapes:
     def __init__(
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
         clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7), kinds: int = len(CLASSES),
+        only: Sequence[str] = (), stuff: bool = False,
     ) -> None:  # fmt: skip
         if length < 1:
             raise ValueError(f"shapes: length={length} leaves no image; it is 1 or more")
         if not 1 <= kinds <= len(CLASSES):
             raise ValueError(f"shapes: kinds={kinds}; there are {len(CLASSES)} classes, so it is 1 to {len(CLASSES)}")
+        if not set(only) <= set(CLASSES):
+            raise ValueError(f"shapes: only={list(only)}; the classes are {', '.join(CLASSES)}")
         self.seed, self.length = seed, length
-        self.classes, self.category_ids = CLASSES[:kinds], tuple(range(1, kinds + 1))
-        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds)
+        drawn = tuple(CLASSES.index(name) for name in only)
+        self._labels = drawn or tuple(range(kinds))  # where each of our classes is in CLASSES
+        self.classes, self.category_ids = tuple(CLASSES[i] for i in self._labels), tuple(i + 1 for i in self._labels)
+        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, drawn, stuff)
+        if stuff:
+            self.stuff = ("things", *STUFF)  # the semantic classes
+        self.stuff_ids = (0, *(CATEGORY + i for i in range(1, len(STUFF) + 1))) if stuff else ()
         choices = checked(size)
         picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
-        told = (drawing.VERSION, seed, length, choices, tuple(self.recipe))
+        told = (drawing.VERSION, seed, length, choices, told_of(self.recipe))
         self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -69,17 +81,35 @@ class Shapes:
         return Sample(
             image=tv.Image(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()),
             boxes=boxes,
-            labels=torch.from_numpy(scene.labels),
+            labels=torch.from_numpy(self._own(scene.labels)),
             crowd=torch.from_numpy(scene.crowd),
             masks=Crops.from_masks(torch.from_numpy(scene.masks)),
             keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
             visible=points[..., 2].long(),
             id=index + 1,
             size=size,
+            semantic=None if scene.semantic is None else tv.Mask(torch.from_numpy(scene.semantic)),
         )
+
+    def _own(self, labels: np.ndarray) -> np.ndarray:
+        """Positions in CLASSES -> labels."""
+        order = np.full(len(CLASSES), -1)
+        order[list(self._labels)] = np.arange(len(self._labels))
+        return order[labels]
 
     def ground_truth(self) -> dict[str, Any]:
         return self._annotated
+
+    def panoptic_truth(self) -> dict[str, Any]:
+        """COCO's panoptic annotations; their `file_name` is the PNG itself, an open file."""
+        notes = [
+            panoptic(index + 1, drawing.layout(self.seed, index, self.shape(index), self.recipe),
+                     drawing.grounds(self.seed, index, self.shape(index)))
+            for index in range(self.length)
+        ]  # fmt: skip
+        things = [one | {"isthing": 1} for one in categories(self.classes, self.category_ids)]
+        stuff = [{"id": CATEGORY + i, "name": name, "isthing": 0} for i, name in enumerate(STUFF, 1)]
+        return {"images": self._annotated["images"], "annotations": notes, "categories": things + stuff}
 
     @cached_property
     def _annotated(self) -> dict[str, Any]:
@@ -89,7 +119,8 @@ class Shapes:
         ]
         found = [one for index in range(self.length) for one in self._annotations(index)]
         annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
-        return {"images": images, "annotations": annotations, "categories": categories(self.classes)}
+        named = categories(self.classes, self.category_ids)
+        return {"images": images, "annotations": annotations, "categories": named}
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:
         plan = drawing.layout(self.seed, index, self.shape(index), self.recipe)
@@ -111,12 +142,18 @@ class Shapes:
         ]  # fmt: skip
 
 
-def categories(classes: Sequence[str]) -> list[dict[str, Any]]:
+def told_of(recipe: Recipe) -> tuple[Any, ...]:
+    """What tells one recipe from another; a choice that came later is told where it was made."""
+    first, later = tuple(recipe)[:6], tuple(recipe)[6:]
+    return first if later == tuple(STANDARD)[6:] else (*first, *later)
+
+
+def categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
     """COCO categories; the figure carries COCO's person keypoints."""
     body = {"keypoints": list(KEYPOINTS), "skeleton": [list(bone) for bone in SKELETON]}
     return [
-        {"id": i + 1, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
-        for i, name in enumerate(classes)
+        {"id": number, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
+        for number, name in zip(ids, classes, strict=True)
     ]
 
 

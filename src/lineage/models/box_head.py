@@ -31,7 +31,11 @@ class TwoFC(nn.Sequential):
 
 
 class BoxHead(nn.Module):
-    """Multi-task head: logits of the classes and background, one box code per class."""
+    """Multi-task head: logits of the classes and background, one box code per class.
+
+    `head_boxes`: the other heads learn on the "proposals" of the step (Mask R-CNN), or on where this head "predicted"
+    them to be (PointRend), which is what they are asked for at test time.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,11 @@ class BoxHead(nn.Module):
         detections: int,
         candidates: int,
         smallest: float,
+        head_boxes: str,
     ):
         super().__init__()
+        if head_boxes not in ("proposals", "predicted"):
+            raise ValueError(f"model.box.head_boxes={head_boxes} is neither proposals nor predicted")
         self.pool = pool(roi)
         self.body = body(channels, self.pool.size)
         self.classes = classes
@@ -62,7 +69,7 @@ class BoxHead(nn.Module):
         self.deltas = nn.Linear(self.body.channels, 4 * self.codes)
         gaussian(0.01, self.scores)
         gaussian(0.001, self.deltas)
-        self.weights = tuple(weights)
+        self.weights, self.head_boxes = tuple(weights), head_boxes
         self.select = Selection(
             score=score,
             nms=nms,
@@ -99,11 +106,15 @@ class BoxHead(nn.Module):
     def losses(
         self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
     ) -> tuple[list[Matched], Losses]:
-        """Both losses; the other heads learn from the same regions."""
-        cls, box = self.costs(*self.predict(features, rois.boxes), rois, targets)
+        """Both losses, and the regions that the other heads learn from."""
+        logits, deltas = self.predict(features, rois.boxes)
+        cls, box = self.costs(logits, deltas, rois, targets)
         # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
         # and one with a single object weigh each object alike
         sampled = rois.valid.sum().float()
+        if self.head_boxes == "predicted":
+            moved = box_ops.decode(self.own(deltas.detach(), rois.labels), rois.boxes, self.weights)
+            rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))
         return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
 
     def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:

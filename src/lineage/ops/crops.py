@@ -30,6 +30,15 @@ def through(masks: Masks, boxes: Tensor, gt: Tensor, sizes: Tensor, *, size: int
     return weighted.unflatten(3, (size, grid)).unflatten(2, (size, grid)).sum((3, 5))
 
 
+def at(masks: Masks, points: Tensor, gt: Tensor) -> Tensor:
+    """Bilinear values at any points of each region's mask: points [B, N, P, 2], gt [B, N] -> [B, N, P] in 0..1."""
+    count = points.shape[2]
+    window = take(masks.windows, gt).repeat_interleave(count, 1)
+    offset = take(masks.offsets, gt).repeat_interleave(count, 1)
+    x, y = (points - 0.5).flatten(1, 2).unbind(-1)
+    return _bilinear(masks.bits, offset, window, x[..., None], y[..., None]).view(points.shape[:-1])
+
+
 def _points(start: Tensor, extent: Tensor, limit: Tensor, size: int, grid: int, aligned: bool) -> tuple[Tensor, Tensor]:
     """Sampling positions along one axis, [B, P, size * grid], and the share of its bin that each stands for."""
     bin_side = extent / size

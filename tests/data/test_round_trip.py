@@ -137,7 +137,7 @@ def test_panoptic(drawn: Shapes, tmp_path: Path, ground: bool) -> None:
         same_masks(first, second, keep)
         assert first.masks is not None
         assert second.semantic is not None
-        things = first.masks.dense().any(0)
+        things = first.masks.dense().any(0).bool()
         assert second.semantic.eq(0).equal(things)
         if first.semantic is not None:
             assert first.semantic[~things].equal(second.semantic[~things])

@@ -39,9 +39,9 @@ def swaps(category: int) -> dict[int, int]:
     """Left to right, counted from 1 within one class (0..12); outlines run once around, so mirroring reverses them."""
     count = LENGTHS[category]
     if category in (2, 3):  # outwear: the open front has two edges
-        front = {2: 26, 4: 6, 16: 29, 27: 30, 28: 31} if category == 2 else {2: 6, 4: 34, 20: 37, 35: 38, 36: 39}
+        front = {4: 26, 16: 29, 27: 30, 28: 31} if category == 2 else {4: 34, 20: 37, 35: 38, 36: 39}
         sides = 32 if category == 2 else 40
-        pairs = {3: 5, **front, **{i: sides - i for i in range(7, sides // 2)}}
+        pairs = {2: 6, 3: 5, **front, **{i: sides - i for i in range(7, sides // 2)}}
     elif category in (6, 7, 8):  # from the waist down: 1 to 3 are the waist
         pairs = {1: 3, **{i: count + 4 - i for i in range(4, (count + 5) // 2)}}
     else:  # 1 to 6 are the collar

@@ -48,6 +48,9 @@ LAYERS = {
     ),
     "lineage.tables": Layer(("lineage.tables",), ("yaml",)),
     "lineage.report": Layer((*GROUND, "lineage.eval", "lineage.tables", "lineage.report"), PIXELS),
+    "lineage.report.footage": Layer(("lineage.report",), ("cv2", "numpy", "PIL")),
+    "lineage.predict": Layer(EVERYTHING, ("PIL", "rich", *TORCH)),
+    "lineage.export": Layer(EVERYTHING, ("omegaconf", "onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.config": Layer((), ("hydra", "omegaconf")),
     "lineage.launch": Layer(
         ("lineage.compose", "lineage.config", "lineage.identity", "lineage.launch", "lineage.tables"),

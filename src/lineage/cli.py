@@ -9,12 +9,18 @@ from importlib import import_module
 COMMANDS = {  # name: (what it does, where its main(argv) is)
     "table": ("tables of the papers, filled in and judged", "lineage.tables.commands:table"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.launch.commands:main"),
+    "lint": ("does each table isolate what it claims to isolate?", "lineage.lint:main"),
     "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
     "show": ("everything behind one entry", "lineage.tables.commands:show"),
     "store": ("`store verify` reads every entry and names damage", "lineage.tables.commands:store"),
     "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.rerun:main"),
     "data": ("make, check and describe datasets", "lineage.data.commands:main"),
+    "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.predict:main"),
+    "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.weights:main"),
+    "export": ("a trained model as ONNX or torch.export program", "lineage.export.commands:main"),
+    "models": ("every model: paper, config, parameters, published numbers", "lineage.tables.models:main"),
+    "evaluate": ("score a result file, whoever made it", "lineage.evaluate:main"),
     "report": ("the HTML report of a run", "lineage.report.commands:main"),
     "doctor": ("check this machine and this installation", "lineage.doctor:main"),
 }

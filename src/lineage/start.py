@@ -26,12 +26,19 @@ log = logging.getLogger(__name__)
 
 
 def start_from(
-    model: nn.Module, weights: str | Sequence[str], *, whole: bool, sha256: str | None = None, results: Path
+    model: nn.Module,
+    weights: str | Sequence[str],
+    *,
+    whole: bool,
+    sha256: str | None = None,
+    results: Path,
+    settled: bool = False,
 ) -> None:
     """Load weights into a model; of several files, the later win where both fit.
 
-    `whole`: nothing may be missing, for nothing will be learned. Raises ConfigError when they do not fit, with the
-    overrides of the model that they are of, and WeightsError when they cannot be had.
+    `whole`: nothing may be missing, for nothing will be learned. `settled`: the config suits their source. Raises
+    ConfigError when they do not fit, with the overrides of the model that they are of, and WeightsError when they
+    cannot be had.
     """
     for source in [weights] if isinstance(weights, str) else weights:
         given = pretrained.whole(located(source, results), sha256)
@@ -42,6 +49,8 @@ def start_from(
             model.load_state_dict(found.fitting, strict=False)
         if isinstance(weights, str):
             _report(source, given, found, whole)
+            if given.maths and given.maths.settings and not settled:
+                log.warning(f"weights of {given.source} were trained with {' '.join(given.maths.settings)}")
 
 
 def located(weights: str, results: Path) -> str:
@@ -108,12 +117,6 @@ def _report(source: str, given: Given, found: Fit, whole: bool) -> None:
     if found.missing:
         some = ", ".join(found.missing[:SHOWN]) + (", ..." if len(found.missing) > SHOWN else "")
         log.warning(f"not in weights={source}, so starting afresh ({len(found.missing)}): {some}")
-    if given.maths and given.maths.settings:
-        log.warning(f"weights of {given.source} compute what they were trained for with {_joined(given)}")
-
-
-def _joined(given: Given) -> str:
-    return " ".join(given.maths.settings) if given.maths else ""
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,0 +1,200 @@
+"""`lineage export WEIGHTS OUT.onnx|OUT.pt2`: a trained model as one file that runs without this package.
+
+The size of the image is fixed, so are the numbers of detections. The file is run on several images beside the model it
+came from before it counts as written, and a JSON file beside it says what goes in and what comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from lineage.data.shapes import Shapes
+from lineage.export import onnx_file
+from lineage.export.program import INPUTS, Detector, fields, without_own_operators
+from lineage.restore import Restored, restore
+from lineage.structures import Images
+from lineage.tables import places
+from lineage.zoo.files import digest
+
+CHECKED = 4  # images
+TOLERANCE = 1e-4  # relative; of boxes, to the longer side of the image
+MULTIPLE = 32
+KINDS = (".onnx", ".pt2")
+MEANING = {
+    "boxes": "x1, y1, x2, y2 in input pixels; divide by size / original size for the file's",
+    "scores": "falling",
+    "labels": "index into classes",
+    "valid": "whether the slot holds a detection; the others are zero",
+    "masks": "probabilities inside the box: paste, resized bilinearly, and cut at 0.5",
+    "keypoints": "x, y in input pixels (pixel centres at .5), score",
+    "semantic": "logits per class at a quarter of the input's size",
+}
+Run = Callable[[Tensor, Tensor], Sequence[Tensor]]
+
+
+class ExportError(ValueError):
+    """A model that cannot be exported, or whose file computes something else."""
+
+
+def main(argv: list[str]) -> int:
+    args = parse(argv)
+    restored = restore(args.weights, args.overrides, args.results, args.classes)
+    size = args.size or canvas(restored.config)
+    inputs = images(size, args.batch, 0)
+    names = outputs(restored.model, inputs)
+    partial = args.out.with_name(f".{args.out.stem}.partial{args.out.suffix}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        run = written(restored.model, partial, inputs, names)
+        differs = compare(Detector(restored.model), run, size, args.batch, names)
+        os.replace(partial, args.out)
+    finally:
+        partial.unlink(missing_ok=True)
+    beside = args.out.with_name(f"{args.out.name}.json")
+    beside.write_text(json.dumps(card(args.out, restored, inputs, names, differs), indent=1) + "\n", encoding="utf-8")
+    print(f"{args.out}: {args.batch} x 3 x {size[0]} x {size[1]} uint8 -> {', '.join(names)}")
+    print(f"equal to the model on {CHECKED} images: labels are the same, numbers differ by {max(differs.values()):.1e}")
+    print(f"what goes in and out: {beside}")
+    return 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lineage export", description=__doc__)
+    parser.add_argument("weights", help="run folder, entry, file, URL or torchvision weight")
+    parser.add_argument("out", type=Path, help="a new file: .onnx, or .pt2 (torch.export)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
+    parser.add_argument("--size", type=extent, metavar="HxW", help="of the image (default: the run's)")
+    parser.add_argument("--batch", type=int, default=1, help="images at once (%(default)s)")
+    parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
+    parser.add_argument("--results", type=Path, default=places.results(), help="the store of entries (%(default)s)")
+    args = parser.parse_intermixed_args(argv)
+    if args.out.suffix not in KINDS:
+        parser.error(f"{args.out}: the suffix says the kind of file: {' or '.join(KINDS)}")
+    if args.batch < 1:
+        parser.error("--batch is 1 or more")
+    return args
+
+
+def extent(text: str) -> tuple[int, int]:
+    height, cross, width = text.partition("x")
+    if not (cross and height.isdigit() and width.isdigit() and min(int(height), int(width)) >= MULTIPLE):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH in pixels, each {MULTIPLE} or more")
+    return int(height), int(width)
+
+
+def canvas(config: DictConfig) -> tuple[int, int]:
+    """What the test transform makes at most, lying; images that it leaves alone are as the dataset says."""
+    test, drawn = config.augment.test, OmegaConf.select(config, "dataset.size")
+    if "max_size" in test:
+        height, width = max(test.sizes), test.max_size
+    elif drawn and all(isinstance(side, int) for side in drawn):
+        height, width = drawn
+    else:
+        raise ExportError("the size of the images is not known from the config: give --size HEIGHTxWIDTH")
+    return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
+
+
+def images(size: tuple[int, int], batch: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Drawn scenes of the full size, so that there is something to detect."""
+    scenes = Shapes(seed=1000 + seed, length=batch, size=[size])
+    pixels = torch.stack([scenes[i].image.as_subclass(Tensor) for i in range(batch)]).contiguous()
+    return pixels, torch.tensor([size] * batch, dtype=torch.float32)
+
+
+def outputs(model: nn.Module, inputs: tuple[Tensor, Tensor]) -> list[str]:
+    pixels, sizes = inputs
+    with torch.no_grad():
+        found = model.detect(Images(pixels, sizes, torch.zeros(len(pixels), dtype=torch.int64)))
+    return [name for name, _ in fields(found)]
+
+
+@torch.no_grad()
+def written(model: nn.Module, path: Path, inputs: tuple[Tensor, Tensor], names: Sequence[str]) -> Run:
+    """The file, and how to run it from there."""
+    detector = Detector(model).eval()
+    if path.suffix == ".onnx":
+        onnx_file.write(captured(detector, inputs), path, INPUTS, names)
+        session = onnx_file.session(path)
+        return lambda *given: [
+            torch.from_numpy(np.asarray(one))
+            for one in onnx_file.run(session, {name: one.numpy() for name, one in zip(INPUTS, given, strict=True)})
+        ]
+    with without_own_operators():
+        torch.export.save(captured(detector, inputs), path)
+    program: Run = torch.export.load(path).module()
+    return program
+
+
+def captured(detector: Detector, inputs: tuple[Tensor, Tensor]) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.export(detector, inputs, strict=False)
+    except Exception as error:  # any of dozens: what matters is which line of the model it was
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"this model cannot be captured as one program: {type(error).__name__}: {reason}") from error
+
+
+@torch.no_grad()
+def compare(eager: nn.Module, run: Run, size: tuple[int, int], batch: int, names: Sequence[str]) -> dict[str, float]:
+    """The largest relative difference per output over some images; ExportError if one is too large."""
+    found = dict.fromkeys(names, 0.0)
+    for seed in range(CHECKED):
+        inputs = images(size, batch, seed)
+        for name, wanted, given in zip(names, eager(*inputs), run(*inputs), strict=True):
+            found[name] = max(found[name], difference(name, wanted, given, max(size)))
+    wrong = [f"{name} by {value:.1e}" for name, value in found.items() if value > TOLERANCE]
+    if wrong:
+        raise ExportError(f"the file computes something else than the model: {', '.join(wrong)}; it was not kept")
+    return found
+
+
+def difference(name: str, wanted: Tensor, given: Tensor, longer: int) -> float:
+    if wanted.shape != given.shape or wanted.dtype != given.dtype:
+        raise ExportError(f"{name} is {wanted.dtype} {tuple(wanted.shape)}, the file gives {given.dtype} "
+                          f"{tuple(given.shape)}")  # fmt: skip
+    if not wanted.is_floating_point():
+        return 0.0 if torch.equal(wanted, given) else 1.0
+    unit = longer if name in ("boxes", "keypoints") else 1.0
+    return float(((wanted - given).abs() / unit).max()) if wanted.numel() else 0.0
+
+
+def card(
+    path: Path, restored: Restored, inputs: tuple[Tensor, Tensor], names: Sequence[str], differs: dict[str, float]
+) -> dict[str, Any]:
+    """What another program has to know."""
+    backbone, test = restored.config.backbone, restored.config.augment.test
+    with torch.no_grad():
+        shapes = {name: value for name, value in zip(names, Detector(restored.model)(*inputs), strict=True)}
+    resize = {key: list(test[key]) if key == "sizes" else test[key] for key in ("sizes", "max_size") if key in test}
+    return {
+        "file": path.name,
+        "sha256": digest(path),
+        "format": "onnx" if path.suffix == ".onnx" else "torch.export",
+        "weights": restored.source,
+        "inputs": [
+            {"name": "pixels", "shape": list(inputs[0].shape), "type": "uint8", "order": "RGB",
+             "padding": "content at the top left, zeros beyond"},
+            {"name": "sizes", "shape": list(inputs[1].shape), "type": "float32",
+             "meaning": "height and width of the content"},
+        ],
+        "fixed_size": True,
+        "resize": resize or None,  # the shorter side to `sizes`, the longer at most `max_size`
+        "inside": {"mean": list(backbone.get("mean", ())), "std": list(backbone.get("std", ()))},
+        "outputs": [
+            {"name": name, "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch."),
+             "meaning": MEANING[name]}
+            for name, value in shapes.items()
+        ],
+        "classes": list(restored.names.classes),
+        "category_ids": list(restored.names.category_ids),
+        "checked": {"images": CHECKED, "largest_difference": differs},
+    }  # fmt: skip

@@ -1,0 +1,72 @@
+"""A captured detector as ONNX, and the same numbers from ONNX Runtime.
+
+`lineage::nms` becomes NonMaxSuppression. That operator keeps classes apart by a dimension of the scores, so groups
+turn into it: a box scores only in its own group. Its indices are scattered back into flags, and shapes stay fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnxscript import opset18 as op
+from torch.export import ExportedProgram
+
+OPSET = 18
+ALL = 1 << 30  # more boxes than any model keeps
+
+
+def nms_onnx(boxes, groups, valid, threshold: float):  # type: ignore[no-untyped-def]  # onnxscript traces it
+    """boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> [R, K] bool."""
+    one = op.Constant(value_ints=[1])
+    count = op.Add(op.ReduceMax(op.Reshape(groups, op.Constant(value_ints=[-1])), keepdims=1), one)
+    classes = op.Range(op.Constant(value_int=0), op.Squeeze(count), op.Constant(value_int=1))
+    mine = op.Equal(op.Unsqueeze(groups, one), op.Unsqueeze(classes, op.Constant(value_ints=[0, 2])))  # [R, G, K]
+    mine = op.And(mine, op.Unsqueeze(valid, one))
+    slots = op.Shape(boxes, start=1, end=2)
+    falling = op.Cast(op.Range(op.Squeeze(slots), op.Constant(value_int=0), op.Constant(value_int=-1)), to=1)
+    scores = op.Where(mine, op.Unsqueeze(falling, op.Constant(value_ints=[0, 1])), op.Constant(value_float=0.0))
+    kept = op.NonMaxSuppression(
+        boxes,
+        scores,
+        op.Constant(value_ints=[ALL]),
+        op.Constant(value_floats=[threshold]),
+        op.Constant(value_floats=[0.5]),  # real scores are 1 or more
+    )
+    places = op.Gather(kept, op.Constant(value_ints=[0, 2]), axis=1)  # (row, class, slot) -> (row, slot)
+    ones = op.Expand(op.Constant(value_int=1), op.Shape(kept, start=0, end=1))
+    none = op.Expand(op.Constant(value_int=0), op.Shape(valid))
+    return op.Cast(op.ScatterND(none, places, ones), to=9)
+
+
+def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Weights inside the file; checked by onnx's own checker."""
+    made = torch.onnx.export(
+        program,
+        (),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        custom_translation_table={torch.ops.lineage.nms.default: nms_onnx},
+        external_data=False,
+        verbose=False,
+    )
+    made.save(str(path), external_data=False)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(running: onnxruntime.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    found: list[NDArray[np.generic]] = running.run(None, inputs)
+    return found

@@ -69,19 +69,17 @@ class CityscapesEvaluator:
 
     def __init__(self, *, dataset: Dataset) -> None:
         truth = dataset.ground_truth()
-        self.truth = hotcoco.COCO(truth)
+        self.objects = Objects(truth)
         self.names = {one["id"]: one["name"] for one in truth["categories"]}
-        self.images = {image["id"]: image for image in truth["images"]}
         self.category_ids = np.array(dataset.category_ids, np.int64)
-        self._collector = Collector(self.images, ("mask",))
+        self._collector = Collector(self.objects.images, ("mask",))
         self._found = NOTHING
         self._scores = Scores({}, {})
 
     @property
     def protocol(self) -> dict[str, Any]:
-        known = "instance_ids" if all("instance_ids" in image for image in self.images.values()) else "void"
-        complete = all(known in image for image in self.images.values())
-        mask = {"iou_thresholds": THRESHOLDS.round(4).tolist(), "smallest": SMALLEST, "void": complete}
+        thresholds = THRESHOLDS.round(4).tolist()
+        mask: dict[str, Any] = {"iou_thresholds": thresholds, "smallest": SMALLEST, "void": self.objects.void}
         mask["paste"] = "bilinear at pixel centres, from 0.5"
         return {"name": "cityscapes", "engine": "lineage", "tasks": {"mask": mask}}
 
@@ -112,17 +110,27 @@ class CityscapesEvaluator:
         masks, category, ends = found.masks(), self.category_ids[found.labels], np.cumsum(found.rows)
         for image, start, end in zip(found.images.tolist(), ends - found.rows, ends, strict=True):
             rows = slice(int(start), int(end))
-            each = pairs(masks[rows], found.scores[rows], category[rows], self._truth(image), [*classes])
+            each = pairs(masks[rows], found.scores[rows], category[rows], self.objects(image), [*classes])
             for number, one in each.items():
                 classes[number].append(one)
         return scores({self.names[number]: some for number, some in classes.items()})
 
-    def _truth(self, image: int) -> Truth:
+
+class Objects:
+    """What is to be found in an image, made when asked for. `void` says whether unlabelled pixels are known."""
+
+    def __init__(self, truth: Mapping[str, Any]) -> None:
+        self.images = {image["id"]: image for image in truth["images"]}
+        self.void = all("instance_ids" in image or "void" in image for image in self.images.values())
+        self._labels = label_ids({one["id"]: one["name"] for one in truth["categories"]})
+        self._notes = hotcoco.COCO(dict(truth))
+
+    def __call__(self, image: int) -> Truth:
         record = self.images[image]
         if "instance_ids" in record:
-            return from_ids(np.asarray(Image.open(record["instance_ids"])), label_ids(self.names))
-        notes = self.truth.load_anns(self.truth.get_ann_ids(img_ids=[image]))
-        masks = [dict(self.truth.ann_to_rle(note)) for note in notes]
+            return from_ids(np.asarray(Image.open(record["instance_ids"])), self._labels)
+        notes = self._notes.load_anns(self._notes.get_ann_ids(img_ids=[image]))
+        masks = [dict(self._notes.ann_to_rle(note)) for note in notes]
         numbers = np.array([note["category_id"] for note in notes], np.int64)
         group = np.array([bool(note.get("iscrowd", 0)) for note in notes], bool)
         return Truth(masks, numbers, group, record.get("void"))

@@ -1,62 +1,122 @@
-"""Scores anybody's COCO result file: a JSON list of records with image_id, category_id, score and a geometry."""
+"""Scores anybody's result file: COCO's JSON list, the VOC kit's text files, or COCO's panoptic JSON with its PNGs.
+
+What is wrong in a file is said before anything is scored, with the place of the record.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hotcoco
+import numpy as np
 
+from lineage.eval import cityscapes, lvis, voc
+from lineage.eval.coco import tolerances
+from lineage.eval.panoptic_file import score_panoptic
+from lineage.eval.records import COMMAND, ResultError, check, only, read_json
 from lineage.eval.score import TASKS, Scores, join, score
+from lineage.eval.voc_file import read_voc
 
-FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints"}
-ALWAYS = ("image_id", "category_id", "score")
+FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints", "boundary": "segmentation"}
+PROTOCOLS = ("coco", "lvis", "voc", "cityscapes", "panoptic")
 
 
 def evaluate_file(
     results: Path, ground_truth: Path | dict[str, Any], tasks: Sequence[str] | None = None
 ) -> dict[str, float]:
     """The COCO metrics of a result file, in percent; by default of every task its records have a field for."""
-    return score_file(results, ground_truth, tasks).metrics
+    return score_file(results, ground_truth, tasks, protocol="coco").metrics
 
 
-def score_file(results: Path, ground_truth: Path | dict[str, Any], tasks: Sequence[str] | None = None) -> Scores:
-    """As `evaluate_file`, with the numbers of each class."""
-    truth = ground_truth if isinstance(ground_truth, dict) else _read(ground_truth)
-    records = _read(results)
-    _check(records, truth, results)
-    held = [task for task, field in FIELDS.items() if any(field in record for record in records)]
-    if not set(tasks or held) <= set(held) or not held:
-        asked = ", ".join(FIELDS.get(task, task) for task in tasks or TASKS)
-        raise ValueError(f"{results}: the records hold {held or 'no geometry'}; the scores asked for need {asked}.")
+def score_file(
+    results: Path,
+    ground_truth: Path | dict[str, Any],
+    tasks: Sequence[str] | None = None,
+    *,
+    protocol: str | None = None,
+    extras: Sequence[str] = (),
+    sigmas: Sequence[float] | None = None,
+) -> Scores:
+    """The metrics and those of each class. Without `protocol`, the ground truth tells whether it is LVIS or panoptic.
+
+    `extras` are "lrp", "tide" (COCO) and "fixed" (LVIS). Raises ResultError.
+    """
+    truth = ground_truth if isinstance(ground_truth, dict) else read_truth(ground_truth)
+    chosen = protocol or guess(truth)
+    if chosen == "panoptic":
+        folder = None if isinstance(ground_truth, dict) else ground_truth.with_suffix("")
+        return score_panoptic(results, truth.get("panoptic", truth), folder)
+    text = results.is_dir() or results.suffix == ".txt"
+    records = read_voc(results, truth) if text else read_json(results)
+    check(records, truth, results)
+    if chosen == "voc":
+        return score_voc(records, truth)
+    if chosen == "cityscapes":
+        return score_cityscapes(records, truth, results)
+    held = list(dict.fromkeys(task for task in TASKS if any(FIELDS[task] in record for record in records)))
+    usable = held + (["boundary"] if "mask" in held else [])
+    if not set(tasks or held) <= set(usable) or not held:
+        asked = ", ".join(FIELDS[task] for task in tasks or TASKS)
+        raise ResultError(f"{results}: the records hold {held or 'no geometry'}; the scores asked for need {asked}.")
     loaded = hotcoco.COCO(truth)
-    return join(score(loaded, loaded.load_res(_only(records, task)), task) for task in tasks or held)
+    wanted = [task for task in tasks or held if chosen == "coco" or task in ("box", "mask")]
+    if chosen == "lvis":
+        lvis.check(truth)
+        return join(score_lvis(loaded, records, task, "fixed" in extras) for task in wanted)
+    points = tolerances(truth, sigmas) if "keypoint" in wanted else None
+    return join(score(loaded, loaded.load_res(only(records, FIELDS[task])), task, points, extras) for task in wanted)
 
 
-def _only(records: list[dict[str, Any]], task: str) -> list[dict[str, Any]]:
-    """Records with one task's geometry. A box beside a mask would make pycocotools sort masks by the box's area."""
-    field = FIELDS[task]
-    return [{key: record[key] for key in (*ALWAYS, field)} for record in records if field in record]
+def guess(truth: Mapping[str, Any]) -> str:
+    if "panoptic" in truth or any("segments_info" in note for note in truth["annotations"][:1]):
+        return "panoptic"
+    federated = truth["images"] and all("neg_category_ids" in image for image in truth["images"])
+    return "lvis" if federated else "coco"
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}.") from error
+def read_truth(path: Path) -> dict[str, Any]:
+    truth = read_json(path)
+    absent = [key for key in ("images", "annotations", "categories") if not isinstance(truth, dict) or key not in truth]
+    if absent:
+        raise ResultError(f"{path} is no ground truth: it has no {', '.join(absent)}. {COMMAND}")
+    return dict(truth)
 
 
-def _check(records: Any, truth: dict[str, Any], path: Path) -> None:
-    if not isinstance(records, list) or not records:
-        raise ValueError(f"{path}: a COCO result file is a non-empty JSON list of detections.")
-    for place, record in enumerate(records):
-        absent = [key for key in ALWAYS if key not in record]
-        if absent:
-            raise ValueError(f"{path}: record {place} has no {', '.join(absent)}.")
-    for key, kind in (("image_id", "images"), ("category_id", "categories")):
-        unknown = {record[key] for record in records} - {item["id"] for item in truth[kind]}
-        if unknown:
-            some = ", ".join(map(str, sorted(unknown)[:8]))
-            raise ValueError(f"{path}: {len(unknown)} {key}s are not among the ground truth's {kind}: {some}.")
+def score_lvis(truth: hotcoco.COCO, records: list[dict[str, Any]], task: str, fixed: bool) -> Scores:
+    mine = only(records, FIELDS[task])
+    scores = [lvis.score(truth, truth.load_res(mine), task)]
+    if fixed:
+        columns = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
+        keep = lvis.best(*columns, lvis.PER_CLASS)
+        best = [one for one, kept in zip(mine, keep, strict=True) if kept]
+        scores.append(lvis.fixed(truth, truth.load_res(best), task))
+    return join(scores)
+
+
+def score_voc(records: list[dict[str, Any]], truth: Mapping[str, Any]) -> Scores:
+    found = voc.Boxes(
+        image=np.array([one["image_id"] for one in records], np.int64),
+        category=np.array([one["category_id"] for one in records], np.int64),
+        box=np.array([one["bbox"] for one in records], np.float64).reshape(-1, 4),
+        score=np.array([one["score"] for one in records], np.float64),
+    )
+    return voc.score(found, voc.objects(truth), {one["id"]: one["name"] for one in truth["categories"]})
+
+
+def score_cityscapes(records: list[dict[str, Any]], truth: dict[str, Any], path: Path) -> Scores:
+    if not all("segmentation" in one for one in records):
+        raise ResultError(f"{path}: Cityscapes scores masks, and not every record has a `segmentation`.")
+    names = {one["id"]: one["name"] for one in truth["categories"]}
+    objects = cityscapes.Objects(truth)
+    classes: dict[int, list[cityscapes.Pairs]] = {number: [] for number in names}
+    of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
+    for one in records:
+        of_image[one["image_id"]].append(one)
+    for image, mine in of_image.items():
+        scores, category = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
+        each = cityscapes.pairs([one["segmentation"] for one in mine], scores, category, objects(image), [*classes])
+        for number, pair in each.items():
+            classes[number].append(pair)
+    return cityscapes.scores({names[number]: some for number, some in classes.items()})

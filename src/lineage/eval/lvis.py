@@ -127,5 +127,5 @@ def check(truth: Mapping[str, Any]) -> None:
                 raise FederatedError(
                     f"The ground truth is not LVIS's: {kind} {one['id']} has no {', '.join(absent)}. Use the "
                     "annotation files of lvisdataset.org, or score it as COCO does: "
-                    "dataset.evaluator._target_=lineage.eval.coco.CocoEvaluator"
+                    "dataset.evaluator._target_=lineage.eval.coco.CocoEvaluator, or --protocol coco."
                 )

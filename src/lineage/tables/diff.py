@@ -23,8 +23,30 @@ class Difference:
 
 def configs(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
     """The keys that differ; a node on one side only is one difference. Copies of an ignored node are ignored too."""
-    copies = [(a[key], b[key]) for key in ignore if isinstance(a.get(key), dict) and key in b]
-    return [found for found in _walk(a, b, "", copies) if not any(_at(found.key, key) for key in ignore)]
+    pairs = [(at(a, key), at(b, key)) for key in ignore]
+    copies = [pair for pair in pairs if any(isinstance(node, dict | list) for node in pair)]
+    return [found for found in _walk(a, b, "", copies) if not any(within(found.key, key) for key in ignore)]
+
+
+def shortest(found: Sequence[Difference]) -> list[Difference]:
+    """Each difference once: what interpolation has copied to other places is told where it stands first."""
+    told: list[tuple[str, Any, Any]] = []
+    kept = []
+    for one in found:
+        leaf = one.key.rpartition(".")[2]
+        if (leaf, one.a, one.b) not in told:
+            told.append((leaf, one.a, one.b))
+            kept.append(one)
+    return kept
+
+
+def at(config: Any, key: str) -> Any:
+    """The node at a dotted key, or ABSENT."""
+    for part in key.split("."):
+        if not isinstance(config, dict) or part not in config:
+            return ABSENT
+        config = config[part]
+    return config
 
 
 def metrics(a: Entry, b: Entry) -> list[Difference]:
@@ -64,7 +86,7 @@ def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> It
         yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, known)
 
 
-def _at(key: str, root: str) -> bool:
+def within(key: str, root: str) -> bool:
     return key == root or key.startswith(root + ".")
 
 

@@ -1,0 +1,119 @@
+"""`lineage lint [TABLE...]`: does each table isolate what it claims to isolate? Rules and reasons: docs/tables.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from lineage.launch import composed
+from lineage.launch.composed import Ask
+from lineage.tables import places, read
+from lineage.tables.lint import configs, words
+from lineage.tables.lint.rules import ERROR, NOTE, RULES, WARNING, Finding, Subject
+from lineage.tables.nearest import did_you_mean
+from lineage.tables.table import Table, TableError
+from lineage.tables.tiers import PAPER
+
+CHECKS = (
+    words.composes, words.declared, words.baseline, configs.one_factor, configs.cumulative, configs.factorial,
+    configs.tested_alike, configs.separate, words.sourced, words.distinguishable, words.numbered, words.message,
+    words.titled, words.priced, words.measurable, words.claimed, words.claims,
+)  # fmt: skip
+COLOURS = {ERROR: 31, WARNING: 33, NOTE: 36}
+
+
+def main(argv: list[str]) -> int:
+    asked = _parser().parse_args(argv)
+    if asked.rule is not None:
+        print(rule(asked.rule.upper()))
+        return 0
+    project = places.project()
+    experiments = project / "experiments"
+    names = read.names(experiments) if asked.all or not asked.tables else [_named(name) for name in asked.tables]
+    shown = [level for level in COLOURS if not (asked.quiet and level != ERROR) and not (level == NOTE and not asked.notes)]
+    counts: Counter[str] = Counter()
+    for name in names:
+        findings = _of(project, experiments, name)
+        counts.update(finding.severity for finding in findings)
+        if text := told(name, [one for one in findings if one.severity in shown], sys.stdout.isatty()):
+            print(text)
+    print(_sum(len(names), counts))
+    return 1 if counts[ERROR] else 0
+
+
+def lint(project: Path, tables: Iterable[Table]) -> dict[str, list[Finding]]:
+    """The findings of each table, the worst first."""
+    return {table.name: _sorted(_check(subject(project, table))) for table in tables}
+
+
+def subject(project: Path, table: Table) -> Subject:
+    """The table with its rows composed; those that are not ours to run are left out."""
+    rows = [row for row in table.rows.values() if row.runs]
+    made = dict(zip(rows_names(rows), composed.rows(project, [Ask(table.name, row, PAPER) for row in rows]), strict=True))
+    whole = {name: one for name, one in made.items() if one.error is None}
+    errors = {name: one.error for name, one in made.items() if one.error is not None}
+    return Subject(
+        table, {name: one.config for name, one in whole.items()}, {name: one.choices for name, one in whole.items()}, errors
+    )
+
+
+def rows_names(rows: Iterable[object]) -> list[str]:
+    return [str(getattr(row, "name", row)) for row in rows]
+
+
+def told(name: str, findings: list[Finding], colour: bool) -> str:
+    """Grouped by rule, for a person."""
+    lines: list[str] = []
+    for key in dict.fromkeys(finding.rule for finding in findings):
+        of_rule = [finding for finding in findings if finding.rule == key]
+        level = of_rule[0].severity
+        mark = f"\x1b[{COLOURS[level]}m{level}\x1b[0m" if colour else level
+        lines.append(f"  {mark} {key}  {RULES[key].asks}")
+        lines += [f"      {f'{finding.row}: ' if finding.row else ''}{finding.message}" for finding in of_rule]
+    return "\n".join([name, *lines]) if lines else ""
+
+
+def rule(key: str) -> str:
+    if key not in RULES:
+        raise TableError(f"there is no rule {key}. {did_you_mean(key, RULES)}")
+    told = RULES[key]
+    return f"{key} ({told.level}): {told.asks}.\nWhy: {told.why}.\nMore: docs/tables.md"
+
+
+def _of(project: Path, experiments: Path, name: str) -> list[Finding]:
+    try:
+        table = read.load(experiments, name)
+    except TableError as error:
+        return [Finding("T1", str(error))]
+    return lint(project, [table])[name]
+
+
+def _check(one: Subject) -> list[Finding]:
+    return [finding for check in CHECKS for finding in check(one)]
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    order = list(COLOURS)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def _named(name: str) -> str:
+    return name.removesuffix(".yaml").removeprefix("experiments/")
+
+
+def _sum(tables: int, counts: Counter[str]) -> str:
+    parts = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in COLOURS]
+    return f"{tables} tables: {', '.join(parts)}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lineage lint", description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="for example mask_rcnn/table2c (default: all)")
+    parser.add_argument("--all", action="store_true", help="every table of experiments/")
+    parser.add_argument("--notes", action="store_true", help="also what is merely worth knowing")
+    parser.add_argument("--quiet", action="store_true", help="errors only")
+    parser.add_argument("--rule", metavar="RULE", help="what a rule asks and why, e.g. T2")
+    return parser

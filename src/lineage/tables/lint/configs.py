@@ -1,0 +1,147 @@
+"""Rules about what the rows change: T2 to T5, T12, C3. They look at resolved configs, not at what the file says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from lineage.tables import diff
+from lineage.tables.diff import ABSENT, Difference
+from lineage.tables.lint.rules import NOTE, Finding, Subject
+
+IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
+           "dataset.root", "weights_sha256", "dump_proposals", "proposals.folder", "trainer.devices")  # fmt: skip
+TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")
+BUDGET = ("schedule.steps", "schedule.images_per_step")
+SHOWN = 6  # differences per row
+
+
+def one_factor(subject: Subject) -> Iterator[Finding]:
+    """T2, T12: everything that differs from the baseline is the factor, or is listed with a reason."""
+    table = subject.table
+    if table.kind not in ("one_factor", "ordered") or table.baseline not in subject.configs:
+        return
+    keys = [key for group in table.factor.values() for key in group]
+    for name, config in subject.configs.items():
+        row = table.rows[name]
+        listed = table.covaries | row.covaries
+        extra = changes(subject.configs[table.baseline], config, [*keys, *listed])
+        if extra:
+            says = f"differs from {table.baseline} in more than {', '.join(table.factor)}: {_told(extra)}"
+            yield Finding("T2", says, name)
+        yield from _covarying(subject, name, listed, config)
+        if name != table.baseline and not extra and not changes(subject.configs[table.baseline], config, list(listed)):
+            same = "" if row.uses == table.rows[table.baseline].uses else None
+            if same is not None:
+                yield Finding("T2", f"is the same experiment as {table.baseline}", name)
+
+
+def _covarying(subject: Subject, name: str, listed: dict[str, str], config: dict[str, Any]) -> Iterator[Finding]:
+    base = subject.configs[subject.table.baseline or name]
+    for key, reason in listed.items():
+        if diff.at(base, key) != diff.at(config, key):
+            yield Finding("T12", f"{key} changes along: {reason}", name)
+
+
+def cumulative(subject: Subject) -> Iterator[Finding]:
+    """T3: from the row above, the keys of one step."""
+    if subject.table.kind != "cumulative":
+        return
+    names = list(subject.configs)
+    for above, name in zip(names, names[1:], strict=False):
+        row = subject.table.rows[name]
+        listed = subject.table.covaries | row.covaries
+        every = changes(subject.configs[above], subject.configs[name], list(listed))
+        steps = subject.table.factor
+        fitting = [step for step, keys in steps.items() if not _outside(subject, above, name, [*keys, *listed])]
+        if not every and row.uses == subject.table.rows[above].uses:
+            yield Finding("T3", f"changes nothing from {above}", name)
+        elif every and not fitting:
+            yield Finding("T3", f"is no single step of {', '.join(steps)} from {above}: {_told(every)}", name)
+
+
+def _outside(subject: Subject, above: str, name: str, keys: Sequence[str]) -> list[Difference]:
+    return changes(subject.configs[above], subject.configs[name], keys)
+
+
+def factorial(subject: Subject) -> Iterator[Finding]:
+    """T4 and T2: every combination of levels is a row or a listed gap, and nothing else changes."""
+    table = subject.table
+    if table.kind != "factorial" or len(table.factor) < 2 or not subject.configs:
+        return
+    levels = {name: _levels(subject, name) for name in subject.configs}
+    axes = [list(dict.fromkeys(cell[factor] for cell in levels.values())) for factor in table.factor]
+    seen = [tuple(cell.values()) for cell in levels.values()]
+    gaps = [tuple(gap.get(factor, "") for factor in table.factor) for gap in table.gaps]
+    for cell in product(*axes):
+        if cell not in seen and cell not in gaps:
+            told = ", ".join(f"{factor}={level}" for factor, level in zip(table.factor, cell, strict=True))
+            yield Finding("T4", f"the grid lacks {told}; add the row, or list it under gaps")
+    keys = [key for group in table.factor.values() for key in group]
+    first = table.baseline if table.baseline in subject.configs else next(iter(subject.configs))
+    for name, config in subject.configs.items():
+        listed = table.covaries | table.rows[name].covaries
+        extra = changes(subject.configs[first], config, [*keys, *listed])
+        if extra:
+            yield Finding("T2", f"differs from {first} in more than {', '.join(table.factor)}: {_told(extra)}", name)
+
+
+def _levels(subject: Subject, row: str) -> dict[str, str]:
+    """The level of each factor: the option of a group, else the values of its keys."""
+    return {
+        factor: "+".join(str(_level(subject, row, key)) for key in keys)
+        for factor, keys in subject.table.factor.items()
+    }
+
+
+def _level(subject: Subject, row: str, key: str) -> Any:
+    return subject.choices[row].get(key, diff.at(subject.configs[row], key))
+
+
+def tested_alike(subject: Subject) -> Iterator[Finding]:
+    """T5: the same images, ground truth and evaluator; for an ablation also the same budget of training."""
+    names, table = list(subject.configs), subject.table
+    covered = [key for group in table.factor.values() for key in group] + list(table.covaries)
+    for name in names[1:]:
+        base = subject.configs[names[0]]
+        allowed = [*covered, *table.rows[name].covaries]
+        for key in TESTED_ON:
+            found = changes(_only(base, key), _only(subject.configs[name], key), allowed)
+            if found:
+                yield Finding("T5", f"is tested otherwise than {names[0]}: {_told(found)}", name)
+        if table.kind in ("headline", "zoo", "cost"):
+            found = [one for key in BUDGET for one in changes(_only(base, key), _only(subject.configs[name], key), allowed)]
+            if found and table.kind == "headline":
+                yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_told(found)}", name, NOTE)
+
+
+def separate(subject: Subject) -> Iterator[Finding]:
+    """C3."""
+    for name, config in subject.configs.items():
+        train, val = diff.at(config, "dataset.train"), diff.at(config, "dataset.val")
+        told = ("annotations", "images", "root", "seed", "split", "list", "year", "image_set", "_target_")
+        if isinstance(train, dict) and isinstance(val, dict) and (train.get("annotations") or train.get("seed")):
+            same = all(train.get(key) == val.get(key) for key in told if key not in ("split",))
+            if same:
+                yield Finding("C3", "is tested on its training images", name)
+
+
+def changes(a: dict[str, Any], b: dict[str, Any], allowed: Sequence[str]) -> list[Difference]:
+    """What differs beside the allowed keys, in its shortest form."""
+    return diff.shortest(diff.configs(a, b, ignore=(*IGNORED, *allowed)))
+
+
+def _only(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """The config as if it had nothing but this node."""
+    node = diff.at(config, key)
+    for part in reversed(key.split(".")):
+        node = {part: node}
+    return node if isinstance(node, dict) and node != ABSENT else {}
+
+
+def _told(found: Sequence[Difference]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(map(str, found[:SHOWN])) + more
+
+

@@ -1,0 +1,80 @@
+"""The rules a table is held to: what each asks, why, and how bad it is to break it. docs/tables.md explains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineage.tables.table import Table
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Rule:
+    level: str
+    asks: str
+    why: str
+
+
+RULES = {
+    "T1": Rule(ERROR, "an ablation declares its kind and its factor", "else nobody can say what a row may change"),
+    "T2": Rule(
+        ERROR,
+        "rows differ from the baseline in the factor alone",
+        "a second change could be the reason for the difference",
+    ),
+    "T3": Rule(ERROR, "a cumulative row takes one step from the row above", "a step of two changes is not attributed"),
+    "T4": Rule(ERROR, "a factorial table has its full grid, or lists the gaps", "an unlisted gap looks like a choice"),
+    "T5": Rule(ERROR, "all rows are tested alike", "numbers of two protocols do not belong in one column"),
+    "T6": Rule(ERROR, "an ablation names its baseline, which has a number", "a gain is a gain over something"),
+    "T7": Rule(ERROR, "every number has a source and a confidence", "a number nobody can look up is a rumour"),
+    "T8": Rule(
+        WARNING,
+        "what is claimed is larger than twice the seed noise",
+        "a smaller difference cannot be told from luck with one run",
+    ),
+    "T9": Rule(WARNING, "every row that could run has a published number", "a row without one can confirm nothing"),
+    "T10": Rule(ERROR, "the message is one sentence and agrees with the numbers", "one table, one message"),
+    "T11": Rule(ERROR, "every column has its own title", "two columns of one name cannot be told apart"),
+    "T12": Rule(NOTE, "what changes along with the factor is listed with its reason", "it may be the reason"),
+    "T13": Rule(
+        WARNING,
+        "a table about the architecture has a cost column",
+        "a larger network is nearly always better; the question is at what price",
+    ),
+    "T14": Rule(ERROR, "the dataset and the model of a row can produce the metrics", "the cell would stay empty"),
+    "T15": Rule(ERROR, "every row composes", "a row that cannot start is not a row"),
+    "C1": Rule(ERROR, "the claims hold for the published numbers", "else the claim or a number was copied wrongly"),
+    "C2": Rule(ERROR, "an ablation has a claim", "a table that shows nothing need not be run"),
+    "C3": Rule(ERROR, "no row is tested on what it was trained on", "such a number measures memory"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    rule: str
+    message: str
+    row: str | None = None  # None: the table as a whole
+    level: str = ""  # where it is milder than its rule
+
+    @property
+    def severity(self) -> str:
+        return self.level or RULES[self.rule].level
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A table with the resolved configs of its rows; a row that is not ours to run has none."""
+
+    table: Table
+    configs: dict[str, dict[str, Any]]
+    choices: dict[str, dict[str, str]]
+    errors: dict[str, str] = field(default_factory=dict)  # rows that do not compose
+
+    @property
+    def ablation(self) -> bool:
+        return self.table.kind in ABLATIONS
+
+
+ABLATIONS = ("one_factor", "ordered", "factorial", "cumulative")

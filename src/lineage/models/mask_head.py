@@ -57,9 +57,13 @@ class MaskHead(nn.Module):
         msra(self.deconvolution, self.masks)
         self.grid, self.aligned, self.binary = grid, aligned, binary
 
+    def hidden(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """What the last convolution reads: boxes [B, N, 4] -> [B * N, width, M, M]"""
+        return F.relu(self.deconvolution(self.body(self.pool(features, boxes))))
+
     def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
         """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
-        hidden = F.relu(self.deconvolution(self.body(self.pool(features, boxes))))
+        hidden = self.hidden(features, boxes)
         # only the wanted class's filter is applied: C times less memory than all masks followed by a choice
         label = labels.clamp(max=self.maps - 1).flatten()
         weight, bias = self.masks.weight.flatten(1)[label], cast(Tensor, self.masks.bias)[label]
@@ -68,17 +72,23 @@ class MaskHead(nn.Module):
 
     def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes, rois.labels)
-        size = logits.shape[-1]
-        goal = through(
-            required(targets.masks, "masks"), rois.boxes, rois.gt, images.sizes, size=size, grid=self.grid,
-            aligned=self.aligned,
-        )  # fmt: skip
-        goal = (goal >= 0.5).float() if self.binary else goal
-        foreground = (rois.valid & (rois.labels < self.classes)).float()
-        pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
-        cost = pixels * foreground * shares(targets, rois.gt, rois.valid)
-        return {"roi_mask": Loss(cost.sum(), foreground.sum() * size**2)}
+        goal = goals(targets, rois, images, size=logits.shape[-1], grid=self.grid, aligned=self.aligned)
+        return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in masks [B, D, M, M]: probabilities inside each box"""
         return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())
+
+
+def goals(targets: Targets, rois: Matched, images: Images, *, size: int, grid: int, aligned: bool) -> Tensor:
+    """The ground truth through each region: [B, N, size, size] in 0..1"""
+    masks = required(targets.masks, "masks")
+    return through(masks, rois.boxes, rois.gt, images.sizes, size=size, grid=grid, aligned=aligned)
+
+
+def sigmoid_loss(logits: Tensor, goal: Tensor, rois: Matched, targets: Targets, classes: int) -> Losses:
+    """Section 3: binary cross entropy of the own class's mask [B, N, M, M], averaged over the pixels of foreground."""
+    foreground = (rois.valid & (rois.labels < classes)).float()
+    pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
+    cost = pixels * foreground * shares(targets, rois.gt, rois.valid)
+    return {"roi_mask": Loss(cost.sum(), foreground.sum() * logits.shape[-1] ** 2)}

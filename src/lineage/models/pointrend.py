@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from lineage.models.initialise import gaussian, msra, xavier
 from lineage.models.labels import required
+from lineage.models.mask_head import goals
 from lineage.ops import points as point_ops
 from lineage.ops.chance import uniform
-from lineage.ops.crops import at, through
+from lineage.ops.crops import at
+from lineage.ops.matching import shares
 from lineage.structures import Detections, Images, Loss, Losses, Masks, Matched, Targets
 
 SALT = 32  # separates the random streams of points from all others
@@ -106,11 +108,11 @@ class PointRend(nn.Module):
         own = self._own(coarse, labels)  # [B, N, s, s]
         foreground = (rois.valid & (rois.labels < self.classes)).float()
         size = own.shape[-1]
-        goal = through(masks, rois.boxes, rois.gt, images.sizes, size=size, grid=self.grid, aligned=self.aligned)
+        goal = goals(targets, rois, images, size=size, grid=self.grid, aligned=self.aligned)
         goal = (goal >= 0.5).float() if self.binary else goal
         rough = F.binary_cross_entropy_with_logits(own, goal, reduction="none").sum((2, 3))
         fine = self._points(features, coarse, own, labels, rois, masks, images)
-        count = foreground.sum()
+        count, foreground = foreground.sum(), foreground * shares(targets, rois.gt, rois.valid)
         return {
             "roi_mask": Loss((rough * foreground).sum(), count * size**2),
             "roi_point": Loss((fine * foreground).sum(), count * self.train_points),

@@ -59,6 +59,16 @@ def test_equal_on_binary_masks_in_integer_boxes(seed: int) -> None:
     assert torch.equal(pasted(masks, boxes, SIZE), dense(masks, boxes, SIZE))
 
 
+@pytest.mark.parametrize("cells", [2, 7, 28, 56])
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_on_noise(cells: int, seed: int) -> None:
+    """Where a column passes one half many times, also several times between two pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    masks, boxes = torch.rand(60, cells, cells, generator=generator), boxes_around(60, SIZE, generator)
+    masks = (masks * 8).round() / 8 if seed % 2 else masks
+    assert torch.equal(pasted(masks, boxes, SIZE), dense(masks, boxes, SIZE))
+
+
 def test_a_full_mask_reaches_exactly_the_pixels_whose_centre_is_in_the_box() -> None:
     """Its corners are rounded: one half on each axis is a quarter."""
     found = pasted(torch.ones(1, 28, 28), torch.tensor([[10.5, 20.5, 30.0, 40.25]]), SIZE)[0]

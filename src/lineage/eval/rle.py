@@ -40,8 +40,12 @@ class Columns(NamedTuple):
 
 def encode(windows: Columns, size: tuple[int, int]) -> Rles:
     """The RLE of every window on a canvas of `size` (height, width); equal to encoding the full canvases."""
-    starts, ends, mask = _runs(windows, size[0])
-    counts, per_mask = _counts(starts, ends, mask, len(windows.offsets), size[0] * size[1])
+    return from_runs(*_runs(windows, size[0]), len(windows.offsets), size)
+
+
+def from_runs(starts: Ints, ends: Ints, mask: Ints, masks: int, size: tuple[int, int]) -> Rles:
+    """Of runs of ones between canvas positions, in the order of the canvas; `mask` [n] is what each belongs to."""
+    counts, per_mask = _counts(*_joined(starts, ends, mask), masks, size[0] * size[1])
     return _compress(counts, per_mask)
 
 
@@ -53,13 +57,13 @@ def _runs(windows: Columns, height: int) -> tuple[Ints, Ints, Ints]:
     column, row = np.divmod(edges.reshape(-1, 2) - windows.offsets[mask, None], windows.heights[mask, None] + 1)
     x, y = windows.corners[mask].T
     spots = (x[:, None] + column) * height + y[:, None] + row
-    return _joined(spots[:, 0], spots[:, 1], mask)
+    return spots[:, 0], spots[:, 1], mask
 
 
 def _joined(starts: Ints, ends: Ints, mask: Ints) -> tuple[Ints, Ints, Ints]:
-    """Runs that touch become one: a mask over the full height goes on in the next column."""
+    """Runs that touch or overlap become one: a mask over the full height goes on in the next column."""
     apart = np.ones(len(starts) + 1, dtype=bool)
-    apart[1:-1] = (starts[1:] != ends[:-1]) | (mask[1:] != mask[:-1])
+    apart[1:-1] = (starts[1:] > ends[:-1]) | (mask[1:] != mask[:-1])
     return starts[apart[:-1]], ends[apart[1:]], mask[apart[:-1]]
 
 

@@ -65,7 +65,7 @@ class ResNet(nn.Module):
         std: Sequence[float],
     ):
         super().__init__()
-        _check_start(norm, frozen_stages, weights)
+        check_start(norm, frozen_stages, weights)
         _check_shape(block, stride_in, deform, non_local)
         layer = norms.norm(norm)
         self.normalize = Normalize(mean, std)
@@ -150,7 +150,7 @@ def _check_shape(block: str, stride_in: str, deform: Sequence[int], non_local: S
             raise ValueError(f"backbone.{name}={list(stages)}: stages are numbered 2 to 5, as conv2_x to conv5_x")
 
 
-def _check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
+def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
     if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
         raise ValueError(
             f"backbone.weights=null with norm={norm} and frozen_stages={frozen_stages}: layers that were never trained "

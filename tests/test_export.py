@@ -30,7 +30,7 @@ def test_suppression_without_our_operator_is_the_same(count: int, threshold: flo
     generator = torch.Generator().manual_seed(count)
     low = torch.rand(3, count, 2, generator=generator) * 60
     boxes = torch.cat((low, low + torch.rand(3, count, 2, generator=generator) * 50), -1)
-    boxes[0, count // 2 :] = boxes[0, : count - count // 2]  # exact repeats
+    boxes[0, count // 2 :] = boxes[0, : count - count // 2].clone()  # exact repeats
     groups = torch.randint(0, 3, (3, count), generator=generator)
     valid = torch.rand(3, count, generator=generator) > 0.3
     valid[2] = False

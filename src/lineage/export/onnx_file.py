@@ -44,6 +44,11 @@ def nms_onnx(boxes, groups, valid, threshold: float):  # type: ignore[no-untyped
     return op.Cast(op.ScatterND(none, places, ones), to=9)
 
 
+def sort_onnx(self, *, stable: bool = True, dim: int = -1, descending: bool = False):  # type: ignore[no-untyped-def]
+    """TopK of everything: among equals ONNX, too, keeps the order."""
+    return op.TopK(self, op.Shape(self, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
+
+
 def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Weights inside the file; checked by onnx's own checker."""
     made = torch.onnx.export(
@@ -53,7 +58,7 @@ def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: 
         opset_version=OPSET,
         input_names=list(inputs),
         output_names=list(outputs),
-        custom_translation_table={torch.ops.lineage.nms.default: nms_onnx},
+        custom_translation_table={torch.ops.lineage.nms.default: nms_onnx, torch.ops.aten.sort.stable: sort_onnx},
         external_data=False,
         verbose=False,
     )

@@ -19,7 +19,7 @@ from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
 
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
-WHOLE = ("semantic",)  # of the image, not of its slots
+WHOLE = ("valid", "semantic")  # as they are; the rest has slots that may be empty
 INPUTS = ("pixels", "sizes")
 
 

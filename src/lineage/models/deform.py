@@ -1,4 +1,4 @@
-"""Deformable convolution (arXiv:1703.06211, section 2.1) and its second version with modulation (arXiv:1811.11168, 2.2).
+"""Deformable convolution (arXiv:1703.06211, section 2.1) and version 2 with modulation (arXiv:1811.11168, 2.2).
 
 A small convolution beside the layer says, per position, where each of its taps looks, and in version 2 how much it
 counts. Both start so that the layer does what it did before: offsets 0; modulation 1 in the sum.
@@ -6,7 +6,6 @@ counts. Both start so that the layer does what it did before: offsets 0; modulat
 
 from __future__ import annotations
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -47,6 +46,6 @@ class DeformableConv(nn.Module):
 
 
 def deform(stage: nn.Sequential, version: int) -> None:
-    """The 3x3 convolution of every bottleneck becomes deformable, as in the papers' res3 to res5; of basic blocks the second."""
+    """The 3x3 convolution of every bottleneck becomes deformable, as in the papers; of basic blocks the second."""
     for block in stage:
         block.conv2 = DeformableConv(block.conv2, version=version)

@@ -56,7 +56,8 @@ class MobileNet(nn.Module):
         if weights not in (None, LATER):
             missing, _ = self.load_state_dict(read(weights), strict=False)
             if missing:
-                raise WeightsError(f"backbone.weights={weights} lacks {', '.join(missing[:6])}: it is of another network")
+                lacking = ", ".join(missing[:6])
+                raise WeightsError(f"backbone.weights={weights} lacks {lacking}: it is of another network")
         last = [*starts, len(blocks)][frozen_stages]
         self.blocks[:last].requires_grad_(False)
 

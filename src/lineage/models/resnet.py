@@ -1,6 +1,6 @@
 """ResNet (arXiv:1512.03385) and ResNeXt (arXiv:1611.05431) bodies that return the maps C2 to C5.
 
-Blocks are torchvision's. Where a bottleneck strides follows its weights: the paper and MSRA's weights (Caffe2, Detectron,
+Blocks are torchvision's. Where a bottleneck strides follows its weights: the paper and MSRA's weights (Detectron,
 detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
 """
 
@@ -154,6 +154,7 @@ def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
     if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
         raise ValueError(
             f"backbone.weights=null with norm={norm} and frozen_stages={frozen_stages}: layers that were never trained "
-            "would stay as they are. Give pretrained weights (backbone.weights=FILE or ResNet50_Weights.IMAGENET1K_V1), or train from "
+            "would stay as they are. Give pretrained weights "
+            "(backbone.weights=FILE or ResNet50_Weights.IMAGENET1K_V1), or train from "
             "scratch with backbone.norm=gn backbone.frozen_stages=0"
         )

@@ -18,7 +18,7 @@ def batch(
     slots: int = 8,
     seed: int = 0,
 ) -> tuple[Images, Targets]:
-    """Images of the given content sizes on one canvas, with random boxes and random masks inside them."""
+    """Images of the given content sizes on one canvas, with random boxes, masks, keypoints and semantic labels."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.zeros(len(sizes), 3, *canvas, dtype=torch.uint8)
     boxes = torch.zeros(len(sizes), slots, 4)
@@ -31,7 +31,9 @@ def batch(
     valid = torch.arange(slots) < torch.tensor(counts)[:, None]
     labels = torch.randint(0, classes, (len(sizes), slots), generator=generator) * valid
     images = Images(pixels, torch.tensor(sizes).float(), torch.tensor([key(seed, i) for i in range(len(sizes))]))
-    return images, Targets(boxes, labels, valid, torch.zeros_like(valid), _masks(boxes, generator), None)
+    masks = _masks(boxes, generator)
+    keypoints, semantic = _keypoints(boxes, generator), _semantic(sizes, canvas, classes, generator)
+    return images, Targets(boxes, labels, valid, torch.zeros_like(valid), masks, keypoints, semantic)
 
 
 def _masks(boxes: Tensor, generator: torch.Generator) -> Masks:
@@ -41,6 +43,25 @@ def _masks(boxes: Tensor, generator: torch.Generator) -> Masks:
     # blocks of 5 pixels rather than noise, so that neighbouring samples agree as in real masks
     bits = torch.rand(int(areas.sum()) // 5 + 1, generator=generator).gt(0.4).repeat_interleave(5)
     return Masks(bits.to(torch.uint8), offsets, windows)
+
+
+def _keypoints(boxes: Tensor, generator: torch.Generator) -> Tensor:
+    """In and around their object, with every visibility: [B, G, 17, 3]"""
+    share = torch.rand(*boxes.shape[:2], 17, 2, generator=generator) * 1.2 - 0.1
+    low, high = boxes[..., None, :2], boxes[..., None, 2:]
+    seen = torch.randint(0, 3, (*boxes.shape[:2], 17, 1), generator=generator)
+    return torch.cat((low + share * (high - low), seen.float()), -1)
+
+
+def _semantic(
+    sizes: list[tuple[int, int]], canvas: tuple[int, int], classes: int, generator: torch.Generator
+) -> Tensor:
+    """Blocks of classes, 255 beyond each image: [B, H, W] uint8"""
+    blocks = torch.randint(0, classes, (len(sizes), canvas[0] // 8, canvas[1] // 8), generator=generator)
+    labels = blocks.repeat_interleave(8, 1).repeat_interleave(8, 2).to(torch.uint8)
+    for slot, (height, width) in zip(labels, sizes, strict=True):
+        slot[height:], slot[:, width:] = 255, 255
+    return labels
 
 
 def dense(masks: Masks, image: int, slot: int, size: tuple[int, int]) -> Tensor:

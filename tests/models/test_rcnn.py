@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lineage.structures import Images, Losses
+from lineage.structures import Images, Losses, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -50,19 +50,22 @@ def test_an_image_is_detected_alike_alone_and_in_a_batch(model: nn.Module) -> No
             alone = model.detect(single(images, i))
             torch.testing.assert_close(alone.boxes[0], together.boxes[i], atol=1e-3, rtol=1e-4)
             assert torch.equal(alone.valid[0], together.valid[i])
+            for one, same in ((alone.masks, together.masks), (alone.semantic, together.semantic)):
+                if one is not None:
+                    torch.testing.assert_close(one[0], same[i], atol=1e-3, rtol=1e-3)
+
+
+def own(targets: Targets, i: int) -> Targets:
+    masks = targets.masks._replace(offsets=targets.masks.offsets[i : i + 1], windows=targets.masks.windows[i : i + 1])
+    others = (None if field is None or field is targets.masks else field[i : i + 1] for field in targets)
+    return Targets(*others)._replace(masks=masks)
 
 
 def test_losses_of_a_batch_are_sums_over_its_images(model: nn.Module) -> None:
     """What makes 2 processes equal 1: totals and counts add up."""
     images, targets = batch([SIZE] * 3, [3, 0, 2], 4, canvas=SIZE)
     together = model.losses(images, targets)
-    parts = []
-    for i in range(3):
-        masks = targets.masks._replace(
-            offsets=targets.masks.offsets[i : i + 1], windows=targets.masks.windows[i : i + 1]
-        )
-        own = [field[i : i + 1] for field in targets[:4]]
-        parts.append(model.losses(single(images, i), type(targets)(*own, masks, None)))
+    parts = [model.losses(single(images, i), own(targets, i)) for i in range(3)]
     for name, loss in together.items():
         torch.testing.assert_close(sum(part[name].total for part in parts), loss.total, atol=1e-3, rtol=1e-3)
         assert sum(part[name].terms for part in parts) == loss.terms

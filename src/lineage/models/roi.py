@@ -82,7 +82,7 @@ class Pooler(nn.Module):
         if len(maps) == 1:
             atlas, inside = maps[0], boxes / self.strides[0]
         else:
-            atlas, origins = _atlas(maps)
+            atlas, origins = together(maps)
             level, inside = self._level(boxes)[..., None], boxes
             for index, (stride, (x, y)) in enumerate(zip(self.strides, origins, strict=True)):
                 placed = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
@@ -100,7 +100,7 @@ class Pooler(nn.Module):
         return level.clamp(finest, finest + len(self.strides) - 1).long() - finest
 
 
-def _atlas(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
+def together(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
     """All levels on one canvas (the finest left, the others stacked right) and where each one's (x, y) = 0 lies.
 
     One kernel call then serves every level, with no index lists and no waiting for the device. Each level gets a rim of

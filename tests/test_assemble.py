@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
@@ -44,3 +45,22 @@ def test_an_argument_that_does_not_exist_names_its_node() -> None:
     wrong = OmegaConf.create({"roi": {"_target_": "torch.nn.Conv2d", "widht": 3}})
     with pytest.raises(ConfigError, match=r"config node 'roi' cannot be built: TypeError: .*widht"):
         build(wrong.roi)
+
+
+def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
+    small = config("classification=equalization", "dataset.train.length=4", "dataset.val.length=2")
+    parts = assemble(small)
+    images = [set(parts.data.train[i].labels.tolist()) for i in range(4)]
+    expected = [sum(label in shown for shown in images) for label in range(len(parts.data.train.classes))]
+    assert parts.model.box.classification.counts.tolist() == expected
+    assert parts.model.box.classification.images == 4
+
+
+def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:
+    small = ("backbone=resnet18", "dataset.train.length=4", "dataset.val.length=2", "backbone.weights=null")
+    with pytest.raises(ConfigError, match=r"backbone.norm=gn backbone.frozen_stages=0"):
+        assemble(config(*small))
+    scratch = assemble(config(*small, "backbone.norm=bn", "backbone.frozen_stages=0"))
+    torch.save(scratch.model.state_dict(), tmp_path / "whole.pt")
+    parts = assemble(config(*small, f"weights={tmp_path / 'whole.pt'}"))
+    assert not next(parts.model.backbone.parameters()).requires_grad

@@ -19,6 +19,9 @@ from lineage.build import ConfigError, build
 from lineage.config import Data, Schedule
 from lineage.data.dataset import Dataset
 from lineage.data.module import DetectionData
+from lineage.data.presence import presence
+from lineage.models.long_tail import asking, count_classes
+from lineage.models.pretrained import LATER
 from lineage.resume import CHECKPOINTS, Attempt
 from lineage.start import start_from
 from lineage.train.checkpoint import Checkpoints
@@ -45,7 +48,12 @@ def assemble(config: DictConfig) -> Parts:
     train, val = with_proposals(config, train, val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = SimpleNamespace(**build(config.augment))
+    if config.weights and config.backbone.get("weights", LATER) is None:
+        config.backbone.weights = LATER  # the whole model's are given: no frozen layer stays untrained
     model = build(config.model)
+    if asking(model):
+        seen = torch.from_numpy(presence(train).labels)  # each class once per image
+        count_classes(model, seen.bincount(minlength=len(train.classes)).tolist(), len(train))
     if config.weights:
         start_from(
             model,
@@ -99,7 +107,7 @@ def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...
 
 def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
     """Likewise the classes of stuff, where a dataset has any: `dataset.stuff` is what a semantic head reads."""
-    known = getattr(dataset, "stuff_ids", ())
+    known = getattr(dataset, "stuff", ())  # the first is all things together
     if not known:
         return
     given = OmegaConf.select(config, "dataset.stuff")

@@ -68,6 +68,7 @@ class BoxHead(nn.Module):
         self.scores = nn.Linear(self.body.channels, self.classification.outputs)
         self.deltas = nn.Linear(self.body.channels, 4 * self.codes)
         gaussian(0.01, self.scores)
+        nn.init.constant_(self.scores.bias, self.classification.bias)
         gaussian(0.001, self.deltas)
         self.weights, self.head_boxes = tuple(weights), head_boxes
         self.select = Selection(

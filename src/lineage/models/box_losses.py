@@ -20,6 +20,7 @@ class Classification(Protocol):
     """Built with the number of classes C."""
 
     outputs: int  # logits per region
+    bias: float  # what all logits start from
 
     def __call__(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """logits [B, N, outputs], labels [B, N] in 0..C (C is background), valid [B, N] -> cost [B, N]"""
@@ -47,7 +48,7 @@ class SoftmaxCrossEntropy(nn.Module):
 
     def __init__(self, classes: int):
         super().__init__()
-        self.outputs = classes + 1
+        self.outputs, self.bias = classes + 1, 0.0
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         cost = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")

@@ -77,6 +77,7 @@ class Run:
     weights_sha256: str | None = None  # refuse weights whose file has another digest
     trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]
     loss_weights: Any = None  # e.g. {roi_box: 0}; a loss that is not named counts once
+    refit_images: int | None = None  # images that SVMs and ridge regression are fitted on; null: all of training
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
     evaluate_only: bool = False  # test `weights`, or those of the entry `entry.start`, and train nothing
     resume: str | None = None  # continue this run folder from its last checkpoint

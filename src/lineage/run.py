@@ -124,6 +124,6 @@ def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
     for logger in trainer.loggers:
         logger.log_hyperparams(describe.settings(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
-    refitted = refit(parts, trainer.strategy.root_device)
+    refitted = refit(parts, attempt.config.refit_images, trainer.strategy.root_device)
     if refitted or parts.module.evaluated_at != attempt.config.schedule.steps:
         trainer.validate(parts.module, datamodule=parts.data, verbose=False)

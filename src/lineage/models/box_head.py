@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lineage.models.box_losses import Classification, Regression
 from lineage.models.initialise import gaussian, xavier
+from lineage.models.ohem import Mining
 from lineage.models.roi import Layer, Pooler
 from lineage.models.selection import Selection
 from lineage.models.suppression import Suppression
@@ -56,6 +57,7 @@ class BoxHead(nn.Module):
         candidates: int,
         smallest: float,
         head_boxes: str,
+        mining: Mining | None,
     ):
         super().__init__()
         if head_boxes not in ("proposals", "predicted"):
@@ -70,7 +72,7 @@ class BoxHead(nn.Module):
         gaussian(0.01, self.scores)
         nn.init.constant_(self.scores.bias, self.classification.bias)
         gaussian(0.001, self.deltas)
-        self.weights, self.head_boxes = tuple(weights), head_boxes
+        self.weights, self.head_boxes, self.mining = tuple(weights), head_boxes, mining
         self.select = Selection(
             score=score,
             nms=nms,
@@ -112,7 +114,11 @@ class BoxHead(nn.Module):
         cls, box = self.costs(logits, deltas, rois, targets)
         # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
         # and one with a single object weigh each object alike
-        sampled = rois.valid.sum().float()
+        counted = rois.valid
+        if self.mining is not None:  # OHEM's second pass over the chosen regions: others get no gradient
+            counted = self.mining(cls + box, rois.boxes, rois.labels < self.classes, rois.valid)
+            cls, box = cls * counted, box * counted
+        sampled = counted.sum().float()
         if self.head_boxes == "predicted":
             moved = box_ops.decode(self.own(deltas.detach(), rois.labels), rois.boxes, self.weights)
             rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))

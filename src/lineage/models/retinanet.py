@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lineage.models.box_losses import Regression
 from lineage.models.initialise import gaussian
 from lineage.models.norm import norm as normalise
+from lineage.models.ohem import Mining
 from lineage.models.rpn import Anchors
 from lineage.models.suppression import Suppression, best
 from lineage.ops import boxes as box_ops
@@ -22,7 +23,6 @@ from lineage.ops.matching import Match, Matcher, shares
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # logits and goal, both [B, A, C] -> the cost of each
-Mining = Callable[[Tensor, Tensor, Match], Tensor]  # cost [B, A], boxes [B, A, 4] -> [B, A] bool: which count
 
 
 def octave_anchors(
@@ -102,7 +102,8 @@ class DenseHead(nn.Module):
         if self.mining is not None:
             with torch.no_grad():
                 boxes = box_ops.clip(box_ops.decode(deltas, anchors, self.weights), images.sizes)
-                counted = self.mining(cls + box, boxes, match)
+                usable = match.foreground | match.background
+                counted = self.mining(cls + box, boxes, match.foreground, usable)
             cls, box = cls * counted, box * counted
         counts = counted.sum(1).float()
         return {"dense_cls": self._loss(cls, counts), "dense_box": self._loss(box, counts)}

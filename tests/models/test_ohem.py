@@ -1,0 +1,61 @@
+"""Hard examples: the dearest, without repetitions, one by one as in a batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+from lineage.models.ohem import Mining
+from tests.models.compose import build
+from tests.models.scenes import batch
+
+OHEM = "{_target_: lineage.models.ohem.Mining, samples: 16, nms: 0.7, ratio: RATIO, candidates: 1000}"
+
+
+def regions(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(2, 60, 2, generator=generator) * 40
+    boxes = torch.cat((low, low + 10 + torch.rand(2, 60, 2, generator=generator) * 20), -1)
+    cost = torch.rand(2, 60, generator=generator)
+    return cost, boxes, torch.rand(2, 60, generator=generator) < 0.2, torch.rand(2, 60, generator=generator) < 0.9
+
+
+def test_the_dearest_survivors_of_nms_are_chosen() -> None:
+    cost, boxes, foreground, usable = regions()
+    chosen = Mining(samples=8, nms=0.5, ratio=None, candidates=60)(cost, boxes, foreground, usable)
+    for image in range(2):
+        slots = usable[image].nonzero()[:, 0]
+        kept = slots[nms(boxes[image, slots], cost[image, slots], 0.5)][:8]
+        assert set(chosen[image].nonzero()[:, 0].tolist()) == set(kept.tolist())
+
+
+def test_a_ratio_bounds_background_by_foreground() -> None:
+    cost, boxes, foreground, usable = regions()
+    foreground[1] = False
+    chosen = Mining(samples=16, nms=0.9, ratio=3.0, candidates=60)(cost, boxes, foreground, usable)
+    objects = (chosen & foreground).sum(1)
+    assert objects.tolist() == [min(4, int((usable & foreground)[0].sum())), 0]
+    assert (chosen & ~foreground).sum(1).tolist() == [3 * objects[0], 3]
+
+
+def test_nothing_usable_gives_nothing() -> None:
+    cost, boxes, foreground, usable = regions()
+    assert not Mining(samples=8, nms=0.5, ratio=None, candidates=60)(cost, boxes, foreground, usable & False).any()
+
+
+@pytest.mark.parametrize("ratio", ["null", "3.0"])
+@pytest.mark.parametrize("place", ["model=faster_rcnn model.box.mining", "model=retinanet model.head.mining"])
+def test_models_learn_from_at_most_so_many(place: str, ratio: str) -> None:
+    torch.manual_seed(0)
+    model, node = place.split()
+    network = build(model, f"{node}={OHEM.replace('RATIO', ratio)}", "model.head.normalizer=batch"
+                    if "retinanet" in model else "model.sampler.samples=200")  # fmt: skip
+    for counts in ([3, 0], [0, 0]):
+        losses = network.losses(*batch([(128, 128)] * 2, counts, 4, canvas=(128, 128)))
+        costs = [loss for name, loss in losses.items() if not name.startswith("rpn")]
+        assert all(0 < loss.terms <= 32 for loss in costs)
+        network.zero_grad()
+        torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

@@ -90,23 +90,23 @@ def _compress(counts: Ints, per_mask: Ints) -> Rles:
     for early in range(3):  # the first three counts of every mask stay as they are
         spot = first[per_mask > early] + early
         rest[spot] = counts[spot]
-    digits, used = _digits(rest)
-    return Rles(digits[digits > 0], np.add.reduceat(used, first))
+    characters, used = _characters(rest)
+    return Rles(characters[characters > 0], np.add.reduceat(used, first))
 
 
-def _digits(numbers: NDArray[np.int32]) -> tuple[NDArray[np.uint8], Ints]:
-    """[n, 7] characters, low digits first, zero when unused; and how many each number needs."""
-    digits = np.zeros((len(numbers), 7), dtype=np.uint8)
-    used = np.zeros(len(numbers), dtype=np.int64)
-    active = np.arange(len(numbers))
-    while len(active):
+def _characters(numbers: NDArray[np.int32]) -> tuple[NDArray[np.uint8], Ints]:
+    """[n, up to 7] characters, low digits first, zero when unused; and how many each number needs."""
+    columns, used = [], np.ones(len(numbers), dtype=np.int64)
+    active: Ints | slice = slice(None)
+    while len(numbers):
         digit = numbers & 31
         numbers = numbers >> 5
         more = numbers != -(digit >> 4)  # the sign is the last digit's fifth bit
-        digits[active, used[active]] = digit + 32 * more + 48
+        columns.append(np.zeros(len(used), dtype=np.uint8))
+        columns[-1][active] = digit + 32 * more + 48
+        active, numbers = np.arange(len(used))[active][more], numbers[more]
         used[active] += 1
-        active, numbers = active[more], numbers[more]
-    return digits, used
+    return np.stack(columns, axis=1), used
 
 
 def decode(mask: dict[str, Any]) -> NDArray[np.bool_]:

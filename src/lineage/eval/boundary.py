@@ -7,6 +7,7 @@ two, since a boundary alone scores a ring like a disc. Masks are eroded inside t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ Rle = dict[str, Any]
 
 def thickness(size: Sequence[int]) -> int:
     """Pixels of d in an image of (height, width)."""
-    return max(1, round(RATIO * float(np.hypot(*size))))
+    return max(1, round(RATIO * math.hypot(*size)))
 
 
 def boundaries(rles: list[Rle]) -> list[Rle]:

@@ -88,8 +88,8 @@ def score_lvis(truth: hotcoco.COCO, records: list[dict[str, Any]], task: str, fi
     mine = only(records, FIELDS[task])
     scores = [lvis.score(truth, truth.load_res(mine), task)]
     if fixed:
-        columns = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
-        keep = lvis.best(*columns, lvis.PER_CLASS)
+        numbers, classes = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
+        keep = lvis.best(numbers, classes, lvis.PER_CLASS)
         best = [one for one, kept in zip(mine, keep, strict=True) if kept]
         scores.append(lvis.fixed(truth, truth.load_res(best), task))
     return join(scores)

@@ -43,8 +43,9 @@ def error(one: Ranked) -> Error:
         return Error(100.0, nothing, nothing, 100.0, nothing)
     best = int(values.argmin())
     found = right[best] / (right[best] + wrong[best])
-    parts = (values[best], loose[best] / right[best], 1 - found, 1 - right[best] / objects)
-    return Error(*(100 * float(part) for part in parts), float(scores[last][best]))
+    parts = np.array([values[best], loose[best] / right[best], 1 - found, 1 - right[best] / objects])
+    total, localisation, false, missed = (100 * parts).tolist()
+    return Error(total, localisation, false, missed, float(scores[last][best]))
 
 
 def average(errors: list[Error], task: str) -> dict[str, float]:

@@ -33,7 +33,8 @@ class PanopticDataset(Protocol):
     def ground_truth(self) -> dict[str, Any]:
         """The things as COCO's instances, and under `panoptic` COCO's panoptic document with the `folder` of its PNGs.
 
-        That is images, annotations with file_name and segments_info, and categories with isthing.
+        That is images, annotations with file_name and segments_info, and categories with isthing. A dataset that has no
+        files gives `ids` [h, w] in place of each file_name.
         """
         ...
 
@@ -60,7 +61,7 @@ class PanopticEvaluator:
         truth = instances.pop("panoptic", None)
         if truth is None:
             raise PanopticError("The ground truth is not panoptic: choose dataset=coco_panoptic, or another evaluator.")
-        self.folder = Path(truth["folder"])
+        self.folder = Path(truth.get("folder", ""))
         self.rules = Rules(score, overlap, stuff_area)
         self.categories: list[dict[str, Any]] = sorted(truth["categories"], key=lambda one: one["id"])
         self.annotations = {one["image_id"]: one for one in truth["annotations"]}
@@ -101,12 +102,18 @@ class PanopticEvaluator:
         note = self.annotations.get(image)
         if note is None:
             raise PanopticError(f"Detections for image {image}, which the ground truth does not list.")
-        truth = pq.read_ids(np.asarray(Image.open(self.folder / note["file_name"]).convert("RGB")))
+        truth = self._ids(note)
         segments = [{"id": i + 1, "category_id": number} for i, number in enumerate(merged.category.tolist())]
         self._counts.append(pq.count(image, truth, merged.ids, note["segments_info"], segments))
         wanted = miou.classes(truth, note["segments_info"], self.stuff_ids)
         self._pixels.append(miou.count(image, wanted, semantic, len(self.stuff_ids)))
         self._parts.append(segments_of(image, merged, self.numbers))
+
+    def _ids(self, note: Mapping[str, Any]) -> NDArray[np.int64]:
+        """[h, w] the segments of an image."""
+        if "ids" in note:
+            return np.asarray(note["ids"], np.int64)
+        return pq.read_ids(np.asarray(Image.open(self.folder / note["file_name"]).convert("RGB")))
 
     def compute(self) -> dict[str, float]:
         """Metrics over the images of all processes, the same on each; begins a new round."""
@@ -156,7 +163,7 @@ def once(counts: pq.Counts) -> pq.Counts:
     """Each pair of image and class once: distributed samplers repeat a few images."""
     pairs = np.stack([counts.image, counts.category])
     first = np.unique(pairs, axis=1, return_index=True)[1]
-    return pq.Counts(*(column[first] for column in counts))
+    return pq.Counts(counts.image[first], counts.category[first], counts.numbers[first])
 
 
 def joined(*tables: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -72,7 +72,7 @@ def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size
     return from_runs(starts, stops, owner, count, size)
 
 
-def spot(pixel: NDArray[np.number], low: Floats, high: Floats, cells: int) -> Floats:
+def spot(pixel: Floats | Ints, low: Floats, high: Floats, cells: int) -> Floats:
     """Where a pixel's centre lies among the cells of a box, 0 at the centre of the first; rounded as by grid_sample."""
     return (((pixel + 0.5 - low) / (high - low) * 2 - 1) + 1) * (cells / 2) - 0.5
 
@@ -143,7 +143,7 @@ def _sampled(columns: Columns, rows: Ints, height: int) -> tuple[Ints, Ints]:
     return rows[column[::2]], pixel.reshape(-1, 2)
 
 
-def sample(columns: Columns, rows: Ints, pixels: NDArray[np.number]) -> Flags:
+def sample(columns: Columns, rows: Ints, pixels: Floats | Ints) -> Flags:
     """Some columns [n] at [n or 1, p] pixels: whether the value is one half or more."""
     cells = columns.cells.shape[1] - 2
     at = spot(pixels, columns.low[rows, None], columns.high[rows, None], cells)

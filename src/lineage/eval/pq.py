@@ -66,7 +66,8 @@ def count(image: int, truth: Ids, found: Ids, segments: Sequence[Segment], predi
     outcomes = (g_class[at[0]], g_class[at[0]], d_class[wrong], g_class[missed])
     categories = np.unique(np.concatenate(outcomes))
     numbers = np.zeros((len(categories), 4))
-    for column, (part, value) in enumerate(zip(outcomes, (iou[at], 1.0, 1.0, 1.0), strict=True)):
+    for column, part in enumerate(outcomes):
+        value = iou[at] if column == 0 else np.ones(len(part))
         np.add.at(numbers[:, column], np.searchsorted(categories, part), value)
     return Counts(np.full(len(categories), image), categories, numbers)
 

@@ -64,8 +64,10 @@ class VocEvaluator:
         """Metrics over the images of all processes, the same on each; begins a new round."""
         self._found, _ = self._collector.finish()
         found = self._found
-        columns = (found.image_of_row(), self.category_ids[found.labels], found.xywh())
-        boxes = Boxes(*columns, found.scores.astype(np.float64))
+        image = found.image_of_row()
+        order = np.argsort(image, kind="stable")  # equal scores rank by image, however processes shared the images
+        category, scores = self.category_ids[found.labels], found.scores.astype(np.float64)
+        boxes = Boxes(image[order], category[order], found.xywh()[order], scores[order])
         self._scores = on_first_rank(lambda: score(boxes, self.objects, self.names, self.overlap))
         return self._scores.metrics
 

@@ -66,6 +66,7 @@ def assemble(config: DictConfig) -> Parts:
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
+    views = build(config.tta, model=model, mirrored=tuple(getattr(val, "mirrored", ()))) if config.tta else None
     module = Reproduction(
         model,
         optimizer=build(config.optimizer),
@@ -81,6 +82,7 @@ def assemble(config: DictConfig) -> Parts:
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
         loss_weights=config.loss_weights,
+        detect=views.detect if views else None,
     )
     sampling = build(config.sampling)
     return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)

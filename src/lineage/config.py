@@ -67,6 +67,7 @@ class Run:
     evaluator: Any = None  # in place of the dataset's own
     classification: Any = None  # of the box head: what a wrong class costs
     regression: Any = None  # what a wrong box costs
+    tta: Any = None  # test-time augmentation: several views of an image at evaluation
     edit: Any = None  # what is done to the model after its weights are there, such as compressing layers
     track: Any = None
     data: Data = field(default_factory=Data)

@@ -48,14 +48,14 @@ class KeypointHead(nn.Module):
         self.classes, self.upscale = classes, upscale
         self.normalize, self.score, self.weight = normalize, score, weight
 
-    def _predict(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+    def heatmaps(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """boxes [B, N, 4] -> logits [B, N, K, M, M]"""
         maps = self.deconvolution(self.body(self.pool(features, boxes))).float()
         maps = F.interpolate(maps, scale_factor=self.upscale, mode="bilinear", align_corners=False)
         return maps.view(*boxes.shape[:2], *maps.shape[1:])
 
     def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
-        logits = self._predict(features, rois.boxes)
+        logits = self.heatmaps(features, rois.boxes)
         cell, valid = encode(take(required(targets.keypoints, "keypoints"), rois.gt), rois.boxes, logits.shape[-1])
         valid = valid & (rois.valid & (rois.labels < self.classes))[..., None]
         cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
@@ -65,7 +65,10 @@ class KeypointHead(nn.Module):
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in keypoints [B, D, K, 3] (x, y, score)"""
-        maps = self._predict(features, found.boxes)
+        return self.locate(self.heatmaps(features, found.boxes), features, found)
+
+    def locate(self, maps: Tensor, features: list[Tensor], found: Detections) -> Detections:
+        """Keypoints where heatmaps [B, D, K, M, M] are highest; `features` tell the size of the canvas"""
         stride, (height, width) = self.pool.strides[0], features[0].shape[-2:]
         points = decode(maps, found.boxes, (stride * height, stride * width))
         if self.score == "probability":

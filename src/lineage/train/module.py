@@ -67,9 +67,11 @@ class Reproduction(LightningModule):
         seed: int,
         log_every: int,
         loss_weights: Mapping[str, float] | None = None,
+        detect: Callable[[Images], Detections] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.detect = detect or model.detect  # as evaluated: perhaps on several views of an image
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.evaluator, self.images_per_step = evaluator, images_per_step
         self.seed, self.log_every = seed, log_every
@@ -126,7 +128,7 @@ class Reproduction(LightningModule):
             self.stopwatch.stop()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        detections = self.model.detect(batch.images)
+        detections = self.detect(batch.images)
         if not self.trainer.sanity_checking:  # before training: does the model detect at all?
             self.evaluator.update(detections, batch)
 

@@ -1,0 +1,141 @@
+"""Views of an image: there and back, one plain view changes nothing, flips meet in the middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lineage.assemble import assemble
+from lineage.models.suppression import Greedy
+from lineage.models.tta import TTA, view
+from lineage.structures import Detections, Images, Regions
+from tests.models.compose import build, config
+from tests.models.scenes import batch
+
+SIZES = [(128, 128), (100, 90), (64, 128)]
+CANVAS = (128, 128)
+MODELS = ["faster_rcnn", "mask_rcnn", "mask_rcnn_c4", "keypoint_rcnn", "cascade_mask_rcnn", "retinanet", "rpn"]
+
+
+def images(proposals: Regions | None = None) -> Images:
+    return batch(SIZES, [1, 1, 1], 4, canvas=CANVAS)[0]._replace(proposals=proposals)
+
+
+def model(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build(f"model={name}", "model.head.score=0.0" if name == "retinanet" else "seed=0").eval()
+
+
+def views(model: nn.Module, scales: list[float], flip: bool, **options: object) -> TTA:
+    settings = {"nms": 0.5, "suppression": Greedy(agnostic=False), "detections": 50, "mirrored": ()} | options
+    return TTA(model, scales=scales, flip=flip, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_boxes_come_back_to_where_they_were(scale: float, flip: bool) -> None:
+    boxes = torch.tensor([[[3.0, 4, 50, 60]]]).expand(3, 1, 4)
+    seen = view(images(Regions(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
+    torch.testing.assert_close(seen.back(seen.there(boxes)), boxes)
+    assert torch.equal(seen.images.proposals.boxes, seen.there(boxes))
+    assert all(side % 32 == 0 for side in seen.images.pixels.shape[-2:])
+    torch.testing.assert_close(seen.images.sizes, torch.tensor(SIZES) * (round(128 * scale) / 128))
+
+
+def test_a_flip_mirrors_the_content_of_each_image() -> None:
+    given = images()
+    seen = view(given, 1.0, True).images
+    for i, (height, width) in enumerate(SIZES):
+        expected = given.pixels[i, :, :height, :width].flip(-1)
+        assert torch.equal(seen.pixels[i, :, :height, :width], expected)
+
+
+def test_resizing_mixes_no_padding_into_the_content() -> None:
+    given = images()
+    white = given._replace(pixels=torch.zeros_like(given.pixels))
+    for i, (height, width) in enumerate(SIZES):
+        white.pixels[i, :, :height, :width] = 200
+    seen = view(white, 0.5, False).images
+    for i, (height, width) in enumerate(SIZES):
+        assert (seen.pixels[i, :, : height // 2, : width // 2] == 200).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS)
+def test_the_plain_view_alone_gives_what_the_model_gives(name: str) -> None:
+    network = model(name)
+    plain, asked = network.detect(images()), views(network, [1.0], False, nms=1.0, detections=1000).detect(images())
+    assert_alike(plain, asked)
+
+
+def assert_alike(plain: Detections, asked: Detections) -> None:
+    slots = plain.boxes.shape[1]
+    for field, (given, found) in zip(Detections._fields, zip(plain, asked, strict=True), strict=True):
+        assert (given is None) == (found is None), field
+        if given is not None and field not in ("region", "probabilities", "labels"):
+            found = found if field == "semantic" else found[:, :slots]
+            shown = plain.valid if field != "semantic" else slice(None)
+            torch.testing.assert_close(found[shown], given[shown], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS)
+def test_views_fill_what_the_model_fills(name: str) -> None:
+    network = model(name)
+    plain, asked = network.detect(images()), views(network, [1.0, 0.5], True).detect(images())
+    assert [field is None for field in plain] == [field is None for field in asked]
+    limit = torch.tensor(SIZES).flip(1).repeat(1, 2)[:, None] + 1e-2
+    assert ((asked.boxes >= -1e-2) & (asked.boxes <= limit)).all()
+    assert (asked.scores[:, 1:] <= asked.scores[:, :-1]).all()
+    alone = views(network, [1.0, 0.5], True).detect(Images(*(None if x is None else x[1:2] for x in images())))
+    torch.testing.assert_close(alone.boxes[0], asked.boxes[1], atol=1e-2, rtol=1e-3)
+
+
+class Mirrored(nn.Module):
+    """A model whose answer is where the brightest column is: exact under flips."""
+
+    def detect(self, images: Images) -> Detections:
+        column = images.pixels[:, 0].amax(1).argmax(1).float()
+        boxes = torch.stack((column, column * 0, column + 1, column * 0 + 9), -1)[:, None]
+        ones = torch.ones(len(column), 1)
+        label = torch.zeros(len(column), 1, dtype=torch.int64)
+        return Detections(boxes, ones, label, ones > 0, label, torch.ones(len(column), 1, 2))
+
+
+def test_a_flipped_view_agrees_with_the_plain_one() -> None:
+    given = images()
+    pixels = torch.zeros_like(given.pixels)
+    pixels[:, :, 5, 17] = 255
+    found = views(Mirrored(), [1.0], True).detect(given._replace(pixels=pixels))
+    assert found.valid.sum(1).tolist() == [1, 1, 1]  # both views say the same box, so NMS leaves one
+    torch.testing.assert_close(found.boxes[:, 0], torch.tensor([[17.0, 0, 18, 9]]).expand(3, 4))
+
+
+@torch.no_grad()
+def test_keypoints_of_a_flipped_view_change_their_names() -> None:
+    network = model("keypoint_rcnn")
+    network.box.select.score = 0.0
+    joints = network.heads["keypoint"].deconvolution.out_channels
+    swapped = list(reversed(range(joints)))
+    same = views(network, [1.0], True).detect(images())
+    other = views(network, [1.0], True, mirrored=swapped).detect(images())
+    assert torch.equal(same.boxes, other.boxes)
+    assert not torch.equal(same.keypoints, other.keypoints)
+
+
+def test_a_run_without_the_plain_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"tta.scales=\[0.5\] lacks 1.0"):
+        views(nn.Identity(), [0.5], False)
+
+
+@pytest.mark.parametrize("option", ["none", "flip", "scales"])
+def test_every_option_reaches_the_evaluation(option: str, tmp_path: Path) -> None:
+    small = config(f"tta={option}", "dataset.train.length=2", "dataset.val.length=2", f"paths.cache={tmp_path}")
+    small.dataset.classes = None
+    parts = assemble(small)
+    owner = parts.module.detect.__self__
+    assert (owner is parts.model) == (option == "none")
+    assert option == "none" or len(owner.views) == {"flip": 2, "scales": 18}[option]

@@ -45,7 +45,8 @@ class Detected(NamedTuple):
 
     def masks(self) -> list[dict[str, Any]]:
         """One COCO RLE per detection, ready for JSON."""
-        sizes = np.repeat(self.sizes, self.rows, axis=0).tolist()
+        several = zip(self.sizes.tolist(), self.rows.tolist(), strict=True)
+        sizes = [size for size, rows in several for _ in range(rows)]  # one list for all masks of an image
         text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
         spans = zip(sizes, (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
         return [{"size": size, "counts": text[start:end]} for size, start, end in spans]

@@ -1,0 +1,91 @@
+"""Images that break while a training reads them: every way to break, alone and through a loader with workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lineage.config import Data, Schedule
+from lineage.data import coco
+from lineage.data.batch import collate
+from lineage.data.copy_paste import CopyPaste
+from lineage.data.image import ImageError
+from lineage.data.module import DetectionData
+from tests.data import folder
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def swapped(path: Path) -> None:
+    folder.save(path, height=24, width=36)
+
+
+BROKEN = [(truncated, "cannot be decoded"), (emptied, "cannot be decoded|is not an image"), (swapped, "24 x 36"),
+          (Path.unlink, "no such image")]  # fmt: skip
+
+
+def module(root: Path, corrupt: str, workers: int = 0, train: object = None) -> DetectionData:
+    """Four JPEGs, all seen in four steps; the second one is broken after the dataset was opened."""
+    told = folder.content(4)
+    for image in told["images"]:
+        image["file_name"] = image["file_name"].replace("png", "jpg")
+    folder.write(root, told)
+    dataset = coco.load(root=str(root), annotations="train.json", images="images")
+    same = torch.nn.Identity()
+    augment = SimpleNamespace(train=train or same, test=same, collate=partial(collate, multiple=32))
+    data = Data(images_per_device=1, workers=workers, corrupt=corrupt)
+    return DetectionData(dataset, dataset, augment, Schedule(steps=4, images_per_step=1), data, seed=0)
+
+
+@pytest.mark.parametrize(("spoil", "said", "workers"), [(*BROKEN[0], 1), *((*one, 0) for one in BROKEN)])
+def test_it_stops_training_with_its_path(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str, workers: int
+) -> None:
+    made = module(tmp_path, "raise", workers)
+    spoil(made.train.path(1))
+    with pytest.raises(ImageError, match=said) as found:
+        list(made.train_loader())
+    assert str(made.train.path(1)) in str(found.value)
+
+
+@pytest.mark.parametrize(("spoil", "said"), BROKEN)
+def test_it_is_reported_and_replaced_where_that_is_asked_for(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = module(tmp_path, "skip")
+    spoil(made.train.path(1))
+    with caplog.at_level(logging.WARNING):
+        ids = [int(batch.ids[0]) for batch in made.train_loader()]
+    assert len(ids) == 4
+    assert {10, 30, 40} == set(ids)
+    assert str(made.train.path(1)) in caplog.text
+    assert "skipped because of data.corrupt=skip" in caplog.text
+
+
+def test_a_broken_partner_of_an_augmentation_is_treated_alike(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paste = CopyPaste(each=torch.nn.Identity(), probability=1.0)
+    made = module(tmp_path, "skip", train=paste)
+    emptied(made.train.path(1))
+    with caplog.at_level(logging.WARNING):
+        ids = {int(batch.ids[0]) for batch in made.train_loader()}
+    assert ids <= {10, 30, 40}
+    assert str(made.train.path(1)) in caplog.text
+    strict = module(tmp_path / "strict", "raise", train=paste)
+    for index in (1, 2, 3):
+        emptied(strict.train.path(index))
+    with pytest.raises(ImageError, match=r"images/[234]\.jpg"):
+        strict.train_loader().dataset[0, 0]  # the first image is whole, its partner is not

@@ -55,13 +55,8 @@ def assemble(config: DictConfig) -> Parts:
         seen = torch.from_numpy(presence(train).labels)  # each class once per image
         count_classes(model, seen.bincount(minlength=len(train.classes)).tolist(), len(train))
     if config.weights:
-        start_from(
-            model,
-            config.weights,
-            whole=config.evaluate_only,
-            sha256=config.get("weights_sha256"),
-            results=Path(config.paths.results),
-        )
+        start_from(model, config.weights, whole=config.evaluate_only, sha256=config.get("weights_sha256"),
+                   results=Path(config.paths.results))  # fmt: skip
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:

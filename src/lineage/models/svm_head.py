@@ -143,11 +143,11 @@ def with_svms(
     channels: int,
     *,
     layer: str,
-    mining: Mining,
+    svm: Mining,
     boxes: str,
     penalty: float,
     near: float,
     **head: Any,
 ) -> SVMHead:
     """A box head of these settings, to be fitted anew after training."""
-    return SVMHead(BoxHead(channels, **head), layer=layer, mining=mining, boxes=boxes, penalty=penalty, near=near)
+    return SVMHead(BoxHead(channels, **head), layer=layer, mining=svm, boxes=boxes, penalty=penalty, near=near)

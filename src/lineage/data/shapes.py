@@ -55,7 +55,7 @@ class Shapes:
         self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, drawn, stuff)
         if stuff:
             self.stuff = ("things", *STUFF)  # the semantic classes
-        self.stuff_ids = (0, *(CATEGORY + i for i in range(1, len(STUFF) + 1))) if stuff else ()
+        self.stuff_ids = tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else ()
         choices = checked(size)
         picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
@@ -98,10 +98,10 @@ class Shapes:
         return order[labels]
 
     def ground_truth(self) -> dict[str, Any]:
-        return self._annotated
+        return self._annotated | ({"panoptic": self._panoptic} if self.recipe.stuff else {})
 
-    def panoptic_truth(self) -> dict[str, Any]:
-        """COCO's panoptic annotations; their `file_name` is the PNG itself, an open file."""
+    @cached_property
+    def _panoptic(self) -> dict[str, Any]:
         notes = [
             panoptic(index + 1, drawing.layout(self.seed, index, self.shape(index), self.recipe),
                      drawing.grounds(self.seed, index, self.shape(index)))

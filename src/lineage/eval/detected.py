@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +51,20 @@ class Detected(NamedTuple):
         sizes = [size for size, rows in several for _ in range(rows)]  # one list for all masks of an image
         text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
         spans = zip(sizes, (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
-        return [{"size": size, "counts": text[start:end]} for size, start, end in spans]
+        with without_collector():
+            return [{"size": size, "counts": text[start:end]} for size, start, end in spans]
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """While half a million dicts without cycles are made, Python would look for cycles among them again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 NOTHING = Detected(

@@ -86,7 +86,9 @@ def _blocks(ends: Ints) -> list[tuple[int, int]]:
 def _runs(columns: Columns, height: int) -> tuple[Ints, Ints, Ints]:
     """Canvas positions where the runs of ones start and end, column by column, and the mask of each."""
     cross, tied = _passes(columns)
-    column, cell = np.divmod(np.flatnonzero(cross), cross.shape[1])
+    place = np.flatnonzero(cross)
+    column = (place.astype(np.uint32) // cross.shape[1]).astype(np.int64)  # a block is small; divisions are slow
+    cell = place - column * cross.shape[1]
     pixel = _crossings(columns, column, cell).clip(0, height)
     column, pixel = column[::2], pixel.reshape(-1, 2)  # a column starts and ends outside: up, down, up, down, ...
     if len(tied):

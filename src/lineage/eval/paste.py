@@ -85,10 +85,10 @@ def _blocks(ends: Ints) -> list[tuple[int, int]]:
 
 def _runs(columns: Columns, height: int) -> tuple[Ints, Ints, Ints]:
     """Canvas positions where the runs of ones start and end, column by column, and the mask of each."""
-    cross, tied = _passes(columns)
-    place = np.flatnonzero(cross)
-    column = (place.astype(np.uint32) // cross.shape[1]).astype(np.int64)  # a block is small; divisions are slow
-    cell = place - column * cross.shape[1]
+    place, tied = _passes(columns)
+    side = columns.cells.shape[1]
+    column = (place.astype(np.uint32) // side).astype(np.int64)  # a block is small; divisions of int64 are slow
+    cell = place - column * side
     pixel = _crossings(columns, column, cell).clip(0, height)
     column, pixel = column[::2], pixel.reshape(-1, 2)  # a column starts and ends outside: up, down, up, down, ...
     if len(tied):
@@ -102,33 +102,36 @@ def _runs(columns: Columns, height: int) -> tuple[Ints, Ints, Ints]:
     return positions[:, 0], positions[:, 1], columns.mask[column]
 
 
-def _passes(columns: Columns) -> tuple[Flags, Ints]:
-    """[C, M + 1] whether a column passes one half between two cells; and columns where float32 cannot tell."""
-    values = columns.cells[columns.left]
-    slope = columns.cells[columns.left + 1]
+def _passes(columns: Columns) -> tuple[Ints, Ints]:
+    """Places in [C, M + 2] where a column passes one half before the next cell; and columns where float32 cannot tell.
+
+    The first and last cell are zero, so nothing passes from one column to the next.
+    """
+    values = np.take(columns.cells, columns.left, axis=0)
+    slope = np.take(columns.cells, columns.left + 1, axis=0)
     slope -= values
     slope *= columns.part.astype(np.float32)[:, None]
     values += slope
     inside = values >= np.float32(HALF - TIE)
     unsure = inside ^ (values > np.float32(HALF + TIE))
-    cross = inside[:, 1:] ^ inside[:, :-1]
     tied = np.flatnonzero(unsure.any(1)) if unsure.any() else np.zeros(0, np.int64)
-    cross[tied] = False
-    return cross, tied
+    inside[tied] = False
+    flat = inside.ravel()
+    return np.flatnonzero(flat[1:] ^ flat[:-1]), tied
 
 
 def _crossings(columns: Columns, column: Ints, cell: Ints) -> Ints:
     """The first pixel on the far side of each place where a column passes one half, after padded cell `cell`."""
     cells = columns.cells.shape[1] - 2
-    low, high = columns.low[column], columns.high[column]
-    flat, side, part = columns.cells.ravel(), cells + 2, columns.part[column]
-    place = columns.left[column] * side + cell
-    before = (1 - part) * flat[place] + part * flat[place + side]
+    low, high = columns.low.take(column), columns.high.take(column)
+    flat, side, part = columns.cells.ravel(), cells + 2, columns.part.take(column)
+    place = columns.left.take(column) * side + cell
+    before = (1 - part) * flat.take(place) + part * flat.take(place + side)
     place += 1
-    after = (1 - part) * flat[place] + part * flat[place + side]
+    after = (1 - part) * flat.take(place) + part * flat.take(place + side)
     exact = low + (high - low) * ((HALF - before) / (after - before) + (cell - 0.5)) / cells - 0.5
     rising = after >= HALF
-    pixel = np.where(rising, np.ceil(exact), np.floor(exact) + 1)
+    pixel = np.floor(exact) + 1
     nearest = np.rint(exact)
     near = np.flatnonzero(np.abs(exact - nearest) < CLOSE)
     if len(near):

@@ -21,14 +21,18 @@ from tests.models.test_rcnn import (  # noqa: F401  the tests themselves, on the
 
 MODELS = [
     "mask_keypoint_rcnn", "cascade_mask_rcnn_staged", "integral_rcnn", "panoptic_fpn", "pointrend", "mask_rcnn_mlp",
+    "cascade_panoptic_fpn",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
-    semantic = ["+dataset.stuff=4"] if request.param == "panoptic_fpn" else []
-    return build(f"model={request.param}", *semantic)
+    return build(f"model={request.param}", *stuff(request.param))
+
+
+def stuff(name: str) -> list[str]:
+    return ["+dataset.stuff=4"] if "panoptic" in name else []
 
 
 def test_the_heads_of_a_model_share_its_regions(model: nn.Module) -> None:
@@ -56,7 +60,7 @@ def test_the_heads_of_a_model_share_its_regions(model: nn.Module) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_step_compiles_whole(name: str) -> None:
-    made = build(f"model={name}", *(["+dataset.stuff=4"] if name == "panoptic_fpn" else []))
+    made = build(f"model={name}", *stuff(name))
     images, targets = batch([SIZE] * 2, [3, 2], 4, canvas=SIZE)
     for function, inputs in ((made.losses, (images, targets)), (made.detect, (images,))):
         torch._dynamo.reset()

@@ -70,7 +70,8 @@ def test_the_prediction_side_shows_the_prediction(tmp_path: Path) -> None:
 
 
 def test_marks_say_what_and_how_sure() -> None:
-    (mark,) = found_marks([record(101, 0.875), record(101, 0.1)], Squares())
+    stuff = record(101, 0.9) | {"category_id": 12345}
+    (mark,) = found_marks([record(101, 0.875), record(101, 0.1), stuff], Squares())
     assert mark.text == "square 0.88"
     assert mark.box == (5, 6, 25, 20)
     (truth,) = truth_marks(Squares()[1], Squares.classes)

@@ -73,10 +73,10 @@ def truth_marks(sample: Sample, classes: Sequence[str]) -> list[Mark]:
 
 
 def found_marks(records: Sequence[dict[str, Any]], dataset: Dataset, threshold: float = THRESHOLD) -> list[Mark]:
-    """The result records of one image that score at least `threshold`."""
+    """The result records of one image that score at least `threshold`; areas of stuff are no objects and stay out."""
     marks = []
     for record in records:
-        if record["score"] < threshold:
+        if record["score"] < threshold or record["category_id"] not in dataset.category_ids:
             continue
         label = dataset.category_ids.index(record["category_id"])
         x, y, w, h = record["bbox"]

@@ -71,13 +71,13 @@ def test_only_the_unsure_cells_are_decided_anew() -> None:
     assert torch.equal(made.detect(features, found(BOXES, LABELS)).masks, last.sigmoid())
 
 
-def test_small_maps_are_doubled_for_free() -> None:
+def test_what_the_next_step_decides_anew_is_not_decided_before() -> None:
     made, sizes = head(steps=5, test_points=784), []
     refine = made._refine
     made._refine = lambda *given: (sizes.append(given[2].shape[-1]), refine(*given))[1]
     with torch.no_grad():
         masks = made.detect([torch.randn(2, 8, 32, 32)], found(BOXES, LABELS)).masks
-    assert sizes == [56, 112, 224]
+    assert sizes == [28, 56, 112, 224]
     assert masks.shape[-2:] == (224, 224)
 
 

@@ -1,7 +1,7 @@
 """Models with other heads learn the embedded dataset within minutes, as a user would train them.
 
-Floors are about half of what seed 0 reached on one CPU thread: cascade 12.2 box and 10.3 mask AP, PointRend 9.6 and 8.8,
-keypoints 79.8 box and 29.2 keypoint AP50, Panoptic FPN 9.2 PQ and 36.4 mIoU.
+Floors are about half of what seed 0 reached on one CPU thread: cascade 12.2 box and 10.3 mask AP, PointRend 9.6 and
+8.8, keypoints 79.8 box and 29.2 keypoint AP50, Panoptic FPN 9.2 PQ and 36.4 mIoU.
 """
 
 from __future__ import annotations

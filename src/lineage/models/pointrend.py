@@ -148,7 +148,7 @@ class PointRend(nn.Module):
         masks = self._own(coarse, labels)
         for step in range(1, self.steps + 1):
             masks = F.interpolate(masks, scale_factor=2, mode="bilinear", align_corners=False)
-            if masks.shape[-1] ** 2 > self.test_points or step == self.steps:  # small maps are doubled for free
+            if (2 * masks.shape[-1]) ** 2 > self.test_points or step == self.steps:  # else the next decides every cell
                 masks = self._refine(features, coarse, masks, labels, found.boxes)
         return found._replace(masks=masks.sigmoid())
 

@@ -19,7 +19,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.predict:main"),
     "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.weights:main"),
     "export": ("a trained model as ONNX or torch.export program", "lineage.export.commands:main"),
-    "models": ("every model: paper, config, parameters, published numbers", "lineage.tables.models:main"),
+    "models": ("every model: paper, config, parameters, published numbers", "lineage.catalogue:main"),
     "evaluate": ("score a result file, whoever made it", "lineage.evaluate:main"),
     "report": ("the HTML report of a run", "lineage.report.commands:main"),
     "doctor": ("check this machine and this installation", "lineage.doctor:main"),

@@ -124,6 +124,28 @@ def d2_cascade(classes: int) -> Shapes:
     return shapes
 
 
+def d2_panoptic(stuff: int) -> Shapes:
+    """SemSegFPNHead: p2 has one convolution, p3 to p5 as many as they are doubled; each with group norm."""
+    shapes = layer("sem_seg_head.predictor", stuff, 128, 1, 1)
+    for level, convolutions in ((2, 1), (3, 1), (4, 2), (5, 3)):
+        for i in range(convolutions):
+            name = f"sem_seg_head.p{level}.{2 * i}"
+            shapes |= {f"{name}.weight": (128, 128 if i else 256, 3, 3)} | layer(f"{name}.norm", 128)
+            shapes[f"{name}.norm.weight"] = (128,)
+    return shapes
+
+
+def d2_pointrend(classes: int) -> Shapes:
+    """projects/PointRend, weights of version 2."""
+    coarse, point = "roi_heads.mask_head.coarse_head", "roi_heads.mask_head.point_head"
+    shapes = layer(f"{coarse}.reduce_spatial_dim_conv", 256, 256, 2, 2)
+    shapes |= layer(f"{coarse}.fc1", 1024, 256 * 49) | layer(f"{coarse}.fc2", 1024, 1024)
+    shapes |= layer(f"{coarse}.prediction", classes * 49, 1024)
+    for i in (1, 2, 3):
+        shapes |= layer(f"{point}.fc{i}", 256, 256 + classes, 1)
+    return shapes | layer(f"{point}.predictor", classes, 256 + classes, 1)
+
+
 def c2_layer(name: str, *size: int) -> Shapes:
     return {f"{name}_w": size, f"{name}_b": (size[0],)}
 

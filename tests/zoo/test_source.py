@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from lineage.train.weights import fit
-from lineage.zoo import detectron, detectron2
+from lineage.zoo import detectron, detectron2, torchvision_variants
 from lineage.zoo import torchvision as names
 from lineage.zoo.names import CAFFE, IMAGENET, UNSCALED, Table, back
 from lineage.zoo.source import OURS, TABLES, options, repainted, understood
@@ -26,6 +26,10 @@ D2 = {
     "model=mask_rcnn_c4 backbone=resnet50": published.d2_c4(50, CLASSES),
     "model=retinanet backbone=resnet50": published.d2_retinanet(CLASSES),
     "model=cascade_mask_rcnn backbone=resnet50": published.d2_cascade(CLASSES),
+    "model=panoptic_fpn backbone=resnet50": published.d2_faster_fpn(50, CLASSES)
+    | published.d2_mask(CLASSES)
+    | published.d2_panoptic(54),
+    "model=pointrend backbone=resnet50": published.d2_faster_fpn(50, CLASSES) | published.d2_pointrend(CLASSES),
 }
 
 
@@ -119,12 +123,13 @@ def test_torchvision(name: str, model: str) -> None:
     theirs = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=CLASSES + 1)
     state = theirs.state_dict()
     given = understood(state)
-    assert given.source == "torchvision detection"
+    table = next(table for table in TABLES if table.source == given.source)
+    assert table in (names.DETECTION, torchvision_variants.RETINANET)
     assert not given.unknown
     assert options(given.state)[:2] == [f"model={model}", "backbone=resnet50"]
     source = ("model.neck.top.source=P5",) if model == "retinanet" else ()
     assert_all_used(meta(f"model={model}", *source), given.state)
-    again, unknown = back(names.DETECTION, given.state)
+    again, unknown = back(table, given.state)
     assert not unknown
     assert theirs.load_state_dict(again)  # strict: names and shapes are torchvision's
     ours, _ = understood(again).state, None

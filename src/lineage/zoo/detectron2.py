@@ -7,7 +7,7 @@ position has several scales they are counted first.
 
 from __future__ import annotations
 
-from lineage.zoo.layout import BLUE_FIRST, scales_first
+from lineage.zoo.layout import BLUE_FIRST, POINTWISE, scales_first
 from lineage.zoo.names import IMAGENET, UNSCALED, Maths, Table
 from lineage.zoo.torchvision import DEPTH
 
@@ -63,6 +63,29 @@ KEYPOINT = (
 )
 
 
+# Panoptic FPN: theirs counts convolution and doubling, ours convolution, norm, ReLU and doubling
+SEMANTIC = (
+    *(
+        pair
+        for level, convolutions in enumerate((1, 1, 2, 3))
+        for i in range(convolutions)
+        for pair in (
+            (f"sem_seg_head.p{level + 2}.{2 * i}", f"heads.semantic.levels.{level}.{4 * i}"),
+            (f"sem_seg_head.p{level + 2}.{2 * i}.norm", f"heads.semantic.levels.{level}.{4 * i + 1}"),
+        )
+    ),
+    ("sem_seg_head.predictor", "heads.semantic.classes"),
+)
+POINTREND = (
+    ("roi_heads.mask_head.coarse_head.reduce_spatial_dim_conv", "heads.mask.coarse.reduce"),
+    *((f"roi_heads.mask_head.coarse_head.fc{i + 1}", f"heads.mask.coarse.fc.{i}") for i in range(2)),
+    ("roi_heads.mask_head.coarse_head.prediction", "heads.mask.coarse.masks"),
+    *((f"roi_heads.mask_head.point_head.fc{i + 1}", f"heads.mask.point.layers.{i}") for i in range(3)),
+    ("roi_heads.mask_head.point_head.predictor", "heads.mask.point.masks"),
+)
+HEADS = (*MASK, *KEYPOINT, *SEMANTIC, *POINTREND)
+
+
 def pyramid(first: int) -> tuple[tuple[str, str], ...]:
     """`first`: the finest stage that has a level."""
     return tuple(
@@ -93,6 +116,7 @@ LAYOUTS = {
     "backbone.stem.0": BLUE_FIRST,
     "proposals.objectness": scales_first(1),
     "proposals.deltas": scales_first(4),
+    **{name: POINTWISE for _, name in POINTREND if name.startswith("heads.mask.point.")},
 }
 MSRA = Maths(UNSCALED, ("backbone.stride_in=1x1",))
 RESNEXT = Maths(IMAGENET, ("backbone.stride_in=3x3",))
@@ -100,7 +124,7 @@ IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linea
 
 PYRAMIDAL = Table(
     "detectron2",
-    (*resnet("backbone.bottom_up."), *pyramid(2), *PROPOSALS, *TWO_FC, *BOX, *CASCADE, *MASK, *KEYPOINT),
+    (*resnet("backbone.bottom_up."), *pyramid(2), *PROPOSALS, *TWO_FC, *BOX, *CASCADE, *HEADS),
     layouts=LAYOUTS,
     ignored=IGNORED,
     maths=MSRA,

@@ -16,7 +16,6 @@ RATIOS = 3  # of every published RPN and RetinaNet; their scales follow from the
 
 
 DENSE = 9  # anchors per position of RetinaNet
-NEVER = -30.0  # the logit of a class that is never chosen
 
 
 def _moved(rows: Tensor) -> Tensor:
@@ -36,25 +35,14 @@ def _without(count: int) -> Layout:
     return Layout("background's own rows are left out (zeros when written back)", lambda rows: rows[count:], there)
 
 
-def _per_anchor(rows: Tensor) -> Tensor:
-    """[A * C, ...] of RetinaNet -> [A, C, ...]"""
-    return rows.view(DENSE, -1, *rows.shape[1:])
-
-
-def _with_background(rows: Tensor) -> Tensor:
-    split = _per_anchor(rows)
-    never = torch.full_like(split[:, :1], NEVER if rows.dim() == 1 else 0.0)
-    return torch.cat((never, split), 1).flatten(0, 1)
-
-
-NO_BACKGROUND_ANCHOR = Layout(
-    "their first class is background, which nothing was trained to be; it is left out (never chosen when written back)",
-    lambda rows: _per_anchor(rows)[:, 1:].flatten(0, 1),
-    _with_background,
-)
 BACKGROUND_FIRST = Layout("background is their first class, our last", _moved, _moved_back)
 NO_BACKGROUND_CODES = _without(4)
 NO_BACKGROUND_MASK = _without(1)
+POINTWISE = Layout(
+    "their layers over points are convolutions of one place",
+    lambda weight: weight.flatten(1) if weight.dim() == 3 else weight,
+    lambda weight: weight[..., None] if weight.dim() == 2 else weight,
+)
 BLUE_FIRST = Layout(
     "their first convolution reads blue, green, red", lambda weight: weight.flip(1), lambda weight: weight.flip(1)
 )

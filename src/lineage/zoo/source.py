@@ -16,6 +16,8 @@ TABLES = (
     torchvision.DETECTION,
     torchvision.CLASSIFICATION,
     torchvision_variants.RETINANET,
+    torchvision_variants.V2,
+    torchvision_variants.MOBILENET,
     detectron2.PYRAMIDAL,
     detectron2.DENSE,
     detectron2.SINGLE,
@@ -150,6 +152,10 @@ def _model(state: dict[str, Tensor]) -> str:
         return "rpn" if has("neck.") else "rpn_c4"
     if has("box.stages."):
         return "cascade_mask_rcnn" if has("heads.mask.") else "cascade_rcnn"
+    if has("heads.semantic."):
+        return "panoptic_fpn"
+    if has("heads.mask.point."):
+        return "pointrend"
     heads = "_".join(head for head in ("mask", "keypoint") if has(f"heads.{head}."))
     name = f"{heads or ('faster' if has('proposals.') else 'fast')}_rcnn"
     if has("neck."):

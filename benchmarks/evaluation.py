@@ -5,7 +5,7 @@ and AP. The usual way is torchvision's `paste_masks_in_image`, pycocotools' `enc
 detections per image over 1,203 classes, against lvis-api. The scenes are random, with the sizes and counts of COCO and
 LVIS; both sides score the same detections, and the LVIS numbers must be equal. Where the usual way is measured on a
 part of the images, its time is that part's, scaled by the number of images: pasting costs the same for each image, and
-AP at least in proportion. Masks are discs with bent contours; shreds of noise have half as many runs again, and with
+AP at least in proportion. Masks are discs with bent contours; shreds of noise have RLEs half as long again, and with
 them the ratio end to end was 39.
 
 Writes benchmarks/results/evaluation.md. Run: python benchmarks/evaluation.py [--images 5000] [--peer 200]

@@ -119,8 +119,8 @@ def seen_pixels(path: Path, given: Given) -> Pixels | None:
     if given.maths:
         return given.maths.pixels
     folder = run_of(path)
-    backbone = of_run(folder, []).backbone if folder else {}
-    return Pixels(tuple(backbone.mean), tuple(backbone.std)) if "mean" in backbone else None
+    backbone = of_run(folder, []).backbone if folder else None
+    return Pixels(tuple(backbone.mean), tuple(backbone.std)) if backbone and "mean" in backbone else None
 
 
 def for_target(path: Path, given: Given, target: str) -> tuple[dict[str, Tensor], str]:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxscript import opset18 as op
+from onnxscript import opset18
 from torch.export import ExportedProgram
 
 OPSET = 18
+op: Any = opset18  # its type variables do not know that a traced value is of the type it needs
 ALL = 1 << 30  # more boxes than any model keeps
 
 
-def nms_onnx(boxes, groups, valid, threshold: float):  # type: ignore[no-untyped-def]  # onnxscript traces it
+def nms_onnx(boxes: Any, groups: Any, valid: Any, threshold: float) -> Any:
     """boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> [R, K] bool."""
     one = op.Constant(value_ints=[1])
     count = op.Add(op.ReduceMax(op.Reshape(groups, op.Constant(value_ints=[-1])), keepdims=1), one)
@@ -44,9 +46,9 @@ def nms_onnx(boxes, groups, valid, threshold: float):  # type: ignore[no-untyped
     return op.Cast(op.ScatterND(none, places, ones), to=9)
 
 
-def sort_onnx(self, *, stable: bool = True, dim: int = -1, descending: bool = False):  # type: ignore[no-untyped-def]
+def sort_onnx(values: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
     """TopK of everything: among equals ONNX, too, keeps the order."""
-    return op.TopK(self, op.Shape(self, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
+    return op.TopK(values, op.Shape(values, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
 
 
 def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -62,6 +64,7 @@ def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: 
         external_data=False,
         verbose=False,
     )
+    assert made is not None  # None is what the exporter before dynamo returned
     made.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
 

@@ -50,7 +50,7 @@ def _model(row: dict[str, object]) -> Model:
     if not isinstance(size, int):
         raise ValueError(f"{row.get('name')}: parameters is a number")
     texts = {name: str(value) for name, value in facts.items()}
-    return Model(choices=str(row["with"]), parameters=size, published={**published}, **texts)  # type: ignore[arg-type]
+    return Model(choices=str(row["with"]), parameters=size, published={**published}, **texts)
 
 
 def cells(model: Model) -> list[str]:

@@ -33,7 +33,7 @@ def read(content: bytes) -> dict[str, NDArray[np.float32]]:
         name_field, blob_field = LAYERS[field]
         parts = [part for part in _fields(value) if isinstance(part[1], memoryview)]
         name = "".join(bytes(part).decode() for number, part in parts if number == name_field)
-        blobs = [_blob(part) for number, part in parts if number == blob_field]
+        blobs = [_blob(part) for number, part in parts if number == blob_field and isinstance(part, memoryview)]
         arrays.update({f"{name}.{kind}": blob for kind, blob in zip(KINDS, blobs, strict=False)})
     if not arrays:
         raise CaffeError("no layer in it has weights, so it is no .caffemodel")

@@ -96,7 +96,7 @@ def _listed(values: Iterable[float]) -> str:
     return "[" + ",".join(f"{value:g}" for value in values) + "]"
 
 
-BLOCKS = {
+BLOCKS: dict[tuple[int, ...], tuple[str, ...]] = {
     (2, 2, 2, 2): ("resnet18",),
     (3, 4, 6, 3): ("resnet34", "resnet50"),  # of basic blocks, of bottlenecks
     (3, 4, 23, 3): ("resnet101",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lineage.zoo.layout import BACKGROUND_FIRST, NO_BACKGROUND_ANCHOR, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
+from lineage.zoo.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
 from lineage.zoo.names import IMAGENET, Maths, Table, translate
 
 DEPTH = 36  # blocks of the longest stage of any ResNet here (ResNet-152)
@@ -37,7 +37,6 @@ FPN = (
     *((f"backbone.fpn.layer_blocks.{level}.0", f"neck.smooth.{level}") for level in range(LEVELS)),
     *((f"backbone.fpn.inner_blocks.{level}.1", f"neck.lateral_norm.{level}") for level in range(LEVELS)),
     *((f"backbone.fpn.layer_blocks.{level}.1", f"neck.smooth_norm.{level}") for level in range(LEVELS)),
-    *((f"backbone.fpn.extra_blocks.{level}", f"neck.top.{level}") for level in ("p6", "p7")),
     # before torchvision 0.13 a convolution was not wrapped; the published v1 files are that old
     *((f"backbone.fpn.inner_blocks.{level}", f"neck.lateral.{level}") for level in range(LEVELS)),
     *((f"backbone.fpn.layer_blocks.{level}", f"neck.smooth.{level}") for level in range(LEVELS)),
@@ -58,24 +57,13 @@ HEADS = (
     *((f"roi_heads.keypoint_head.{i}", f"heads.keypoint.body.{i}") for i in range(0, 16, 2)),
     ("roi_heads.keypoint_predictor.kps_score_lowres", "heads.keypoint.deconvolution"),
 )
-RETINA = tuple(
-    pair
-    for theirs, ours, last in (("classification", "scores", "cls_logits"), ("regression", "deltas", "bbox_reg"))
-    for pair in (
-        *((f"head.{theirs}_head.conv.{i}.0", f"head.{ours}.convolutions.{i}") for i in range(4)),
-        *((f"head.{theirs}_head.conv.{i}.1", f"head.{ours}.norms.{i}") for i in range(4)),
-        *((f"head.{theirs}_head.conv.{2 * i}", f"head.{ours}.convolutions.{i}") for i in range(4)),  # before 0.13
-        (f"head.{theirs}_head.{last}", f"head.{ours}.predictor"),
-    )
-)
 DETECTION = Table(
     "torchvision detection",
-    (*resnet("backbone.body.", "backbone."), *FPN, *HEADS, *RETINA),
+    (*resnet("backbone.body.", "backbone."), *FPN, *HEADS),
     layouts={
         "box.scores": BACKGROUND_FIRST,
         "box.deltas": NO_BACKGROUND_CODES,
         "heads.mask.masks": NO_BACKGROUND_MASK,
-        "head.scores.predictor": NO_BACKGROUND_ANCHOR,
     },
     maths=Maths(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true")),
 )

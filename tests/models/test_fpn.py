@@ -94,6 +94,7 @@ def check(model: nn.Module) -> None:
         model.zero_grad()
         total(model.losses(images, targets)).backward()
         assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+    model.eval()
     with torch.no_grad():
         together = model.detect(images)
         alone = model.detect(type(images)(*(None if field is None else field[1:2] for field in images)))
@@ -104,7 +105,13 @@ def total(losses: Losses) -> Tensor:
     return torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum()
 
 
-@pytest.mark.parametrize("name", ["faster_rcnn_c5", "faster_rcnn_dc5", "mask_rcnn_dc5", "retinanet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster_rcnn_c5", "faster_rcnn_dc5", "mask_rcnn_dc5", "retinanet", "faster_rcnn_v2", "mask_rcnn_v2",
+        "faster_rcnn_mobilenet", "faster_rcnn_mobilenet_320",
+    ],
+)  # fmt: skip
 def test_models_train_and_detect(name: str) -> None:
     torch.manual_seed(0)
     check(build(f"model={name}"))

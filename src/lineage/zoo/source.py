@@ -140,7 +140,7 @@ def _body(state: dict[str, Tensor]) -> str | None:
     return RESNEXT.get((body or "", state["backbone.stages.0.0.conv2.weight"].shape[1]))
 
 
-def _model(state: dict[str, Tensor]) -> str:
+def _plain_model(state: dict[str, Tensor]) -> str:
     def has(part: str) -> bool:
         return any(name.startswith(part) for name in state)
 
@@ -161,3 +161,13 @@ def _model(state: dict[str, Tensor]) -> str:
     if has("neck."):
         return name if name != "fast_rcnn" else "fast_rcnn_fpn"
     return f"{name}_c4" if has("box.body.stage.") else f"{name}_dc5"
+
+
+def _model(state: dict[str, Tensor]) -> str:
+    """Norms in the pyramid are of torchvision's v2 recipes where they have statistics, and group norms where not."""
+    name = _plain_model(state)
+    if any(key.startswith("backbone.blocks.") for key in state):
+        return f"{name}_mobilenet"
+    if "neck.lateral_norm.0.weight" not in state:
+        return name
+    return f"{name}_v2" if "neck.lateral_norm.0.running_mean" in state else f"{name}_gn"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lineage.zoo.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
 from lineage.zoo.names import IMAGENET, Layout, Maths, Table
-from lineage.zoo.torchvision import FPN, LEVELS, resnet
+from lineage.zoo.torchvision import FPN, HEADS, LEVELS, resnet
 
 ANCHORS = 9  # per position of torchvision's RetinaNet
 SILENT = -100.0  # a bias whose sigmoid is 0
@@ -66,3 +66,43 @@ PREDICTORS = {
     "heads.mask.masks": NO_BACKGROUND_MASK,
 }
 AS_FASTER = Maths(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true"))
+
+# a convolution, its norm, a ReLU: what follows in a body of ours has moved by one per layer
+BODIES = tuple(
+    (f"{theirs}.{layer}.{part}", f"{ours}.{3 * layer + part}")
+    for theirs, ours in (("roi_heads.box_head", "box.body.convolutions"), ("roi_heads.mask_head", "heads.mask.body"))
+    for layer in range(4)
+    for part in (0, 1)
+)
+PLAIN = tuple(pair for pair in HEADS if not pair[1].startswith(("heads.mask.body", "box.body")))
+V2 = Table(
+    "torchvision detection v2",
+    (
+        *resnet("backbone.body.", "backbone."),
+        *FPN,
+        *NORMS,
+        ("rpn.head.conv.1.0", "proposals.deeper.0"),
+        *BODIES,
+        ("roi_heads.box_head.5", "box.body.fc"),
+        *PLAIN,
+    ),
+    layouts=PREDICTORS,
+    maths=AS_FASTER,
+)
+
+BLOCKS = 17  # of MobileNetV3-large's features, the stem and the last convolution among them
+LAYERS = ("0", "1", *(f"block.{layer}.{part}" for layer in range(4) for part in ("0", "1", "fc1", "fc2")))
+MOBILENET = Table(
+    "torchvision detection on MobileNetV3",
+    (
+        *(
+            (f"backbone.body.{block}.{layer}", f"backbone.blocks.{block}.{layer}")
+            for block in range(BLOCKS)
+            for layer in LAYERS
+        ),
+        *FPN,
+        *HEADS,
+    ),
+    layouts=PREDICTORS,
+    maths=AS_FASTER,
+)

@@ -139,6 +139,23 @@ def test_torchvision(name: str, model: str) -> None:
     assert all(torch.equal(again[name], state[name]) for name in without_codes)
 
 
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("faster_rcnn_v2", ["backbone=resnet50"]),
+        ("mask_rcnn_v2", ["backbone=resnet50"]),
+        ("mask_rcnn_gn", ["backbone=resnet50"]),
+        ("cascade_mask_rcnn_gn", ["backbone=resnet50"]),
+        ("faster_rcnn_mobilenet", []),
+        ("panoptic_fpn", ["backbone=resnet50"]),
+        ("pointrend", ["backbone=resnet50"]),
+        ("faster_rcnn_dc5", ["backbone=resnet50"]),
+    ],
+)
+def test_our_own_weights_name_their_model(model: str, body: list[str]) -> None:
+    assert options(meta(f"model={model}").state_dict()) == [f"model={model}", *body, f"dataset.classes={CLASSES}"]
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet152", "resnext101_32x8d"])
 def test_classifiers_name_their_backbone(name: str) -> None:
     with torch.device("meta"):

@@ -6,6 +6,8 @@ counts. Both start so that the layer does what it did before: offsets 0; modulat
 
 from __future__ import annotations
 
+from typing import Any
+
 import torchvision
 from torch import Tensor, nn
 
@@ -20,16 +22,11 @@ class DeformableConv(nn.Module):
         self.weight, self.bias = plain.weight, plain.bias
         self.stride, self.padding, self.dilation = plain.stride, plain.padding, plain.dilation
         taps = plain.kernel_size[0] * plain.kernel_size[1]
-        self.offset = nn.Conv2d(
-            plain.in_channels,
-            2 * taps if version == 1 else 3 * taps,
-            plain.kernel_size,
-            plain.stride,
-            plain.padding,
-            plain.dilation,
-        )
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        numbers = 2 * taps if version == 1 else 3 * taps
+        geometry: Any = (plain.kernel_size, plain.stride, plain.padding, plain.dilation)
+        self.offset = nn.Conv2d(plain.in_channels, numbers, *geometry)
+        for start in self.offset.parameters():
+            nn.init.zeros_(start)
         self.version, self.taps = version, taps
 
     def forward(self, x: Tensor) -> Tensor:

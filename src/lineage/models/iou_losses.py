@@ -1,7 +1,7 @@
 """Box regression by overlap: the code is decoded and compared with the object as a box.
 
 IoU (UnitBox, arXiv:1608.01471), bounded IoU (arXiv:1711.00164), GIoU (arXiv:1902.09630), DIoU and CIoU
-(arXiv:1911.08287). All see boxes [..., 4] and cost [...], 0 where both agree; `eps` keeps empty boxes from dividing by 0.
+(arXiv:1911.08287). All see boxes [..., 4] and cost [...], 0 where both agree; `eps` is for empty boxes.
 """
 
 from __future__ import annotations

@@ -32,14 +32,14 @@ class Mining:
         if self.ratio is None:
             chosen = keep & (keep.cumsum(1) <= self.samples)  # they are sorted: the first are the dearest
         else:
-            chosen = self._balanced(keep, foreground.gather(1, index))
+            chosen = self._balanced(keep, foreground.gather(1, index), self.ratio)
         return torch.zeros_like(usable).scatter(1, index, chosen)
 
-    def _balanced(self, keep: Tensor, foreground: Tensor) -> Tensor:
-        quota = int(self.samples / (1 + self.ratio))  # type: ignore[operator]
+    def _balanced(self, keep: Tensor, foreground: Tensor, ratio: float) -> Tensor:
+        quota = int(self.samples / (1 + ratio))
         found = keep & foreground
         found = found & (found.cumsum(1) <= quota)
         others = keep & ~foreground
         # an image without objects still has background to learn: as if it had one
-        most = (found.sum(1, keepdim=True).clamp(min=1) * self.ratio).clamp(max=self.samples - quota)
+        most = (found.sum(1, keepdim=True).clamp(min=1) * ratio).clamp(max=self.samples - quota)
         return found | (others & (others.cumsum(1) <= most))

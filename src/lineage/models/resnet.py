@@ -88,7 +88,8 @@ class ResNet(nn.Module):
             deformable(self.stages[number - 2], deform_version)
         self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
-            self.load_state_dict(_ours(load(weights, Pixels(tuple(mean), tuple(std)))), strict=False)
+            pixels = Pixels((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+            self.load_state_dict(_ours(load(weights, pixels)), strict=False)
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,7 @@ class DenseHead(nn.Module):
         self.scores = subnet(channels, anchors.per_position * classes)
         self.deltas = subnet(channels, anchors.per_position * 4)
         # section 4.1: training starts from a probability of `prior` everywhere, else background drowns the first steps
-        nn.init.constant_(self.scores.predictor.bias, -math.log((1 - prior) / prior))
+        nn.init.constant_(cast(Tensor, self.scores.predictor.bias), -math.log((1 - prior) / prior))
         self.classification, self.regression, self.mining = classification, regression, mining
         self.by_image, self.weights = normalizer == "image", tuple(weights)
         self.score, self.nms, self.suppression = score, nms, suppression

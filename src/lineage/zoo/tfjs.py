@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def tensors(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def _group(folder: Path, group: dict[str, list]) -> dict[str, Tensor]:  # type: ignore[type-arg]
+def _group(folder: Path, group: dict[str, list[Any]]) -> dict[str, Tensor]:
     try:
         content = bytearray().join((folder / path).read_bytes() for path in group["paths"])
     except OSError as error:

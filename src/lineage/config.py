@@ -67,6 +67,7 @@ class Run:
     evaluator: Any = None  # in place of the dataset's own
     classification: Any = None  # of the box head: what a wrong class costs
     regression: Any = None  # what a wrong box costs
+    suppression: Any = None  # what happens to detections that say the same thing
     tta: Any = None  # test-time augmentation: several views of an image at evaluation
     edit: Any = None  # what is done to the model after its weights are there, such as compressing layers
     track: Any = None
@@ -94,8 +95,9 @@ VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "entry.sta
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
 
 # Keys that no weight depends on: runs that differ in nothing else share one training. What is doubtful is left out.
-TEST_ONLY = ("evaluator", "tta", "dataset.val", "dataset.evaluator", "augment.test", "schedule.evaluate_every",
-             "model.*.test", "model.box.score", "model.box.nms", "model.box.detections",
-             "model.box.candidates")  # fmt: skip
+TEST_ONLY = ("evaluator", "tta", "suppression", "dataset.val", "dataset.evaluator", "augment.test",
+             "schedule.evaluate_every", "model.*.test", "model.box.score", "model.box.nms", "model.box.detections",
+             "model.box.candidates", "model.head.score", "model.head.nms", "model.head.detections",
+             "model.head.candidates")  # fmt: skip
 
 ConfigStore.instance().store(name="schema", node=Run)

@@ -117,6 +117,13 @@ def test_models_train_and_detect(name: str) -> None:
     check(build(f"model={name}"))
 
 
+@pytest.mark.parametrize("name", ["greedy_agnostic", "soft_linear", "soft_gaussian", "voting"])
+@pytest.mark.parametrize("model", ["faster_rcnn", "retinanet"])
+def test_every_suppression_detects(model: str, name: str) -> None:
+    torch.manual_seed(0)
+    check(build(f"model={model}", f"suppression={name}"))
+
+
 def test_a_dilated_stage_keeps_its_stride_and_its_values_at_the_centre() -> None:
     """On a constant image dilation changes nothing inside."""
     torch.manual_seed(0)

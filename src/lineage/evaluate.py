@@ -33,7 +33,7 @@ from lineage.eval.records import ResultError
 from lineage.eval.score import Scores
 from lineage.tables import places
 
-EXTRAS = ("lrp", "tide", "fixed")
+EXTRAS = ("lrp", "tide", "ious", "fixed")
 
 
 def main(argv: Sequence[str]) -> int:

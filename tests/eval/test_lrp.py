@@ -8,6 +8,8 @@ from typing import Any
 import hotcoco
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from lineage.eval import ranks
 from lineage.eval.coco import CocoEvaluator
@@ -107,3 +109,26 @@ def test_the_evaluator_explains_on_request() -> None:
     assert "box/threshold" in evaluator.per_class()[scene.classes[0]]
     with pytest.raises(ValueError, match="extras are among"):
         CocoEvaluator(dataset=scene, extras=["lpr"])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_stricter_ious_are_those_of_pycocotools(seed: int) -> None:
+    truth, found = case(seed)
+    records = only(found, "bbox")
+    ours = hotcoco.COCO(truth)
+    values = score(ours, ours.load_res(records), "box", extras=("ious",)).metrics
+    theirs = loaded(truth)
+    official = COCOeval(theirs, theirs.loadRes(records), "bbox")
+    official.params.iouThrs = np.array([0.6, 0.7, 0.8, 0.9])
+    official.evaluate()
+    official.accumulate()
+    for index, iou in enumerate((60, 70, 80, 90)):
+        precision = official.eval["precision"][index, :, :, 0, -1]
+        assert values[f"box/AP{iou}"] == pytest.approx(100 * precision[precision > -1].mean(), abs=1e-10)
+
+
+def loaded(truth: dict[str, Any]) -> COCO:
+    theirs = COCO()
+    theirs.dataset = truth
+    theirs.createIndex()
+    return theirs

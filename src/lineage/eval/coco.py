@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 PERSON_POINTS = 17  # COCO publishes its tolerances (sigmas) for these; the engine knows them
 SIGMA = 0.05  # deviates: keypoints whose tolerances neither the dataset nor the config names all get this one
 DEFAULT = ("box", "mask", "keypoint")
-EXTRAS = ("lrp", "tide")
+EXTRAS = ("lrp", "tide", "ious")
 
 
 class CocoEvaluator:
     """Scores the tasks that the model, the ground truth and `tasks` have in common.
 
     `sigmas` are the keypoints' tolerances; without, those of the dataset, if it has any, else COCO's for 17 keypoints.
-    `extras` adds numbers that explain an AP: "lrp" and "tide".
+    `extras` adds numbers: "lrp" and "tide" explain an AP, "ious" is AP60 to AP90.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def score(
 ) -> Scores:
     """The numbers COCO prints for one task, in percent; NaN where no object of that size or class exists.
 
-    `extras`, for boxes and masks: "lrp", "tide".
+    `extras`, for boxes and masks: "lrp", "tide", and "ious", which is AP60 to AP90 as Cascade R-CNN prints them.
     """
     if task == "boundary":
         return Scores(*ranks.boundary(truth, found))
@@ -41,6 +41,8 @@ def score(
     if task == "keypoint" and sigmas is not None:
         engine.params.kpt_oks_sigmas = list(sigmas)
     scores = [measured(engine, task)]
+    if "ious" in extras and task != "keypoint":
+        scores.append(Scores(_strict(engine, task), {}))
     if "tide" in extras and task != "keypoint":
         scores.append(Scores(breakdown(engine, task), {}))
     if "lrp" in extras and task != "keypoint":
@@ -92,6 +94,14 @@ def _per_class(engine: hotcoco.COCOeval, task: str) -> dict[str, dict[str, float
         name: {f"{task}/AP": _mean(precision[:, :, k]), f"{task}/AP50": _mean(precision[0, :, k])}
         for k, name in enumerate(names)
     }
+
+
+def _strict(engine: hotcoco.COCOeval, task: str) -> dict[str, float]:
+    """AP at the IoU thresholds between AP50 and AP95 that papers print."""
+    assert engine.eval is not None
+    precision = engine.eval["precision"][:, :, :, 0, -1]
+    at = {round(100 * value): index for index, value in enumerate(engine.params.iou_thrs)}
+    return {f"{task}/AP{iou}": _mean(precision[at[iou]]) for iou in (60, 70, 80, 90)}
 
 
 def _mean(precision: NDArray[np.float64]) -> float:

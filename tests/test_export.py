@@ -47,7 +47,7 @@ def test_a_chain_of_boxes_needs_many_rounds() -> None:
     assert kept[0].tolist() == [i % 2 == 0 for i in range(40)]
 
 
-@pytest.mark.parametrize("model", ["mask_keypoint_rcnn", "retinanet"])
+@pytest.mark.parametrize("model", ["mask_keypoint_rcnn", "retinanet", "faster_rcnn_vgg"])
 def test_onnx(model: str, tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", model), tmp_path / "model.onnx"
     assert main(["export", str(run), str(out), "--batch", "2"]) == 0

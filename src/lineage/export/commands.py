@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.onnx import OnnxExporterError
 
 from lineage.data.shapes import Shapes
 from lineage.export import onnx_file
@@ -123,7 +124,11 @@ def written(model: nn.Module, path: Path, inputs: tuple[Tensor, Tensor], names: 
     """The file, and how to run it from there."""
     detector = Detector(model).eval()
     if path.suffix == ".onnx":
-        onnx_file.write(captured(detector, inputs), path, INPUTS, names)
+        program = captured(detector, inputs)
+        try:
+            onnx_file.write(program, path, INPUTS, names)
+        except OnnxExporterError as error:
+            raise ExportError(f"ONNX cannot express this model: {_cause(error)}\nA .pt2 file can.") from error
         session = onnx_file.session(path)
         return lambda *given: [
             torch.from_numpy(np.asarray(one))
@@ -133,6 +138,13 @@ def written(model: nn.Module, path: Path, inputs: tuple[Tensor, Tensor], names: 
         torch.export.save(captured(detector, inputs), path)
     program: Run = torch.export.load(path).module()
     return program
+
+
+def _cause(error: BaseException) -> str:
+    """The exporter wraps the one line that says something in pages that do not."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]
 
 
 def captured(detector: Detector, inputs: tuple[Tensor, Tensor]) -> torch.export.ExportedProgram:

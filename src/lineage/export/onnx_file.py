@@ -14,9 +14,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+import torchvision  # noqa: F401  registers its operators
 from numpy.typing import NDArray
 from onnxscript import opset18
 from torch.export import ExportedProgram
+
+import lineage.ops.nms  # noqa: F401  registers the operator
 
 OPSET = 18
 op: Any = opset18  # its type variables do not know that a traced value is of the type it needs
@@ -51,6 +54,19 @@ def sort_onnx(values: Any, *, stable: bool = True, dim: int = -1, descending: bo
     return op.TopK(values, op.Shape(values, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
 
 
+def roi_pool_onnx(values: Any, rois: Any, scale: float, height: int, width: int) -> Any:
+    """MaxRoiPool counts as Caffe did, and so does torchvision; nobody reads the places of the maxima."""
+    pooled = op.MaxRoiPool(values, rois, pooled_shape=[height, width], spatial_scale=scale)
+    return pooled, op.Cast(pooled, to=6)
+
+
+TRANSLATIONS = {
+    torch.ops.lineage.nms.default: nms_onnx,
+    torch.ops.aten.sort.stable: sort_onnx,
+    torch.ops.torchvision.roi_pool.default: roi_pool_onnx,
+}
+
+
 def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Weights inside the file; checked by onnx's own checker."""
     made = torch.onnx.export(
@@ -60,7 +76,7 @@ def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: 
         opset_version=OPSET,
         input_names=list(inputs),
         output_names=list(outputs),
-        custom_translation_table={torch.ops.lineage.nms.default: nms_onnx, torch.ops.aten.sort.stable: sort_onnx},
+        custom_translation_table=TRANSLATIONS,
         external_data=False,
         verbose=False,
     )

@@ -18,7 +18,7 @@ def refit(parts: Parts, images: int | None, device: torch.device) -> bool:
     Under torch.distributed every process fits on all images: they get the same, and nothing has to be sent.
     """
     box = getattr(parts.model, "box", None)
-    if not hasattr(box, "fit"):
+    if box is None or not hasattr(box, "fit"):
         return False
     model, loader = parts.model.to(device).eval(), parts.data.plain_loader()
 

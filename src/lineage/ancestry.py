@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lineage import identity
 from lineage.build import ConfigError
 from lineage.resume import ENTRY
-from lineage.tables import store
+from lineage.tables import places, store
 from lineage.tables.entry import Entry
 
 WEIGHTS, PROPOSALS = "weights.pt", "proposals"  # what a run leaves in its folder
@@ -69,7 +69,7 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
 
 
 def _left(entry: Entry, name: str) -> Path:
-    path = Path(entry.folder or "", name)
+    path = places.found(entry.folder or "") / name
     if path.exists():
         return path
     if entry.status != "finished":

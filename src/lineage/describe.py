@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.assemble import Parts, processes
 from lineage.config import VOLATILE
 from lineage.resume import Attempt
-from lineage.tables import commit, entry
+from lineage.tables import commit, entry, places
 from lineage.train import machine, plan, weights
 from lineage.train.module import Reproduction
 from lineage.train.track import Name, dashboard
@@ -46,7 +46,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "protocol": protocol,
         "evaluation": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
         "choices": attempt.choices,
-        "command": sys.argv,
+        "command": [places.portable(sys.argv[0], ROOT), *sys.argv[1:]],
         "commit": code.commit,
         "dirty": code.dirty,
         "diff": code.diff,
@@ -56,8 +56,8 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "weights": weights.sha256(parts.model),
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "supersedes": attempt.supersedes,
-        "folder": str(attempt.folder),
-        "config": config,
+        "folder": places.portable(attempt.folder, ROOT),
+        "config": config | {"paths": {name: places.portable(path, ROOT) for name, path in config["paths"].items()}},
     }
 
 

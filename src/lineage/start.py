@@ -12,7 +12,7 @@ from torch import nn
 from lineage.build import ConfigError
 from lineage.models import pretrained
 from lineage.models.pretrained import WeightsError
-from lineage.tables import store
+from lineage.tables import places, store
 from lineage.tables.store import StoreError
 from lineage.train.checkpoint import saved
 from lineage.train.weights import Fit, fit
@@ -66,9 +66,10 @@ def located(weights: str, results: Path) -> str:
         if path.suffix or "/" in weights:  # meant as a file
             raise WeightsError(f"weights {weights}: no such file, run folder, URL or torchvision weight") from error
         raise WeightsError(f"weights {weights}: no such file, and {error}") from error
-    if entry.folder is None or not Path(entry.folder).is_dir():
+    folder = places.found(entry.folder or "")
+    if entry.folder is None or not folder.is_dir():
         raise WeightsError(f"weights {weights}: its run folder {entry.folder} is not here; name a file of its weights")
-    return str(of_run(Path(entry.folder)))
+    return str(of_run(folder))
 
 
 def of_run(folder: Path) -> Path:

@@ -85,7 +85,7 @@ def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
 def test_tiers_translate_what_they_name() -> None:
     choose = read.load(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choose
     mini = tiers.translate(choose, tiers.load(EXPERIMENTS)["mini"])
-    assert mini == choose | {"backbone": "mini", "dataset": "shapes", "schedule": "mini"}
+    assert mini == choose | {"backbone": "mini", "dataset": "shapes", "schedule": "mini_table"}
 
 
 def load(folder: Path, record: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lineage import identity
 from lineage.launch import composed
 from lineage.launch.composed import Ask, Composed
-from lineage.tables import judge, links, store
+from lineage.tables import judge, links, places, store
 from lineage.tables.entry import Entry
 from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table
 
@@ -67,6 +67,7 @@ class Cell:
 @dataclass
 class Plan:
     cells: dict[Name, Cell]  # those that others need first
+    project: Path
 
     @property
     def open(self) -> list[Cell]:
@@ -78,9 +79,9 @@ def make(
 ) -> Plan:
     """The plan for these cells and all that they need."""
     named = _closure(list(asked), tables)
-    cells = _cells(project, tables, named)
-    settle(Plan(cells), judge.valid(store.contents(results).entries) if held is None else held)
-    return Plan(cells)
+    planned = Plan(_cells(project, tables, named), project)
+    settle(planned, judge.valid(store.contents(results).entries) if held is None else held)
+    return planned
 
 
 def _closure(asked: list[Name], tables: Callable[[str], Table]) -> dict[Name, bool]:
@@ -132,7 +133,7 @@ def _training(whole: Composed, parents: dict[str, Cell]) -> str:
 
 def settle(plan: Plan, entries: list[Entry]) -> None:
     """Decide what each cell takes, from what the store holds now."""
-    shelf = _Shelf(entries)
+    shelf = _Shelf(entries, plan.project)
     trainers: dict[tuple[str, int], Cell] = {}
     for cell in plan.cells.values():
         if cell.action != BLOCKED:
@@ -183,7 +184,8 @@ def _drop_unneeded(plan: Plan) -> None:
 class _Shelf:
     """The store's entries, found by what they are."""
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry], project: Path) -> None:
+        self.project = project
         self.cells: dict[Name, list[Entry]] = defaultdict(list)
         self.trained: dict[tuple[str, int], list[Entry]] = defaultdict(list)
         for entry in entries:
@@ -200,7 +202,7 @@ class _Shelf:
     def left(self, training: str, seed: int, role: str) -> Entry | None:
         """An entry of such a training whose run folder still has what is to be used."""
         for entry in reversed(self.trained[training, seed]):
-            if entry.folder and Path(entry.folder, LEFT.get(role, WEIGHTS)).exists():
+            if entry.folder and (places.found(entry.folder, self.project) / LEFT.get(role, WEIGHTS)).exists():
                 return entry
         return None
 

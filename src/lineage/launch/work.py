@@ -92,13 +92,19 @@ def command(cell: Cell, site: Site) -> list[str]:
     folder = (site.runs / cell.folder).resolve()
     name = cell.name
     said = [composed.experiment(Ask(name.table, cell.row, name.tier)), f"seed={name.seed}", *site.more]
-    said += [f'paths.results="{site.results.resolve()}"', f'paths.runs="{site.runs.resolve()}"']
+    said += [f'paths.results="{_short(site.results, site)}"', f'paths.runs="{_short(site.runs, site)}"']
     said += ["evaluate_only=true"] if cell.action == TEST else []
     said += [f"entry.start={cell.start}"] if cell.start else []
     said += [f"entry.proposals={cell.proposals}"] if cell.proposals else []
     if goes_on(folder):
-        said.append(f'resume="{folder}"')
-    return [*site.command, str(site.project / "train.py"), *said, f'hydra.run.dir="{folder}"']
+        said.append(f'resume="{_short(folder, site)}"')
+    return [*site.command, "train.py", *said, f'hydra.run.dir="{_short(folder, site)}"']
+
+
+def _short(path: Path, site: Site) -> str:
+    """Relative to the checkout, where it lies in it: runs start there, and their entries are read elsewhere."""
+    path, root = path.resolve(), site.project.resolve()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def goes_on(folder: Path) -> bool:

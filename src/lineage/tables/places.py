@@ -18,3 +18,17 @@ def results() -> Path:
     """A run writes to ./results unless told otherwise; from elsewhere it is the project's store that is meant."""
     here = Path("results")
     return here if here.is_dir() else project() / "results"
+
+
+def portable(path: Path | str, root: Path) -> str:
+    """A path as an entry keeps it: relative to the checkout, or to the home folder, where it lies in one of them."""
+    absolute = Path(path).absolute()
+    for folder, name in ((root.absolute(), ""), (Path.home(), "~")):
+        if absolute.is_relative_to(folder):
+            return str(Path(name, absolute.relative_to(folder)))
+    return str(absolute)
+
+
+def found(path: str, root: Path | None = None) -> Path:
+    """Where a portable path leads here."""
+    return Path(root or project(), Path(path).expanduser())

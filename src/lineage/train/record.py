@@ -16,7 +16,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from lineage.tables import store
+from lineage.tables import places, store
 from lineage.tables.entry import Entry, dump
 
 
@@ -38,7 +38,8 @@ class Record:
                 started = self.started.isoformat(timespec="seconds")
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
-                Path(entry.folder or self.path.parent, "entry.json").write_text(dump(entry), encoding="utf-8")
+                folder = places.found(entry.folder) if entry.folder else self.path.parent
+                (folder / "entry.json").write_text(dump(entry), encoding="utf-8")
             return self.path
 
 

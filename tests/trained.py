@@ -32,10 +32,10 @@ def run_folder(folder: Path, model: str, *overrides: str) -> Path:
 def spread(network: nn.Module) -> nn.Module:
     """Scores that differ, so that thresholds and NMS have something to decide."""
     for name, weight in network.named_parameters():
-        if name.endswith(("objectness.weight", "scores.weight", "scores.predictor.weight")):
+        if name.endswith(("objectness.weight", "scores.weight")):
             weight.mul_(20)
         elif name.endswith(("deltas.weight", "deltas.predictor.weight")):
             weight.mul_(5)
         elif name.endswith("scores.predictor.bias"):
-            weight.zero_()
+            weight.zero_()  # scores near one half: those of a saturated sigmoid are equal, and their order nobody's
     return network

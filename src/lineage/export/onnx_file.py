@@ -6,7 +6,7 @@ turn into it: a box scores only in its own group. Its indices are scattered back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def roi_pool_onnx(values: Any, rois: Any, scale: float, height: int, width: int)
     return pooled, op.Cast(pooled, to=6)
 
 
-TRANSLATIONS = {
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.lineage.nms.default: nms_onnx,
     torch.ops.aten.sort.stable: sort_onnx,
     torch.ops.torchvision.roi_pool.default: roi_pool_onnx,

@@ -20,7 +20,7 @@ PARTS = {
     "whole": [],
     "no top-down": ["model.neck.top_down=false"],
     "no lateral": ["model.neck.lateral=false"],
-    "finest": ["model.neck.finest=true", "model.neck.top=null", "model.proposals.anchors.strides=[4]",
+    "finest": ["model.neck.finest=true", "model.proposals.anchors.strides=[4]",
                "model.proposals.anchors.sizes=[[12,24,48,96,192]]", "model.box.pool.strides=[4]"],
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_without_lateral_all_levels_come_from_c5() -> None:
 
 
 def test_the_finest_level_alone_is_that_of_the_whole_pyramid() -> None:
-    whole, finest = pyramid(), pyramid("model.neck.finest=true", "model.neck.top=null")
+    whole, finest = pyramid(), pyramid("model.neck.finest=true")
     finest.load_state_dict(whole.state_dict(), strict=False)
     (found,) = finest(maps())
     assert torch.equal(found, whole(maps())[0])
@@ -109,7 +109,7 @@ def total(losses: Losses) -> Tensor:
     "name",
     [
         "faster_rcnn_c5", "faster_rcnn_dc5", "mask_rcnn_dc5", "retinanet", "faster_rcnn_v2", "mask_rcnn_v2",
-        "faster_rcnn_mobilenet", "faster_rcnn_mobilenet_320",
+        "faster_rcnn_mobilenet", "faster_rcnn_mobilenet_320", "rpn_p2",
     ],
 )  # fmt: skip
 def test_models_train_and_detect(name: str) -> None:
@@ -143,7 +143,6 @@ def test_a_dilated_stage_keeps_its_stride_and_its_values_at_the_centre() -> None
     ("options", "message"),
     [
         (["model.neck.top_down=false", "model.neck.lateral=false"], "set one of them to true"),
-        (["model.neck.finest=true"], "set model.neck.top=null"),
         (["model.neck.first=4"], "has 4 maps, so 0 to 3"),
         (top("C4"), "computed from C5 or P5"),
     ],

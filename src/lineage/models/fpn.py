@@ -47,7 +47,10 @@ class P6P7(nn.Module):
 
 
 class FPN(nn.Module):
-    """Ci..C5 -> Pi..P5 and what `top` adds, all of the same width. `first` counts the maps left out, C2 being 0."""
+    """Ci..C5 -> Pi..P5 and what `top` adds, all of the same width. `first` counts the maps left out, C2 being 0.
+
+    Without `top_down` levels are not merged, without `lateral` C5 alone feeds them all; `finest` gives Pi alone.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class FPN(nn.Module):
         finest: bool,
     ):
         super().__init__()
-        _check(inputs, first, top, top_down, lateral, finest)
+        _check(inputs, first, top_down, lateral)
         self.first, self.channels, self.top_down = first, channels, top_down
         widths = list(inputs[first:]) if lateral else list(inputs[-1:])
         levels = 1 if finest else len(inputs) - first
@@ -71,7 +74,7 @@ class FPN(nn.Module):
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=bias) for _ in range(levels))
         self.lateral_norm = nn.ModuleList(_norm(norm, channels) for _ in self.lateral)
         self.smooth_norm = nn.ModuleList(_norm(norm, channels) for _ in self.smooth)
-        self.top = top(inputs[-1], channels) if top else None
+        self.top = top(inputs[-1], channels) if top and not finest else None
         xavier(*self.lateral, *self.smooth)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
@@ -99,13 +102,11 @@ def _norm(name: str | None, channels: int) -> nn.Module:
     return normalise(name)(channels) if name else nn.Identity()
 
 
-def _check(inputs: Sequence[int], first: int, top: object, top_down: bool, lateral: bool, finest: bool) -> None:
+def _check(inputs: Sequence[int], first: int, top_down: bool, lateral: bool) -> None:
     if not 0 <= first < len(inputs):
         raise PyramidError(f"model.neck.first={first}: the backbone has {len(inputs)} maps, so 0 to {len(inputs) - 1}")
     if not top_down and not lateral:
         raise PyramidError("model.neck.top_down=false and lateral=false leave C5 alone; set one of them to true")
-    if finest and top is not None:
-        raise PyramidError("model.neck.finest=true keeps the finest map alone; set model.neck.top=null with it")
 
 
 class Last(nn.Module):

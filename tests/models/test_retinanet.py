@@ -15,6 +15,7 @@ from lineage.zoo.names import back, translate
 from lineage.zoo.torchvision_variants import RETINANET
 from tests.models.compose import build
 from tests.models.scenes import batch
+from tests.models.test_rcnn import operations
 
 CLASSES = 4
 SIZES = [(256, 256), (180, 250), (192, 200)]  # P7 of another canvas has a stride that torchvision guesses, not 128
@@ -168,3 +169,23 @@ def test_ignored_anchors_cost_nothing(normalizer: str) -> None:
 def test_an_unknown_normalizer_is_named() -> None:
     with pytest.raises(Exception, match=r"model.head.normalizer=all is unknown; choose batch or image"):
         build("model=retinanet", "model.head.normalizer=all")
+
+
+OHEM = "{_target_: lineage.models.ohem.Mining, samples: 16, nms: 0.7, ratio: 3.0, candidates: 500}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["model=retinanet"],
+        ["model=retinanet", f"model.head.mining={OHEM}", "regression=giou", "suppression=soft_gaussian"],
+        ["model=faster_rcnn", f"model.box.mining={OHEM}", "classification=seesaw", "suppression=voting"],
+        ["model=mask_rcnn_dc5", "classification=equalization", "regression=ciou", "suppression=soft_linear"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_a_step_never_waits_and_images_cost_no_more_operations(options: list[str]) -> None:
+    torch.manual_seed(0)
+    two, four = (operations(build(*options), images) for images in (2, 4))
+    assert not {"nonzero", "_local_scalar_dense", "item", "masked_select"} & two.keys()
+    assert four.total() == two.total()

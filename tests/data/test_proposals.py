@@ -1,0 +1,136 @@
+"""Proposals made before: carried by samples, read from every format, refused where they do not belong."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from lineage.data.batch import collate
+from lineage.data.proposals import Jittered, ProposalsError, Regions, Stored, WithProposals, join, read, write
+from lineage.data.shapes import Shapes
+
+IDS = [1, 2, 3]
+BOXES = [np.array([[1, 2, 30, 40], [5, 5, 20, 25]]), np.zeros((0, 4)), np.array([[0, 0, 64, 64]])]
+SCORES = [np.array([0.2, 0.9]), np.zeros(0), np.array([0.5])]
+
+
+@pytest.fixture(scope="module")
+def shapes() -> Shapes:
+    return Shapes(seed=1, length=3, size=64)
+
+
+def npz(folder: Path, ids: list[int] = IDS) -> Path:
+    rows = np.array([len(one) for one in BOXES])
+    write(folder / "val.npz", Regions(np.array(ids), rows, np.concatenate(BOXES), np.concatenate(SCORES)))
+    return folder / "val.npz"
+
+
+def pkl(folder: Path, content: dict[str, Any]) -> Path:
+    (folder / "val.pkl").write_bytes(pickle.dumps(content))
+    return folder / "val.pkl"
+
+
+def found(path: Path, dataset: Shapes) -> list[list[list[float]]]:
+    source = Stored(dataset, path=str(path))
+    return [source(dataset[index]).tolist() for index in range(3)]
+
+
+BEST_FIRST = [[[5, 5, 20, 25], [1, 2, 30, 40]], [], [[0, 0, 64, 64]]]
+
+
+def test_regions_come_best_first_from_any_format(tmp_path: Path, shapes: Shapes) -> None:
+    sides = [np.concatenate([one[:, :2], one[:, 2:] - one[:, :2]], 1) for one in BOXES]
+    assert found(npz(tmp_path), shapes) == BEST_FIRST
+    detectron2 = {"ids": IDS, "boxes": sides, "objectness_logits": SCORES, "bbox_mode": 1}
+    assert found(pkl(tmp_path, detectron2), shapes) == BEST_FIRST
+    detectron = {"indexes": IDS, "boxes": BOXES, "scores": SCORES}
+    assert found(pkl(tmp_path, detectron), shapes) == BEST_FIRST
+
+
+def test_matlab_counts_pixels_from_one_and_rows_first(tmp_path: Path, shapes: Shapes) -> None:
+    cells, names = np.empty((1, 2), object), np.empty((1, 2), object)
+    cells[0, 0], cells[0, 1] = np.array([[3, 2, 40, 30], [1, 1, 64, 64]]), np.array([[1, 1, 5, 6]])
+    names[0, 0], names[0, 1] = "000000000001", "000000000003"
+    savemat(tmp_path / "voc.mat", {"boxes": cells, "images": names})
+    source = Stored(shapes, path=str(tmp_path / "voc.mat"))
+    assert source(shapes[0]).tolist() == [[1, 2, 30, 40], [0, 0, 64, 64]]
+    assert source(shapes[2]).tolist() == [[0, 0, 6, 5]]
+
+
+def test_samples_and_batches_carry_the_best(tmp_path: Path, shapes: Shapes) -> None:
+    with_two = WithProposals(shapes, source=lambda dataset: Stored(dataset, path=str(npz(tmp_path))), top_k=1)
+    assert [len(with_two[index].proposals) for index in range(3)] == [1, 0, 1]
+    assert (len(with_two), with_two.classes, with_two.mirrored) == (3, shapes.classes, shapes.mirrored)
+    assert with_two.fingerprint != shapes.fingerprint
+    batch = collate([with_two[0], with_two[1]], [1, 2])
+    assert batch.images.proposals is not None
+    assert batch.images.proposals.valid.sum(1).tolist() == [1, 0]
+    assert batch.images.proposals.boxes[0, 0].tolist() == [5, 5, 20, 25]
+    again = pickle.loads(pickle.dumps(WithProposals(shapes, source=_jittered, top_k=5)))  # spawned workers
+    assert len(again[0].proposals) == 5
+
+
+def _jittered(dataset: Any) -> Jittered:
+    return Jittered(dataset, copies=3, random=20, shift=0.2, recall=0.5)
+
+
+def test_an_image_without_an_entry_is_named(tmp_path: Path, shapes: Shapes) -> None:
+    with pytest.raises(ProposalsError, match=r"val\.npz has no regions of image 1: it was made from another dataset"):
+        found(npz(tmp_path, [7, 8, 9]), shapes)
+
+
+def test_what_is_no_list_is_refused(tmp_path: Path, shapes: Shapes) -> None:
+    with pytest.raises(ProposalsError, match=r"no such file.*model=rpn dump_proposals=true"):
+        read(tmp_path / "none.npz", shapes)
+    (tmp_path / "cut.npz").write_bytes(npz(tmp_path).read_bytes()[:100])
+    with pytest.raises(ProposalsError, match=r"cut\.npz: no list of proposals, or damaged"):
+        read(tmp_path / "cut.npz", shapes)
+    np.savez(tmp_path / "bad.npz", ids=[1], rows=[3], boxes=np.zeros((2, 4)), scores=np.zeros(2))
+    with pytest.raises(ProposalsError, match=r"disagree: 2, 2 and 3"):
+        read(tmp_path / "bad.npz", shapes)
+    with pytest.raises(ProposalsError, match=r"read from \.npz, \.pkl, \.mat"):
+        read(tmp_path / "list.txt", shapes)
+
+
+def test_a_pickle_is_read_and_never_run(tmp_path: Path, shapes: Shapes) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "touched",))
+
+    with pytest.raises(ProposalsError, match="nothing of it was run"):
+        read(pkl(tmp_path, {"ids": Evil()}), shapes)
+    assert not (tmp_path / "touched").exists()
+
+
+def test_parts_of_processes_join_each_image_once() -> None:
+    one = Regions(np.array([4, 5]), np.array([1, 2]), np.arange(12.0).reshape(3, 4), np.array([1.0, 2, 3]))
+    two = Regions(np.array([6, 4]), np.array([0, 1]), np.zeros((1, 4)), np.array([9.0]))
+    both = join([one, two])
+    assert (both.ids.tolist(), both.rows.tolist(), both.scores.tolist()) == ([4, 5, 6], [1, 2, 0], [1, 2, 3])
+
+
+def test_jittered_has_the_recall_it_says() -> None:
+    many = Shapes(seed=3, length=60, size=128)
+    proposer = Jittered(many, copies=4, random=30, shift=0.3, recall=0.7)
+    hit = total = 0
+    for index in range(60):
+        sample = many[index]
+        boxes, objects = proposer(sample), sample.boxes.numpy()[~sample.crowd.numpy()]
+        assert np.array_equal(boxes, proposer(sample))
+        assert ((boxes >= 0) & (boxes <= 128)).all()
+        hit += (overlap(objects, boxes).max(1) >= 0.7).sum()
+        total += len(objects)
+    assert 0.65 < hit / total < 0.85  # random boxes and copies of neighbours add a little
+    empty = Jittered(many, copies=4, random=0, shift=0.3, recall=0.0)
+    assert empty(many[0]).shape == (0, 4)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (high - low).clip(0).prod(2)
+    return shared / ((a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1) - shared)

@@ -22,6 +22,7 @@ from lineage.train import weights
 from lineage.train.checkpoint import flush
 from lineage.train.record import Record
 
+OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
@@ -66,7 +67,7 @@ def table(metrics: dict[str, float | None]) -> Table:
     """A line per task. What the ground truth cannot measure is a dash."""
     tasks = list(dict.fromkeys(name.partition("/")[0] for name in metrics))
     known = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
-    columns = [column for column in known if any(f"{task}/{column}" in metrics for task in tasks)]
+    columns = [column for column in (*known, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
     drawn = Table("", *columns, title="average precision")
     for task in tasks:
         drawn.add_row(task, *(number(metrics.get(f"{task}/{column}")) for column in columns))

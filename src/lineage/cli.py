@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 COMMANDS = {  # name: (what it does, where its main(argv) is)
-    "table": ("tables of the papers, filled in and judged", "lineage.tables.commands:table"),
+    "table": ("tables of the papers, filled in and judged", "lineage.tables.formats:main"),
+    "quote": ("macros with which a text quotes cells of the store", "lineage.tables.quote:quote"),
+    "check-text": ("do the numbers of a text equal those of the store?", "lineage.tables.quote:check_text"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.launch.commands:main"),
     "lint": ("does each table isolate what it claims to isolate?", "lineage.lint:main"),
     "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
@@ -15,7 +17,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "store": ("`store verify` reads every entry and names damage", "lineage.tables.commands:store"),
     "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.rerun:main"),
-    "data": ("make, check and describe datasets", "lineage.data.commands:main"),
+    "data": ("make, fetch, check, count and look at datasets", "lineage.datasets:main"),
     "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.predict:main"),
     "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.weights:main"),
     "export": ("a trained model as ONNX or torch.export program", "lineage.export.commands:main"),
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def usage() -> str:
-    commands = "\n".join(f"  {name:<9} {text}" for name, (text, _) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10} {text}" for name, (text, _) in COMMANDS.items())
     head = "lineage COMMAND ...   (`lineage COMMAND --help` says more)"
     return f"{head}\n\n{commands}\n\nSingle runs are made by `python train.py`."
 

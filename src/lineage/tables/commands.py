@@ -1,43 +1,17 @@
-"""The commands that read the store: `lineage table`, `compare`, `show` and `store verify`."""
+"""The commands that read single entries: `lineage compare`, `show` and `store verify`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.tables import diff, places, read, render
+from lineage.tables import diff, places, render
 from lineage.tables import store as files
 from lineage.tables.entry import Entry, dump
-from lineage.tables.overview import free_runs, overview
-from lineage.tables.table import TableError
 
 SAME_RUN = ("entry", "paths", "seed", "track")  # keys of a config that say nothing about what was computed
-
-
-def table(argv: list[str]) -> int:
-    parser = _parser("table", "Tables of the papers, filled in from the store and judged.")
-    parser.add_argument("name", nargs="?", help="one table, e.g. mask_rcnn/table2c; without it, an overview")
-    parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--markdown", action="store_const", dest="form", const=render.markdown)
-    form.add_argument("--csv", action="store_const", dest="form", const=render.comma_separated)
-    asked = parser.parse_args(argv)
-    experiments = places.project() / "experiments"
-    if asked.name is None and asked.form is None:
-        print(overview(experiments, asked.results, everything=asked.all), end="")
-        return 0
-    if asked.name is None and not asked.all:
-        raise TableError("which table? Give its name, or --all; `lineage table` lists them")
-    if asked.name and asked.name.startswith(files.SCRATCH):
-        print(free_runs(_entries(asked.results / asked.name)), end="")
-        return 0
-    names = [asked.name.removesuffix(".yaml")] if asked.name else read.names(experiments)
-    for name in names:
-        print(_rendered(asked, experiments, name), end="\n" if len(names) > 1 else "")
-    return 0
 
 
 def compare(argv: list[str]) -> int:
@@ -86,19 +60,6 @@ def store(argv: list[str]) -> int:
         print(f"{damage.path}: {damage.reason}")
     print(f"{asked.results}: {whole} entries are whole, {len(damaged)} files are not")
     return 1 if damaged else 0
-
-
-def _rendered(asked: argparse.Namespace, experiments: Path, name: str) -> str:
-    table = read.load(experiments, name)
-    entries = _entries(asked.results / name)
-    return asked.form(table, entries) if asked.form else render.terminal(table, entries, colour=sys.stdout.isatty())
-
-
-def _entries(folder: Path) -> list[Entry]:
-    held = files.contents(folder)
-    for damage in held.damaged:
-        print(f"left out: {damage.path}: {damage.reason}", file=sys.stderr)
-    return held.entries
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:

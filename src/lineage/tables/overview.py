@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from lineage.tables import judge, read, store
+from lineage.tables import index, judge, read, store
 from lineage.tables.cells import lines
 from lineage.tables.entry import Entry
-from lineage.tables.render import EMPTY, Grid, aligned
+from lineage.tables.render import Grid, aligned
+from lineage.tables.sheet import EMPTY
 from lineage.tables.table import Table
 
 RECENT = 10
@@ -17,14 +18,30 @@ HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
 
 def overview(experiments: Path, results: Path, everything: bool) -> str:
     """Tables that have runs, or all, and the newest free runs."""
-    held = {name: store.contents(results / name).entries for name in read.names(experiments)}
+    held = {name: index.contents(results / name).entries for name in read.names(experiments)}
     shown = [name for name, entries in held.items() if entries or everything]
     body = [_of_table(read.load(experiments, name), judge.valid(held[name])) for name in shown]
     parts = [aligned(Grid(["table", "rows", "unsupported", "run", "runs", "cells"], body))] if body else []
     if len(shown) < len(held):
         parts.append(f"Tables without a run: {len(held) - len(shown)}; `lineage table --all` lists them.")
-    parts.append(free_runs(store.contents(results / store.SCRATCH).entries))
+    if everything:
+        parts.append(coverage([read.load(experiments, name) for name in held]))
+    parts.append(free_runs(index.contents(results / store.SCRATCH).entries))
     return "\n".join(parts)
+
+
+def coverage(tables: list[Table]) -> str:
+    """Per paper: how many rows of its tables are ours to run, and how many of these cannot be expressed yet."""
+    body = []
+    for paper in sorted({table.name.partition("/")[0] for table in tables}):
+        rows = [row for table in tables if table.name.startswith(f"{paper}/") for row in table.rows.values()]
+        ours = [row for row in rows if row.quoted is None]
+        runs = sum(row.runs for row in ours)
+        held = sum(table.name.startswith(f"{paper}/") for table in tables)
+        share = f"{100 * runs / len(ours):.0f} %" if ours else EMPTY
+        body.append([paper, str(held), str(len(ours)), str(len(ours) - runs), share, str(len(rows) - len(ours))])
+    head = ["paper", "tables", "rows", "unsupported", "covered", "quoted"]
+    return f"\n{aligned(Grid(head, body))}\n"
 
 
 def free_runs(entries: list[Entry]) -> str:

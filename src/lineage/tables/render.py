@@ -1,20 +1,20 @@
-"""A judged table as text: aligned for a terminal, Markdown for a page, CSV for a machine."""
+"""A judged table as text: aligned for a terminal, CSV for a machine."""
 
 from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lineage.tables import judge
-from lineage.tables.cells import Cell, Line, lines
 from lineage.tables.entry import Entry
-from lineage.tables.judge import Verdict
-from lineage.tables.noise import Sample
-from lineage.tables.table import Effect, Table
+from lineage.tables.sheet import EMPTY, Column, Section, Sheet, Text, columns
+from lineage.tables.table import Table
 
-EMPTY = "-"
+WIDTH = 100  # of a terminal
+LABEL = 30
 COLOURS = {
     judge.REPRODUCED: 32,
     judge.CONTRADICTED: 31,
@@ -33,33 +33,56 @@ class Grid:
     body: Sequence[Sequence[str]]
 
 
-def terminal(table: Table, entries: list[Entry], colour: bool = False) -> str:
-    entries = judge.valid(entries)
-    parts = [_title(table), table.message, "", aligned(_grid(table, entries), colour)]
-    if table.effects:
-        parts += ["", aligned(_effects(table, entries), colour)]
-    return "\n".join(parts) + "\n"
+def terminal(sheet: Sheet, colour: bool = False) -> str:
+    """At most WIDTH columns where the labels allow it; the sentence at the end of a line is wrapped below it."""
+    parts = [f"{sheet.name}  {sheet.title}", *textwrap.wrap(sheet.message, WIDTH)]
+    for block in sheet.blocks:
+        parts += ["", block.title, *(f"\n{section.title}\n{_printed(section, colour)}" for section in block.sections)]
+    notes = [line for note in sheet.notes for line in textwrap.wrap(note, WIDTH)]
+    return "\n".join([*parts, "", *notes, *textwrap.wrap(f"{sheet.source}", WIDTH)]) + "\n"
 
 
-def markdown(table: Table, entries: list[Entry]) -> str:
-    entries = judge.valid(entries)
-    parts = [f"## {_title(table)}", "", table.message, "", *_piped(_grid(table, entries))]
-    if table.effects:
-        parts += ["", *_piped(_effects(table, entries))]
-    return "\n".join([*parts, "", f"Published numbers: {table.source} ({table.confidence})."]) + "\n"
+def _printed(section: Section, colour: bool) -> str:
+    """A sentence in the last column, which no number is, stands on a line of its own below its row."""
+    sentence = not any(line[-1].number for line in section.body)
+    head = section.head[:-1] if sentence else section.head
+    shown = [[_label(text) for text in line[: len(head)]] for line in section.body]
+    printed = aligned(Grid(head, shown), colour).split("\n")
+    if not sentence:
+        return "\n".join(printed)
+    below = [textwrap.indent("\n".join(textwrap.wrap(line[-1].text, WIDTH - 4)), "    ") for line in section.body]
+    rows = [f"{row}\n{said}" if said else row for row, said in zip(printed[1:], below, strict=True)]
+    return "\n".join([printed[0], *rows])
+
+
+def _label(text: Text) -> str:
+    plain = text.text if text.number or text.verdict else textwrap.shorten(text.text, LABEL, placeholder=" ...")
+    return f"{plain} (best)" if text.bold else plain
+
+
+CSV = ("table", "row", "tier", "deviations", "metric", "n", "mean", "sd", "published", "difference", "verdict",
+       "vs_baseline", "p", "best")  # fmt: skip
 
 
 def comma_separated(table: Table, entries: list[Entry]) -> str:
-    """One line per cell and setting, numbers in full."""
+    """One line per cell and setting, numbers in full; costs too, without a verdict."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ("table", "row", "tier", "deviations", "metric", "n", "mean", "sd", "published", "difference", "verdict")
-    )
-    for line in lines(table, judge.valid(entries)):
-        for cell in line.cells.values():
-            writer.writerow(_record(table, line, cell))
+    writer.writerow(CSV)
+    for column, words in columns(table, judge.valid(entries)):
+        writer.writerows(_record(column, name, words.get(name, "")) for name in table.rows)
     return out.getvalue()
+
+
+def _record(column: Column, name: str, word: str) -> list[object]:
+    where, ours = column.where, column.ours.get(name)
+    at = [where.tier, " ".join(where.deviations)] if where else ["", ""]
+    values = [ours.n, ours.mean, ours.sd] if ours else [0, None, None]
+    row, against = column.table.rows[name], column.against().get(name)
+    delta = [against.difference, against.p] if against else [None, None]
+    published = row.published.get(column.metric)
+    told = [published, column.difference(row), word if word != EMPTY else "", *delta]
+    return [column.table.name, name, *at, column.metric, *values, *told, int(name == column.best())]
 
 
 def aligned(grid: Grid, colour: bool = False) -> str:
@@ -77,80 +100,12 @@ def aligned(grid: Grid, colour: bool = False) -> str:
     return "\n".join(_coloured(row.rstrip()) if colour else row.rstrip() for row in rows)
 
 
-def measured(sample: Sample | None) -> str:
-    if sample is None:
-        return EMPTY
-    return f"{sample.mean:.1f}" if sample.sd is None else f"{sample.mean:.1f} ± {sample.sd:.1f}"
-
-
-def _grid(table: Table, entries: list[Entry]) -> Grid:
-    first, *others = table.metrics
-    head = ["row", table.metrics[first], "paper", "diff", "verdict"]
-    head += [f"{table.metrics[metric]} / paper" for metric in others] + ["runs", "at"]
-    return Grid(head, [_row(line, first, others) for line in lines(table, entries)])
-
-
-def _row(line: Line, first: str, others: Sequence[str]) -> list[str]:
-    cell = line.cells[first]
-    word = cell.verdict.word if cell.verdict else EMPTY
-    if line.row.unsupported:
-        word = "unsupported"
-    main = [line.row.name, measured(cell.ours), _number(cell.published), _signed(cell.difference), word]
-    rest = [f"{measured(line.cells[metric].ours)} / {_number(line.cells[metric].published)}" for metric in others]
-    return [*main, *rest, str(line.runs), str(line.setting or EMPTY)]
-
-
-def _effects(table: Table, entries: list[Entry]) -> Grid:
-    body = []
-    for effect in table.effects:
-        for verdict in judge.judge_effect(effect, table, entries):
-            runs = f"{verdict.ours.n}, {verdict.other.n}" if verdict.ours and verdict.other else "0"
-            where = str(verdict.setting or EMPTY)
-            body.append(
-                [_claimed(effect), effect.metric, _interval(verdict), verdict.word, runs, where, verdict.reason]
-            )
-    return Grid(["effect", "metric", "ours", "verdict", "runs", "at", ""], body)
-
-
-def _claimed(effect: Effect) -> str:
-    if effect.kind == "equal":
-        return f"{effect.better} = {effect.worse}"
-    return f"{effect.better} > {effect.worse}" + ("" if effect.gain is None else f" by {effect.gain:.1f}")
-
-
-def _interval(verdict: Verdict) -> str:
-    if verdict.difference is None or verdict.margin is None:
-        return _signed(verdict.difference)
-    return f"{verdict.difference:+.1f} ± {verdict.margin:.1f}"
-
-
-def _record(table: Table, line: Line, cell: Cell) -> list[object]:
-    where, ours = line.setting, cell.ours
-    at = [where.tier, " ".join(where.deviations)] if where else ["", ""]
-    values = [ours.n, ours.mean, ours.sd] if ours else [0, None, None]
-    word = cell.verdict.word if cell.verdict else ""
-    return [table.name, line.row.name, *at, cell.metric, *values, cell.published, cell.difference, word]
-
-
-def _title(table: Table) -> str:
-    return f"{table.name}  {table.label} of {table.paper}"
-
-
-def _piped(grid: Grid) -> list[str]:
-    rule = ["---"] * len(grid.head)
-    return [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (grid.head, rule, *grid.body)]
-
-
-def _number(value: float | None) -> str:
-    return EMPTY if value is None else f"{value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    return EMPTY if value is None else f"{value:+.1f}"
-
-
 def _numeric(cell: str) -> bool:
-    return cell == EMPTY or cell.lstrip("+-").replace(".", "", 1).isdigit()
+    """A number, perhaps with its spread and a star."""
+    if cell in (EMPTY, "baseline"):
+        return True
+    first = cell.removesuffix(" (best)").rstrip("*").partition(" ± ")[0]
+    return first.lstrip("+-").replace(".", "", 1).isdigit()
 
 
 def _coloured(row: str) -> str:

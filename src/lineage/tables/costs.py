@@ -1,0 +1,44 @@
+"""What a run cost, read from its entry in the units of the table's cost columns. What was not measured is no number.
+
+An entry's images_per_second is that of training, so the costs of testing are only what the test itself wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from lineage.tables.entry import Entry
+from lineage.tables.judge import Setting, setting
+from lineage.tables.noise import Sample
+
+Measured = Callable[[Entry], float | None]
+GIGA, MILLION, HOUR = 1e9, 1e6, 3600.0
+
+MEASURED: dict[str, Measured] = {
+    "cost/gpu_hours": lambda entry: entry.seconds * entry.processes / HOUR if entry.steps else None,
+    "cost/hours": lambda entry: entry.seconds / HOUR if entry.steps else None,
+    "cost/step_seconds": lambda entry: entry.seconds / entry.steps if entry.steps else None,
+    "cost/memory_gb": lambda entry: _scaled(entry.peak_memory, GIGA),
+    "cost/parameters_m": lambda entry: _scaled(entry.parameters, MILLION),
+    "cost/gflops": lambda entry: _scaled(entry.flops, GIGA),
+}
+
+
+def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sample]:
+    """What the finished runs of a row cost, by setting; the newest run of a seed counts."""
+    cells: dict[Setting, dict[int, float]] = {}
+    for entry in sorted((entry for entry in entries if entry.row == row), key=lambda entry: entry.id):
+        value = of(entry, metric)
+        if entry.status == "finished" and value is not None:
+            cells.setdefault(setting(entry), {})[entry.seed] = value
+    return {where: Sample(tuple(values.values()), tuple(values)) for where, values in cells.items()}
+
+
+def of(entry: Entry, metric: str) -> float | None:
+    """One cost of one run; a metric of that name, where the run wrote one, is the better measurement."""
+    written = entry.metrics.get(metric)
+    return written if written is not None else MEASURED.get(metric, lambda _: None)(entry)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

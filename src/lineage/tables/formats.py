@@ -1,0 +1,84 @@
+"""`lineage table`: the tables, filled in from the store, in the format that is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lineage.tables import index, page, places, read, render
+from lineage.tables import store as files
+from lineage.tables.entry import Entry
+from lineage.tables.latex import latex
+from lineage.tables.markdown import markdown
+from lineage.tables.overview import free_runs, overview
+from lineage.tables.sheet import Sheet, sheet
+from lineage.tables.table import Table, TableError
+
+FORMATS: dict[str, Callable[[Sheet], str]] = {"markdown": markdown, "latex": latex, "html": page.page}
+SUFFIX = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="lineage table", description="Tables of the papers, filled in and judged.")
+    parser.add_argument("name", nargs="?", help="one table, e.g. mask_rcnn/table2c; without it, an overview")
+    parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
+    parser.add_argument("--as", choices=SUFFIX, dest="form", help="the format (default: terminal)")
+    parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
+    parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")
+    parser.add_argument("--results", type=Path, default=places.results(), help="the store (default: %(default)s)")
+    asked = parser.parse_args(argv)
+    experiments = places.project() / "experiments"
+    if asked.name is None:
+        return _several(asked, experiments)
+    if asked.name.startswith(files.SCRATCH):
+        print(free_runs(entries(asked.results / asked.name)), end="")
+        return 0
+    text = rendered(asked, *filled(experiments, asked.results, asked.name.removesuffix(".yaml"), asked.tier))
+    _write(asked.out, text) if asked.out else print(text, end="")
+    return 0
+
+
+def filled(experiments: Path, results: Path, name: str, tier: str | None = None) -> tuple[Table, list[Entry], Sheet]:
+    table, held = read.load(experiments, name), entries(results / name)
+    held = [entry for entry in held if tier in (None, entry.tier)]
+    return table, held, sheet(table, held)
+
+
+def rendered(asked: argparse.Namespace, table: Table, held: list[Entry], made: Sheet) -> str:
+    if asked.form == "csv":
+        return render.comma_separated(table, held)
+    if asked.form in FORMATS:
+        return FORMATS[asked.form](made)
+    return render.terminal(made, colour=asked.out is None and sys.stdout.isatty())
+
+
+def entries(folder: Path) -> list[Entry]:
+    held = index.contents(folder)
+    for damage in held.damaged:
+        print(f"left out: {damage.path}: {damage.reason}", file=sys.stderr)
+    return held.entries
+
+
+def _several(asked: argparse.Namespace, experiments: Path) -> int:
+    if asked.form is None:
+        print(overview(experiments, asked.results, everything=asked.all), end="")
+        return 0
+    if not asked.all:
+        raise TableError("which table? Give its name, or --all; `lineage table` lists them")
+    made = [filled(experiments, asked.results, name, asked.tier) for name in read.names(experiments)]
+    if asked.out is None:
+        print("\n".join(rendered(asked, *one) for one in made), end="")
+        return 0
+    for one in made:
+        _write(asked.out / f"{one[0].name}{SUFFIX[asked.form]}", rendered(asked, *one))
+    if asked.form == "html":
+        _write(asked.out / "index.html", page.index([(table, shown) for table, _, shown in made]))
+    print(f"{len(made)} tables are in {asked.out}")
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import move_data_to_device
@@ -17,7 +16,7 @@ from torch import nn
 
 from lineage.assemble import Parts
 from lineage.build import ConfigError
-from lineage.data.proposals import Regions, join, read, write
+from lineage.data.proposals import Regions, join, listed, read, write
 from lineage.structures import Batch
 
 PARTS = ("backbone", "neck", "proposals")
@@ -49,15 +48,12 @@ def check(model: nn.Module) -> None:
 @torch.no_grad()
 def propose(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Regions:
     """The regions of every image in the pixels of its file, with the scores that ranked them."""
-    found = [part for batch in batches for part in _of_batch(model, move_data_to_device(batch, device))]
-    return join(found) if found else Regions(*(np.zeros(shape, np.float32) for shape in (0, 0, (0, 4), 0)))
+    return join(_of_batch(model, move_data_to_device(batch, device)) for batch in batches)
 
 
-def _of_batch(model: nn.Module, batch: Batch) -> list[Regions]:
+def _of_batch(model: nn.Module, batch: Batch) -> Regions:
     regions = model.proposals.propose(batch.images, model.neck(model.backbone(batch.images)))
     scale = (batch.originals / batch.images.sizes).flip(1).repeat(1, 2)  # [B, 4] x, y, x, y
-    boxes, scores, valid = (field.cpu().numpy() for field in regions._replace(boxes=regions.boxes * scale[:, None]))
-    return [
-        Regions(np.array([id]), np.array([keep.sum()]), box[keep].astype(np.float32), score[keep].astype(np.float32))
-        for id, box, score, keep in zip(batch.ids.tolist(), boxes, scores, valid, strict=True)
-    ]
+    regions = regions._replace(boxes=regions.boxes * scale[:, None])
+    columns = [(boxes[keep], scores[keep]) for boxes, scores, keep in zip(*regions, strict=True)]
+    return listed(batch.ids, [boxes.cpu() for boxes, _ in columns], [scores.cpu() for _, scores in columns])

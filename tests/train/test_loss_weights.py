@@ -24,5 +24,5 @@ def test_a_loss_without_weight_still_reaches_its_parameters() -> None:
 
 
 def test_a_weight_for_no_loss_is_refused() -> None:
-    with pytest.raises(UnknownLoss, match="loss_weights.roi_bx: this model's losses are roi_cls, roi_box"):
+    with pytest.raises(UnknownLoss, match=r"loss_weights.roi_bx: this model's losses are roi_cls, roi_box"):
         combine(LOSSES, {"roi_bx": 1.0})

@@ -147,7 +147,7 @@ def _pickle(path: Path, dataset: Dataset) -> Regions:
     """detectron2: ids, boxes, objectness_logits, bbox_mode (0 corners, 1 sides); Detectron: ids or indexes, scores."""
     content = load(path)
     scores = content["objectness_logits"] if "objectness_logits" in content else content["scores"]
-    lists = _listed(content["ids"] if "ids" in content else content["indexes"], content["boxes"], scores)
+    lists = listed(content["ids"] if "ids" in content else content["indexes"], content["boxes"], scores)
     if int(content.get("bbox_mode", 0)) == 1:
         lists.boxes[:, 2:] += lists.boxes[:, :2]
     return lists
@@ -164,10 +164,11 @@ def _matlab(path: Path, dataset: Dataset) -> Regions:
     known = {Path(image["file_name"]).stem: image["id"] for image in dataset.ground_truth()["images"]}
     listed = [(known[name], boxes) for name, boxes in zip(names, pixels, strict=True) if name in known]
     boxes = [one - np.array([1, 1, 0, 0], np.float32) for _, one in listed]
-    return _listed([id for id, _ in listed], boxes, [-np.arange(len(one)) for one in boxes])
+    return listed([id for id, _ in listed], boxes, [-np.arange(len(one)) for one in boxes])
 
 
-def _listed(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) -> Regions:
+def listed(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) -> Regions:
+    """From one list entry per image."""
     each = [np.array(one, np.float32).reshape(-1, 4) for one in boxes]
     ranks = [np.asarray(one, np.float32).ravel() for one in scores]
     return Regions(

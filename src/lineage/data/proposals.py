@@ -162,9 +162,9 @@ def _matlab(path: Path, dataset: Dataset) -> Regions:
     pixels = [np.asarray(cell, np.float32).reshape(-1, 4)[:, (1, 0, 3, 2)] for cell in cells]
     names = [str(np.ravel(name)[0]) for name in content["images"].ravel()]
     known = {Path(image["file_name"]).stem: image["id"] for image in dataset.ground_truth()["images"]}
-    listed = [(known[name], boxes) for name, boxes in zip(names, pixels, strict=True) if name in known]
-    boxes = [one - np.array([1, 1, 0, 0], np.float32) for _, one in listed]
-    return listed([id for id, _ in listed], boxes, [-np.arange(len(one)) for one in boxes])
+    wanted = [(known[name], boxes) for name, boxes in zip(names, pixels, strict=True) if name in known]
+    boxes = [one - np.array([1, 1, 0, 0], np.float32) for _, one in wanted]
+    return listed([id for id, _ in wanted], boxes, [-np.arange(len(one)) for one in boxes])
 
 
 def listed(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) -> Regions:

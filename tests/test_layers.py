@@ -39,6 +39,7 @@ LAYERS = {
     "lineage.zoo": Layer(("lineage.download", "lineage.zoo"), ("numpy", "safetensors", *TORCH)),
     "lineage.data": Layer(DATA, (*PIXELS, "pycocotools", "yaml")),
     "lineage.data.check": Layer(DATA, (*PIXELS, "pycocotools", "rich")),
+    "lineage.data.prepare": Layer((*DATA, "lineage.download")),
     "lineage.data.module": Layer((*DATA, "lineage.config"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals": Layer((*DATA, "lineage.zoo.unpickle"), ("numpy", "scipy", *TORCH)),
     "lineage.data.selective_search": Layer(DATA, ("cv2", "numpy")),

@@ -188,7 +188,7 @@ def test_penn_fudan(drawn: Shapes, tmp_path: Path) -> None:
 
 
 def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
-    write_deepfashion2.write(drawn, tmp_path, "val", form="jpg")
+    write_deepfashion2.write(drawn, tmp_path, "val")
     loaded = deepfashion2.load(part="validation", root=str(tmp_path))
     places = write_deepfashion2.assigned(drawn)
     labels = torch.tensor([places[category] - 1 for category in drawn.category_ids])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
-from lineage.data import check, image, index, seen, source
+from lineage.data import check, image, index, seen, source, truth
 from lineage.data.columns import Columns, Kept, columns, restored, select
 from lineage.data.crops import Crops
 from lineage.data.defects import Defect, Kind, Record
@@ -76,6 +76,7 @@ class Annotated:
         self.fingerprint: str = told["fingerprint"] if keep is None else self.columns.digest()
         self.ids = torch.from_numpy(self.columns.ids)
         self.sizes = torch.from_numpy(self.columns.sizes)
+        self.defects = [Defect(Kind(*kind), *rest) for kind, *rest in told["defects"]]
         self._opened = found.path, files, keep
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,6 +114,16 @@ class Annotated:
         counts = [empty if self.columns.crowd[i] else masks(i) or empty for i in rows]
         return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
 
+    def inspected(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Every defect of the records and of the image files, all of which are decoded; `progress` may watch them."""
+        path, files, _ = self._opened
+        found = index.load(path)
+        if found is None or index.damage(found):
+            raise check.DatasetError(f"{path}: the index is damaged; delete it, it is made again: rm {path}")
+        record, count = partial_records(restored(found.columns)), len(found.columns["ids"])
+        yield from self.defects
+        yield from check.files(progress([record(i) for i in range(count)]), files.folder, image.read)
+
     def present(self, position: int) -> NDArray[np.int64]:
         """The distinct labels of an image, crowds left out, without opening it."""
         rows = slice(self.columns.first[position], self.columns.first[position + 1])
@@ -144,47 +155,14 @@ class Annotated:
         except IndexError as error:
             raise check.DatasetError(f"{self.files.document} has changed since training began.") from error
         shift = int(any(one["id"] == 0 for one in objects))  # to pycocotools a match with object 0 is no match
-        annotations = [complete(one, one["id"] + shift) for one in objects]
+        annotations = [truth.complete(one, one["id"] + shift) for one in objects]
         return {**content, "images": images, "annotations": annotations}
 
     def spelled(self) -> dict[str, Any]:
-        data = self.columns
-        boxes = data.boxes.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
-        owners = np.repeat(np.arange(len(self)), np.diff(data.first)).tolist()
-        numbers, crowd, areas = data.numbers.tolist(), data.crowd.tolist(), data.areas.tolist()
-        annotations = [
-            {
-                "id": numbers[i], "image_id": int(data.ids[owner]), "bbox": boxes[i].tolist(), "area": areas[i],
-                "category_id": self.category_ids[data.labels[i]], "iscrowd": int(crowd[i]), **self._geometry(i, owner),
-                **{name: int(column[i]) for name, column in data.extra.items()},
-            }
-            for i, owner in enumerate(owners)
-        ]  # fmt: skip
-        names = [data.names(i).decode(errors="surrogateescape") for i in range(len(self))]
-        rows = zip(data.ids.tolist(), names, data.sizes.tolist(), strict=True)
-        images = [
-            {
-                "id": one, "file_name": name, "height": height, "width": width,
-                **{key: str(file.of(name)) for key, file in self.files.beside.items()},
-            }
-            for one, name, (height, width) in rows
-        ]  # fmt: skip
-        return {"images": images, "annotations": annotations, "categories": self._categories()}
-
-    def _geometry(self, row: int, owner: int) -> dict[str, Any]:
-        data, found = self.columns, {}
-        if data.masks is not None and (text := data.masks(row)):
-            found["segmentation"] = {"size": data.sizes[owner].tolist(), "counts": text.decode()}
-        if data.keypoints is not None:
-            points = data.keypoints.dense(range(row, row + 1), len(self.keypoints))[0] - np.float32([0.5, 0.5, 0])
-            found |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
-        return found
-
-    def _categories(self) -> list[dict[str, Any]]:
-        joints = {"keypoints": list(self.keypoints), "skeleton": []} if self.keypoints else {}
-        pairs = zip(self.category_ids, self.classes, strict=True)
-        return [{"id": number, "name": name, **joints} for number, name in pairs]
+        """The ground truth as the columns tell it."""
+        names = truth.Names(self.classes, self.category_ids, self.keypoints)
+        beside = {key: file.of for key, file in self.files.beside.items()}
+        return truth.spelled(self.columns, names, beside)
 
 
 def _span(rows: slice) -> range:
@@ -215,7 +193,7 @@ def annotated(
     check.settle([*records, *missing], files.name, files.folder, on_defect, files.split, found.told["annotations"])
     lost = {one.place for one in missing}
     keep = [i for i in range(len(found.columns["ids"])) if i not in lost] if lost else None
-    if keep == [] or not len(found.columns["ids"]):
+    if keep == [] or not len(found.columns["labels"]):
         raise check.DatasetError(f"{files.name}: no image has an annotation that can be used.")
     return Annotated(found, files, keep)
 
@@ -271,12 +249,6 @@ def partial_records(data: Columns) -> Callable[[int], Record]:
         return {"id": int(data.ids[i]), "file_name": name, "height": height, "width": width}
 
     return record
-
-
-def complete(annotation: Record, number: int) -> Record:
-    """With the fields that evaluators expect and many exports leave out."""
-    width, height = annotation["bbox"][2:]
-    return {"iscrowd": 0, "area": width * height, **annotation, "id": number}
 
 
 def without(content: dict[str, list[Record]], defects: Collection[Defect]) -> Kept:

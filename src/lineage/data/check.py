@@ -105,9 +105,16 @@ def settle(defects: Sequence[Defect], file: Path, folder: Path, on_defect: str, 
         log.warning("%s\nThese are left out, boxes that reach outside are clipped.", report(defects, file))
         return
     raise DatasetError(
-        f"{report(defects, file)}\nList all of them:    lineage data check --images {folder} --annotations {file}\n"
+        f"{report(defects, file)}\nList all of them:    {_listing(file, folder)}\n"
         f"Train without them:  {split}.on_defect=drop"
     )
+
+
+def _listing(file: Path, folder: Path) -> str:
+    """The command that checks everything: by file in COCO's format, by the dataset's name in others."""
+    if file.suffix == ".json":
+        return f"lineage data check --images {folder} --annotations {file}"
+    return "lineage data check NAME --root ROOT    (NAME as in dataset=NAME)"
 
 
 def report(defects: Iterable[Defect], file: Path, shown: int = SHOWN) -> str:

@@ -1,4 +1,4 @@
-"""`lineage data`: write the embedded dataset in a public layout, check a dataset before training on it."""
+"""`lineage data make`: write the embedded dataset in a public layout."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-LAYOUTS = ("coco", "lvis", "cityscapes", "voc")
+LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
 SMALLEST = 32  # pixels, a side of an image of shapes
 
 
 def main(argv: list[str]) -> int:
-    if argv[:1] == ["check"]:
-        from lineage.data.check import main as check
-
-        return check(argv[1:])
     return make(parser().parse_args(argv))
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lineage data", description=__doc__)
-    commands = top.add_subparsers(required=True, metavar="make|check")
-    commands.add_parser("check", help="find every broken image, box, mask and id of a dataset", add_help=False)
+    commands = top.add_subparsers(required=True, metavar="make")
     make = commands.add_parser("make", help="write the embedded dataset to disk")
     make.add_argument("dataset", choices=["shapes"])
     make.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
@@ -30,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--images", type=count, default=100, help="training images, default: 100")
     make.add_argument("--val", type=count, default=20, help="validation images, default: 20")
     make.add_argument("--seed", type=int, default=0)
-    make.add_argument("--lossless", action="store_true", help="PNG in place of JPEG (cityscapes is always PNG)")
+    make.add_argument("--lossless", action="store_true", help="PNG in place of JPEG")
     make.add_argument("--polygons", action="store_true", help="masks as polygons in place of RLE (coco, lvis)")
     return top
 
@@ -61,11 +56,22 @@ def make(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{error.filename or args.directory}: cannot be written ({error.strerror})", file=sys.stderr)
         return 1
-    if args.layout == "coco":
-        annotations = args.directory / "annotations" / "instances_train2017.json"
-        print(f"check:  lineage data check --annotations {annotations} --images {args.directory / 'train2017'}\n"
-              f"train:  python train.py dataset=coco dataset.root={args.directory} tier=mini")  # fmt: skip
+    print(following(args.layout, args.directory, args.val))
     return 0
+
+
+def following(layout: str, folder: Path, val: int) -> str:
+    """What to type next; layouts with classes of their own name need them told."""
+    if layout == "coco":
+        annotations = folder / "annotations" / "instances_train2017.json"
+        checked = f"--annotations {annotations} --images {folder / 'train2017'}"
+        train = f"python train.py dataset=coco dataset.root={folder} tier=mini"
+        return f"check:  lineage data check {checked}\ntrain:  {train}"
+    name = {"panoptic": "coco_panoptic", "voc": "voc12"}.get(layout, layout)
+    more = {"penn_fudan": f" dataset.held_out={val}"}.get(layout, "")
+    if layout in ("voc", "cityscapes"):
+        return f"read:   lineage.data.{layout}.load(..., classes=...): dataset={name} expects its own classes"
+    return f"check:  lineage data check {name} --root {folder}{more}"
 
 
 def write(args: argparse.Namespace, split: str, seed: int, length: int) -> None:
@@ -75,6 +81,9 @@ def write(args: argparse.Namespace, split: str, seed: int, length: int) -> None:
 
     dataset = Shapes(seed=seed, length=length, size=args.size)
     image, mask = {"form": "png" if args.lossless else "jpg"}, {"polygons": args.polygons}
-    options = {"coco": image | mask, "lvis": image | mask, "voc": image, "cityscapes": {}}[args.layout]
+    options = {
+        "coco": image | mask, "lvis": image | mask, "panoptic": image, "voc": image, "deepfashion2": {},
+        "cityscapes": {}, "penn_fudan": {},
+    }[args.layout]  # fmt: skip
     where = import_module(f"lineage.data.export.{args.layout}").write(dataset, args.directory, split, **options)
     print(f"{split}: {length} images, {len(dataset.ground_truth()['annotations'])} objects -> {where}")

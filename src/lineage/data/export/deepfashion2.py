@@ -18,12 +18,12 @@ from lineage.data.export.polygons import polygons
 FOLDERS = {"train": "train", "val": "validation"}
 
 
-def write(dataset: Dataset, root: Path, split: str, form: str = "jpg") -> Path:
+def write(dataset: Dataset, root: Path, split: str) -> Path:
     folder, places = root / FOLDERS[split], assigned(dataset)
     (folder / "annos").mkdir(parents=True, exist_ok=True)
     for item in source.items(dataset):
         stem = f"{item.record['id']:06d}"
-        source.save(item.image, folder / "image" / f"{stem}.{form}")
+        source.save(item.image, folder / "image" / f"{stem}.jpg")
         counted = [one for one in item.annotations if not one["iscrowd"]]
         document: dict[str, Any] = {"source": "shop", "pair_id": item.record["id"]}
         for number, one in enumerate(counted, 1):

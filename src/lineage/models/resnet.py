@@ -88,8 +88,7 @@ class ResNet(nn.Module):
             deformable(self.stages[number - 2], deform_version)
         self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
-            pixels = Pixels((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-            self.load_state_dict(_ours(load(weights, pixels)), strict=False)
+            self.load_state_dict(_ours(load(weights, _pixels(mean, std))), strict=False)
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 
@@ -129,6 +128,10 @@ def _stage(
     first = block(inputs, planes, stride, shortcut, groups, width, 1, norm)
     rest = [block(outputs, planes, 1, None, groups, width, 1, norm) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
+
+
+def _pixels(mean: Sequence[float], std: Sequence[float]) -> Pixels:
+    return Pixels((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 
 def _initialise(module: nn.Module) -> None:

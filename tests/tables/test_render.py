@@ -5,43 +5,73 @@ import io
 import time
 from pathlib import Path
 
-from lineage.tables import read, render
+from lineage.tables import page, read, render
+from lineage.tables.latex import escape, latex
+from lineage.tables.markdown import markdown
 from lineage.tables.overview import free_runs
+from lineage.tables.sheet import sheet
 from tests.tables import made
 
 ENTRIES = [
     *(made.entry("new", value, seed) for seed, value in enumerate((30.1, 30.3, 30.5))),
     made.entry("old", 12.4, tier="mini", deviations=["schedule=smoke"]),
 ]
+SHEET = sheet(made.table(), ENTRIES)
 
 
 def test_terminal() -> None:
-    text = render.terminal(made.table(), ENTRIES)
-    assert "new  30.3 ± 0.2   30.0  +0.3  reproduced       3  paper" in text
-    assert "old  12.4         27.0     -  off protocol     1  mini schedule=smoke" in text
-    assert "new > old by 3.0" in text
+    text = render.terminal(SHEET)
+    assert "new  30.3 ± 0.2  3       30.0        +0.3  reproduced" in text
+    assert "old  12.4  1       27.0           -  off protocol" in text
+    assert "new > old by 3" in text
+    assert max(map(len, text.splitlines())) <= render.WIDTH
 
 
 def test_colour_changes_nothing_but_colour() -> None:
-    text = render.terminal(made.table(), ENTRIES, colour=True)
+    text = render.terminal(SHEET, colour=True)
     assert "\x1b[32mreproduced\x1b[0m" in text
     for code in (0, 31, 32, 33, 36, 90):
         text = text.replace(f"\x1b[{code}m", "")
-    assert text == render.terminal(made.table(), ENTRIES)
+    assert text == render.terminal(SHEET)
 
 
 def test_markdown_rows_have_equal_columns() -> None:
-    text = render.markdown(made.table(), ENTRIES)
+    text = markdown(SHEET)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.count("|") for line in lines[:4]} == {lines[0].count("|")}
     assert "read in source" in text
 
 
+def test_latex_is_balanced_and_escapes() -> None:
+    text = latex(SHEET)
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert escape("50% a_b ± 1") == r"50\% a\_b $\pm$ 1"
+    unescaped = text.replace(r"\{", "").replace(r"\}", "")
+    assert unescaped.count("{") == unescaped.count("}")
+
+
+def test_page_asks_for_nothing_from_elsewhere() -> None:
+    text = page.page(SHEET)
+    assert 'class="badge reproduced"' in text
+    assert "http" not in text
+    assert "<link" not in text
+
+
+def test_bold_only_beyond_chance() -> None:
+    near = [made.entry(row, value + 0.4 * seed, seed) for row, value in (("old", 30.0), ("new", 30.1)) for seed in (0, 2, 5)]
+    near[-1] = made.entry("new", 29.0, 5)
+    far = [made.entry(row, value + 0.01 * seed**2, seed) for row, value in (("old", 27.0), ("new", 30.0)) for seed in (0, 1, 2)]
+    assert "(best)" not in render.terminal(sheet(made.table(), near))
+    assert "(best)" in render.terminal(sheet(made.table(), far))
+
+
 def test_csv_gives_numbers_in_full() -> None:
     rows = list(csv.DictReader(io.StringIO(render.comma_separated(made.table(), ENTRIES))))
     assert [(row["row"], row["tier"], row["n"], row["verdict"]) for row in rows] == [
-        ("old", "mini", "1", "off protocol"),
+        ("old", "paper", "0", "missing"),
         ("new", "paper", "3", "reproduced"),
+        ("old", "mini", "1", "off protocol"),
+        ("new", "mini", "0", "missing"),
     ]
     assert float(rows[1]["mean"]) == sum((30.1, 30.3, 30.5)) / 3
 
@@ -49,14 +79,14 @@ def test_csv_gives_numbers_in_full() -> None:
 def test_ten_thousand_entries_render_fast() -> None:
     many = [made.entry(("old", "new")[seed % 2], 27.0 + seed % 7 / 10, seed) for seed in range(10_000)]
     started = time.process_time()
-    assert "5000" in render.terminal(made.table(), many)
+    assert "5000" in render.terminal(sheet(made.table(), many))
     assert time.process_time() - started < 2
 
 
 def test_every_table_of_the_project_renders_empty() -> None:
     experiments = Path(__file__).parents[2] / "experiments"
     for name in read.names(experiments):
-        assert "missing" in render.terminal(read.load(experiments, name), [])
+        assert "Published numbers" in render.terminal(sheet(read.load(experiments, name), []))
 
 
 def test_free_runs_are_listed_newest_last() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lineage.tables import render, store
+from lineage.tables.sheet import sheet
 from lineage.tables.store import StoreError
 from tests.tables import made
 
@@ -88,7 +89,7 @@ def test_stores_merge_by_copying(tmp_path: Path) -> None:
         store.write(entry, tmp_path / "all")
     shutil.copytree(tmp_path / "b", tmp_path / "a", dirs_exist_ok=True)
     shutil.copytree(tmp_path / "b", tmp_path / "a", dirs_exist_ok=True)  # copying twice changes nothing
-    texts = [render.terminal(made.table(), store.contents(tmp_path / name).entries) for name in ("a", "all")]
+    texts = [render.terminal(sheet(made.table(), store.contents(tmp_path / name).entries)) for name in ("a", "all")]
     assert texts[0] == texts[1]
     assert store.verify(tmp_path / "a") == (8, [])
 

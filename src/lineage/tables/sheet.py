@@ -162,9 +162,10 @@ def columns(table: Table, held: list[Entry]) -> list[tuple[Column, dict[str, str
     ordered = sorted(settings, key=lambda at: (not at.on_protocol, at))
     judged = judge.judge_claims(table, held)
     verdicts = {(claim.row, claim.metric): verdict for claim, verdict in zip(table.claims, judged, strict=True)}
-    status = {row.name: _status(row, held) for row in table.rows.values()}
     made = []
     for where in [*ordered] or [None]:
+        there = [entry for entry in held if where is None or entry.tier == where.tier]
+        status = {row.name: _status(row, there) for row in table.rows.values()}
         for metric in table.metrics:
             ours = {name: cells[where] for name, cells in found[metric].items() if where is not None and where in cells}
             column = Column(table, metric, where, ours)

@@ -58,9 +58,10 @@ def test_page_asks_for_nothing_from_elsewhere() -> None:
 
 
 def test_bold_only_beyond_chance() -> None:
-    near = [made.entry(row, value + 0.4 * seed, seed) for row, value in (("old", 30.0), ("new", 30.1)) for seed in (0, 2, 5)]
-    near[-1] = made.entry("new", 29.0, 5)
-    far = [made.entry(row, value + 0.01 * seed**2, seed) for row, value in (("old", 27.0), ("new", 30.0)) for seed in (0, 1, 2)]
+    near = [made.entry("old", 30.0 + 0.4 * seed, seed) for seed in (0, 2, 5)]
+    near += [made.entry("new", value, seed) for seed, value in ((0, 30.1), (2, 30.9), (5, 33.0))]
+    far = [made.entry("old", 27.0 + 0.01 * seed**2, seed) for seed in range(3)]
+    far += [made.entry("new", 30.0 + 0.02 * seed**2, seed) for seed in range(3)]
     assert "(best)" not in render.terminal(sheet(made.table(), near))
     assert "(best)" in render.terminal(sheet(made.table(), far))
 

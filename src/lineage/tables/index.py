@@ -1,8 +1,8 @@
 """A folder of the store without opening its files: `.index.json` keeps what tables need of each entry.
 
 An entry is never changed, so its path, size and time of writing say whether the index still knows it. The index is
-only a copy: it is replaced in one step (two writers cost work, never truth), may be deleted, and is not needed where the
-folder cannot be written. Config and diff, nine tenths of an entry, stay in its file.
+only a copy: it is replaced in one step (two writers cost work, never truth), may be deleted, and is not needed where
+the folder cannot be written. Config and diff, nine tenths of an entry, stay in its file.
 """
 
 from __future__ import annotations

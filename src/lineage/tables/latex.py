@@ -1,5 +1,6 @@
 """A table as LaTeX, ready for \\input: needs the package booktabs and nothing else."""
 
+# ruff: noqa: RUF001 (the letters that papers use are the subject here)
 from __future__ import annotations
 
 from lineage.tables.sheet import EMPTY, Block, Section, Sheet, Text

@@ -97,14 +97,14 @@ def disagreement(key: str, typed: str | None, known: dict[str, str]) -> str:
         return f"\\lineage{{{key}}}: no such cell has a value. {did_you_mean(key, known)}"
     if typed is None:
         return ""
-    said, holds = (text.strip().strip("$").replace("−", "-").replace(r"\%", "").strip() for text in (typed, known[key]))
+    said, holds = (text.strip().strip("$").replace("\N{MINUS SIGN}", "-").replace(r"\%", "").strip() for text in (typed, known[key]))
     if said == holds:
         return ""
     return f"\\lineage{{{key}}}: the text says {said!r}, the store says {holds!r}"
 
 
 def cells(table: Table, held: list[Entry]) -> dict[str, str]:
-    """Key -> what it prints. Only runs without deviations are quoted; a cell without runs has only its published number."""
+    """Key -> what it prints. Only runs without deviations are quoted."""
     made: dict[str, str] = {}
     for column, words in columns(table, judge.valid(held)):
         for name, row in table.rows.items():

@@ -70,14 +70,15 @@ class TableSource(ConfigSource):
         )
 
     def _compose(self, tier: str | None, table: Table, row: Row) -> DictConfig:
-        choose = row.choose
+        choose, keys = row.choose, row.assign
         if tier is not None:
-            choose = {"tier": tier} | tiers.translate(choose, tiers.load(Path(self.path))[tier])
+            known = tiers.load(Path(self.path))[tier]
+            choose, keys = {"tier": tier} | tiers.translate(choose, known), tiers.assign(keys, known)
         defaults: list[Any] = [{f"override /{group}": option} for group, option in choose.items()]
         config = OmegaConf.create({"defaults": defaults, "entry": {"table": table.name, "row": row.name}})
         if row.evaluates:
             config.evaluate_only = True
-        for key, value in row.assign.items():
+        for key, value in keys.items():
             OmegaConf.update(config, key, value, force_add=True)
         return config
 

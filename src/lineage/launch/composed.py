@@ -19,7 +19,8 @@ from lineage.tables.table import Row
 from lineage.tables.tiers import PAPER
 
 SOURCES = Path(__file__).resolve().parents[2]  # src/: the schema and the plugins are part of what composes a config
-PARTS = ("lineage/config.py", "lineage/identity.py", "hydra_plugins/lineage/tables.py", "lineage/tables/entry.py")
+PARTS = ("lineage/config.py", "lineage/identity.py", "hydra_plugins/lineage/tables.py", "lineage/tables/entry.py",
+         "lineage/tables/tiers.py")  # fmt: skip
 
 
 class Ask(NamedTuple):

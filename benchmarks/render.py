@@ -21,7 +21,7 @@ from lineage.tables import index, read, store  # noqa: E402
 from lineage.tables.entry import dump  # noqa: E402
 
 ENTRIES, NAME = 10_000, "mask_rcnn/table2c"
-CONFIG = {f"group_{i}": {f"key_{j}": [i, j, "a value"] for j in range(20)} for i in range(20)}  # 15 kB, as a real one
+CONFIG = {f"group_{i}": {f"key_{j}": [i, j, "a value"] for j in range(20)} for i in range(20)}  # 15 kB
 
 
 def main() -> None:

@@ -50,7 +50,8 @@ def _index_row(table: Table, sheet: Sheet) -> str:
     link = f'<a href="{escape(table.name)}.html">{escape(table.label)}</a>'
     return (
         f"<tr {told}><td class=paper>{escape(table.paper)}</td><td>{link}</td>"
-        f"<td class=said>{escape(table.message)}</td><td class=number>{len(table.rows)}</td><td class=words>{badges}</td></tr>"
+        f"<td class=said>{escape(table.message)}</td>"
+        f"<td class=number>{len(table.rows)}</td><td class=words>{badges}</td></tr>"
     )
 
 

@@ -97,7 +97,7 @@ def disagreement(key: str, typed: str | None, known: dict[str, str]) -> str:
         return f"\\lineage{{{key}}}: no such cell has a value. {did_you_mean(key, known)}"
     if typed is None:
         return ""
-    said, holds = (text.strip().strip("$").replace("\N{MINUS SIGN}", "-").replace(r"\%", "").strip() for text in (typed, known[key]))
+    said, holds = (text.strip().strip("$").replace("\N{MINUS SIGN}", "-") for text in (typed, known[key]))
     if said == holds:
         return ""
     return f"\\lineage{{{key}}}: the text says {said!r}, the store says {holds!r}"

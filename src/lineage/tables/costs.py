@@ -37,7 +37,9 @@ def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sa
 def of(entry: Entry, metric: str) -> float | None:
     """One cost of one run; a metric of that name, where the run wrote one, is the better measurement."""
     written = entry.metrics.get(metric)
-    return written if written is not None else MEASURED.get(metric, lambda _: None)(entry)
+    if written is not None or metric not in MEASURED:
+        return written
+    return MEASURED[metric](entry)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -163,7 +163,8 @@ def columns(table: Table, held: list[Entry]) -> list[tuple[Column, dict[str, str
     judged = judge.judge_claims(table, held)
     verdicts = {(claim.row, claim.metric): verdict for claim, verdict in zip(table.claims, judged, strict=True)}
     made = []
-    for where in [*ordered] or [None]:
+    shown: list[Setting | None] = [*ordered] or [None]
+    for where in shown:
         there = [entry for entry in held if where is None or entry.tier == where.tier]
         status = {row.name: _status(row, there) for row in table.rows.values()}
         for metric in table.metrics:

@@ -27,7 +27,7 @@ class Strings(NamedTuple):
     def __call__(self, i: int) -> bytes:
         return self.text[self.first[i] : self.first[i + 1]].tobytes()
 
-    def __len__(self) -> int:  # type: ignore[override]  # of strings, not of the two arrays
+    def __len__(self) -> int:  # of strings, not of the two arrays
         return len(self.first) - 1
 
 

@@ -160,7 +160,7 @@ def _column(mapped: Any, start: int, about: dict[str, Any]) -> Column:
 
 
 def _bytes(column: Column) -> memoryview:
-    return memoryview(column.reshape(-1).view(np.uint8))
+    return column.reshape(-1).view(np.uint8).data
 
 
 def checksums(content: memoryview) -> dict[str, int]:

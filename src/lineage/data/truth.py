@@ -42,7 +42,7 @@ def geometry(data: Columns, row: int, owner: int, joints: int) -> Record:
     if data.masks is not None and (text := data.masks(row)):
         found["segmentation"] = {"size": data.sizes[owner].tolist(), "counts": text.decode()}
     if data.keypoints is not None:
-        points = data.keypoints.dense(range(row, row + 1), joints)[0] - np.float32([0.5, 0.5, 0])
+        points = data.keypoints.dense(range(row, row + 1), joints)[0] - np.array([0.5, 0.5, 0], np.float32)
         found |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
     return found
 

@@ -86,6 +86,6 @@ def _check_rule(where: str, rule: Any) -> None:
     if rule == DROP or (isinstance(rule, dict) and len(rule) == 1 and isinstance(*rule.values(), known.get(*rule, ()))):
         return
     raise TableError(
-        f"{where}: expected {DROP}, {{{SCALE}: number}}, {{{ONLY}: [values that stay]}} or {{{VALUE}: what it becomes}}, "
-        f"found {rule!r}"
+        f"{where}: expected {DROP}, {{{SCALE}: number}}, {{{ONLY}: [values that stay]}} or "
+        f"{{{VALUE}: what it becomes}}, found {rule!r}"
     )

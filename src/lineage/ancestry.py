@@ -44,15 +44,21 @@ def trace(config: DictConfig) -> Ancestry:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
     trained = _training(config, start, proposals)
     parents = [parent.id for parent in (start, proposals) if parent is not None]
-    return Ancestry(found, parents, trained, identity.recipe(identity.test(config), trained))
+    regions = _recipe(proposals) if proposals is not None else None
+    return Ancestry(found, parents, trained, identity.recipe(identity.test(config), trained, regions))
 
 
 def _training(config: DictConfig, start: Entry | None, proposals: Entry | None) -> str:
     if config.evaluate_only and start is not None:
         return start.training or start.id
-    named = {"start": start, "proposals": proposals}
-    known = {role: parent.training or parent.id for role, parent in named.items() if parent is not None}
+    known = {"start": start.training or start.id} if start is not None else {}
+    known |= {"proposals": _recipe(proposals)} if proposals is not None else {}
     return identity.following(identity.training(config), known)
+
+
+def _recipe(entry: Entry) -> str:
+    """Proposals depend on how they were tested as well."""
+    return entry.recipe or entry.id
 
 
 def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:

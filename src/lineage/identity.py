@@ -26,7 +26,7 @@ def training(config: DictConfig) -> str:
 
 
 def following(own: str, parents: Mapping[str, str]) -> str:
-    """The training of a run that used what other trainings left: {"start": ..., "proposals": ...}."""
+    """The training of a run that used what others left: {"start": a training, "proposals": a recipe}."""
     return _joined(own, *(f"{role}:{parents[role]}" for role in sorted(parents))) if parents else own
 
 
@@ -35,9 +35,9 @@ def test(config: DictConfig) -> str:
     return digest(_plain(config), (*VOLATILE, *PLACES))
 
 
-def recipe(tested: str, trained: str) -> str:
-    """Of a cell: everything about its test, and how its checkpoint was trained."""
-    return _joined(tested, trained)
+def recipe(tested: str, trained: str, proposals: str | None = None) -> str:
+    """Of a cell: everything about its test, how its checkpoint was trained, and the recipe of its proposals."""
+    return _joined(tested, trained, *([] if proposals is None else [f"proposals:{proposals}"]))
 
 
 def _test_only(plain: dict[str, Any]) -> list[str]:

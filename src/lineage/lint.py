@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     project = places.project()
     experiments = project / "experiments"
     names = read.names(experiments) if asked.all or not asked.tables else [_named(name) for name in asked.tables]
-    shown = [level for level in COLOURS if not (asked.quiet and level != ERROR) and not (level == NOTE and not asked.notes)]
+    shown = (ERROR,) if asked.quiet else tuple(COLOURS) if asked.notes else (ERROR, WARNING)
     counts: Counter[str] = Counter()
     for name in names:
         findings = _of(project, experiments, name)
@@ -52,16 +52,12 @@ def lint(project: Path, tables: Iterable[Table]) -> dict[str, list[Finding]]:
 def subject(project: Path, table: Table) -> Subject:
     """The table with its rows composed; those that are not ours to run are left out."""
     rows = [row for row in table.rows.values() if row.runs]
-    made = dict(zip(rows_names(rows), composed.rows(project, [Ask(table.name, row, PAPER) for row in rows]), strict=True))
-    whole = {name: one for name, one in made.items() if one.error is None}
-    errors = {name: one.error for name, one in made.items() if one.error is not None}
-    return Subject(
-        table, {name: one.config for name, one in whole.items()}, {name: one.choices for name, one in whole.items()}, errors
-    )
-
-
-def rows_names(rows: Iterable[object]) -> list[str]:
-    return [str(getattr(row, "name", row)) for row in rows]
+    made = composed.rows(project, [Ask(table.name, row, PAPER) for row in rows])
+    named = {row.name: one for row, one in zip(rows, made, strict=True)}
+    whole = {name: one for name, one in named.items() if one.error is None}
+    errors = {name: one.error for name, one in named.items() if one.error is not None}
+    configs_of = {name: one.config for name, one in whole.items()}
+    return Subject(table, configs_of, {name: one.choices for name, one in whole.items()}, errors)
 
 
 def told(name: str, findings: list[Finding], colour: bool) -> str:

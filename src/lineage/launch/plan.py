@@ -20,8 +20,7 @@ from lineage.tables.entry import Entry
 from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
-LEFT = {PROPOSALS: "proposals"}  # what a role takes from a run folder; the others take weights.pt
-WEIGHTS = "weights.pt"
+WEIGHTS, DUMP = "weights.pt", "proposals"  # what a run leaves in its folder for others
 
 
 class Name(NamedTuple):
@@ -120,7 +119,8 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
             continue
         parents = {role: cells[parent] for role, parent in _uses(name, row).items()}
         training = _training(whole, parents)
-        cells[name] = Cell(name, row, whole, training, identity.recipe(whole.test, training), asked)
+        regions = parents[PROPOSALS].recipe if PROPOSALS in parents else None
+        cells[name] = Cell(name, row, whole, training, identity.recipe(whole.test, training, regions), asked)
         cells[name].after = [parent.name for parent in parents.values()]
     return cells
 
@@ -128,7 +128,8 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
 def _training(whole: Composed, parents: dict[str, Cell]) -> str:
     if EVALUATE in parents:
         return parents[EVALUATE].training
-    return identity.following(whole.training, {role: parent.training for role, parent in parents.items()})
+    used = {role: parent.recipe if role == PROPOSALS else parent.training for role, parent in parents.items()}
+    return identity.following(whole.training, used)
 
 
 def settle(plan: Plan, entries: list[Entry]) -> None:
@@ -152,21 +153,23 @@ def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int
         cell.action, cell.note = BLOCKED, f"needs {blocked[0].name}: {blocked[0].note}"
         return
     cell.note, cell.after = shelf.history(cell), []
-    made = shelf.left(cell.training, cell.name.seed, EVALUATE)
+    made = shelf.weights(cell.training, cell.name.seed)
     if made is not None or EVALUATE in uses or identity_ in trainers:
         cell.action, cell.start = TEST, made.id if made else None
         if made is None:
             cell.after = [trainers[identity_].name if identity_ in trainers else uses[EVALUATE]]
         elif not cell.note:
             cell.note = f"tests the checkpoint of {made.table}/{made.row}" if made.row else f"tests {made.id}"
-        return
-    trainers[identity_] = cell
-    for role in (START, PROPOSALS):
-        if role in uses:
-            parent = plan.cells[uses[role]]
-            found = shelf.left(parent.training, cell.name.seed, role)
-            setattr(cell, role, found.id if found else None)
-            cell.after += [] if found else [parent.name]
+    else:
+        trainers[identity_] = cell
+        if START in uses:
+            first = plan.cells[uses[START]]
+            found = shelf.weights(first.training, cell.name.seed)
+            cell.start, cell.after = (found.id, []) if found else (None, [first.name])
+    if PROPOSALS in uses:
+        given = shelf.proposals(plan.cells[uses[PROPOSALS]].recipe, cell.name.seed)
+        cell.proposals = given.id if given else None
+        cell.after += [] if given else [uses[PROPOSALS]]
 
 
 def _drop_unneeded(plan: Plan) -> None:
@@ -188,21 +191,29 @@ class _Shelf:
         self.project = project
         self.cells: dict[Name, list[Entry]] = defaultdict(list)
         self.trained: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+        self.tested: dict[tuple[str, int], list[Entry]] = defaultdict(list)
         for entry in entries:
             if entry.table and entry.row:
                 self.cells[Name(entry.table, entry.row, entry.tier, entry.seed)].append(entry)
             if entry.status == "finished" and entry.training:
                 self.trained[entry.training, entry.seed].append(entry)
+                self.tested[entry.recipe, entry.seed].append(entry)
 
     def finished(self, cell: Cell) -> Entry | None:
         found = [entry for entry in self.cells[cell.name] if entry.status == "finished" and entry.recipe == cell.recipe]
         exact = [entry for entry in found if not entry.deviations]
         return exact[-1] if exact else None
 
-    def left(self, training: str, seed: int, role: str) -> Entry | None:
-        """An entry of such a training whose run folder still has what is to be used."""
-        for entry in reversed(self.trained[training, seed]):
-            if entry.folder and (places.found(entry.folder, self.project) / LEFT.get(role, WEIGHTS)).exists():
+    def weights(self, training: str, seed: int) -> Entry | None:
+        """An entry of such a training whose run folder still has the weights."""
+        return self._with(WEIGHTS, self.trained[training, seed])
+
+    def proposals(self, recipe: str, seed: int) -> Entry | None:
+        return self._with(DUMP, self.tested[recipe, seed])
+
+    def _with(self, left: str, entries: list[Entry]) -> Entry | None:
+        for entry in reversed(entries):
+            if entry.folder and (places.found(entry.folder, self.project) / left).exists():
                 return entry
         return None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from lineage.tables import diff
 from lineage.tables.diff import ABSENT, Difference
-from lineage.tables.lint.rules import NOTE, Finding, Subject
+from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
            "dataset.root", "weights_sha256", "dump_proposals", "proposals.folder", "trainer.devices")  # fmt: skip
@@ -23,18 +23,37 @@ def one_factor(subject: Subject) -> Iterator[Finding]:
     if table.kind not in ("one_factor", "ordered") or table.baseline not in subject.configs:
         return
     keys = [key for group in table.factor.values() for key in group]
+    yield from _twice(subject)
     for name, config in subject.configs.items():
         row = table.rows[name]
+        if not row.published and _serves(subject, name):
+            continue
         listed = table.covaries | row.covaries
         extra = changes(subject.configs[table.baseline], config, [*keys, *listed])
         if extra:
             says = f"differs from {table.baseline} in more than {', '.join(table.factor)}: {_told(extra)}"
             yield Finding("T2", says, name)
         yield from _covarying(subject, name, listed, config)
-        if name != table.baseline and not extra and not changes(subject.configs[table.baseline], config, list(listed)):
-            same = "" if row.uses == table.rows[table.baseline].uses else None
-            if same is not None:
-                yield Finding("T2", f"is the same experiment as {table.baseline}", name)
+        same = not extra and not changes(subject.configs[table.baseline], config, list(listed))
+        if name != table.baseline and same and row.uses == table.rows[table.baseline].uses:
+            yield Finding("T2", f"is the same experiment as {table.baseline}", name)
+
+
+def _twice(subject: Subject) -> Iterator[Finding]:
+    """A series of other trainings beside a series of other tests of the baseline's checkpoint: two factors."""
+    table, base = subject.table, f"{subject.table.name}/{subject.table.baseline}"
+    rows = [table.rows[name] for name in subject.configs if name != table.baseline and table.rows[name].published]
+    tests = [row.name for row in rows if row.evaluates == base]
+    trains = [row.name for row in rows if row.evaluates is None]
+    if len(tests) > 1 and len(trains) > 1:  # a single one is a method that needs no training of its own
+        says = f"two factors: {', '.join(trains)} train otherwise than {table.baseline}, "
+        yield Finding("T2", f"{says}{', '.join(tests)} only test its checkpoint otherwise; make it two tables")
+
+
+def _serves(subject: Subject, name: str) -> bool:
+    """Is it only here because other rows need what it leaves?"""
+    full = f"{subject.table.name}/{name}"
+    return any(full in row.uses.values() for row in subject.table.rows.values())
 
 
 def _covarying(subject: Subject, name: str, listed: dict[str, str], config: dict[str, Any]) -> Iterator[Finding]:
@@ -48,8 +67,7 @@ def cumulative(subject: Subject) -> Iterator[Finding]:
     """T3: from the row above, the keys of one step."""
     if subject.table.kind != "cumulative":
         return
-    names = list(subject.configs)
-    for above, name in zip(names, names[1:], strict=False):
+    for above, name in pairwise(subject.configs):
         row = subject.table.rows[name]
         listed = subject.table.covaries | row.covaries
         every = changes(subject.configs[above], subject.configs[name], list(listed))
@@ -101,7 +119,9 @@ def _level(subject: Subject, row: str, key: str) -> Any:
 
 def tested_alike(subject: Subject) -> Iterator[Finding]:
     """T5: the same images, ground truth and evaluator; for an ablation also the same budget of training."""
-    names, table = list(subject.configs), subject.table
+    table = subject.table
+    names = [name for name in subject.configs if table.rows[name].published]  # the others only serve these
+    level = WARNING if table.kind == "zoo" else ""
     covered = [key for group in table.factor.values() for key in group] + list(table.covaries)
     for name in names[1:]:
         base = subject.configs[names[0]]
@@ -109,9 +129,10 @@ def tested_alike(subject: Subject) -> Iterator[Finding]:
         for key in TESTED_ON:
             found = changes(_only(base, key), _only(subject.configs[name], key), allowed)
             if found:
-                yield Finding("T5", f"is tested otherwise than {names[0]}: {_told(found)}", name)
+                yield Finding("T5", f"is tested otherwise than {names[0]}: {_told(found)}", name, level)
         if table.kind in ("headline", "zoo", "cost"):
-            found = [one for key in BUDGET for one in changes(_only(base, key), _only(subject.configs[name], key), allowed)]
+            ours = subject.configs[name]
+            found = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
             if found and table.kind == "headline":
                 yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_told(found)}", name, NOTE)
 
@@ -143,5 +164,3 @@ def _only(config: dict[str, Any], key: str) -> dict[str, Any]:
 def _told(found: Sequence[Difference]) -> str:
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(map(str, found[:SHOWN])) + more
-
-

@@ -70,14 +70,15 @@ def distinguishable(subject: Subject) -> Iterator[Finding]:
         size = _size(subject, effect)
         limit = 2 * known.sd * 2**0.5
         if effect.kind != "equal" and size is not None and abs(size) < limit:
-            says = f"{effect.better} over {effect.worse} is {size:+.1f} {effect.metric}, below {limit:.1f}: {known.source}"
-            yield Finding("T8", says)
+            says = f"{effect.better} over {effect.worse} is {size:+.1f} {effect.metric}"
+            yield Finding("T8", f"{says}, below {limit:.1f}: {known.source}")
 
 
 def numbered(subject: Subject) -> Iterator[Finding]:
     """T9."""
+    used = {reference.rpartition("/")[2] for row in subject.table.rows.values() for reference in row.uses.values()}
     for row in subject.table.rows.values():
-        if row.runs and not row.published:
+        if row.runs and not row.published and row.name not in used:
             yield Finding("T9", "has no published number", row.name)
 
 
@@ -92,9 +93,10 @@ def message(subject: Subject) -> Iterator[Finding]:
     said = re.sub(rf"{NOT}[^,;]*", "", text, flags=re.IGNORECASE)  # what is denied is not claimed
     if re.search(rf"\b({UP})", said, re.IGNORECASE) and effects and not ordered:
         yield Finding("T10", "the message tells of a gain, but every claim is that rows are equal")
-    if re.search(rf"\b({EVEN})", text, re.IGNORECASE) and not re.search(rf"\b({UP}|{DOWN})", said, re.IGNORECASE):
-        if effects and len(ordered) == len(effects):
-            yield Finding("T10", "the message tells of rows that are equal, but every claim is a difference", None, WARNING)
+    even = re.search(rf"\b({EVEN})", text, re.IGNORECASE) and not re.search(rf"\b({UP}|{DOWN})", said, re.IGNORECASE)
+    if even and effects and len(ordered) == len(effects):
+        says = "the message tells of rows that are equal, but every claim is a difference"
+        yield Finding("T10", says, None, WARNING)
     yield from _direction(subject, said, ordered)
 
 
@@ -105,7 +107,8 @@ def _direction(subject: Subject, said: str, ordered: list[Effect]) -> Iterator[F
     downs = [effect for effect in ordered if effect.better == base]
     up, down = (re.search(rf"\b({words})", said, re.IGNORECASE) for words in (UP, DOWN))
     if up and not down and downs and not ups and len(downs) == len(ordered):
-        yield Finding("T10", f"the message says {up[0]!r}, but in every claim the baseline {base} is the better row", None, NOTE)
+        says = f"the message says {up[0]!r}, but in every claim the baseline {base} is the better row"
+        yield Finding("T10", says, None, NOTE)
     if down and not up and ups and not downs and len(ups) == len(ordered):
         yield Finding("T10", f"the message says {down[0]!r}, but in every claim the baseline {base} is the worse row")
 
@@ -123,10 +126,11 @@ def priced(subject: Subject) -> Iterator[Finding]:
     keys = [key for group in table.factor.values() for key in group]
     touched = [key for key in keys if key.split(".")[0] in ARCHITECTURE]
     if subject.ablation and touched and not table.costs:
-        yield Finding("T13", f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so")
+        says = f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so"
+        yield Finding("T13", says)
     for cost in table.costs:
         if cost not in COSTS:
-            yield Finding("T13", f"{cost} is not measured here, so that column shows the paper's numbers alone", None, NOTE)
+            yield Finding("T13", f"{cost} is not measured here: its column shows the paper's numbers alone", None, NOTE)
 
 
 def measurable(subject: Subject) -> Iterator[Finding]:
@@ -143,7 +147,8 @@ def measurable(subject: Subject) -> Iterator[Finding]:
             head = OF_TASK.get(metric.partition("/")[0])
             heads = diff.at(config, "model.heads")
             if head and isinstance(heads, dict) and head not in heads:
-                yield Finding("T14", f"{metric} needs a {head} head; model.heads has {', '.join(heads) or 'none'}", name)
+                has = ", ".join(heads) or "none"
+                yield Finding("T14", f"{metric} needs a {head} head; model.heads has {has}", name)
 
 
 def composes(subject: Subject) -> Iterator[Finding]:
@@ -160,8 +165,8 @@ def claimed(subject: Subject) -> Iterator[Finding]:
             said = f"no published {effect.metric} of both {effect.better} and {effect.worse}"
             yield Finding("C1", f"cannot be checked: {said}", None, NOTE)
         elif effect.kind == "equal" and abs(size) > effect.tolerance + ROUNDING:
-            says = f"{effect.better} = {effect.worse}: published {size:+.1f} {effect.metric}, tolerance {effect.tolerance:.1f}"
-            yield Finding("C1", says)
+            says = f"{effect.better} = {effect.worse}: published {size:+.1f} {effect.metric}"
+            yield Finding("C1", f"{says}, tolerance {effect.tolerance:.1f}")
         elif effect.kind != "equal" and size <= 0:
             yield Finding("C1", f"{effect.better} > {effect.worse}: published {size:+.1f} {effect.metric}")
         elif effect.gain is not None and abs(size - effect.gain) > ROUNDING:
@@ -182,5 +187,3 @@ def _size(subject: Subject, effect: Effect) -> float | None:
     if rows[0] is None or rows[1] is None:
         return None
     return (rows[0] - rows[1]) * (-1 if effect.metric in subject.table.lower else 1)
-
-

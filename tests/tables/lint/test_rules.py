@@ -1,0 +1,167 @@
+"""Each rule on a table that breaks it, and the golden tables of the papers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage import lint
+from lineage.tables import read
+from lineage.tables.lint.rules import ERROR, RULES, Subject
+from lineage.tables.table import Effect, Row, Table
+from tests.tables import made
+
+ROOT = Path(__file__).parents[3]
+CONFIG = {
+    "roi": {"_target_": "m.Pool"},
+    "model": {"box": {"roi": {"_target_": "m.Pool"}, "nms": 0.5}, "heads": {"mask": {"size": 7}}},
+    "schedule": {"steps": 100, "images_per_step": 16},
+    "dataset": {"train": {"seed": 1}, "val": {"seed": 2}, "evaluator": {"_target_": "lineage.eval.coco.CocoEvaluator"}},
+}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    roi = {"_target_": changes.pop("roi", "m.Pool")}
+    model = CONFIG["model"] | {"box": {"roi": roi, "nms": changes.pop("nms", 0.5)}} | changes.pop("model", {})
+    return CONFIG | {"roi": roi, "model": model} | changes
+
+
+def table(**changes: Any) -> Table:
+    metrics = {"mask/AP": "AP", "cost/image_ms": "ms"}
+    return replace(made.table(), metrics=metrics, message="New gains over old.", **changes)
+
+
+def found(one: Table, configs: dict[str, dict[str, Any]] | None = None, choices: Any = None) -> dict[str, str]:
+    """rule -> message, without notes."""
+    configs = configs or {"old": config(), "new": config(roi="m.Align")}
+    subject = Subject(one, configs, choices or {name: {} for name in configs})
+    return {finding.rule: finding.message for finding in lint._check(subject) if finding.severity != "note"}
+
+
+def rows(**named: Any) -> dict[str, Row]:
+    return {name: replace(Row(name, name, {}, {}, {"mask/AP": 30.0}), **told) for name, told in named.items()}
+
+
+def test_a_sound_table_has_no_findings() -> None:
+    assert found(table()) == {}
+
+
+def test_one_factor() -> None:
+    told = found(table(), {"old": config(), "new": config(roi="m.Align", nms=0.3)})
+    assert told == {"T2": "differs from old in more than roi: model.box.nms: 0.5 -> 0.3"}
+    listed = table(covaries={"model.box.nms": "the paper says so"})
+    assert found(listed, {"old": config(), "new": config(roi="m.Align", nms=0.3)}) == {}
+    assert "is the same experiment as old" in found(table(), {"old": config(), "new": config()})["T2"]
+
+
+def test_a_series_of_trainings_and_a_series_of_tests_are_two_factors() -> None:
+    here = {"evaluates": "paper/table/old"}
+    many = replace(table(), rows=made.table().rows | rows(newer={}, t1=here, t2=here))
+    rois = {name: config(roi=f"m.{name}") for name in ("new", "newer", "t1", "t2")}
+    assert found(many, {"old": config(), **rois})["T2"].startswith("two factors: new, newer train otherwise than old, t1")
+
+
+def test_cumulative() -> None:
+    steps = {"align": ("roi",), "longer": ("schedule", "model.box.nms")}
+    chain = replace(table(), kind="cumulative", factor=steps, baseline=None, rows=rows(a={}, b={}, c={}), effects=[])
+    longer = {"schedule": {"steps": 200, "images_per_step": 16}}
+    a, b, c = config(), config(roi="m.Align"), config(roi="m.Align", nms=0.3, **longer)
+    assert "T3" not in found(chain, {"a": a, "b": b, "c": c})
+    assert found(chain, {"a": a, "b": c})["T3"].startswith("is no single step of align, longer from a: roi._target_")
+    assert found(chain, {"a": a, "b": a})["T3"] == "changes nothing from a"
+
+
+def test_factorial() -> None:
+    factor = {"roi": ("roi",), "nms": ("model.box.nms",)}
+    names = rows(a={}, b={}, c={})
+    grid = replace(table(), kind="factorial", factor=factor, baseline="a", rows=names, effects=[])
+    cells = {"a": config(), "b": config(roi="m.Align"), "c": config(nms=0.3)}
+    choices = {"a": {"roi": "pool"}, "b": {"roi": "align"}, "c": {"roi": "pool"}}
+    assert found(grid, cells, choices)["T4"] == "the grid lacks roi=align, nms=0.3; add the row, or list it under gaps"
+    assert "T4" not in found(replace(grid, gaps=[{"roi": "align", "nms": "0.3"}]), cells, choices)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "says"),
+    [
+        ({"factor": {}}, "T1", "needs a factor"),
+        ({"kind": "factorial"}, "T1", "two factors or more"),
+        ({"baseline": None}, "T6", "no baseline"),
+        ({"confidence": "unstated"}, "T7", "how sure"),
+        ({"confidence": "recalled"}, "T7", "recalled"),
+        ({"effects": [Effect("order", "new", "old", "mask/AP", None, 0.5)], "dataset": "voc"}, None, ""),
+        ({"message": "New gains"}, "T10", "period"),
+        ({"message": "New gains. It is good."}, "T10", "more than one sentence"),
+        ({"effects": [Effect("equal", "new", "old", "mask/AP", None, 5.0)]}, "T10", "every claim is that rows are equal"),
+        ({"message": "New drops below old."}, "T10", "says 'drop', but in every claim the baseline old is the worse row"),
+        ({"effects": [Effect("gain", "new", "old", "mask/AP", 2.0, 0.5)]}, "C1", "published +3.0"),
+        ({"effects": [Effect("order", "old", "new", "mask/AP", None, 0.5)]}, "C1", "published -3.0"),
+        ({"effects": []}, "C2", "no claim"),
+    ],
+)
+def test_what_a_file_says(change: dict[str, Any], rule: str | None, says: str) -> None:
+    told = found(replace(table(), **change))
+    assert (rule in told and says in told[rule]) if rule else not told
+
+
+def test_columns() -> None:
+    assert "T11" in found(replace(table(), metrics={"mask/AP": "AP", "box/AP": "AP", "cost/hours": "h"}))
+    assert "T13" in found(replace(table(), metrics={"mask/AP": "AP"}))
+
+
+def test_claims_within_noise_are_pointed_out() -> None:
+    close = {"old": replace(made.table().rows["old"], published={"mask/AP": 29.7}), "new": made.table().rows["new"]}
+    small = replace(table(), rows=close, effects=[Effect("gain", "new", "old", "mask/AP", 0.3, 0.5)])
+    assert "below 0.4" in found(small)["T8"]
+
+
+def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:
+    other = CONFIG["dataset"] | {"val": {"seed": 3}}
+    told = found(table(), {"old": config(), "new": config(roi="m.Align", dataset=other)})
+    assert "dataset.val.seed: 2 -> 3" in told["T5"]
+    same = CONFIG["dataset"] | {"val": {"seed": 1}}
+    both = {"old": config(dataset=same), "new": config(roi="m.Align", dataset=same)}
+    assert found(table(), both) == {"C3": "is tested on its training images"}
+
+
+def test_metrics_that_the_dataset_or_model_cannot_produce() -> None:
+    voc = CONFIG["dataset"] | {"evaluator": {"_target_": "lineage.eval.voc.VocEvaluator"}}
+    both = {"old": config(dataset=voc), "new": config(roi="m.Align", dataset=voc)}
+    assert "mask/AP is not measured by VocEvaluator" in found(table(), both)["T14"]
+    bare = {"model": {"heads": {}}}
+    assert "needs a mask head" in found(table(), {"old": config(**bare), "new": config(roi="m.Align", **bare)})["T14"]
+
+
+def test_a_row_that_does_not_compose_is_told() -> None:
+    one = Subject(table(), {}, {}, {"new": "there is no key 'model.hads'"})
+    assert [finding.message for finding in lint._check(one) if finding.rule == "T15"] == ["there is no key 'model.hads'"]
+
+
+@pytest.mark.parametrize("name", ["table2a", "table2b", "table2c", "table2d", "table2e", "table8"])
+def test_tables_2_and_8_of_mask_rcnn_pass(name: str) -> None:
+    table = read.load(ROOT / "experiments", f"mask_rcnn/{name}")
+    assert [finding for finding in lint.lint(ROOT, [table])[table.name] if finding.severity == ERROR] == []
+
+
+def test_table_2_of_faster_rcnn_has_two_factors() -> None:
+    table = read.load(ROOT / "experiments", "faster_rcnn/table2")
+    findings = lint.lint(ROOT, [table])[table.name]
+    assert any(one.rule == "T2" and one.message.startswith("two factors: unshared, shared train") for one in findings)
+
+
+def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rule in RULES.items():
+        assert lint.main(["--rule", name.lower()]) == 0
+        assert rule.why in capsys.readouterr().out
+    assert all(f"| {name} |" in (ROOT / "docs/tables.md").read_text() for name in RULES)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert lint.main(["mask_rcnn/table2c"]) == 0
+    assert "1 tables: 0 errors" in capsys.readouterr().out
+    assert lint.main(["experiments/faster_rcnn/table2.yaml", "--quiet"]) == 1
+    assert "error T2" in capsys.readouterr().out

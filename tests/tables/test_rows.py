@@ -137,7 +137,8 @@ def _step(made: Composed) -> None:
     with torch.no_grad():
         views = build(config.tta, model=model.eval(), mirrored=()) if config.tta else model.eval()
         found = views.detect(images)
-    assert found.boxes.isfinite().all() and found.scores.isfinite().all()
+    assert found.boxes.isfinite().all()
+    assert found.scores.isfinite().all()
     assert found.boxes.shape[0] == len(images.sizes)
 
 
@@ -150,7 +151,8 @@ def _learn(model: torch.nn.Module, config: DictConfig, images: Images, targets: 
         return
     loss.backward()
     touched = [p for p in model.parameters() if p.grad is not None]
-    assert touched and all(p.grad.isfinite().all() for p in touched)
+    assert touched
+    assert all(p.grad.isfinite().all() for p in touched)
     before = [p.detach().clone() for p in touched]
     build(config.optimizer)(model).step()
     assert any(not torch.equal(p, old) for p, old in zip(touched, before, strict=True))

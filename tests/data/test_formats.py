@@ -236,6 +236,8 @@ def test_panoptic_images_without_a_record_and_without_a_png(drawn: Shapes, tmp_p
     data = panoptic.load(**options)
     with pytest.raises(ImageError, match=r"000000000003\.png: cannot be read"):
         data[2]
+    (defect,) = data.inspected(lambda records: records)
+    assert defect.who == "image 3 (000000000003.jpg)"
     document = json.loads(file.read_text())
     document["annotations"].pop(1)
     file.write_text(json.dumps(document))

@@ -6,7 +6,7 @@ Panoptic FPN (arXiv:1901.02446, section 3.1) trains it. The PNG is read with its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lineage.structures import Sample
 UNLABELLED = 255
 THINGS = 0  # the semantic class of all of them
 SEGMENTS = Kind("image without segments", "add its record to `annotations`, or take the image out of `images`", "image")
+MAP = Kind("panoptic PNG cannot be used", "fetch it again, or take its image out", "image")
 HELP = """\
 COCO panoptic is COCO's images and, for each split, a JSON file and a folder of PNGs:
     <root>/annotations/panoptic_train2017.json    <root>/annotations/panoptic_train2017/*.png    <root>/train2017/*.jpg
@@ -44,6 +45,7 @@ class Panoptic:
         self.classes, self.category_ids = things.classes, things.category_ids
         self.fingerprint, self.sizes, self.ids = things.fingerprint, things.sizes, things.ids
         self.columns, self.image_counts, self.frequencies = things.columns, things.image_counts, things.frequencies
+        self.files = things.files
         self.keypoints, self.mirrored = things.keypoints, things.mirrored
         self.stuff: tuple[str, ...] = ("things", *(name for _, name in things.told["stuff"]))
         self.stuff_ids: tuple[int, ...] = tuple(number for number, _ in things.told["stuff"])
@@ -53,6 +55,21 @@ class Panoptic:
 
     def __len__(self) -> int:
         return len(self.things)
+
+    def inspected(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Every defect of the records, the images and the PNGs, in which all segments of things must be found."""
+        yield from self.things.inspected(progress)
+        for position in range(len(self)):
+            name = self.things.columns.names(position).decode(errors="surrogateescape")
+            who = f"image {int(self.ids[position])} ({name})"
+            try:
+                there = np.unique(self.segments(position))
+            except ImageError as error:
+                yield Defect(MAP, who, str(error), position)
+                continue
+            absent = np.setdiff1d(self.things.columns.extra["segment"][self._rows(position)], there)
+            if len(absent):
+                yield Defect(MAP, who, f"no pixel of segment {', '.join(map(str, absent.tolist()))}", position)
 
     def path(self, position: int) -> Path:
         return self.things.path(position)

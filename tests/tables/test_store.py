@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.tables import render, store
+from lineage.tables import integrity, render, store
 from lineage.tables.sheet import sheet
 from lineage.tables.store import StoreError
 from tests.tables import made
@@ -51,7 +51,7 @@ def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path: Path) -> Non
     for left in (young, old):
         left.write_text("{")
     os.utime(old, (0, 0))
-    assert store.verify(tmp_path) == (1, [])
+    assert integrity.verify(tmp_path) == (1, [])
     assert young.exists()
     assert not old.exists()
 
@@ -91,7 +91,7 @@ def test_stores_merge_by_copying(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "b", tmp_path / "a", dirs_exist_ok=True)  # copying twice changes nothing
     texts = [render.terminal(sheet(made.table(), store.contents(tmp_path / name).entries)) for name in ("a", "all")]
     assert texts[0] == texts[1]
-    assert store.verify(tmp_path / "a") == (8, [])
+    assert integrity.verify(tmp_path / "a") == (8, [])
 
 
 def test_damage_is_named_and_left_out(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_damage_is_named_and_left_out(tmp_path: Path) -> None:
     moved = tmp_path / "paper/table/old"
     moved.mkdir()
     stray = store.write(made.entry(seed=3), tmp_path).rename(moved / "x.json")
-    whole, damaged = store.verify(tmp_path)
+    whole, damaged = integrity.verify(tmp_path)
     assert whole == 1
     assert {damage.path for damage in damaged} == {torn, renamed, stray}
 
@@ -112,7 +112,7 @@ def test_a_misplaced_entry_is_told_where_it_belongs(tmp_path: Path) -> None:
     path = store.write(made.entry(), tmp_path)
     (tmp_path / "elsewhere").mkdir()
     path.rename(tmp_path / "elsewhere" / path.name)
-    whole, (damage,) = store.verify(tmp_path)
+    whole, (damage,) = integrity.verify(tmp_path)
     assert whole == 0
     assert str(tmp_path / "paper/table/new") in damage.reason
 
@@ -129,4 +129,4 @@ def test_find_by_any_unique_part(tmp_path: Path) -> None:
 
 def test_an_empty_store_is_no_error(tmp_path: Path) -> None:
     assert store.contents(tmp_path / "nothing").entries == []
-    assert store.verify(tmp_path / "nothing") == (0, [])
+    assert integrity.verify(tmp_path / "nothing") == (0, [])

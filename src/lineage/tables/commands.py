@@ -1,4 +1,4 @@
-"""The commands that read single entries: `lineage compare`, `show` and `store verify`."""
+"""The commands about single entries: `lineage compare`, `why`, `show` and `store`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.tables import diff, places, render
+from lineage.tables import diff, integrity, places, render
 from lineage.tables import store as files
 from lineage.tables.entry import Entry, dump
 
@@ -53,13 +53,69 @@ def show(argv: list[str]) -> int:
 
 def store(argv: list[str]) -> int:
     parser = _parser("store", "Look after the store.")
-    parser.add_argument("action", choices=["verify"], help="read every entry; name those that are damaged or misplaced")
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("verify", help="read every entry; name what is damaged or misplaced")
+    merging = actions.add_parser("merge", help="copy the entries of another store that are missing here")
+    merging.add_argument("source", type=Path, help="the results folder to copy from")
+    fixing = actions.add_parser("correct", help="add an entry that stands in place of a wrong one")
+    fixing.add_argument("entry", help="its file, its id, or a beginning or the end of the id")
+    fixing.add_argument("--note", default="", help="why")
+    fixing.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE", help="the right value")
+    fixing.add_argument("--withdraw", action="store_true", help="there is no right value: it does not count any more")
+    for action in actions.choices.values():
+        action.add_argument("--results", type=Path, default=argparse.SUPPRESS, help="the store")
     asked = parser.parse_args(argv)
-    whole, damaged = files.verify(asked.results)
+    return {"verify": _verify, "merge": _merge, "correct": _correct}[asked.action](asked)
+
+
+def _verify(asked: argparse.Namespace) -> int:
+    whole, damaged = integrity.verify(asked.results)
+    _damage(damaged)
+    print(f"{asked.results}: {whole} entries are whole, {len({damage.path for damage in damaged})} files are not")
+    return 1 if damaged else 0
+
+
+def _merge(asked: argparse.Namespace) -> int:
+    done = integrity.merge(asked.source, asked.results)
+    _damage(done.refused)
+    print(f"{asked.results}: {done.copied} entries came, {done.present} were there, {len(done.refused)} were refused")
+    return 1 if done.refused else 0
+
+
+def _correct(asked: argparse.Namespace) -> int:
+    metrics = dict(_named_value(text) for text in asked.metric)
+    old = files.read(files.find(asked.results, asked.entry))
+    print(integrity.correct(asked.results, old, asked.note, metrics, asked.withdraw))
+    return 0
+
+
+def _named_value(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise files.StoreError(f"--metric {text}: expected NAME=VALUE, for example mask/AP=30.2") from None
+
+
+def _damage(damaged: list[files.Damage]) -> None:
     for damage in damaged:
         print(f"{damage.path}: {damage.reason}")
-    print(f"{asked.results}: {whole} entries are whole, {len(damaged)} files are not")
-    return 1 if damaged else 0
+
+
+def why(argv: list[str]) -> int:
+    parser = _parser("why", "What could explain that two entries differ, the likeliest first.")
+    parser.add_argument("a", help="an entry: its file, its id, or a beginning or the end of the id")
+    parser.add_argument("b")
+    asked = parser.parse_args(argv)
+    a, b = (files.read(files.find(asked.results, name)) for name in (asked.a, asked.b))
+    found = diff.metrics(a, b)
+    print("\n".join([f"  {one}" for one in found]) if found else "  no metric differs, bit by bit")
+    reasons = diff.explain(a, b)
+    for reason in reasons:
+        _section(f"{reason.what}: {reason.weight}", reason.found)
+    if not reasons:
+        print("nothing that an entry records differs: the program is not deterministic on this machine")
+    return 0
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:

@@ -75,6 +75,38 @@ def provenance(a: Entry, b: Entry) -> list[Difference]:
     return list(_walk(left, right, ""))
 
 
+@dataclass(frozen=True)
+class Reason:
+    what: str
+    weight: str  # how likely it explains another number
+    found: list[Difference]
+
+
+NOT_COMPUTED = ("entry", "paths", "seed", "track", "resume", "data", "evaluate_only")  # say nothing about the numbers
+
+
+def explain(a: Entry, b: Entry) -> list[Reason]:
+    """What two entries did differently, in the order in which it can explain another number."""
+    tests = [] if a.evaluation == b.evaluation else [Difference("evaluation", a.evaluation[:8], b.evaluation[:8])]
+    code = [found for found in provenance(a, b) if found.key in ("commit", "dirty", "diff")]
+    ranked = [
+        ("data", "other images or ground truth are another experiment", _fields(a, b, "dataset") + tests),
+        ("config", "it asks for something else", shortest(configs(a.config, b.config, ignore=NOT_COMPUTED))),
+        ("weights", "it starts from something else", _fields(a, b, "weights", "parents", "training")),
+        ("code", "look at what changed between the commits", code),
+        ("seed", "as much as seeds do: `lineage table` shows the spread", _fields(a, b, "seed")),
+        ("packages", "sums in another order; rarely more than the last digits", _fields(a, b, "packages")),
+        ("hardware", "sums in another order; rarely more than the last digits", _fields(a, b, "hardware", "processes")),
+        ("status", "an unfinished run has trained for less", _fields(a, b, "status", "steps")),
+    ]
+    return [Reason(what, weight, found) for what, weight, found in ranked if found]
+
+
+def _fields(a: Entry, b: Entry, *names: str) -> list[Difference]:
+    left, right = ({name: getattr(entry, name) for name in names} for entry in (a, b))
+    return list(_walk(left, right, ""))
+
+
 def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> Iterator[Difference]:
     if a == b or (a, b) in known:
         return

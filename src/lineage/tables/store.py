@@ -50,21 +50,25 @@ def place(entry: Entry) -> Path:
 
 def write(entry: Entry, root: Path | str) -> Path:
     """Add an entry. Returns once it is on disk under its name; never overwrites."""
-    folder = Path(root, place(entry))
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    temporary = folder / f"{TEMPORARY}{entry.id}-{secrets.token_hex(4)}"
-    path = folder / f"{entry.id}.json"
+    path = Path(root, place(entry), f"{entry.id}.json")
+    put(dump(entry), path)
+    return path
+
+
+def put(text: str, path: Path) -> None:
+    """Complete and on disk under this name, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    temporary = path.parent / f"{TEMPORARY}{path.stem}-{secrets.token_hex(4)}"
     try:
         with temporary.open("x", encoding="utf-8") as file:
-            file.write(dump(entry))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         _publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(folder)
-    return path
+    _sync(path.parent)
 
 
 def read(path: Path | str) -> Entry:
@@ -81,7 +85,7 @@ def read(path: Path | str) -> Entry:
 def contents(root: Path | str) -> Contents:
     """Everything at or below `root`, oldest first."""
     entries, damaged = [], []
-    for path in sorted(_files(Path(root)), key=lambda path: path.name):
+    for path in sorted(files(Path(root)), key=lambda path: path.name):
         try:
             entries.append(read(path))
         except StoreError as error:
@@ -93,34 +97,23 @@ def find(root: Path | str, name: str) -> Path:
     """The one file whose id begins or ends with `name`, or `name` itself if it is a file."""
     if name.endswith(".json") and Path(name).is_file():
         return Path(name)
-    files = sorted(_files(Path(root)))
-    found = [path for path in files if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
+    held = sorted(files(Path(root)))
+    found = [path for path in held if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
     if len(found) == 1:
         return found[0]
     if not found:
-        raise StoreError(f"no entry named {name!r} among the {len(files)} of {root}; `lineage table --all` lists them")
+        raise StoreError(f"no entry named {name!r} among the {len(held)} of {root}; `lineage table --all` lists them")
     listed = "\n  ".join(path.stem for path in found[:10])
     raise StoreError(f"{name!r} names {len(found)} entries of {root}; give more of the id:\n  {listed}")
 
 
-def verify(root: Path | str) -> tuple[int, list[Damage]]:
-    """Read everything: how many entries are whole, and what is wrong with the rest. Removes abandoned temporaries."""
-    root = Path(root)
+def sweep(root: Path) -> None:
+    """Remove abandoned temporary files everywhere below."""
     for folder in {path.parent for path in root.rglob(f"{TEMPORARY}*")}:
         _sweep(folder)
-    held = contents(root)
-    misplaced = [Damage(path, f"belongs into {root / place(entry)}") for path, entry in _strays(root, held.entries)]
-    return len(held.entries) - len(misplaced), held.damaged + misplaced
 
 
-def _strays(root: Path, entries: list[Entry]) -> Iterator[tuple[Path, Entry]]:
-    paths = {path.stem: path for path in _files(root)}
-    for entry in entries:
-        if paths[entry.id].parent != root / place(entry):
-            yield paths[entry.id], entry
-
-
-def _files(root: Path) -> Iterator[Path]:
+def files(root: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(root):
         yield from (Path(folder, name) for name in names if name.endswith(".json") and not name.startswith("."))
 

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
         ("seed=1,2", "--multirun"),
         ("experiment=mask_rcnn/table2c/roi_aling", "has no row 'roi_aling'. Did you mean roi_align"),
         ("experiment=mini/mask_rcnn/table2c/roi_aling", "Did you mean roi_align"),
-        ("experiment=mask_rcnn/table2cc/roi_align", "no table 'mask_rcnn/table2cc'. Did you mean mask_rcnn/table2c?"),
+        ("experiment=mask_rcnn/table2cc/roi_align", "no table 'mask_rcnn/table2cc'. Did you mean mask_rcnn/table2c"),
         ("experiment=mask_rcnn/table2c", "-m '+experiment/mask_rcnn/table2c=glob(*)'"),
     ],
 )

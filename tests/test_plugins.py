@@ -92,17 +92,22 @@ def composed(root: Path, *overrides: str) -> DictConfig:
         return compose("train", list(overrides))
 
 
-@pytest.mark.parametrize("row", [f"{table.name}/{row}" for table in TABLES for row in table.rows])
-def test_every_row_composes(row: str) -> None:
+def runnable(table: Table) -> list[str]:
+    return [row.name for row in table.rows.values() if row.runs]
+
+
+@pytest.mark.parametrize("row", [f"{table.name}/{row}" for table in TABLES for row in runnable(table)[:1]])
+def test_a_row_of_every_table_composes(row: str) -> None:
+    """All of them: tests/tables/test_rows.py, slow."""
     config = composed(ROOT, f"experiment={row}")
     assert f"{config.entry.table}/{config.entry.row}" == row
     assert config.tier == tiers.PAPER
 
 
 @pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_table_composes_at_every_tier(table: Table, tier: str) -> None:
-    assert composed(ROOT, f"experiment={tier}/{table.name}/{next(iter(table.rows))}").tier == tier
+@pytest.mark.parametrize("row", [f"mask_rcnn/{name}" for name in ("table2c/roi_align", "table8/x152", "table4/keypoint")])
+def test_rows_compose_at_every_tier(row: str, tier: str) -> None:
+    assert composed(ROOT, f"experiment={tier}/{row}").tier == tier
 
 
 def test_a_row_sets_and_chooses(app: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from lineage.tables.compare import Comparison, compare, holm, to_number
 from lineage.tables.entry import Entry
@@ -55,10 +56,19 @@ class Verdict:
     other: Sample | None = None  # the worse row of an effect
     difference: float | None = None  # ours minus the paper's number, or better minus worse
     margin: float | None = None  # half the 95 % interval of the difference, by itself
-    reason: str = ""
+    told: str = ""
     p: float | None = None  # of what was decided, corrected for the other claims of the table
     test: str = ""  # paired, unpaired or published noise
-    more: int | None = None  # underpowered: so many more seeds of each row would tell, with 80 % power
+    asked: tuple[Comparison, float, float] | None = None  # underpowered: the comparison, the effect sought, the level
+
+    @cached_property
+    def more(self) -> int | None:
+        """Underpowered: so many more seeds of each row would tell, with 80 % power."""
+        return self.asked[0].more(*self.asked[1:]) if self.asked else None
+
+    @property
+    def reason(self) -> str:
+        return self.told or _seeds(self.more)
 
 
 @dataclass(frozen=True)
@@ -220,8 +230,7 @@ def _answer(asked: Asked, base: Verdict, corrected: list[float], level: float) -
     if answered and answered[0][0] is questions[0]:  # no size without a sign
         question, p = answered[-1]
         return Verdict(question.word, *shared, question.reason, p, against.test)
-    more = against.more(sought, level)
-    return Verdict(UNDERPOWERED, *shared, _seeds(more), corrected[0], against.test, more)
+    return Verdict(UNDERPOWERED, *shared, "", corrected[0], against.test, (against, sought, level))
 
 
 def _seeds(more: int | None) -> str:
@@ -243,7 +252,7 @@ def _without(
     """No setting has both rows."""
     pair = (effect.better, effect.worse)
     if all(found[row, effect.metric] for row in pair):
-        return Verdict(OFF_PROTOCOL, reason="the two rows never ran in the same setting")
+        return Verdict(OFF_PROTOCOL, told="the two rows never ran in the same setting")
     return Verdict(FAILED) if all(rows[row] for row in pair) else Verdict(MISSING)
 
 

@@ -48,7 +48,7 @@ def test_a_chain_of_boxes_needs_many_rounds() -> None:
     assert kept[0].tolist() == [i % 2 == 0 for i in range(40)]
 
 
-@pytest.mark.parametrize("model", ["mask_keypoint_rcnn", "retinanet"])
+@pytest.mark.parametrize("model", [pytest.param("mask_keypoint_rcnn", marks=pytest.mark.slow), "retinanet"])
 def test_onnx(model: str, tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", model), tmp_path / "model.onnx"
     assert main(["export", str(run), str(out), "--batch", "2"]) == 0
@@ -89,6 +89,7 @@ def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(pooled, RoIPool(6)(feature, rois).numpy(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_torch_export_runs_without_this_package(tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / "model.pt2"
     assert main(["export", str(run), str(out)]) == 0

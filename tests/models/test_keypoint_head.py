@@ -36,6 +36,7 @@ def pair() -> tuple[nn.Module, nn.Module]:
     return reference, model.eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
     reference, model = pair
@@ -51,6 +52,7 @@ def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None
         torch.testing.assert_close(points[..., 2], wanted["keypoints_scores"], atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Module]) -> None:
     reference, model = pair
     model.proposals.samples = model.sampler.samples = model.sampler.foreground = 10**6

@@ -62,7 +62,7 @@ def balanced(model: nn.Module) -> nn.Module:
     return model
 
 
-SLOW = {"fasterrcnn_resnet50_fpn_v2": pytest.mark.slow}  # all of it is in maskrcnn_resnet50_fpn_v2
+SLOW = dict.fromkeys(("fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"), pytest.mark.slow)  # half a minute each
 
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=SLOW.get(name, ())) for name in VARIANTS])

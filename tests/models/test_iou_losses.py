@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_equal_boxes_cost_nothing_and_a_step_away_costs_more(name: str) -> None:
     a = boxes(20, 4)
     assert ALL[name](a, a).abs().max() < 1e-4
     costs = [ALL[name](a + torch.tensor([step, 0, step, 0]), a) for step in (0.5, 1.0, 2.0, 4.0)]
-    assert all((more > less).all() for less, more in zip(costs, costs[1:], strict=False))
+    assert all((more > less).all() for less, more in pairwise(costs))
 
 
 def test_bounded_iou_is_the_overlap_of_a_pure_shift() -> None:

@@ -41,16 +41,19 @@ def test_few_runs_have_the_published_noise_or_none() -> None:
 
 def test_the_noise_of_a_published_number() -> None:
     ours = sample((30.1, 30.3, 29.9))
-    stated, known, alike = (to_number(ours, 30.0, *more) for more in ((0.39, 5, "voc"), (None, 1, "coco"), (None, 1, "")))
-    assert stated and known and alike
+    stated, known = to_number(ours, 30.0, 0.39, 5, "voc"), to_number(ours, 30.0, None, 1, "coco")
+    alike = to_number(ours, 30.0, None, 1, "")
+    assert None not in (stated, known, alike)
     assert stated.error == pytest.approx(sqrt(0.04 / 3 + 0.39**2 / 5))
     assert known.error == pytest.approx(0.2 * sqrt(4 / 3))  # ours is the larger of the two
     assert (alike.error, alike.freedom) == (pytest.approx(0.2 * sqrt(4 / 3)), 2)
 
 
 def test_repetitions_without_any_noise() -> None:
-    same, other = compare(sample((1.0,) * 3), sample((1.0,) * 3), ""), compare(sample((2.0,) * 3), sample((1.0,) * 3), "")
-    assert same and other
+    ones, twos = sample((1.0,) * 3), sample((2.0,) * 3)
+    same, other = compare(ones, ones, ""), compare(twos, ones, "")
+    assert same is not None
+    assert other is not None
     assert (same.differs(), same.is_near(0, 0.5), other.differs(), other.is_near(0, 0.5)) == (1.0, 0.0, 0.0, 1.0)
 
 
@@ -58,7 +61,8 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     found = compare(sample(A), sample(B), "")
     assert found is not None
     differences = np.subtract(A, B)
-    tests = [stats.ttest_1samp(differences, edge, alternative=side).pvalue for edge, side in ((-1, "greater"), (1, "less"))]
+    sides = ((-1, "greater"), (1, "less"))
+    tests = [stats.ttest_1samp(differences, edge, alternative=side).pvalue for edge, side in sides]
     assert found.is_near(0.0, 1.0) == pytest.approx(max(tests), rel=1e-9)
 
 

@@ -1,8 +1,8 @@
 """Who is at work on what: claims in a shared folder, so that two runners never do the same thing at once.
 
 A claim on `x` is a file `x.3.lease`; the holder is who made the highest number. Taking over an abandoned claim is
-making the next number, which only one can do (O_EXCL), so two takers never both succeed. A holder touches its file every
-few seconds; one that has stopped doing so, or whose process is gone from this machine, has abandoned it. Ages are
+making the next number, which only one can do (O_EXCL), so two takers never both succeed. A holder touches its file
+every few seconds; one that has stopped doing so, or whose process is gone from this machine, has abandoned it. Ages are
 measured against the clock of the file system, so machines need not agree on the time.
 """
 
@@ -86,7 +86,7 @@ def holder(folder: Path, name: str, stale: float = STALE) -> str | None:
 def abandoned(path: Path, stale: float = STALE) -> bool:
     told = _read(path)
     if told.get("host") == platform.node():
-        pids = [told[key] for key in ("pid", "worker") if key in told]
+        pids = [pid for key in ("pid", "worker") if isinstance(pid := told.get(key), int)]
         if pids:
             return not any(_alive(pid) for pid in pids)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from lineage.tables.nearest import did_you_mean
 from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table, TableError
@@ -41,7 +42,8 @@ def _linked(name: Name, tables: Tables, path: tuple[Name, ...]) -> Row:
     named = {role: "/".join(other) for role, other in used.items()}
     reasons = [_missing(rows[role], role, named[role]) for role in rows if not rows[role].runs]
     reason = row.unsupported or (reasons[0] if reasons and not row.quoted else None)
-    row = replace(row, **{NAMES[role]: reference for role, reference in named.items()}, unsupported=reason)
+    uses: dict[str, Any] = {NAMES[role]: reference for role, reference in named.items()}
+    row = replace(row, **uses, unsupported=reason)
     return _completed(row, rows[EVALUATE], tables(name[0]).rows[name[1]]) if EVALUATE in rows else row
 
 

@@ -82,9 +82,13 @@ def _load(path: Path, changed: int) -> Tiers:
 
 
 def _check_rule(where: str, rule: Any) -> None:
-    known = {SCALE: int | float, ONLY: list, VALUE: object}
-    if rule == DROP or (isinstance(rule, dict) and len(rule) == 1 and isinstance(*rule.values(), known.get(*rule, ()))):
+    known: dict[str, Any] = {SCALE: int | float, ONLY: list, VALUE: object}
+    if rule == DROP:
         return
+    if isinstance(rule, dict) and len(rule) == 1:
+        ((name, value),) = rule.items()
+        if name in known and isinstance(value, known[name]):
+            return
     raise TableError(
         f"{where}: expected {DROP}, {{{SCALE}: number}}, {{{ONLY}: [values that stay]}} or "
         f"{{{VALUE}: what it becomes}}, found {rule!r}"

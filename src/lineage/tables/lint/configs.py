@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from typing import Any
 
 from lineage.tables import diff
-from lineage.tables.diff import ABSENT, Difference
+from lineage.tables.diff import Difference
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
@@ -155,10 +155,10 @@ def changes(a: dict[str, Any], b: dict[str, Any], allowed: Sequence[str]) -> lis
 
 def _only(config: dict[str, Any], key: str) -> dict[str, Any]:
     """The config as if it had nothing but this node."""
-    node = diff.at(config, key)
+    node: Any = diff.at(config, key)
     for part in reversed(key.split(".")):
         node = {part: node}
-    return node if isinstance(node, dict) and node != ABSENT else {}
+    return node if isinstance(node, dict) else {}
 
 
 def _told(found: Sequence[Difference]) -> str:

@@ -14,11 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lineage import identity
 from lineage.build import ConfigError
-from lineage.resume import ENTRY
 from lineage.tables import places, store
 from lineage.tables.entry import Entry
 
-WEIGHTS, PROPOSALS = "weights.pt", "proposals"  # what a run leaves in its folder
+WEIGHTS, PROPOSALS, ENTRY = "weights.pt", "proposals", "entry.json"  # what a run leaves in its folder
 
 
 class Ancestry(NamedTuple):

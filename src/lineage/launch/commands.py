@@ -31,7 +31,7 @@ EPILOG = """examples
 
 
 def main(argv: list[str]) -> int:
-    asked = _parser().parse_args(argv)
+    asked = _parser().parse_intermixed_args(argv)
     project = places.project()
     tables = partial(read.load, project / "experiments")
     names = _names(asked, project, tables)

@@ -212,7 +212,7 @@ class _Shelf:
         return self._with(DUMP, self.tested[recipe, seed])
 
     def _with(self, left: str, entries: list[Entry]) -> Entry | None:
-        for entry in reversed(entries):
+        for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
             if entry.folder and (places.found(entry.folder, self.project) / left).exists():
                 return entry
         return None

@@ -1,0 +1,148 @@
+"""`lineage run` on a toy project: what is shared is trained once, what is killed goes on, what fails is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from lineage.tables import store
+from tests.launch import toy
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return toy.project(tmp_path)
+
+
+def test_a_table_is_filled_once(root: Path) -> None:
+    code, text = toy.run(root, "--seeds", "1", "--plan")
+    assert code == 1  # a row cannot run
+    assert "0 cells are done, 3 to train, 2 to test, 1 cannot run" in text
+    assert toy.trained(root) == []
+    code, text = toy.run(root, "--seeds", "1")
+    entries = {entry.row: entry for entry in store.contents(root / "results").entries}
+    assert set(entries) == {"pool", "align", "tested", "twin", "child"}, text
+    assert sorted({line.split()[0] for line in toy.trained(root)}) == ["align", "child", "pool"]
+    assert all(entries[row].parents == [entries["align"].id] for row in ("tested", "twin", "child"))
+    assert entries["tested"].training == entries["twin"].training == entries["align"].training
+    assert entries["child"].training != entries["align"].training
+    before = len(toy.trained(root))
+    code, text = toy.run(root, "--seeds", "1")
+    assert "5 cells are done, 0 to train, 0 to test" in text
+    assert len(toy.trained(root)) == before
+
+
+def test_killed_at_work_it_goes_on_where_it_was(root: Path) -> None:
+    first = toy.runner(root, "pool", "align", "--seeds", "1", nap=0.4)
+    _until(lambda: len(toy.trained(root)) >= 2)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    time.sleep(0.5)  # the run ends with its runner
+    taken = toy.trained(root)
+    time.sleep(0.6)
+    assert toy.trained(root) == taken
+    code, text = toy.run(root, "pool", "align", "--seeds", "1")
+    assert code == 0, text
+    steps = toy.trained(root)
+    assert len(set(steps)) == 8
+    assert len(steps) - len(set(steps)) <= 1  # at most the step that was cut off is taken again
+    assert len(store.contents(root / "results").entries) == 2
+
+
+def test_two_runners_share_the_work(root: Path) -> None:
+    both = [toy.runner(root, "pool", "align", "twin", "--seeds", "2", nap=0.05) for _ in range(2)]
+    texts = [one.communicate(timeout=200)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], texts
+    assert len(toy.trained(root)) == len(set(toy.trained(root))) == 16
+    assert len(store.contents(root / "results").entries) == 6
+    assert not list((root / "results/.leases").glob("*.lease"))
+
+
+def test_a_failure_is_told_and_does_not_stop_the_rest(root: Path) -> None:
+    table = root / "experiments/paper/table1.yaml"
+    table.write_text(table.read_text().replace("pool: {}", "pool: {set: {model.broken: true}}"))
+    code, text = toy.run(root, "pool", "align", "--seeds", "1", "--jobs", "2")
+    assert code == 1
+    assert "paper/table1/pool seed 0 failed (exit code 1)" in text
+    assert "diverged at step 3" in text
+    assert "done   paper/table1/align seed 0" in text
+    assert "1 cells are not done; the same command goes on" in text
+
+
+def test_only_the_checkpoint_of_a_row_that_was_not_asked_for(root: Path) -> None:
+    code, text = toy.run(root, "tested", "--seeds", "1")
+    assert code == 0, text
+    assert {entry.row for entry in store.contents(root / "results").entries} == {"align", "tested"}
+
+
+def test_the_cost_is_measured(root: Path) -> None:
+    toy.run(root, "pool", "--seeds", "1")
+    code, text = toy.run(root, "pool", "--seeds", "3", "--plan", "--hardware", "CPU")
+    assert code == 0
+    assert "unknown" in text.splitlines()[1]  # the toy's config names no model group
+    assert "1 cells are done, 2 to train" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pol"], "has no row 'pol'. Did you mean pool"),
+        (["--tier", "mni"], "no tier 'mni'. Did you mean mini"),
+        (["--seeds", "0"], "1 or more"),
+        (["--set", "x"], "expected KEY=VALUE"),
+    ],
+)
+def test_mistakes_get_one_message(root: Path, arguments: list[str], says: str) -> None:
+    code, text = toy.run(root, *arguments)
+    assert code != 0
+    assert says in text
+    assert "Traceback" not in text
+
+
+SBATCH = """#!/bin/sh
+echo "$@" >> {root}/sbatch.log
+for text in "$@"; do case "$text" in
+  --array=*) tasks=${{text#--array=0-}}; last=${{tasks%%\\%*}};;
+  --wrap=*) wrapped=${{text#--wrap=}};;
+esac; done
+for task in $(seq 0 $last); do SLURM_ARRAY_TASK_ID=$task sh -c "$wrapped" >> {root}/slurm.out 2>&1; done
+echo $(wc -l < {root}/sbatch.log)
+"""
+
+
+def test_slurm(root: Path) -> None:
+    """An sbatch that runs its tasks at once: the script's text does what it is to do."""
+    (root / "bin").mkdir()
+    (root / "bin/sbatch").write_text(SBATCH.format(root=root))
+    (root / "bin/sbatch").chmod(0o755)
+    more = ["--launcher", "slurm", "--jobs", "2", "--sbatch=--gpus=1"]
+    code, text = toy.run(root, "tested", "child", "--seeds", "1", *more, path=str(root / "bin"))
+    assert code == 0, text
+    handed = (root / "sbatch.log").read_text().splitlines()
+    assert len(handed) == 2
+    assert "--array=0-0%2" in handed[0]
+    assert "--dependency=afterany:1" in handed[1]
+    assert "--array=0-1%2" in handed[1]
+    assert all("--gpus=1" in line and "--requeue" in line for line in handed)
+    rows = {entry.row for entry in store.contents(root / "results").entries}
+    assert rows == {"align", "tested", "child"}, (root / "slurm.out").read_text()
+
+
+def test_without_sbatch_the_reason_is_told(root: Path) -> None:
+    code, text = toy.run(root, "pool", "--seeds", "1", "--launcher", "slurm")
+    assert code == 1
+    assert "no sbatch on this machine" in text
+
+
+def _until(true: object, seconds: float = 30.0) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -32,3 +32,22 @@ def test_metrics_are_compared_bit_by_bit() -> None:
 def test_provenance_names_what_else_could_be_the_reason() -> None:
     a, b = made.entry(packages={"torch": "2.11"}), made.entry(packages={"torch": "2.12"}, dirty=True)
     assert [str(found) for found in diff.provenance(a, b)] == ["dirty: False -> True", "packages.torch: 2.11 -> 2.12"]
+
+
+def test_what_could_explain_a_difference_the_likeliest_first() -> None:
+    roi = {"_target_": "x.Pool"}
+    a = made.entry(value=27.0, packages={"torch": "2.11"}, config={"roi": roi, "model": {"roi": roi}, "seed": 0})
+    other = {"_target_": "x.Align"}
+    b = made.entry(seed=1, packages={"torch": "2.12"}, config={"roi": other, "model": {"roi": other}, "seed": 1})
+    reasons = diff.explain(a, b)
+    assert [reason.what for reason in reasons] == ["config", "seed", "packages"]
+    assert [str(found) for found in reasons[0].found] == ["roi._target_: x.Pool -> x.Align"]  # the copy is not told
+    assert diff.explain(a, a) == []
+    data = made.entry(evaluation="f", dataset={"val": "1"})
+    assert diff.explain(made.entry(), data)[0].what == "data"
+
+
+def test_a_node_at_a_key() -> None:
+    config = {"model": {"box": {"nms": 0.5}}}
+    assert diff.at(config, "model.box.nms") == 0.5
+    assert diff.at(config, "model.mask.nms") == diff.ABSENT

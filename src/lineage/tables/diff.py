@@ -82,7 +82,8 @@ class Reason:
     found: list[Difference]
 
 
-NOT_COMPUTED = ("entry", "paths", "seed", "track", "resume", "data", "evaluate_only")  # say nothing about the numbers
+NOT_COMPUTED = ("entry", "paths", "seed", "track", "resume", "data", "evaluate_only", "checkpoint_every",
+                "dump_proposals")  # fmt: skip  # keys that say nothing about the numbers
 
 
 def explain(a: Entry, b: Entry) -> list[Reason]:
@@ -92,7 +93,7 @@ def explain(a: Entry, b: Entry) -> list[Reason]:
     ranked = [
         ("data", "other images or ground truth are another experiment", _fields(a, b, "dataset") + tests),
         ("config", "it asks for something else", shortest(configs(a.config, b.config, ignore=NOT_COMPUTED))),
-        ("weights", "it starts from something else", _fields(a, b, "weights", "parents", "training")),
+        ("weights", "it starts from something else", _fields(a, b, "weights", "parents")),
         ("code", "look at what changed between the commits", code),
         ("seed", "as much as seeds do: `lineage table` shows the spread", _fields(a, b, "seed")),
         ("packages", "sums in another order; rarely more than the last digits", _fields(a, b, "packages")),

@@ -22,7 +22,6 @@ UNSUPPORTED = {  # a row leaves this list when it can run, and none joins it unn
     "detectron2/lsj/regnety_4gf_100ep",
     "detectron2/lsj/regnety_4gf_200ep",
     "detectron2/lsj/regnety_4gf_400ep",
-    "detectron2/very_large/panoptic_cascade",
     "mask_rcnn/table9/distilled",
 }
 ALL_RUN = ("rcnn", "fast_rcnn", "faster_rcnn", "fpn", "mask_rcnn", "cascade_rcnn", "eql", "large_minibatch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -94,3 +95,13 @@ def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
     assert overrides_of(second, tmp_path) == ["lr=1"]
     with pytest.raises(RerunError, match="left no entry"):
         overrides_of(made.entry(command=["train.py", "resume=runs/x"]), tmp_path)
+
+
+def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
+    parent = made.entry(None, 1.0, 7)
+    store.write(parent, project / "results")
+    old = store.read(store.find(project / "results", run(project)))
+    child = replace(old, id=f"{old.id[:-6]}abcdef", parents=[parent.id])
+    again = rerun.repeat(child, ["seed=3"], project / "results")
+    assert again.metrics == old.metrics
+    assert store.find(next((project / "runs").iterdir()) / "results", parent.id).is_file()

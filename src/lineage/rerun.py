@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     differs = code_differs(old, commit.current(places.project()))
     if differs and not asked.allow_dirty:
         raise RerunError(f"{old.id}: {differs}\nTo run with the code that is here, add --allow-dirty.")
-    new = repeat(old, overrides_of(old, asked.results))
+    new = repeat(old, overrides_of(old, asked.results), asked.results)
     return report(old, new)
 
 
@@ -72,16 +72,18 @@ def overrides_of(entry: Entry, results: Path) -> list[str]:
     return overrides_of(store.read(store.find(results, entry.supersedes)), results)
 
 
-def repeat(old: Entry, overrides: list[str]) -> Entry:
-    """Run it again, into a folder of its own under runs/."""
+def repeat(old: Entry, overrides: list[str], results: Path) -> Entry:
+    """Run it again, into a folder of its own under runs/. What it starts from is looked up there too."""
     root = places.project()
     (root / "runs").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"rerun-{old.id[-6:]}-", dir=root / "runs"))
+    for parent in old.parents:
+        store.write(store.read(store.find(results, parent)), folder / "results")
     aside = [f'paths.results="{folder / "results"}"', f'paths.runs="{folder}"', "track=none"]
     command = [sys.executable, str(root / "train.py"), *overrides, *aside]
     print(shlex.join(command), flush=True)
     code = subprocess.run(command, check=False).returncode
-    entries = store.contents(folder / "results").entries
+    entries = [entry for entry in store.contents(folder / "results").entries if entry.id not in old.parents]
     if len(entries) != 1:
         raise RerunError(f"the repetition ended with exit code {code} and wrote {len(entries)} entries, see {folder}")
     return entries[0]

@@ -99,8 +99,8 @@ def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
 
 def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
     parent = made.entry(None, 1.0, 7)
-    store.write(parent, project / "results")
     old = store.read(store.find(project / "results", run(project)))
+    store.write(parent, project / "results")
     child = replace(old, id=f"{old.id[:-6]}abcdef", parents=[parent.id])
     again = rerun.repeat(child, ["seed=3"], project / "results")
     assert again.metrics == old.metrics

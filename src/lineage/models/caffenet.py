@@ -8,6 +8,7 @@ classifier's in conv1 and the pools so that a map's pixel i lies at image pixel 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,16 +22,9 @@ def caffenet(
     groups: int,
     lrn: dict[str, float],
     norm: str | None,
-    size: int,
-    fc: Sequence[int],
-    dropout: float,
-    first_trained: str,
-    weights: str | None,
-    order: str,
-    mean: Sequence[float],
-    std: Sequence[float],
+    **rest: Any,
 ) -> Plain:
-    """`stride` is conv1's; the whole body strides four times as far."""
+    """`stride` is conv1's; the whole body strides four times as far. `rest` is what every plain body has: see Plain."""
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
         **convolution("conv1", 3, a, 11, stride=stride, padding=5, norm=norm),
@@ -43,10 +37,7 @@ def caffenet(
         **convolution("conv4", c, d, 3, padding=1, groups=groups, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, groups=groups, norm=norm),
     }
-    return Plain(
-        layers, size=size, fc=fc, dropout=dropout, first_trained=first_trained, weights=weights, translate=by_layer,
-        order=order, mean=mean, std=std,
-    )  # fmt: skip
+    return Plain(layers, translate=by_layer, **rest)
 
 
 def local_response(lrn: dict[str, float]) -> nn.LocalResponseNorm:

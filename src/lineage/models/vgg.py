@@ -7,6 +7,7 @@ Caffe's layer names, the original ones (BGR, mean only).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,16 +22,12 @@ def vgg(
     channels: Sequence[int],
     depths: Sequence[int],
     norm: str | None,
-    size: int,
-    fc: Sequence[int],
-    dropout: float,
-    first_trained: str,
-    weights: str | None,
-    order: str,
-    mean: Sequence[float],
-    std: Sequence[float],
+    **rest: Any,
 ) -> Plain:
-    """A block of `depths[i]` convolutions of `channels[i]` each; with pools between blocks, n stride 2^(n-1)."""
+    """A block of `depths[i]` convolutions of `channels[i]` each; with pools between blocks, n stride 2^(n-1).
+
+    `rest` is what every plain body has: see Plain.
+    """
     layers: dict[str, nn.Module] = {}
     inputs = 3
     for block, (width, depth) in enumerate(zip(channels, depths, strict=True), 1):
@@ -39,10 +36,7 @@ def vgg(
         for number in range(1, depth + 1):
             layers |= convolution(f"conv{block}_{number}", inputs, width, 3, padding=1, norm=norm)
             inputs = width
-    return Plain(
-        layers, size=size, fc=fc, dropout=dropout, first_trained=first_trained, weights=weights, translate=translate,
-        order=order, mean=mean, std=std,
-    )  # fmt: skip
+    return Plain(layers, translate=translate, **rest)
 
 
 def translate(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ From "Return of the Devil in the Details" (arXiv:1405.3531), table 1, CNN-M with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -19,16 +20,12 @@ def vgg_m(
     strides: Sequence[int],
     lrn: dict[str, float],
     norm: str | None,
-    size: int,
-    fc: Sequence[int],
-    dropout: float,
-    first_trained: str,
-    weights: str | None,
-    order: str,
-    mean: Sequence[float],
-    std: Sequence[float],
+    **rest: Any,
 ) -> Plain:
-    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2."""
+    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2.
+
+    `rest` is what every plain body has: see Plain.
+    """
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
         **convolution("conv1", 3, a, 7, stride=strides[0], norm=norm),
@@ -41,7 +38,4 @@ def vgg_m(
         **convolution("conv4", c, d, 3, padding=1, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, norm=norm),
     }
-    return Plain(
-        layers, size=size, fc=fc, dropout=dropout, first_trained=first_trained, weights=weights, translate=by_layer,
-        order=order, mean=mean, std=std,
-    )  # fmt: skip
+    return Plain(layers, translate=by_layer, **rest)

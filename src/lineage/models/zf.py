@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,16 +33,12 @@ def zf(
     strides: Sequence[int],
     lrn: dict[str, float],
     norm: str | None,
-    size: int,
-    fc: Sequence[int],
-    dropout: float,
-    first_trained: str,
-    weights: str | None,
-    order: str,
-    mean: Sequence[float],
-    std: Sequence[float],
+    **rest: Any,
 ) -> Plain:
-    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2."""
+    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2.
+
+    `rest` is what every plain body has: see Plain.
+    """
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
         **convolution("conv1", 3, a, 7, stride=strides[0], padding=3, norm=norm),
@@ -54,7 +51,4 @@ def zf(
         **convolution("conv4", c, d, 3, padding=1, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, norm=norm),
     }
-    return Plain(
-        layers, size=size, fc=fc, dropout=dropout, first_trained=first_trained, weights=weights, translate=by_layer,
-        order=order, mean=mean, std=std,
-    )  # fmt: skip
+    return Plain(layers, translate=by_layer, **rest)

@@ -17,7 +17,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lineage.tables import read, tiers
@@ -156,3 +156,15 @@ def _flat(node: Any, prefix: str) -> Iterator[str]:
 
 def _line(error: BaseException, number: int = 0) -> str:
     return (str(error).splitlines() or [""])[number]
+
+
+def composed(root: Path, overrides: list[str]) -> DictConfig:
+    """The conf/ of a checkout with overrides, outside of a run. Raises ConfigError, which explains a typo."""
+    import lineage.config  # noqa: F401  registers the schema
+    from lineage.build import ConfigError
+
+    try:
+        with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+            return compose("train", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, root, overrides)) from error

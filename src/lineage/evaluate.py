@@ -17,16 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
 import lineage.config  # noqa: F401  (registers the schema)
-from lineage.build import ConfigError, build
-from lineage.compose import explain
+from lineage import compose
+from lineage.build import build
 from lineage.eval.collect import TASKS
 from lineage.eval.file import PROTOCOLS, score_file
 from lineage.eval.records import ResultError
@@ -94,12 +91,7 @@ def _scores(args: argparse.Namespace) -> Scores:
 
 def composed(overrides: list[str]) -> DictConfig:
     """conf/ with overrides; a typo ends in a message."""
-    root = places.project()
-    try:
-        with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-            return compose("train", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, root, overrides)) from error
+    return compose.composed(places.project(), overrides)
 
 
 def _as_json(scores: Scores) -> str:

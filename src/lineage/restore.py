@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torchvision
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 import lineage.config  # noqa: F401  registers the schema
+from lineage import compose
 from lineage.build import ConfigError, build
-from lineage.compose import explain
 from lineage.describe import ROOT
 from lineage.models import pretrained
 from lineage.models.pretrained import LATER
@@ -119,11 +116,7 @@ def settings(given: Given) -> list[str]:
 
 def composed(overrides: list[str]) -> DictConfig:
     """conf/ with overrides; a typo ends in a message."""
-    try:
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("train", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, ROOT, overrides)) from error
+    return compose.composed(ROOT, overrides)
 
 
 def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from lineage.ops.roi_align import roi_align
+
 Layer = Callable[[Tensor, Tensor], Tensor]  # map [B, C, H, W], rois [R, 5] (image, x1, y1, x2, y2) -> [R, C, s, s]
 
 
@@ -28,9 +30,9 @@ class RoIAlign(nn.Module):
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
         if self.reduce == "mean":
-            return torchvision.ops.roi_align(feature, rois, self.size, 1.0, self.sampling, self.aligned)
+            return roi_align(feature, rois, self.size, self.sampling, self.aligned)
         # one sample per cell of a finer grid, so that the maximum can be taken outside the kernel
-        fine = torchvision.ops.roi_align(feature, rois, self.size * self.sampling, 1.0, 1, self.aligned)
+        fine = roi_align(feature, rois, self.size * self.sampling, 1, self.aligned)
         return F.max_pool2d(fine, self.sampling)
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lineage.tables import lease
 
 TAKER = """
 import sys, time
+from collections.abc import Sequence
 from pathlib import Path
 from lineage.tables import lease
 time.sleep(max(0, float(sys.argv[2]) - time.time()))  # all at once
@@ -20,6 +22,11 @@ held = lease.acquire(Path(sys.argv[1]), "x")
 print("held" if held else "none", flush=True)
 time.sleep(2)
 """
+
+
+def claim(*pids: int, **changes: object) -> str:
+    """What a holder with these processes writes."""
+    return json.dumps(json.loads(lease._claim("t", *pids)) | changes)
 
 
 def test_one_holds_it(tmp_path: Path) -> None:
@@ -36,8 +43,7 @@ def test_one_holds_it(tmp_path: Path) -> None:
 def test_of_sixteen_takers_one_wins_also_over_a_dead_holder(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
-    me = json.loads((lease.acquire(tmp_path, "y") or pytest.fail("nobody else holds y")).path.read_text())
-    (tmp_path / "x.7.lease").write_text(json.dumps(me | {"pid": dead.pid}))
+    (tmp_path / "x.7.lease").write_text(claim(dead.pid))
     at = str(time.time() + 3)
     takers = [
         subprocess.Popen([sys.executable, "-c", TAKER, str(tmp_path), at], stdout=subprocess.PIPE, text=True)
@@ -50,7 +56,7 @@ def test_of_sixteen_takers_one_wins_also_over_a_dead_holder(tmp_path: Path) -> N
 
 def test_another_machine_is_believed_as_long_as_it_gives_signs_of_life(tmp_path: Path) -> None:
     path = tmp_path / "x.1.lease"
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    path.write_text(claim(os.getpid(), machine="elsewhere"))
     assert lease.acquire(tmp_path, "x") is None
     os.utime(path, (path.stat().st_mtime - 100,) * 2)
     assert lease.acquire(tmp_path, "x") is not None
@@ -58,10 +64,7 @@ def test_another_machine_is_believed_as_long_as_it_gives_signs_of_life(tmp_path:
 
 def test_the_work_holds_the_claim_when_its_runner_is_gone(tmp_path: Path) -> None:
     work = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    path = tmp_path / "x.1.lease"
-    mine = lease.acquire(tmp_path, "y")
-    assert mine is not None
-    path.write_text(json.dumps(json.loads(mine.path.read_text()) | {"pid": 2**22 - 3, "worker": work.pid}))
+    (tmp_path / "x.1.lease").write_text(claim(2**22 - 3, work.pid))
     assert lease.acquire(tmp_path, "x") is None
     work.kill()
     work.wait()
@@ -75,7 +78,63 @@ def test_a_lost_claim_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert held is not None
     held.lost = lambda: told.append(True)
     (tmp_path / "x.2.lease").write_text("{}")
-    end = time.monotonic() + 10
-    while not told and time.monotonic() < end:
-        time.sleep(0.02)
+    _until(told)
     assert told == [True]
+
+
+def test_a_number_that_now_belongs_to_another_process_is_no_sign_of_life(tmp_path: Path) -> None:
+    (tmp_path / "x.1.lease").write_text(claim(processes=[[os.getpid(), "1"]]))
+    assert lease.acquire(tmp_path, "x") is not None
+
+
+def test_a_claim_that_went_through_other_hands_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours was taken over and given back while we slept, and somebody has begun at number one again."""
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    told: list[bool] = []
+    held = lease.acquire(tmp_path, "x")
+    assert held is not None
+    held.lost = lambda: told.append(True)
+    theirs = claim(os.getpid())
+    (tmp_path / "theirs").write_text(theirs)
+    os.replace(tmp_path / "theirs", held.path)
+    _until(told)
+    held.release()
+    assert held.path.read_text() == theirs
+
+
+def test_a_taker_that_looked_too_long_ago_backs_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saw number 3 abandoned; until it acts, 4 has been taken and given back, and 1 is held."""
+    current = lease.acquire(tmp_path, "x")
+    assert current is not None
+    (tmp_path / "y.3.lease").write_text(claim(2**22 - 3))
+    looked = lease._highest
+    monkeypatch.setattr(lease, "_highest", lambda folder, name: (3, looked(folder, "y")[1]))
+    assert lease.acquire(tmp_path, "x") is None
+    assert [path.name for path in tmp_path.glob("x.*")] == [current.path.name]
+
+
+def test_a_file_system_that_does_not_answer_costs_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    tried: list[Path] = []
+
+    def fails(path: Path) -> None:
+        tried.append(path)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "utime", fails)
+    told: list[bool] = []
+    held = lease.acquire(tmp_path, "x")
+    assert held is not None
+    held.lost = lambda: told.append(True)
+    _until(tried)
+    time.sleep(0.1)
+    assert len(tried) > 1
+    assert not told
+    held.release()
+
+
+def _until(true: Sequence[object], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true and time.monotonic() < end:
+        time.sleep(0.02)
+    assert true

@@ -8,6 +8,7 @@ measured against the clock of the file system, so machines need not agree on the
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -15,10 +16,13 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 BEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one
+GONE = (errno.ENOENT, errno.ESTALE)  # the file is deleted; after any other error it may be there again
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Lease:
     """A claim that is held. `lost` is called, once, when somebody else has taken over."""
 
     path: Path
+    token: str  # numbers begin anew when a claim is given back, so the number alone does not say whose a file is
     lost: Callable[[], None] = lambda: None
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -35,24 +40,29 @@ class Lease:
     def worker(self, pid: int) -> None:
         """The process that does the work: while it lives, the claim holds on this machine."""
         partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
-        partial.write_text(json.dumps(_me() | {"worker": pid}), encoding="utf-8")
+        partial.write_text(_claim(self.token, os.getpid(), pid), encoding="utf-8")
         os.replace(partial, self.path)
 
     def release(self) -> None:
         self._over.set()
-        self.path.unlink(missing_ok=True)
+        if _read(self.path).get("token") == self.token:
+            self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
             try:
+                if self._taken():
+                    break
                 os.utime(self.path)
-            except FileNotFoundError:
-                break
-            if _highest(self.path.parent, _name(self.path))[0] > _number(self.path):
-                break
-            continue
+            except OSError as error:
+                if error.errno in GONE:
+                    break
         if not self._over.is_set():
             self.lost()
+
+    def _taken(self) -> bool:
+        number, _ = _highest(self.path.parent, _name(self.path))
+        return number > _number(self.path) or json.loads(self.path.read_text(encoding="utf-8"))["token"] != self.token
 
 
 def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
@@ -61,17 +71,21 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
     number, held = _highest(folder, name)
     if held is not None and not abandoned(held, stale):
         return None
-    path = folder / f"{name}.{number + 1}.lease"
+    path, token = folder / f"{name}.{number + 1}.lease", secrets.token_hex(8)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(json.dumps(_me()))
-    for older in _files(folder, name):
-        if _number(older) < number + 1:
-            older.unlink(missing_ok=True)
-    return Lease(path)
+        file.write(_claim(token, os.getpid()))
+    others = [other for other in _files(folder, name) if other != path]
+    if any(not abandoned(other, stale) for other in others):  # taken, given back and taken again since we looked
+        path.unlink(missing_ok=True)
+        return None
+    for other in [*others, *folder.glob(f"{name}.*.partial")]:
+        if _number(other) <= number:
+            other.unlink(missing_ok=True)
+    return Lease(path, token)
 
 
 def holder(folder: Path, name: str, stale: float = STALE) -> str | None:
@@ -80,40 +94,54 @@ def holder(folder: Path, name: str, stale: float = STALE) -> str | None:
     if held is None or abandoned(held, stale):
         return None
     told = _read(held)
-    return f"{told.get('host', 'somebody')}, process {told.get('pid', '?')}"
+    return f"{told.get('host', 'somebody')}, process {next(iter(told.get('processes', [])), ['?'])[0]}"
 
 
 def abandoned(path: Path, stale: float = STALE) -> bool:
     told = _read(path)
-    if told.get("host") == platform.node():
-        pids = [pid for key in ("pid", "worker") if isinstance(pid := told.get(key), int)]
-        if pids:
-            return not any(_alive(pid) for pid in pids)
+    if told.get("machine") == _machine():
+        return not any(_alive(pid, born) for pid, born in told["processes"])
     try:
         return _now(path.parent) - path.stat().st_mtime > stale
     except FileNotFoundError:
         return True
 
 
-def _alive(pid: int) -> bool:
+def _claim(token: str, *pids: int) -> str:
+    who = {"host": platform.node(), "machine": _machine(), "processes": [[pid, _born(pid)] for pid in pids]}
+    return json.dumps({"token": token} | who)
+
+
+@cache
+def _machine() -> str:
+    """Where a process number means something: two machines may share a name, two containers share a machine."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{platform.node()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return platform.node()
+
+
+def _alive(pid: int, born: str | None) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # somebody else's, and perhaps hidden from us
         return True
-    state = Path(f"/proc/{pid}/stat")  # a killed process that nobody has waited for is not at work
+    return _born(pid) == born
+
+
+def _born(pid: int) -> str | None:
+    """When a process began, for its number may be given to another later. One that only waits to be buried is dead."""
     try:
-        return state.read_text().rpartition(")")[2].split()[0] not in ("Z", "X") if state.exists() else True
-    except OSError:
-        return False
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # gone, or not Linux: there the number has to do
+        return None
+    return "dead" if fields[0] in ("Z", "X") else fields[19]
 
 
-def _me() -> dict[str, object]:
-    return {"host": platform.node(), "pid": os.getpid()}
-
-
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     """Of a file that is just being written, nothing is known: its age decides."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))

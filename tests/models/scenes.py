@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops.chance import key
-from lineage.structures import Images, Masks, Targets
+from lineage.structures import Images, Masks, Regions, Targets
 
 
 def batch(
@@ -71,3 +71,14 @@ def dense(masks: Masks, image: int, slot: int, size: tuple[int, int]) -> Tensor:
     full = torch.zeros(size, dtype=torch.uint8)
     full[y : y + height, x : x + width] = masks.bits[start : start + width * height].view(height, width)
     return full
+
+
+def proposals(targets: Targets, *, others: int = 24, side: float = 90.0, seed: int = 1) -> Regions:
+    """What a dataset carries along: the objects, moved a little, and boxes anywhere."""
+    generator = torch.Generator().manual_seed(seed)
+    moved = targets.boxes + torch.randn(targets.boxes.shape, generator=generator) * targets.valid[..., None]
+    low = torch.rand(len(moved), others, 2, generator=generator) * side * 2 / 3
+    anywhere = torch.cat((low, low + 4 + torch.rand(low.shape, generator=generator) * side / 3), -1)
+    boxes = torch.cat((moved.clamp(min=0), anywhere), 1)
+    valid = torch.cat((targets.valid, torch.ones(anywhere.shape[:2], dtype=torch.bool)), 1)
+    return Regions(boxes, torch.arange(boxes.shape[1], 0, -1.0).expand(len(boxes), -1).contiguous(), valid)

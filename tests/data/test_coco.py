@@ -147,21 +147,39 @@ def test_images_are_found_in_the_usual_places(tmp_path: Path, beside: str) -> No
     assert [(one["id"], one["area"], one["iscrowd"]) for one in truth] == [(1, 80, 0), (2, 80, 0), (3, 80, 0)]
 
 
-@pytest.mark.parametrize(("annotated", "turned"), [((20, 30), False), ((30, 20), True)])
-def test_the_annotated_size_decides_about_exif_rotation(
-    tmp_path: Path, annotated: tuple[int, int], turned: bool
+TURNS = {  # EXIF orientation -> how stored pixels [h, w, 3] become those that are shown
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda stored: np.rot90(stored),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize(("stored", "annotated"), [((20, 30), (20, 30)), ((20, 30), (30, 20)), ((24, 24), (24, 24))])
+def test_exif_is_honoured_unless_the_annotated_size_is_that_of_the_stored_pixels(
+    tmp_path: Path, orientation: int, stored: tuple[int, int], annotated: tuple[int, int]
 ) -> None:
     told = folder.content(1)
     told["images"][0].update(file_name="1.jpg", height=annotated[0], width=annotated[1])
     told["annotations"][0].update(bbox=[2, 2, 10, 8])
     root = folder.write(tmp_path, told)
-    rotated = Image.Exif()
-    rotated[0x0112] = 6
-    folder.save(root / "images/1.jpg", exif=rotated, quality=100)
-    stored = torch.from_numpy(np.asarray(Image.open(root / "images/1.jpg")).copy()).permute(2, 0, 1)
-    image = load(root)[0].image
-    assert image.shape[1:] == annotated
-    assert image.equal(stored.rot90(-1, (1, 2)) if turned else stored)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    folder.save(root / "images/1.jpg", *stored, exif=exif, quality=100)
+    sideways = orientation >= 5
+    if annotated != stored and not sideways:
+        with pytest.raises(DatasetError, match="is 20 x 30 pixels"):
+            load(root)
+        return
+    pixels = np.asarray(Image.open(root / "images/1.jpg"))
+    as_stored = annotated == stored != annotated[::-1] and sideways
+    shown = pixels if as_stored else TURNS[orientation](pixels)
+    np.testing.assert_array_equal(load(root)[0].image.permute(1, 2, 0).numpy(), shown)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])

@@ -15,7 +15,8 @@ from torchvision import tv_tensors as tv
 Size = tuple[int, int]  # height, width
 
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a complete file
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+SAME_SIZE = (2, 3, 4)  # EXIF orientations that mirror the image or turn it upside down
+SIDEWAYS = (5, 6, 7, 8)  # those that swap height and width
 
 
 class ImageError(RuntimeError):
@@ -23,12 +24,14 @@ class ImageError(RuntimeError):
 
 
 def read(path: Path, size: Size) -> tv.Image:
-    """[3, h, w] uint8. An EXIF rotation is applied only where the annotated size asks for it.
+    """[3, h, w] uint8, turned as its EXIF orientation says, unless the annotations are of the pixels as stored.
 
-    COCO itself was annotated on the stored pixels, while many labelling tools show, and annotate, the rotated image.
+    Most labelling tools show, and annotate, the turned image; some write boxes of the stored one. The annotated size
+    tells them apart where turning swaps height and width. Where it does not (mirrored, upside down, square), the image
+    is turned, as by everything that shows images.
     """
     with _opened(path) as file:
-        upright = ImageOps.exif_transpose(file) if _sideways(file, size, path) else file
+        upright = ImageOps.exif_transpose(file) if _turned(file, size, path) else file
         pixels = np.array(upright.convert("RGB"))
     # the memory stays [h, w, 3], which torchvision resizes fastest
     return tv.Image(torch.from_numpy(pixels).permute(2, 0, 1))
@@ -37,7 +40,7 @@ def read(path: Path, size: Size) -> tv.Image:
 def inspect(path: Path, size: Size) -> None:
     """Raise if the header or the end of the file is wrong; about 0.2 ms, where decoding takes 5."""
     with _opened(path) as file:
-        _sideways(file, size, path)
+        _turned(file, size, path)
         with path.open("rb") as raw:
             raw.seek(0, 2)
             raw.seek(max(0, raw.tell() - 64))
@@ -59,12 +62,13 @@ def _opened(path: Path) -> Iterator[Pillow.Image]:
         raise ImageError(f"{path}: cannot be decoded ({error}); fetch it again or remove it") from error
 
 
-def _sideways(file: Pillow.Image, size: Size, path: Path) -> bool:
-    """Whether the annotations describe the rotated image; an error when they describe neither."""
-    if (file.height, file.width) == size:
-        return False
-    if (file.width, file.height) == size and file.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
+def _turned(file: Pillow.Image, size: Size, path: Path) -> bool:
+    """Whether to turn the image as EXIF says; an error where its size fits neither the stored nor the turned one."""
+    orientation = file.getexif().get(ExifTags.Base.Orientation)
+    if (file.width, file.height) == size and orientation in SIDEWAYS:
         return True
+    if (file.height, file.width) == size:
+        return orientation in SAME_SIZE
     raise ImageError(
         f"{path}: is {file.height} x {file.width} pixels (height x width), its annotations say {size[0]} x {size[1]}; "
         "correct `height` and `width` in the annotation file or put the original image back"

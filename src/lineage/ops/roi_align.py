@@ -26,7 +26,7 @@ def roi_align(feature: Tensor, rois: Tensor, size: int, sampling: int, aligned: 
 
 def in_bags(feature: Tensor, rois: Tensor, size: int, sampling: int, aligned: bool) -> Tensor:
     """The same as sums of pixels: each sample is four of them, so a bin is a bag of 4 * sampling^2."""
-    images, channels, height, width = feature.shape
+    channels, height, width = feature.shape[1:]
     exact = torch.promote_types(feature.dtype, torch.float32)  # as torchvision's: half precision is too coarse
     corners = rois[:, 1:].to(exact) - (0.5 if aligned else 0.0)
     x, along_x = _samples(corners[:, 0], corners[:, 2], width, size, sampling, aligned)
@@ -40,10 +40,8 @@ def in_bags(feature: Tensor, rois: Tensor, size: int, sampling: int, aligned: bo
     return bins.view(-1, size, size, channels).permute(0, 3, 1, 2).to(feature.dtype)
 
 
-def _samples(
-    low: Tensor, high: Tensor, extent: int, size: int, sampling: int, aligned: bool
-) -> tuple[Tensor, Tensor]:
-    """Along one axis: each bin's pixels [R, size, 2 sampling] int32 and their weights, which sum to 1 inside the map."""
+def _samples(low: Tensor, high: Tensor, extent: int, size: int, sampling: int, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Along one axis: the pixels of each bin [R, size, 2 sampling] int32 and their weights, 1 in sum inside the map."""
     length = high - low if aligned else (high - low).clamp(min=1)
     step = (torch.arange(size * sampling, device=low.device, dtype=low.dtype) + 0.5) / (size * sampling)
     place = low[:, None] + step * length[:, None]

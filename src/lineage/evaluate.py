@@ -4,6 +4,7 @@ examples:
   lineage evaluate detections.json --annotations annotations/instances_val2017.json
   lineage evaluate detections.json --dataset lvis dataset.root=data/lvis --extras fixed
   lineage evaluate comp4_results/ --dataset voc07 dataset.root=data/VOCdevkit --per-class
+  lineage evaluate results/ --dataset cityscapes dataset.root=data/cityscapes
   lineage evaluate panoptic_results.json --annotations annotations/panoptic_val2017.json --json
 """
 
@@ -54,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="lineage evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s RESULTS (--annotations FILE | --dataset NAME [key=value ...]) [options]",
     )  # fmt: skip
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="JSON of COCO or panoptic, or VOC's text files")
+    accepted = "JSON of COCO or panoptic; VOC's text files; Cityscapes' folder"
+    parser.add_argument("results", type=Path, metavar="RESULTS", help=accepted)
     truth = parser.add_mutually_exclusive_group(required=True)
     truth.add_argument("--annotations", type=Path, metavar="FILE", help="a ground truth: COCO, LVIS, panoptic")
     truth.add_argument("--dataset", metavar="NAME", help="a dataset of conf/dataset; its validation split is the truth")

@@ -1,4 +1,4 @@
-"""Scores anybody's result file: COCO's JSON list, the VOC kit's text files, or COCO's panoptic JSON with its PNGs.
+"""Scores anybody's results: COCO's JSON, the text files of VOC or Cityscapes, or COCO's panoptic JSON with its PNGs.
 
 What is wrong in a file is said before anything is scored, with the place of the record.
 """
@@ -13,6 +13,7 @@ import hotcoco
 import numpy as np
 
 from lineage.eval import cityscapes, lvis, voc
+from lineage.eval.cityscapes_file import read_cityscapes
 from lineage.eval.coco import tolerances
 from lineage.eval.panoptic_file import score_panoptic
 from lineage.eval.records import COMMAND, ResultError, check, only, read_json
@@ -48,8 +49,7 @@ def score_file(
     if chosen == "panoptic":
         folder = None if isinstance(ground_truth, dict) else ground_truth.with_suffix("")
         return score_panoptic(results, truth.get("panoptic", truth), folder)
-    text = results.is_dir() or results.suffix == ".txt"
-    records = read_voc(results, truth) if text else read_json(results)
+    records = read(results, truth, chosen)
     check(records, truth, results)
     if chosen == "voc":
         return score_voc(records, truth)
@@ -67,6 +67,13 @@ def score_file(
         return join(score_lvis(loaded, records, task, "fixed" in extras) for task in wanted)
     points = tolerances(truth, sigmas) if "keypoint" in wanted else None
     return join(score(loaded, loaded.load_res(only(records, FIELDS[task])), task, points, extras) for task in wanted)
+
+
+def read(results: Path, truth: Mapping[str, Any], protocol: str) -> Any:
+    """The records of a result file or folder, not yet checked."""
+    if not (results.is_dir() or results.suffix == ".txt"):
+        return read_json(results)
+    return read_cityscapes(results, truth) if protocol == "cityscapes" else read_voc(results, truth)
 
 
 def guess(truth: Mapping[str, Any]) -> str:

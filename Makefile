@@ -39,7 +39,7 @@ test: setup ## Run the tests (CPU, no network)
 	@$(PYTEST) -m "not slow and not gpu" -n 2 --dist worksteal $(ARGS)
 
 test-slow: setup ## Run the heavier tests too: longer trainings, several processes
-	@$(PYTEST) -m "slow and not gpu" $(ARGS)
+	@$(PYTEST) -m "slow and not gpu" -n 2 --dist worksteal $(ARGS)
 
 test-gpu: setup ## Run the tests that need a CUDA device
 	@$(PYTEST) -m gpu $(ARGS)

@@ -134,7 +134,8 @@ def test_slurm(root: Path) -> None:
     assert rows == {"align", "tested", "child"}, (root / "slurm.out").read_text()
 
 
-def test_without_sbatch_the_reason_is_told(root: Path) -> None:
+def test_without_sbatch_the_reason_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(root / "bin"))
     code, text = toy.run(root, "pool", "--seeds", "1", "--launcher", "slurm")
     assert code == 1
     assert "no sbatch on this machine" in text

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from lineage.launch import local, plan, price, slurm
+from lineage.launch import local, plan, price, slurm, task
 from lineage.launch.plan import BLOCKED, DONE, TEST, TRAIN, Name, Plan
 from lineage.launch.work import Site
 from lineage.tables import judge, places, read, store
@@ -21,6 +21,8 @@ from lineage.tables.render import Grid, aligned
 from lineage.tables.table import Table, TableError
 from lineage.tables.tiers import PAPER
 from lineage.tables.tiers import load as load_tiers
+
+STOPPED = 130  # the exit code of Ctrl-C
 
 EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
@@ -44,8 +46,7 @@ def main(argv: list[str]) -> int:
         return 1 if any(cell.action == BLOCKED and cell.asked for cell in planned.cells.values()) else 0
     if asked.launcher == "slurm":
         return _slurm(planned, site, asked)
-    left = local.run(planned, site, asked.jobs, lambda text: print(f"{datetime.now():%H:%M:%S}  {text}", flush=True))
-    return _end(planned, left)
+    return _here(planned, site, asked)
 
 
 def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path) -> str:
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 (default: %(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--launcher", choices=["local", "slurm"], default="local")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at the same time (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, help="cells at the same time (default: 1; on SLURM, what it has room for)")
     own = "an override of this machine, such as trainer.devices=8"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=own)
     parser.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="to sbatch: --sbatch --gpus=8")
@@ -104,14 +105,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(asked: argparse.Namespace, project: Path, tables: Callable[[str], Table]) -> list[Name]:
     if asked.cells is not None:
-        table, row, tier, seed = json.loads(asked.cells.read_text(encoding="utf-8"))[asked.cell]
-        return [Name(table, row, tier, seed)]
+        return [task.name(asked.cells, asked.cell)]
     if asked.table is None:
         raise TableError("which table? `lineage table --all` lists them")
     known = [PAPER, *load_tiers(project / "experiments")]
     if asked.tier not in known:
         raise TableError(f"there is no tier {asked.tier!r}. {did_you_mean(asked.tier, known)}")
-    if asked.seeds < 1 or asked.jobs < 1:
+    if asked.seeds < 1 or (asked.jobs is not None and asked.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
     table = tables(asked.table.removesuffix(".yaml"))
     for row in asked.rows:
@@ -135,6 +135,17 @@ def _slurm(planned: Plan, site: Site, asked: argparse.Namespace) -> int:
     ids = slurm.submit(commands)
     print(f"handed in: {', '.join(ids)}; logs in {folder}; `squeue --me` shows them")
     return 0
+
+
+def _here(planned: Plan, site: Site, asked: argparse.Namespace) -> int:
+    say: Callable[[str], None] = lambda text: print(f"{datetime.now():%H:%M:%S}  {text}", flush=True)  # noqa: E731
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job may write its entry, whoever ends us
+    try:
+        left = local.run(planned, site, asked.jobs or 1, say) if asked.cell is None else task.run(planned, site, say)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        return STOPPED
+    return _end(planned, left)
 
 
 def _end(planned: Plan, left: int) -> int:

@@ -29,8 +29,7 @@ def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int
             if running or any(work.elsewhere(cell, site) for cell in ready):
                 running = _wait(running, failed, say)
     except KeyboardInterrupt:
-        for job in running:
-            job.stop()
+        work.stop(running)
         raise
     left = [cell for cell in planned.cells.values() if cell.asked and cell.action not in (DONE, BLOCKED)]
     return len(left)

@@ -1,7 +1,8 @@
 """Cells as jobs of a SLURM cluster: one array per generation, each waiting for the one before.
 
 A generation holds the cells that need nothing of each other. Every task of an array is a runner for one cell, so
-claims, going on after a time limit (`--requeue`) and taking over dead claims are the same as anywhere else.
+claims and taking over dead ones are the same as anywhere else. Shortly before the time limit SLURM warns the runner,
+which stops its training and puts the task back into the queue: there it goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from lineage.launch.plan import Cell, Name, Plan
 from lineage.launch.work import Site
+
+AHEAD = 60  # seconds from the warning to the time limit
 
 
 class SlurmError(RuntimeError):
@@ -30,7 +33,7 @@ def generations(planned: Plan) -> list[list[Cell]]:
     return [[cell for cell in planned.open if depth[cell.name] == i] for i in range(deepest + 1)]
 
 
-def scripts(planned: Plan, site: Site, folder: Path, jobs: int, options: Sequence[str]) -> list[list[str]]:
+def scripts(planned: Plan, site: Site, folder: Path, jobs: int | None, options: Sequence[str]) -> list[list[str]]:
     """One sbatch command per generation, without its dependency; the lists of cells are written to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_command(cells, site, folder, i, jobs, options) for i, cells in enumerate(generations(planned))]
@@ -50,20 +53,24 @@ def submit(commands: Sequence[Sequence[str]]) -> list[str]:
     return ids
 
 
-def _command(cells: list[Cell], site: Site, folder: Path, number: int, jobs: int, options: Sequence[str]) -> list[str]:
+def _command(
+    cells: list[Cell], site: Site, folder: Path, number: int, jobs: int | None, options: Sequence[str]
+) -> list[str]:
     listed = folder / f"generation-{number}.json"
     listed.write_text(json.dumps([list(cell.name) for cell in cells], indent=1), encoding="utf-8")
     runner = [*site.command, "-m", "lineage.cli", "run", "--cells", str(listed.resolve()), "--cell"]
     places = ["--results", str(site.results.resolve()), "--runs", str(site.runs.resolve())]
     more = [word for text in site.more for word in ("--set", text)]
-    there = f"cd {shlex.quote(str(site.project))}"
-    wrapped = f"{there} && {shlex.join(runner)} $SLURM_ARRAY_TASK_ID {shlex.join([*places, *more])}"
+    there = f"cd {shlex.quote(str(site.project))}"  # exec: it is the runner whom SLURM warns
+    wrapped = f"{there} && exec {shlex.join(runner)} $SLURM_ARRAY_TASK_ID {shlex.join([*places, *more])}"
     return [
         "sbatch",
         "--parsable",
         "--requeue",
+        f"--signal=B:USR1@{AHEAD}",
+        "--open-mode=append",
         f"--job-name=lineage-{cells[0].name.table.replace('/', '-')}-{number}",
-        f"--array=0-{len(cells) - 1}%{jobs}",
+        f"--array=0-{len(cells) - 1}" + (f"%{jobs}" if jobs else ""),
         f"--output={folder.resolve()}/%A_%a.log",
         *options,
         f"--wrap={wrapped}",

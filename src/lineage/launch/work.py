@@ -12,7 +12,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,10 +57,10 @@ class Job:
             self.held.release()
         return code
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        self.held.release()
+    def kill(self) -> None:
+        """With all the processes it has started, such as its other ranks."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
@@ -80,11 +81,24 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C is for the runner, which then stops its jobs
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     held.worker(process.pid)
-    held.lost = process.kill
-    return Job(cell, process, held, log)
+    job = Job(cell, process, held, log)
+    held.lost = job.kill
+    return job
+
+
+def stop(jobs: Sequence[Job]) -> None:
+    """All at the same time; each may write its entry before it ends."""
+    for job in jobs:
+        job.process.terminate()
+    for job in jobs:
+        job.process.wait()
+        job.kill()  # what it left
+        job.held.release()
 
 
 def command(cell: Cell, site: Site) -> list[str]:
@@ -107,9 +121,18 @@ def _short(path: Path, site: Site) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
+def reached(cells: Iterable[Cell], site: Site) -> set[Path]:
+    """The checkpoints of these cells: while work goes on, new ones take the place of old ones."""
+    return {path for cell in cells for path in _checkpoints(site.runs / cell.folder)}
+
+
 def goes_on(folder: Path) -> bool:
     """Was this run begun and not finished? What a test left half done is done anew."""
-    return (folder / START).is_file() and any((folder / "checkpoints").glob("step-*.ckpt"))
+    return (folder / START).is_file() and any(_checkpoints(folder))
+
+
+def _checkpoints(folder: Path) -> Iterator[Path]:
+    return (folder / "checkpoints").glob("step-*.ckpt")
 
 
 def explain(job: Job, code: int) -> str:
@@ -122,6 +145,11 @@ def explain(job: Job, code: int) -> str:
 
 def elsewhere(cell: Cell, site: Site) -> str | None:
     return lease.holder(site.leases, cell.claim)
+
+
+def _environment() -> dict[str, str]:
+    """Lightning takes a job of SLURM for a task of srun and waits for the others, unless the job has this name."""
+    return os.environ | ({"SLURM_JOB_NAME": "bash"} if "SLURM_JOB_ID" in os.environ else {})
 
 
 def _die_with_parent() -> None:

@@ -61,17 +61,19 @@ def make(args: argparse.Namespace) -> int:
 
 
 def following(layout: str, folder: Path, val: int) -> str:
-    """What to type next; layouts with classes of their own name need them told."""
-    if layout == "coco":
-        annotations = folder / "annotations" / "instances_train2017.json"
-        checked = f"--annotations {annotations} --images {folder / 'train2017'}"
-        train = f"python train.py dataset=coco dataset.root={folder} tier=mini"
-        return f"check:  lineage data check {checked}\ntrain:  {train}"
+    """What to type next; layouts with classes of their own must be told of others."""
+    from lineage.data.export.cityscapes import FIRST
+    from lineage.data.shapes import CLASSES
+
     name = {"panoptic": "coco_panoptic", "voc": "voc12"}.get(layout, layout)
-    more = {"penn_fudan": f" dataset.held_out={val}"}.get(layout, "")
-    if layout in ("voc", "cityscapes"):
-        return f"read:   lineage.data.{layout}.load(..., classes=...): dataset={name} expects its own classes"
-    return f"check:  lineage data check {name} --root {folder}{more}"
+    model = {"panoptic": "model=panoptic_fpn ", "voc": "model=faster_rcnn "}.get(layout, "")
+    numbered = ",".join(f"{one}: {number}" for number, one in enumerate(CLASSES, FIRST))
+    more = {
+        "penn_fudan": f" dataset.held_out={val}", "voc": f" 'dataset.names=[{','.join(CLASSES)}]'",
+        "cityscapes": f" 'dataset.names={{{numbered}}}'",
+    }.get(layout, "")  # fmt: skip
+    train = f"python train.py {model}dataset={name} dataset.root={folder} tier=mini{more}"
+    return f"check:  lineage data check {name} --root {folder}{more}\ntrain:  {train}"
 
 
 def write(args: argparse.Namespace, split: str, seed: int, length: int) -> None:

@@ -41,10 +41,11 @@ class Listed(NamedTuple):
 
 
 def load(
-    *, sets: Sequence[str], root: str | None = None, classes: Sequence[str] = CLASSES, difficult: str = "crowd",
+    *, sets: Sequence[str], root: str | None = None, classes: Sequence[str] | None = None, difficult: str = "crowd",
     masks: bool = False, skip_empty: bool = False, on_defect: str = "raise", split: str = "dataset.train",
 ) -> Annotated:  # fmt: skip
-    """`sets` are like VOC2007/trainval. A difficult object is a crowd, an object like others (keep) or left out (drop).
+    """`sets` are like VOC2007/trainval, `classes` by default VOC's own. A difficult object is a crowd, an object like
+    others (keep) or left out (drop).
 
     With `masks` the images are those of ImageSets/Segmentation.
     """
@@ -59,8 +60,9 @@ def load(
     if masks:
         sources += [one.file(devkit, "SegmentationObject", ".png") for one in images]
     files = Files(sources, devkit, devkit, split)
-    options = ("voc", tuple(sets), tuple(classes), difficult, masks)
-    reading = partial(read, devkit, images, tuple(classes), difficult, masks)
+    names = tuple(classes or CLASSES)
+    options = ("voc", tuple(sets), names, difficult, masks)
+    reading = partial(read, devkit, images, names, difficult, masks)
     return annotated(files, options, reading, skip_empty, on_defect)
 
 
@@ -134,7 +136,7 @@ def _add(records: Records, thing: Thing, difficult: str, inside: np.ndarray | No
 def _object(thing: xml.Element, classes: Sequence[str]) -> Thing:
     name = thing.findtext("name", "").strip()
     if name not in classes:
-        raise ValueError(f"object of class {name!r}, known are {', '.join(classes)}")
+        raise ValueError(f"object of class {name!r}, known are {', '.join(classes)}; dataset.names=[...] names others")
     sides = [thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     if None in sides:
         raise ValueError(f"object {name!r} has no complete bndbox")

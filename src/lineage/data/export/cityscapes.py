@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lineage.data.cityscapes import THINGS
 from lineage.data.dataset import Dataset
 from lineage.data.export import items as source
 from lineage.data.export.items import Item
 from lineage.data.export.polygons import polygons
 
-# The things of Cityscapes that have instances; classes of other datasets count on from 24, the first of them.
-LABEL_IDS = {"person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33}
+FIRST = THINGS["person"]  # the lowest label id of a thing; classes of other datasets count on from here
 
 
 def write(dataset: Dataset, root: Path, split: str, city: str = "lineage") -> Path:
@@ -40,9 +40,9 @@ def write(dataset: Dataset, root: Path, split: str, city: str = "lineage") -> Pa
 
 def label_ids(dataset: Dataset) -> dict[int, int]:
     """Category id -> labelId: the real ids if all classes are Cityscapes' own."""
-    if set(dataset.classes) <= set(LABEL_IDS):
-        return {i: LABEL_IDS[name] for i, name in zip(dataset.category_ids, dataset.classes, strict=True)}
-    return {category: 24 + label for label, category in enumerate(dataset.category_ids)}
+    if set(dataset.classes) <= set(THINGS):
+        return {i: THINGS[name] for i, name in zip(dataset.category_ids, dataset.classes, strict=True)}
+    return {category: FIRST + label for label, category in enumerate(dataset.category_ids)}
 
 
 def names(dataset: Dataset) -> dict[int, str]:

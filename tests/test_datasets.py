@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hydra.utils import get_object
 from PIL import Image
 
 import lineage.config  # noqa: F401  (registers the schema)
+from lineage.build import build
 from lineage.cli import main
 from lineage.data import stats
+from lineage.data.commands import LAYOUTS
 from lineage.data.export import coco, penn_fudan
 from lineage.data.shapes import Shapes
 
@@ -90,6 +93,20 @@ def test_show(name: str, root: Path, tmp_path: Path) -> None:
         assert image.tobytes() == first
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_make_tells_to_type_next_works(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = ["data", "make", "shapes", str(tmp_path), "--as", layout, "--images", "3", "--val", "2", "--size", "96x64"]
+    assert main(made) == 0
+    told = dict(line.split(":  ", 1) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert main(shlex.split(told["check"])[1:]) == 0
+    assert capsys.readouterr().out.count("no defects") == 2
+    _, script, *overrides = shlex.split(told["train"])
+    assert script == "train.py"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides)
+    assert len(build(config.dataset.val)) == 2
+
+
 def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = coco.write(Shapes(seed=1, length=2, size=64), tmp_path, "val")
     assert main(["data", "check", "--annotations", str(file), "--images", str(tmp_path / "val2017")]) == 0
@@ -99,6 +116,9 @@ def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_typos_and_missing_roots_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "show", "coc"]) == 1
     assert "Did you mean coco" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["data", "stats"])
+    assert "name a dataset, as in dataset=NAME" in capsys.readouterr().err
     assert main(["data", "shwo", "coco"]) == 2
     assert "show" in capsys.readouterr().err
     assert main(["data", "check", "voc07", "--root", str(tmp_path)]) == 1

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
 
         return check(rest)
     if name in ACTIONS:
-        return ACTIONS[name](parser(name).parse_intermixed_args(rest))
+        return action(name, rest)
     if name == "make":
         from lineage.data.commands import main as make
 
@@ -55,9 +55,17 @@ def main(argv: list[str]) -> int:
     return 2
 
 
+def action(name: str, argv: list[str]) -> int:
+    asked = parser(name).parse_intermixed_args(argv)
+    if asked.dataset is None:
+        parser(name).error("name a dataset, as in dataset=NAME")
+    return ACTIONS[name](asked)
+
+
 def parser(name: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog=f"lineage data {name}", description=COMMANDS[name])
-    made.add_argument("dataset", metavar="NAME", help="as in dataset=NAME")
+    usage = f"lineage data {name} NAME [KEY=VALUE ...] [options]"
+    made = argparse.ArgumentParser(prog=f"lineage data {name}", usage=usage, description=COMMANDS[name])
+    made.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     made.add_argument("--root", help="the same as dataset.root=ROOT")
     made.add_argument("--split", choices=("train", "val"), help="default: both for check and stats, train for show")
@@ -128,7 +136,7 @@ def check(asked: argparse.Namespace) -> int:
 
 def count(asked: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from lineage.data.stats import plot, stats
 
@@ -144,12 +152,14 @@ def count(asked: argparse.Namespace) -> int:
             highlight=False,
             soft_wrap=True,
         )
-        heads = ("class", "images", "objects", "crowds", "small", "medium", "large", "median side")
-        table = Table(*heads)
+        table = Table(Column("class", no_wrap=True))
+        for head in ("images", "objects", "crowds", "small", "medium", "large", "side"):
+            table.add_column(head, justify="right")
         ordered = sorted(found.classes, key=lambda one: -one.objects)
         for one in ordered[: asked.classes]:
             table.add_row(one.name, *(f"{value:,}" for value in one[1:-1]), f"{one.median:.0f} px")
         console.print(table)
+        console.print("side: the median square root of the area", highlight=False)
         if len(ordered) > asked.classes:
             console.print(f"... and {len(ordered) - asked.classes} more: --classes {len(ordered)}", highlight=False)
         if asked.plot:

@@ -35,7 +35,7 @@ class Archive(NamedTuple):
 class Source(NamedTuple):
     licence: str
     archives: tuple[Archive, ...]
-    steps: str = ""  # what a person has to do where nothing can be fetched
+    steps: str = ""  # what a person has to do about what cannot be fetched
 
 
 IMAGES = (
@@ -62,6 +62,15 @@ VOC12 = (
 )  # fmt: skip
 CC = "annotations CC BY 4.0; the images follow Flickr's terms of use"
 FLICKR = "research use; the images follow Flickr's terms of use"
+CITYSCAPES = f"""\
+1. Register at https://www.cityscapes-dataset.com/register/ and accept the licence.
+2. Download gtFine_trainvaltest.zip (241 MB) and leftImg8bit_trainvaltest.zip (11 GB) at
+   https://www.cityscapes-dataset.com/downloads/
+3. Unpack both in {{root}}.
+{cityscapes.HELP}"""
+VOC12_TEST = """\
+The images of VOC 2012 test need a registration at http://host.robots.ox.ac.uk:8080, whose server keeps their
+annotations: upload the boxes there, or choose a dataset that can be scored here: voc12, voc07, voc0712."""
 
 
 def of_lvis(version: str) -> tuple[Archive, ...]:
@@ -80,15 +89,17 @@ SOURCES = {
     "voc07": Source(FLICKR, VOC07),
     "voc12": Source(FLICKR, VOC12),
     "voc0712": Source(FLICKR, (*VOC07, *VOC12)),
+    "voc0712_plus": Source(FLICKR, (*VOC07, *VOC12), VOC12_TEST),
+    "voc12_test": Source(FLICKR, VOC12, VOC12_TEST),
     "penn_fudan": Source(
         "none stated; copyright stays with its authors",
         (Archive("https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip", None, "53 MB", makes="PennFudanPed"),),
     ),
-    "cityscapes": Source("non-commercial, by registration", (), "\n".join((
-        "1. Register at https://www.cityscapes-dataset.com/register/ and accept the licence.",
-        "2. Download gtFine_trainvaltest.zip (241 MB) and leftImg8bit_trainvaltest.zip (11 GB) at",
-        "   https://www.cityscapes-dataset.com/downloads/",
-        "3. Unpack both in {root}.", cityscapes.HELP,
+    "cityscapes": Source("non-commercial, by registration", (), CITYSCAPES),
+    "cityscapes_coco": Source("non-commercial, by registration", (), "\n".join((
+        CITYSCAPES,
+        "4. Convert gtFine as Detectron's tools/convert_cityscapes_to_coco.py does; the files it writes belong in",
+        "   {root}/annotations. dataset=cityscapes reads gtFine as it is, and needs no conversion.",
     ))),
     "deepfashion2": Source("non-commercial, by a form that answers with a password", (), "\n".join((
         "1. Follow the README of https://github.com/switchablenorms/DeepFashion2: its form answers with a password.",
@@ -100,11 +111,13 @@ SOURCES = {
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lineage data prepare", description=__doc__)
-    parser.add_argument("name", choices=sorted(SOURCES), help="as in dataset=NAME")
-    parser.add_argument("root", type=Path, help="the folder for it, as in dataset.root=ROOT")
+    parser.add_argument("name", metavar="NAME", help=f"as in dataset=NAME: {', '.join(sorted(SOURCES))}")
+    parser.add_argument("root", metavar="ROOT", type=Path, help="the folder for it, as in dataset.root=ROOT")
     parser.add_argument("--keep", action="store_true", help="keep the archives after unpacking")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
     asked = parser.parse_args(argv)
+    if asked.name not in SOURCES:
+        parser.error(f"{asked.name} is not to be fetched; these are: {', '.join(sorted(SOURCES))}")
     return prepare(asked.name, asked.root, SOURCES[asked.name], keep=asked.keep, dry=asked.dry_run)
 
 
@@ -118,6 +131,8 @@ def prepare(name: str, root: Path, source: Source, *, keep: bool = False, dry: b
     for one in source.archives:
         there = "is there" if one not in missing else f"{one.size}, {one.digest or 'no published checksum'}"
         print(f"  {one.url}\n      -> {root / one.makes}: {there}")
+    if source.steps:
+        print(source.steps)
     if dry:
         return 0
     for one in missing:

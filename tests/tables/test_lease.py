@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,53 @@ def _until(true: Sequence[object], seconds: float = 10.0) -> None:
     while not true and time.monotonic() < end:
         time.sleep(0.02)
     assert true
+
+
+HOLDER = """
+import sys, time, uuid
+from pathlib import Path
+from lineage.tables import lease
+lease.BEAT = 0.2
+lease._machine = lambda machine=str(uuid.uuid4()): machine  # nobody can see whether another's process lives
+folder, log = Path(sys.argv[1]), Path(sys.argv[2])
+while True:
+    for task in range(3):
+        held = lease.acquire(folder, f"x{task}", stale=4.0)
+        if held is not None:
+            for edge in ("enter", "leave"):
+                with log.open("a") as file:
+                    file.write(f"{time.monotonic()} {task} {held.token} {edge}\\n")
+                time.sleep(0.3)
+            held.release()
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.slow
+def test_holders_of_many_machines_that_are_killed_never_overlap(tmp_path: Path) -> None:
+    log, chance = tmp_path / "log", random.Random(0)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "leases"), str(log)]
+    holders = [subprocess.Popen(command) for _ in range(8)]
+    for _ in range(12):
+        time.sleep(chance.uniform(0.5, 2.5))
+        hit = chance.randrange(8)
+        holders[hit].kill()
+        holders[hit].wait()
+        holders[hit] = subprocess.Popen(command)
+    for one in holders:
+        one.kill()
+        one.wait()
+    lines = [line.split() for line in log.read_text().splitlines()]
+    told = sorted((float(at), task, token, edge) for at, task, token, edge in lines)
+    cut = 0
+    for task in "012":
+        edges = [(at, token, edge) for at, which, token, edge in told if which == task]
+        for (at, token, edge), (later, after, next_edge) in pairwise(edges):
+            if edge == "enter" and token != after:  # only who was killed is followed before it leaves, when it is stale
+                assert next_edge == "enter"
+                assert later - at > 3.0
+                cut += 1
+            elif edge == "enter":
+                assert next_edge == "leave"
+    assert len(told) > 60
+    assert cut > 0

@@ -172,3 +172,21 @@ def test_transparency_is_white_and_grey_is_rgb(tmp_path: Path) -> None:
         assert isinstance(found, Picture)
         assert found.pixels.shape == (4, 4, 3)
         assert (found.pixels == value).all()
+
+
+def test_sixteen_bits_are_not_cut_at_255(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    cv2.imwrite(str(tmp_path / "deep.png"), ramp)
+    found = picture(tmp_path / "deep.png", "deep.png")
+    assert isinstance(found, Picture)
+    assert (found.pixels == (ramp >> 8)[..., None]).all()
+
+
+def test_where_nothing_is_found_the_best_score_is_told(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(photos / "a.png"), f"--weights={run}", f"--out={tmp_path / 'out'}", "--score=1"]
+    assert main(["predict", *given]) == 0
+    said = capsys.readouterr().out
+    assert "0 objects" in said
+    assert "the highest score was" in said

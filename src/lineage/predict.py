@@ -38,6 +38,7 @@ class Seen(NamedTuple):
     height: int
     width: int
     records: list[dict[str, Any]]  # COCO results in the file's pixels, best first
+    best: float  # the highest score, also where none was high enough to be kept
 
 
 def main(argv: list[str]) -> int:
@@ -61,6 +62,8 @@ def main(argv: list[str]) -> int:
         print(f"{bad.name}: {bad.reason}", file=sys.stderr)
     found = sum(len(one.records) for one in seen)
     print(f"{len(seen)} pictures, {found} objects of score {args.score:g} or more -> {args.out}")
+    if not found and (best := max((one.best for one in seen), default=0.0)) > 0:
+        print(f"the highest score was {best:.3f}: a lower --score shows more")
     if unreadable:
         print(f"{len(unreadable)} of {len(seen) + len(unreadable)} could not be read", file=sys.stderr)
     return int(bool(unreadable) or not seen)
@@ -165,7 +168,8 @@ def detected(
             flat = to_file(detections, made, slot, ("box", "mask", "keypoint"))
             height, width = picture.pixels.shape[:2]
             number = ids.get(picture.name, first + slot)
-            yield picture, Seen(number, picture.name, height, width, records(flat, restored.names, score))
+            best = float(flat.scores.max()) if len(flat.scores) else 0.0
+            yield picture, Seen(number, picture.name, height, width, records(flat, restored.names, score), best)
         first += len(group)
 
 

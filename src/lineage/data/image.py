@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
 from torchvision import tv_tensors as tv
@@ -32,7 +33,7 @@ def read(path: Path, size: Size) -> tv.Image:
     """
     with _opened(path) as file:
         upright = ImageOps.exif_transpose(file) if _turned(file, size, path) else file
-        pixels = np.array(upright.convert("RGB"))
+        pixels = rgb(upright)
     # the memory stays [h, w, 3], which torchvision resizes fastest
     return tv.Image(torch.from_numpy(pixels).permute(2, 0, 1))
 
@@ -47,6 +48,14 @@ def inspect(path: Path, size: Size) -> None:
             tail = raw.read().rstrip(b"\0")
         if not (file.format in ENDS and tail.endswith(ENDS[file.format])):
             file.load()  # padding after the end is harmless, a missing end is not: only decoding tells
+
+
+def rgb(image: Pillow.Image) -> NDArray[np.uint8]:
+    """[h, w, 3], 8 bits a channel. Pillow alone would cut 16-bit grey at 255, which leaves a white image."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        image = Pillow.fromarray((grey >> 8).astype(np.uint8))
+    return np.array(image.convert("RGB"))
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lineage.data.image import rgb
+
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
@@ -74,7 +76,7 @@ def picture(path: Path, name: str) -> Picture | Unreadable:
                 clear = upright.convert("RGBA")
                 white = Image.new("RGBA", clear.size, "white")
                 upright = Image.alpha_composite(white, clear)
-            return Picture(name, np.array(upright.convert("RGB")))
+            return Picture(name, rgb(upright))
     except UnidentifiedImageError:
         return Unreadable(name, "is not an image Pillow can read")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

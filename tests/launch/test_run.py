@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -79,6 +83,29 @@ def test_only_the_checkpoint_of_a_row_that_was_not_asked_for(root: Path) -> None
     code, text = toy.run(root, "tested", "--seeds", "1")
     assert code == 0, text
     assert {entry.row for entry in store.contents(root / "results").entries} == {"align", "tested"}
+
+
+def test_what_a_finished_run_left_elsewhere_is_named(root: Path) -> None:
+    """A store that was merged without its run folders: what starts from them must not start from nothing."""
+    toy.run(root, "align", "--seeds", "1")
+    shutil.rmtree(root / "runs")
+    code, text = toy.run(root, "tested", "child", "--seeds", "1")
+    assert code == 1
+    assert "1 cells are done, 0 to train, 0 to test, 2 cannot run" in text
+    assert "what paper/table1/align seed 0 left is in runs/cells/mini/paper/table1/align/" in text
+    withdrawn = shlex.split(text.partition("`")[2].partition("`")[0])
+    subprocess.run([sys.executable, "-m", "lineage.cli", *withdrawn[1:]], cwd=root, check=True)
+    code, text = toy.run(root, "tested", "child", "--seeds", "1")
+    assert code == 0, text
+    finished = {entry.row for entry in store.contents(root / "results").entries if entry.status == "finished"}
+    assert finished == {"align", "tested", "child"}
+
+
+def test_a_row_whose_checkpoint_somebody_else_trains_is_no_work(root: Path) -> None:
+    toy.run(root, "twin", "--seeds", "1")  # the same training as align
+    code, text = toy.run(root, "child", "--seeds", "1", "--plan")
+    assert "0 cells are done, 1 to train, 0 to test" in text
+    assert "paper/table1/align" not in text
 
 
 def test_the_cost_is_measured(root: Path) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from lineage.launch import local, plan, price, slurm, task
-from lineage.launch.plan import BLOCKED, DONE, TEST, TRAIN, Name, Plan
+from lineage.launch.plan import BLOCKED, DONE, SPARED, TEST, TRAIN, Name, Plan
 from lineage.launch.work import Site
 from lineage.tables import judge, places, read, store
 from lineage.tables.entry import Entry
@@ -52,9 +52,9 @@ def main(argv: list[str]) -> int:
 def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path) -> str:
     """A line per row: what its seeds need; below, the sum."""
     prices = {cell.name: price.estimate(cell, held, hardware, experiments) for cell in planned.open}
-    body = []
-    for row in dict.fromkeys((cell.name.table, cell.name.row, cell.name.tier) for cell in planned.cells.values()):
-        cells = [cell for cell in planned.cells.values() if cell.name[:3] == row]
+    shown, body = [cell for cell in planned.cells.values() if cell.action != SPARED], []
+    for row in dict.fromkeys((cell.name.table, cell.name.row, cell.name.tier) for cell in shown):
+        cells = [cell for cell in shown if cell.name[:3] == row]
         hours = [prices[cell.name].hours for cell in cells if cell.name in prices]
         known = [value for value in hours if value is not None]
         cost = "-" if not hours else f"{sum(known):.2f}" if len(known) == len(hours) else "unknown"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from lineage.launch import plan, work
-from lineage.launch.plan import BLOCKED, DONE, TEST, Cell, Name, Plan
+from lineage.launch.plan import DONE, TEST, TRAIN, Cell, Name, Plan
 from lineage.launch.work import Job, Site
 from lineage.tables import judge, store
 
@@ -31,8 +31,7 @@ def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int
     except KeyboardInterrupt:
         work.stop(running)
         raise
-    left = [cell for cell in planned.cells.values() if cell.asked and cell.action not in (DONE, BLOCKED)]
-    return len(left)
+    return sum(cell.asked and cell.action != DONE and cell.composed.error is None for cell in planned.cells.values())
 
 
 def _begin(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> Job | None:
@@ -58,7 +57,7 @@ def _ready(cell: Cell, planned: Plan, failed: set[Name]) -> bool:
     if cell.name in failed or any(name in failed for name in cell.after):
         failed.add(cell.name)
         return False
-    return all(planned.cells[name].action in (DONE, BLOCKED) for name in cell.after)
+    return not any(name for name in cell.after if planned.cells[name].action in (TRAIN, TEST))
 
 
 def _at_work(cell: Cell, running: list[Job]) -> bool:

@@ -20,6 +20,7 @@ from lineage.tables.entry import Entry
 from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
+SPARED = "spared"  # not done, and only needed for a checkpoint that is there
 WEIGHTS, DUMP = "weights.pt", "proposals"  # what a run leaves in its folder for others
 
 
@@ -136,14 +137,14 @@ def settle(plan: Plan, entries: list[Entry]) -> None:
     """Decide what each cell takes, from what the store holds now."""
     shelf = _Shelf(entries, plan.project)
     trainers: dict[tuple[str, int], Cell] = {}
-    for cell in plan.cells.values():
-        if cell.action != BLOCKED:
-            cell.entry = shelf.finished(cell)
-            cell.action, cell.start, cell.proposals = DONE if cell.entry else TRAIN, None, None
-    for cell in plan.cells.values():
-        if cell.action not in (DONE, BLOCKED):
+    able = [cell for cell in plan.cells.values() if cell.composed.error is None]
+    for cell in able:
+        cell.entry = shelf.finished(cell)
+        cell.action, cell.start, cell.proposals = DONE if cell.entry else TRAIN, None, None
+    for cell in able:
+        if cell.action != DONE:
             _settle(cell, plan, shelf, trainers)
-    _drop_unneeded(plan)
+    _spare(plan)
 
 
 def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int], Cell]) -> None:
@@ -170,18 +171,30 @@ def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int
         given = shelf.proposals(plan.cells[uses[PROPOSALS]].recipe, cell.name.seed)
         cell.proposals = given.id if given else None
         cell.after += [] if given else [uses[PROPOSALS]]
+    lost = [parent for name in cell.after if (parent := plan.cells[name]).action == DONE]
+    if lost:
+        cell.action, cell.note = BLOCKED, _where(lost[0])
 
 
-def _drop_unneeded(plan: Plan) -> None:
+def _where(parent: Cell) -> str:
+    """Of a run that finished, and whose weights or proposals are not here."""
+    entry = parent.entry
+    assert entry is not None
+    return (
+        f"what {parent.name} left is in {entry.folder} on {entry.host or 'another machine'}: copy that folder to the "
+        f"same place here, or `lineage store correct {entry.id[-6:]} --withdraw --note lost` and it is run again"
+    )
+
+
+def _spare(plan: Plan) -> None:
     """A parent whose checkpoint is there need not fill its own cell, unless that was asked for."""
     needed = {name for name, cell in plan.cells.items() if cell.asked}
     for name in reversed(plan.cells):
         if name in needed and plan.cells[name].action in (TRAIN, TEST):
             needed |= set(plan.cells[name].after)
-    for name in [name for name in plan.cells if name not in needed]:
-        if plan.cells[name].action in (TRAIN, TEST):
-            plan.cells[name].action = DONE
-            plan.cells[name].note = "only its checkpoint is needed"
+    for name, cell in plan.cells.items():
+        if name not in needed and cell.action in (TRAIN, TEST):
+            cell.action = SPARED
 
 
 class _Shelf:

@@ -63,12 +63,15 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
 
 def so_far(trainer: pl.Trainer, module: Reproduction) -> dict[str, Any]:
     """The part of the entry that depends on how far the run got."""
-    device, watch = trainer.strategy.root_device, module.stopwatch
+    device, watch, toll = trainer.strategy.root_device, module.stopwatch, module.toll
     return {
         "metrics": module.metrics,
         "steps": trainer.global_step,
         "processes": trainer.world_size,
         "images_per_second": round(watch.images / watch.seconds, 3) if watch.seconds else None,
+        "step_seconds": round(module.images_per_step * watch.seconds / watch.images, 5) if watch.images else None,
+        "image_ms": round(toll.image_ms, 3) if toll.image_ms is not None else None,
+        "flops": toll.multiply_adds,
         "peak_memory": machine.peak_memory(device),
         "hardware": machine.hardware(device) | {"precision": str(trainer.precision)},
         "dashboard": dashboard(trainer.loggers),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-VERSION = 2  # 2: training, recipe, trained
+VERSION = 3  # 2: training, recipe, trained; 3: step_seconds, image_ms
 STATUSES = ("finished", "failed", "stopped")
 
 
@@ -46,10 +46,12 @@ class Entry:
     seconds: float = 0.0
     steps: int = 0
     processes: int = 1
-    images_per_second: float | None = None
+    images_per_second: float | None = None  # of training
+    step_seconds: float | None = None  # of training, evaluations not counted
+    image_ms: float | None = None  # of the network at test time, on one device
     peak_memory: int | None = None  # bytes, of the first process
     parameters: int | None = None
-    flops: float | None = None
+    flops: float | None = None  # multiply-adds of one image at test time
     command: list[str]  # argv of the first process
     commit: str | None
     dirty: bool

@@ -22,6 +22,7 @@ from lineage.ops.chance import key
 from lineage.structures import Batch, Detections, Images, Losses, Targets
 from lineage.train.history import History, NotFinite, Step
 from lineage.train.stopwatch import Stopwatch
+from lineage.train.toll import Toll
 
 
 class UnknownLoss(ValueError):
@@ -76,7 +77,7 @@ class Reproduction(LightningModule):
         self.evaluator, self.images_per_step = evaluator, images_per_step
         self.seed, self.log_every = seed, log_every
         self.loss_weights = dict(loss_weights or {})
-        self.history, self.stopwatch = History(), Stopwatch()
+        self.history, self.stopwatch, self.toll = History(), Stopwatch(), Toll()
         self.latest: dict[str, float] = {}  # what the progress bar shows
         self.metrics: dict[str, float] = {}
         self.evaluated_at: int | None = None
@@ -128,7 +129,7 @@ class Reproduction(LightningModule):
             self.stopwatch.stop()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        detections = self.detect(batch.images)
+        detections = self.toll.taken(self.detect, batch.images)
         if not self.trainer.sanity_checking:  # before training: does the model detect at all?
             self.evaluator.update(detections, batch)
 

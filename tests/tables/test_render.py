@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from lineage.tables import page, read, render
@@ -21,16 +22,24 @@ SHEET = sheet(made.table(), ENTRIES)
 
 def test_terminal() -> None:
     text = render.terminal(SHEET)
-    assert "new  30.3 ± 0.2  3       30.0        +0.3  reproduced" in text
-    assert "old  12.4  1       27.0           -  off protocol" in text
+    assert "new  30.3 ± 0.2  3       30.0  +0.3  reproduced" in text
+    assert "old  12.4  1       27.0     -  off protocol" in text
     assert "new > old by 3" in text
-    assert max(map(len, text.splitlines())) <= render.WIDTH
+    assert max(map(len, text.splitlines())) <= render.WIDEST
+
+
+def test_terminal_cuts_labels_where_it_is_narrow() -> None:
+    table = made.table()
+    rows = {name: replace(row, label=f"{row.label} and a long explanation") for name, row in table.rows.items()}
+    text = render.terminal(sheet(replace(table, rows=rows), ENTRIES), width=72)
+    assert max(map(len, text.splitlines())) <= 72
+    assert "new and a lo..." in text
 
 
 def test_colour_changes_nothing_but_colour() -> None:
     text = render.terminal(SHEET, colour=True)
     assert "\x1b[32mreproduced\x1b[0m" in text
-    for code in (0, 31, 32, 33, 36, 90):
+    for code in (0, 1, 31, 32, 33, 36, 90):
         text = text.replace(f"\x1b[{code}m", "")
     assert text == render.terminal(SHEET)
 

@@ -1,6 +1,6 @@
 """What a run cost, read from its entry in the units of the table's cost columns. What was not measured is no number.
 
-An entry's images_per_second is that of training, so the costs of testing are only what the test itself wrote.
+A row that only tests another row's checkpoint has no costs of training.
 """
 
 from __future__ import annotations
@@ -15,12 +15,22 @@ Measured = Callable[[Entry], float | None]
 GIGA, MILLION, HOUR = 1e9, 1e6, 3600.0
 
 MEASURED: dict[str, Measured] = {
-    "cost/gpu_hours": lambda entry: entry.seconds * entry.processes / HOUR if entry.steps else None,
-    "cost/hours": lambda entry: entry.seconds / HOUR if entry.steps else None,
-    "cost/step_seconds": lambda entry: entry.seconds / entry.steps if entry.steps else None,
+    "cost/gpu_hours": lambda entry: _scaled(_training(entry), HOUR / entry.processes),
+    "cost/hours": lambda entry: _scaled(_training(entry), HOUR),
+    "cost/step_seconds": lambda entry: _scaled(_training(entry), entry.steps),
     "cost/memory_gb": lambda entry: _scaled(entry.peak_memory, GIGA),
     "cost/parameters_m": lambda entry: _scaled(entry.parameters, MILLION),
     "cost/gflops": lambda entry: _scaled(entry.flops, GIGA),
+    "cost/image_ms": lambda entry: entry.image_ms,
+    "cost/images_per_second": lambda entry: 1000 / entry.image_ms if entry.image_ms else None,
+}
+TITLES = {  # of those that every table shows
+    "cost/gpu_hours": "device h",
+    "cost/step_seconds": "s/iter",
+    "cost/memory_gb": "memory (GB)",
+    "cost/parameters_m": "params (M)",
+    "cost/gflops": "GFLOPs",
+    "cost/image_ms": "ms/image",
 }
 
 
@@ -40,6 +50,13 @@ def of(entry: Entry, metric: str) -> float | None:
     if written is not None or metric not in MEASURED:
         return written
     return MEASURED[metric](entry)
+
+
+def _training(entry: Entry) -> float | None:
+    """Seconds. An entry from before steps were timed has only its whole time, evaluations included."""
+    if not entry.steps:
+        return None
+    return entry.steps * entry.step_seconds if entry.step_seconds is not None else entry.seconds
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

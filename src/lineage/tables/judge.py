@@ -28,6 +28,7 @@ UNDERPOWERED = "underpowered"  # the noise is as large as the answer: more seeds
 OFF_PROTOCOL = "off protocol"  # there are runs, none of them with the paper's protocol
 FAILED = "failed"  # there are runs, none of them finished
 MISSING = "missing"  # there are no runs
+SAME_RUN = "same run"  # at this tier the two rows are one experiment: what they would show, no run can show
 
 UNCOMMITTED = "uncommitted code"  # stands among the deviations of a run whose code nobody can look up
 
@@ -101,29 +102,27 @@ def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sa
     Runs of another protocol than the newest are of a row that has changed since, and are left out.
     """
     cells: dict[Setting, dict[str, dict[int, float]]] = defaultdict(dict)
+    recipes: dict[Setting, str] = {}
     for entry in sorted((entry for entry in entries if entry.row == row), key=lambda entry: entry.id):
         value = entry.metrics.get(metric)
         if entry.status == "finished" and value is not None:
             protocols = cells[setting(entry)]
             values = protocols.pop(entry.protocol, {})
             protocols[entry.protocol] = {**values, entry.seed: value}  # the newest protocol stands last
-    return {where: _sample(protocols) for where, protocols in cells.items()}
+            recipes[setting(entry)] = entry.recipe
+    return {where: _sample(protocols, recipes[where]) for where, protocols in cells.items()}
 
 
-def _sample(protocols: dict[str, dict[int, float]]) -> Sample:
+def _sample(protocols: dict[str, dict[int, float]], recipe: str) -> Sample:
     *others, values = protocols.values()
-    return Sample(tuple(values.values()), tuple(values), sum(map(len, others)))
+    return Sample(tuple(values.values()), tuple(values), sum(map(len, others)), recipe)
 
 
-def judge_claim(claim: Claim, table: Table, entries: list[Entry]) -> Verdict:
-    return judge_claims(table, entries, [claim])[0]
-
-
-def judge_claims(table: Table, entries: list[Entry], claims: list[Claim] | None = None) -> list[Verdict]:
+def judge_claims(table: Table, entries: list[Entry]) -> list[Verdict]:
     """Are the paper's numbers what we measure? Two-sided: a much better number is another experiment."""
     asked, words = [], []
     rows = _by_row(entries)
-    for claim in table.claims if claims is None else claims:
+    for claim in table.claims:
         found = samples(rows[claim.row], claim.row, claim.metric)
         exact = [(where, sample) for where, sample in found.items() if where.on_protocol]
         if not exact:
@@ -140,21 +139,18 @@ def judge_claims(table: Table, entries: list[Entry], claims: list[Claim] | None 
 
 
 def _number(claim: Claim, against: Comparison) -> Asked:
-    """Within the tolerance is the same number; beyond it, another one only if noise cannot be the reason."""
+    """Within the tolerance is the same number, unless noise is wider than that; beyond, chance has to be ruled out."""
     beyond = abs(against.difference) - claim.tolerance
     if beyond <= 0:
-        return against, [Question(0.0, REPRODUCED)], 0.0
+        return against, [Question(0.0 if against.error <= claim.tolerance else 1.0, REPRODUCED)], claim.tolerance
     return against, [Question(against.is_far(0.0, claim.tolerance), CONTRADICTED)], beyond
 
 
-def judge_effect(effect: Effect, table: Table, entries: list[Entry]) -> list[Verdict]:
-    """One verdict per setting in which both rows ran, the paper's own first; one word where there is none."""
-    at = table.effects.index(effect)
-    return judge_effects(table, entries)[at]
-
-
 def judge_effects(table: Table, entries: list[Entry]) -> list[list[Verdict]]:
-    """The verdicts of all effects of a table: they are judged together, for each is another chance to be wrong."""
+    """Of each effect one verdict per setting in which both rows ran, the paper's own first; else why there is none.
+
+    They are judged together, for each is another chance to be wrong.
+    """
     rows = _by_row(entries)
     found: dict[tuple[str, str], dict[Setting, Sample]] = {}
     for effect in table.effects:
@@ -180,6 +176,9 @@ def _judge_setting(
     for effect, held in zip(table.effects, verdicts, strict=True):
         better, worse = (found[row, effect.metric].get(where) for row in (effect.better, effect.worse))
         if better is None or worse is None:
+            continue
+        if better.repeats(worse):
+            held[where] = Verdict(SAME_RUN, where, better, worse, told=f"one experiment at tier {where.tier}")
             continue
         sign = -1 if effect.metric in table.lower else 1
         base = Verdict(UNDERPOWERED, where, better, worse, sign * (better.mean - worse.mean), None, _unknown_noise())

@@ -33,10 +33,15 @@ class Sample:
     values: tuple[float, ...]
     seeds: tuple[int, ...] = ()  # in the order of the values; without them, runs of two samples form no pairs
     older: int = field(default=0, compare=False)  # runs left out, of a config that the row no longer has
+    recipe: str = field(default="", compare=False)  # what was run: another row of an equal one ran the same
 
     @property
     def n(self) -> int:
         return len(self.values)
+
+    def repeats(self, other: Sample) -> bool:
+        """Are both the same experiment, so that their difference says nothing?"""
+        return bool(self.recipe) and self.recipe == other.recipe
 
     @cached_property
     def mean(self) -> float:

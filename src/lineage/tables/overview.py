@@ -1,4 +1,4 @@
-"""What the store holds, one line per table and per free run."""
+"""What the store holds: a line per table and setting, with the verdicts of that table, and a line per free run."""
 
 from __future__ import annotations
 
@@ -6,28 +6,61 @@ from collections import Counter
 from pathlib import Path
 
 from lineage.tables import index, judge, read, store
-from lineage.tables.cells import lines
+from lineage.tables.column import EMPTY, QUOTED, columns
 from lineage.tables.entry import Entry
+from lineage.tables.judge import Setting
 from lineage.tables.render import Grid, aligned
-from lineage.tables.sheet import EMPTY
 from lineage.tables.table import Table
 
 RECENT = 10
 HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
+HEAD = ("table", "tier", "rows", "runs", "claims", "numbers")
 
 
 def overview(experiments: Path, results: Path, everything: bool) -> str:
     """Tables that have runs, or all, and the newest free runs."""
     held = {name: index.contents(results / name).entries for name in read.names(experiments)}
     shown = [name for name, entries in held.items() if entries or everything]
-    body = [_of_table(read.load(experiments, name), judge.valid(held[name])) for name in shown]
-    parts = [aligned(Grid(["table", "rows", "unsupported", "run", "runs", "cells"], body))] if body else []
-    if len(shown) < len(held):
+    body = [line for name in shown for line in lines(read.load(experiments, name), held[name])]
+    parts = [aligned(Grid(HEAD, body))] if body else []
+    if not shown:
+        parts.append(f"{results} has no run of any table. `lineage run TABLE --tier mini --plan` says what one costs,\n"
+                     "`lineage table --all` which tables there are.")  # fmt: skip
+    elif len(shown) < len(held):
         parts.append(f"Tables without a run: {len(held) - len(shown)}; `lineage table --all` lists them.")
     if everything:
         parts.append(coverage([read.load(experiments, name) for name in held]))
     parts.append(free_runs(index.contents(results / store.SCRATCH).entries))
     return "\n".join(parts)
+
+
+def lines(table: Table, entries: list[Entry]) -> list[list[str]]:
+    """The words are those of the table itself; a claim that was judged in no setting counts in the first line."""
+    held = judge.valid(entries)
+    shown, claimed = columns(table, held), judge.judge_effects(table, held)
+    body = []
+    settings = list(dict.fromkeys(column.where for column in shown))
+    for where in settings:
+        there = [column for column in shown if column.where == where]
+        numbers = Counter(word for column in there for word in column.words.values() if word not in (EMPTY, QUOTED))
+        ran = {name for column in there for name in column.ours}
+        runs = sum(entry.status == "finished" and judge.setting(entry) == where for entry in held)
+        told = Counter(one.word for found in claimed for one in found if (one.setting or settings[0]) == where)
+        tier = _tier(where) if where else EMPTY
+        body.append([table.name, tier, f"{len(ran)} of {_rows(table)}", str(runs), _listed(told), _listed(numbers)])
+    return body
+
+
+def _rows(table: Table) -> int:
+    return sum(row.quoted is None for row in table.rows.values())
+
+
+def _tier(where: Setting) -> str:
+    return where.tier if not where.deviations else f"{where.tier} changed"
+
+
+def _listed(words: Counter[str]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in words.most_common()) or EMPTY
 
 
 def coverage(tables: list[Table]) -> str:
@@ -53,17 +86,6 @@ def free_runs(entries: list[Entry]) -> str:
     head = ["free run", "model", *shown, "status", "tier", "seed", "deviations"]
     note = f"the newest {len(newest)} of {len(entries)} free runs; " if len(newest) < len(entries) else ""
     return f"{aligned(Grid(head, [_of_run(entry, shown) for entry in newest]))}\n{note}`lineage show` one by its id\n"
-
-
-def _of_table(table: Table, entries: list[Entry]) -> list[str]:
-    filled = lines(table, entries)
-    first = next(iter(table.metrics))
-    verdicts = Counter(cell.word for line in filled if (cell := line.cells[first].verdict))
-    rows = [line.row for line in filled if line.runs]
-    unsupported = sum(row.unsupported is not None for row in table.rows.values())
-    words = ", ".join(f"{count} {word}" for word, count in verdicts.items()) or EMPTY
-    counts = [len(table.rows), unsupported, len({row.name for row in rows}), len(entries)]
-    return [table.name, *map(str, counts), words]
 
 
 def _of_run(entry: Entry, shown: list[str]) -> list[str]:

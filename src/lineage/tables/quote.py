@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lineage.tables import judge, places, read
+from lineage.tables.column import EMPTY, columns
 from lineage.tables.entry import Entry
 from lineage.tables.formats import entries
 from lineage.tables.latex import escape
 from lineage.tables.nearest import did_you_mean
-from lineage.tables.sheet import EMPTY, columns, number
+from lineage.tables.sheet import number
 from lineage.tables.table import Table
 from lineage.tables.tiers import PAPER
 
@@ -106,7 +107,8 @@ def disagreement(key: str, typed: str | None, known: dict[str, str]) -> str:
 def cells(table: Table, held: list[Entry]) -> dict[str, str]:
     """Key -> what it prints. Only runs without deviations are quoted."""
     made: dict[str, str] = {}
-    for column, words in columns(table, judge.valid(held)):
+    for column in columns(table, judge.valid(held)):
+        words = column.words
         for name, row in table.rows.items():
             key, places = f"{table.name}/{name}/{column.metric.replace('/', '_')}", column.decimals
             published = row.published.get(column.metric)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lineage.tables import judge
+from lineage.tables.column import EMPTY, Column, Delta, columns
 from lineage.tables.entry import Entry
-from lineage.tables.sheet import EMPTY, Column, Section, Sheet, Text, columns
+from lineage.tables.sheet import CLAIM_HEAD, Section, Sheet
 from lineage.tables.table import Table
 
-WIDTH = 100  # of a terminal
-LABEL = 30
+WIDEST, NARROWEST = 100, 60  # lines longer than that are hard to read
+LABEL = 12  # characters of a row's label that are left in any case
+CLAIM = ("verdict", "ours", "published", "n", "metric", "claim")  # in a terminal the longest comes last
 COLOURS = {
     judge.REPRODUCED: 32,
     judge.CONTRADICTED: 31,
     judge.FAILED: 31,
     judge.UNDERPOWERED: 33,
+    judge.SAME_RUN: 35,
     judge.OFF_PROTOCOL: 36,
     judge.MISSING: 90,
 }
@@ -33,31 +37,43 @@ class Grid:
     body: Sequence[Sequence[str]]
 
 
-def terminal(sheet: Sheet, colour: bool = False) -> str:
-    """At most WIDTH columns where the labels allow it; the sentence at the end of a line is wrapped below it."""
-    parts = [f"{sheet.name}  {sheet.title}", *textwrap.wrap(sheet.message, WIDTH)]
+def terminal(sheet: Sheet, colour: bool = False, width: int | None = None) -> str:
+    """As wide as the terminal; labels are cut where they have to be."""
+    width = min(WIDEST, max(NARROWEST, width or shutil.get_terminal_size((WIDEST, 24)).columns))
+    parts = [f"{sheet.name}  {sheet.title}", *textwrap.wrap(sheet.message, width)]
     for block in sheet.blocks:
-        parts += ["", block.title, *(f"\n{section.title}\n{_printed(section, colour)}" for section in block.sections)]
-    notes = [line for note in sheet.notes for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join([*parts, "", *notes, *textwrap.wrap(f"{sheet.source}", WIDTH)]) + "\n"
+        parts += ["", _bold(block.title, colour)]
+        parts += [f"\n{section.title}\n{_printed(section, colour, width)}" for section in block.sections]
+    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in sheet.notes]
+    return "\n".join([*parts, "", *notes, textwrap.fill(sheet.source, width)]) + "\n"
 
 
-def _printed(section: Section, colour: bool) -> str:
-    """A sentence in the last column, which no number is, stands on a line of its own below its row."""
-    sentence = not any(line[-1].number for line in section.body)
-    head = section.head[:-1] if sentence else section.head
-    shown = [[_label(text) for text in line[: len(head)]] for line in section.body]
-    printed = aligned(Grid(head, shown), colour).split("\n")
-    if not sentence:
-        return "\n".join(printed)
-    below = [textwrap.indent("\n".join(textwrap.wrap(line[-1].text, WIDTH - 4)), "    ") for line in section.body]
+def _printed(section: Section, colour: bool, width: int) -> str:
+    if section.head == CLAIM_HEAD:
+        return _claims(section, colour, width)
+    body = [[f"{text.text} (best)" if text.bold else text.text for text in line] for line in section.body]
+    rest = [max(map(len, column)) + 2 for column in list(zip(section.head, *body, strict=True))[1:]]
+    longest = max(LABEL, width - sum(rest))
+    for line in body:
+        line[0] = _cut(line[0], longest)
+    return aligned(Grid(section.head, body), colour)
+
+
+def _claims(section: Section, colour: bool, width: int) -> str:
+    """What is missing is a sentence, and stands below its claim."""
+    at = [CLAIM_HEAD.index(name) for name in CLAIM]
+    printed = aligned(Grid(CLAIM, [[line[i].text for i in at] for line in section.body]), colour).split("\n")
+    below = [textwrap.indent(textwrap.fill(line[-1].text, width - 4), "    ") for line in section.body]
     rows = [f"{row}\n{said}" if said else row for row, said in zip(printed[1:], below, strict=True)]
     return "\n".join([printed[0], *rows])
 
 
-def _label(text: Text) -> str:
-    plain = text.text if text.number or text.verdict else textwrap.shorten(text.text, LABEL, placeholder=" ...")
-    return f"{plain} (best)" if text.bold else plain
+def _cut(label: str, longest: int) -> str:
+    return label if len(label) <= longest else f"{label[: longest - 3].rstrip()}..."
+
+
+def _bold(text: str, colour: bool) -> str:
+    return f"\x1b[1m{text}\x1b[0m" if colour else text
 
 
 CSV = ("table", "row", "tier", "deviations", "metric", "n", "mean", "sd", "published", "difference", "verdict",
@@ -69,20 +85,20 @@ def comma_separated(table: Table, entries: list[Entry]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV)
-    for column, words in columns(table, judge.valid(entries)):
-        writer.writerows(_record(column, name, words.get(name, "")) for name in table.rows)
+    for column in columns(table, judge.valid(entries)):
+        best, against = column.best(), column.against()
+        writer.writerows(_record(column, name, name == best, against.get(name)) for name in table.rows)
     return out.getvalue()
 
 
-def _record(column: Column, name: str, word: str) -> list[object]:
+def _record(column: Column, name: str, best: bool, against: Delta | None) -> list[object]:
     where, ours = column.where, column.ours.get(name)
     at = [where.tier, " ".join(where.deviations)] if where else ["", ""]
     values = [ours.n, ours.mean, ours.sd] if ours else [0, None, None]
-    row, against = column.table.rows[name], column.against().get(name)
+    row, word = column.table.rows[name], column.words.get(name, EMPTY)
     delta = [against.difference, against.p] if against else [None, None]
-    published = row.published.get(column.metric)
-    told = [published, column.difference(row), word if word != EMPTY else "", *delta]
-    return [column.table.name, name, *at, column.metric, *values, *told, int(name == column.best())]
+    told = [row.published.get(column.metric), column.difference(row), word if word != EMPTY else "", *delta]
+    return [column.table.name, name, *at, column.metric, *values, *told, int(best and not column.cost)]
 
 
 def aligned(grid: Grid, colour: bool = False) -> str:
@@ -90,26 +106,22 @@ def aligned(grid: Grid, colour: bool = False) -> str:
     columns = list(zip(grid.head, *grid.body, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [all(_numeric(cell) for cell in column[1:]) for column in columns]
-    rows = [
-        "  ".join(
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
-        )
+    lines = (
+        "  ".join(_padded(*cell, colour) for cell in zip(row, widths, right, strict=True))
         for row in (grid.head, *grid.body)
-    ]
-    return "\n".join(_coloured(row.rstrip()) if colour else row.rstrip() for row in rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _padded(cell: str, width: int, flush: bool, colour: bool) -> str:
+    padded = cell.rjust(width) if flush else cell.ljust(width)
+    code = COLOURS.get(cell) if colour else None
+    return padded.replace(cell, f"\x1b[{code}m{cell}\x1b[0m", 1) if code else padded
 
 
 def _numeric(cell: str) -> bool:
-    """A number, perhaps with its spread and a star."""
-    if cell in (EMPTY, "baseline"):
+    """A number, perhaps with its spread and a star, or a word that stands where a number would."""
+    if cell in (EMPTY, "baseline", judge.SAME_RUN):
         return True
     first = cell.removesuffix(" (best)").rstrip("*").partition(" ± ")[0]
     return first.lstrip("+-").replace(".", "", 1).isdigit()
-
-
-def _coloured(row: str) -> str:
-    """Colours the verdict word where it stands between two gaps."""
-    for word, code in COLOURS.items():
-        row = row.replace(f"  {word}", f"  \x1b[{code}m{word}\x1b[0m", 1)
-    return row

@@ -21,7 +21,7 @@ KINDS = {
 }
 COST = "cost/"  # begins the name of a column that depends on the machine: shown, never judged
 COSTS = {  # of these, our own value is read from the entry
-    "cost/gpu_hours": "GPU hours of training",
+    "cost/gpu_hours": "hours of training times devices",
     "cost/hours": "hours of training",
     "cost/step_seconds": "seconds per training step",
     "cost/image_ms": "milliseconds per image at test time",

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lineage.eval.collect import Collector, records
-from lineage.eval.detected import NOTHING, Detected
-from lineage.eval.gather import on_first_rank
+from lineage.eval.detected import Detected
 from lineage.eval.rle import encode_masks
+from lineage.eval.round import Round
 from lineage.eval.score import Scores
 from lineage.structures import Batch, Detections
 
@@ -71,10 +70,7 @@ class CityscapesEvaluator:
         truth = dataset.ground_truth()
         self.objects = Objects(truth)
         self.names = {one["id"]: one["name"] for one in truth["categories"]}
-        self.category_ids = np.array(dataset.category_ids, np.int64)
-        self._collector = Collector(self.objects.images, ("mask",))
-        self._found = NOTHING
-        self._scores = Scores({}, {})
+        self._round = Round(self.objects.images, ("mask",), dataset.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -89,25 +85,21 @@ class CityscapesEvaluator:
                 "Cityscapes scores instance masks and this model has none: choose model=mask_rcnn, or score boxes "
                 "with dataset.evaluator._target_=lineage.eval.coco.CocoEvaluator"
             )
-        self._collector.add(detections, batch)
+        self._round.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
-        """Metrics over the images of all processes, the same on each; begins a new round."""
-        self._found, _ = self._collector.finish()
-        self._scores = on_first_rank(lambda: self._score(self._found))
-        return self._scores.metrics
+        return self._round.finish(self._score)
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return self._scores.per_class
+        return self._round.scores.per_class
 
     def results(self) -> list[dict[str, Any]]:
-        """COCO result records of the last round."""
-        return records(self._found, self.category_ids, "mask")
+        return self._round.records("mask")
 
-    def _score(self, found: Detected) -> Scores:
+    def _score(self, found: Detected, task: str) -> Scores:
         """Images one at a time: masks of the ground truth are not kept."""
         classes: dict[int, list[Pairs]] = {number: [] for number in self.names}
-        masks, category, ends = found.masks(), self.category_ids[found.labels], np.cumsum(found.rows)
+        masks, category, ends = found.masks(), self._round.category_ids[found.labels], np.cumsum(found.rows)
         for image, start, end in zip(found.images.tolist(), ends - found.rows, ends, strict=True):
             rows = slice(int(start), int(end))
             each = pairs(masks[rows], found.scores[rows], category[rows], self.objects(image), [*classes])

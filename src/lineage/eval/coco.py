@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import hotcoco
 import numpy as np
 
-from lineage.eval.collect import TASKS, Collector, records
-from lineage.eval.detected import NOTHING, Detected
-from lineage.eval.gather import on_first_rank
-from lineage.eval.score import Scores, join, protocol, score
+from lineage.eval.collect import TASKS
+from lineage.eval.detected import Detected
+from lineage.eval.round import Round
+from lineage.eval.score import Scores, protocol, score
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
@@ -52,11 +52,8 @@ class CocoEvaluator:
             raise ValueError(f"extras are among {list(EXTRAS)}, not {list(extras)}.")
         self.tasks, self.extras = chosen, tuple(extras)
         self.sigmas = tolerances(truth, sigmas or getattr(dataset, "sigmas", None))
-        self.category_ids = np.array(dataset.category_ids, np.int64)
         self.truth = hotcoco.COCO(truth)
-        self._collector = Collector((image["id"] for image in truth["images"]), chosen)
-        self._found = NOTHING
-        self._scores = Scores({}, {})
+        self._round = Round((image["id"] for image in truth["images"]), chosen, dataset.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -69,25 +66,21 @@ class CocoEvaluator:
         return {"name": "coco", "engine": f"hotcoco {hotcoco.__version__}", "tasks": tasks, **extras}
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        self._collector.add(detections, batch)
+        self._round.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
-        """Metrics over the images of all processes, the same on each; begins a new round."""
-        self._found, tasks = found, _ = self._collector.finish()
-        self._scores = on_first_rank(lambda: join(self._score(found, task) for task in tasks))
-        return self._scores.metrics
+        return self._round.finish(self._score)
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return self._scores.per_class
+        return self._round.scores.per_class
 
     def results(self, task: str | None = None) -> list[dict[str, Any]]:
-        """COCO result records of the last round. With a task they hold its geometry only, as COCO's server expects."""
-        return records(self._found, self.category_ids, task)
+        return self._round.records(task)
 
     def _score(self, found: Detected, task: str) -> Scores:
         if task == "keypoint":
             return score(self.truth, self.truth.load_res(self.results(task)), task, self.sigmas, self.extras)
-        return score(self.truth, load(self.truth, found, self.category_ids, task), task, extras=self.extras)
+        return score(self.truth, load(self.truth, found, self._round.category_ids, task), task, extras=self.extras)
 
 
 def load(truth: hotcoco.COCO, found: Detected, category_ids: np.ndarray, task: str) -> hotcoco.COCO:

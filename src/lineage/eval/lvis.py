@@ -17,9 +17,8 @@ import hotcoco
 import numpy as np
 
 from lineage.eval.coco import annotated_tasks, load
-from lineage.eval.collect import Collector, records
-from lineage.eval.detected import NOTHING, Detected
-from lineage.eval.gather import on_first_rank
+from lineage.eval.detected import Detected
+from lineage.eval.round import Round
 from lineage.eval.score import TASKS, Scores, join, limits, measured
 from lineage.structures import Batch, Detections
 
@@ -47,11 +46,8 @@ class LvisEvaluator:
         if not self.tasks:
             raise ValueError(f"Nothing to evaluate: asked for {list(tasks)}, the ground truth has {annotated}.")
         self.fixed = fixed
-        self.category_ids = np.array(dataset.category_ids, np.int64)
         self.truth = hotcoco.COCO(truth)
-        self._collector = Collector((image["id"] for image in truth["images"]), self.tasks)
-        self._found = NOTHING
-        self._scores = Scores({}, {})
+        self._round = Round((image["id"] for image in truth["images"]), self.tasks, dataset.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -62,27 +58,25 @@ class LvisEvaluator:
         return {"name": "lvis", "engine": f"hotcoco {hotcoco.__version__}", "tasks": tasks, **fixed}
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        self._collector.add(detections, batch)
+        self._round.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
-        """Metrics over the images of all processes, the same on each; begins a new round."""
-        self._found, tasks = found, _ = self._collector.finish()
-        self._scores = on_first_rank(lambda: join(self._score(found, task) for task in tasks))
-        return self._scores.metrics
+        return self._round.finish(self._score)
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return self._scores.per_class
+        return self._round.scores.per_class
 
     def results(self, task: str | None = None) -> list[dict[str, Any]]:
-        """COCO result records of the last round: all detections, also those beyond the limit of an image."""
-        return records(self._found, self.category_ids, task)
+        """All detections, also those beyond the limit of an image."""
+        return self._round.records(task)
 
     def _score(self, found: Detected, task: str) -> Scores:
-        loaded = load(self.truth, found, self.category_ids, task)
+        loaded = load(self.truth, found, self._round.category_ids, task)
         scores = [score(self.truth, loaded, task)]
         if self.fixed:
             keep = best(found.scores, found.labels, PER_CLASS)
-            scores.append(fixed(self.truth, load(self.truth, found.rows_of(keep), self.category_ids, task), task))
+            most = load(self.truth, found.rows_of(keep), self._round.category_ids, task)
+            scores.append(fixed(self.truth, most, task))
         return join(scores)
 
 

@@ -12,9 +12,9 @@ import hotcoco
 import numpy as np
 
 from lineage.eval.coco import load
-from lineage.eval.collect import Collector, records
-from lineage.eval.detected import NOTHING, Detected
-from lineage.eval.gather import on_first_rank
+from lineage.eval.detected import Detected
+from lineage.eval.round import Round
+from lineage.eval.score import Scores
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class ProposalEvaluator:
         objects = [{**note, "category_id": OBJECT} for note in truth["annotations"]]
         classes = [{"id": OBJECT, "name": "object"}]
         self.truth = hotcoco.COCO({"images": truth["images"], "annotations": objects, "categories": classes})
-        self.category_ids = np.array([OBJECT], np.int64)
-        self._collector = Collector((image["id"] for image in truth["images"]), ("box",))
-        self._found, self._metrics = NOTHING, dict[str, float]()
+        self._round = Round((image["id"] for image in truth["images"]), ("box",), [OBJECT])
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -45,18 +43,20 @@ class ProposalEvaluator:
         return {"name": "proposals", "engine": engine, "counts": list(COUNTS), "class_agnostic": True}
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        self._collector.add(detections, batch)
+        self._round.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
-        self._found, _ = self._collector.finish()
-        self._metrics = on_first_rank(lambda: recalls(self.truth, self._found))
-        return self._metrics
+        return self._round.finish(self._score)
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return {"object": self._metrics}
+        return self._round.scores.per_class
 
     def results(self) -> list[dict[str, Any]]:
-        return records(self._found, self.category_ids, "box")
+        return self._round.records("box")
+
+    def _score(self, found: Detected, task: str) -> Scores:
+        metrics = recalls(self.truth, found)
+        return Scores(metrics, {"object": metrics})
 
 
 def recalls(truth: hotcoco.COCO, found: Detected) -> dict[str, float]:

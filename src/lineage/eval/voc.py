@@ -15,9 +15,8 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.eval.collect import Collector, records
-from lineage.eval.detected import NOTHING
-from lineage.eval.gather import on_first_rank
+from lineage.eval.detected import Detected
+from lineage.eval.round import Round
 from lineage.eval.score import Scores
 from lineage.structures import Batch, Detections
 
@@ -47,36 +46,31 @@ class VocEvaluator:
         truth = dataset.ground_truth()
         self.overlap = overlap
         self.names = {one["id"]: one["name"] for one in truth["categories"]}
-        self.category_ids = np.array(dataset.category_ids, np.int64)
         self.objects = objects(truth)
-        self._collector = Collector((image["id"] for image in truth["images"]), ("box",))
-        self._found = NOTHING
-        self._scores = Scores({}, {})
+        self._round = Round((image["id"] for image in truth["images"]), ("box",), dataset.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:
         return protocol(self.overlap)
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        self._collector.add(detections, batch)
+        self._round.add(detections, batch)
 
     def compute(self) -> dict[str, float]:
-        """Metrics over the images of all processes, the same on each; begins a new round."""
-        self._found, _ = self._collector.finish()
-        found = self._found
-        image = found.image_of_row()
-        order = np.argsort(image, kind="stable")  # equal scores rank by image, however processes shared the images
-        category, scores = self.category_ids[found.labels], found.scores.astype(np.float64)
-        boxes = Boxes(image[order], category[order], found.xywh()[order], scores[order])
-        self._scores = on_first_rank(lambda: score(boxes, self.objects, self.names, self.overlap))
-        return self._scores.metrics
+        return self._round.finish(self._score)
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return self._scores.per_class
+        return self._round.scores.per_class
 
     def results(self) -> list[dict[str, Any]]:
-        """COCO result records of the last round."""
-        return records(self._found, self.category_ids, "box")
+        return self._round.records("box")
+
+    def _score(self, found: Detected, task: str) -> Scores:
+        image = found.image_of_row()
+        order = np.argsort(image, kind="stable")  # equal scores rank by image, however processes shared the images
+        category, scores = self._round.category_ids[found.labels], found.scores.astype(np.float64)
+        boxes = Boxes(image[order], category[order], found.xywh()[order], scores[order])
+        return score(boxes, self.objects, self.names, self.overlap)
 
 
 def protocol(overlap: float = OVERLAP) -> dict[str, Any]:

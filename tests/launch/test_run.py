@@ -103,7 +103,7 @@ def test_what_a_finished_run_left_elsewhere_is_named(root: Path) -> None:
 
 def test_a_row_whose_checkpoint_somebody_else_trains_is_no_work(root: Path) -> None:
     toy.run(root, "twin", "--seeds", "1")  # the same training as align
-    code, text = toy.run(root, "child", "--seeds", "1", "--plan")
+    _, text = toy.run(root, "child", "--seeds", "1", "--plan")
     assert "0 cells are done, 1 to train, 0 to test" in text
     assert "paper/table1/align" not in text
 

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -57,7 +58,7 @@ def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path)
         cells = [cell for cell in shown if cell.name[:3] == row]
         hours = [prices[cell.name].hours for cell in cells if cell.name in prices]
         known = [value for value in hours if value is not None]
-        cost = "-" if not hours else f"{sum(known):.2f}" if len(known) == len(hours) else "unknown"
+        cost = "-" if not hours else _rounded(sum(known)) if len(known) == len(hours) else "unknown"
         counts = [sum(cell.action == action for cell in cells) for action in (DONE, TRAIN, TEST)]
         seeds = ",".join(str(cell.name.seed) for cell in cells)
         notes = dict.fromkeys(cell.note for cell in cells if cell.note)
@@ -65,19 +66,32 @@ def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path)
         own = "" if any(cell.asked for cell in cells) else "others need it"
         text = "; ".join(filter(None, [own, *notes, *basis]))
         body.append([f"{row[0]}/{row[1]}", row[2], seeds, *map(str, counts), cost, text])
-    head = ["row", "tier", "seeds", "done", "train", "test", "GPU hours", ""]
+    head = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
     return f"{aligned(Grid(head, body))}\n{_sum(planned, prices, hardware)}"
 
 
 def _sum(planned: Plan, prices: dict[Name, price.Price], hardware: str) -> str:
     actions = [cell.action for cell in planned.cells.values()]
-    known = [one.hours for one in prices.values() if one.hours is not None]
-    unknown = len(prices) - len(known)
-    cost = f"{sum(known):.2f} device hours" if known else f"cost on {hardware} unknown"
-    more = f" and {unknown} cells of unknown cost" if known and unknown else ""
     counts = f"{actions.count(DONE)} cells are done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
     blocked = f", {actions.count(BLOCKED)} cannot run" if BLOCKED in actions else ""
-    return f"{counts}{blocked}: {cost if prices else 'nothing to do'}{more}"
+    return f"{counts}{blocked}: {_cost(list(prices.values()), hardware)}"
+
+
+def _cost(prices: list[price.Price], hardware: str) -> str:
+    """Hours of each device; what is not known is not counted as nothing."""
+    devices: defaultdict[str, float] = defaultdict(float)
+    for one in prices:
+        if one.hours is not None:
+            devices[one.device] += one.hours
+    unknown = sum(one.hours is None for one in prices)
+    if not prices or not devices:
+        return f"cost on {hardware} unknown" if prices else "nothing to do"
+    more = f" and {unknown} cells of unknown cost" if unknown else ""
+    return " + ".join(f"{_rounded(hours)} hours of one {device}" for device, hours in devices.items()) + more
+
+
+def _rounded(hours: float) -> str:
+    return f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _parser() -> argparse.ArgumentParser:

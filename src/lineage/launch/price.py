@@ -21,6 +21,7 @@ SPEEDS = "speeds.yaml"  # of experiments/: seconds per step, by device and model
 @dataclass(frozen=True)
 class Price:
     hours: float | None  # of one device; None is unknown
+    device: str
     basis: str
 
 
@@ -35,25 +36,43 @@ def device() -> str:
 
 
 def estimate(cell: Cell, entries: list[Entry], hardware: str, experiments: Path) -> Price:
-    alike = [entry for entry in entries if _alike(entry, cell) and _on(entry, hardware)]
+    """From runs of the very cell with another seed, else of its model; training at their speed, and what is around it.
+
+    At tier `paper`, where there are none, from published speeds: of the training alone.
+    """
+    alike = _alike(cell, [entry for entry in entries if _on(entry, hardware)])
+    basis = f"as {len(alike)} {'run' if len(alike) == 1 else 'runs'} on {hardware}"
     if cell.action != TRAIN:
-        rests = [_rest(entry) for entry in alike if entry.seconds]
-        return Price(median(rests) / HOUR, f"{len(rests)} runs here") if rests else Price(None, "no test of it yet")
+        rests = [_rest(entry) for entry in alike]
+        return Price(median(rests) / HOUR, hardware, basis) if rests else _unknown(hardware)
     images = _images(cell.composed.config)
-    rates = [entry.images_per_second / entry.processes for entry in alike if entry.images_per_second]
-    if rates and images is not None:
-        rest = median(_rest(entry) for entry in alike if entry.images_per_second)
-        return Price((images / median(rates) + rest) / HOUR, f"{len(rates)} runs here")
+    measured = [entry for entry in alike if entry.images_per_second]
+    if measured and images is not None:
+        pace = median((entry.images_per_second or 0.0) / entry.processes for entry in measured)
+        return Price((images / pace + median(map(_rest, measured))) / HOUR, hardware, basis)
     stated = _stated(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
     if stated is None or images is None:
-        return Price(None, f"no run of this model on {hardware} yet")
-    return Price(images / stated[0] / HOUR, stated[1])
+        return _unknown(hardware)
+    pace, device, source = stated
+    return Price(images / pace / HOUR, device, f"training alone, on {device}: {source}")
 
 
-def _alike(entry: Entry, cell: Cell) -> bool:
-    """The same network at the same size of images: model, backbone and tier."""
-    same = all(entry.choices.get(group) == cell.composed.choices.get(group) for group in ("model", "backbone"))
-    return entry.tier == cell.name.tier and entry.status == "finished" and same
+def _unknown(hardware: str) -> Price:
+    return Price(None, hardware, f"no run of this model on {hardware} yet")
+
+
+def _alike(cell: Cell, entries: list[Entry]) -> list[Entry]:
+    """Of the cell itself, else of the same network at the same size of images: model, backbone and tier."""
+    chosen = cell.composed.choices
+    done = [entry for entry in entries if entry.status == "finished" and entry.tier == cell.name.tier]
+    same = [entry for entry in done if _kin(entry, cell)]
+    return same or [
+        entry for entry in done if all(entry.choices.get(key) == chosen.get(key) for key in ("model", "backbone"))
+    ]
+
+
+def _kin(entry: Entry, cell: Cell) -> bool:
+    return entry.recipe == cell.recipe and (entry.steps > 0) == (cell.action == TRAIN)
 
 
 def _on(entry: Entry, hardware: str) -> bool:
@@ -73,11 +92,11 @@ def _images(config: dict[str, Any]) -> float | None:
     return float(steps * images) if isinstance(steps, int) and isinstance(images, int) else None
 
 
-def _stated(choices: dict[str, str], experiments: Path) -> tuple[float, str] | None:
-    """Images per second and device, and whose measurement that is."""
+def _stated(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
+    """Images per second of one device, which device, and whose measurement that is."""
     path, model = experiments / SPEEDS, f"{choices.get('model')}/{choices.get('backbone')}"
     table = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for name, told in (table or {}).items():
         if model in told["seconds"]:
-            return told["images"] / told["seconds"][model], f"on {name}: {told['source']}"
+            return told["images"] / told["seconds"][model], name, told["source"]
     return None

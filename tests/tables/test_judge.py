@@ -103,9 +103,8 @@ def test_without_known_noise_a_single_run_decides_nothing() -> None:
 
 def test_a_seed_counts_once_and_the_newest_run_is_its_value() -> None:
     again = made.entry("new", 31.0, 0, id="20261124T000000Z-a3d31b8b-ffffff")
-    (sample,) = judge.samples(
-        [again, made.entry("new", 30.0, 0), made.entry("new", 29.0, 1)], "new", "mask/AP"
-    ).values()
+    runs = judge.finished([again, made.entry("new", 30.0, 0), made.entry("new", 29.0, 1)])
+    (sample,) = judge.samples(runs["new"], "mask/AP").values()
     assert sorted(sample.values) == [29.0, 31.0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lineage.tables import costs, judge
@@ -112,7 +112,8 @@ class Delta:
 def columns(table: Table, held: list[Entry]) -> list[Column]:
     """Each metric in each setting, the paper's own setting first, with the word for each row."""
     metrics = list(dict.fromkeys([*table.metrics, *costs.TITLES]))
-    found = {metric: _found(table, metric, held) for metric in metrics}
+    runs = judge.finished(held)
+    found = {metric: _found(table, metric, runs) for metric in metrics}
     settings = {where for rows in found.values() for cells in rows.values() for where in cells}
     ordered = sorted(settings, key=lambda at: (not at.on_protocol, at))
     judged = judge.judge_claims(table, held)
@@ -140,13 +141,9 @@ def _in_setting(
         yield Column(table, metric, where, ours, words)
 
 
-def _found(table: Table, metric: str, entries: list[Entry]) -> Found:
-    rows: dict[str, list[Entry]] = {name: [] for name in table.rows}
-    for entry in entries:
-        rows.get(entry.row or "", []).append(entry)
-    of: Callable[[list[Entry], str, str], dict[Setting, Sample]]
+def _found(table: Table, metric: str, runs: Mapping[str | None, Mapping[Setting, list[Entry]]]) -> Found:
     of = costs.samples if metric.startswith(COST) else judge.samples
-    return {name: of(held, name, metric) for name, held in rows.items()}
+    return {name: of(runs.get(name, {}), metric) for name in table.rows}
 
 
 def _word(ran: bool, where: Setting | None, verdict: Verdict | None, status: str) -> str:

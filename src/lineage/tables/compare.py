@@ -58,7 +58,8 @@ class Comparison:
 
 def compare(a: Sample, b: Sample, dataset: str) -> Comparison | None:
     """None where neither we nor anybody else knows how much a seed does; `dataset` is "" where no other can know."""
-    shared = [seed for seed in a.seeds if seed in b.seeds]
+    theirs = set(b.seeds)
+    shared = [seed for seed in a.seeds if seed in theirs]
     if len(shared) >= ENOUGH:
         return _paired(dict(zip(a.seeds, a.values, strict=True)), dict(zip(b.seeds, b.values, strict=True)), shared)
     if min(a.n, b.n) >= ENOUGH:

@@ -5,10 +5,10 @@ A row that only tests another row's checkpoint has no costs of training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from lineage.tables.entry import Entry
-from lineage.tables.judge import Setting, setting
+from lineage.tables.judge import Setting
 from lineage.tables.noise import Sample
 
 Measured = Callable[[Entry], float | None]
@@ -34,14 +34,15 @@ TITLES = {  # of those that every table shows
 }
 
 
-def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sample]:
+def samples(runs: Mapping[Setting, list[Entry]], metric: str) -> dict[Setting, Sample]:
     """What the finished runs of a row cost, by setting; the newest run of a seed counts."""
-    cells: dict[Setting, dict[int, float]] = {}
-    for entry in sorted((entry for entry in entries if entry.row == row), key=lambda entry: entry.id):
-        value = of(entry, metric)
-        if entry.status == "finished" and value is not None:
-            cells.setdefault(setting(entry), {})[entry.seed] = value
-    return {where: Sample(tuple(values.values()), tuple(values)) for where, values in cells.items()}
+    cells = {where: _by_seed(held, metric) for where, held in runs.items()}
+    return {where: Sample(tuple(values.values()), tuple(values)) for where, values in cells.items() if values}
+
+
+def _by_seed(runs: list[Entry], metric: str) -> dict[int, float]:
+    told = ((entry.seed, of(entry, metric)) for entry in runs)
+    return {seed: value for seed, value in told if value is not None}
 
 
 def of(entry: Entry, metric: str) -> float | None:

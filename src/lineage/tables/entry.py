@@ -96,16 +96,21 @@ def parse(text: str) -> Entry:
         record = json.loads(text)
     except json.JSONDecodeError as error:
         raise EntryError(f"not JSON: {error}") from error
+    check(record)
+    try:
+        return Entry(**record)
+    except TypeError as error:
+        raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
+
+
+def check(record: Any) -> None:
+    """Is this an entry, of a version that we know?"""
     if not isinstance(record, dict) or not isinstance(record.get("v"), int):
         raise EntryError("not an entry: it has no version number 'v'")
     if record["v"] > VERSION:
         raise EntryError(f"written by a newer lineage (v {record['v']}, this one reads v {VERSION}): update lineage")
     if record.get("status") not in STATUSES:
         raise EntryError(f"status is {record.get('status')!r}, expected one of {', '.join(STATUSES)}")
-    try:
-        return Entry(**record)
-    except TypeError as error:
-        raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
 
 
 def _key(override: str) -> str:

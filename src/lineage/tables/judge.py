@@ -11,7 +11,7 @@ family for the relations between rows in one setting and one for the published n
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,34 +96,50 @@ def setting(entry: Entry) -> Setting:
     return Setting(entry.tier, changed, entry.evaluation)
 
 
-def samples(entries: Iterable[Entry], row: str, metric: str) -> dict[Setting, Sample]:
-    """The finished runs of a row by setting. A seed counts once: the newest run of it is the value.
+def finished(entries: Iterable[Entry]) -> dict[str | None, dict[Setting, list[Entry]]]:
+    """The runs of each row that came to an end, by setting, oldest first. Most runs share a few settings."""
+    known: dict[tuple[object, ...], Setting] = {}
+    rows: dict[str | None, dict[Setting, list[Entry]]] = defaultdict(dict)
+    for entry in sorted(entries, key=lambda entry: entry.id):
+        if entry.status == "finished":
+            key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation)
+            where = known.get(key) or known.setdefault(key, setting(entry))
+            rows[entry.row].setdefault(where, []).append(entry)
+    return rows
+
+
+def samples(runs: Mapping[Setting, list[Entry]], metric: str) -> dict[Setting, Sample]:
+    """Of the finished runs of a row. A seed counts once: the newest run of it is the value.
 
     Runs of another protocol than the newest are of a row that has changed since, and are left out.
     """
-    cells: dict[Setting, dict[str, dict[int, float]]] = defaultdict(dict)
-    recipes: dict[Setting, str] = {}
-    for entry in sorted((entry for entry in entries if entry.row == row), key=lambda entry: entry.id):
+    found = {where: _sample(held, metric) for where, held in runs.items()}
+    return {where: sample for where, sample in found.items() if sample is not None}
+
+
+def _sample(runs: list[Entry], metric: str) -> Sample | None:
+    protocols: dict[str, dict[int, float]] = {}
+    newest = None
+    for entry in runs:
         value = entry.metrics.get(metric)
-        if entry.status == "finished" and value is not None:
-            protocols = cells[setting(entry)]
-            values = protocols.pop(entry.protocol, {})
-            protocols[entry.protocol] = {**values, entry.seed: value}  # the newest protocol stands last
-            recipes[setting(entry)] = entry.recipe
-    return {where: _sample(protocols, recipes[where]) for where, protocols in cells.items()}
-
-
-def _sample(protocols: dict[str, dict[int, float]], recipe: str) -> Sample:
+        if value is None:
+            continue
+        if newest is None or entry.protocol != newest.protocol:
+            protocols[entry.protocol] = protocols.pop(entry.protocol, {})  # the newest protocol stands last
+        newest = entry
+        protocols[entry.protocol][entry.seed] = value
+    if newest is None:
+        return None
     *others, values = protocols.values()
-    return Sample(tuple(values.values()), tuple(values), sum(map(len, others)), recipe)
+    return Sample(tuple(values.values()), tuple(values), sum(map(len, others)), newest.recipe)
 
 
 def judge_claims(table: Table, entries: list[Entry]) -> list[Verdict]:
     """Are the paper's numbers what we measure? Two-sided: a much better number is another experiment."""
     asked, words = [], []
-    rows = _by_row(entries)
+    rows, runs = _by_row(entries), finished(entries)
     for claim in table.claims:
-        found = samples(rows[claim.row], claim.row, claim.metric)
+        found = samples(runs[claim.row], claim.metric)
         exact = [(where, sample) for where, sample in found.items() if where.on_protocol]
         if not exact:
             words.append(_nothing(rows[claim.row], found))
@@ -151,11 +167,9 @@ def judge_effects(table: Table, entries: list[Entry]) -> list[list[Verdict]]:
 
     They are judged together, for each is another chance to be wrong.
     """
-    rows = _by_row(entries)
-    found: dict[tuple[str, str], dict[Setting, Sample]] = {}
-    for effect in table.effects:
-        for row in (effect.better, effect.worse):
-            found.setdefault((row, effect.metric), samples(rows[row], row, effect.metric))
+    rows, runs = _by_row(entries), finished(entries)
+    cells = {(row, effect.metric): None for effect in table.effects for row in (effect.better, effect.worse)}
+    found = {(row, metric): samples(runs[row], metric) for row, metric in cells}
     verdicts: list[dict[Setting, Verdict]] = [{} for _ in table.effects]
     for where in sorted({where for cells in found.values() for where in cells}):
         _judge_setting(table, where, found, verdicts)

@@ -16,12 +16,6 @@ PROJECT = Path(__file__).parents[2]
 TABLES = PROJECT / "experiments"
 NAMES = read.names(TABLES)
 UNSUPPORTED = {  # a row leaves this list when it can run, and none joins it unnoticed
-    "detectron2/lsj/regnetx_4gf_100ep",
-    "detectron2/lsj/regnetx_4gf_200ep",
-    "detectron2/lsj/regnetx_4gf_400ep",
-    "detectron2/lsj/regnety_4gf_100ep",
-    "detectron2/lsj/regnety_4gf_200ep",
-    "detectron2/lsj/regnety_4gf_400ep",
     "mask_rcnn/table9/distilled",
 }
 ALL_RUN = ("rcnn", "fast_rcnn", "faster_rcnn", "fpn", "mask_rcnn", "cascade_rcnn", "eql", "large_minibatch")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, sqrt
-from statistics import fmean, stdev
 
 from lineage.tables import noise
 from lineage.tables.noise import ENOUGH, Published, Sample
@@ -84,8 +83,8 @@ def to_number(ours: Sample, value: float, sd: float | None, runs: int, dataset: 
 
 def _paired(a: dict[int, float], b: dict[int, float], seeds: list[int]) -> Comparison:
     differences = [a[seed] - b[seed] for seed in seeds]
-    n, sd = len(seeds), stdev(differences)
-    return Comparison(fmean(differences), sd / sqrt(n), n - 1, sd, n, PAIRED)
+    n, sd = len(seeds), noise.sd(differences)
+    return Comparison(noise.mean(differences), sd / sqrt(n), n - 1, sd, n, PAIRED)
 
 
 def _welch(a: Sample, b: Sample) -> Comparison:

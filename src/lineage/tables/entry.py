@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import secrets
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -72,7 +72,7 @@ class Entry:
 
 def new_id(started: datetime, protocol: str) -> str:
     """The name of a run that starts now (`started` in UTC); also its id on a dashboard."""
-    return f"{started:%Y%m%dT%H%M%SZ}-{protocol[:8]}-{secrets.token_hex(3)}"
+    return f"{started:%Y%m%dT%H%M%SZ}-{protocol[:8]}-{os.urandom(3).hex()}"
 
 
 def deviations(overrides: Iterable[str], volatile: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields
@@ -133,7 +132,7 @@ def _load(folder: Path) -> Known:
 
 
 def _save(folder: Path, held: Known) -> None:
-    temporary = folder / f".index-{secrets.token_hex(4)}"
+    temporary = folder / f".index-{os.urandom(4).hex()}"
     with suppress(OSError):  # a store that is read-only is read without an index
         try:
             temporary.write_text(json.dumps({"shape": SHAPE, "entries": held}), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 from lineage.tables.sheet import Block, Section, Sheet, Text
 from lineage.tables.table import Table
@@ -91,7 +91,7 @@ def _class(right: bool) -> str:
 
 
 def _document(title: str, body: str) -> str:
-    style, script = (files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(title)}</title><style>{style}</style><main>{body}</main><script>{script}</script></html>\n"

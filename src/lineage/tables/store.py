@@ -10,7 +10,6 @@ on disk (hard link of a synced temporary file), so a writer killed at any point 
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ def put(text: str, path: Path) -> None:
     """Complete and on disk under this name, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    temporary = path.parent / f"{TEMPORARY}{path.stem}-{secrets.token_hex(4)}"
+    temporary = path.parent / f"{TEMPORARY}{path.stem}-{os.urandom(4).hex()}"
     try:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -112,8 +112,11 @@ def test_the_cost_is_measured(root: Path) -> None:
     toy.run(root, "pool", "--seeds", "1")
     code, text = toy.run(root, "pool", "--seeds", "3", "--plan", "--hardware", "CPU")
     assert code == 0
-    assert "unknown" in text.splitlines()[1]  # the toy's config names no model group
-    assert "1 cells are done, 2 to train" in text
+    assert text.splitlines()[1].endswith("0.01  as 1 run on CPU")  # two seeds of ten seconds
+    assert text.splitlines()[-1] == "1 cells are done, 2 to train, 0 to test: 0.01 hours of one CPU"
+    _, text = toy.run(root, "align", "--seeds", "1", "--plan", "--hardware", "H100")
+    assert "no run of this model on H100 yet" in text
+    assert text.splitlines()[-1].endswith("cost on H100 unknown")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,11 @@ def test_the_cost_is_measured(root: Path) -> None:
         (["pol"], "has no row 'pol'. Did you mean pool"),
         (["--tier", "mni"], "no tier 'mni'. Did you mean mini"),
         (["--seeds", "0"], "1 or more"),
+        (["--jobs", "0"], "1 or more"),
         (["--set", "x"], "expected KEY=VALUE"),
+        (["--set", "seed=3"], "see --seeds"),
+        (["--set", "trainer.precision=bf16-mixed"], "To change what is computed: python train.py -m experiment="),
+        (["--results", "train.py"], "train.py/.leases: Not a directory. --results and --runs name other places"),
     ],
 )
 def test_mistakes_get_one_message(root: Path, arguments: list[str], says: str) -> None:
@@ -143,12 +150,37 @@ echo $(wc -l < {root}/sbatch.log)
 """
 
 
+def test_stopped_it_lets_its_jobs_end_and_gives_the_claims_back(root: Path) -> None:
+    first = toy.runner(root, "pool", "--seeds", "1", nap=0.4)
+    _until(lambda: len(toy.trained(root)) >= 2)
+    first.send_signal(signal.SIGTERM)
+    assert "stopped; the same command goes on" in first.communicate(timeout=30)[0]
+    assert first.returncode == 130
+    assert not list((root / "results/.leases").glob("*.lease"))
+    code, text = toy.run(root, "pool", "--seeds", "1")
+    assert code == 0
+    assert "go on  paper/table1/pool seed 0" in text
+    assert len(toy.trained(root)) == 4
+
+
+def test_a_run_that_leaves_no_entry_is_not_started_again(root: Path) -> None:
+    (root / "train.py").write_text("")
+    code, text = toy.run(root, "pool", "--seeds", "1")
+    assert code == 1
+    assert "pool seed 0 ended well, but left no entry of this cell" in text
+
+
+def test_a_cell_can_be_named_as_the_plan_prints_it(root: Path) -> None:
+    text = toy.run(root, "--plan", table="paper/table1/pool")[1]
+    assert "0 cells are done, 3 to train, 0 to test" in text
+
+
 def test_slurm(root: Path) -> None:
     """An sbatch that runs its tasks at once: the script's text does what it is to do."""
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text(SBATCH.format(root=root))
     (root / "bin/sbatch").chmod(0o755)
-    more = ["--launcher", "slurm", "--jobs", "2", "--sbatch=--gpus=1"]
+    more = ["--launcher", "slurm", "--jobs", "2", "--sbatch", "--gpus=1"]
     code, text = toy.run(root, "tested", "child", "--seeds", "1", *more, path=str(root / "bin"))
     assert code == 0, text
     handed = (root / "sbatch.log").read_text().splitlines()

@@ -100,10 +100,12 @@ def project(root: Path) -> Path:
     return root
 
 
-def runner(root: Path, *arguments: str, nap: float = 0.0, path: str = "") -> subprocess.Popen[str]:
+def runner(
+    root: Path, *arguments: str, nap: float = 0.0, path: str = "", table: str = "paper/table1"
+) -> subprocess.Popen[str]:
     settings = {"NAP": str(nap), "LINEAGE_CACHE": str(root / "cache"), "PATH": f"{path}:{os.environ['PATH']}"}
     return subprocess.Popen(
-        [sys.executable, "-m", "lineage.cli", "run", "paper/table1", "--tier", "mini", *arguments],
+        [sys.executable, "-m", "lineage.cli", "run", table, "--tier", "mini", *arguments],
         cwd=root,
         env=os.environ | settings,
         stdout=subprocess.PIPE,
@@ -112,8 +114,8 @@ def runner(root: Path, *arguments: str, nap: float = 0.0, path: str = "") -> sub
     )
 
 
-def run(root: Path, *arguments: str, path: str = "") -> tuple[int, str]:
-    started = runner(root, *arguments, path=path)
+def run(root: Path, *arguments: str, path: str = "", table: str = "paper/table1") -> tuple[int, str]:
+    started = runner(root, *arguments, path=path, table=table)
     text = started.communicate(timeout=120)[0]
     return started.returncode, text
 

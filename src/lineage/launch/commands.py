@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from lineage.config import VOLATILE
 from lineage.launch import local, plan, price, slurm, task
 from lineage.launch.plan import BLOCKED, DONE, SPARED, TEST, TRAIN, Name, Plan
 from lineage.launch.work import Site
@@ -25,6 +25,8 @@ from lineage.tables.tiers import load as load_tiers
 
 STOPPED = 130  # the exit code of Ctrl-C
 
+OURS = ("seed", "paths", "resume", "entry", "evaluate_only", "dump_proposals", "hydra")  # of a cell's command
+
 EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
   lineage run mask_rcnn/table2c --tier mini --seeds 3       five rows, three seeds, one process after the other
@@ -33,8 +35,12 @@ EPILOG = """examples
 """
 
 
+class SiteError(RuntimeError):
+    """Results or runs cannot be written; the message is the system's."""
+
+
 def main(argv: list[str]) -> int:
-    asked = _parser().parse_intermixed_args(argv)
+    asked = _parser().parse_intermixed_args(_joined(argv))
     project = places.project()
     tables = partial(read.load, project / "experiments")
     names = _names(asked, project, tables)
@@ -45,9 +51,17 @@ def main(argv: list[str]) -> int:
         print(overview(planned, held, asked.hardware or price.device(), project / "experiments"))
     if asked.plan or not planned.open:
         return 1 if any(cell.action == BLOCKED and cell.asked for cell in planned.cells.values()) else 0
-    if asked.launcher == "slurm":
-        return _slurm(planned, site, asked)
-    return _here(planned, site, asked)
+    try:
+        return _slurm(planned, site, asked) if asked.launcher == "slurm" else _here(planned, site, asked)
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}"
+        raise SiteError(f"{where}. --results and --runs name other places; what is done is kept") from error
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """`--sbatch --gpus=8` as one word: argparse takes --gpus for an option of ours."""
+    words = iter(argv)
+    return [f"{word}={next(words, '')}" if word == "--sbatch" else word for word in words]
 
 
 def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path) -> str:
@@ -127,26 +141,36 @@ def _names(asked: argparse.Namespace, project: Path, tables: Callable[[str], Tab
         raise TableError(f"there is no tier {asked.tier!r}. {did_you_mean(asked.tier, known)}")
     if asked.seeds < 1 or (asked.jobs is not None and asked.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
-    table = tables(asked.table.removesuffix(".yaml"))
-    for row in asked.rows:
+    named, _, row = asked.table.removesuffix(".yaml").rpartition("/")
+    cell = named in read.names(project / "experiments")  # mask_rcnn/table2c/roi_align, as the plan prints it
+    table = tables(named if cell else asked.table.removesuffix(".yaml"))
+    rows = [row, *asked.rows] if cell else asked.rows
+    for row in rows:
         if row not in table.rows:
             raise TableError(f"table {table.name} has no row {row!r}. {did_you_mean(row, table.rows)}")
-    rows = asked.rows or [row.name for row in table.rows.values() if row.quoted is None]
+    rows = rows or [row.name for row in table.rows.values() if row.quoted is None]
     return [Name(table.name, row, asked.tier, seed) for seed in range(asked.seeds) for row in rows]
 
 
 def _override(text: str) -> str:
-    if "=" not in text:
+    """What changes the result would make another cell of it, which this table would never find."""
+    key, equals, _ = text.lstrip("+~").partition("=")
+    if not equals:
         raise TableError(f"--set {text}: expected KEY=VALUE")
+    within: Callable[[Iterable[str]], bool] = lambda keys: any(f"{key}.".startswith(f"{one}.") for one in keys)  # noqa: E731
+    if within(OURS):
+        raise TableError(f"--set {text}: `lineage run` says that itself; see --seeds, --results and --runs")
+    if not within(VOLATILE) and key != "trainer":
+        raise TableError(
+            f"--set {text}: this is for what a machine needs, such as trainer.devices=8 or dataset.root=PATH. "
+            f"To change what is computed: python train.py -m experiment=<tier>/<paper>/<table>/<row> {text} seed=0,1,2"
+        )
     return text
 
 
 def _slurm(planned: Plan, site: Site, asked: argparse.Namespace) -> int:
     folder = site.runs / f"slurm-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    commands = slurm.scripts(planned, site, folder, asked.jobs, asked.sbatch)
-    for command in commands:
-        print(shlex.join(command))
-    ids = slurm.submit(commands)
+    ids = slurm.submit(slurm.scripts(planned, site, folder, asked.jobs, asked.sbatch), print)
     print(f"handed in: {', '.join(ids)}; logs in {folder}; `squeue --me` shows them")
     return 0
 

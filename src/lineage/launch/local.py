@@ -17,17 +17,21 @@ LOOK = 10.0  # seconds between looks at the work of others
 def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int:
     """Do what is open. Returns how many asked cells are not done in the end."""
     running: list[Job] = []
+    ended: list[Job] = []
     failed: set[Name] = set()
     try:
         while True:
             _refresh(planned, site)
+            failed |= _without_entry(ended, planned, say)
             ready = [cell for cell in planned.open if _ready(cell, planned, failed) and not _at_work(cell, running)]
             begun = [_begin(cell, planned, site, say) for cell in ready[: max(0, jobs - len(running))]]
             running += [job for job in begun if job]
             if not running and not ready:
                 break
+            ended = []
             if running or any(work.elsewhere(cell, site) for cell in ready):
-                running = _wait(running, failed, say)
+                ended = _wait(running, failed, say)
+                running = [job for job in running if job not in ended]
     except KeyboardInterrupt:
         work.stop(running)
         raise
@@ -37,8 +41,7 @@ def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int
 def _begin(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> Job | None:
     job = work.begin(cell, site, lambda cell: _still(cell, planned, site))
     if job is not None:
-        verb = "test " if cell.action == TEST else "go on" if cell.note.startswith(("stopped", "failed")) else "train"
-        say(f"{verb}  {cell.name}")
+        say(f"{'test ' if cell.action == TEST else 'go on' if job.continues else 'train'}  {cell.name}")
     return job
 
 
@@ -64,17 +67,26 @@ def _at_work(cell: Cell, running: list[Job]) -> bool:
     return any(job.cell.claim == cell.claim or job.cell.name == cell.name for job in running)
 
 
+def _without_entry(ended: list[Job], planned: Plan, say: Callable[[str], None]) -> set[Name]:
+    """Runs that ended well and did not fill their cells: to start them again would never end."""
+    open_ = {cell.name for cell in planned.open}
+    lost = [job for job in ended if job.process.returncode == 0 and job.cell.name in open_]
+    for job in lost:
+        say(f"{job.cell.name} ended well, but left no entry of this cell in the results; see {job.log}")
+    return {job.cell.name for job in lost}
+
+
 def _wait(running: list[Job], failed: set[Name], say: Callable[[str], None]) -> list[Job]:
-    """Until one of ours has ended, or it is time to look what others have done."""
+    """Until some of ours have ended, which are returned, or it is time to look what others have done."""
     until = time.monotonic() + LOOK
     while time.monotonic() < until:
-        ended = {id(job): code for job in running if (code := job.ended()) is not None}
-        for job in running:
-            if (code := ended.get(id(job))) is not None:
-                if code:
-                    failed.add(job.cell.name)
-                say(f"done   {job.cell.name}" if code == 0 else work.explain(job, code))
+        ended = [job for job in running if job.ended() is not None]
+        for job in ended:
+            code = job.process.returncode
+            if code:
+                failed.add(job.cell.name)
+            say(work.explain(job, code) if code else f"done   {job.cell.name}")
         if ended:
-            return [job for job in running if id(job) not in ended]
+            return ended
         time.sleep(POLL)
-    return running
+    return []

@@ -11,7 +11,7 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lineage.launch.plan import Cell, Name, Plan
@@ -39,16 +39,18 @@ def scripts(planned: Plan, site: Site, folder: Path, jobs: int | None, options: 
     return [_command(cells, site, folder, i, jobs, options) for i, cells in enumerate(generations(planned))]
 
 
-def submit(commands: Sequence[Sequence[str]]) -> list[str]:
+def submit(commands: Sequence[Sequence[str]], say: Callable[[str], None]) -> list[str]:
     """The ids of the arrays. A generation starts when the one before has ended, failed tasks included."""
     if shutil.which("sbatch") is None:
         raise SlurmError("there is no sbatch on this machine: run this on a login node, or use --launcher local")
     ids: list[str] = []
-    for command in commands:
-        after = [f"--dependency=afterany:{ids[-1]}"] if ids else []
-        done = subprocess.run([*command[:1], *after, *command[1:]], capture_output=True, text=True, check=False)
+    for first, *rest in commands:
+        command = [first, *([f"--dependency=afterany:{ids[-1]}"] if ids else []), *rest]
+        say(shlex.join(command))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SlurmError(f"{done.stderr.strip()}\n  from: {shlex.join(command)}")
+            before = f"\nin the queue before it: {' '.join(ids)} (scancel takes them out)" if ids else ""
+            raise SlurmError(f"{done.stderr.strip()}{before}")
         ids.append(done.stdout.strip().partition(";")[0])
     return ids
 

@@ -46,9 +46,15 @@ class Site:
 @dataclass
 class Job:
     cell: Cell
+    words: list[str]  # its command
     process: subprocess.Popen[bytes]
     held: Lease
     log: Path
+
+    @property
+    def continues(self) -> bool:
+        """A run that was killed, from its last checkpoint."""
+        return any(word.startswith("resume=") for word in self.words)
 
     def ended(self) -> int | None:
         """The exit code, once there is one; the claim is given back with it."""
@@ -73,10 +79,10 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
         return None
     folder = (site.runs / cell.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "terminal.log"
+    words, log = command(cell, site), folder / "terminal.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command(cell, site),
+            words,
             cwd=site.project,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -86,7 +92,7 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     held.worker(process.pid)
-    job = Job(cell, process, held, log)
+    job = Job(cell, words, process, held, log)
     held.lost = job.kill
     return job
 
@@ -140,7 +146,7 @@ def explain(job: Job, code: int) -> str:
     lines = job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if job.log.is_file() else []
     tail = "\n".join(f"    {line}" for line in lines[-4:])
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{job.cell.name} failed ({how}), see {job.log}\n{tail}\n    again: {shlex.join(map(str, job.process.args))}"  # type: ignore[arg-type]
+    return f"{job.cell.name} failed ({how}), see {job.log}\n{tail}\n    again: {shlex.join(job.words)}"
 
 
 def elsewhere(cell: Cell, site: Site) -> str | None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_large
 
 from lineage.models import norm as norms
-from lineage.models.pretrained import LATER, WeightsError, load
-from lineage.models.resnet import Normalize, check_start
+from lineage.models.pretrained import LATER, WeightsError, check_start, load
+from lineage.models.resnet import Normalize
 from lineage.structures import Images
 from lineage.zoo import tfjs
 

@@ -110,10 +110,10 @@ def _freeze(trunk: nn.Sequential, head: nn.Sequential, first_trained: str, weigh
     if first_trained not in names:
         raise ValueError(f"backbone.first_trained={first_trained} is no layer; choose one of {', '.join(names)}")
     if weights is None and first_trained != names[0]:
-        raise ValueError(
-            f"backbone.weights=null with first_trained={first_trained}: layers that were never trained would stay as "
-            "they are. Give pretrained weights (backbone.weights=FILE), or train from scratch with "
-            f"backbone.first_trained={names[0]} backbone.norm=gn"
+        raise WeightsError(
+            f"backbone.weights=null with backbone.first_trained={first_trained}: layers that were never trained would "
+            "stay as they are. Start from pretrained weights (the option's own, where it names any, or "
+            f"backbone.weights=FILE), or train from scratch with backbone.first_trained={names[0]} backbone.norm=gn"
         )
     for name, layer in layers.items():
         if name == first_trained:

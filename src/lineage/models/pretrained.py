@@ -1,6 +1,6 @@
 """Pretrained weights: a file, a URL, or the name of a torchvision weight; of whatever code base.
 
-A backbone asks with `load` and gets torchvision's names for a ResNet, Caffe's layer names for a plain network.
+A backbone of stages asks with `adopt`; a plain network with `load`, and gets Caffe's layer names.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 
 from lineage.download import DownloadError
-from lineage.zoo import torchvision as names
 from lineage.zoo.cache import checked, fetch
 from lineage.zoo.files import FileError, digest, read
-from lineage.zoo.names import Pixels, back
+from lineage.zoo.names import Pixels
 from lineage.zoo.source import Given, repainted, understood
 from lineage.zoo.unpickle import UnsafePickle
 
@@ -22,7 +21,35 @@ LATER = "later"  # in place of weights: the whole model's follow, so a backbone 
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had; the message says which and what to do."""
+    """Weights that cannot be had, or are needed; the message says which and what to do."""
+
+
+def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
+    """Norm and freezing follow the initialisation: what never learns has to have learnt before."""
+    if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
+        raise WeightsError(
+            f"backbone.weights=null with backbone.norm={norm} and backbone.frozen_stages={frozen_stages}: layers that "
+            "were never trained would stay as they are. Start from pretrained weights (the option's own, where it "
+            "names any, or backbone.weights=FILE), or train from scratch with backbone.norm=gn backbone.frozen_stages=0"
+        )
+
+
+def adopt(body: nn.Module, weights: str, pixels: Pixels, *, fresh: tuple[str, ...] = ()) -> None:
+    """Load what a body of stages needs, from a classifier or a detector of any code base.
+
+    `fresh` are parts of names of what no published weights have and may start anew. WeightsError as `load`, and when
+    the weights are another network's.
+    """
+    if weights == LATER:
+        return
+    own, given = body.state_dict(), load(weights, pixels)
+    wanted = [name for name in own if not any(part in name for part in (*fresh, ".num_batches_tracked"))]
+    if lacking := [name for name in wanted if name not in given or given[name].shape != own[name].shape]:
+        raise WeightsError(
+            f"backbone.weights={weights} are of another network: {len(lacking)} of {len(wanted)} tensors are not there "
+            f"or have another shape, {', '.join(lacking[:3])} among them"
+        )
+    body.load_state_dict(given, strict=False)
 
 
 def load(weights: str, pixels: Pixels | None = None) -> dict[str, Tensor]:
@@ -35,15 +62,15 @@ def load(weights: str, pixels: Pixels | None = None) -> dict[str, Tensor]:
     path = locate(weights)
     raw = content(path)
     given = understood(raw, digest(path))
-    body, _ = back(names.CLASSIFICATION, given.state)
-    if not body:
+    if not any(name.startswith("backbone.stages.") for name in given.state):
         return raw  # a plain network, or one that only its own class knows
     if pixels is not None and given.maths is not None:
         try:
             given = given._replace(state=repainted(given.state, given.maths.pixels, pixels))
         except ValueError as error:
             raise WeightsError(f"backbone.weights={weights}: {error}") from error
-    return back(names.CLASSIFICATION, given.state)[0]
+    inside = "backbone."
+    return {name.removeprefix(inside): one for name, one in given.state.items() if name.startswith(inside)}
 
 
 def whole(weights: str, sha256: str | None = None) -> Given:

@@ -15,7 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from lineage.models import norm as norms
 from lineage.models.deform import deform as deformable
 from lineage.models.nonlocal_block import NonLocal
-from lineage.models.pretrained import load
+from lineage.models.pretrained import adopt, check_start
 from lineage.structures import Images
 from lineage.zoo.names import Pixels
 
@@ -88,7 +88,7 @@ class ResNet(nn.Module):
             deformable(self.stages[number - 2], deform_version)
         self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
-            self.load_state_dict(_ours(load(weights, _pixels(mean, std))), strict=False)
+            adopt(self, weights, pixels(mean, std), fresh=("relations.", ".offset."))
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 
@@ -130,7 +130,7 @@ def _stage(
     return nn.Sequential(first, *rest)
 
 
-def _pixels(mean: Sequence[float], std: Sequence[float]) -> Pixels:
+def pixels(mean: Sequence[float], std: Sequence[float]) -> Pixels:
     return Pixels((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 
@@ -139,26 +139,9 @@ def _initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's names -> ours: conv1 and bn1 are the stem, layer1..4 the stages."""
-    names = {"conv1": "stem.0", "bn1": "stem.1"} | {f"layer{level + 1}": f"stages.{level}" for level in range(4)}
-    split = {name: name.split(".", 1) for name in state}
-    return {f"{names.get(head, head)}.{tail[0]}": state[name] for name, (head, *tail) in split.items() if tail}
-
-
 def _check_shape(block: str, stride_in: str, deform: Sequence[int], non_local: Sequence[int]) -> None:
     if block not in BLOCKS or stride_in not in ("1x1", "3x3"):
         raise ValueError(f"backbone.block={block} is one of {', '.join(BLOCKS)}, stride_in={stride_in} 1x1 or 3x3")
     for name, stages in (("deform", deform), ("non_local", non_local)):
         if not set(stages) <= {2, 3, 4, 5}:
             raise ValueError(f"backbone.{name}={list(stages)}: stages are numbered 2 to 5, as conv2_x to conv5_x")
-
-
-def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
-    if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
-        raise ValueError(
-            f"backbone.weights=null with norm={norm} and frozen_stages={frozen_stages}: layers that were never trained "
-            "would stay as they are. Give pretrained weights "
-            "(backbone.weights=FILE or ResNet50_Weights.IMAGENET1K_V1), or train from "
-            "scratch with backbone.norm=gn backbone.frozen_stages=0"
-        )

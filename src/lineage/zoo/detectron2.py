@@ -14,6 +14,7 @@ from lineage.zoo.torchvision import DEPTH
 BLOCK = (
     *((f"conv{i}", f"conv{i}") for i in (1, 2, 3)),
     *((f"conv{i}.norm", f"bn{i}") for i in (1, 2, 3)),
+    ("conv2_offset", "conv2.offset"),  # of a deformable convolution
     ("shortcut", "downsample.0"),
     ("shortcut.norm", "downsample.1"),
 )

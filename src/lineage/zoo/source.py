@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lineage.zoo import caffe, detectron, detectron2, huggingface, torchvision, torchvision_variants
+from lineage.zoo import (
+    caffe,
+    detectron,
+    detectron2,
+    detectron2_variants,
+    huggingface,
+    regnet,
+    torchvision,
+    torchvision_variants,
+)
 from lineage.zoo.layout import DENSE
 from lineage.zoo.names import EPS, Maths, Pixels, Table, translate
 
@@ -22,6 +31,11 @@ TABLES = (
     detectron2.DENSE,
     detectron2.SINGLE,
     detectron2.CLASSIFICATION,
+    detectron2_variants.NORMED,
+    detectron2_variants.ON_REGNET,
+    detectron2_variants.NORMED_ON_REGNET,
+    regnet.TORCHVISION,
+    regnet.PYCLS,
     detectron.TABLE,
     caffe.TABLE,
     huggingface.TRANSFORMERS,
@@ -101,6 +115,10 @@ BLOCKS: dict[tuple[int, ...], tuple[str, ...]] = {
     (3, 4, 6, 3): ("resnet34", "resnet50"),  # of basic blocks, of bottlenecks
     (3, 4, 23, 3): ("resnet101",),
     (3, 8, 36, 3): ("resnet152",),
+    (2, 6, 15, 2): ("regnetx_3_2gf",),
+    (2, 5, 14, 2): ("regnetx_4gf",),
+    (2, 5, 13, 1): ("regnety_3_2gf",),
+    (2, 6, 12, 2): ("regnety_4gf",),
 }
 RESNEXT = {  # by inputs of a group
     ("resnet101", 8): "resnext101_32x8d",

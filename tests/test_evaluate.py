@@ -147,6 +147,16 @@ def test_bad_results_are_named(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ({"category_id": 31415}, "1 category_ids are not among"),
         ({"segmentation": {"size": [7, 9], "counts": "0"}}, "record 1 has a mask of 7 x 9 (height x width)"),
         ({"segmentation": {"counts": "0"}}, "it is no RLE"),
+        ({"segmentation": None}, "record 1 has the segmentation None"),
+        ({"segmentation": [[1, 1, 9, 9]]}, "record 1 has a polygon that is not at least three points"),
+        ({"segmentation": good[1]["segmentation"] | {"size": None}}, "record 1 has an RLE of size None"),
+        ({"segmentation": good[1]["segmentation"] | {"counts": None}}, "record 1 has an RLE of counts None"),
+        ({"segmentation": good[1]["segmentation"] | {"counts": [7]}}, "record 1 has an RLE that covers 7 of 76800 "),
+        ({"segmentation": good[1]["segmentation"] | {"counts": "~~"}}, "record 1 has an RLE that covers 0 of 76800"),
+        ({"image_id": "1"}, "record 1 has the image_id '1', not a whole number"),
+        ({"category_id": [1]}, "record 1 has the category_id [1], not a whole number"),
+        ({"bbox": [1, 1, -3, 4]}, "record 1 has the bbox [1, 1, -3, 4], not four numbers"),
+        ({"score": "0.5"}, "record 1 has the score '0.5', not a number"),
     ):
         bad.write_text(json.dumps([good[0], good[1] | change]))
         fails(capsys, message, bad, *of)
@@ -156,6 +166,37 @@ def test_bad_results_are_named(folder: Path, tmp_path: Path, capsys: pytest.Capt
     good_file = tmp_path / "good.json"
     fails(capsys, "is no ground truth: it has no images", good_file, "--annotations", good_file)
     fails(capsys, "Did you mean coco", good_file, "--dataset", "cocoo")
+
+
+def test_boxes_in_another_notation_are_recognised(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, bad = truth(folder, "coco"), tmp_path / "bad.json"
+    good = json.loads(perfect(file, tmp_path / "good.json").read_text())
+    for change, message in (
+        (lambda x, y, w, h: [x, y, x + w, y + h], "all would fit as corners x1, y1, x2, y2. COCO asks for x, y, width"),
+        (lambda x, y, w, h: [x / 320, y / 240, w / 320, h / 240], "as if they were relative to the image"),
+    ):
+        bad.write_text(json.dumps([one | {"bbox": change(*one["bbox"])} for one in good]))
+        fails(capsys, message, bad, "--annotations", file)
+
+
+def test_bad_ground_truths_are_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = perfect(truth(folder, "coco"), tmp_path / "results.json")
+    bad = tmp_path / "truth.json"
+    told = json.loads(truth(folder, "coco").read_text())
+    first, *others = told["annotations"]
+    for change, message in (
+        ({"annotations": None}, "it has no annotations"),
+        ({"annotations": []}, "`annotations` is empty, so no detection can be right"),
+        ({"annotations": [first, first]}, f"annotations 1 has the id {first['id']}, as one before it"),
+        ({"annotations": [first | {"id": "a"}]}, "annotations 0 has the id 'a', not a whole number"),
+        ({"annotations": [first | {"image_id": 77}, *others]}, "has the unknown image_id 77"),
+        ({"annotations": [first | {"bbox": [1, 2, None, 3]}, *others]}, "has the bbox [1, 2, None, 3], not four"),
+        ({"annotations": [{key: first[key] for key in ("id", "image_id", "category_id")}]}, "the ground truth none"),
+    ):
+        bad.write_text(json.dumps(told | change))
+        fails(capsys, message, results, "--annotations", bad)
 
 
 def test_unknown_options_end_with_a_usage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

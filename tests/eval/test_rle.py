@@ -6,7 +6,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from lineage.eval.rle import Columns, encode
+from lineage.eval.rle import Columns, encode, pixels
 
 
 def windows(masks: list[np.ndarray], corners: list[tuple[int, int]]) -> Columns:
@@ -56,3 +56,20 @@ def test_runs_of_a_hundred_million_pixels() -> None:
     (text,) = encode(windows([np.ones((1, 1), bool)], [(15000, 7)]), size).counts()
     rle = pycocotools.mask.frPyObjects({"size": list(size), "counts": [300000007, 1, 299999992]}, *size)
     assert text == rle["counts"]
+
+
+def test_runs_cover_their_canvas() -> None:
+    """Compressed as bytes or text, or not compressed; anything else than all pixels shows damage."""
+    rng = np.random.default_rng(0)
+    counts: list[str | bytes | list[int]] = []
+    sizes = rng.integers(1, 200, (60, 2)).tolist()
+    for place, size in enumerate(sizes):
+        mask = np.asfortranarray(rng.random(size) < rng.choice([0, 0.01, 0.5, 1]), np.uint8)
+        flat = mask.ravel("F")
+        runs = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
+        text = pycocotools.mask.encode(mask)["counts"]
+        counts.append([text, text.decode(), [0] * int(flat[0]) + runs][place % 3])
+    assert pixels(counts).tolist() == [height * width for height, width in sizes]
+    (text,) = encode(windows([np.eye(40) > 0], [(3, 5)]), (60, 50)).counts()
+    assert [one == 3000 for one in pixels([text, text[:-3], b"", "~~"]).tolist()] == [True, False, False, False]
+    assert pixels([]).tolist() == []

@@ -16,8 +16,9 @@ from lineage.eval import cityscapes, lvis, voc
 from lineage.eval.cityscapes_file import read_cityscapes
 from lineage.eval.coco import tolerances
 from lineage.eval.panoptic_file import score_panoptic
-from lineage.eval.records import COMMAND, ResultError, check, only, read_json
+from lineage.eval.records import ResultError, check, only, read_json
 from lineage.eval.score import TASKS, Scores, join, score
+from lineage.eval.truth_file import read_truth
 from lineage.eval.voc_file import read_voc
 
 FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints", "boundary": "segmentation"}
@@ -52,21 +53,38 @@ def score_file(
     records = read(results, truth, chosen)
     check(records, truth, results)
     if chosen == "voc":
-        return score_voc(records, truth)
+        return score_voc(records, truth, results)
     if chosen == "cityscapes":
         return score_cityscapes(records, truth, results)
-    held = list(dict.fromkeys(task for task in TASKS if any(FIELDS[task] in record for record in records)))
-    usable = held + (["boundary"] if "mask" in held else [])
-    if not set(tasks or held) <= set(usable) or not held:
-        asked = ", ".join(FIELDS[task] for task in tasks or TASKS)
-        raise ResultError(f"{results}: the records hold {held or 'no geometry'}; the scores asked for need {asked}.")
+    chosen_tasks = scorable(records, truth, tasks, results)
+    wanted = [task for task in chosen_tasks if chosen == "coco" or task in ("box", "mask")]
     loaded = hotcoco.COCO(truth)
-    wanted = [task for task in tasks or held if chosen == "coco" or task in ("box", "mask")]
     if chosen == "lvis":
         lvis.check(truth)
         return join(score_lvis(loaded, records, task, "fixed" in extras) for task in wanted)
     points = tolerances(truth, sigmas) if "keypoint" in wanted else None
     return join(score(loaded, loaded.load_res(only(records, FIELDS[task])), task, points, extras) for task in wanted)
+
+
+def scorable(
+    records: list[dict[str, Any]], truth: Mapping[str, Any], asked: Sequence[str] | None, path: Path
+) -> list[str]:
+    """The tasks asked for, else all whose geometry both sides have. Raises ResultError."""
+    sides: tuple[list[dict[str, Any]], ...] = (records, truth["annotations"])
+    held, known = ([task for task in TASKS if any(one.get(FIELDS[task]) for one in side)] for side in sides)
+    both = [task for task in held if task in known]
+    if not both or not {FIELDS[task] for task in asked or both} <= {FIELDS[task] for task in both}:
+        needed = ", ".join(FIELDS[task] for task in asked or TASKS)
+        raise ResultError(
+            f"{path}: the records hold {held or 'no geometry'}, the ground truth {known or 'none'}; "
+            f"the scores asked for need {needed}."
+        )
+    if "keypoint" in (asked or both):
+        points = max(len(one.get("keypoints") or ()) for one in truth["annotations"])
+        wrong = [place for place, one in enumerate(records) if len(one.get("keypoints", ())) not in (0, points)]
+        if wrong:
+            raise ResultError(f"{path}: record {wrong[0]} has not the {points // 3} keypoints of the ground truth.")
+    return [*(asked or both)]
 
 
 def read(results: Path, truth: Mapping[str, Any], protocol: str) -> Any:
@@ -83,14 +101,6 @@ def guess(truth: Mapping[str, Any]) -> str:
     return "lvis" if federated else "coco"
 
 
-def read_truth(path: Path) -> dict[str, Any]:
-    truth = read_json(path)
-    absent = [key for key in ("images", "annotations", "categories") if not isinstance(truth, dict) or key not in truth]
-    if absent:
-        raise ResultError(f"{path} is no ground truth: it has no {', '.join(absent)}. {COMMAND}")
-    return dict(truth)
-
-
 def score_lvis(truth: hotcoco.COCO, records: list[dict[str, Any]], task: str, fixed: bool) -> Scores:
     mine = only(records, FIELDS[task])
     scores = [lvis.score(truth, truth.load_res(mine), task)]
@@ -102,7 +112,9 @@ def score_lvis(truth: hotcoco.COCO, records: list[dict[str, Any]], task: str, fi
     return join(scores)
 
 
-def score_voc(records: list[dict[str, Any]], truth: Mapping[str, Any]) -> Scores:
+def score_voc(records: list[dict[str, Any]], truth: Mapping[str, Any], path: Path) -> Scores:
+    if not all("bbox" in one for one in records):
+        raise ResultError(f"{path}: VOC scores boxes, and not every record has a `bbox`.")
     found = voc.Boxes(
         image=np.array([one["image_id"] for one in records], np.int64),
         category=np.array([one["category_id"] for one in records], np.int64),

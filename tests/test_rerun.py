@@ -36,10 +36,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/tiers.yaml").write_text("{}")
     (tmp_path / "train.py").write_text(dedent(TRAIN))
-    for command in ("init -q", "add .", "-c user.name=t -c user.email=t@example.org commit -qm x"):
-        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    commit_all(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def commit_all(project: Path) -> None:
+    for command in ("add -A -- :!results :!runs", "-c user.name=t -c user.email=t@example.org commit -qm x"):
+        subprocess.run(["git", *command.split()], cwd=project, check=True)
 
 
 def run(project: Path, *overrides: str) -> str:
@@ -72,9 +77,20 @@ def test_another_commit_says_how_to_go_there() -> None:
     old = made.entry(commit="a" * 40, diff="+x\n", dirty=True)
     assert code_differs(old, Commit("a" * 40, True, "+x\n")) is None
     message = code_differs(old, Commit("b" * 40, False, None)) or ""
-    assert f"git switch --detach {'a' * 40} && lineage show {old.id} --diff | git apply" in message
+    assert f"git fetch --all && git switch --detach {'a' * 40} && lineage show {old.id} --diff | git apply" in message
     assert "changes" in (code_differs(old, Commit("a" * 40, False, None)) or "")
     assert "without git" in (code_differs(made.entry(commit=None), commit.current(TESTS)) or "")
+
+
+def test_a_commit_that_changed_no_code_is_no_other_code(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = run(project)
+    (project / "README.md").write_text("new")
+    commit_all(project)
+    assert rerun.main([name]) == 0
+    (project / "train.py").write_text((project / "train.py").read_text() + "\n# changed\n")
+    commit_all(project)
+    with pytest.raises(RerunError, match="Go there: git switch --detach"):
+        rerun.main([name])
 
 
 def test_another_protocol_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:

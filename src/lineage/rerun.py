@@ -50,9 +50,11 @@ def code_differs(entry: Entry, now: Commit) -> str | None:
     """Why the code here is not the entry's, and how to get it; None if it is."""
     if entry.commit is None:
         return "was made from a copy without git, so its code cannot be found again."
-    if entry.commit != now.commit:
+    known = commit.same(places.project(), entry.commit, now.commit or "HEAD")
+    if entry.commit != now.commit and not known:
+        fetch = "git fetch --all && " if known is None else ""
         patch = f" && lineage show {entry.id} --diff | git apply" if entry.diff else ""
-        there = f"git switch --detach {entry.commit}{patch}"
+        there = f"{fetch}git switch --detach {entry.commit}{patch}"
         return f"was made from commit {entry.commit}, here is {now.commit}.\nGo there: {there}"
     if entry.diff == now.diff:
         return None

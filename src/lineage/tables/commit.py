@@ -27,6 +27,13 @@ def current(root: Path) -> Commit:
     return Commit(head.strip(), bool(diff), diff or None)
 
 
+def same(root: Path, one: str, other: str) -> bool | None:
+    """Do two commits agree in all that can change a result? None where the checkout does not know one of them."""
+    if _git(root, "cat-file", "-e", one) is None or _git(root, "cat-file", "-e", other) is None:
+        return None
+    return _git(root, "diff", "--name-only", one, other, "--", *CODE) == ""
+
+
 def _present(root: Path) -> list[str]:
     return [name for name in CODE if (root / name).exists()]
 

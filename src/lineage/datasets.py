@@ -112,7 +112,7 @@ def check(asked: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import track
 
-    from lineage.data.check import report
+    from lineage.data.check import DatasetError, report
 
     def watched(records: Sequence[Any]) -> Any:
         return track(records, "decoding", transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True))
@@ -120,7 +120,10 @@ def check(asked: argparse.Namespace) -> int:
     config, broken = composed(asked), 0
     logging.getLogger("lineage.data.check").setLevel(logging.ERROR)  # what it warns of is printed here in full
     for split in splits(asked):
-        data = opened(config, split, on_defect="drop", skip_empty=False, least_keypoints=0)
+        try:
+            data = opened(config, split, on_defect="drop", skip_empty=False, least_keypoints=0)
+        except DatasetError:  # also where nothing is left: say why
+            data = opened(config, split, on_defect="raise", skip_empty=False, least_keypoints=0)
         if not hasattr(data, "inspected"):
             print(f"{split}: {asked.dataset} is drawn on demand; there is nothing on disk to check.")
             continue

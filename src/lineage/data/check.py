@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.data import image
-from lineage.data.defects import MISSING, NO_AREA, UNUSABLE, Defect, Kind, Record, find, sized
+from lineage.data.defects import MISSING, NO_AREA, UNUSABLE, Defect, Kind, Record, find, sized, whole
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def read(path: Path, advice: str) -> dict[str, list[Record]]:
                 f"{path}: `{name}` is empty, so there is nothing to learn. Was the right split exported?"
             )
     ids = [one.get("id") for one in content["categories"]]
-    if not all(isinstance(one, int) for one in ids) or len(set(ids)) < len(ids):
+    if not all(map(whole, ids)) or len(set(ids)) < len(ids):
         raise DatasetError(f"{path}: category ids are {ids}. Give every category a whole number of its own.")
     for one in content["categories"]:
         if not isinstance(one.get("keypoints", []), list):

@@ -70,7 +70,7 @@ def _images(images: list[Record]) -> Iterator[Defect]:
     seen: set[Any] = set()
     for index, image in enumerate(images):
         who = f"image {image.get('id')} ({image.get('file_name')})"
-        named = isinstance(image.get("file_name"), str) and isinstance(image.get("id"), int)
+        named = isinstance(image.get("file_name"), str) and whole(image.get("id"))
         if not named or not sized(image):
             told = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
             yield Defect(IMAGE_RECORD, who, told, index)
@@ -81,12 +81,12 @@ def _images(images: list[Record]) -> Iterator[Defect]:
 
 
 def _annotations(content: Record) -> Iterator[Defect]:
-    images = {image["id"]: image for image in content["images"] if isinstance(image.get("id"), int)}
+    images = {image["id"]: image for image in content["images"] if whole(image.get("id"))}
     joints = {one["id"]: len(one.get("keypoints", ())) for one in content["categories"]}
     masks = any(one.get("segmentation") for one in content["annotations"])
     seen: set[Any] = set()
     for index, one in enumerate(content["annotations"]):
-        broken = [name for name in ("id", "image_id", "category_id") if not isinstance(one.get(name), int)]
+        broken = [name for name in ("id", "image_id", "category_id") if not whole(one.get(name))]
         if broken or one.get("bbox") is None:
             told = ", ".join(f"{name} {one.get(name)!r}" for name in (*broken, "bbox"))
             yield Defect(RECORD, f"annotation {one.get('id')} of image {one.get('image_id')}", told, index)
@@ -144,11 +144,13 @@ def _mask(shape: Any, size: tuple[int, int], expected: bool) -> Iterator[tuple[K
     if not shape:
         if expected:
             yield NO_MASK, "no segmentation"
-    elif isinstance(shape, dict) and {"size", "counts"} <= shape.keys():
+    elif isinstance(shape, dict) and isinstance(shape.get("size"), list) and "counts" in shape:
         try:
             runs(shape, size)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             yield RLE, str(error)
+        except TypeError:
+            yield RLE, f"counts {shape['counts']!r:.60} are neither text nor whole numbers"
     elif not isinstance(shape, list) or not all(isinstance(polygon, list) for polygon in shape):
         yield NOTATION, f"segmentation {shape!r:.80}"
     else:
@@ -157,7 +159,7 @@ def _mask(shape: Any, size: tuple[int, int], expected: bool) -> Iterator[tuple[K
                 yield POINTS, f"polygon {polygon if len(str(polygon)) < 80 else f'of {len(polygon)} numbers'}"
                 return
             if not _finite(polygon):
-                yield POINTS, "a coordinate is not a number"
+                yield NOTATION, "a coordinate is not a number"
                 return
 
 
@@ -167,6 +169,11 @@ def _finite(numbers: list[Any]) -> bool:
         return math.isfinite(sum(numbers))
     except TypeError:
         return False
+
+
+def whole(number: Any) -> bool:
+    """Whether it can be an id: a whole number that fits a column."""
+    return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
 
 
 def sized(image: Record) -> bool:

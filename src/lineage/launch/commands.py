@@ -50,11 +50,11 @@ def main(argv: list[str]) -> int:
     if asked.cell is None:
         print(overview(planned, held, asked.hardware or price.device(), project / "experiments"))
     if asked.plan or not planned.open:
-        return 1 if any(cell.action == BLOCKED and cell.asked for cell in planned.cells.values()) else 0
+        return 1 if any(cell.action == BLOCKED and cell.wanted for cell in planned.cells.values()) else 0
     try:
         return _slurm(planned, site, asked) if asked.launcher == "slurm" else _here(planned, site, asked)
     except OSError as error:
-        where = f"{error.filename}: {error.strerror}"
+        where = f"{error.filename or site.results}: {error.strerror}"
         raise SiteError(f"{where}. --results and --runs name other places; what is done is kept") from error
 
 

@@ -35,7 +35,7 @@ def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int
     except KeyboardInterrupt:
         work.stop(running)
         raise
-    return sum(cell.asked and cell.action != DONE and cell.composed.error is None for cell in planned.cells.values())
+    return sum(cell.wanted and cell.action != DONE for cell in planned.cells.values())
 
 
 def _begin(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> Job | None:

@@ -50,6 +50,11 @@ class Cell:
     note: str = ""
 
     @property
+    def wanted(self) -> bool:
+        """That a table says of a row that it cannot run is no failure."""
+        return self.asked and self.row.unsupported is None
+
+    @property
     def claim(self) -> str:
         """What nobody else may do at the same time."""
         if self.action == TRAIN:

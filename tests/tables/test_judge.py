@@ -88,7 +88,7 @@ def test_rows_that_are_one_experiment_at_a_tier_show_nothing() -> None:
             same = [made.entry(row, value + shift * (row == "new"), seed, tier="mini", recipe="r")
                     for row in ("old", "new") for seed, value in enumerate((10.0, 10.2, 9.9))]  # fmt: skip
             (verdict,) = verdicts(same, kind, gain)
-            assert (verdict.word, verdict.reason) == (judge.SAME_RUN, "one experiment at tier mini")
+            assert (verdict.word, verdict.reason) == (judge.SAME_RUN, "the rows are one experiment at this tier")
     apart = [
         made.entry(row, value, seed, recipe=row) for row in ("old", "new") for seed, value in enumerate((27, 28, 27))
     ]

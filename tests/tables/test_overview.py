@@ -54,15 +54,17 @@ def told(shown: Sheet) -> list[tuple[Counter[str], Counter[str]]]:
     for block in blocks:
         cells = (text for section in block.sections for line in section.body for text in line if text.verdict)
         numbers = Counter(text.text for text in cells if text.text not in ("-", "quoted"))
-        said = Counter(line[4].text for line in claims.sections[0].body if judged_in(line, blocks) == block.title)
+        said = Counter(line[5].text for line in claims.sections[0].body if judged_in(line, blocks) == block.title)
         found.append((said, numbers))
     return found
 
 
 def judged_in(line: tuple[Text, ...], blocks: list[Block]) -> str:
     """The title of the block; a claim without one counts in the first."""
-    last = line[-1].text.rpartition("; ")[2]
-    return f"Tier {last.removeprefix('at ')}" if last.startswith("at ") else blocks[0].title
+    if line[2].text == "-":
+        return blocks[0].title
+    beside = [part for part in line[-1].text.split("; ") if part.startswith(("schedule", "(test"))]
+    return " ".join(["Tier", line[2].text, *beside])
 
 
 def test_overview_and_table_agree_on_every_verdict() -> None:

@@ -103,7 +103,7 @@ class Delta:
     def told(self, decimals: int) -> str:
         if self.same:
             return judge.SAME_RUN
-        shown = f"{self.difference:+.{decimals}f}"
+        shown = f"{round(self.difference, decimals) + 0.0:+.{decimals}f}"
         if self.margin is None or self.p is None:
             return shown
         return f"{shown} ± {self.margin:.{decimals}f}" + ("*" if self.p <= ALPHA else "")

@@ -192,7 +192,7 @@ def _judge_setting(
         if better is None or worse is None:
             continue
         if better.repeats(worse):
-            held[where] = Verdict(SAME_RUN, where, better, worse, told=f"one experiment at tier {where.tier}")
+            held[where] = Verdict(SAME_RUN, where, better, worse, told="the rows are one experiment at this tier")
             continue
         sign = -1 if effect.metric in table.lower else 1
         base = Verdict(UNDERPOWERED, where, better, worse, sign * (better.mean - worse.mean), None, _unknown_noise())

@@ -31,11 +31,10 @@ def of_columns(shown: list[Column]) -> list[str]:
     told = [f"{name}: {_runs(n)} left out, of a config that the row had earlier" for name, n in older]
     settings = list(dict.fromkeys(column.where for column in shown if column.where))
     for where in settings:
-        columns = [column for column in shown if column.where == where]
-        told += [
-            f"Tier {where.tier}: {_and(rows)} are one experiment there; nothing is told about their difference"
-            for rows in twins(columns)
-        ]
+        same = [" = ".join(rows) for rows in twins([column for column in shown if column.where == where])]
+        if same:
+            told.append(f"Rows that are one experiment at tier {where.tier}, so that it tells nothing about their "
+                        f"difference: {'; '.join(same)}")  # fmt: skip
     if len({str(where) for where in settings}) < len(settings):
         told.append("Tests of other images or rules than these are not comparable and stand apart; "
                     "`lineage why A B` of two entries says what differs")  # fmt: skip
@@ -61,7 +60,3 @@ def _lost(row: str, status: str, lost: list[Entry]) -> str:
 
 def _runs(n: int) -> str:
     return f"{n} run is" if n == 1 else f"{n} runs are"
-
-
-def _and(rows: list[str]) -> str:
-    return f"{', '.join(rows[:-1])} and {rows[-1]}"

@@ -16,7 +16,7 @@ from lineage.tables.table import KINDS, Detail, Row, Table, TableError
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
-            "unsupported", "note")  # fmt: skip
+            "unsupported", "note", "mixed")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "published", "covaries", "source", "confidence",
             "unsupported", "quoted", "note")  # fmt: skip
 TOLERANCE = 0.5  # what detectron2's regression tests allow its own reruns, roughly
@@ -80,6 +80,7 @@ def _table(name: str, node: Node) -> Table:
         covaries=node.words("covaries"),
         gaps=[{key: str(level) for key, level in gap.record.items()} for gap in node.items("gaps")],
         unsupported=node.maybe("unsupported"),
+        mixed=node.maybe("mixed"),
         values=values,
     )
 

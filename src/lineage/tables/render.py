@@ -17,7 +17,7 @@ from lineage.tables.table import Table
 
 WIDEST, NARROWEST = 100, 60  # lines longer than that are hard to read
 LABEL = 12  # characters of a row's label that are left in any case
-CLAIM = ("verdict", "ours", "published", "n", "metric", "claim")  # in a terminal the longest comes last
+CLAIM = ("verdict", "tier", "ours", "published", "n", "metric", "claim")  # in a terminal the longest comes last
 COLOURS = {
     judge.REPRODUCED: 32,
     judge.CONTRADICTED: 31,
@@ -123,5 +123,5 @@ def _numeric(cell: str) -> bool:
     """A number, perhaps with its spread and a star, or a word that stands where a number would."""
     if cell in (EMPTY, "baseline", judge.SAME_RUN):
         return True
-    first = cell.removesuffix(" (best)").rstrip("*").partition(" ± ")[0]
-    return first.lstrip("+-").replace(".", "", 1).isdigit()
+    first = cell.partition(" (")[0].rstrip("*").partition(" ± ")[0]
+    return first == EMPTY or first.lstrip("+-").replace(".", "", 1).isdigit()

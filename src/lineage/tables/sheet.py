@@ -14,11 +14,12 @@ from lineage.tables.column import EMPTY, Column, columns
 from lineage.tables.entry import Entry
 from lineage.tables.judge import Setting, Verdict
 from lineage.tables.noise import Sample
-from lineage.tables.table import Effect, Table
+from lineage.tables.table import Effect, Row, Table
 
 HEAD = ("row", "ours", "n", "published", "diff", "verdict", "vs baseline")
-CLAIM_HEAD = ("claim", "metric", "ours", "published", "verdict", "n", "what is missing")
+CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "what is missing")
 COSTS = "What it costs, on the machines of the runs"
+PUBLISHED = " (published)"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def sheet(table: Table, entries: list[Entry]) -> Sheet:
 def number(value: float | None, decimals: int, sign: bool = False) -> str:
     if value is None:
         return EMPTY
+    value = round(value, decimals) + 0.0  # no minus before a zero
     return f"{value:+.{decimals}f}" if sign else f"{value:.{decimals}f}"
 
 
@@ -93,13 +95,13 @@ def claimed(effect: Effect) -> str:
 
 
 def _block_title(where: Setting | None, settings: list[Setting | None]) -> str:
-    return f"Tier {_named(where, settings)}" if where else "No finished runs"
+    return " ".join(["Tier", where.tier, *_beside(where, settings)]) if where else "No finished runs"
 
 
-def _named(where: Setting, settings: Iterable[Setting | None]) -> str:
-    """Settings that differ in nothing but the images or rules of the test are told apart by these."""
+def _beside(where: Setting, settings: Iterable[Setting | None]) -> list[str]:
+    """What names a setting beside its tier; those that differ in the images or rules of the test alone, by the test."""
     alike = sum(other is not None and str(other) == str(where) for other in settings)
-    return str(where) if alike < 2 else f"{where}, test {where.evaluation[:8]}"
+    return [*where.deviations, *([f"(test {where.evaluation[:8]})"] if alike > 1 else [])]
 
 
 def _sections(shown: list[Column]) -> list[Section]:
@@ -126,17 +128,19 @@ def _section(column: Column) -> Section:
 
 
 def _costs(shown: list[Column]) -> Section:
-    """All costs beside each other; a published one stands beside ours."""
-    head, parts = ["row"], [[Text(row.label)] for row in shown[0].table.rows.values()]
-    for column in shown:
-        published, places = _published(column), _places(column)
-        head += [column.name, *(["published"] if published else [])]
-        for row, line in zip(column.table.rows.values(), parts, strict=True):
-            ours, told = column.ours.get(row.name), row.published.get(column.metric)
-            line.append(Text(number(ours.mean, places) if ours else EMPTY, number=True))
-            if published:
-                line.append(Text(EMPTY if told is None else f"{told:g}", number=True))
-    return Section(COSTS, tuple(head), [tuple(line) for line in parts])
+    """All costs beside each other."""
+    places = [_places(column) for column in shown]
+    body = [
+        (Text(row.label), *(_cost(column, row, n) for column, n in zip(shown, places, strict=True)))
+        for row in shown[0].table.rows.values()
+    ]
+    title = COSTS + (PUBLISHED if any(map(_published, shown)) else "")
+    return Section(title, ("row", *(column.name for column in shown)), body)
+
+
+def _cost(column: Column, row: Row, places: int) -> Text:
+    ours, told = column.ours.get(row.name), row.published.get(column.metric)
+    return Text(number(ours.mean if ours else None, places) + ("" if told is None else f" ({told:g})"), number=True)
 
 
 def _published(column: Column) -> bool:
@@ -166,10 +170,12 @@ def _claim(table: Table, effect: Effect, verdict: Verdict, settings: list[Settin
     sign = -1 if effect.metric in table.lower else 1
     told = EMPTY if None in numbers else f"{sign * (numbers[0] - numbers[1]):+.4g}"  # type: ignore[operator]
     n = f"{verdict.ours.n}, {verdict.other.n}" if verdict.ours and verdict.other else "0"
-    at = f"at {_named(verdict.setting, settings)}" if verdict.setting else ""
-    missing = "; ".join(part for part in (verdict.reason, at) if part)
-    return (Text(claimed(effect)), Text(table.metrics[effect.metric]), Text(ours, number=True),
-            Text(told, number=True), Text(verdict.word, verdict=True), Text(n, number=True), Text(missing))  # fmt: skip
+    where = verdict.setting
+    beside = " ".join(_beside(where, settings)) if where else ""
+    missing = "; ".join(part for part in (verdict.reason, beside) if part)
+    words = (claimed(effect), table.metrics[effect.metric], where.tier if where else EMPTY)
+    return (*map(Text, words), Text(ours, number=True), Text(told, number=True), Text(verdict.word, verdict=True),
+            Text(n, number=True), Text(missing))  # fmt: skip
 
 
 def _legend(blocks: list[Block]) -> list[str]:

@@ -129,6 +129,7 @@ class Table:
     covaries: dict[str, str] = field(default_factory=dict)
     gaps: list[dict[str, str]] = field(default_factory=list)  # factorial: combinations the paper left out
     unsupported: str | None = None
+    mixed: str | None = None  # why rows that are tested differently stand in one table: the source prints it so
     values: dict[tuple[str, str], Claim] = field(default_factory=dict)  # (row, metric): claims that the file spells out
 
     @cached_property

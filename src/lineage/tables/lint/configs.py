@@ -118,23 +118,45 @@ def _level(subject: Subject, row: str, key: str) -> Any:
 
 
 def tested_alike(subject: Subject) -> Iterator[Finding]:
-    """T5: the same images, ground truth and evaluator; for an ablation also the same budget of training."""
+    """T5: the same images, ground truth and evaluator, unless the table says why not; never within a claim."""
     table = subject.table
     names = [name for name in subject.configs if table.rows[name].published]  # the others only serve these
-    level = WARNING if table.kind == "zoo" else ""
-    covered = [key for group in table.factor.values() for key in group] + list(table.covaries)
+    level = NOTE if table.mixed else WARNING if table.kind == "zoo" else ""
+    because = f" (mixed: {table.mixed})" if table.mixed else ""
+    different = [(name, found) for name in names[1:] if (found := _tests(subject, names[0], name))]
+    for name, found in different:
+        yield Finding("T5", f"is tested otherwise than {names[0]}{because}: {_told(found)}", name, level)
+    for effect in table.effects if table.mixed else ():
+        if {effect.better, effect.worse} <= set(names) and _tests(subject, effect.better, effect.worse):
+            yield Finding("T5", f"{effect.better} and {effect.worse} are tested differently, and a claim compares them")
+    if table.mixed and not different:
+        yield Finding("T5", "mixed is declared, but all rows are tested alike", None, WARNING)
+    yield from _budgets(subject, names)
+
+
+def _tests(subject: Subject, a: str, b: str) -> list[Difference]:
+    allowed = _allowed(subject, b)
+    return [
+        one for key in TESTED_ON
+        for one in changes(_only(subject.configs[a], key), _only(subject.configs[b], key), allowed)
+    ]  # fmt: skip
+
+
+def _budgets(subject: Subject, names: list[str]) -> Iterator[Finding]:
+    """T5: systems that were trained for longer or shorter stand beside each other knowingly."""
+    if subject.table.kind != "headline":
+        return
     for name in names[1:]:
-        base = subject.configs[names[0]]
-        allowed = [*covered, *table.rows[name].covaries]
-        for key in TESTED_ON:
-            found = changes(_only(base, key), _only(subject.configs[name], key), allowed)
-            if found:
-                yield Finding("T5", f"is tested otherwise than {names[0]}: {_told(found)}", name, level)
-        if table.kind in ("headline", "zoo", "cost"):
-            ours = subject.configs[name]
-            found = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
-            if found and table.kind == "headline":
-                yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_told(found)}", name, NOTE)
+        base, ours, allowed = subject.configs[names[0]], subject.configs[name], _allowed(subject, name)
+        found = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
+        if found:
+            yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_told(found)}", name, NOTE)
+
+
+def _allowed(subject: Subject, name: str) -> list[str]:
+    """The factor, and what changes along."""
+    table = subject.table
+    return [*(key for group in table.factor.values() for key in group), *table.covaries, *table.rows[name].covaries]
 
 
 def separate(subject: Subject) -> Iterator[Finding]:

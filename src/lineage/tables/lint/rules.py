@@ -45,6 +45,11 @@ RULES = {
     ),
     "T14": Rule(ERROR, "the dataset and the model of a row can produce the metrics", "the cell would stay empty"),
     "T15": Rule(ERROR, "every row composes", "a row that cannot start is not a row"),
+    "T16": Rule(
+        WARNING,
+        "at a smaller tier rows that a claim compares are still two experiments (`--tier`)",
+        "one experiment run twice shows nothing",
+    ),
     "C1": Rule(ERROR, "the claims hold for the published numbers", "else the claim or a number was copied wrongly"),
     "C2": Rule(ERROR, "an ablation has a claim", "a table that shows nothing need not be run"),
     "C3": Rule(ERROR, "no row is tested on what it was trained on", "such a number measures memory"),

@@ -39,7 +39,9 @@ class Record:
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
                 folder = places.found(entry.folder) if entry.folder else self.path.parent
-                (folder / "entry.json").write_text(dump(entry), encoding="utf-8")
+                partial = folder / "entry.partial"  # a resumed run reads it: whole, or as it was
+                partial.write_text(dump(entry), encoding="utf-8")
+                os.replace(partial, folder / "entry.json")
             return self.path
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
+import functools
 import json
 import logging
 import math
@@ -53,10 +55,15 @@ def folder() -> Path:
         wanted.mkdir(parents=True, exist_ok=True)
         if os.access(wanted, os.W_OK):
             return wanted
-    spare = Path(tempfile.gettempdir(), f"lineage-{os.getuid()}", "index")
-    spare.mkdir(parents=True, exist_ok=True)
-    log.warning("%s cannot be written, so the index of the annotations goes to %s; set LINEAGE_CACHE", wanted, spare)
-    return spare
+    return spare(wanted)
+
+
+@functools.cache  # to warn once
+def spare(wanted: Path) -> Path:
+    found = Path(tempfile.gettempdir(), f"lineage-{os.getuid()}", "index")
+    found.mkdir(parents=True, exist_ok=True)
+    log.warning("%s cannot be written, so the index of the annotations goes to %s; set LINEAGE_CACHE", wanted, found)
+    return found
 
 
 def opened(name: str, make: Callable[[], Made]) -> Index:
@@ -67,7 +74,8 @@ def opened(name: str, make: Callable[[], Made]) -> Index:
         with locked(path):
             found = load(path)  # another process may have made it meanwhile
             if found is None:
-                save(path, *make())
+                with uncollected():
+                    save(path, *make())
                 found = load(path)
     if found is None:
         raise OSError(f"{path}: was written and cannot be read; is the disk full? Set LINEAGE_CACHE to another one.")
@@ -81,6 +89,18 @@ def locked(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a file system without locks: all build, the renames stay atomic
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Millions of records hold no cycles: looking for some as they grow takes a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def save(path: Path, told: dict[str, Any], columns: Mapping[str, Column]) -> None:

@@ -12,7 +12,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "check-text": ("do the numbers of a text equal those of the store?", "lineage.tables.quote:check_text"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.launch.commands:main"),
     "lint": ("does each table isolate what it claims to isolate?", "lineage.lint:main"),
-    "compare": ("two entries: what is different, and what came of it", "lineage.tables.commands:compare"),
+    "compare": ("two runs or rows: what is different, and what came of it", "lineage.compare:main"),
     "show": ("everything behind one entry", "lineage.tables.commands:show"),
     "why": ("what could explain that two entries differ", "lineage.tables.commands:why"),
     "store": ("verify, merge or correct the results", "lineage.tables.commands:store"),

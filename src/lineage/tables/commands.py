@@ -1,44 +1,29 @@
-"""The commands about single entries: `lineage compare`, `why`, `show` and `store`."""
+"""The commands about single entries: `lineage why`, `show` and `store`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.tables import diff, integrity, places, render
+from lineage.tables import diff, index, integrity, judge, places
 from lineage.tables import store as files
 from lineage.tables.entry import Entry, dump
 
-SAME_RUN = ("entry", "paths", "seed", "track")  # keys of a config that say nothing about what was computed
-
-
-def compare(argv: list[str]) -> int:
-    parser = _parser("compare", "What two entries did differently, and what came of it.")
-    parser.add_argument("a", help="an entry: its file, its id, or a beginning or the end of the id")
-    parser.add_argument("b")
-    asked = parser.parse_args(argv)
-    a, b = (files.read(files.find(asked.results, name)) for name in (asked.a, asked.b))
-    choices = diff.configs(_groups(a), _groups(b))
-    _section("choices", choices)
-    chosen = tuple(found.key for found in choices)  # an option's keys all differ: naming the option says it shorter
-    _section("config", diff.configs(a.config, b.config, ignore=(*SAME_RUN, *chosen)))
-    _section("otherwise", diff.provenance(a, b))
-    names = list(dict.fromkeys([*a.metrics, *b.metrics]))
-    print(render.aligned(render.Grid(["metric", _name(a), _name(b), "diff"], [_metric(a, b, name) for name in names])))
-    return 0
+ENTRY = "its file, its id, a beginning or the end of the id, or a row: its newest finished run"
 
 
 def show(argv: list[str]) -> int:
     parser = _parser("show", "Everything behind one entry.")
-    parser.add_argument("entry", help="its file, its id, or a beginning or the end of the id")
+    parser.add_argument("entry", help=ENTRY)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--config", action="store_true", help="the whole resolved config, as JSON")
     part.add_argument("--diff", action="store_true", help="the code's difference to its commit, for `git apply`")
     part.add_argument("--json", action="store_true", help="the entry as it is stored")
     asked = parser.parse_args(argv)
-    path = files.find(asked.results, asked.entry)
+    path = found(asked.results, asked.entry)
     entry = files.read(path)
     if asked.diff:
         print(entry.diff or "", end="")
@@ -104,15 +89,17 @@ def _damage(damaged: list[files.Damage]) -> None:
 
 def why(argv: list[str]) -> int:
     parser = _parser("why", "What could explain that two entries differ, the likeliest first.")
-    parser.add_argument("a", help="an entry: its file, its id, or a beginning or the end of the id")
-    parser.add_argument("b")
+    parser.add_argument("a", metavar="A", help=f"an entry: {ENTRY}")
+    parser.add_argument("b", metavar="B", help="of a row, the run that is most like A")
     asked = parser.parse_args(argv)
-    a, b = (files.read(files.find(asked.results, name)) for name in (asked.a, asked.b))
-    found = diff.metrics(a, b)
-    print("\n".join([f"  {one}" for one in found]) if found else "  no metric differs, bit by bit")
+    a = files.read(found(asked.results, asked.a))
+    b = files.read(found(asked.results, asked.b, like=a))
+    print(f"{a.table or 'free'} {a.row or ''} {a.id} -> {b.row or ''} {b.id}\n")
+    changed = diff.metrics(a, b)
+    section("metrics", changed) if changed else print("no metric differs, bit by bit\n")
     reasons = diff.explain(a, b)
     for reason in reasons:
-        _section(f"{reason.what}: {reason.weight}", reason.found)
+        section(f"{reason.what}: {reason.weight}", reason.found)
     if not reasons:
         print("nothing that an entry records differs: the program is not deterministic on this machine")
     return 0
@@ -124,24 +111,23 @@ def _parser(name: str, text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _section(title: str, found: list[diff.Difference]) -> None:
+def found(results: Path, name: str, like: Entry | None = None) -> Path:
+    """The file of an entry; of a row, its newest finished run, if there is one of the tier and seed of `like`."""
+    folder = results / name
+    if not (name.count("/") > 1 and folder.is_dir()):
+        return files.find(results, name)
+    runs = [entry for entry in judge.valid(index.contents(folder).entries) if entry.status == "finished"]
+    if not runs:
+        raise files.StoreError(f"{folder} has no finished run; `lineage table {name.rpartition('/')[0]}` says more")
+    near = [(entry.tier, entry.seed) == (like.tier, like.seed) if like else True for entry in runs]
+    newest = max(zip(near, runs, strict=True), key=lambda pair: (pair[0], pair[1].id))[1]
+    return folder / f"{newest.id}.json"
+
+
+def section(title: str, found: list[diff.Difference]) -> None:
     if found:
-        print(title, *(f"  {difference}" for difference in found), "", sep="\n")
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.row or entry.choices.get('model', 'run')} {entry.id[-6:]}"
-
-
-def _groups(entry: Entry) -> dict[str, str]:
-    """The choices without that of the row, which stands for the others."""
-    return {group: option for group, option in entry.choices.items() if not group.startswith("experiment")}
-
-
-def _metric(a: Entry, b: Entry, name: str) -> list[str]:
-    values = [entry.metrics.get(name) for entry in (a, b)]
-    shown = ["-" if value is None else f"{value:.2f}" for value in values]
-    return [name, *shown, "-" if None in values else f"{values[1] - values[0]:+.2f}"]  # type: ignore[operator]
+        colour = sys.stdout.isatty()
+        print(title, *(f"  {difference.told(colour)}" for difference in found), "", sep="\n")
 
 
 def _summary(entry: Entry) -> str:

@@ -18,7 +18,12 @@ class Difference:
     b: Any
 
     def __str__(self) -> str:
-        return f"{self.key}: {_short(self.a)} -> {_short(self.b)}"
+        return self.told()
+
+    def told(self, colour: bool = False) -> str:
+        """In a terminal what was is red, and what is is green."""
+        a, b = _short(self.a), _short(self.b)
+        return f"{self.key}: \x1b[31m{a}\x1b[0m -> \x1b[32m{b}\x1b[0m" if colour else f"{self.key}: {a} -> {b}"
 
 
 def configs(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:

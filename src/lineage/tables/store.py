@@ -101,7 +101,7 @@ def find(root: Path | str, name: str) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise StoreError(f"no entry named {name!r} among the {len(held)} of {root}; `lineage table --all` lists them")
+        raise StoreError(f"no entry named {name!r} among the {len(held)} of {root}; the names of its files are the ids")
     listed = "\n  ".join(path.stem for path in found[:10])
     raise StoreError(f"{name!r} names {len(found)} entries of {root}; give more of the id:\n  {listed}")
 

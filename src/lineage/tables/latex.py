@@ -3,7 +3,8 @@
 # ruff: noqa: RUF001 (the letters that papers use are the subject here)
 from __future__ import annotations
 
-from lineage.tables.sheet import EMPTY, Block, Section, Sheet, Text
+from lineage.tables.column import EMPTY
+from lineage.tables.sheet import CLAIM_HEAD, PRINTED, Section, Sheet, Text
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -14,12 +15,31 @@ SPECIAL = {
 }  # fmt: skip
 
 
+LINES = 46  # of a page that a float may fill
+LONG = 24  # characters from which a label is broken
+BREAKABLE = r"p{0.28\linewidth}"
+
+
 def latex(sheet: Sheet) -> str:
-    """One float per setting; the notes stand below the last."""
-    floats = [_float(sheet, block, i) for i, block in enumerate(sheet.blocks)]
+    """One float per setting, or more where a page is too short; the notes stand below the last."""
+    parts = [(block.title, sections) for block in sheet.blocks for sections in _pages(block.sections)]
+    floats = [_float(sheet, title, sections, i) for i, (title, sections) in enumerate(parts)]
     notes = "".join(rf"\par {escape(note)}" + "\n" for note in [*sheet.notes, sheet.source])
-    floats[-1] = floats[-1].replace("\\end{table}", f"\\smallskip\\footnotesize\\raggedright\n{notes}\\end{{table}}")
+    floats[-1] = floats[-1].replace("\\end{table}", f"\\smallskip\\scriptsize\\raggedright\n{notes}\\end{{table}}")
     return f"% {sheet.name}: \\usepackage{{booktabs}}\n" + "\n".join(floats)
+
+
+def _pages(sections: list[Section]) -> list[list[Section]]:
+    pages: list[list[Section]] = []
+    room = 0
+    for section in sections:
+        lines = len(section.body) + 4
+        if lines > room:
+            pages.append([])
+            room = LINES
+        pages[-1].append(section)
+        room -= lines
+    return pages
 
 
 def escape(text: str) -> str:
@@ -27,32 +47,41 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(letter, letter if letter.isascii() else "?") for letter in text)
 
 
-def _float(sheet: Sheet, block: Block, i: int) -> str:
-    caption = escape(f"{sheet.title}: {sheet.message} {block.title}.")
+def _float(sheet: Sheet, title: str, sections: list[Section], i: int) -> str:
+    caption = escape(f"{sheet.title}: {sheet.message} {title}.")
     label = f"tab:{sheet.name.replace('_', '-')}" + (f"-{i}" if i else "")
-    lines = [r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}"]
+    lines = [r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}"]
     lines += [rf"\caption{{{caption}}}", rf"\label{{{label}}}"]
-    for section in block.sections:
+    for section in sections:
         lines += [_tabular(section), r"\par\smallskip"]
     return "\n".join([*lines[:-1], r"\end{table}"]) + "\n"
 
 
 def _tabular(section: Section) -> str:
-    aligned = ["r" if any(line[i].number for line in section.body) else "l" for i in range(len(section.head))]
-    if not section.body or not section.body[0][-1].number:
-        aligned[-1] = r"p{0.22\linewidth}"  # the last column of claims is a sentence
-    width = len(section.head)
-    lines = [rf"\begin{{tabular}}{{{''.join(aligned)}}}", r"\toprule"]
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape(section.title)}}}}} \\", r"\midrule"]
-    lines += [" & ".join(map(escape, section.head)) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(_cell, line)) + r" \\" for line in section.body]
+    """As in a terminal: what is missing for a claim stands below it, for no line has room for a sentence."""
+    claims = section.head == CLAIM_HEAD
+    head = PRINTED if claims else section.head
+    at = [section.head.index(name) for name in head] if claims else range(len(head))
+    body = [[line[i] for i in at] for line in section.body]
+    named = len(head) - 1 if claims else 0
+    aligned = ["r" if any(line[i].number for line in body) else "l" for i in range(len(head))]
+    if any(len(line[named].text) > LONG for line in body):
+        aligned[named] = BREAKABLE
+    title = rf"\multicolumn{{{len(head)}}}{{l}}{{\emph{{{escape(section.title)}}}}} \\"
+    lines = [rf"\begin{{tabular}}{{{''.join(aligned)}}}", r"\toprule", title, r"\midrule"]
+    lines += [" & ".join(map(escape, head)) + r" \\", r"\midrule"]
+    for line, cells in zip(section.body, body, strict=True):
+        lines.append(" & ".join(map(_cell, cells)) + r" \\")
+        if claims and line[-1].text:
+            said = rf"\quad {escape(line[-1].text)}"
+            lines.append(rf"\multicolumn{{{len(head)}}}{{p{{0.9\linewidth}}}}{{{said}}} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _cell(text: Text) -> str:
     if text.text == EMPTY:
         return "--"
-    plain = escape(text.text)
+    plain = escape(text.text).replace(r"\_", r"\_\allowbreak{}")  # names of rows are long
     if text.number and plain[0] in "+-":
         plain = f"${plain[0]}$" + plain[1:]
     return rf"\textbf{{{plain}}}" if text.bold else plain

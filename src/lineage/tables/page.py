@@ -6,13 +6,14 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
-from lineage.tables.sheet import Block, Section, Sheet, Text
+from lineage.tables.sheet import CLAIMS, Block, Section, Sheet, Text
 from lineage.tables.table import Table
 
 
 def page(sheet: Sheet) -> str:
     """Self-contained; the link back to the index is relative."""
-    blocks = "".join(map(_block, sheet.blocks))
+    ordered = sorted(sheet.blocks, key=lambda block: block.title != CLAIMS)  # what it comes to, before the numbers
+    blocks = "".join(map(_block, ordered))
     notes = "".join(f"<li>{escape(note)}</li>" for note in sheet.notes)
     up = "../" * sheet.name.count("/")
     body = (
@@ -45,7 +46,7 @@ def verdicts(sheet: Sheet) -> Counter[str]:
 
 def _index_row(table: Table, sheet: Sheet) -> str:
     found = verdicts(sheet)
-    badges = " ".join(f"{_badge(word)}<small>{n}</small>" for word, n in found.most_common())
+    badges = " ".join(f"<span>{_badge(word)}<small>{n}</small></span>" for word, n in found.most_common())
     told = f'data-paper="{escape(table.paper)}" data-verdict="{escape("|".join(found))}"'
     link = f'<a href="{escape(table.name)}.html">{escape(table.label)}</a>'
     return (

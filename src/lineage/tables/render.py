@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from lineage.tables import judge
 from lineage.tables.column import EMPTY, Column, Delta, columns
 from lineage.tables.entry import Entry
-from lineage.tables.sheet import CLAIM_HEAD, Section, Sheet
+from lineage.tables.sheet import CLAIM_HEAD, PRINTED, Section, Sheet
 from lineage.tables.table import Table
 
 WIDEST, NARROWEST = 100, 60  # lines longer than that are hard to read
 LABEL = 12  # characters of a row's label that are left in any case
-CLAIM = ("verdict", "tier", "ours", "published", "n", "metric", "claim")  # in a terminal the longest comes last
 COLOURS = {
     judge.REPRODUCED: 32,
     judge.CONTRADICTED: 31,
@@ -61,8 +60,8 @@ def _printed(section: Section, colour: bool, width: int) -> str:
 
 def _claims(section: Section, colour: bool, width: int) -> str:
     """What is missing is a sentence, and stands below its claim."""
-    at = [CLAIM_HEAD.index(name) for name in CLAIM]
-    printed = aligned(Grid(CLAIM, [[line[i].text for i in at] for line in section.body]), colour).split("\n")
+    at = [CLAIM_HEAD.index(name) for name in PRINTED]
+    printed = aligned(Grid(PRINTED, [[line[i].text for i in at] for line in section.body]), colour).split("\n")
     below = [textwrap.indent(textwrap.fill(line[-1].text, width - 4), "    ") for line in section.body]
     rows = [f"{row}\n{said}" if said else row for row, said in zip(printed[1:], below, strict=True)]
     return "\n".join([printed[0], *rows])

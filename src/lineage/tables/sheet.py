@@ -18,8 +18,18 @@ from lineage.tables.table import Effect, Row, Table
 
 HEAD = ("row", "ours", "n", "published", "diff", "verdict", "vs baseline")
 CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "what is missing")
+PRINTED = (
+    "verdict",
+    "tier",
+    "ours",
+    "published",
+    "n",
+    "metric",
+    "claim",
+)  # the longest last
+CLAIMS = "Claims"
 COSTS = "What it costs, on the machines of the runs"
-PUBLISHED = " (published)"
+PUBLISHED = "; in brackets what was published"
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def sheet(table: Table, entries: list[Entry]) -> Sheet:
         for where in settings
     ]
     if table.effects:
-        blocks.append(Block("Claims", [_claims(table, held, settings)]))
+        blocks.append(Block(CLAIMS, [_claims(table, held, settings)]))
     told = [*notes.of_rows(table, entries), *notes.of_columns(shown), *_legend(blocks)]
     source = f"Published numbers: {table.source} ({table.confidence})."
     return Sheet(table.name, f"{table.label} of {table.paper}", table.message, blocks, told, source)

@@ -54,6 +54,18 @@ def test_differently_sized_images_and_one_without_objects() -> None:
         assert not batch.targets.boxes[b, len(one.labels) :].any()
 
 
+def test_pixels_are_the_same_however_they_lie_in_memory() -> None:
+    one = sample(1, 40, 60)
+    together = one.image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    wider = torch.cat([together, together], 2).contiguous(memory_format=torch.preserve_format)[..., :60]
+    for image in (together, together[..., :60], wider, one.image[:, :, ::2], together[:, ::2, ::2]):
+        pixels = collate([one._replace(image=tv.Image(image))], [0]).images.pixels[0]
+        height, width = image.shape[-2:]
+        assert pixels[:, :height, :width].equal(image.as_subclass(torch.Tensor))
+        assert not pixels[:, height:].any()
+        assert not pixels[:, :, width:].any()
+
+
 def test_masks_come_back_bit_by_bit() -> None:
     samples = [sample(3, 40, 60, seed=1), sample(0, 50, 30, seed=2), sample(9, 20, 70, seed=3)]
     masks = collate(samples, [0, 0, 0]).targets.masks

@@ -8,14 +8,16 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from lineage.config import Data, Schedule
 from lineage.data import coco
 from lineage.data.batch import collate
 from lineage.data.copy_paste import CopyPaste
-from lineage.data.image import ImageError
+from lineage.data.image import ImageError, read
 from lineage.data.module import DetectionData
 from tests.data import folder
 
@@ -89,3 +91,17 @@ def test_a_broken_partner_of_an_augmentation_is_treated_alike(
         emptied(strict.train.path(index))
     with pytest.raises(ImageError, match=r"images/[234]\.jpg"):
         strict.train_loader().dataset[0, 0]  # the first image is whole, its partner is not
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("RGB", {"subsampling": kind}) for kind in (0, 1, 2)]
+    + [("RGB", {"progressive": True}), ("RGB", {"quality": 5}), ("RGB", {"keep_rgb": True}), ("L", {}), ("CMYK", {})],
+)
+def test_a_jpeg_has_the_pixels_that_pillow_gives(tmp_path: Path, mode: str, options: dict[str, object]) -> None:
+    random = np.random.default_rng(0)
+    small = random.integers(0, 256, (12, 9, len(Pillow.new(mode, (1, 1)).getbands())), np.uint8)
+    large = Pillow.fromarray(small.squeeze(), mode).resize((95, 123), Pillow.Resampling.BICUBIC)
+    large.save(tmp_path / "x.jpg", **options)
+    found = read(tmp_path / "x.jpg", (123, 95))
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), np.array(Pillow.open(tmp_path / "x.jpg").convert("RGB")))

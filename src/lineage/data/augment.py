@@ -111,15 +111,15 @@ def clean(sample: Sample) -> Sample:
 
     As in detectron2 an object goes when its box has no area or, where there are masks, its mask has no pixel.
     """
-    boxes = functional.clamp_bounding_boxes(sample.boxes)
-    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes = functional.clamp_bounding_boxes(sample.boxes).as_subclass(Tensor)  # else each step below is dispatched
+    keep = (boxes[:, 2:] > boxes[:, :2]).all(1)
     if sample.masks is not None:
         keep &= sample.crowd | _drawn(sample.masks)
     visible = sample.visible
     if sample.keypoints is not None and visible is not None:
         visible = torch.where(_inside(sample.keypoints), visible, 0)
     return sample._replace(
-        boxes=tv.wrap(boxes[keep], like=boxes),
+        boxes=tv.wrap(boxes[keep], like=sample.boxes),
         labels=sample.labels[keep],
         crowd=sample.crowd[keep],
         masks=None if sample.masks is None else (sample.masks if keep.all() else sample.masks.select(keep)),
@@ -137,7 +137,7 @@ def _clipped(regions: tv.BoundingBoxes) -> tv.BoundingBoxes:
 
 
 def _drawn(masks: Crops) -> Tensor:
-    return torch.tensor([bool(bits.any()) for bits, _ in masks.pieces()], dtype=torch.bool)
+    return torch.tensor([bool(plane.any()) for plane in masks.planes()], dtype=torch.bool)
 
 
 def _inside(keypoints: tv.KeyPoints) -> Tensor:

@@ -6,9 +6,12 @@ mask bits are all padded up to a short list of sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import cv2
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lineage.data.geometry import UNLABELLED
@@ -64,11 +67,18 @@ def _size(sample: Sample) -> Size:
 
 
 def _pixels(samples: Sequence[Sample], canvas: Size) -> Tensor:
-    pixels = torch.zeros((len(samples), 3, *canvas), dtype=torch.uint8)
-    for slot, sample in zip(pixels, samples, strict=True):
+    pixels = torch.empty((len(samples), 3, *canvas), dtype=torch.uint8)
+    for slot, sample in zip(pixels.numpy(), samples, strict=True):
         height, width = _size(sample)
-        slot[:, :height, :width] = sample.image
+        for plane, colour in zip(slot, _colours(sample.image), strict=True):
+            border = 0, canvas[0] - height, 0, canvas[1] - width
+            cv2.copyMakeBorder(colour, *border, cv2.BORDER_CONSTANT, dst=plane, value=0)
     return pixels
+
+
+def _colours(image: Tensor) -> Iterable[NDArray[Any]]:
+    """Three of [h, w]; where memory holds pixel by pixel, OpenCV takes them apart three times faster than torch."""
+    return cv2.split(image.permute(1, 2, 0).contiguous().numpy()) if image.stride(0) == 1 else image.numpy()
 
 
 def _targets(samples: Sequence[Sample], canvas: Size) -> Targets:
@@ -87,10 +97,11 @@ def _targets(samples: Sequence[Sample], canvas: Size) -> Targets:
 
 def _stack(rows: Sequence[Tensor], slots: int) -> Tensor:
     """[n, ...] of every image -> [B, slots, ...], zero where an image has no more."""
-    stacked = rows[0].new_zeros((len(rows), slots, *rows[0].shape[1:]))
-    for slot, row in zip(stacked, rows, strict=True):
-        slot[: len(row)] = row.as_subclass(Tensor)
-    return stacked.as_subclass(Tensor)
+    plain = [row.as_subclass(Tensor) for row in rows]
+    stacked = plain[0].new_zeros((len(rows), slots, *plain[0].shape[1:]))
+    for slot, row in zip(stacked, plain, strict=True):
+        slot[: len(row)] = row
+    return stacked
 
 
 def _masks(samples: Sequence[Sample], slots: int) -> Masks | None:
@@ -106,10 +117,9 @@ def _masks(samples: Sequence[Sample], slots: int) -> Masks | None:
             crops = crops.select(counted)
         slot[: len(counted)][counted] = crops.windows
         parts.append(crops.as_subclass(Tensor))
-    flat = torch.cat(parts)
-    bits = torch.zeros(bucket(len(flat), FEWEST_BITS), dtype=torch.uint8)
-    bits[: len(flat)] = flat
     areas = windows[..., 2] * windows[..., 3]
+    drawn = int(areas.sum())
+    bits = torch.cat([*parts, torch.zeros(bucket(drawn, FEWEST_BITS) - drawn, dtype=torch.uint8)])
     offsets = areas.flatten().cumsum(0).view_as(areas) - areas
     return Masks(bits, offsets, windows)
 

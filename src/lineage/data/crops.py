@@ -7,17 +7,24 @@ copy between processes and pad. Here only the tight windows exist, and transform
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode, functional
 from torchvision.tv_tensors import BoundingBoxFormat, TVTensor
 
+from lineage.data.runs import drawn, runs
+
 Window = tuple[int, int, int, int]  # x, y, width, height
+Plane = NDArray[np.uint8]  # [height, width] of a window
 
 
 class Crops(TVTensor):
@@ -49,8 +56,8 @@ class Crops(TVTensor):
     @classmethod
     def from_rle(cls, encoded: Sequence[dict[str, Any]], canvas_size: tuple[int, int]) -> Crops:
         """COCO run-length encodings of the whole canvas, compressed (`counts` str or bytes) or not (list of int)."""
-        pairs = [_window(runs(one, canvas_size), canvas_size[0]) for one in encoded]
-        return join([bits for bits, _ in pairs], [window for _, window in pairs], canvas_size)
+        bits, windows = drawn(*runs(encoded, canvas_size), canvas_size)
+        return cls(torch.from_numpy(bits), torch.from_numpy(windows), canvas_size)
 
     @classmethod
     def from_polygons(cls, objects: Sequence[Sequence[Any]], canvas_size: tuple[int, int]) -> Crops:
@@ -59,20 +66,19 @@ class Crops(TVTensor):
             [rle.merge(rle.frPyObjects(list(polygons), *canvas_size)) for polygons in objects], canvas_size
         )
 
-    @property
-    def offsets(self) -> Tensor:
-        """[n] where in the flat tensor each window starts."""
-        areas = self.windows[:, 2] * self.windows[:, 3]
-        return areas.cumsum(0) - areas
-
     def __len__(self) -> int:
         return len(self.windows)
 
+    def planes(self) -> list[Plane]:
+        """Every mask as a [height, width] view."""
+        flat, windows = self.as_subclass(Tensor).numpy(), self.windows.tolist()
+        ends = accumulate(w * h for _, _, w, h in windows)
+        return [flat[end - w * h : end].reshape(h, w) for end, (_, _, w, h) in zip(ends, windows, strict=True)]
+
     def pieces(self) -> list[tuple[Tensor, Window]]:
-        """Every mask as a [height, width] view, with its window."""
+        """The same as tensors, each with its window."""
         windows: list[Window] = [tuple(row) for row in self.windows.tolist()]
-        flat = self.as_subclass(Tensor).split([w * h for _, _, w, h in windows])
-        return [(bits.view(h, w), (x, y, w, h)) for bits, (x, y, w, h) in zip(flat, windows, strict=True)]
+        return [(torch.from_numpy(plane), window) for plane, window in zip(self.planes(), windows, strict=True)]
 
     def select(self, keep: Tensor) -> Crops:
         """The masks at these indices, or where this [n] bool is true."""
@@ -108,56 +114,6 @@ def _extent(line: Tensor) -> tuple[int, int]:
     return (int(where[0]), int(where[-1] - where[0]) + 1) if len(where) else (0, 0)
 
 
-def runs(encoded: dict[str, Any], canvas_size: tuple[int, int]) -> np.ndarray:
-    """Run lengths, column-major, zeros first; an error if they do not fill exactly this canvas."""
-    if tuple(encoded["size"]) != canvas_size:
-        raise ValueError(f"an RLE of size {tuple(encoded['size'])} does not belong on a canvas of {canvas_size}")
-    counts = encoded["counts"]
-    runs = np.asarray(counts, np.int64) if isinstance(counts, list) else _decompress(counts)
-    if runs.sum() != canvas_size[0] * canvas_size[1] or (runs < 0).any():
-        raise ValueError(f"an RLE covers {runs.sum()} pixels of a canvas of {canvas_size[0] * canvas_size[1]}")
-    return runs
-
-
-def _decompress(counts: str | bytes) -> np.ndarray:
-    """The run lengths of a compressed string: 5 bits a character, bit 5 continues, and from the fourth on differences.
-
-    pycocotools decodes such a string only into a whole canvas, which is what the windows are there to avoid.
-    """
-    characters = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero((characters & 32) == 0)
-    if not len(ends):
-        return np.zeros(0, np.int64)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(ends[-1] + 1) - np.repeat(starts, ends - starts + 1)
-    values = np.add.reduceat((characters[: ends[-1] + 1] & 31) << (5 * place), starts)
-    values -= np.where(characters[ends] & 16, 1 << (5 * (place[ends] + 1)), 0)
-    values[1::2] = values[1::2].cumsum()
-    values[2::2] = values[2::2].cumsum()
-    return values
-
-
-def _window(runs: np.ndarray, height: int) -> tuple[Tensor, Window]:
-    """The tight window around the ones, without drawing anything outside it."""
-    edges = runs.cumsum()
-    ends = edges[1::2]
-    starts = edges[0::2][: len(ends)]
-    starts, ends = starts[ends > starts], ends[ends > starts]
-    if not len(starts):
-        return torch.zeros((0, 0), dtype=torch.uint8), (0, 0, 0, 0)
-    x, right = int(starts[0] // height), int((ends[-1] - 1) // height) + 1
-    top, bottom = starts % height, (ends - 1) % height + 1
-    wraps = (starts // height != (ends - 1) // height).any()  # a run over a column border fills the window's height
-    y, below = (0, height) if wraps else (int(top.min()), int(bottom.max()))
-    tall, wide = below - y, right - x
-    begin = (starts // height - x) * tall + top - y
-    steps = np.zeros(tall * wide + 1, np.int8)
-    steps[begin] = 1
-    steps[begin + ends - starts] -= 1  # a run may begin where the one before it ended
-    columns = steps[:-1].cumsum(dtype=np.int8).view(np.uint8).reshape(wide, tall)
-    return torch.from_numpy(np.ascontiguousarray(columns.T)), (x, y, wide, tall)
-
-
 def _kernel(transform: Callable[..., Tensor]) -> Callable[[Callable[..., Crops]], Callable[..., Crops]]:
     return functional.register_kernel(transform, Crops)
 
@@ -173,48 +129,55 @@ def _resize(
     """Nearest-exact whatever `interpolation` says of the image: masks stay 0 and 1."""
     nothing = torch.zeros(0, 4)
     _, (height, width) = functional.resize_bounding_boxes(nothing, crops.canvas_size, size=size, max_size=max_size)
-    rows, columns = sources(crops.canvas_size[0], height), sources(crops.canvas_size[1], width)
-    pieces, windows = [], []
-    for bits, (x, y, w, h) in crops.pieces():
-        (left, right), (top, below) = _between(columns, x, w), _between(rows, y, h)
-        # NumPy copies single bytes seven times faster than torch's index_select
-        wide = bits.numpy().take((columns[left:right] - x).numpy(), 1)
-        pieces.append(torch.from_numpy(wide.take((rows[top:below] - y).numpy(), 0)))
-        windows.append((left, top, right - left, below - top))
-    return join(pieces, windows, (height, width))
+    rows, columns = sources(crops.canvas_size[0], height).numpy(), sources(crops.canvas_size[1], width).numpy()
+    x, y, w, h = crops.windows.numpy().T
+    left, right = np.searchsorted(columns, (x, x + w))
+    top, below = np.searchsorted(rows, (y, y + h))
+
+    def draw(i: int, old: Plane, new: Plane) -> None:
+        # whole rows are copied at once, single bytes are not: so columns are taken as the rows of the turned mask
+        wide = cv2.transpose(cv2.transpose(old).take(columns[left[i] : right[i]] - x[i], 0))
+        wide.take(rows[top[i] : below[i]] - y[i], 0, out=new, mode="clip")
+
+    return _redrawn(crops, (left, top, right - left, below - top), (height, width), draw)
 
 
+@lru_cache(maxsize=256)
 def sources(before: int, after: int) -> Tensor:
     """[after] the pixel each resized pixel copies: torch's own rule, asked by resizing the pixel numbers."""
     return interpolate(torch.arange(before).float()[None, None], size=after, mode="nearest-exact")[0, 0].long()
 
 
-def _between(sources: Tensor, start: int, length: int) -> tuple[int, int]:
-    low, high = torch.searchsorted(sources, torch.tensor([start, start + length])).tolist()
-    return low, high
-
-
 @_kernel(functional.horizontal_flip)
 def _horizontal_flip(crops: Crops) -> Crops:
-    width = crops.canvas_size[1]
-    pieces = crops.pieces()
-    windows = [(width - x - w, y, w, h) for _, (x, y, w, h) in pieces]
-    return join([bits.flip(1) for bits, _ in pieces], windows, crops.canvas_size)
+    x, y, w, h = crops.windows.numpy().T
+    windows = crops.canvas_size[1] - x - w, y, w, h
+    return _redrawn(crops, windows, crops.canvas_size, lambda i, old, new: cv2.flip(old, 1, new))
 
 
 @_kernel(functional.crop)
 def _crop(crops: Crops, top: int, left: int, height: int, width: int) -> Crops:
-    pieces, windows = [], []
-    for bits, (x, y, w, h) in crops.pieces():
-        (x0, x1), (y0, y1) = _overlap(x, w, left, width), _overlap(y, h, top, height)
-        pieces.append(bits[y0 - y : y1 - y, x0 - x : x1 - x])
-        windows.append((x0 - left, y0 - top, x1 - x0, y1 - y0))
-    return join(pieces, windows, (height, width))
+    x, y, w, h = crops.windows.numpy().T
+    across, down = (x - left).clip(0, width), (y - top).clip(0, height)
+    windows = across, down, (x + w - left).clip(0, width) - across, (y + h - top).clip(0, height) - down
+
+    def draw(i: int, old: Plane, new: Plane) -> None:
+        begin, skip = down[i] + top - y[i], across[i] + left - x[i]
+        new[:] = old[begin : begin + len(new), skip : skip + new.shape[1]]
+
+    return _redrawn(crops, windows, (height, width), draw)
 
 
-def _overlap(start: int, length: int, low: int, extent: int) -> tuple[int, int]:
-    first, last = max(start, low), min(start + length, low + extent)
-    return (first, last) if first < last else (low, low)
+def _redrawn(
+    crops: Crops, windows: Sequence[NDArray[np.int64]], size: tuple[int, int], draw: Callable[[int, Plane, Plane], Any]
+) -> Crops:
+    """The masks in other windows, given as x, y, width, height; `draw` is told the old pixels and fills the new."""
+    bits = torch.empty(int((windows[2] * windows[3]).sum()), dtype=torch.uint8)
+    redrawn = Crops(bits, torch.from_numpy(np.stack(windows, 1)), size)
+    for i, (old, new) in enumerate(zip(crops.planes(), redrawn.planes(), strict=True)):
+        if new.size:
+            draw(i, old, new)
+    return redrawn
 
 
 @_kernel(functional.pad)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from lineage.data.crops import runs
+from lineage.data.runs import runs
 
 Record = dict[str, Any]
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
@@ -146,7 +146,7 @@ def _mask(shape: Any, size: tuple[int, int], expected: bool) -> Iterator[tuple[K
             yield NO_MASK, "no segmentation"
     elif isinstance(shape, dict) and isinstance(shape.get("size"), list) and "counts" in shape:
         try:
-            runs(shape, size)
+            runs([shape], size)
         except ValueError as error:
             yield RLE, str(error)
         except TypeError:

@@ -8,6 +8,8 @@ folder of the images, and travels to a worker process as two paths.
 from __future__ import annotations
 
 import hashlib
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,12 +22,13 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
 from lineage.data import check, image, index, seen, source, truth
-from lineage.data.columns import Columns, Kept, columns, restored, select
+from lineage.data.columns import Columns, Kept, columns, compressed, restored, select
 from lineage.data.crops import Crops
 from lineage.data.defects import Defect, Kind, Record
 from lineage.structures import Sample
 
 LAYOUT = 1  # of the columns; a new number makes every index anew
+LARGE = 10  # MB of annotations that take more than a second or two to read
 
 
 class Read(NamedTuple):
@@ -108,9 +111,10 @@ class Annotated:
 
     def _masks(self, rows: range, size: tuple[int, int]) -> Crops | None:
         """A crowd is nobody's target: its mask stays undrawn."""
-        masks, empty = self.columns.masks, [size[0] * size[1]]
+        masks = self.columns.masks
         if masks is None:
             return None
+        empty = compressed({"segmentation": {"size": size, "counts": [size[0] * size[1]]}}, size)
         counts = [empty if self.columns.crowd[i] else masks(i) or empty for i in rows]
         return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
 
@@ -201,7 +205,19 @@ def annotated(
 def indexed(files: Files, options: tuple[Any, ...], make: Callable[[], index.Made]) -> index.Index:
     root = files.name if files.name.is_dir() else files.name.parent
     told = repr((LAYOUT, source.digest(files.annotations, root), options))
-    return index.opened(hashlib.sha256(told.encode()).hexdigest()[:32], make)
+    return index.opened(hashlib.sha256(told.encode()).hexdigest()[:32], lambda: announced(files, make))
+
+
+def announced(files: Files, make: Callable[[], index.Made]) -> index.Made:
+    """Whoever opens a large file for the first time waits: say for what, and that it is once."""
+    megabytes = sum(file.stat().st_size for file in files.annotations if file.is_file()) / 1e6
+    if megabytes < LARGE:
+        return make()
+    start = time.monotonic()
+    print(f"{files.name}: reading and checking {megabytes:,.0f} MB, once ...", file=sys.stderr, flush=True)
+    found = make()
+    print(f"... took {time.monotonic() - start:.0f} s; later it opens in milliseconds", file=sys.stderr, flush=True)
+    return found
 
 
 def made(found: Read, skip_empty: bool, least: int) -> index.Made:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gc
 import functools
+import gc
 import json
 import logging
 import math

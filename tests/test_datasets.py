@@ -13,7 +13,7 @@ from PIL import Image
 import lineage.config  # noqa: F401  (registers the schema)
 from lineage.build import build
 from lineage.cli import main
-from lineage.data import stats
+from lineage.data import distributions, stats
 from lineage.data.commands import LAYOUTS
 from lineage.data.export import coco, penn_fudan
 from lineage.data.shapes import Shapes
@@ -77,7 +77,7 @@ def test_the_numbers_of_stats(tmp_path: Path) -> None:
     assert all(one.small + one.medium + one.large == one.objects for one in found.classes)
     small = sum(one["area"] < 32**2 and not one["iscrowd"] for one in truth)
     assert sum(one.small for one in found.classes) == small
-    stats.plot(stats.stats(Shapes(seed=1, length=1, objects=0.0, size=64)), tmp_path / "empty.png", "nothing")
+    distributions.plot(stats.stats(Shapes(seed=1, length=1, objects=0.0, size=64)), tmp_path / "empty.png", "nothing")
 
 
 @pytest.mark.parametrize("name", ["shapes", "penn_fudan"])

@@ -141,7 +141,8 @@ def count(asked: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from lineage.data.stats import plot, stats
+    from lineage.data.distributions import plot
+    from lineage.data.stats import stats
 
     config, console = composed(asked), Console()
     for split in splits(asked):

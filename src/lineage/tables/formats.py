@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lineage.tables import index, page, places, read, render
+from lineage.tables import index, page, places, read, render, tiers
 from lineage.tables import store as files
 from lineage.tables.entry import Entry
 from lineage.tables.latex import latex
@@ -22,7 +22,9 @@ SUFFIX = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex",
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lineage table", description="Tables of the papers, filled in and judged.")
-    parser.add_argument("name", nargs="?", help="one table, e.g. mask_rcnn/table2c; without it, an overview")
+    parser.add_argument(
+        "name", nargs="?", help="a table, e.g. mask_rcnn/table2c; a paper, e.g. mask_rcnn; without it, an overview"
+    )
     parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
     parser.add_argument("--as", choices=SUFFIX, dest="form", help="the format (default: terminal)")
     parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
@@ -30,8 +32,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--results", type=Path, default=places.results(), help="the store (default: %(default)s)")
     asked = parser.parse_args(argv)
     experiments = places.project() / "experiments"
+    if asked.tier is not None:
+        tiers.check(experiments, asked.tier)
     if asked.name is None:
         return _several(asked, experiments)
+    if (experiments / asked.name).is_dir():
+        print(overview(experiments, asked.results, everything=True, paper=asked.name.strip("/")), end="")
+        return 0
     if asked.name.startswith(files.SCRATCH):
         print(free_runs(entries(asked.results / asked.name)), end="")
         return 0

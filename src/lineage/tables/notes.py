@@ -22,7 +22,10 @@ def of_rows(table: Table, entries: list[Entry]) -> list[str]:
     told = [_lost(row, status, lost) for row, status in sorted({(str(one.row), one.status) for one in lost})]
     told += [f"{row}: {_runs(n)} corrected by a later entry and not counted" for row, n in corrected.items()]
     told += [f"{row}: the table has no such row any more; {_runs(n)} not shown" for row, n in strange.items()]
-    return told + [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
+    told += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
+    if not entries and any(row.runs for row in table.rows.values()):
+        told.append(f"Nothing has run yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
+    return told
 
 
 def of_columns(shown: list[Column]) -> list[str]:

@@ -17,9 +17,11 @@ HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
 HEAD = ("table", "tier", "rows", "runs", "claims", "numbers")
 
 
-def overview(experiments: Path, results: Path, everything: bool) -> str:
-    """Tables that have runs, or all, and the newest free runs."""
-    held = {name: index.contents(results / name).entries for name in read.names(experiments)}
+def overview(experiments: Path, results: Path, everything: bool, paper: str = "") -> str:
+    """Tables that have runs, or all, and the newest free runs; of one paper, its tables alone."""
+    names = [name for name in read.names(experiments) if name.startswith(f"{paper}/" if paper else "")]
+    found = {name: index.contents(results / name) for name in names}
+    held = {name: one.entries for name, one in found.items()}
     shown = [name for name, entries in held.items() if entries or everything]
     body = [line for name in shown for line in lines(read.load(experiments, name), held[name])]
     parts = [aligned(Grid(HEAD, body))] if body else []
@@ -28,8 +30,12 @@ def overview(experiments: Path, results: Path, everything: bool) -> str:
                      "`lineage table --all` which tables there are.")  # fmt: skip
     elif len(shown) < len(held):
         parts.append(f"Tables without a run: {len(held) - len(shown)}; `lineage table --all` lists them.")
+    if damaged := sum(len(one.damaged) for one in found.values()):
+        parts.append(f"Files that cannot be read: {damaged}; `lineage store verify` names them.")
     if everything:
         parts.append(coverage([read.load(experiments, name) for name in held]))
+    if paper:
+        return "\n".join(parts)
     parts.append(free_runs(index.contents(results / store.SCRATCH).entries))
     return "\n".join(parts)
 

@@ -38,8 +38,14 @@ def alone(folder: Path, name: str) -> Table:
     """What the file itself says."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise TableError(f"{folder} has no table {name!r}. {did_you_mean(name, names(folder))}")
+        raise TableError(f"{folder} has no table {name!r}. {_meant(name, names(folder))}")
     return _load(path, name, path.stat().st_mtime_ns)
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """The tables that are called so in some paper, else the nearest of all."""
+    called = [one for one in known if one.endswith(f"/{name}")]
+    return f"Did you mean {' or '.join(called)}?" if called else did_you_mean(name, known)
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lineage.tables.nearest import did_you_mean
 from lineage.tables.table import TableError
 
 PAPER = "paper"
@@ -28,6 +29,13 @@ Tiers = dict[str, Tier]
 def load(folder: Path) -> Tiers:
     path = folder / "tiers.yaml"
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+def check(folder: Path, tier: str) -> None:
+    """Is there such a tier?"""
+    known = [PAPER, *load(folder)]
+    if tier not in known:
+        raise TableError(f"there is no tier {tier!r}. {did_you_mean(tier, known)}")
 
 
 def translate(choose: Mapping[str, str], tier: Tier) -> dict[str, str]:

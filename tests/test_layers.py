@@ -55,7 +55,7 @@ LAYERS = {
     "lineage.export": Layer(EVERYTHING, ("omegaconf", "onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.config": Layer((), ("hydra", "omegaconf")),
     "lineage.launch": Layer(
-        ("lineage.compose", "lineage.config", "lineage.identity", "lineage.launch", "lineage.tables"),
+        ("lineage.compose", "lineage.config", "lineage.identity", "lineage.launch", "lineage.orphan", "lineage.tables"),
         ("hydra", "omegaconf", "yaml"),
     ),
     "lineage.doctor": Layer(("lineage.tables",), ("rich", *TORCH)),

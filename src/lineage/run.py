@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,13 @@ from lineage import describe
 from lineage.ancestry import PROPOSALS, Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
 from lineage.dump import dump
+from lineage.orphan import end_with_parent
 from lineage.outcome import illustrate, keep, show
 from lineage.refit import refit
 from lineage.resume import Attempt, begun, continued
 from lineage.train.progress import quiet
 from lineage.train.record import Record, recorded
-from lineage.train.watch import watch
+from lineage.train.watch import started_by_first, watch
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -44,6 +46,8 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         record = Record(Path(attempt.config.paths.results), started, facts, so_far)
         if is_first():
             watch(record, trainer.strategy.launcher)
+        elif started_by_first(trainer.strategy):
+            end_with_parent(signal.SIGKILL)
         with ending(attempt, record, console), recorded(record if is_first() else None):
             for line in describe.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)

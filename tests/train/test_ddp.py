@@ -1,6 +1,10 @@
 """Two processes are one process with twice the images: same losses, same weights, same entry, one run folder."""
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +53,28 @@ def test_a_sweep_of_two_process_jobs_runs_each_job_once(tmp_path: Path) -> None:
     assert sorted(entry["seed"] for entry in entries) == [0, 1]
     assert {(entry["processes"], entry["status"]) for entry in entries} == {(2, "finished")}
     assert len(list((tmp_path / "runs").glob("*-sweep/*/entry.json"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = tiny.start(tmp_path, *tiny.TINY, *TWO, "schedule.steps=1000", f"hydra.run.dir={run}")
+    _until(lambda: any((run / "checkpoints").glob("step-*.ckpt")), 300)
+    assert len(_processes(tmp_path)) == 2
+    first.kill()
+    first.wait()
+    _until(lambda: not _processes(tmp_path), 10)
+
+
+def _processes(folder: Path) -> list[str]:
+    """What runs with this folder on its command line."""
+    found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)

@@ -6,7 +6,6 @@ the next runner takes over.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import signal
@@ -15,17 +14,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from lineage.launch import composed
 from lineage.launch.composed import Ask
 from lineage.launch.plan import TEST, Cell
+from lineage.orphan import end_with_parent
 from lineage.tables import lease
 from lineage.tables.lease import Lease
 
 LEASES = ".leases"
 START, ENTRY = "start.json", "entry.json"  # what a run folder holds from its beginning, and after its end
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 @dataclass
@@ -89,7 +89,7 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
             stderr=subprocess.STDOUT,
             env=_environment(),
             start_new_session=True,  # Ctrl-C is for the runner, which then stops its jobs
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
     held.worker(process.pid)
     job = Job(cell, words, process, held, log)
@@ -156,9 +156,3 @@ def elsewhere(cell: Cell, site: Site) -> str | None:
 def _environment() -> dict[str, str]:
     """Lightning takes a job of SLURM for a task of srun and waits for the others, unless the job has this name."""
     return os.environ | ({"SLURM_JOB_NAME": "bash"} if "SLURM_JOB_ID" in os.environ else {})
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGTERM)
-    if os.getppid() == 1:  # the parent was gone before this was said
-        os._exit(1)

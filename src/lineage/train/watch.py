@@ -6,10 +6,13 @@ kills them all. Until then there are seconds to say what happened.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from subprocess import Popen
 from typing import Any
+
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from lineage.train.record import Record
 
@@ -20,6 +23,15 @@ GRACE = 1.0  # an error that all ranks share reaches this rank as well, and says
 def watch(record: Record, launcher: Any) -> None:
     """`launcher` is Lightning's; without one, or before it has started the other ranks, there is nobody to look at."""
     threading.Thread(target=_look, args=(record, launcher), daemon=True, name="lineage-watch").start()
+
+
+def started_by_first(strategy: Any) -> bool:
+    """Such a process is to end with the first one of its machine: alone it would wait in a collective, holding its GPU.
+
+    What srun and torchrun start, they end.
+    """
+    environment = getattr(strategy, "cluster_environment", None)
+    return isinstance(environment, LightningEnvironment) and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def _look(record: Record, launcher: Any) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
-from lineage.launch import composed
+from lineage.launch import composed, plan
 from lineage.launch.composed import Ask
-from lineage.tables import places, read
+from lineage.tables import places, read, tiers
 from lineage.tables.lint import configs, words
 from lineage.tables.lint.rules import ERROR, NOTE, RULES, WARNING, Finding, Subject
 from lineage.tables.nearest import did_you_mean
@@ -32,11 +33,15 @@ def main(argv: list[str]) -> int:
         return 0
     project = places.project()
     experiments = project / "experiments"
-    names = read.names(experiments) if asked.all or not asked.tables else [_named(name) for name in asked.tables]
+    tiers.check(experiments, asked.tier)
+    known = read.names(experiments)
+    names = known if asked.all or not asked.tables else [_named(name) for name in asked.tables]
+    if strange := [name for name in names if name not in known]:
+        raise TableError(f"{experiments} has no table {strange[0]!r}. {did_you_mean(strange[0], known)}")
     shown = (ERROR,) if asked.quiet else tuple(COLOURS) if asked.notes else (ERROR, WARNING)
     counts: Counter[str] = Counter()
     for name in names:
-        findings = _of(project, experiments, name)
+        findings = _of(project, experiments, name, asked.tier)
         counts.update(finding.severity for finding in findings)
         if text := told(name, [one for one in findings if one.severity in shown], sys.stdout.isatty()):
             print(text)
@@ -79,12 +84,25 @@ def rule(key: str) -> str:
     return f"{key} ({told.level}): {told.asks}.\nWhy: {told.why}.\nMore: docs/tables.md"
 
 
-def _of(project: Path, experiments: Path, name: str) -> list[Finding]:
+def _of(project: Path, experiments: Path, name: str, tier: str) -> list[Finding]:
     try:
         table = read.load(experiments, name)
     except TableError as error:
         return [Finding("T1", str(error))]
+    if tier != PAPER:
+        return list(apart(project, table, partial(read.load, experiments), tier))
     return lint(project, [table])[name]
+
+
+def apart(project: Path, table: Table, tables: Callable[[str], Table], tier: str) -> Iterator[Finding]:
+    """T16: what a tier makes of a schedule, a dataset or a backbone may be the same for two rows."""
+    asked = [plan.Name(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
+    cells = plan.make(project, project, tables, asked, held=[]).cells
+    recipes = {name.row: cells[name].recipe for name in asked}
+    for effect in table.effects:
+        better, worse = (recipes.get(row, "") for row in (effect.better, effect.worse))
+        if better and better == worse:
+            yield Finding("T16", f"{effect.better} and {effect.worse} are one experiment at tier {tier}")
 
 
 def _check(one: Subject) -> list[Finding]:
@@ -109,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lineage lint", description=__doc__)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="for example mask_rcnn/table2c (default: all)")
     parser.add_argument("--all", action="store_true", help="every table of experiments/")
+    smaller = "of a smaller tier: which rows that claims compare are one experiment there (T16)"
+    parser.add_argument("--tier", default=PAPER, help=smaller)
     parser.add_argument("--notes", action="store_true", help="also what is merely worth knowing")
     parser.add_argument("--quiet", action="store_true", help="errors only")
     parser.add_argument("--rule", metavar="RULE", help="what a rule asks and why, e.g. T2")

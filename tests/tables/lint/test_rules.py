@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,24 @@ def test_claims_within_noise_are_pointed_out() -> None:
     close = {"old": replace(made.table().rows["old"], published={"mask/AP": 29.7}), "new": made.table().rows["new"]}
     small = replace(table(), rows=close, effects=[Effect("gain", "new", "old", "mask/AP", 0.3, 0.5)])
     assert "below 0.4" in found(small)["T8"]
+
+
+def test_a_table_may_say_why_its_rows_are_tested_differently() -> None:
+    tests = {"train": {"seed": 1}, "val": {"seed": 3}, "evaluator": CONFIG["dataset"]["evaluator"]}
+    apart = {"old": config(), "new": config(roi="m.Align", dataset=tests)}
+    plain = table(kind="zoo", factor={}, effects=[])
+    assert "dataset.val.seed: 2 -> 3" in found(plain, apart)["T5"]
+    assert "T5" not in found(replace(plain, mixed="the source prints it so"), apart)
+    claiming = table(kind="zoo", factor={}, mixed="the source prints it so")
+    assert found(claiming, apart)["T5"] == "new and old are tested differently, and a claim compares them"
+    assert found(claiming)["T5"] == "mixed is declared, but all rows are tested alike"
+
+
+def test_rows_that_a_tier_makes_one_experiment_are_named() -> None:
+    tables = partial(read.load, ROOT / "experiments")
+    told = [one.message for one in lint.apart(ROOT, tables("detectron2/retinanet"), tables, "smoke")]
+    assert told == ["r50_3x and r50_1x are one experiment at tier smoke"]
+    assert not list(lint.apart(ROOT, tables("mask_rcnn/table2c"), tables, "smoke"))
 
 
 def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:

@@ -68,6 +68,7 @@ def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path)
     """A line per row: what its seeds need; below, the sum."""
     prices = {cell.name: price.estimate(cell, held, hardware, experiments) for cell in planned.open}
     shown, body = [cell for cell in planned.cells.values() if cell.action != SPARED], []
+    same = repeats(planned)
     for row in dict.fromkeys((cell.name.table, cell.name.row, cell.name.tier) for cell in shown):
         cells = [cell for cell in shown if cell.name[:3] == row]
         hours = [prices[cell.name].hours for cell in cells if cell.name in prices]
@@ -78,10 +79,21 @@ def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path)
         notes = dict.fromkeys(cell.note for cell in cells if cell.note)
         basis = dict.fromkeys(prices[cell.name].basis for cell in cells if cell.name in prices)
         own = "" if any(cell.asked for cell in cells) else "others need it"
-        text = "; ".join(filter(None, [own, *notes, *basis]))
+        text = "; ".join(filter(None, [own, same.get(row, ""), *notes, *basis]))
         body.append([f"{row[0]}/{row[1]}", row[2], seeds, *map(str, counts), cost, text])
     head = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
     return f"{aligned(Grid(head, body))}\n{_sum(planned, prices, hardware)}"
+
+
+def repeats(planned: Plan) -> dict[tuple[str, str, str], str]:
+    """Rows that are, at their tier, the experiment of a row above: no claim about the two can be judged there."""
+    first: dict[tuple[str, int], Name] = {}
+    told = {}
+    for name, cell in planned.cells.items():
+        above = first.setdefault((cell.recipe, name.seed), name)
+        if cell.recipe and above[:3] != name[:3] and above.table == name.table:
+            told[name.table, name.row, name.tier] = f"same run as {above.row} at this tier"
+    return told
 
 
 def _sum(planned: Plan, prices: dict[Name, price.Price], hardware: str) -> str:

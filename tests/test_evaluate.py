@@ -120,6 +120,17 @@ def test_panoptic_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     parts = [pq.count(i, *(side[0] for side in sides(i)), *(side[1] for side in sides(i))) for i in range(4)]
     expected, _ = pq.summary(pq.concatenate(parts), CATEGORIES)
     assert told(capsys, *argv)["metrics"] == pytest.approx(expected)
+    first, *others = documents["found"]
+    for change, message in (
+        ([first, first, *others], "image 0 has two predictions"),
+        ([first | {"image_id": 77}, first, *others], "1 images are not in the ground truth: [77]"),
+        ([{"image_id": 0}, *others], "annotation 0 needs an image_id, the file_name of its PNG, and segments_info"),
+        ([first | {"segments_info": [{"id": "1"}]}, *others], "each with a whole number as id and as category_id"),
+        (None, "a panoptic result is a JSON object whose annotations have segments_info"),
+    ):
+        (tmp_path / "found.json").write_text(json.dumps({"annotations": change}))
+        fails(capsys, message, *argv)
+    (tmp_path / "found.json").write_text(json.dumps({"annotations": documents["found"]}))
     (tmp_path / "found" / "2.png").unlink()
     fails(capsys, "named as their JSON file", *argv)
     (tmp_path / "found.json").write_text(json.dumps({"annotations": documents["found"][:2]}))

@@ -66,7 +66,7 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         check_start(norm, frozen_stages, weights)
-        _check_shape(block, stride_in, deform, non_local)
+        _check_shape(block, layers, stride_in, deform, non_local)
         layer = norms.norm(norm)
         self.normalize = Normalize(mean, std)
         self.stem = nn.Sequential(
@@ -139,9 +139,16 @@ def _initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def _check_shape(block: str, stride_in: str, deform: Sequence[int], non_local: Sequence[int]) -> None:
+def _check_shape(
+    block: str, layers: Sequence[int], stride_in: str, deform: Sequence[int], non_local: Sequence[int]
+) -> None:
     if block not in BLOCKS or stride_in not in ("1x1", "3x3"):
         raise ValueError(f"backbone.block={block} is one of {', '.join(BLOCKS)}, stride_in={stride_in} 1x1 or 3x3")
     for name, stages in (("deform", deform), ("non_local", non_local)):
         if not set(stages) <= {2, 3, 4, 5}:
             raise ValueError(f"backbone.{name}={list(stages)}: stages are numbered 2 to 5, as conv2_x to conv5_x")
+    if any(layers[number - 2] < 2 for number in non_local):
+        raise ValueError(
+            f"backbone.non_local={list(non_local)}: a non-local block stands before the last of several residual "
+            f"blocks, and backbone.layers={list(layers)}: choose a deeper backbone, such as mini_deep"
+        )

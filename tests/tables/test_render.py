@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shutil
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.tables import page, read, render
+import pytest
+
+from lineage.tables import page, quote, read, render
 from lineage.tables.latex import escape, latex
 from lineage.tables.markdown import markdown
 from lineage.tables.overview import free_runs
@@ -57,6 +62,29 @@ def test_latex_is_balanced_and_escapes() -> None:
     assert escape("50% a_b ± 1") == r"50\% a\_b $\pm$ 1"
     unescaped = text.replace(r"\{", "").replace(r"\}", "")
     assert unescaped.count("{") == unescaped.count("}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+@pytest.mark.parametrize("name", ["mask_rcnn/table2c", "faster_rcnn/table2", "cascade_rcnn/table6", "detectron2/lsj"])
+def test_latex_compiles_and_fits_the_page(tmp_path: Path, name: str) -> None:
+    """With an ordinary text width: no error, nothing more than a hair too wide, no float longer than a page."""
+    table = read.load(Path(__file__).parents[2] / "experiments", name)
+    runs = [
+        made.entry(row.name, 0, seed, table=name, metrics=dict(row.published) | {"x_y": 1.0}, tier=tier, flops=4e11)
+        for tier in ("paper", "mini") for row in table.rows.values() for seed in range(3)
+    ]  # fmt: skip
+    quoted = rf"\lineage{{{name}/{next(iter(table.rows))}/{next(iter(table.metrics)).replace('/', '_')}}}"
+    numbers = quote.macros(quote.cells(table, runs))
+    head = rf"\documentclass{{article}}\usepackage{{booktabs}}{numbers}"
+    text = rf"{head}\begin{{document}}{quoted}\input{{t}}\end{{document}}"
+    (tmp_path / "t.tex").write_text(latex(sheet(table, runs)))
+    (tmp_path / "main.tex").write_text(text)
+    done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout)]
+    assert max(wide, default=0) < 10
+    assert "Float too large" not in done.stdout
 
 
 def test_page_asks_for_nothing_from_elsewhere() -> None:

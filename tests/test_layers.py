@@ -59,7 +59,9 @@ LAYERS = {
         ("hydra", "omegaconf", "yaml"),
     ),
     "lineage.doctor": Layer(("lineage.tables",), ("rich", *TORCH)),
-    "hydra_plugins.lineage": Layer(("lineage.tables", "lineage.config"), ("hydra", "omegaconf", "yaml")),
+    "hydra_plugins.lineage": Layer(
+        ("lineage.tables", "lineage.config", "lineage.orphan"), ("hydra", "omegaconf", "yaml")
+    ),
 }
 MAY_IMPORT_RUN = ("lineage.run", "lineage.cli")
 

@@ -11,17 +11,21 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
 
 PARENT = """
-import signal, subprocess, sys
+import signal, subprocess
 from functools import partial
 from lineage.orphan import end_with_parent
-child = subprocess.Popen(["sleep", "60"], preexec_fn=partial(end_with_parent, signal.SIGTERM))
-print(child.pid, flush=True)
-child.wait()
+subprocess.Popen(["sh", "-c", "echo $$; exec sleep 60"], preexec_fn=partial(end_with_parent, signal.SIGTERM)).wait()
+"""
+SWEEP = """
+from pathlib import Path
+from hydra_plugins.lineage import processes
+processes._run(processes.Job(0, [], Path(), ["sh", "-c", "echo $$; exec sleep 60"]))
 """
 
 
-def test_a_child_ends_when_its_parent_is_killed() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("script", [PARENT, SWEEP])
+def test_a_child_ends_when_its_parent_is_killed(script: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert _running(child)

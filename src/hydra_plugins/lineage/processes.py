@@ -7,12 +7,15 @@ GPU memory, and cannot take the sweep down with it.
 
 # No `from __future__ import annotations`: dataclasses would look for this module in sys.modules, where it is put late.
 import logging
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -22,7 +25,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from lineage.orphan import end_with_parent
+
 log = logging.getLogger(__name__)
+
+ENDS_WITH_US = partial(end_with_parent, signal.SIGTERM)
 
 WITH_VALUE = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")  # flags that choose the config
 
@@ -74,10 +81,13 @@ class ProcessLauncher(Launcher):
 
 
 def _run(job: Job) -> int:
-    """The job's exit code. Ctrl-C reaches the job too: it gets the time to write its entry, then the sweep stops."""
+    """The job's exit code. Ctrl-C reaches the job too: it gets the time to write its entry, then the sweep stops.
+
+    A sweep that is killed takes its job along.
+    """
     log.info(f"job {job.number}: {' '.join(job.overrides)}")
     started = time.monotonic()
-    process = subprocess.Popen(job.command)
+    process = subprocess.Popen(job.command, preexec_fn=ENDS_WITH_US if os.name == "posix" else None)
     try:
         code = process.wait()
     except KeyboardInterrupt:

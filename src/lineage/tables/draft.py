@@ -183,7 +183,9 @@ def quoted(value: Any) -> str:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lineage draft", description="Tables typed off papers become draft files.")
     parser.add_argument("json", type=Path, help="a list of tables; `python -m pydoc lineage.tables.draft` has the keys")
-    parser.add_argument("--out", type=Path, default=Path("experiments"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("experiments"), help="the folder of tables (default: %(default)s)"
+    )
     parser.add_argument("--only", default="", help="tables whose paper and label contain this text")
     given = parser.parse_args(arguments)
     for record in read(given.json):
@@ -195,8 +197,10 @@ def main(arguments: list[str]) -> int:
 def read(path: Path) -> list[dict[str, Any]]:
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise TableError(f"{path}: {error}") from error
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise TableError(f"{path}: not JSON: {error}") from error
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise TableError(f"{path}: expected a list of tables")
     return records

@@ -68,7 +68,7 @@ def check_text(argv: list[str]) -> int:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            print(f"{path}: cannot be read: {error}")
+            print(f"{path}: cannot be read: {error.strerror if isinstance(error, OSError) else error}")
             wrong += 1
             continue
         for line, key, typed in quoted(text, comments=path.suffix == ".tex"):

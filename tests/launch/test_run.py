@@ -68,6 +68,14 @@ def test_two_runners_share_the_work(root: Path) -> None:
     assert not list((root / "results/.leases").glob("*.lease"))
 
 
+def test_a_runner_passes_over_what_another_is_at(root: Path) -> None:
+    both = [toy.runner(root, "pool", "align", "--seeds", "1", nap=1.0) for _ in range(2)]
+    texts = [one.communicate(timeout=200)[0] for one in both]
+    assert [text.count("train  paper") for text in texts] == [1, 1], texts
+    rows = [line.split()[0] for line in toy.trained(root)]
+    assert max(rows.index("align"), rows.index("pool")) < 4  # side by side
+
+
 def test_a_row_that_does_not_compose_is_a_failure(root: Path) -> None:
     table = root / "experiments/paper/table1.yaml"
     table.write_text(table.read_text().replace("pool: {}", "pool: {with: {tier: nowhere}}"))

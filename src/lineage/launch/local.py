@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from lineage.launch import plan, work
-from lineage.launch.plan import DONE, TEST, TRAIN, Cell, Name, Plan
+from lineage.launch.plan import DONE, TEST, Cell, Name, Plan
 from lineage.launch.work import Job, Site
 from lineage.tables import judge, store
 
@@ -23,33 +23,36 @@ def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int
         while True:
             _refresh(planned, site)
             failed |= _without_entry(ended, planned, say)
+            for cell in planned.open:
+                if len(running) < jobs and _ready(cell, planned, failed) and not _at_work(cell, running):
+                    running += _begun(cell, planned, site, say)
             ready = [cell for cell in planned.open if _ready(cell, planned, failed) and not _at_work(cell, running)]
-            begun = [_begin(cell, planned, site, say) for cell in ready[: max(0, jobs - len(running))]]
-            running += [job for job in begun if job]
             if not running and not ready:
                 break
             ended = []
             if running or any(work.elsewhere(cell, site) for cell in ready):
                 ended = _wait(running, failed, say)
                 running = [job for job in running if job not in ended]
-    except KeyboardInterrupt:
+    except BaseException:
         work.stop(running)
         raise
     return sum(cell.wanted and cell.action != DONE for cell in planned.cells.values())
 
 
-def _begin(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> Job | None:
+def _begun(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> list[Job]:
+    """The one job, or none where somebody else is at it."""
     job = work.begin(cell, site, lambda cell: _still(cell, planned, site))
-    if job is not None:
-        say(f"{'test ' if cell.action == TEST else 'go on' if job.continues else 'train'}  {cell.name}")
-    return job
+    if job is None:
+        return []
+    say(f"{'test ' if cell.action == TEST else 'go on' if job.continues else 'train'}  {cell.name}")
+    return [job]
 
 
 def _still(cell: Cell, planned: Plan, site: Site) -> bool:
     """Under the claim: somebody may have done it between our look at the store and now."""
-    before = (cell.action, cell.start, cell.proposals)
+    before = (cell.action, cell.claim, cell.start, cell.proposals)
     _refresh(planned, site)
-    return (cell.action, cell.start, cell.proposals) == before
+    return (cell.action, cell.claim, cell.start, cell.proposals) == before
 
 
 def _refresh(planned: Plan, site: Site) -> None:
@@ -60,7 +63,7 @@ def _ready(cell: Cell, planned: Plan, failed: set[Name]) -> bool:
     if cell.name in failed or any(name in failed for name in cell.after):
         failed.add(cell.name)
         return False
-    return not any(name for name in cell.after if planned.cells[name].action in (TRAIN, TEST))
+    return cell.open and not any(planned.cells[name].open for name in cell.after)
 
 
 def _at_work(cell: Cell, running: list[Job]) -> bool:

@@ -50,6 +50,10 @@ class Cell:
     note: str = ""
 
     @property
+    def open(self) -> bool:
+        return self.action in (TRAIN, TEST)
+
+    @property
     def wanted(self) -> bool:
         """That a table says of a row that it cannot run is no failure."""
         return self.asked and self.row.unsupported is None
@@ -76,7 +80,7 @@ class Plan:
 
     @property
     def open(self) -> list[Cell]:
-        return [cell for cell in self.cells.values() if cell.action in (TRAIN, TEST)]
+        return [cell for cell in self.cells.values() if cell.open]
 
 
 def make(
@@ -195,10 +199,10 @@ def _spare(plan: Plan) -> None:
     """A parent whose checkpoint is there need not fill its own cell, unless that was asked for."""
     needed = {name for name, cell in plan.cells.items() if cell.asked}
     for name in reversed(plan.cells):
-        if name in needed and plan.cells[name].action in (TRAIN, TEST):
+        if name in needed and plan.cells[name].open:
             needed |= set(plan.cells[name].after)
     for name, cell in plan.cells.items():
-        if name not in needed and cell.action in (TRAIN, TEST):
+        if name not in needed and cell.open:
             cell.action = SPARED
 
 

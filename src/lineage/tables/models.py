@@ -16,7 +16,7 @@ from lineage.tables.table import TableError
 
 FILE = "models.yaml"  # in experiments/
 CODEBASES = ("paper", "Detectron", "detectron2", "mmdetection", "torchvision")
-COLUMNS = ("model", "choices", "paper", "parameters", "benchmark", *(f"AP {name}" for name in CODEBASES), "parity")
+COLUMNS = ("model", "choices", "paper", "parameters", "counted by others", "benchmark", *(f"AP {name}" for name in CODEBASES), "parity")
 COCO = "COCO val2017"
 
 
@@ -29,6 +29,7 @@ class Model:
     parity: str
     benchmark: str = COCO
     published: dict[str, str] = field(default_factory=dict)  # code base -> box AP / mask or keypoint AP
+    counted: dict[str, float] = field(default_factory=dict)  # source -> parameters; not everybody counts the same
 
 
 def load(experiments: Path) -> list[Model]:
@@ -45,18 +46,20 @@ def _model(row: dict[str, object]) -> Model:
     published = row.get("published", {})
     if not isinstance(published, dict) or not set(published) <= {*CODEBASES}:
         raise ValueError(f"{row.get('name')}: `published` names one of {', '.join(CODEBASES)}")
-    facts = {name: value for name, value in row.items() if name not in ("with", "published", "parameters")}
-    size = row["parameters"]
-    if not isinstance(size, int):
-        raise ValueError(f"{row.get('name')}: parameters is a number")
-    texts = {name: str(value) for name, value in facts.items()}
-    return Model(choices=str(row["with"]), parameters=size, published={**published}, **texts)
+    size, counted = row["parameters"], row.get("counted", {})
+    if not isinstance(size, int) or not isinstance(counted, dict):
+        raise ValueError(f"{row.get('name')}: parameters is a number, counted {{source: number}}")
+    read = ("with", "published", "parameters", "counted")
+    texts = {name: str(value) for name, value in row.items() if name not in read}
+    numbers = {source: float(count) for source, count in counted.items()}
+    return Model(choices=str(row["with"]), parameters=size, published={**published}, counted=numbers, **texts)
 
 
 def cells(model: Model) -> list[str]:
     published = [model.published.get(name, "") for name in CODEBASES]
+    counted = ", ".join(f"{source} {count / 1e6:.4g} M" for source, count in model.counted.items())
     size = f"{model.parameters / 1e6:.2f} M"
-    return [model.name, model.choices, model.paper, size, model.benchmark, *published, model.parity]
+    return [model.name, model.choices, model.paper, size, counted, model.benchmark, *published, model.parity]
 
 
 def markdown(models: Sequence[Model], preface: str) -> str:

@@ -17,7 +17,7 @@ from lineage.tables.noise import Sample
 from lineage.tables.table import Effect, Row, Table
 
 HEAD = ("row", "ours", "n", "published", "diff", "verdict", "vs baseline")
-CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "what is missing")
+CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "remark")
 PRINTED = (
     "verdict",
     "tier",

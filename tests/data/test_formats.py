@@ -18,6 +18,7 @@ from lineage.data.annotated import Annotated
 from lineage.data.check import DatasetError
 from lineage.data.export import cityscapes as write_cityscapes
 from lineage.data.export import deepfashion2 as write_deepfashion2
+from lineage.data.export import lvis as write_lvis
 from lineage.data.export import panoptic as write_panoptic
 from lineage.data.export import penn_fudan as write_penn_fudan
 from lineage.data.export import voc as write_voc
@@ -252,3 +253,38 @@ def test_instances_are_not_panoptic(coco_mini: Path) -> None:
     (name,) = ["annotations/instances_val2017.json"]
     message = told(panoptic.load, root=str(coco_mini), annotations=name, images="val2017", maps="val2017")
     assert "use dataset=coco" in message
+
+
+@pytest.mark.parametrize(("change", "part"), [
+    ({"segments_info": [{"id": 5}]}, "image 1 has the segment {'id': 5}"),
+    ({"segments_info": [{"id": 5, "category_id": 999}]}, "'category_id': 999}. Annotations need image_id"),
+    ({"segments_info": [7]}, "image 1 has the segment 7"),
+    ({"image_id": None}, "annotation 0 has the image_id None"),
+])  # fmt: skip
+def test_a_broken_panoptic_record(drawn: Shapes, tmp_path: Path, change: dict[str, Any], part: str) -> None:
+    file = write_panoptic.write(drawn, tmp_path, "train")
+    content = json.loads(file.read_text())
+    content["annotations"][0] |= change
+    file.write_text(json.dumps(content))
+    assert part in told(panoptic.load, root=str(tmp_path), annotations=str(file), images="train2017")
+
+
+def test_a_file_without_federated_lists_is_not_lvis(drawn: Shapes, tmp_path: Path) -> None:
+    file = write_lvis.write(drawn, tmp_path, "train")
+    content = json.loads(file.read_text())
+    content["images"][1]["neg_category_ids"] = None
+    file.write_text(json.dumps(content))
+    said = told(lvis.load, root=str(tmp_path), annotations=str(file))
+    assert "image 2 has the neg_category_ids None" in said
+    assert "use dataset=coco" in said
+    content["images"][1]["neg_category_ids"] = []
+    del content["categories"][0]["frequency"]
+    file.write_text(json.dumps(content))
+    assert "category 1 has the frequency None" in told(lvis.load, root=str(tmp_path), annotations=str(file))
+
+
+def test_cityscapes_ids_in_colour(drawn: Shapes, tmp_path: Path) -> None:
+    folder = write_cityscapes.write(drawn, tmp_path, "train")
+    Image.new("RGB", (64, 64)).save(next(folder.glob("*/*_instanceIds.png")))
+    said = told(cityscapes.load, part="train", root=str(tmp_path))
+    assert "has channels R/G/B, where instance ids have one of 16 bits" in said

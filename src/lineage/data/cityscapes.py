@@ -80,6 +80,8 @@ def read(truth: Path, files: Sequence[Path], things: Mapping[str, int], drawn: b
 
 def _opened(file: Path) -> np.ndarray:
     with Pillow.open(file) as image:
+        if len(image.getbands()) > 1:
+            raise ValueError(f"has channels {'/'.join(image.getbands())}, where instance ids have one of 16 bits")
         return np.asarray(image, np.int64)
 
 

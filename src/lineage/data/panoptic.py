@@ -21,7 +21,7 @@ from torchvision import tv_tensors as tv
 from lineage.data import check
 from lineage.data.annotated import Annotated, Files, Read, annotated
 from lineage.data.crops import Crops
-from lineage.data.defects import Defect, Kind, Record, find
+from lineage.data.defects import Defect, Kind, Record, find, whole
 from lineage.data.image import ImageError
 from lineage.structures import Sample
 
@@ -29,6 +29,7 @@ UNLABELLED = 255
 THINGS = 0  # the semantic class of all of them
 SEGMENTS = Kind("image without segments", "add its record to `annotations`, or take the image out of `images`", "image")
 MAP = Kind("panoptic PNG cannot be used", "fetch it again, or take its image out", "image")
+NUMBERED = "Annotations need image_id, segments id and a category_id among `categories`, all whole numbers."
 HELP = """\
 COCO panoptic is COCO's images and, for each split, a JSON file and a folder of PNGs:
     <root>/annotations/panoptic_train2017.json    <root>/annotations/panoptic_train2017/*.png    <root>/train2017/*.jpg
@@ -149,6 +150,15 @@ def document(file: Path, advice: str) -> dict[str, list[Record]]:
         raise check.DatasetError(
             f"{file}: its annotations have no `segments_info`, so it is not panoptic; use dataset=coco for instances."
         )
+    known = {one["id"] for one in content["categories"]}
+    for place, note in enumerate(content["annotations"]):
+        if not whole(note.get("image_id")):
+            told = f"annotation {place} has the image_id {note.get('image_id')!r}"
+            raise check.DatasetError(f"{file}: {told}. {NUMBERED}")
+        for one in note["segments_info"]:
+            if not (isinstance(one, dict) and whole(one.get("id")) and one.get("category_id") in known):
+                told = f"image {note['image_id']} has the segment {one!r:.120}"
+                raise check.DatasetError(f"{file}: {told}. {NUMBERED}")
     return content
 
 

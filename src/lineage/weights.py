@@ -1,4 +1,4 @@
-"""`lineage weights list FILE`: what a file of weights holds. `lineage weights convert`: for another code base, or ours.
+"""`lineage weights FILE`: what a file of weights holds. `lineage weights convert`: for another code base, or ours.
 
 Both read whatever `weights=` reads: a run, an entry, a file, a URL, a torchvision weight.
 """
@@ -18,18 +18,21 @@ from lineage.models import pretrained
 from lineage.models.pretrained import WeightsError
 from lineage.start import located
 from lineage.tables import places
-from lineage.zoo import detectron2, torchvision
+from lineage.zoo import detectron2, detectron2_variants, torchvision
 from lineage.zoo.names import IMAGENET, Pixels, Table, back
 from lineage.zoo.source import Given, options, repainted
 
+VERBS = ("list", "convert")  # the first goes without saying
 OURS = "lineage"
-TARGETS = {"torchvision": (torchvision.DETECTION,), "detectron2": (detectron2.PYRAMIDAL, detectron2.SINGLE,
-           detectron2.DENSE)}  # fmt: skip
+TARGETS = {
+    "torchvision": (torchvision.DETECTION,),
+    "detectron2": (detectron2.PYRAMIDAL, detectron2.SINGLE, detectron2.DENSE, *detectron2_variants.TABLES),
+}
 SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
 
 
 def main(argv: list[str]) -> int:
-    args = parser().parse_args(argv)
+    args = parser().parse_args(argv if {*argv[:1]} <= {*VERBS, "-h", "--help"} else ["list", *argv])
     path = located(args.weights, args.results)
     given = pretrained.whole(path, args.sha256)
     if args.do == "list":
@@ -47,7 +50,7 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lineage weights", description=__doc__)
-    commands = top.add_subparsers(dest="do", required=True, metavar="list|convert")
+    commands = top.add_subparsers(dest="do", required=True, metavar="|".join(VERBS))
     show = commands.add_parser("list", help="source, model, and every tensor with --names")
     show.add_argument("--names", action="store_true", help="name and shape of every tensor")
     convert = commands.add_parser("convert", help="write the weights under other names, in another layout")

@@ -6,7 +6,7 @@ The kind is told by the first bytes, because model zoos agree on no suffix: `.pk
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,8 +20,9 @@ from torch import Tensor
 
 from lineage.zoo import caffemodel, unpickle
 
-NESTED = ("model", "state_dict", "model_state_dict", "blobs")  # where checkpoints keep their weights
+NESTED = ("model", "state_dict", "model_state_dict", "model_state", "blobs")  # where checkpoints keep their weights
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before it wrote zip files
+ASKED = re.compile(r"GLOBAL ([\w.]+)")  # in torch's message: a class or function that is no tensor
 
 
 class FileError(ValueError):
@@ -32,8 +33,10 @@ def read(path: Path) -> dict[str, Tensor]:
     """Names as the file has them. Raises FileError, or UnsafePickle for a pickle that is more than data."""
     try:
         found = flat(_content(path))
-    except (OSError, RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile, caffemodel.CaffeError,
-            safetensors.SafetensorError, json.JSONDecodeError) as error:  # fmt: skip
+    except (FileError, unpickle.UnsafePickle):
+        raise
+    except (OSError, RuntimeError, ValueError, UnpicklingError, EOFError, zipfile.BadZipFile,
+            safetensors.SafetensorError) as error:  # fmt: skip
         reason = str(error).partition("\n")[0]
         raise FileError(f"{path}: not a file of weights, or cut off ({reason})") from error
     if not found:
@@ -50,12 +53,19 @@ def digest(path: Path) -> str:
 def _content(path: Path) -> Any:
     with path.open("rb") as file:
         head = file.read(16)
+    if not head:
+        raise FileError(f"{path} is empty: fetch it again")
+    if head.lstrip()[:1] == b"<":
+        raise FileError(
+            f"{path} is a web page, not weights: its address shows a page about the file, or asks for a login. "
+            "Take the address that a browser downloads from, delete this file and start again"
+        )
     if head[:2] == b"PK":
         if path.suffix == ".npz" or "data.pkl" not in {Path(name).name for name in zipfile.ZipFile(path).namelist()}:
             return dict(np.load(path, allow_pickle=False))
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _torch(path)
     if head.startswith(TORCH_LEGACY):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _torch(path)
     if head[:1] == b"\x80" or path.suffix == ".pkl":
         return unpickle.load(path)
     if head[8:9] == b"{":  # the length of a header, then the header, in JSON
@@ -63,6 +73,19 @@ def _content(path: Path) -> Any:
     if path.suffix == ".caffemodel":
         return caffemodel.read(path.read_bytes())
     raise FileError(f"{path}: not a file of weights, or cut off (it begins with {head[:8]!r})")
+
+
+def _torch(path: Path) -> Any:
+    """Tensors alone; the message that torch has would advise to run what else is in the file."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if (asked := ASKED.search(str(error))) is None:
+            raise FileError(f"{path}: not a file of weights, or damaged") from error
+        raise unpickle.UnsafePickle(
+            f"{path}: not read, because it asks for {asked[1]}. A file of weights holds tensors; nothing of it was "
+            "run. If you trust it, load it where it came from and save those: torch.save(model.state_dict(), path)"
+        ) from error
 
 
 def flat(content: Any) -> dict[str, Tensor]:

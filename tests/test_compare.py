@@ -30,7 +30,7 @@ def test_a_row_at_two_tiers(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_row_that_is_not_there() -> None:
     with pytest.raises(TableError, match="Did you mean roi_pool"):
         compare.side("mask_rcnn/table2c/roi_poll", Path("results"))
-    with pytest.raises(TableError, match="has no table .mask_rcnn/table2x.. Did you mean"):
+    with pytest.raises(TableError, match=r"has no table .mask_rcnn/table2x.. Did you mean"):
         compare.side("mask_rcnn/table2x/roi_pool", Path("results"))
 
 

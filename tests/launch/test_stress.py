@@ -16,7 +16,7 @@ from tests.launch import toy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")]
 
-RUNNERS, SEEDS, PATIENCE = 4, "3", 300.0
+RUNNERS, SEEDS, PATIENCE = 4, "3", 900.0
 
 
 @pytest.mark.parametrize("luck", [1, 2])

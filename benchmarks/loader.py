@@ -109,7 +109,7 @@ def stages(module: DetectionData) -> dict[str, float]:
     large = [resize(sample) for sample in samples]
     sizes = [tuple(size) for size in dataset.sizes.tolist()]
     work = {
-        "decode the JPEG (Pillow)": lambda i: image.read(dataset.path(i), sizes[i]),
+        "decode the JPEG": lambda i: image.read(dataset.path(i), sizes[i]),
         "decode the JPEG, read boxes, draw mask windows": lambda i: dataset[i],
         "resize the image": lambda i: geometry.resize(samples[i]._replace(masks=None), geometry.canvas(large[i])),
         "resize image, boxes and masks": lambda i: resize(samples[i]),

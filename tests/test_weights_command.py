@@ -27,17 +27,21 @@ def test_a_run_goes_there_and_back(
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[name], value) for name, value in ours.items())
     if target == "detectron2":
-        assert "MODEL.PIXEL_MEAN [103.53, 116.28, 123.675]" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "MODEL.PIXEL_MEAN [103.53, 116.28, 123.675]" in said
+        assert "trained with none of this; detectron2 has backbone.stride_in=1x1" in said
         assert "backbone.bottom_up.res2.0.conv1.weight" in pickle.loads(there.read_bytes())["model"]
 
 
-def test_torchvision_loads_what_is_written_for_it(tmp_path: Path) -> None:
+def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Detectron's pixels are not divided; torchvision's are, so the first layer takes the deviation in."""
     weights, out = tmp_path / "model_final.pth", tmp_path / "tv.pth"
     torch.save(published.filled(published.d2_faster_fpn(50, 5)), weights)
     assert main(["weights", "convert", "--to", "torchvision", str(weights), str(out)]) == 0
     theirs = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=6)
     theirs.load_state_dict(torch.load(out), strict=False)
+    told = "trained with backbone.stride_in=1x1; torchvision has model.proposals.anchors.rounded=true roi.aligned=false"
+    assert told in capsys.readouterr().out
     red_first = torch.load(weights)["backbone.bottom_up.stem.conv1.weight"].flip(1)
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
     torch.testing.assert_close(theirs.backbone.body.conv1.weight.data, red_first * std)
@@ -47,7 +51,7 @@ def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tmp_path / "e2e_mask_rcnn.pkl"
     blobs = {name: value.numpy() for name, value in published.filled(published.c2_mask_fpn(50, 80)).items()}
     weights.write_bytes(pickle.dumps({"blobs": blobs, "cfg": "MODEL: {}"}, protocol=2))
-    assert main(["weights", "list", str(weights), "--names"]) == 0
+    assert main(["weights", str(weights), "--names"]) == 0  # list goes without saying
     said = capsys.readouterr().out
     for part in ("Detectron", "model=mask_rcnn backbone=resnet50 dataset.classes=80", "backbone.stride_in=1x1",
                  "backbone.std=[1.0, 1.0, 1.0]", "81 x 1024"):  # fmt: skip

@@ -11,6 +11,7 @@ import pickle
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,10 +21,11 @@ from lineage.start import located
 from lineage.tables import places
 from lineage.zoo import detectron2, detectron2_variants, torchvision
 from lineage.zoo.names import IMAGENET, Pixels, Table, back
-from lineage.zoo.source import Given, options, repainted
+from lineage.zoo.source import Given, is_grouped, options, repainted
 
 VERBS = ("list", "convert")  # the first goes without saying
 OURS = "lineage"
+OUR_STRIDE = "backbone.stride_in=3x3"  # what tables say that differ in it between networks
 TARGETS = {
     "torchvision": (torchvision.DETECTION,),
     "detectron2": (detectron2.PYRAMIDAL, detectron2.SINGLE, detectron2.DENSE, *detectron2_variants.TABLES),
@@ -43,6 +45,8 @@ def main(argv: list[str]) -> int:
     print(f"{args.out}: {len(state)} tensors for {args.to}, from {given.source}")
     if needs.strip():
         print(f"set there: {needs.strip()}")
+    if args.to != OURS and (warning := counted_otherwise(Path(path), given, args.to)):
+        print(warning)
     if given.unknown:
         print(f"left out, for nobody here knows them: {', '.join(given.unknown)}")
     return 0
@@ -124,6 +128,27 @@ def seen_pixels(path: Path, given: Given) -> Pixels | None:
     folder = run_of(path)
     backbone = of_run(folder, []).backbone if folder else None
     return Pixels(tuple(backbone.mean), tuple(backbone.std)) if backbone and "mean" in backbone else None
+
+
+def trained_with(path: Path, given: Given) -> set[str]:
+    """What no tensor tells, as overrides: of another code base by its table, of a run by its config."""
+    from lineage.restore import of_run, run_of
+
+    if given.maths:
+        return {*given.maths.settings}
+    known = {text for tables in TARGETS.values() for table in tables for text in table.maths.settings}
+    config = of_run(folder, []) if (folder := run_of(path)) else OmegaConf.create()
+    pairs = {text: text.split("=") for text in known}
+    return {text for text, (key, value) in pairs.items() if str(OmegaConf.select(config, key)).lower() == value}
+
+
+def counted_otherwise(path: Path, given: Given, target: str) -> str:
+    """A warning, where models of `target` count otherwise with the same weights; else nothing."""
+    table = fitting(given.state, target)
+    theirs = table.grouped if is_grouped(given.state) else table.maths
+    here, there = (settings - {OUR_STRIDE} for settings in (trained_with(path, given), {*theirs.settings}))
+    said = [" ".join(sorted(settings)) or "none of this" for settings in (here - there, there - here)]
+    return f"trained with {said[0]}; {target} has {said[1]}: what is found differs a little" if here != there else ""
 
 
 def for_target(path: Path, given: Given, target: str) -> tuple[dict[str, Tensor], str]:

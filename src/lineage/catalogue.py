@@ -19,7 +19,9 @@ Train one with `python train.py CHOICES dataset=coco dataset.root=DIR`, or on th
 `python train.py model=NAME`. Published numbers are box AP, then mask or keypoint AP; in brackets the longer schedule
 (2x of Detectron, 3x of detectron2). Sources: Detectron's MODEL_ZOO.md and projects/GN, detectron2's MODEL_ZOO.md and
 projects/PointRend, mmdetection 3.3's metafiles (1x), the metadata of torchvision 0.29's weights, and the papers.
-Parity says which test holds the model to another code base; without one it is held to its paper's equations alone.
+What others count differs by a rule each: torchvision has 91 classes and codes and masks of background, mmdetection
+leaves out frozen layers and counts batch norms, DETR's table (arXiv:2005.12872) counts as here. Ours equal all of them
+under their rules. Parity says which test holds the model to another code base, or to its paper's equations.
 """
 
 

@@ -13,7 +13,8 @@ from lineage.models.regnet import stages
 from lineage.zoo import regnet as names
 from lineage.zoo.names import back
 from lineage.zoo.source import options, understood
-from tests.models.test_backbones import SCRATCH, body, images, parameters
+from tests.models.test_backbones import body, images, parameters
+from tests.zoo.published import d2_regnet, filled
 
 PUBLISHED = {  # figures 15 and 16: blocks and widths of the stages, width of a group; millions in pycls's MODEL_ZOO.md
     "regnetx_3_2gf": ([2, 6, 15, 2], [96, 192, 432, 1008], 48, 15.3),
@@ -83,7 +84,8 @@ def test_names_of_torchvision_go_there_and_back(name: str) -> None:
 @pytest.mark.parametrize("name", ["regnetx_4gf", "regnety_4gf"])
 def test_a_checkpoint_of_pycls_fills_the_body(name: str, tmp_path: Path) -> None:
     """The file that detectron2's configs start from: names of pycls, blue first."""
-    state = {leaf: torch.rand(shape) + 0.5 for leaf, shape in pycls(*PUBLISHED[name][:3], name[6] == "y").items()}
+    shapes = d2_regnet("", *PUBLISHED[name][:3], squeezed=name[6] == "y")
+    state = filled(shapes) | {"head.fc.weight": torch.zeros(1000, shapes["s4.b1.bn.bias"][0])}
     torch.save({"epoch": 99, "model_state": state, "cfg": "MODEL: {}"}, tmp_path / "model.pyth")
     model = body(name, f"backbone.weights={tmp_path / 'model.pyth'}", "backbone.norm=frozen_bn")
     assert torch.equal(model.stem[0].weight, state["stem.conv.weight"].flip(1))
@@ -94,27 +96,6 @@ def test_a_checkpoint_of_pycls_fills_the_body(name: str, tmp_path: Path) -> None
     assert given.state.keys() == {f"backbone.{own}" for own in model.state_dict()}
     again = back(names.PYCLS, given.state)[0]
     assert all(torch.equal(again[leaf], state[leaf]) for leaf in state if not leaf.startswith("head."))
-
-
-def pycls(depths: list[int], widths: list[int], group: int, squeezed: bool) -> dict[str, tuple[int, ...]]:
-    """The names that its AnyNet gives, written down from its own code."""
-    sizes: dict[str, tuple[int, ...]] = {"stem.conv.weight": (32, 3, 3, 3), "head.fc.weight": (1000, widths[-1])}
-    norms, inputs = {"stem.bn": 32}, 32
-    for stage, (count, wide) in enumerate(zip(depths, widths, strict=True), 1):
-        for block in range(1, count + 1):
-            name = f"s{stage}.b{block}"
-            if block == 1:
-                sizes[f"{name}.proj.weight"], norms[f"{name}.bn"] = (wide, inputs, 1, 1), wide
-            shapes = {"a": (wide, inputs, 1, 1), "b": (wide, group, 3, 3), "c": (wide, wide, 1, 1)}
-            for layer, shape in shapes.items():
-                sizes[f"{name}.f.{layer}.weight"], norms[f"{name}.f.{layer}_bn"] = shape, wide
-            inner = round(inputs / 4)
-            for index, shape in ((0, (inner, wide, 1, 1)), (2, (wide, inner, 1, 1))) if squeezed else ():
-                sizes[f"{name}.f.se.f_ex.{index}.weight"] = shape
-                sizes[f"{name}.f.se.f_ex.{index}.bias"] = shape[:1]
-            inputs = wide
-    leaves = ("weight", "bias", "running_mean", "running_var")
-    return sizes | {f"{name}.{leaf}": (wide,) for name, wide in norms.items() for leaf in leaves}
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -138,9 +119,3 @@ def test_every_parameter_of_the_small_one_gets_a_gradient(name: str, norm: str) 
     assert [tuple(x.shape[1:]) for x in maps] == [(32, 16, 24), (64, 8, 12), (128, 4, 6), (256, 2, 3)]
     sum(x.square().mean() for x in maps).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_every_option_is_from_scratch_when_asked() -> None:
-    assert "backbone.weights=null" in SCRATCH
-    with pytest.raises(Exception, match=r"weights=null.*backbone.norm=gn backbone.frozen_stages=0"):
-        body("regnety_4gf", "backbone.norm=frozen_bn")

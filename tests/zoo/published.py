@@ -1,15 +1,19 @@
 """Names and shapes of published model files, written down from their own code and files, not from our tables.
 
 detectron2: the module trees that its configs build (ResNet bottom_up, FPN, RPN, StandardROIHeads, Res5ROIHeads,
-CascadeROIHeads, RetinaNet). Detectron: the blobs that its model zoo pickles hold.
+CascadeROIHeads, RetinaNet; DC5, heads with norms). Detectron: the blobs that its model zoo pickles hold.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+GROUP = ("weight", "bias")  # leaves of a group norm
+BATCH = (*GROUP, "running_mean", "running_var")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -20,7 +24,7 @@ def filled(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
 
 
 def d2_norm(name: str, width: int) -> Shapes:
-    return {f"{name}.norm.{leaf}": (width,) for leaf in ("weight", "bias", "running_mean", "running_var")}
+    return {f"{name}.norm.{leaf}": (width,) for leaf in BATCH}
 
 
 def d2_stage(prefix: str, number: int, blocks: int, groups: int = 1, width: int = 64) -> Shapes:
@@ -50,10 +54,10 @@ def layer(name: str, *size: int) -> Shapes:
     return {f"{name}.weight": size, f"{name}.bias": (size[0],)}
 
 
-def d2_fpn(first: int = 2) -> Shapes:
+def d2_fpn(first: int = 2, widths: Sequence[int] = (256, 512, 1024, 2048)) -> Shapes:
     shapes: Shapes = {}
     for stage in range(first, 6):
-        shapes |= layer(f"backbone.fpn_lateral{stage}", 256, 256 * 2 ** (stage - 2), 1, 1)
+        shapes |= layer(f"backbone.fpn_lateral{stage}", 256, widths[stage - 2], 1, 1)
         shapes |= layer(f"backbone.fpn_output{stage}", 256, 256, 3, 3)
     return shapes
 
@@ -67,19 +71,19 @@ def d2_rpn(channels: int, anchors: int) -> Shapes:
     }
 
 
-def d2_box(classes: int, stage: str = "", agnostic: bool = False) -> Shapes:
+def d2_box(classes: int, stage: str = "", agnostic: bool = False, channels: int = 256) -> Shapes:
     return {
-        **layer(f"roi_heads.box_head{stage}.fc1", 1024, 256 * 49),
+        **layer(f"roi_heads.box_head{stage}.fc1", 1024, channels * 49),
         **layer(f"roi_heads.box_head{stage}.fc2", 1024, 1024),
         **layer(f"roi_heads.box_predictor{stage}.cls_score", classes + 1, 1024),
         **layer(f"roi_heads.box_predictor{stage}.bbox_pred", 4 if agnostic else 4 * classes, 1024),
     }
 
 
-def d2_mask(classes: int, inputs: int = 256, convolutions: int = 4) -> Shapes:
+def d2_mask(classes: int, inputs: int = 256, convolutions: int = 4, channels: int = 256) -> Shapes:
     shapes: Shapes = {}
     for i in range(1, convolutions + 1):
-        shapes |= layer(f"roi_heads.mask_head.mask_fcn{i}", 256, 256, 3, 3)
+        shapes |= layer(f"roi_heads.mask_head.mask_fcn{i}", 256, channels if i == 1 else 256, 3, 3)
     deconv = "roi_heads.mask_head.deconv"
     shapes |= {f"{deconv}.weight": (inputs, 256, 2, 2), f"{deconv}.bias": (256,)}
     return shapes | layer("roi_heads.mask_head.predictor", classes, 256, 1, 1)
@@ -98,27 +102,79 @@ def d2_faster_fpn(depth: int, classes: int, groups: int = 1, width: int = 64) ->
     return body | d2_fpn() | d2_rpn(256, 3) | d2_box(classes)
 
 
-def d2_c4(depth: int, classes: int) -> Shapes:
-    shapes = d2_resnet("backbone.", depth, stages=3) | d2_rpn(1024, 15)
+def d2_c4(depth: int, classes: int, *, proposals: bool = True, masks: bool = True) -> Shapes:
+    """Res5ROIHeads; `proposals` are given by others in Fast R-CNN."""
+    shapes = d2_resnet("backbone.", depth, stages=3) | (d2_rpn(1024, 15) if proposals else {})
     shapes |= d2_stage("roi_heads.res5", 3, DEPTHS[depth][3])
     return {
         **shapes,
         **layer("roi_heads.box_predictor.cls_score", classes + 1, 2048),
         **layer("roi_heads.box_predictor.bbox_pred", 4 * classes, 2048),
-        **d2_mask(classes, 2048, 0),
+        **(d2_mask(classes, 2048, 0) if masks else {}),
     }
 
 
-def d2_retinanet(classes: int) -> Shapes:
-    shapes = d2_resnet("backbone.bottom_up.", 50) | d2_fpn(3)
+def d2_c5(classes: int, *, proposals: bool = True, masks: bool = False) -> Shapes:
+    """StandardROIHeads on res5, dilated or not."""
+    shapes = d2_resnet("backbone.", 50) | d2_box(classes, channels=2048)
+    return shapes | (d2_rpn(2048, 15) if proposals else {}) | (d2_mask(classes, channels=2048) if masks else {})
+
+
+def d2_normed(name: str, outputs: int, inputs: int, size: int = 3, leaves: Sequence[str] = GROUP) -> Shapes:
+    """A convolution and its norm, which takes the place of a bias."""
+    return {f"{name}.weight": (outputs, inputs, size, size)} | {f"{name}.norm.{leaf}": (outputs,) for leaf in leaves}
+
+
+def d2_norms(widths: Sequence[int], classes: int, masks: int, stages: Sequence[str] = ("",),
+             leaves: Sequence[str] = GROUP) -> Shapes:  # fmt: skip
+    """Norms in pyramid and heads: 4conv1fc box heads, one per stage of a cascade, and `masks` mask convolutions."""
+    shapes, agnostic = d2_mask(classes, convolutions=0), len(stages) > 1
+    for stage, width in enumerate(widths, 2):
+        shapes |= d2_normed(f"backbone.fpn_lateral{stage}", 256, width, 1, leaves)
+        shapes |= d2_normed(f"backbone.fpn_output{stage}", 256, 256, 3, leaves)
+    for name in stages:
+        shapes |= {k: v for k, v in d2_box(classes, name, agnostic).items() if ".fc2" not in k}
+        for i in range(1, 5):
+            shapes |= d2_normed(f"roi_heads.box_head{name}.conv{i}", 256, 256, 3, leaves)
+    for i in range(1, masks + 1):
+        shapes |= d2_normed(f"roi_heads.mask_head.mask_fcn{i}", 256, 256, 3, leaves)
+    return shapes
+
+
+def d2_new_baseline(widths: Sequence[int], classes: int) -> Shapes:
+    """configs/new_baselines: SyncBN in pyramid and heads, two convolutions in the RPN."""
+    shapes = d2_norms(widths, classes, 4, leaves=BATCH)
+    for name, shape in d2_rpn(256, 3).items():
+        shapes |= {name: shape} if ".conv." not in name else {
+            name.replace(".conv.", f".conv.conv{i}."): shape for i in (0, 1)
+        }  # fmt: skip
+    return shapes
+
+
+def without_statistics(shapes: Shapes) -> Shapes:
+    """A body with group norm has only scale and shift."""
+    return {name: shape for name, shape in shapes.items() if "running_" not in name}
+
+
+def deformable(shapes: Shapes) -> Shapes:
+    """res3 to res5 with a convolution of offsets beside each 3x3 one: DeformBottleneckBlock."""
+    found = dict(shapes)
+    for name, shape in shapes.items():
+        if name.endswith(".conv2.weight") and ".res2." not in name:
+            found |= layer(name.removesuffix(".weight") + "_offset", 18, shape[1], 3, 3)
+    return found
+
+
+def d2_retinanet(classes: int, depth: int = 50) -> Shapes:
+    shapes = d2_resnet("backbone.bottom_up.", depth) | d2_fpn(3)
     shapes |= layer("backbone.top_block.p6", 256, 2048, 3, 3) | layer("backbone.top_block.p7", 256, 256, 3, 3)
     for i in range(0, 8, 2):
         shapes |= layer(f"head.cls_subnet.{i}", 256, 256, 3, 3) | layer(f"head.bbox_subnet.{i}", 256, 256, 3, 3)
     return shapes | layer("head.cls_score", 9 * classes, 256, 3, 3) | layer("head.bbox_pred", 36, 256, 3, 3)
 
 
-def d2_cascade(classes: int) -> Shapes:
-    shapes = d2_resnet("backbone.bottom_up.", 50) | d2_fpn() | d2_rpn(256, 3) | d2_mask(classes)
+def d2_cascade(classes: int, depth: int = 50) -> Shapes:
+    shapes = d2_resnet("backbone.bottom_up.", depth) | d2_fpn() | d2_rpn(256, 3)
     for stage in range(3):
         shapes |= d2_box(classes, f".{stage}", agnostic=True)
     return shapes
@@ -144,6 +200,26 @@ def d2_pointrend(classes: int) -> Shapes:
     for i in (1, 2, 3):
         shapes |= layer(f"{point}.fc{i}", 256, 256 + classes, 1)
     return shapes | layer(f"{point}.predictor", classes, 256 + classes, 1)
+
+
+def d2_regnet(prefix: str, depths: Sequence[int], widths: Sequence[int], group: int, squeezed: bool) -> Shapes:
+    """AnyNet, of pycls and of detectron2; squeeze-and-excitation with a quarter of what the block is given."""
+    shapes: Shapes = {f"{prefix}stem.conv.weight": (32, 3, 3, 3)}
+    norms, inputs = {f"{prefix}stem.bn": 32}, 32
+    for stage, (count, wide) in enumerate(zip(depths, widths, strict=True), 1):
+        for block in range(1, count + 1):
+            name = f"{prefix}s{stage}.b{block}"
+            if block == 1:
+                shapes[f"{name}.proj.weight"], norms[f"{name}.bn"] = (wide, inputs, 1, 1), wide
+            sizes = {"a": (wide, inputs, 1, 1), "b": (wide, group, 3, 3), "c": (wide, wide, 1, 1)}
+            for letter, size in sizes.items():
+                shapes[f"{name}.f.{letter}.weight"], norms[f"{name}.f.{letter}_bn"] = size, wide
+            if squeezed:
+                inner = round(inputs / 4)
+                shapes |= layer(f"{name}.f.se.f_ex.0", inner, wide, 1, 1)
+                shapes |= layer(f"{name}.f.se.f_ex.2", wide, inner, 1, 1)
+            inputs = wide
+    return shapes | {f"{name}.{leaf}": (wide,) for name, wide in norms.items() for leaf in BATCH}
 
 
 def c2_layer(name: str, *size: int) -> Shapes:

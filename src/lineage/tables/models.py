@@ -16,7 +16,8 @@ from lineage.tables.table import TableError
 
 FILE = "models.yaml"  # in experiments/
 CODEBASES = ("paper", "Detectron", "detectron2", "mmdetection", "torchvision")
-COLUMNS = ("model", "choices", "paper", "parameters", "counted by others", "benchmark", *(f"AP {name}" for name in CODEBASES), "parity")
+AP = tuple(f"AP {name}" for name in CODEBASES)
+COLUMNS = ("model", "choices", "paper", "parameters", "counted by others", "benchmark", *AP, "parity")
 COCO = "COCO val2017"
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from lineage.zoo import detectron2, regnet
 from lineage.zoo.names import IMAGENET, Maths, Table
 
-RPN = (  # of two convolutions or more
-    ("proposal_generator.rpn_head.conv.conv0", "proposals.convolution"),
+DEEPER = (  # an RPN of two convolutions or more: the new baselines
     *((f"proposal_generator.rpn_head.conv.conv{i + 1}", f"proposals.deeper.{i}") for i in range(3)),
-    *detectron2.PROPOSALS,
+    ("proposal_generator.rpn_head.conv.conv0", "proposals.convolution"),
+    *(pair for pair in detectron2.PROPOSALS if pair[1] != "proposals.convolution"),
 )
 
 
@@ -39,20 +39,20 @@ HEADS = (
     *detectron2.SEMANTIC,
 )
 PLAIN = (*detectron2.TWO_FC, *detectron2.BOX, *detectron2.CASCADE, *detectron2.HEADS)
-REGNET = (*regnet.pycls("backbone.bottom_up."), *detectron2.pyramid(2), *RPN)
-NORMED = Table(
-    "detectron2 with norms in heads",
-    (*detectron2.resnet("backbone.bottom_up."), *detectron2.pyramid(2), *RPN, *HEADS),
-    layouts=detectron2.LAYOUTS,
-    ignored=detectron2.IGNORED,
-    maths=detectron2.MSRA,
-    grouped=detectron2.RESNEXT,
+RESNET = (*detectron2.resnet("backbone.bottom_up."), *detectron2.pyramid(2))
+REGNET = (*regnet.pycls("backbone.bottom_up."), *detectron2.pyramid(2))
+
+
+def table(source: str, *parts: tuple[tuple[str, str], ...], maths: Maths, grouped: Maths | None = None) -> Table:
+    stems = tuple(pair for part in parts for pair in part)
+    known = {"layouts": detectron2.LAYOUTS, "ignored": detectron2.IGNORED}
+    return Table(f"detectron2 {source}", stems, maths=maths, grouped=grouped, **known)
+
+
+MSRA, RESNEXT, AS_PYCLS = detectron2.MSRA, detectron2.RESNEXT, Maths(IMAGENET)
+TABLES = (
+    table("with norms in heads", RESNET, detectron2.PROPOSALS, HEADS, maths=MSRA, grouped=RESNEXT),
+    table("new baselines", RESNET, DEEPER, HEADS, maths=MSRA, grouped=RESNEXT),
+    table("on a RegNet", REGNET, detectron2.PROPOSALS, PLAIN, maths=AS_PYCLS),
+    table("new baselines on a RegNet", REGNET, DEEPER, HEADS, maths=AS_PYCLS),
 )
-ON_REGNET = Table(
-    "detectron2 on a RegNet", (*REGNET, *PLAIN), layouts=detectron2.LAYOUTS, ignored=detectron2.IGNORED,
-    maths=Maths(IMAGENET),
-)  # fmt: skip
-NORMED_ON_REGNET = Table(
-    "detectron2 on a RegNet with norms in heads", (*REGNET, *HEADS), layouts=detectron2.LAYOUTS,
-    ignored=detectron2.IGNORED, maths=Maths(IMAGENET),
-)  # fmt: skip

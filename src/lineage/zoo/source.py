@@ -31,9 +31,7 @@ TABLES = (
     detectron2.DENSE,
     detectron2.SINGLE,
     detectron2.CLASSIFICATION,
-    detectron2_variants.NORMED,
-    detectron2_variants.ON_REGNET,
-    detectron2_variants.NORMED_ON_REGNET,
+    *detectron2_variants.TABLES,
     regnet.TORCHVISION,
     regnet.PYCLS,
     detectron.TABLE,
@@ -151,7 +149,8 @@ def _body(state: dict[str, Tensor]) -> str | None:
     # C4: the last stage is the head's
     places |= {("3", name.split(".")[3]) for name in state if name.startswith("box.body.stage.")}
     counts = Counter(stage for stage, _ in places)
-    names = BLOCKS.get(tuple(counts[str(stage)] for stage in range(4)), ())
+    seen = tuple(counts[str(stage)] for stage in range(4) if counts[str(stage)])  # an RPN on C4 has three stages
+    names = next((names for blocks, names in BLOCKS.items() if seen and blocks[: len(seen)] == seen), ())
     body = names[-1] if names and "backbone.stages.0.0.conv3.weight" in state else next(iter(names), None)
     if not is_grouped(state):
         return body
@@ -167,7 +166,7 @@ def _plain_model(state: dict[str, Tensor]) -> str:
     if has("backbone.trunk."):
         return "faster_rcnn_vgg" if has("proposals.") else "fast_rcnn"
     if not has("box."):
-        return "rpn" if has("neck.") else "rpn_c4"
+        return "rpn" if has("neck.") else "rpn_c5" if has("backbone.stages.3.") else "rpn_c4"
     if has("box.stages."):
         return "cascade_mask_rcnn" if has("heads.mask.") else "cascade_rcnn"
     if has("heads.semantic."):
@@ -178,12 +177,16 @@ def _plain_model(state: dict[str, Tensor]) -> str:
     name = f"{heads or ('faster' if has('proposals.') else 'fast')}_rcnn"
     if has("neck."):
         return name if name != "fast_rcnn" else "fast_rcnn_fpn"
-    return f"{name}_c4" if has("box.body.stage.") else f"{name}_dc5"
+    if has("box.body.stage."):
+        return f"{name}_c4"
+    return "fast_rcnn_c5" if name == "fast_rcnn" else f"{name}_dc5"  # with or without dilation: nothing tells
 
 
 def _model(state: dict[str, Tensor]) -> str:
     """Norms in the pyramid are of torchvision's v2 recipes where they have statistics, and group norms where not."""
     name = _plain_model(state)
+    if name.startswith("cascade") and any(key.startswith("heads.semantic.") for key in state):
+        return "cascade_panoptic_fpn"
     if any(key.startswith("backbone.blocks.") for key in state):
         return f"{name}_mobilenet"
     if "neck.lateral_norm.0.weight" not in state:

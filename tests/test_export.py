@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from lineage.cli import main
 from lineage.export import onnx_file
 from lineage.export.commands import ExportError, compare, images
-from lineage.export.program import Detector, flags
+from lineage.export.program import INPUTS, Detector, flags
 from lineage.models.roi import RoIPool
 from lineage.ops.nms import nms
 from lineage.restore import restore
@@ -66,7 +67,7 @@ def test_onnx(model: str, tmp_path: Path) -> None:
     eager = Detector(restore(str(run), [], tmp_path).model)
     found = 0
     for seed in range(20, 25):  # others than those the command checked
-        pixels, sizes = images(SIZE, 2, seed)
+        pixels, sizes = images(SIZE, 2, 0, seed)
         sizes = sizes * torch.tensor([1.0, 0.75])  # content narrower than the canvas
         given = onnx_file.run(session, {"pixels": pixels.numpy(), "sizes": sizes.numpy()})
         with torch.no_grad():
@@ -76,6 +77,23 @@ def test_onnx(model: str, tmp_path: Path) -> None:
             assert ours.is_floating_point() or np.array_equal(ours.numpy(), theirs), name
         found += int(wanted[list(outputs).index("valid")].sum())
     assert found > 20
+
+
+@pytest.mark.slow
+def test_given_proposals_go_in(tmp_path: Path) -> None:
+    run, out = run_folder(tmp_path / "run", "fast_rcnn"), tmp_path / "model.onnx"
+    assert main(["export", str(run), str(out), "--proposals", "80"]) == 0
+    (*_, proposals) = json.loads(out.with_name("model.onnx.json").read_text())["inputs"]
+    assert (proposals["name"], proposals["shape"]) == ("proposals", [1, 80, 4])
+    pixels, sizes, boxes = images(SIZE, 1, 80, 9)
+    boxes[:, 40:] = 0  # fewer than those of the check
+    given = dict(zip(INPUTS, (pixels.numpy(), sizes.numpy(), boxes.numpy()), strict=True))
+    got = onnx_file.run(onnx_file.session(out), given)
+    with torch.no_grad():
+        wanted = Detector(restore(str(run), [], tmp_path).model)(pixels, sizes, boxes)
+    for ours, theirs in zip(wanted, got, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-2)
+    assert wanted[3].any()
 
 
 def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
@@ -93,7 +111,7 @@ def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
 def test_torch_export_runs_without_this_package(tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / "model.pt2"
     assert main(["export", str(run), str(out)]) == 0
-    pixels, sizes = images(SIZE, 1, 7)
+    pixels, sizes = images(SIZE, 1, 0, 7)
     torch.save((pixels, sizes), tmp_path / "inputs.pt")
     code = (
         "import sys, torch, torchvision\n"
@@ -112,15 +130,15 @@ def test_torch_export_runs_without_this_package(tmp_path: Path) -> None:
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path) -> None:
     eager = Detector(restore(str(run_folder(tmp_path / "run", "faster_rcnn")), [], tmp_path).model)
     with torch.no_grad():
-        names = ["boxes", "scores", "labels", "valid"]
-        assert compare(eager, eager, SIZE, 1, names) == dict.fromkeys(names, 0.0)
+        names, draw = ["boxes", "scores", "labels", "valid"], partial(images, SIZE, 1, 0)
+        assert compare(eager, eager, draw, names) == dict.fromkeys(names, 0.0)
 
         def wrong(pixels: torch.Tensor, sizes: torch.Tensor) -> list[torch.Tensor]:
             boxes, scores, *rest = eager(pixels, sizes)
             return [boxes, scores * 1.001, *rest]
 
         with pytest.raises(ExportError, match="computes something else than the model: scores by"):
-            compare(eager, wrong, SIZE, 1, names)
+            compare(eager, wrong, draw, names)
 
 
 @pytest.mark.parametrize("arguments", [["run", "model.tflite"], ["run", "model.onnx", "--size", "128"]])

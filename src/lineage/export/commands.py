@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,22 @@ from torch.onnx import OnnxExporterError
 
 from lineage.data.shapes import Shapes
 from lineage.export import onnx_file
-from lineage.export.program import INPUTS, Detector, fields, without_own_operators
+from lineage.export.program import INPUTS, Detector, fields, seen, without_own_operators
 from lineage.models.roi import RoIPool
 from lineage.restore import Restored, restore
-from lineage.structures import Images
 from lineage.tables import places
 from lineage.zoo.files import digest
 
 CHECKED = 4  # images
+REGIONS = 64  # given ones of an image
 TOLERANCE = 1e-4  # relative; of boxes, to the longer side of the image
 MULTIPLE = 32
 KINDS = (".onnx", ".pt2")
+GIVEN = {
+    "pixels": {"order": "RGB", "padding": "content at the top left, zeros beyond"},
+    "sizes": {"meaning": "height and width of the content"},
+    "proposals": {"meaning": "x1, y1, x2, y2 in input pixels, best first; an empty slot is zero"},
+}
 MEANING = {
     "boxes": "x1, y1, x2, y2 in input pixels; divide by size / original size for the file's",
     "scores": "falling",
@@ -43,7 +49,8 @@ MEANING = {
 }
 ROUNDED = ("RoI pooling rounds regions to whole pixels, so that a difference of 1e-6 may move a border by one: "
            "--tolerance says what is acceptable, and roi=align does not round")  # fmt: skip
-Run = Callable[[Tensor, Tensor], Sequence[Tensor]]
+Run = Callable[..., Sequence[Tensor]]
+Draw = Callable[[int], tuple[Tensor, ...]]  # seed -> what goes in
 
 
 class ExportError(ValueError):
@@ -54,19 +61,20 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     restored = restore(args.weights, args.overrides, args.results, args.classes)
     size = args.size or canvas(restored.config)
-    inputs = images(size, args.batch, 0)
+    draw = partial(images, size, args.batch, args.proposals or given(restored.config))
+    inputs = draw(0)
     names = outputs(restored.model, inputs)
-    partial = args.out.with_name(f".{args.out.stem}.partial{args.out.suffix}")
+    unfinished = args.out.with_name(f".{args.out.stem}.partial{args.out.suffix}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        run = written(restored.model, partial, inputs, names)
-        differs = compare(Detector(restored.model), run, size, args.batch, names, args.tolerance)
-        os.replace(partial, args.out)
+        run = written(restored.model, unfinished, inputs, names)
+        differs = compare(Detector(restored.model), run, draw, names, args.tolerance)
+        os.replace(unfinished, args.out)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     beside = args.out.with_name(f"{args.out.name}.json")
     beside.write_text(json.dumps(card(args.out, restored, inputs, names, differs), indent=1) + "\n", encoding="utf-8")
-    print(f"{args.out}: {args.batch} x 3 x {size[0]} x {size[1]} uint8 -> {', '.join(names)}")
+    print(f"{args.out}: {', '.join(told(one) for one in inputs)} -> {', '.join(names)}")
     print(f"equal to the model on {CHECKED} images: labels are the same, numbers differ by {max(differs.values()):.1e}")
     print(f"what goes in and out: {beside}")
     return 0
@@ -78,6 +86,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="a new file: .onnx, or .pt2 (torch.export)")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
     parser.add_argument("--size", type=extent, metavar="HxW", help="of the image (default: the run's)")
+    parser.add_argument("--proposals", type=int, default=0, help="given regions of an image (default: the run's)")
     parser.add_argument("--batch", type=int, default=1, help="images at once (%(default)s)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="relative, of the check (%(default)s)")
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
@@ -109,34 +118,50 @@ def canvas(config: DictConfig) -> tuple[int, int]:
     return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
 
 
-def images(size: tuple[int, int], batch: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Drawn scenes of the full size, so that there is something to detect."""
+def given(config: DictConfig) -> int:
+    """Of a model that takes regions which were made before: how many of an image; else 0."""
+    proposals = config.get("proposals")
+    return int(proposals.top_k.val) if proposals and proposals.get("val") is not None else 0
+
+
+def images(size: tuple[int, int], batch: int, proposals: int, seed: int) -> tuple[Tensor, ...]:
+    """Drawn scenes of the full size, so that there is something to detect; some regions, the other slots empty.
+
+    Of many regions RoI pooling would round two to the same pixels, and which of equal scores is the first is nobody's.
+    """
     scenes = Shapes(seed=1000 + seed, length=batch, size=[size])
     pixels = torch.stack([scenes[i].image.as_subclass(Tensor) for i in range(batch)]).contiguous()
-    return pixels, torch.tensor([size] * batch, dtype=torch.float32)
+    sizes = torch.tensor([size] * batch, dtype=torch.float32)
+    if not proposals:
+        return pixels, sizes
+    corners = torch.rand(batch, proposals, 2, 2, generator=torch.Generator().manual_seed(seed)).sort(2).values
+    corners[:, REGIONS:] = 0
+    return pixels, sizes, (corners * sizes.flip(-1)[:, None, None]).flatten(2)
 
 
-def outputs(model: nn.Module, inputs: tuple[Tensor, Tensor]) -> list[str]:
-    pixels, sizes = inputs
+def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
     with torch.no_grad():
-        found = model.detect(Images(pixels, sizes, torch.zeros(len(pixels), dtype=torch.int64)))
-    return [name for name, _ in fields(found)]
+        return [name for name, _ in fields(model.detect(seen(*inputs)))]
+
+
+def told(value: Tensor) -> str:
+    return f"{' x '.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
 
 
 @torch.no_grad()
-def written(model: nn.Module, path: Path, inputs: tuple[Tensor, Tensor], names: Sequence[str]) -> Run:
+def written(model: nn.Module, path: Path, inputs: tuple[Tensor, ...], names: Sequence[str]) -> Run:
     """The file, and how to run it from there."""
     detector = Detector(model).eval()
     if path.suffix == ".onnx":
         graph = captured(detector, inputs)
         try:
-            onnx_file.write(graph, path, INPUTS, names)
+            onnx_file.write(graph, path, INPUTS[: len(inputs)], names)
         except OnnxExporterError as error:
             raise ExportError(f"ONNX cannot express this model: {_cause(error)}\nA .pt2 file can.") from error
         session = onnx_file.session(path)
         return lambda *given: [
             torch.from_numpy(np.asarray(one))
-            for one in onnx_file.run(session, {name: one.numpy() for name, one in zip(INPUTS, given, strict=True)})
+            for one in onnx_file.run(session, {name: one.numpy() for name, one in zip(INPUTS, given, strict=False)})
         ]
     with without_own_operators():
         torch.export.save(captured(detector, inputs), path)
@@ -151,7 +176,7 @@ def _cause(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def captured(detector: Detector, inputs: tuple[Tensor, Tensor]) -> torch.export.ExportedProgram:
+def captured(detector: Detector, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     try:
         return torch.export.export(detector, inputs, strict=False)
     except Exception as error:  # any of dozens: what matters is which line of the model it was
@@ -161,14 +186,15 @@ def captured(detector: Detector, inputs: tuple[Tensor, Tensor]) -> torch.export.
 
 @torch.no_grad()
 def compare(
-    eager: nn.Module, run: Run, size: tuple[int, int], batch: int, names: Sequence[str], tolerance: float = TOLERANCE
+    eager: nn.Module, run: Run, draw: Draw, names: Sequence[str], tolerance: float = TOLERANCE
 ) -> dict[str, float]:
     """The largest relative difference per output over some images; ExportError if one is too large."""
     found = dict.fromkeys(names, 0.0)
     for seed in range(CHECKED):
-        inputs = images(size, batch, seed)
-        for name, wanted, given in zip(names, eager(*inputs), run(*inputs), strict=True):
-            found[name] = max(found[name], difference(name, wanted, given, max(size)))
+        inputs = draw(seed)
+        longer = max(inputs[0].shape[-2:])
+        for name, wanted, got in zip(names, eager(*inputs), run(*inputs), strict=True):
+            found[name] = max(found[name], difference(name, wanted, got, longer))
     wrong = [f"{name} by {value:.1e}" for name, value in found.items() if value > tolerance]
     if wrong:
         raise ExportError(f"the file computes something else than the model: {', '.join(wrong)}; it was not kept. "
@@ -191,7 +217,7 @@ def difference(name: str, wanted: Tensor, given: Tensor, longer: int) -> float:
 
 
 def card(
-    path: Path, restored: Restored, inputs: tuple[Tensor, Tensor], names: Sequence[str], differs: dict[str, float]
+    path: Path, restored: Restored, inputs: tuple[Tensor, ...], names: Sequence[str], differs: dict[str, float]
 ) -> dict[str, Any]:
     """What another program has to know."""
     backbone, test = restored.config.backbone, restored.config.augment.test
@@ -204,10 +230,8 @@ def card(
         "format": "onnx" if path.suffix == ".onnx" else "torch.export",
         "weights": restored.source,
         "inputs": [
-            {"name": "pixels", "shape": list(inputs[0].shape), "type": "uint8", "order": "RGB",
-             "padding": "content at the top left, zeros beyond"},
-            {"name": "sizes", "shape": list(inputs[1].shape), "type": "float32",
-             "meaning": "height and width of the content"},
+            {"name": name, "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch.")} | GIVEN[name]
+            for name, value in zip(INPUTS, inputs, strict=False)
         ],
         "fixed_size": True,
         "resize": resize or None,  # the shorter side to `sizes`, the longer at most `max_size`

@@ -16,24 +16,35 @@ from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
 
 from lineage.ops import boxes as box_ops
-from lineage.structures import Detections, Images
+from lineage.structures import Detections, Images, Regions
 
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
 WHOLE = ("valid", "semantic")  # as they are; the rest has slots that may be empty
-INPUTS = ("pixels", "sizes")
+INPUTS = ("pixels", "sizes", "proposals")  # the last where a model takes regions that were made before
 
 
 class Detector(nn.Module):
-    """(pixels [B, 3, H, W] uint8 RGB, sizes [B, 2] float32 height and width of the content) -> tuple of `fields`."""
+    """(pixels [B, 3, H, W] uint8 RGB, sizes [B, 2] float32 height and width of the content) -> tuple of `fields`.
+
+    Some models also take proposals [B, N, 4] float32 in canvas pixels, best first; a slot without a size is empty.
+    """
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        images = Images(pixels, sizes, sizes.new_zeros(sizes.shape[0], dtype=torch.int64))
-        found = self.model.detect(images)
+    def forward(self, pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
+        found = self.model.detect(seen(pixels, sizes, proposals))
         return tuple(value if name in WHOLE else _blank(value, found.valid) for name, value in fields(found))
+
+
+def seen(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Images:
+    """What goes into a program, as a model takes it."""
+    keys = sizes.new_zeros(sizes.shape[0], dtype=torch.int64)
+    if proposals is None:
+        return Images(pixels, sizes, keys)
+    rank = torch.arange(proposals.shape[1], 0, -1, device=proposals.device).expand(proposals.shape[:2])
+    return Images(pixels, sizes, keys, Regions(proposals, rank.float(), box_ops.area(proposals) > 0))
 
 
 def _blank(value: Tensor, valid: Tensor) -> Tensor:

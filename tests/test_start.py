@@ -48,6 +48,19 @@ def test_a_run_folder_and_its_entry_are_weights(tmp_path: Path, model: nn.Module
         assert all(torch.equal(a, b) for a, b in zip(other.parameters(), model.parameters(), strict=True))
 
 
+def test_what_starts_afresh_is_told(
+    tmp_path: Path, model: nn.Module, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = build("model=mask_rcnn", "tier=mini", "model.box.agnostic=true")
+    start_from(other, str(run), whole=False, results=tmp_path)
+    assert "of another shape, so starting afresh (" in caplog.text
+    assert "box.deltas.bias, box.deltas.weight, heads.mask.body.0.bias" in caplog.text
+    assert "most of the model" not in caplog.text
+    torch.save(published.filled(published.d2_faster_fpn(50, 20)), tmp_path / "other.pth")
+    start_from(build(*MINI), str(tmp_path / "other.pth"), whole=False, results=tmp_path)
+    assert "most of the model. The file would fit model=faster_rcnn backbone=resnet50" in caplog.text
+
+
 def test_the_last_checkpoint_serves_where_a_run_was_stopped(tmp_path: Path, model: nn.Module, run: Path) -> None:
     (run / "weights.pt").unlink()
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -92,8 +105,8 @@ def test_detectors_of_torchvision_fill_a_whole_model(tmp_path: Path) -> None:
     ours = build("model=faster_rcnn", "tier=paper", f"backbone.weights={LATER}")
     start_from(ours, str(path), whole=True, results=tmp_path)
     assert torch.equal(ours.box.scores.bias[-1], theirs.roi_heads.box_predictor.cls_score.bias[0])
-    body = load(str(path), IMAGENET)  # as a backbone's weights: its body alone, by torchvision's names
-    assert torch.equal(body["layer1.0.conv1.weight"], theirs.backbone.body.layer1[0].conv1.weight)
+    body = load(str(path), IMAGENET)  # as a backbone's weights: its body alone
+    assert torch.equal(body["stages.0.0.conv1.weight"], theirs.backbone.body.layer1[0].conv1.weight)
     with pytest.raises(WeightsError, match=r"set backbone.mean=\[123.675,116.28,103.53\]"):
         load(str(path), CAFFE)
 
@@ -103,8 +116,8 @@ def test_bodies_of_msra_serve_a_resnet(tmp_path: Path) -> None:
     path = tmp_path / "R-50.pth"
     torch.save(blobs, path)
     body = load(str(path), CAFFE)
-    assert torch.equal(body["conv1.weight"], blobs["conv1_w"].flip(1))  # red first
-    assert torch.equal(body["layer4.2.bn3.weight"], blobs["res5_2_branch2c_bn_s"])
+    assert torch.equal(body["stem.0.weight"], blobs["conv1_w"].flip(1))  # red first
+    assert torch.equal(body["stages.3.2.bn3.weight"], blobs["res5_2_branch2c_bn_s"])
     ours = build(
         "model=faster_rcnn", "tier=paper", f"backbone.weights={path}", f"backbone.mean={list(CAFFE.mean)}",
         "backbone.std=[1.0,1.0,1.0]",

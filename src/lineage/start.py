@@ -115,9 +115,13 @@ def mismatch(source: str, given: Given, found: Fit) -> str:
 def _report(source: str, given: Given, found: Fit, whole: bool) -> None:
     if whole and (found.missing or found.misshapen):
         raise ConfigError(mismatch(source, given, found) + "\nNothing is trained, so all of the model must be there.")
-    if found.missing:
-        some = ", ".join(found.missing[:SHOWN]) + (", ..." if len(found.missing) > SHOWN else "")
-        log.warning(f"not in weights={source}, so starting afresh ({len(found.missing)}): {some}")
+    if not found.missing:
+        return
+    some = ", ".join(found.missing[:SHOWN]) + (", ..." if len(found.missing) > SHOWN else "")
+    told = f"weights={source}: not there or of another shape, so starting afresh ({len(found.missing)}): {some}"
+    if len(found.missing) > len(found.fitting) and (fits := " ".join(options(given.state))):
+        told += f"\nThat is most of the model. The file would fit {fits}"
+    log.warning(told)
 
 
 def _size(shape: tuple[int, ...]) -> str:

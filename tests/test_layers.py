@@ -50,7 +50,7 @@ LAYERS = {
     "lineage.tables": Layer(("lineage.tables",), ("yaml",)),
     "lineage.report": Layer((*GROUND, "lineage.eval", "lineage.tables", "lineage.report"), PIXELS),
     "lineage.report.footage": Layer(("lineage.report", "lineage.data.image"), ("cv2", "numpy", "PIL")),
-    "lineage.weights": Layer(EVERYTHING, ("safetensors", *TORCH)),
+    "lineage.weights": Layer(EVERYTHING, ("omegaconf", "safetensors", *TORCH)),
     "lineage.predict": Layer(EVERYTHING, ("PIL", "rich", *TORCH)),
     "lineage.export": Layer(EVERYTHING, ("omegaconf", "onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.config": Layer((), ("hydra", "omegaconf")),

@@ -45,8 +45,8 @@ REGNET = (*regnet.pycls("backbone.bottom_up."), *detectron2.pyramid(2))
 
 def table(source: str, *parts: tuple[tuple[str, str], ...], maths: Maths, grouped: Maths | None = None) -> Table:
     stems = tuple(pair for part in parts for pair in part)
-    same = detectron2.PYRAMIDAL
-    return Table(f"detectron2 {source}", stems, layouts=same.layouts, ignored=same.ignored, maths=maths, grouped=grouped)
+    layouts, ignored = detectron2.LAYOUTS, detectron2.IGNORED
+    return Table(f"detectron2 {source}", stems, layouts=layouts, ignored=ignored, maths=maths, grouped=grouped)
 
 
 MSRA, RESNEXT, AS_PYCLS = detectron2.MSRA, detectron2.RESNEXT, Maths(IMAGENET)

@@ -118,6 +118,14 @@ def test_what_a_finished_run_left_elsewhere_is_named(root: Path) -> None:
     assert finished == {"align", "tested", "child"}
 
 
+def test_proposals_come_from_a_row_that_leaves_them(root: Path) -> None:
+    table = root / "experiments/paper/table1.yaml"
+    table.write_text(table.read_text().replace("child: {start: align", "child: {proposals: align"))
+    code, text = toy.run(root, "child", "--seeds", "1", "--plan")
+    assert code == 1
+    assert "rows.child: paper/table1/align leaves no proposals; give it set: {dump_proposals: true}" in text
+
+
 def test_a_row_whose_checkpoint_somebody_else_trains_is_no_work(root: Path) -> None:
     toy.run(root, "twin", "--seeds", "1")  # the same training as align
     _, text = toy.run(root, "child", "--seeds", "1", "--plan")

@@ -201,6 +201,9 @@ def _here(planned: Plan, site: Site, asked: argparse.Namespace) -> int:
 def _end(planned: Plan, left: int) -> int:
     names = dict.fromkeys(cell.name.table for cell in planned.cells.values() if cell.asked)
     print("\n".join(f"next     lineage table {name}" for name in names))
+    for cell in planned.cells.values():
+        if cell.wanted and cell.action == BLOCKED:
+            print(f"{cell.name} cannot run: {cell.note}", file=sys.stderr)
     if left:
         print(f"{left} cells are not done; the same command goes on with them", file=sys.stderr)
     return 1 if left else 0

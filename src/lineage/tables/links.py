@@ -14,6 +14,7 @@ from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table, TableEr
 
 Tables = Callable[[str], Table]  # by name; raises TableError where there is none
 Name = tuple[str, str]  # table, row
+DUMPS = "dump_proposals"  # what a row has to set whose proposals others use
 NAMES = {EVALUATE: "evaluates", START: "start", PROPOSALS: "proposals"}  # role -> field of Row
 
 
@@ -39,6 +40,9 @@ def _linked(name: Name, tables: Tables, path: tuple[Name, ...]) -> Row:
         raise TableError(f"{name[0]}: rows.{name[1]}: the rows wait for each other: {ring}")
     used = {role: full(name[0], reference) for role, reference in row.uses.items()}
     rows = {role: _linked(other, tables, (*path, name)) for role, other in used.items()}
+    if PROPOSALS in rows and rows[PROPOSALS].runs and not rows[PROPOSALS].assign.get(DUMPS):
+        other = "/".join(used[PROPOSALS])
+        raise TableError(f"{name[0]}: rows.{name[1]}: {other} leaves no proposals; give it set: {{{DUMPS}: true}}")
     named = {role: "/".join(other) for role, other in used.items()}
     reasons = [_missing(rows[role], role, named[role]) for role in rows if not rows[role].runs]
     reason = row.unsupported or (reasons[0] if reasons and not row.quoted else None)

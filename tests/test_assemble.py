@@ -12,6 +12,7 @@ from lineage.assemble import assemble, fill_classes
 from lineage.build import ConfigError, build
 from lineage.config import VOLATILE
 from lineage.describe import settings
+from lineage.models.pretrained import WeightsError
 from lineage.tables.entry import digest
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -58,7 +59,7 @@ def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
 
 def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:
     small = ("backbone=resnet18", "dataset.train.length=4", "dataset.val.length=2", "backbone.weights=null")
-    with pytest.raises(ConfigError, match=r"backbone.norm=gn backbone.frozen_stages=0"):
+    with pytest.raises(WeightsError, match=r"backbone.norm=gn backbone.frozen_stages=0"):
         assemble(config(*small))
     scratch = assemble(config(*small, "backbone.norm=bn", "backbone.frozen_stages=0"))
     torch.save(scratch.model.state_dict(), tmp_path / "whole.pt")

@@ -118,14 +118,20 @@ def clean(sample: Sample) -> Sample:
     visible = sample.visible
     if sample.keypoints is not None and visible is not None:
         visible = torch.where(_inside(sample.keypoints), visible, 0)
+    proposals = None if sample.proposals is None else _clipped(sample.proposals)
+    clamped = sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), visible=visible, proposals=proposals)
+    return clamped if keep.all() else _select(clamped, keep)
+
+
+def _select(sample: Sample, keep: Tensor) -> Sample:
+    """The objects where this [n] bool is true."""
     return sample._replace(
-        boxes=tv.wrap(boxes[keep], like=sample.boxes),
+        boxes=tv.wrap(sample.boxes[keep], like=sample.boxes),
         labels=sample.labels[keep],
         crowd=sample.crowd[keep],
-        masks=None if sample.masks is None else (sample.masks if keep.all() else sample.masks.select(keep)),
+        masks=None if sample.masks is None else sample.masks.select(keep),
         keypoints=None if sample.keypoints is None else tv.wrap(sample.keypoints[keep], like=sample.keypoints),
-        visible=None if visible is None else visible[keep],
-        proposals=None if sample.proposals is None else _clipped(sample.proposals),
+        visible=None if sample.visible is None else sample.visible[keep],
         weights=None if sample.weights is None else sample.weights[keep],
     )
 

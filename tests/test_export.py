@@ -15,7 +15,7 @@ import torch
 
 from lineage.cli import main
 from lineage.export import onnx_file
-from lineage.export.commands import ExportError, compare, images
+from lineage.export.commands import ExportError, compare, images, in_order
 from lineage.export.program import INPUTS, Detector, flags
 from lineage.models.roi import RoIPool
 from lineage.ops.nms import nms
@@ -139,6 +139,16 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path) -> None
 
         with pytest.raises(ExportError, match="computes something else than the model: scores by"):
             compare(eager, wrong, draw, names)
+
+
+def test_equal_scores_may_come_in_either_order() -> None:
+    boxes = torch.tensor([[[0.0, 0, 5, 5], [9, 9, 20, 20], [1, 1, 4, 4], [0, 0, 0, 0]]])
+    scores, labels = torch.tensor([[0.9, 0.5, 0.5, 0.0]]), torch.tensor([[1, 2, 2, 0]])
+    wanted = {"boxes": boxes, "scores": scores, "labels": labels, "semantic": torch.rand(1, 3, 4, 4)}
+    swapped = wanted | {"boxes": boxes[:, [0, 2, 1, 3]]}
+    assert torch.equal(in_order(wanted, swapped)["boxes"], boxes)
+    other = wanted | {"boxes": boxes[:, [1, 0, 2, 3]]}  # their scores differ: this is another answer
+    assert torch.equal(in_order(wanted, other)["boxes"], other["boxes"])
 
 
 @pytest.mark.parametrize("arguments", [["run", "model.tflite"], ["run", "model.onnx", "--size", "128"]])

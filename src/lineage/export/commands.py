@@ -24,6 +24,7 @@ from lineage.data.shapes import Shapes
 from lineage.export import onnx_file
 from lineage.export.program import INPUTS, Detector, fields, seen, without_own_operators
 from lineage.models.roi import RoIPool
+from lineage.ops.boxes import take
 from lineage.restore import Restored, restore
 from lineage.tables import places
 from lineage.zoo.files import digest
@@ -193,13 +194,33 @@ def compare(
     for seed in range(CHECKED):
         inputs = draw(seed)
         longer = max(inputs[0].shape[-2:])
-        for name, wanted, got in zip(names, eager(*inputs), run(*inputs), strict=True):
-            found[name] = max(found[name], difference(name, wanted, got, longer))
+        wanted = dict(zip(names, eager(*inputs), strict=True))
+        got = in_order(wanted, dict(zip(names, run(*inputs), strict=True)))
+        for name in names:
+            found[name] = max(found[name], difference(name, wanted[name], got[name], longer))
     wrong = [f"{name} by {value:.1e}" for name, value in found.items() if value > tolerance]
     if wrong:
         raise ExportError(f"the file computes something else than the model: {', '.join(wrong)}; it was not kept. "
                           f"{ROUNDED if pools(eager) else ''}")
     return found
+
+
+def in_order(wanted: dict[str, Tensor], got: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The slots of `got` as in `wanted`: which of two detections with equal scores comes first is nobody's."""
+    order = torch.arange(wanted["scores"].shape[1]).repeat(len(wanted["scores"]), 1)
+    for image in range(len(order)):
+        scores, labels, boxes = ((wanted[name][image], got[name][image]) for name in ("scores", "labels", "boxes"))
+        equal = ((scores[0][:, None] - scores[1]).abs() < TOLERANCE) & (labels[0][:, None] == labels[1])
+        apart = (boxes[0][:, None] - boxes[1]).abs().sum(-1).masked_fill(~equal, torch.inf)
+        nearest = []
+        for row in apart:  # a view: what is taken is taken for all
+            nearest.append(int(row.argmin()))
+            if not row.isfinite().any():
+                break  # another answer, which stays as it is
+            apart[:, nearest[-1]] = torch.inf
+        else:
+            order[image] = torch.tensor(nearest)
+    return {name: value if name == "semantic" else take(value, order) for name, value in got.items()}
 
 
 def pools(model: nn.Module) -> bool:

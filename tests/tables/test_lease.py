@@ -143,7 +143,7 @@ def _until(true: Sequence[object], seconds: float = 10.0) -> None:
 
 
 HOLDER = """
-import sys, time, uuid
+import os, sys, time, uuid
 from pathlib import Path
 from lineage.tables import lease
 lease.BEAT = 0.2
@@ -155,7 +155,7 @@ while True:
         if held is not None:
             for edge in ("enter", "leave"):
                 with log.open("a") as file:
-                    file.write(f"{time.monotonic()} {task} {held.token} {edge}\\n")
+                    file.write(f"{time.monotonic()} {task} {held.token} {edge} {os.getpid()}\\n")
                 time.sleep(0.3)
             held.release()
     time.sleep(0.05)
@@ -166,18 +166,22 @@ while True:
 def test_holders_of_many_machines_that_are_killed_never_overlap(tmp_path: Path) -> None:
     log, chance = tmp_path / "log", random.Random(0)
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "leases"), str(log)]
-    holders = [subprocess.Popen(command) for _ in range(8)]
+    holders = {one.pid: one for one in (subprocess.Popen(command) for _ in range(8))}
     for _ in range(12):
         time.sleep(chance.uniform(0.5, 2.5))
-        hit = chance.randrange(8)
-        holders[hit].kill()
-        holders[hit].wait()
-        holders[hit] = subprocess.Popen(command)
-    for one in holders:
+        end = time.monotonic() + 30
+        while not log.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        pids = [int(line.split()[-1]) for line in log.read_text().splitlines()]
+        hit = holders.pop(next(pid for pid in reversed(pids) if pid in holders))  # who has entered or left last
+        hit.kill()
+        hit.wait()
+        holders |= {one.pid: one for one in [subprocess.Popen(command)]}
+    for one in holders.values():
         one.kill()
         one.wait()
     lines = [line.split() for line in log.read_text().splitlines()]
-    told = sorted((float(at), task, token, edge) for at, task, token, edge in lines)
+    told = sorted((float(at), task, token, edge) for at, task, token, edge, _ in lines)
     cut = 0
     for task in "012":
         edges = [(at, token, edge) for at, which, token, edge in told if which == task]

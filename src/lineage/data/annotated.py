@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
-from lineage.data import check, image, index, seen, source, truth
-from lineage.data.columns import Columns, Kept, columns, compressed, restored, select
+from lineage.data import check, image, index, mask_code, seen, source, truth
+from lineage.data.columns import Columns, Kept, columns, restored, select
 from lineage.data.crops import Crops
 from lineage.data.defects import Defect, Kind, Record
 from lineage.structures import Sample
 
-LAYOUT = 1  # of the columns; a new number makes every index anew
+LAYOUT = 2  # of the columns; a new number makes every index anew
 LARGE = 10  # MB of annotations that take more than a second or two to read
 
 
@@ -100,7 +100,7 @@ class Annotated:
         return Sample(
             image=image.read(self.path(position), (height, width)),
             boxes=tv.BoundingBoxes(torch.from_numpy(data.boxes[rows].copy()), format="XYXY", canvas_size=size),
-            labels=torch.from_numpy(data.labels[rows].copy()),
+            labels=torch.from_numpy(data.labels[rows].astype(np.int64)),
             crowd=torch.from_numpy(data.crowd[rows].copy()),
             masks=self._masks(_span(rows), (height, width)),
             keypoints=None if points is None else tv.KeyPoints(points[..., :2].clone(), canvas_size=size),
@@ -114,8 +114,8 @@ class Annotated:
         masks = self.columns.masks
         if masks is None:
             return None
-        empty = compressed({"segmentation": {"size": size, "counts": [size[0] * size[1]]}}, size)
-        counts = [empty if self.columns.crowd[i] else masks(i) or empty for i in rows]
+        empty = mask_code.run_lengths({"segmentation": {"size": size, "counts": [size[0] * size[1]]}}, size)
+        counts = [empty if self.columns.crowd[i] else mask_code.unpacked(masks(i), size) or empty for i in rows]
         return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
 
     def inspected(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
@@ -131,7 +131,7 @@ class Annotated:
     def present(self, position: int) -> NDArray[np.int64]:
         """The distinct labels of an image, crowds left out, without opening it."""
         rows = slice(self.columns.first[position], self.columns.first[position + 1])
-        return np.unique(self.columns.labels[rows][~self.columns.crowd[rows]])
+        return np.unique(self.columns.labels[rows][~self.columns.crowd[rows]]).astype(np.int64)
 
     @cached_property
     def image_counts(self) -> tuple[int, ...]:
@@ -281,4 +281,3 @@ def mirrored(names: Sequence[str]) -> tuple[int, ...]:
     """Which keypoint each becomes in a flipped image: left_eye the right_eye, the nose itself."""
     swap = {name: name.replace("left", "*").replace("right", "left").replace("*", "right") for name in names}
     return tuple(names.index(swap[name]) if swap[name] in names else i for i, name in enumerate(names))
-

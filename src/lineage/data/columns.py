@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
+
+from lineage.data.mask_code import packed
 
 Record = Mapping[str, Any]
 Array = NDArray[Any]
@@ -22,7 +23,7 @@ class Strings(NamedTuple):
     """n byte strings in one array."""
 
     text: NDArray[np.uint8]
-    first: NDArray[np.int64]  # [n + 1]
+    first: Array  # [n + 1]
 
     def __call__(self, i: int) -> bytes:
         return self.text[self.first[i] : self.first[i + 1]].tobytes()
@@ -35,7 +36,7 @@ class Points(NamedTuple):
     """The keypoints of n objects, of each only the joints its class has: 13 classes of clothes share 294."""
 
     values: NDArray[np.float32]  # [m, 3] (x, y, visibility) at pixel centres
-    first: NDArray[np.int64]  # [n + 1]
+    first: Array  # [n + 1]
     joint: NDArray[np.int64]  # [n] which of all joints an object's first is
 
     def dense(self, rows: range, joints: int) -> NDArray[np.float32]:
@@ -49,20 +50,20 @@ class Points(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """I images and n objects, those of image i at first[i]:first[i + 1]."""
+    """I images and n objects, those of image i at first[i]:first[i + 1]; places, labels and offsets are narrow."""
 
     ids: NDArray[np.int64]  # [I]
     sizes: NDArray[np.int64]  # [I, 2] (height, width)
     names: Strings  # [I] paths of the files inside the image folder
     image_places: NDArray[np.int64]  # [I] where in the file's list an image was
-    first: NDArray[np.int64]  # [I + 1]
+    first: Array  # [I + 1]
     boxes: NDArray[np.float32]  # [n, 4] XYXY
-    labels: NDArray[np.int64]  # [n]
+    labels: Array  # [n]
     crowd: NDArray[np.bool_]  # [n]
     numbers: NDArray[np.int64]  # [n] annotation ids
-    places: NDArray[np.int64]  # [n] where in the file's list an annotation was
+    places: Array  # [n] where in the file's list an annotation was
     areas: NDArray[np.float64]  # [n]
-    masks: Strings | None  # compressed run lengths
+    masks: Strings | None  # see mask_code
     keypoints: Points | None
     extra: dict[str, Array]  # [n] whole numbers that only one format knows, such as VOC's `difficult`
     more: dict[str, Array]  # of any shape, by places in the file
@@ -116,7 +117,7 @@ def columns(kept: Kept, labels: Mapping[int, int], joints: bool = False, extra: 
     """`labels` maps category ids to 0..C-1; the annotations belong to these images and have been checked."""
     images = [image for _, image in kept.images]
     place = {image["id"]: i for i, image in enumerate(images)}
-    sizes = np.array([(image["height"], image["width"]) for image in images], np.int64).reshape(-1, 2)
+    shapes = [(int(image["height"]), int(image["width"])) for image in images]
     ordered = sorted(kept.annotations, key=lambda one: place[one[1]["image_id"]])
     found = [one for _, one in ordered]
     owners = np.array([place[one["image_id"]] for one in found], np.int64)
@@ -126,17 +127,17 @@ def columns(kept: Kept, labels: Mapping[int, int], joints: bool = False, extra: 
     has_masks = any(one.get("segmentation") for one in found)
     return Columns(
         ids=np.array([image["id"] for image in images], np.int64),
-        sizes=sizes,
+        sizes=np.array(shapes, np.int64).reshape(-1, 2),
         names=strings([image["file_name"].encode(errors="surrogateescape") for image in images]),
         image_places=np.array([at for at, _ in kept.images], np.int64),
-        first=np.searchsorted(owners, np.arange(len(images) + 1)),
+        first=narrow(np.searchsorted(owners, np.arange(len(images) + 1))),
         boxes=boxes.astype(np.float32),
-        labels=np.array([labels[one["category_id"]] for one in found], np.int64),
+        labels=narrow(np.array([labels[one["category_id"]] for one in found], np.int64)),
         crowd=np.array([bool(one.get("iscrowd")) for one in found], np.bool_),
         numbers=np.array([one["id"] for one in found], np.int64),
-        places=np.array([at for at, _ in ordered], np.int64),
+        places=narrow(np.array([at for at, _ in ordered], np.int64)),
         areas=areas,
-        masks=strings([compressed(one, sizes[owner]) for one, owner in zip(found, owners, strict=True)])
+        masks=strings([packed(one, shapes[owner]) for one, owner in zip(found, owners.tolist(), strict=True)])
         if has_masks
         else None,
         keypoints=_keypoints(found) if joints else None,
@@ -173,24 +174,16 @@ def _points_of(points: Points, rows: Array) -> Points:
 
 def strings(rows: Sequence[bytes]) -> Strings:
     """Pack them."""
-    first = np.concatenate([[0], np.cumsum([len(one) for one in rows], dtype=np.int64)])
-    return Strings(np.frombuffer(b"".join(rows), np.uint8), first)
+    return Strings(np.frombuffer(b"".join(rows), np.uint8), _ends(rows))
 
 
-def compressed(annotation: Record, size: Sequence[int] | Array) -> bytes:
-    """Any of COCO's three notations as a compressed string; drawing polygons costs their outline, not their area."""
-    shape, (height, width) = annotation.get("segmentation"), (int(size[0]), int(size[1]))
-    if not shape:
-        return b""
-    if isinstance(shape, list):
-        codes = rle.frPyObjects(shape, height, width)
-        found = codes[0] if len(codes) == 1 else rle.merge(codes)
-    elif isinstance(shape["counts"], list):
-        found = rle.frPyObjects(shape, height, width)
-    else:
-        found = shape
-    counts: str | bytes = found["counts"]
-    return counts.encode() if isinstance(counts, str) else counts
+def narrow(numbers: Array) -> Array:
+    """In the narrowest signed type that holds them; they are not negative."""
+    return numbers.astype(np.min_scalar_type(-1 - int(numbers.max(initial=0))))
+
+
+def _ends(rows: Sequence[Any]) -> Array:
+    return narrow(np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64))
 
 
 def _area(one: Record) -> float:
@@ -204,6 +197,6 @@ def _keypoints(annotations: Sequence[Record]) -> Points:
     values[:, :2] += 0.5
     return Points(
         values=values,
-        first=np.concatenate([[0], np.cumsum([len(one) for one in rows], dtype=np.int64)]),
+        first=_ends(rows),
         joint=np.array([one.get("first_keypoint", 0) for one in annotations], np.int64),
     )

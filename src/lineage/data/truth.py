@@ -10,6 +10,7 @@ import numpy as np
 
 from lineage.data.columns import Columns
 from lineage.data.defects import Record
+from lineage.data.mask_code import unpacked
 
 
 class Names(NamedTuple):
@@ -40,7 +41,8 @@ def geometry(data: Columns, row: int, owner: int, joints: int) -> Record:
     """The mask and the keypoints of one object, where there are any."""
     found: Record = {}
     if data.masks is not None and (text := data.masks(row)):
-        found["segmentation"] = {"size": data.sizes[owner].tolist(), "counts": text.decode()}
+        size = data.sizes[owner].tolist()
+        found["segmentation"] = {"size": size, "counts": unpacked(text, size).decode()}
     if data.keypoints is not None:
         points = data.keypoints.dense(range(row, row + 1), joints)[0] - np.array([0.5, 0.5, 0], np.float32)
         found |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}

@@ -226,3 +226,23 @@ def test_a_missing_root_says_what_is_expected_and_where_to_get_it() -> None:
         "dataset.train.annotations",
     ):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"annotations": [folder.annotation(1, 10, iscrowd=1)]}, "an object that is no crowd"),
+        ({"annotations": [folder.annotation(1, 10, bbox=[2, 2, 0, 0])]}, "1 annotations and 1 defects"),
+    ],
+)
+def test_why_no_image_is_left_is_said(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    with pytest.raises(DatasetError, match=said):
+        load(folder.write(tmp_path, folder.content() | change), skip_empty=True, on_defect="drop")
+
+
+def test_a_dataset_whose_image_files_are_all_gone_says_so(tmp_path: Path) -> None:
+    root = folder.write(tmp_path, folder.content())
+    for path in (root / "images").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"none of its 3 images in \S*images can be used"):
+        load(root, skip_empty=True, on_defect="drop")

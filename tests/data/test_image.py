@@ -60,6 +60,7 @@ def test_it_stops_training_with_its_path(
     with pytest.raises(ImageError, match=said) as found:
         list(made.train_loader())
     assert str(made.train.path(1)) in str(found.value)
+    assert "data.corrupt=skip" in str(found.value)
 
 
 @pytest.mark.parametrize(("spoil", "said"), BROKEN)

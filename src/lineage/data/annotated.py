@@ -198,8 +198,17 @@ def annotated(
     lost = {one.place for one in missing}
     keep = [i for i in range(len(found.columns["ids"])) if i not in lost] if lost else None
     if keep == [] or not len(found.columns["labels"]):
-        raise check.DatasetError(f"{files.name}: no image has an annotation that can be used.")
+        raise check.DatasetError(_nothing_left(files, found, len(records), skip_empty, least))
     return Annotated(found, files, keep)
+
+
+def _nothing_left(files: Files, found: index.Index, defects: int, skip_empty: bool, least: int) -> str:
+    if len(found.columns["labels"]):
+        return f"{files.name}: none of its {len(found.columns['ids'])} images in {files.folder} can be used."
+    wanted = f"; an image needs an object with {least} labelled keypoints" if least else ""
+    wanted = wanted or ("; an image needs an object that is no crowd" if skip_empty else "")
+    told = f"{files.name}: no image is left. It holds {found.told['annotations']} annotations and {defects} defects"
+    return f"{told}{wanted}."
 
 
 def indexed(files: Files, options: tuple[Any, ...], make: Callable[[], index.Made]) -> index.Index:

@@ -158,7 +158,7 @@ class Draws(TorchDataset[tuple[Sample, int]]):
                 return self._drawn(position, index)
             except ImageError as error:  # of this image, or of one that an augmentation mixes in
                 if self.corrupt != "skip":
-                    raise
+                    raise ImageError(f"{error}\nTrain without such images: data.corrupt=skip") from error
                 log.warning("%s\nskipped because of data.corrupt=skip; another image takes its place", error)
                 index = key(self.seed, position, "instead", attempt) % len(self.dataset)
         raise ImageError(f"{ATTEMPTS} images in a row could not be read; `lineage data check` lists all of them")

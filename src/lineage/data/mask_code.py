@@ -1,4 +1,4 @@
-"""A mask as an index keeps it: the polygons it was drawn from or COCO's run lengths, whichever is shorter.
+"""A mask as an index keeps it: the polygons it was drawn from, or COCO's run lengths where these are shorter.
 
     run lengths   COCO's compressed string, whose characters are "0" to "o"
     polygons      how many there are, a byte below "0"; of each how many numbers it has, then all numbers:
@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-MOST = ord("0")  # polygons of one mask, and numbers of 2 bytes
-UNIT = 100
+MOST = ord("0")  # polygons of one mask stay below
+UNIT = 100  # per pixel
+CHARACTERS = 3  # that a column of a mask takes as run lengths, about, in COCO and LVIS
 
 
 def run_lengths(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
@@ -34,13 +35,16 @@ def run_lengths(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
 
 
 def packed(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
-    """The shorter of the two; nothing for an object without a mask."""
-    runs, shape = run_lengths(annotation, size), annotation.get("segmentation")
-    if not isinstance(shape, list) or len(shape) >= MOST:
-        return runs
-    if 1 + 2 * sum(1 + len(polygon) for polygon in shape) >= len(runs):
-        return runs
-    return _hundredths(shape) or runs
+    """Polygons where they promise to be shorter, else run lengths; nothing for an object without a mask."""
+    shape = annotation.get("segmentation")
+    outline = _hundredths(shape) if shape and isinstance(shape, list) and _worth_it(shape) else None
+    return outline or run_lengths(annotation, size)
+
+
+def _worth_it(polygons: list[list[float]]) -> bool:
+    """A guess, as knowing would mean drawing all of a dataset's masks to throw most of them away."""
+    columns = sum(max(polygon[::2]) - min(polygon[::2]) for polygon in polygons)
+    return len(polygons) < MOST and 1 + 2 * sum(1 + len(polygon) for polygon in polygons) < CHARACTERS * columns
 
 
 def unpacked(text: bytes, size: Sequence[int]) -> bytes:

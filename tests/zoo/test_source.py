@@ -50,6 +50,10 @@ D2 = {
     | published.d2_rpn(256, 3)
     | published.d2_box(CLASSES)
     | published.d2_mask(CLASSES),
+    "model=mask_rcnn_given backbone=resnet50": published.d2_resnet(FPN, 50)
+    | published.d2_fpn()
+    | published.d2_box(CLASSES)
+    | published.d2_mask(CLASSES),
     "model=mask_rcnn_c4 backbone=resnet50": published.d2_c4(50, CLASSES),
     "model=mask_rcnn_dc5 backbone=resnet50": published.d2_c5(CLASSES, masks=True),
     "model=mask_rcnn_gn backbone=resnet50": published.without_statistics(published.d2_resnet(FPN, 50))

@@ -176,7 +176,8 @@ def _plain_model(state: dict[str, Tensor]) -> str:
     heads = "_".join(head for head in ("mask", "keypoint") if has(f"heads.{head}."))
     name = f"{heads or ('faster' if has('proposals.') else 'fast')}_rcnn"
     if has("neck."):
-        return name if name != "fast_rcnn" else "fast_rcnn_fpn"
+        given = "mask_rcnn_given" if name == "mask_rcnn" and not has("proposals.") else name
+        return given if given != "fast_rcnn" else "fast_rcnn_fpn"
     if has("box.body.stage."):
         return f"{name}_c4"
     return "fast_rcnn_c5" if name == "fast_rcnn" else f"{name}_dc5"  # with or without dilation: nothing tells

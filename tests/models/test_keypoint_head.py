@@ -10,10 +10,10 @@ from lineage.models.labels import UnlabelledError
 from lineage.structures import Detections, Images, Matched, Targets
 from lineage.zoo import torchvision as zoo
 from tests.models.compose import build
+from tests.models.peers import AS_TORCHVISION, CANVAS, CLASSES, as_lists, assert_same_losses
 from tests.models.scenes import batch
-from tests.models.test_parity import AS_TORCHVISION, CLASSES, SIZES, as_lists, theirs
+from tests.models.test_parity import SIZES, theirs
 
-CANVAS = (192, 256)
 DETECTIONS = 20
 
 
@@ -54,20 +54,9 @@ def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None
 
 @pytest.mark.slow
 def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Module]) -> None:
-    reference, model = pair
-    model.proposals.samples = model.sampler.samples = model.sampler.foreground = 10**6
-    reference.train()
-    for module in reference.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
     images, targets = scene([5, 3, 0])
-    pictures, labelled = as_lists(images, targets)
-    for i, one in enumerate(labelled):
-        one["keypoints"] = targets.keypoints[i, : len(one["boxes"])]
-    expected = reference(pictures, labelled)
-    loss = model.losses(images, targets)["roi_keypoint"]
-    assert loss.terms > 40
-    torch.testing.assert_close(loss.total / loss.terms, expected["loss_keypoint"], atol=1e-4, rtol=1e-4)
+    assert_same_losses(*pair, images, targets)
+    assert pair[1].losses(images, targets)["roi_keypoint"].terms > 40
 
 
 def test_parameters_equal_the_published_count() -> None:

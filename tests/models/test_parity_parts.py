@@ -23,14 +23,22 @@ from lineage.zoo.names import translate
 from lineage.zoo.torchvision import DETECTION
 from lineage.zoo.torchvision_variants import V2
 from tests.models.compose import build
+from tests.models.peers import (
+    AS_TORCHVISION,
+    CANVAS,
+    CLASSES,
+    EVERYTHING,
+    MASK,
+    SIZES,
+    as_lists,
+    assert_same_losses,
+    assert_same_objects,
+    balanced,
+    prepared,
+)
 from tests.models.scenes import batch
-from tests.models.test_parity import AS_TORCHVISION, CLASSES, MASK, as_lists
-from tests.models.test_parity_variants import CANVAS, SIZES, assert_same_objects, balanced
 
-EVERYTHING = {
-    "rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6, "rpn_post_nms_top_n_train": 60,
-    "rpn_post_nms_top_n_test": 200, "box_score_thresh": 0.02, "rpn_fg_iou_thresh": 0.5,
-}  # fmt: skip
+SAMPLED = {**EVERYTHING, "rpn_post_nms_top_n_test": 200}
 RATIOS = (0.5, 1.0, 2.0)
 
 
@@ -55,7 +63,7 @@ def one_map(stages: int, masks: bool) -> nn.Module:
         parts["box_head"] = nn.Sequential(whole.layer4, nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         mask_parts["mask_head"] = whole.layer4
     kind = MaskRCNN if masks else FasterRCNN
-    return kind(body, **parts, **(mask_parts if masks else {}), **EVERYTHING)
+    return kind(body, **parts, **(mask_parts if masks else {}), **SAMPLED)
 
 
 def pyramid(norm: type[nn.Module] | partial[nn.GroupNorm] | None = None) -> nn.Module:
@@ -67,11 +75,11 @@ def group_norm() -> nn.Module:
     norm = partial(nn.GroupNorm, 32)
     head = FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm)
     mask = mask_rcnn.MaskRCNNHeads(256, [256] * 4, 1, norm_layer=norm)
-    return MaskRCNN(pyramid(norm), CLASSES + 1, box_head=head, mask_head=mask, **EVERYTHING)
+    return MaskRCNN(pyramid(norm), CLASSES + 1, box_head=head, mask_head=mask, **SAMPLED)
 
 
 def both_heads() -> nn.Module:
-    model = MaskRCNN(pyramid(), CLASSES + 1, **EVERYTHING)
+    model = MaskRCNN(pyramid(), CLASSES + 1, **SAMPLED)
     heads = KeypointRCNN(pyramid(), CLASSES + 1).roi_heads
     for part in ("keypoint_roi_pool", "keypoint_head", "keypoint_predictor"):
         setattr(model.roi_heads, part, getattr(heads, part))
@@ -90,16 +98,10 @@ MODELS = {
 
 def theirs(name: str) -> nn.Module:
     torch.manual_seed(1)
-    model = MODELS[name]()
-    model.transform.resize = lambda image, target: (image, target)
+    model = prepared(MODELS[name]())
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.1, 0.1)
-                module.running_var.uniform_(0.8, 1.2)
-                module.weight.mul_(0.6)
         model.rpn.head.bbox_pred.weight.mul_(10)
-    return balanced(model.eval())
+    return balanced(model)
 
 
 LAST = {"roi_heads.box_head.0.": "box.body.stage.", "roi_heads.mask_head.": "heads.mask.body.stage."}
@@ -142,24 +144,4 @@ def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None
 
 
 def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Module]) -> None:
-    reference, model = pair
-    model.proposals.samples = model.sampler.samples = model.sampler.foreground = 10**6
-    reference.train()
-    for module in reference.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    images, targets = batch(SIZES, [5, 0], CLASSES, canvas=CANVAS)
-    pictures, labels = as_lists(images, targets)
-    for i, one in enumerate(labels):
-        one["keypoints"] = targets.keypoints[i, : len(one["boxes"])]
-    expected = reference(pictures, labels)
-    found = {name: loss.total / loss.terms.clamp(min=1) for name, loss in model.losses(images, targets).items()}
-    names = {
-        "rpn_cls": "loss_objectness", "rpn_box": "loss_rpn_box_reg", "roi_cls": "loss_classifier",
-        "roi_box": "loss_box_reg", "roi_mask": "loss_mask", "roi_keypoint": "loss_keypoint",
-    }  # fmt: skip
-    assert len(found) == len(expected)
-    for one, there in names.items():
-        if one in found:
-            torch.testing.assert_close(found[one], expected[there], atol=1e-4, rtol=1e-4)
-            assert found[one] > 0
+    assert_same_losses(*pair, *batch(SIZES, [5, 0], CLASSES, canvas=CANVAS))

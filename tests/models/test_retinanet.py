@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from lineage.models.focal import Focal
 from lineage.models.retinanet import octave_anchors
 from lineage.ops.matching import Match
-from lineage.structures import Images, Targets
 from lineage.zoo.names import back, translate
 from lineage.zoo.torchvision_variants import RETINANET
 from tests.models.compose import build
+from tests.models.peers import CLASSES, as_lists, learning, prepared
 from tests.models.scenes import batch
 from tests.models.test_rcnn import operations
 
-CLASSES = 4
 SIZES = [(256, 256), (180, 250), (192, 200)]  # P7 of another canvas has a stride that torchvision guesses, not 128
 CANVAS = (256, 256)
 AS_TORCHVISION = (
@@ -52,13 +51,8 @@ def theirs(name: str) -> nn.Module:
         score_thresh=0.02,
         trainable_backbone_layers=5,
     )
-    model.transform.resize = lambda image, target: (image, target)
+    prepared(model)
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.1, 0.1)
-                module.running_var.uniform_(0.8, 1.2)
-                module.weight.mul_(0.6)
         for part in (model.head.classification_head, model.head.regression_head):
             for module in part.conv.modules():
                 if isinstance(module, nn.Conv2d):
@@ -68,7 +62,7 @@ def theirs(name: str) -> nn.Module:
         classes.bias.view(9, -1)[:, 0] = -100.0  # class 0 is background there and never wins in a trained model
         classes.weight.view(9, -1, *classes.weight.shape[1:])[:, 0] = 0
         model.head.regression_head.bbox_reg.weight.mul_(4)
-    return model.eval()
+    return model
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -82,16 +76,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     assert not lost
     assert all(torch.equal(returned[name], value) for name, value in reference.state_dict().items())
     return reference, model.eval()
-
-
-def as_lists(images: Images, targets: Targets) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    sizes = [(int(h), int(w)) for h, w in images.sizes]
-    pictures = [images.pixels[i, :, :h, :w].float() / 255 for i, (h, w) in enumerate(sizes)]
-    counts = targets.valid.sum(1).tolist()
-    objects = [
-        {"boxes": targets.boxes[i, :count], "labels": targets.labels[i, :count] + 1} for i, count in enumerate(counts)
-    ]
-    return pictures, objects
 
 
 @torch.no_grad()
@@ -117,12 +101,8 @@ def assert_same_objects(boxes: Tensor, labels: Tensor, wanted: dict[str, Tensor]
 
 def test_losses_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
     reference, model = pair
-    reference.train()
-    for module in reference.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
     images, targets = batch(SIZES, [5, 3, 0], CLASSES, canvas=CANVAS)
-    expected = reference(*as_lists(images, targets))
+    expected = learning(reference)(*as_lists(images, targets))
     reference.eval()
     found = {name: loss.total / loss.terms for name, loss in model.losses(images, targets).items()}
     for ours, name in (("dense_cls", "classification"), ("dense_box", "bbox_regression")):

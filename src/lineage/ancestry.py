@@ -1,4 +1,4 @@
-"""What a run takes over from earlier runs: the weights it starts from or tests, the proposals it is trained on.
+"""What a run takes over from earlier runs: the weights it starts from or tests, the proposals and labels it trains on.
 
 A parent is named by the id of its entry (`entry.start=ID`), so that the entry of the child says where it comes from and
 its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder names its parent too.
@@ -17,7 +17,9 @@ from lineage.build import ConfigError
 from lineage.tables import places, store
 from lineage.tables.entry import Entry
 
-WEIGHTS, PROPOSALS, ENTRY = "weights.pt", "proposals", "entry.json"  # what a run leaves in its folder
+WEIGHTS, PROPOSALS, LABELS, ENTRY = "weights.pt", "proposals", "labels.json", "entry.json"  # left in a run folder
+LEFT = {"start": WEIGHTS, "proposals": PROPOSALS, "labels": LABELS}  # what is taken over in each role
+KEYS = {"start": "weights", "proposals": "proposals.folder", "labels": "dataset.labels"}  # which key says where it is
 
 
 class Ancestry(NamedTuple):
@@ -30,41 +32,41 @@ class Ancestry(NamedTuple):
 def trace(config: DictConfig) -> Ancestry:
     """Look the parents up; to be called before anything is filled into the config."""
     results = Path(config.paths.results)
-    start, proposals = _parent(config, "start", results), _parent(config, "proposals", results)
-    found = config
-    if config.entry.start or config.entry.proposals:
-        found = config.copy()
-        with open_dict(found):
-            if start is not None and config.entry.start:
-                found.weights = str(_left(start, WEIGHTS))
-            if proposals is not None and config.entry.proposals:
-                found.proposals.folder = str(_left(proposals, PROPOSALS))
+    parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
+    named = {role: entry for role, entry in parents.items() if config.entry[role]}
+    found = config.copy() if named else config
+    with open_dict(found):
+        for role, entry in named.items():
+            OmegaConf.update(found, KEYS[role], str(_left(entry, LEFT[role])), force_add=True)
     if config.evaluate_only and not found.weights:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
-    trained = _training(config, start, proposals)
-    parents = [parent.id for parent in (start, proposals) if parent is not None]
-    regions = _recipe(proposals) if proposals is not None else None
-    return Ancestry(found, parents, trained, identity.recipe(identity.test(config), trained, regions))
+    trained = _training(config, parents)
+    regions = _recipe(parents["proposals"]) if "proposals" in parents else None
+    whole = identity.recipe(identity.test(config), trained, regions)
+    return Ancestry(found, [parent.id for parent in parents.values()], trained, whole)
 
 
-def _training(config: DictConfig, start: Entry | None, proposals: Entry | None) -> str:
-    if config.evaluate_only and start is not None:
-        return start.training or start.id
-    known = {"start": start.training or start.id} if start is not None else {}
-    known |= {"proposals": _recipe(proposals)} if proposals is not None else {}
+def _training(config: DictConfig, parents: dict[str, Entry]) -> str:
+    if config.evaluate_only and "start" in parents:
+        return _trained(parents["start"])
+    known = {role: _trained(entry) if role == "start" else _recipe(entry) for role, entry in parents.items()}
     return identity.following(identity.training(config), known)
 
 
+def _trained(entry: Entry) -> str:
+    return entry.training or entry.id
+
+
 def _recipe(entry: Entry) -> str:
-    """Proposals depend on how they were tested as well."""
+    """Proposals and labels depend on how they were tested as well."""
     return entry.recipe or entry.id
 
 
 def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
-    """By its id in the store; else by the run folder that `weights` or `proposals.folder` lies in."""
+    """By its id in the store; else by the run folder that the path lies in."""
     if name := config.entry[role]:
         return store.read(store.find(results, name))
-    path = config.weights if role == "start" else OmegaConf.select(config, "proposals.folder")
+    path = OmegaConf.select(config, KEYS[role])
     beside = Path(path).parent / ENTRY if isinstance(path, str) else None
     if beside is None or not beside.is_file():
         return None

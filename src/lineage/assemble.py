@@ -20,6 +20,7 @@ from lineage.config import Data, Schedule
 from lineage.data.dataset import Dataset
 from lineage.data.module import DetectionData
 from lineage.data.presence import presence
+from lineage.data.union import Union
 from lineage.models.long_tail import asking, count_classes
 from lineage.models.pretrained import LATER
 from lineage.resume import CHECKPOINTS, Attempt
@@ -31,6 +32,8 @@ from lineage.train.optimizer import warmup_multistep
 from lineage.train.progress import progress
 from lineage.train.record import Interruptible
 from lineage.train.track import Name
+
+TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
 
 
 class Parts(NamedTuple):
@@ -45,7 +48,7 @@ def assemble(config: DictConfig) -> Parts:
     train, val = build(config.dataset.train), build(config.dataset.val)
     fill_classes(config, train.classes, val.classes)
     fill_stuff(config, train)
-    train, val = with_proposals(config, train, val)
+    train, val = with_proposals(config, with_labels(config, train), val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = SimpleNamespace(**build(config.augment))
     if config.weights and config.backbone.get("weights", LATER) is None:
@@ -88,6 +91,26 @@ def with_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Da
     if not config.proposals or config.proposals.val is None:
         return train, val
     return build(config.proposals.train)(train), build(config.proposals.val)(val)
+
+
+def with_labels(config: DictConfig, train: Dataset) -> Dataset:
+    """Images that a model labelled, beside the others; a test needs none."""
+    node = config.dataset.get("distilled")
+    if node is None and config.dataset.get("labels"):
+        raise ConfigError(
+            f"dataset={config.dataset.name} is trained on its own labels, not on {config.dataset.labels}; "
+            "dataset=coco_person_distilled takes others, and so does any that has a node `distilled`"
+        )
+    if node is None or config.evaluate_only:
+        return train
+    both = Union([train, build(node)])
+    for head, field in TARGETS.items():
+        if field in both.lacking and head in config.model.get("heads", ()):
+            raise ConfigError(
+                f"model.heads.{head} cannot be trained on {config.dataset.labels}, which has no {field}: its teacher "
+                f"has no {head} head. Choose labels of a model that has one"
+            )
+    return both
 
 
 def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:

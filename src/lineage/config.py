@@ -43,6 +43,7 @@ class Place:
     note: str = ""
     start: str | None = None  # id of the entry whose weights this run starts from, or tests
     proposals: str | None = None  # id of the entry whose proposals this run uses
+    labels: str | None = None  # id of the entry whose labels this run is trained on
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Run:
     loss_weights: Any = None  # e.g. {roi_box: 0}; a loss that is not named counts once
     refit_images: int | None = None  # images that SVMs and ridge regression are fitted on; null: all of training
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
+    dump_labels: bool = False  # label the images of dataset.unlabelled and leave that in the run folder
     evaluate_only: bool = False  # test `weights`, or those of the entry `entry.start`, and train nothing
     resume: str | None = None  # continue this run folder from its last checkpoint
     entry: Place = field(default_factory=Place)
@@ -89,8 +91,8 @@ class Run:
 
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
 VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "entry.start", "entry.proposals",
-            "checkpoint_every", "dataset.root", "proposals.folder", "dump_proposals", "evaluate_only", "hydra",
-            "weights_sha256",
+            "entry.labels", "checkpoint_every", "dataset.root", "proposals.folder", "dataset.labels", "dump_proposals",
+            "dump_labels", "evaluate_only", "hydra", "weights_sha256",
             "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
 

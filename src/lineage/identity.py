@@ -26,7 +26,7 @@ def training(config: DictConfig) -> str:
 
 
 def following(own: str, parents: Mapping[str, str]) -> str:
-    """The training of a run that used what others left: {"start": a training, "proposals": a recipe}."""
+    """The training of a run that used what others left: {"start": a training, "proposals": a recipe, ...}."""
     return _joined(own, *(f"{role}:{parents[role]}" for role in sorted(parents))) if parents else own
 
 

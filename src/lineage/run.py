@@ -19,8 +19,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from lineage import describe
-from lineage.ancestry import PROPOSALS, Ancestry, trace
+from lineage.ancestry import LABELS, PROPOSALS, Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
+from lineage.distil import distil, unlabelled
 from lineage.dump import dump
 from lineage.orphan import end_with_parent
 from lineage.outcome import illustrate, keep, show
@@ -39,6 +40,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         started, console = datetime.now(UTC), Console(quiet=not is_first())
         ancestry = trace(attempt.config)
         parts = assemble(ancestry.config)
+        images = unlabelled(ancestry.config) if attempt.config.dump_labels else None
         attempt.config.dataset.classes = ancestry.config.dataset.classes
         facts = describe.before(attempt, parts, started) | identified(ancestry)
         trainer = trainer_for(attempt, parts, describe.name(facts), console)
@@ -57,6 +59,8 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
                 fit(attempt, trainer, parts)
             if attempt.config.dump_proposals:
                 dump(trainer, parts, attempt.folder / PROPOSALS)
+            if images is not None:
+                distil(trainer, parts, images, attempt.folder / LABELS)
             if is_first():  # a finished entry promises what other runs start from
                 record.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():

@@ -56,7 +56,7 @@ CONF = """
     dataset: {classes: null, val: {length: 10}, evaluator: coco}
     schedule: {steps: 4, images_per_step: 2}
     proposals: {}
-    entry: {table: null, row: null, note: "", start: null, proposals: null}
+    entry: {table: null, row: null, note: "", start: null, proposals: null, labels: null}
     paths: {results: results, runs: runs}
     weights: null
     evaluate_only: false

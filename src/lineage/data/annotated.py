@@ -92,13 +92,18 @@ class Annotated:
         return self.folder / self.columns.names(position).decode(errors="surrogateescape")
 
     def __getitem__(self, position: int) -> Sample:
+        height, width = self.columns.sizes[position].tolist()
+        return self.labelled(position, image.read(self.path(position), (height, width)))
+
+    def labelled(self, position: int, picture: tv.Image) -> Sample:
+        """The objects of an image on its pixels, which may come from elsewhere."""
         height, width = size = tuple(self.columns.sizes[position].tolist())
         data = self.columns
         rows = slice(data.first[position], data.first[position + 1])
         joints = None if data.keypoints is None else data.keypoints.dense(_span(rows), len(self.keypoints))
         points = None if joints is None else torch.from_numpy(joints)
         return Sample(
-            image=image.read(self.path(position), (height, width)),
+            image=picture,
             boxes=tv.BoundingBoxes(torch.from_numpy(data.boxes[rows].copy()), format="XYXY", canvas_size=size),
             labels=torch.from_numpy(data.labels[rows].astype(np.int64)),
             crowd=torch.from_numpy(data.crowd[rows].copy()),

@@ -15,6 +15,7 @@ class Dataset(Protocol):
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     fingerprint: str  # sha256 over the annotations and the images' names and sizes
+    ids: Tensor  # [len] int64 ids of the images in the annotation file
     sizes: Tensor  # [len, 2] int64 (height, width): batches are grouped by shape without opening an image
 
     def __len__(self) -> int: ...

@@ -74,10 +74,11 @@ class DetectionData(pl.LightningDataModule):
         draws = Draws(self.val, self.augment.test, self.seed, "raise", images_per_step=1)
         return self._loader(draws, Once(self.val, rank, world, self.data.images_per_device), keep_workers=True)
 
-    def plain_loader(self, rank: int = 0, world: int = 1) -> DataLoader:
-        """The training images once, as they are tested: for what is fitted after training, and for dumps."""
-        draws = Draws(self.train, self.augment.test, self.seed, self.data.corrupt, images_per_step=1)
-        return self._loader(draws, Once(self.train, rank, world, self.data.images_per_device), keep_workers=True)
+    def plain_loader(self, rank: int = 0, world: int = 1, images: Dataset | None = None) -> DataLoader:
+        """The training images, or others, once as they are tested: for what is fitted after training, and for dumps."""
+        shown = self.train if images is None else images
+        draws = Draws(shown, self.augment.test, self.seed, self.data.corrupt, images_per_step=1)
+        return self._loader(draws, Once(shown, rank, world, self.data.images_per_device), keep_workers=True)
 
     def _loader(self, draws: Draws, batches: Sampler[list[Draw]], keep_workers: bool) -> DataLoader:
         return DataLoader(

@@ -56,6 +56,7 @@ class Shapes:
         if stuff:
             self.stuff = ("things", *STUFF)  # the semantic classes
         self.stuff_ids = tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else ()
+        self.ids = torch.arange(1, length + 1)
         choices = checked(size)
         picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)

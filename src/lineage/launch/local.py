@@ -50,9 +50,9 @@ def _begun(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) ->
 
 def _still(cell: Cell, planned: Plan, site: Site) -> bool:
     """Under the claim: somebody may have done it between our look at the store and now."""
-    before = (cell.action, cell.claim, cell.start, cell.proposals)
+    before = (cell.action, cell.claim, cell.given)
     _refresh(planned, site)
-    return (cell.action, cell.claim, cell.start, cell.proposals) == before
+    return (cell.action, cell.claim, cell.given) == before
 
 
 def _refresh(planned: Plan, site: Site) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +17,11 @@ from lineage.launch import composed
 from lineage.launch.composed import Ask, Composed
 from lineage.tables import judge, links, places, store
 from lineage.tables.entry import Entry
-from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table
+from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
 SPARED = "spared"  # not done, and only needed for a checkpoint that is there
-WEIGHTS, DUMP = "weights.pt", "proposals"  # what a run leaves in its folder for others
+LEFT = {START: "weights.pt", PROPOSALS: "proposals", LABELS: "labels.json"}  # in a run folder, for others
 
 
 class Name(NamedTuple):
@@ -45,8 +45,7 @@ class Cell:
     action: str = TRAIN
     entry: Entry | None = None  # the finished one
     after: list[Name] = field(default_factory=list)  # cells that have to be done first
-    start: str | None = None  # ids of the entries whose weights and proposals it uses, as far as they exist
-    proposals: str | None = None
+    given: dict[str, str] = field(default_factory=dict)  # role -> id of the entry that left what it uses
     note: str = ""
 
     @property
@@ -124,10 +123,11 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
     for name, asked in named.items():
         row = rows[name]
         whole = made.get(name[:3]) or Composed({}, {}, "", "", row.unsupported or row.quoted)
-        if whole.error is not None:
-            cells[name] = Cell(name, row, whole, "", "", asked, BLOCKED, note=whole.error)
-            continue
         parents = {role: cells[parent] for role, parent in _uses(name, row).items()}
+        error = whole.error or _unlabelled(whole, parents)
+        if error is not None:
+            cells[name] = Cell(name, row, replace(whole, error=error), "", "", asked, BLOCKED, note=error)
+            continue
         training = _training(whole, parents)
         regions = parents[PROPOSALS].recipe if PROPOSALS in parents else None
         cells[name] = Cell(name, row, whole, training, identity.recipe(whole.test, training, regions), asked)
@@ -138,8 +138,19 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
 def _training(whole: Composed, parents: dict[str, Cell]) -> str:
     if EVALUATE in parents:
         return parents[EVALUATE].training
-    used = {role: parent.recipe if role == PROPOSALS else parent.training for role, parent in parents.items()}
+    used = {role: parent.training if role == START else parent.recipe for role, parent in parents.items()}
     return identity.following(whole.training, used)
+
+
+def _unlabelled(whole: Composed, parents: dict[str, Cell]) -> str | None:
+    """A head whose targets the labels that it is to be trained on do not have."""
+    if LABELS not in parents or parents[LABELS].composed.error is not None:
+        return None
+    teacher = parents[LABELS]
+    ours, theirs = (one.config.get("model", {}).get("heads") or {} for one in (whole, teacher.composed))
+    lacking = [head for head in ours if head not in theirs]
+    who = f"{teacher.name.table}/{teacher.name.row}"
+    return f"its {lacking[0]} head needs labels that {who} cannot give: that model has none" if lacking else None
 
 
 def settle(plan: Plan, entries: list[Entry]) -> None:
@@ -149,7 +160,7 @@ def settle(plan: Plan, entries: list[Entry]) -> None:
     able = [cell for cell in plan.cells.values() if cell.composed.error is None]
     for cell in able:
         cell.entry = shelf.finished(cell)
-        cell.action, cell.start, cell.proposals = DONE if cell.entry else TRAIN, None, None
+        cell.action, cell.given = DONE if cell.entry else TRAIN, {}
     for cell in able:
         if cell.action != DONE:
             _settle(cell, plan, shelf, trainers)
@@ -163,30 +174,37 @@ def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int
         cell.action, cell.note = BLOCKED, f"needs {blocked[0].name}: {blocked[0].note}"
         return
     cell.note, cell.after = shelf.history(cell), []
-    made = shelf.weights(cell.training, cell.name.seed)
+    made = shelf.left(START, cell.training, cell.name.seed)
     if made is not None or EVALUATE in uses or identity_ in trainers:
-        cell.action, cell.start = TEST, made.id if made else None
+        cell.action, cell.given = TEST, {START: made.id} if made else {}
         if made is None:
             cell.after = [trainers[identity_].name if identity_ in trainers else uses[EVALUATE]]
         elif not cell.note:
             cell.note = f"tests the checkpoint of {made.table}/{made.row}" if made.row else f"tests {made.id}"
     else:
         trainers[identity_] = cell
-        if START in uses:
-            first = plan.cells[uses[START]]
-            found = shelf.weights(first.training, cell.name.seed)
-            cell.start, cell.after = (found.id, []) if found else (None, [first.name])
-    if PROPOSALS in uses:
-        given = shelf.proposals(plan.cells[uses[PROPOSALS]].recipe, cell.name.seed)
-        cell.proposals = given.id if given else None
-        cell.after += [] if given else [uses[PROPOSALS]]
+        _take(cell, plan, shelf, START, LABELS)
+    _take(cell, plan, shelf, PROPOSALS)
     lost = [parent for name in cell.after if (parent := plan.cells[name]).action == DONE]
     if lost:
         cell.action, cell.note = BLOCKED, _where(lost[0])
 
 
+def _take(cell: Cell, plan: Plan, shelf: _Shelf, *roles: str) -> None:
+    """What the rows that it uses in these roles left, or that they have to be done first."""
+    for role, name in _uses(cell.name, cell.row).items():
+        if role not in roles:
+            continue
+        used = plan.cells[name]
+        found = shelf.left(role, used.training if role == START else used.recipe, cell.name.seed)
+        if found:
+            cell.given[role] = found.id
+        else:
+            cell.after.append(name)
+
+
 def _where(parent: Cell) -> str:
-    """Of a run that finished, and whose weights or proposals are not here."""
+    """Of a run that finished, and whose weights, proposals or labels are not here."""
     entry = parent.entry
     assert entry is not None
     return (
@@ -226,16 +244,11 @@ class _Shelf:
         exact = [entry for entry in found if not entry.deviations]
         return exact[-1] if exact else None
 
-    def weights(self, training: str, seed: int) -> Entry | None:
-        """An entry of such a training whose run folder still has the weights."""
-        return self._with(WEIGHTS, self.trained[training, seed])
-
-    def proposals(self, recipe: str, seed: int) -> Entry | None:
-        return self._with(DUMP, self.tested[recipe, seed])
-
-    def _with(self, left: str, entries: list[Entry]) -> Entry | None:
+    def left(self, role: str, digest: str, seed: int) -> Entry | None:
+        """An entry of such a training, or recipe, whose run folder still has what it left for this role."""
+        entries = (self.trained if role == START else self.tested)[digest, seed]
         for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
-            if entry.folder and (places.found(entry.folder, self.project) / left).exists():
+            if entry.folder and (places.found(entry.folder, self.project) / LEFT[role]).exists():
                 return entry
         return None
 

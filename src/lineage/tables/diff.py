@@ -88,7 +88,7 @@ class Reason:
 
 
 NOT_COMPUTED = ("entry", "paths", "seed", "track", "resume", "data", "evaluate_only", "checkpoint_every",
-                "dump_proposals")  # fmt: skip  # keys that say nothing about the numbers
+                "dump_proposals", "dump_labels")  # fmt: skip  # keys that say nothing about the numbers
 
 
 def explain(a: Entry, b: Entry) -> list[Reason]:

@@ -61,7 +61,7 @@ class Entry:
     dataset: dict[str, str] = field(default_factory=dict)  # fingerprint per split
     weights: str | None = None  # sha256 of the weights the run started from
     trained: str | None = None  # sha256 of the weights the run left
-    parents: list[str] = field(default_factory=list)  # entries whose checkpoint or proposals this run used
+    parents: list[str] = field(default_factory=list)  # entries whose checkpoint, proposals or labels this run used
     supersedes: str | None = None  # id of the entry this one corrects
     folder: str | None = None  # the run folder: checkpoints, logs, report
     dashboard: str | None = None

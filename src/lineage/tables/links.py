@@ -1,4 +1,4 @@
-"""Rows that use what another row left: `from` its checkpoint, `start` from its weights, its `proposals`.
+"""Rows that use what another row left: `from` its checkpoint, `start` from its weights, its `proposals`, its `labels`.
 
 A reference is the name of a row of the same table, or <paper>/<table>/<row>.
 """
@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from lineage.tables.nearest import did_you_mean
-from lineage.tables.table import EVALUATE, PROPOSALS, START, Row, Table, TableError
+from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table, TableError
 
 Tables = Callable[[str], Table]  # by name; raises TableError where there is none
 Name = tuple[str, str]  # table, row
-DUMPS = "dump_proposals"  # what a row has to set whose proposals others use
-NAMES = {EVALUATE: "evaluates", START: "start", PROPOSALS: "proposals"}  # role -> field of Row
+DUMPS = {PROPOSALS: "dump_proposals", LABELS: "dump_labels"}  # what a row has to set that leaves them for others
+NAMES = {EVALUATE: "evaluates", START: "start", PROPOSALS: "proposals", LABELS: "labels"}  # role -> field of Row
 
 
 def linked(table: Table, tables: Tables) -> Table:
@@ -40,10 +40,11 @@ def _linked(name: Name, tables: Tables, path: tuple[Name, ...]) -> Row:
         raise TableError(f"{name[0]}: rows.{name[1]}: the rows wait for each other: {ring}")
     used = {role: full(name[0], reference) for role, reference in row.uses.items()}
     rows = {role: _linked(other, tables, (*path, name)) for role, other in used.items()}
-    if PROPOSALS in rows and rows[PROPOSALS].runs and not rows[PROPOSALS].assign.get(DUMPS):
-        other = "/".join(used[PROPOSALS])
-        raise TableError(f"{name[0]}: rows.{name[1]}: {other} leaves no proposals; give it set: {{{DUMPS}: true}}")
     named = {role: "/".join(other) for role, other in used.items()}
+    for role, key in DUMPS.items():
+        if role in rows and rows[role].runs and not rows[role].assign.get(key):
+            where = f"{name[0]}: rows.{name[1]}: {named[role]}"
+            raise TableError(f"{where} leaves no {role}; give it set: {{{key}: true}}")
     reasons = [_missing(rows[role], role, named[role]) for role in rows if not rows[role].runs]
     reason = row.unsupported or (reasons[0] if reasons and not row.quoted else None)
     uses: dict[str, Any] = {NAMES[role]: reference for role, reference in named.items()}
@@ -59,7 +60,7 @@ def _completed(row: Row, tested: Row, own: Row) -> Row:
 
 
 def _missing(used: Row, role: str, name: str) -> str:
-    what = "proposals" if role == PROPOSALS else "checkpoint"
+    what = role if role in DUMPS else "checkpoint"
     return f"it needs the {what} of {name}, which does not run: {used.unsupported or used.quoted}"
 
 

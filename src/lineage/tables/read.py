@@ -17,8 +17,8 @@ from lineage.tables.table import KINDS, Detail, Row, Table, TableError
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
             "unsupported", "note", "mixed")  # fmt: skip
-ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "published", "covaries", "source", "confidence",
-            "unsupported", "quoted", "note")  # fmt: skip
+ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
+            "confidence", "unsupported", "quoted", "note")  # fmt: skip
 TOLERANCE = 0.5  # what detectron2's regression tests allow its own reruns, roughly
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is built in
@@ -151,8 +151,9 @@ def _rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row]:
 def _row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], metrics: dict[str, str]) -> Row:
     node.check(ROW_KEYS)
     choose, assign = node.words("with"), node.map("set").record
-    if node.maybe("from") and node.maybe("start"):
-        raise node.error("from", "a row that tests another row's checkpoint trains nothing: leave start out")
+    for role in ("start", "labels"):
+        if node.maybe("from") and node.maybe(role):
+            raise node.error("from", f"a row that tests another row's checkpoint trains nothing: leave {role} out")
     published, details = _published(node.map("published").check(metrics))
     return Row(
         name=name,
@@ -166,6 +167,7 @@ def _row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], me
         evaluates=node.maybe("from"),
         start=node.maybe("start"),
         proposals=node.maybe("proposals"),
+        labels=node.maybe("labels"),
         covaries=node.words("covaries"),
         details=details,
         own=(*choose, *assign),

@@ -30,7 +30,7 @@ COSTS = {  # of these, our own value is read from the entry
     "cost/parameters_m": "parameters, millions",
     "cost/gflops": "10^9 multiply-adds of one image",
 }
-TRAIN, START, PROPOSALS, EVALUATE = "train", "start", "proposals", "from"  # what a row uses of another
+TRAIN, START, PROPOSALS, LABELS, EVALUATE = "train", "start", "proposals", "labels", "from"  # of another row
 
 
 class TableError(ValueError):
@@ -62,6 +62,7 @@ class Row:
     evaluates: str | None = None  # yaml "from": this row is a test of that row's checkpoint
     start: str | None = None  # the training starts from the weights of that row
     proposals: str | None = None  # the proposals that this row was trained and tested on are that row's
+    labels: str | None = None  # it is also trained on images that have no labels but those that row gave them
     covaries: dict[str, str] = field(default_factory=dict)  # key that changes beside the factor -> why it has to
     details: dict[str, Detail] = field(default_factory=dict)  # of published numbers, where there is something to say
     own: tuple[str, ...] = ()  # groups and keys that this row says itself
@@ -76,7 +77,7 @@ class Row:
     @property
     def uses(self) -> dict[str, str]:
         """The rows whose results it needs, by what it takes from them."""
-        named = {EVALUATE: self.evaluates, START: self.start, PROPOSALS: self.proposals}
+        named = {EVALUATE: self.evaluates, START: self.start, PROPOSALS: self.proposals, LABELS: self.labels}
         return {role: row for role, row in named.items() if row is not None}
 
 

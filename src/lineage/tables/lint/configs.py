@@ -11,7 +11,8 @@ from lineage.tables.diff import Difference
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
-           "dataset.root", "weights_sha256", "dump_proposals", "proposals.folder", "trainer.devices")  # fmt: skip
+           "dataset.root", "weights_sha256", "dump_proposals", "dump_labels", "proposals.folder", "dataset.labels",
+           "trainer.devices")  # fmt: skip
 TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")
 BUDGET = ("schedule.steps", "schedule.images_per_step")
 SHOWN = 6  # differences per row
@@ -67,7 +68,8 @@ def cumulative(subject: Subject) -> Iterator[Finding]:
     """T3: from the row above, the keys of one step."""
     if subject.table.kind != "cumulative":
         return
-    for above, name in pairwise(subject.configs):
+    shown = [name for name in subject.configs if subject.table.rows[name].published or not _serves(subject, name)]
+    for above, name in pairwise(shown):
         row = subject.table.rows[name]
         listed = subject.table.covaries | row.covaries
         every = changes(subject.configs[above], subject.configs[name], list(listed))

@@ -1,5 +1,6 @@
 """What the choices of a config become."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import lineage.config  # noqa: F401  registers the schema
-from lineage.assemble import assemble, fill_classes
+from lineage.assemble import assemble, fill_classes, with_labels
 from lineage.build import ConfigError, build
 from lineage.config import VOLATILE
+from lineage.data.check import DatasetError
+from lineage.data.shapes import Shapes
 from lineage.describe import settings
+from lineage.distil import unlabelled
 from lineage.models.pretrained import WeightsError
 from lineage.tables.entry import digest
 
@@ -55,6 +59,37 @@ def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
     expected = [sum(label in shown for shown in images) for label in range(len(parts.data.train.classes))]
     assert parts.model.box.classification.counts.tolist() == expected
     assert parts.model.box.classification.images == 4
+
+
+def test_labels_are_for_a_dataset_that_takes_them_and_for_training() -> None:
+    small = ("model=keypoint_rcnn", "dataset.train.length=4", "dataset.val.length=2")
+    with pytest.raises(ConfigError, match=r"dataset=shapes_figures is trained on its own labels, not on a.json"):
+        assemble(config(*small, "dataset=shapes_figures", "+dataset.labels=a.json"))
+    with pytest.raises(DatasetError, match=r"dataset.labels is not set"):
+        assemble(config(*small, "dataset=shapes_figures_distilled", "sampling=mixed"))
+    test = config(*small, "dataset=shapes_figures_distilled", "evaluate_only=true")
+    assert isinstance(with_labels(test, Shapes(seed=1, length=4)), Shapes)  # needs none
+
+
+def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
+    """Boxes alone, as a Faster R-CNN leaves them."""
+    figures = Shapes(seed=3, length=4, size=128, only=["figure"])
+    truth = figures.ground_truth()
+    boxes = {"annotations": [{**one, "keypoints": [], "segmentation": None} for one in truth["annotations"]]}
+    (tmp_path / "labels.json").write_text(json.dumps(truth | boxes))
+    labels = ("dataset=shapes_figures_distilled", "dataset.train.length=4", "dataset.val.length=2", "sampling=mixed",
+              "dataset.distilled.least_keypoints=0", f"dataset.labels={tmp_path / 'labels.json'}")  # fmt: skip
+    with pytest.raises(ConfigError, match=r"model.heads.keypoint cannot be trained on .*, which has no keypoints"):
+        assemble(config("model=keypoint_rcnn", *labels))
+    with pytest.raises(ConfigError, match=r"model.heads.mask cannot be trained on .* its teacher has no mask head"):
+        assemble(config("model=mask_rcnn", *labels))
+    assert len(assemble(config("model=faster_rcnn", *labels)).data.train) == 4 + 4
+
+
+def test_images_to_label_are_those_of_the_dataset() -> None:
+    with pytest.raises(ConfigError, match=r"dataset=shapes names no images without labels; dataset=coco_person_unlab"):
+        unlabelled(config())
+    assert len(unlabelled(config("dataset=shapes_figures_unlabelled", "dataset.unlabelled.length=3"))) == 3
 
 
 def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:

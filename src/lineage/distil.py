@@ -25,7 +25,7 @@ from lineage.data.dataset import Dataset
 from lineage.eval.coco import DEFAULT
 from lineage.eval.collect import Collector
 from lineage.eval.detected import Detected
-from lineage.eval.labels import density, document, labelled
+from lineage.eval.labels import annotations, density, labelled
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,13 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
                 f"The teacher finds {len(chosen.scores)} objects in {len(images)} images, fewer than the "
                 f"{wanted.objects:.1f} an image that annotators labelled. All are taken, however low their scores."
             )
-        write(document(chosen, truth, images.ground_truth()["images"], told), path)
+        labels = {
+            "info": {"description": "labels of a model, not of annotators", **told},
+            "images": images.ground_truth()["images"],
+            "annotations": annotations(chosen, parts.data.train.category_ids),
+            "categories": truth["categories"],
+        }
+        write(labels, path)
     trainer.strategy.barrier()
 
 

@@ -1,9 +1,10 @@
-"""Which images an epoch shows: shuffled, by repeat factors, by class."""
+"""Which images an epoch shows: shuffled, by repeat factors, by class, of two sets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from lineage.config import Data, Schedule
 from lineage.data.class_aware import ClassAware
+from lineage.data.mixed import Mixed
 from lineage.data.module import DetectionData, Steps
 from lineage.data.order import Order, Shuffle
 from lineage.data.presence import Presence, presence
@@ -27,6 +29,7 @@ class Labelled:
 
     def __init__(self, labels: Sequence[Sequence[int]]) -> None:
         self.labels = labels
+        self.parts = labels[:6], labels[6:]  # as a union has them
         self.sizes = torch.tensor([(40, 60) if i % 3 else (60, 40) for i in range(len(labels))])
 
     def __len__(self) -> int:
@@ -102,7 +105,52 @@ def test_class_aware_without_objects_says_what_to_choose() -> None:
         ClassAware(Labelled([[], []]), 0)
 
 
-MAKERS = [Shuffle, partial(RepeatFactor, threshold=0.4), ClassAware]
+class Both:
+    """Two sets that are one, of which only the shapes matter."""
+
+    def __init__(self, first: Sequence[int], second: Sequence[int]) -> None:
+        self.parts = first, second
+        self.sizes = torch.tensor([(60, 40) if tall else (40, 60) for tall in (*first, *second)])
+
+
+BOTH = Both([0, 0, 1] * 40, [1, 0] * 15 + [0] * 170)  # 120 and 200 images; 15 of the second are tall
+
+
+@pytest.mark.parametrize("images", [16, 10, 4])
+def test_every_batch_is_mixed_at_the_ratio_and_of_one_shape(images: int) -> None:
+    order = Order(BOTH.sizes, images, Mixed(BOTH, 3, ratio=(6, 4)))
+    steps = list(islice(order.steps(), 300))
+    first = [sum(index < 120 for index in step) for step in steps]
+    assert set(first) <= {int(images * 0.6), -(-images * 6 // 10)}  # 16 images: 9 or 10 of the first set
+    assert np.mean(first) == pytest.approx(images * 0.6, abs=0.02)
+    tall = (BOTH.sizes[:, 0] > BOTH.sizes[:, 1]).tolist()
+    assert all(len({tall[index] for index in step}) == 1 for step in steps)
+
+
+def test_an_epoch_shows_the_first_set_once_and_goes_on_in_the_second() -> None:
+    sampling = Mixed(BOTH, 5, ratio=(6, 4))
+    epochs = [sampling(epoch) for epoch in range(6)]
+    assert {len(epoch) for epoch in epochs} <= {199, 200, 201}
+    for epoch in epochs:
+        assert np.bincount(epoch[epoch < 120], minlength=120).tolist() == [1] * 120
+    shown = np.bincount(np.concatenate(epochs), minlength=320)[120:]
+    tall = (BOTH.sizes[:, 0] > BOTH.sizes[:, 1]).numpy()[120:]
+    assert shown[tall].max() - shown[tall].min() <= 1  # six epochs ask for more tall ones than there are
+    assert shown[~tall].max() - shown[~tall].min() <= 1
+    assert shown.sum() == sum(map(len, epochs)) - 720
+
+
+def test_where_one_set_has_but_one_shape_the_ratio_holds_over_all() -> None:
+    sampling = Mixed(Both([0, 1, 0, 1], [0, 0]), 0, ratio=(1, 1))
+    assert sorted(sampling(0)) == [0, 1, 2, 3, 4, 4, 5, 5]
+
+
+def test_one_set_cannot_be_mixed() -> None:
+    with pytest.raises(ValueError, match="dataset=coco_person_distilled has two"):
+        Mixed(Shapes(seed=1, length=2), 0, ratio=(6, 4))
+
+
+MAKERS = [Shuffle, partial(RepeatFactor, threshold=0.4), ClassAware, partial(Mixed, ratio=(6, 4))]
 
 
 @pytest.mark.parametrize("make", MAKERS)

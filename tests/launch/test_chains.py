@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from lineage.build import build
 from lineage.tables import store
 from lineage.tables.entry import Entry
 
@@ -24,7 +27,7 @@ CHAINS = {  # table and row -> the rows whose entries its own names as its paren
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkout's configs and tables, with 24 images in place of 2200."""
+    """The checkout's configs and tables, with 24 or 40 images in place of thousands."""
     root = tmp_path_factory.mktemp("project")
     for name in ("conf", "experiments"):
         shutil.copytree(ROOT / name, root / name)
@@ -32,6 +35,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shapes = root / "conf/dataset/shapes.yaml"
     text = shapes.read_text().replace("length: 2000", "length: 16").replace("length: 200\n", "length: 8\n")
     shapes.write_text(text)
+    others = root / "conf/dataset/shapes_figures_unlabelled.yaml"
+    others.write_text(others.read_text().replace("length: 500", "length: 16"))
     return root
 
 
@@ -57,6 +62,30 @@ def test_a_chain_runs_to_its_end(project: Path, chain: str) -> None:
     assert _rows(own, held) == CHAINS[chain]
     assert any(value is not None for value in own.metrics.values())
     assert "off protocol" in lineage(project, "table", table, "--tier", "smoke")  # so a run is shown, and not judged
+
+
+@pytest.mark.slow
+def test_a_teacher_labels_images_for_its_student(project: Path) -> None:
+    """Data distillation: x101 is asked about other images, its student is trained on these too, and is then tested."""
+    asked = ["run", "mask_rcnn/table9", "tta", "--tier", "smoke", "--seeds", "1"]
+    said = lineage(project, *asked, "--set", "trainer=cpu", "--set", "data.workers=0")
+    assert "done   mask_rcnn/table9/tta seed 0" in said
+    held = {entry.id: entry for entry in store.contents(project / "results").entries}
+    rows = {entry.row: entry for entry in held.values() if entry.table == "mask_rcnn/table9"}
+    assert {row: _rows(entry, held) for row, entry in rows.items()} == {
+        "x101": [], "teacher": ["x101"], "distilled": ["teacher"], "tta": ["distilled"],
+    }  # fmt: skip
+    labels = json.loads((project / str(rows["teacher"].folder) / "labels.json").read_text())
+    truth = build(OmegaConf.create(rows["distilled"].config).dataset.train).ground_truth()
+    objects = [one for one in truth["annotations"] if not one["iscrowd"]]
+    assert len(labels["images"]) == len(truth["images"]) == 16
+    assert len(labels["annotations"]) == len(objects)  # as many an image as in the labelled set
+    assert sum(one["num_keypoints"] for one in labels["annotations"]) == sum(one["num_keypoints"] for one in objects)
+    assert rows["distilled"].dataset["train"] != rows["x101"].dataset["train"]
+    assert f"entry.labels={rows['teacher'].id}" in rows["distilled"].command
+    assert "more data" in lineage(project, "table", "mask_rcnn/table9", "--tier", "smoke")
+    why = lineage(project, "why", "mask_rcnn/table9/x101", "mask_rcnn/table9/distilled")
+    assert "other images or ground truth" in why
 
 
 def _rows(entry: Entry, held: dict[str, Entry]) -> list[str | None]:

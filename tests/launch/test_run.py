@@ -126,6 +126,53 @@ def test_proposals_come_from_a_row_that_leaves_them(root: Path) -> None:
     assert "rows.child: paper/table1/align leaves no proposals; give it set: {dump_proposals: true}" in text
 
 
+def teach(root: Path, tested: str = "dump_labels: true", child: str = "model.roi: align") -> None:
+    """`child` is trained on the labels of `tested`, and `grown` tests it."""
+    table = root / "experiments/paper/table1.yaml"
+    text = table.read_text().replace("{start: align, set: {model.roi: align", f"{{labels: tested, set: {{{child}")
+    text = text.replace("tested: {from: align, set: {", f"tested: {{from: align, set: {{{tested}, ")
+    table.write_text(text.replace("  later:", "  grown: {from: child, set: {model.box.nms: 0.4}}\n  later:"))
+
+
+def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> None:
+    teach(root)
+    code, text = toy.run(root, "child", "--seeds", "1")
+    assert code == 0, text
+    entries = {entry.row: entry for entry in store.contents(root / "results").entries}
+    assert entries["child"].parents == [entries["tested"].id]
+    assert f"entry.labels={entries['tested'].id}" in entries["child"].command
+    assert entries["child"].training != entries["align"].training
+    assert "1 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
+    (left,) = root.glob("runs/cells/**/labels.json")
+    left.unlink()
+    code, text = toy.run(root, "grown", "--seeds", "1")  # the student's checkpoint is there
+    assert code == 0, text
+
+
+def test_labels_that_are_gone_are_named(root: Path) -> None:
+    teach(root)
+    toy.run(root, "tested", "--seeds", "1")
+    (left,) = root.glob("runs/cells/**/labels.json")
+    left.unlink()
+    code, text = toy.run(root, "child", "--seeds", "1")
+    assert code == 1
+    assert "what paper/table1/tested seed 0 left is in runs/cells/mini/paper/table1/tested/" in text
+
+
+def test_a_student_has_no_head_that_its_teacher_lacks(root: Path) -> None:
+    teach(root, child="model.heads: {mask: 1}")
+    code, text = toy.run(root, "child", "--seeds", "1", "--plan")
+    assert code == 1
+    assert "its mask head needs labels that paper/table1/tested cannot give: that model has none" in text
+
+
+def test_a_row_that_leaves_no_labels_is_told_so(root: Path) -> None:
+    teach(root, tested="model.quality: 33")
+    code, text = toy.run(root, "child", "--seeds", "1", "--plan")
+    assert code == 1
+    assert "rows.child: paper/table1/tested leaves no labels; give it set: {dump_labels: true}" in text
+
+
 def test_a_row_whose_checkpoint_somebody_else_trains_is_no_work(root: Path) -> None:
     toy.run(root, "twin", "--seeds", "1")  # the same training as align
     _, text = toy.run(root, "child", "--seeds", "1", "--plan")

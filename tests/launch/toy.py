@@ -35,6 +35,8 @@ TRAIN = f"""
         if config.model.broken:
             raise ValueError("diverged at step 3")
         (folder / "weights.pt").touch()
+        if config.dump_labels:
+            (folder / "labels.json").touch()
         value = config.model.quality + 0.1 * config.seed
         entry = made.entry(
             config.entry.row, value, config.seed, table=config.entry.table, tier=config.tier, training=known.training,
@@ -60,6 +62,7 @@ CONF = """
     paths: {results: results, runs: runs}
     weights: null
     evaluate_only: false
+    dump_labels: false
     resume: null
     seed: 0
     hydra: {output_subdir: null}

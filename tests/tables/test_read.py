@@ -52,6 +52,7 @@ def test_effects_agree_with_the_published_numbers() -> None:
         ({"metrics": GOOD["metrics"] | {"x": {"title": "X", "better": "less"}}}, "metrics.x.better: unknown: 'less'"),
         ({"rows": {"a/b": {}}}, "rows.a/b: the name of a row has no slash"),
         ({"rows": {"a": {"from": "b", "start": "b"}}}, "rows.a.from: a row that tests another row's checkpoint"),
+        ({"rows": {"a": {"from": "b", "labels": "b"}}}, "trains nothing: leave labels out"),
         ({"rows": {"a": {"published": {"mask/AP": {"sd": 1}}}}}, "rows.a.published.mask/AP.value: missing"),
         ({"claims": [{"better": "roi_alig", "worse": "roi_pool"}]}, "claims[0].better: unknown: 'roi_alig'. Did you"),
         ({"claims": [{"better": "roi_align"}]}, "claims[0].worse: unknown: ''"),
@@ -133,6 +134,18 @@ def test_what_cannot_run_cannot_be_tested_either(tmp_path: Path) -> None:
     assert [row.name for row in table.rows.values() if row.runs] == []
 
 
+@pytest.mark.parametrize(("role", "key"), [("proposals", "dump_proposals"), ("labels", "dump_labels")])
+def test_a_row_leaves_what_others_use(tmp_path: Path, role: str, key: str) -> None:
+    rows = {"r": {"set": {key: True}}, "s": {role: "r"}, "t": {"unsupported": "no head"}, "u": {role: "t"}}
+    table = tables(tmp_path, t={"rows": rows})["t"]
+    assert table.rows["s"].uses == {role: "a/t/r"}
+    assert table.rows["s"].runs
+    assert table.rows["u"].unsupported == f"it needs the {role} of a/t/t, which does not run: no head"
+    (tmp_path / "a/t.yaml").write_text(yaml.safe_dump(MINIMAL | {"rows": {"r": {}, "s": {role: "r"}}}))
+    with pytest.raises(TableError, match=rf"rows.s: a/t/r leaves no {role}; give it set: {{{key}: true}}"):
+        read.load(tmp_path, "a/t")
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
@@ -140,6 +153,7 @@ def test_what_cannot_run_cannot_be_tested_either(tmp_path: Path) -> None:
         ({"r": {"start": "a/t/r"}}, "wait for each other: a/t/r -> a/t/r"),
         ({"r": {"start": "s"}, "s": {"proposals": "r"}}, "wait for each other: a/t/r -> a/t/s -> a/t/r"),
         ({"r": {"start": "a/none/r"}}, "has no table 'a/none'"),
+        ({"teacher": {}, "r": {"labels": "teahcer"}}, "rows.r: table a/t has no row 'teahcer'. Did you mean teacher"),
     ],
 )
 def test_a_row_is_told_what_it_cannot_use(tmp_path: Path, rows: dict[str, Any], says: str) -> None:

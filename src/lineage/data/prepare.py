@@ -46,6 +46,11 @@ ANNOTATIONS = Archive(
     f"{COCO}/annotations/annotations_trainval2017.zip", "md5:f4bbac642086de4f52a3fdda2de5fa2c", "0.24 GB",
     makes="annotations/instances_val2017.json",
 )  # fmt: skip
+UNLABELLED = (
+    Archive(f"{COCO}/zips/unlabeled2017.zip", None, "19 GB", makes="unlabeled2017"),
+    Archive(f"{COCO}/annotations/image_info_unlabeled2017.zip", None, "4 MB",
+            makes="annotations/image_info_unlabeled2017.json"),
+)  # fmt: skip
 PANOPTIC = Archive(
     f"{COCO}/annotations/panoptic_annotations_trainval2017.zip", None, "0.8 GB",
     makes="annotations/panoptic_val2017.json",
@@ -83,6 +88,8 @@ def of_lvis(version: str) -> tuple[Archive, ...]:
 SOURCES = {
     "coco": Source(CC, (ANNOTATIONS, *IMAGES)),
     "coco_person": Source(CC, (ANNOTATIONS, *IMAGES)),
+    "coco_person_unlabelled": Source(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
+    "coco_person_distilled": Source(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
     "coco_panoptic": Source(CC, (PANOPTIC, *IMAGES)),
     "lvis": Source(CC, (*of_lvis("v1"), *IMAGES)),
     "lvis_v05": Source(CC, (*of_lvis("v0.5"), *IMAGES)),

@@ -15,7 +15,7 @@ from lineage.data.defects import Defect, Kind, find
 
 HELP = """\
 Images without labels are a folder and a JSON file that lists them: {"images": [{"id", "file_name", "height", "width"}]}
-COCO's own, 19 GB + 4 MB, belong beside its other images:
+COCO's own, 19 GB:  lineage data prepare coco_person_unlabelled <root>    fetches, checks and unpacks
     http://images.cocodataset.org/zips/unlabeled2017.zip
     http://images.cocodataset.org/annotations/image_info_unlabeled2017.zip"""
 

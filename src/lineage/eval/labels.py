@@ -6,7 +6,7 @@ as many objects as annotators gave one, on average; and so are the keypoints of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,15 +64,10 @@ def labelled(found: Detected, wanted: Density) -> tuple[Detected, dict[str, floa
     return chosen._replace(keypoints=keypoints), {"score": score, "keypoint_score": least}
 
 
-def document(
-    chosen: Detected, truth: Mapping[str, Any], images: list[dict[str, Any]], told: dict[str, float]
-) -> dict[str, Any]:
-    """A COCO-format file: the labels, on these images, with the categories of the ground truth."""
-    categories = sorted(truth["categories"], key=lambda one: one["id"])
-    found = records(chosen, np.array([one["id"] for one in categories], np.int64))
-    annotations = [completed(number, record) for number, record in enumerate(found, 1)]
-    info = {"description": "labels of a model, not of annotators", **told}
-    return {"info": info, "images": images, "annotations": annotations, "categories": categories}
+def annotations(chosen: Detected, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """As a COCO-format file lists them."""
+    found = records(chosen, np.array(category_ids, np.int64))
+    return [completed(number, record) for number, record in enumerate(found, 1)]
 
 
 def completed(number: int, record: dict[str, Any]) -> dict[str, Any]:

@@ -76,6 +76,18 @@ def test_cumulative() -> None:
     assert found(chain, {"a": a, "b": a})["T3"] == "changes nothing from a"
 
 
+def test_a_row_that_only_serves_is_no_step() -> None:
+    """A teacher is tested otherwise than any row; what it leaves is what its student adds to the row above."""
+    steps = {"align": ("roi",), "data": ("dataset",)}
+    named = rows(a={}, b={"labels": "paper/table/t"}, t={"published": {}, "evaluates": "paper/table/a"})
+    chain = replace(table(), kind="cumulative", factor=steps, baseline=None, rows=named, effects=[])
+    more = CONFIG["dataset"] | {"labels": None}
+    told = {"a": config(), "b": config(dataset=more), "t": config(nms=0.9)}
+    assert "T3" not in found(chain, told)
+    alone = replace(chain, rows=named | rows(b={}))
+    assert found(alone, told)["T3"].startswith("is no single step of align, data from b: ")
+
+
 def test_factorial() -> None:
     factor = {"roi": ("roi",), "nms": ("model.box.nms",)}
     names = rows(a={}, b={}, c={})

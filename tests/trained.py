@@ -38,4 +38,7 @@ def spread(network: nn.Module) -> nn.Module:
             weight.mul_(5)
         elif name.endswith("scores.predictor.bias"):
             weight.zero_()  # scores near one half: those of a saturated sigmoid are equal, and their order nobody's
+    for name, weight in network.named_buffers():
+        if name.endswith(("svms.weight", "ridge.weight")):  # fitted, not descended
+            weight.normal_(std=weight.shape[-1] ** -0.5)
     return network

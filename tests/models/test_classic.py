@@ -212,4 +212,13 @@ def test_positions_scale_exactly_with_the_image() -> None:
     assert small.pixels.shape[-2:] == (64, 64)
     assert small.sizes.tolist() == [[64.0, 64.0]]
     wanted = 2 * ((torch.arange(64) + 0.5) / 0.5 - 0.5)
-    assert (small.pixels[0, 0, 10, 5:-5].float() - wanted[5:-5]).abs().max() <= 1
+    assert (small.pixels[0, 0, 10, 5:-5] - wanted[5:-5]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.48, 0.573333, 0.72, 0.5, 1.5])
+def test_an_image_of_the_pyramid_is_smoothed_as_torch_does(ratio: float) -> None:
+    images, _ = batch([(128, 96)], [1], 4, canvas=(128, 96))
+    wanted = torch.nn.functional.interpolate(
+        images.pixels.float(), scale_factor=ratio, mode="bilinear", antialias=True, recompute_scale_factor=False
+    )
+    torch.testing.assert_close(resized(images, ratio).pixels, wanted, atol=1e-2, rtol=0)  # of 255

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from onnxruntime import InferenceSession
 from torch import Tensor, nn
 from torch.onnx import OnnxExporterError
 
 from lineage.data.shapes import Shapes
 from lineage.export import onnx_file
-from lineage.export.program import INPUTS, Detector, fields, seen, without_own_operators
-from lineage.models.roi import RoIPool
-from lineage.ops.boxes import take
+from lineage.export.check import CHECKED, TOLERANCE, Checked, Run, compare
+from lineage.export.program import Detector, ExportError, fields, named, seen, without_own_operators
 from lineage.restore import Restored, restore
 from lineage.tables import places
 from lineage.zoo.files import digest
 
-CHECKED = 4  # images
 REGIONS = 64  # given ones of an image
-TOLERANCE = 1e-4  # relative; of boxes, to the longer side of the image
 MULTIPLE = 32
 KINDS = (".onnx", ".pt2")
 GIVEN = {
@@ -48,35 +46,30 @@ MEANING = {
     "keypoints": "x, y in input pixels (pixel centres at .5), score",
     "semantic": "logits per class at a quarter of the input's size",
 }
-ROUNDED = ("RoI pooling rounds regions to whole pixels, so that a difference of 1e-6 may move a border by one: "
-           "--tolerance says what is acceptable, and roi=align does not round")  # fmt: skip
-Run = Callable[..., Sequence[Tensor]]
-Draw = Callable[[int], tuple[Tensor, ...]]  # seed -> what goes in
-
-
-class ExportError(ValueError):
-    """A model that cannot be exported, or whose file computes something else."""
 
 
 def main(argv: list[str]) -> int:
     args = parse(argv)
     restored = restore(args.weights, args.overrides, args.results, args.classes)
     size = args.size or canvas(restored.config)
-    draw = partial(images, size, args.batch, args.proposals or given(restored.config))
+    draw = partial(images, size, args.batch, args.proposals or regions(restored.config))
     inputs = draw(0)
     names = outputs(restored.model, inputs)
     unfinished = args.out.with_name(f".{args.out.stem}.partial{args.out.suffix}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     try:
         run = written(restored.model, unfinished, inputs, names)
-        differs = compare(Detector(restored.model), run, draw, names, args.tolerance)
+        checked = compare(Detector(restored.model), run, draw, names, args.tolerance)
         os.replace(unfinished, args.out)
     finally:
         unfinished.unlink(missing_ok=True)
     beside = args.out.with_name(f"{args.out.name}.json")
-    beside.write_text(json.dumps(card(args.out, restored, inputs, names, differs), indent=1) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(card(args.out, restored, inputs, names, checked), indent=1) + "\n", encoding="utf-8")
     print(f"{args.out}: {', '.join(told(one) for one in inputs)} -> {', '.join(names)}")
-    print(f"equal to the model on {CHECKED} images: labels are the same, numbers differ by {max(differs.values()):.1e}")
+    largest = max(checked.differs.values())
+    print(f"equal to the model on {CHECKED} images: labels are the same, numbers differ by {largest:.1e}")
+    if checked.doubtful:
+        print(f"left out: {checked.doubtful} images on which rounding decides what the model itself finds")
     print(f"what goes in and out: {beside}")
     return 0
 
@@ -119,7 +112,7 @@ def canvas(config: DictConfig) -> tuple[int, int]:
     return -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
 
 
-def given(config: DictConfig) -> int:
+def regions(config: DictConfig) -> int:
     """Of a model that takes regions which were made before: how many of an image; else 0."""
     proposals = config.get("proposals")
     return int(proposals.top_k.val) if proposals and proposals.get("val") is not None else 0
@@ -156,18 +149,20 @@ def written(model: nn.Module, path: Path, inputs: tuple[Tensor, ...], names: Seq
     if path.suffix == ".onnx":
         graph = captured(detector, inputs)
         try:
-            onnx_file.write(graph, path, INPUTS[: len(inputs)], names)
+            onnx_file.write(graph, path, list(named(inputs)), names)
         except OnnxExporterError as error:
             raise ExportError(f"ONNX cannot express this model: {_cause(error)}\nA .pt2 file can.") from error
         session = onnx_file.session(path)
-        return lambda *given: [
-            torch.from_numpy(np.asarray(one))
-            for one in onnx_file.run(session, {name: one.numpy() for name, one in zip(INPUTS, given, strict=False)})
-        ]
+        return partial(_answer, session)
     with without_own_operators():
         torch.export.save(captured(detector, inputs), path)
     program: Run = torch.export.load(path).module()
     return program
+
+
+def _answer(session: InferenceSession, *inputs: Tensor) -> list[Tensor]:
+    arrays = {name: value.numpy() for name, value in named(inputs).items()}
+    return [torch.from_numpy(np.asarray(value)) for value in onnx_file.run(session, arrays)]
 
 
 def _cause(error: BaseException) -> str:
@@ -185,60 +180,8 @@ def captured(detector: Detector, inputs: tuple[Tensor, ...]) -> torch.export.Exp
         raise ExportError(f"this model cannot be captured as one program: {type(error).__name__}: {reason}") from error
 
 
-@torch.no_grad()
-def compare(
-    eager: nn.Module, run: Run, draw: Draw, names: Sequence[str], tolerance: float = TOLERANCE
-) -> dict[str, float]:
-    """The largest relative difference per output over some images; ExportError if one is too large."""
-    found = dict.fromkeys(names, 0.0)
-    for seed in range(CHECKED):
-        inputs = draw(seed)
-        longer = max(inputs[0].shape[-2:])
-        wanted = dict(zip(names, eager(*inputs), strict=True))
-        got = in_order(wanted, dict(zip(names, run(*inputs), strict=True)))
-        for name in names:
-            found[name] = max(found[name], difference(name, wanted[name], got[name], longer))
-    wrong = [f"{name} by {value:.1e}" for name, value in found.items() if value > tolerance]
-    if wrong:
-        raise ExportError(f"the file computes something else than the model: {', '.join(wrong)}; it was not kept. "
-                          f"{ROUNDED if pools(eager) else ''}")
-    return found
-
-
-def in_order(wanted: dict[str, Tensor], got: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The slots of `got` as in `wanted`: which of two detections with equal scores comes first is nobody's."""
-    order = torch.arange(wanted["scores"].shape[1]).repeat(len(wanted["scores"]), 1)
-    for image in range(len(order)):
-        scores, labels, boxes = ((wanted[name][image], got[name][image]) for name in ("scores", "labels", "boxes"))
-        equal = ((scores[0][:, None] - scores[1]).abs() < TOLERANCE) & (labels[0][:, None] == labels[1])
-        apart = (boxes[0][:, None] - boxes[1]).abs().sum(-1).masked_fill(~equal, torch.inf)
-        nearest = []
-        for row in apart:  # a view: what is taken is taken for all
-            nearest.append(int(row.argmin()))
-            if not row.isfinite().any():
-                break  # another answer, which stays as it is
-            apart[:, nearest[-1]] = torch.inf
-        else:
-            order[image] = torch.tensor(nearest)
-    return {name: value if name == "semantic" else take(value, order) for name, value in got.items()}
-
-
-def pools(model: nn.Module) -> bool:
-    return any(isinstance(module, RoIPool) for module in model.modules())
-
-
-def difference(name: str, wanted: Tensor, given: Tensor, longer: int) -> float:
-    if wanted.shape != given.shape or wanted.dtype != given.dtype:
-        raise ExportError(f"{name} is {wanted.dtype} {tuple(wanted.shape)}, the file gives {given.dtype} "
-                          f"{tuple(given.shape)}")  # fmt: skip
-    if not wanted.is_floating_point():
-        return 0.0 if torch.equal(wanted, given) else 1.0
-    unit = longer if name in ("boxes", "keypoints") else 1.0
-    return float(((wanted - given).abs() / unit).max()) if wanted.numel() else 0.0
-
-
 def card(
-    path: Path, restored: Restored, inputs: tuple[Tensor, ...], names: Sequence[str], differs: dict[str, float]
+    path: Path, restored: Restored, inputs: tuple[Tensor, ...], names: Sequence[str], checked: Checked
 ) -> dict[str, Any]:
     """What another program has to know."""
     backbone, test = restored.config.backbone, restored.config.augment.test
@@ -252,7 +195,7 @@ def card(
         "weights": restored.source,
         "inputs": [
             {"name": name, "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch.")} | GIVEN[name]
-            for name, value in zip(INPUTS, inputs, strict=False)
+            for name, value in named(inputs).items()
         ],
         "fixed_size": True,
         "resize": resize or None,  # the shorter side to `sizes`, the longer at most `max_size`
@@ -264,5 +207,5 @@ def card(
         ],
         "classes": list(restored.names.classes),
         "category_ids": list(restored.names.category_ids),
-        "checked": {"images": CHECKED, "largest_difference": differs},
+        "checked": {"images": CHECKED, "doubtful": checked.doubtful, "largest_difference": checked.differs},
     }  # fmt: skip

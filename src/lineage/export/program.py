@@ -8,7 +8,7 @@ One operator is ours, `lineage::nms`. A program that has to run where this packa
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -21,6 +21,10 @@ from lineage.structures import Detections, Images, Regions
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
 WHOLE = ("valid", "semantic")  # as they are; the rest has slots that may be empty
 INPUTS = ("pixels", "sizes", "proposals")  # the last where a model takes regions that were made before
+
+
+class ExportError(ValueError):
+    """A model that cannot be exported, or whose file computes something else."""
 
 
 class Detector(nn.Module):
@@ -45,6 +49,11 @@ def seen(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Imag
         return Images(pixels, sizes, keys)
     rank = torch.arange(proposals.shape[1], 0, -1, device=proposals.device).expand(proposals.shape[:2])
     return Images(pixels, sizes, keys, Regions(proposals, rank.float(), box_ops.area(proposals) > 0))
+
+
+def named(inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """What goes into a program, by name."""
+    return dict(zip(INPUTS[: len(inputs)], inputs, strict=True))
 
 
 def _blank(value: Tensor, valid: Tensor) -> Tensor:

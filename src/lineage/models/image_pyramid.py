@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.rcnn import RCNN
@@ -85,10 +84,20 @@ def image_pyramid(*, detector: Callable[..., RCNN], ratios: Sequence[float], **p
 
 
 def resized(images: Images, ratio: float) -> Images:
-    """The whole canvas at another size; position x goes to ratio * x exactly, though sides are rounded."""
+    """The whole canvas at another size; position x goes to ratio * x exactly, though sides are rounded.
+
+    As `interpolate` with antialias, whose place ONNX's Resize cannot take: it goes by the rounded sides, and ONNX
+    Runtime gives it other weights. Pixels stay float, for of those between two whole numbers either is right.
+    """
     if ratio == 1:
         return images
-    pixels = F.interpolate(
-        images.pixels.float(), scale_factor=ratio, mode="bilinear", antialias=True, recompute_scale_factor=False
-    )
-    return images._replace(pixels=pixels.round().to(torch.uint8), sizes=images.sizes * ratio)
+    height, width = (_triangles(side, ratio).to(images.pixels.device) for side in images.pixels.shape[-2:])
+    return images._replace(pixels=height @ images.pixels.float() @ width.T, sizes=images.sizes * ratio)
+
+
+def _triangles(side: int, ratio: float) -> Tensor:
+    """What each new pixel along a side takes of the old ones: [int(side * ratio), side], rows of sum 1."""
+    centres = (torch.arange(int(side * ratio), dtype=torch.float64) + 0.5) / ratio
+    apart = (torch.arange(side, dtype=torch.float64) + 0.5 - centres[:, None]).abs()
+    weights = (1 - apart / max(1 / ratio, 1.0)).clamp(min=0)
+    return (weights / weights.sum(1, keepdim=True)).float()

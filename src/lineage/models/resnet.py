@@ -23,7 +23,7 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class Normalize(nn.Module):
-    """uint8 RGB pixels -> what the weights were trained on; padding becomes 0."""
+    """RGB pixels of 0 to 255 -> what the weights were trained on; padding becomes 0."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()

@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from lineage.cli import main
 from lineage.data.shapes import Shapes
 from lineage.report.footage import Picture, files, frames, numbers, picture
+from lineage.restore import NAMES, known, left_by_run, names_of, restore
 from tests.trained import run_folder
 from tests.zoo import published
 
@@ -190,3 +191,46 @@ def test_where_nothing_is_found_the_best_score_is_told(
     said = capsys.readouterr().out
     assert "0 objects" in said
     assert "the highest score was" in said
+
+
+def pictured(run: Path, photo: Path, out: Path) -> np.ndarray:
+    assert main(["predict", str(photo), f"--weights={run}", f"--out={out}", "--score=0.05"]) == 0
+    return np.array(Image.open(out / f"{photo.name}.png"))
+
+
+def told(run: Path, **more: object) -> None:
+    file = run / "classes.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | more))
+
+
+def test_the_bones_that_a_run_leaves_are_drawn(photos: Path, tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
+    without = pictured(run, photos / "a.png", tmp_path / "without")
+    told(run, skeleton=Shapes.skeleton)
+    assert (pictured(run, photos / "a.png", tmp_path / "with") != without).any()
+
+
+def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_folder(tmp_path / "panoptic", "panoptic_fpn")
+    numbered = pictured(run, photos / "a.png", tmp_path / "numbered")
+    told(run, stuff=["things", *("sky" for _ in range(53))])
+    named = pictured(run, photos / "a.png", tmp_path / "named")
+    monkeypatch.setattr("lineage.predict.seen_areas", lambda *_: [])
+    without = pictured(run, photos / "a.png", tmp_path / "without")
+    assert (named != without).any(-1).mean() > 0.2
+    assert 0 < (named != numbered).any(-1).mean() < 0.2, "the names differ"
+
+
+def test_names_told_by_hand_keep_what_the_run_left(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
+    told(run, skeleton=[[0, 1]], stuff=["things", "sky"])
+    names = restore(str(run), [], tmp_path, "a,b,c,d,e,f").names
+    assert names == (("a", "b", "c", "d", "e", "f"), (1, 2, 3, 4, 5, 6), ((0, 1),), ("things", "sky"))
+    assert known(1).skeleton == Shapes.skeleton
+    assert known(80).skeleton == ()
+
+
+def test_names_of_a_dataset_come_back(tmp_path: Path) -> None:
+    names = names_of(Shapes(seed=0, length=1, stuff=True))
+    (tmp_path / NAMES).write_text(json.dumps(names._asdict()))
+    assert left_by_run(tmp_path) == names

@@ -68,7 +68,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     made.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     made.add_argument("--root", help="the same as dataset.root=ROOT")
-    made.add_argument("--split", choices=("train", "val"), help="default: both for check and stats, train for show")
+    which = "default: train and val for check and stats, train for show; the others are of data distillation"
+    made.add_argument("--split", choices=("train", "val", "unlabelled", "distilled"), help=which)
     if name == "check":
         made.add_argument("--annotations", help="a COCO-format file in place of NAME, with --images FOLDER")
     if name == "stats":
@@ -99,7 +100,9 @@ def composed(asked: argparse.Namespace) -> Any:
 def opened(config: Any, split: str, **options: Any) -> Any:
     from lineage.build import build
 
-    node = config.dataset[split]
+    node = config.dataset.get(split)
+    if node is None:
+        raise UnknownDataset(f"dataset={config.dataset.name} has no images {split}; coco_person_{split} does")
     return build(node, **{name: value for name, value in options.items() if name in node})
 
 
@@ -183,7 +186,7 @@ def show(asked: argparse.Namespace) -> int:
     data = opened(config, split)
     augment = SimpleNamespace(**build(config.augment))
     samples = augmented(data, augment.train if split == "train" else augment.test, asked.count, asked.seed)
-    print(grid(samples, data.classes, asked.out))
+    print(grid(samples, data, asked.out))
     return 0
 
 

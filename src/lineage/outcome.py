@@ -16,6 +16,7 @@ from lineage.assemble import Parts
 from lineage.describe import ROOT
 from lineage.report.commands import report
 from lineage.report.pictures import predictions
+from lineage.restore import NAMES, names_of
 from lineage.tables import store
 from lineage.tables.entry import Entry
 from lineage.train import weights
@@ -36,9 +37,8 @@ def keep(folder: Path, parts: Parts) -> str:
     os.replace(partial, folder / WEIGHTS)
     (folder / "results.json").write_text(json.dumps(evaluator.results()))
     (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
-    val = parts.data.val
-    named = {"classes": list(val.classes), "category_ids": list(val.category_ids)}
-    (folder / "classes.json").write_text(json.dumps(named, indent=1))  # `lineage predict` needs no dataset then
+    named = names_of(parts.data.val)._asdict()
+    (folder / NAMES).write_text(json.dumps(named, indent=1))  # `lineage predict` needs no dataset then
     return weights.sha256(parts.model)
 
 

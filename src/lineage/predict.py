@@ -23,8 +23,8 @@ from lineage.eval.collect import restore as to_file
 from lineage.eval.detected import Detected
 from lineage.ops.chance import key
 from lineage.report.footage import Picture, Unreadable, numbers, pictures
-from lineage.report.paint import paint
-from lineage.report.pictures import found_marks
+from lineage.report.paint import Area, paint
+from lineage.report.pictures import found_marks, seen_areas
 from lineage.restore import Names, Restored, restore
 from lineage.structures import Batch, Images, Sample
 from lineage.tables import places
@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     width: int
     records: list[dict[str, Any]]  # COCO results in the file's pixels, best first
     best: float  # the highest score, also where none was high enough to be kept
+    ground: list[Area]  # of stuff, where a model tells it apart
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
         if not args.no_pictures:
             draw(picture, one, restored.names, args.out / place(one.name))
         console.print(f"{one.name}: {told(one.records, restored.names)}", highlight=False, soft_wrap=True)
-        seen.append(one)
+        seen.append(one._replace(ground=[]))  # it is drawn: no need to keep maps of every picture
     write(args.out / "predictions.json", seen, restored)
     for bad in unreadable:
         print(f"{bad.name}: {bad.reason}", file=sys.stderr)
@@ -169,7 +170,9 @@ def detected(
             height, width = picture.pixels.shape[:2]
             number = ids.get(picture.name, first + slot)
             best = float(flat.scores.max()) if len(flat.scores) else 0.0
-            yield picture, Seen(number, picture.name, height, width, records(flat, restored.names, score), best)
+            kept = records(flat, restored.names, score)
+            ground = seen_areas(detections, made, slot, restored.names.stuff)
+            yield picture, Seen(number, picture.name, height, width, kept, best, ground)
         first += len(group)
 
 
@@ -212,7 +215,7 @@ def draw(picture: Picture, seen: Seen, names: Names, path: Path) -> None:
     scale = min(1.0, LARGEST / longer) if longer >= SMALLEST else SMALLEST / longer
     marks = found_marks(seen.records, names, 0.0)  # type: ignore[arg-type]  # of a dataset it reads the names
     path.parent.mkdir(parents=True, exist_ok=True)
-    paint(image, marks, scale).save(path)
+    paint(image, marks, scale, seen.ground).save(path)
 
 
 def place(name: str) -> Path:

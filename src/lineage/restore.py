@@ -19,6 +19,8 @@ from torch import nn
 import lineage.config  # noqa: F401  registers the schema
 from lineage import compose
 from lineage.build import ConfigError, build
+from lineage.data.shapes import Shapes
+from lineage.data.skeleton import Bones, bones
 from lineage.describe import ROOT
 from lineage.models import pretrained
 from lineage.models.pretrained import LATER
@@ -40,6 +42,8 @@ class Names(NamedTuple):
 
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
+    skeleton: Bones = ()  # which keypoints are joined; nothing where nobody said so
+    stuff: tuple[str, ...] = ()  # the semantic classes, of which the first are all things
 
 
 class Restored(NamedTuple):
@@ -122,22 +126,38 @@ def composed(overrides: list[str]) -> DictConfig:
 def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:
     """The names of the classes: told, left by the run, of the dataset, or known by their number."""
     count = config.dataset.classes
+    left = left_by_run(folder) if folder else None
     if told is not None:
         found = read_names(told)
         if len(found.classes) != count:
             raise ConfigError(f"--classes names {len(found.classes)} classes, the model tells {count} apart")
-        return found
-    if folder and (folder / NAMES).is_file():
-        left = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-        return Names(tuple(left["classes"]), tuple(left["category_ids"]))
+        drawn = left or known(count)
+        return found._replace(skeleton=found.skeleton or drawn.skeleton, stuff=drawn.stuff)
+    if left is not None:
+        return left
     if folder:
         try:
             dataset = build(config.dataset.val)
         except Exception as error:  # the dataset is on another machine
             log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
         else:
-            return Names(tuple(dataset.classes), tuple(dataset.category_ids))
+            return names_of(dataset)
     return known(count)
+
+
+def names_of(dataset: Any) -> Names:
+    """As a run leaves them in its folder."""
+    drawn = tuple(getattr(dataset, "skeleton", ())), tuple(getattr(dataset, "stuff", ()))
+    return Names(tuple(dataset.classes), tuple(dataset.category_ids), *drawn)
+
+
+def left_by_run(folder: Path) -> Names | None:
+    """Runs of earlier versions left classes and their ids alone."""
+    if not (folder / NAMES).is_file():
+        return None
+    left = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    skeleton = tuple((first, second) for first, second in left.get("skeleton", ()))
+    return Names(tuple(left["classes"]), tuple(left["category_ids"]), skeleton, tuple(left.get("stuff", ())))
 
 
 def known(count: int) -> Names:
@@ -148,7 +168,7 @@ def known(count: int) -> Names:
         80: Names(*zip(*((name, i) for i, name in enumerate(coco) if i and name != "N/A"), strict=True)),
         90: Names(tuple(coco[1:]), ids),
         20: Names(VOC, ids),
-        1: Names(("person",), ids),
+        1: Names(("person",), ids, Shapes.skeleton),  # the figures of shapes have COCO's keypoints
     }
     return listed.get(count) or Names(tuple(f"class {i}" for i in ids), ids)
 
@@ -167,4 +187,5 @@ def read_names(told: str) -> Names:
         return Names(tuple(found), tuple(range(1, len(found) + 1)))
     content: Any = json.loads(text)
     categories = sorted(content["categories"] if isinstance(content, dict) else content, key=lambda one: one["id"])
-    return Names(tuple(one["name"] for one in categories), tuple(int(one["id"]) for one in categories))
+    ids = tuple(int(one["id"]) for one in categories)
+    return Names(tuple(one["name"] for one in categories), ids, bones(categories))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineage.report.paint import INK, Mark, colour_of, paint
+from lineage.report.paint import INK, Area, Mark, colour_of, ground_of, paint
 
 
 def grey(width: int = 60, height: int = 40) -> Image.Image:
@@ -26,6 +26,35 @@ def test_mask_and_box_colour_their_pixels_only() -> None:
     assert red > 150 > 100 > green, "inside the mask"
     assert drawn.getpixel((80, 60)) == (255, 0, 0), "on the box"
     assert drawn.getpixel((230, 150)) == (128, 128, 128), "outside"
+
+
+def test_bones_join_joints() -> None:
+    ends = (10.0, 10.0), (30.0, 20.0)
+    drawn = paint(grey(), [Mark((5, 5, 50, 35), "", (255, 0, 0), points=ends, bones=(ends,))], 4.0)
+    assert drawn.getpixel((80, 60)) == (255, 0, 0), "half way between the two"
+    alone = paint(grey(), [Mark((5, 5, 50, 35), "", (255, 0, 0), points=ends)], 4.0)
+    assert alone.getpixel((80, 60)) == (128, 128, 128)
+    assert alone.getpixel((40, 40)) == drawn.getpixel((40, 40)) == (255, 0, 0), "a joint"
+
+
+def test_stuff_lies_where_no_object_is() -> None:
+    left, middle = np.zeros((40, 60), bool), np.zeros((40, 60), bool)
+    left[:, :30] = True
+    middle[10:30, 20:40] = True
+    area, mark = Area(left, "grass", ground_of(0)), Mark((20, 10, 40, 30), "", (255, 0, 0), middle)
+    both = paint(grey(), [mark], 4.0, [area])
+    assert both.getpixel((16, 16)) == paint(grey(), [], 4.0, [area]).getpixel((16, 16)) != (128, 128, 128)
+    assert both.getpixel((100, 88)) == paint(grey(), [mark], 4.0).getpixel((100, 88)), "the object is not mixed with it"
+    assert both.getpixel((200, 150)) == (128, 128, 128)
+    hidden = Area(middle, "water", ground_of(1))
+    assert paint(grey(), [mark], 4.0, [hidden]).tobytes() == paint(grey(), [mark], 4.0).tobytes()
+
+
+@pytest.mark.parametrize("label", range(12))
+def test_areas_say_what_they_are_in_letters_that_can_be_read(label: int) -> None:
+    drawn = paint(grey(), [], 8.0, [Area(np.ones((40, 60), bool), "gravel", ground_of(label))])
+    tag = np.array(drawn.crop((200, 140, 280, 180))).astype(int)
+    assert np.ptp(tag.sum(-1)) > 3 * 90
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (55, 0), (0, 36), (55, 36)])

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
-from lineage.report.pictures import PANEL, found_marks, predictions, truth_marks
+from lineage.data.shapes import Shapes
+from lineage.report.pictures import PANEL, areas, found_areas, found_marks, predictions, truth_areas, truth_marks
 from lineage.structures import Sample
 
 
@@ -74,9 +76,38 @@ def test_marks_say_what_and_how_sure() -> None:
     (mark,) = found_marks([record(101, 0.875), record(101, 0.1), stuff], Squares())
     assert mark.text == "square 0.88"
     assert mark.box == (5, 6, 25, 20)
-    (truth,) = truth_marks(Squares()[1], Squares.classes)
+    (truth,) = truth_marks(Squares()[1], Squares())
     assert truth.text == "square"
     assert truth.points == ((8.0, 9.0),), "the keypoint nobody labelled is not drawn"
+
+
+def test_a_bone_needs_both_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = record(101, 0.9) | {"keypoints": [1, 2, 9.0, 3, 4, 9.0]}
+    (mark,) = found_marks([seen], Squares())
+    assert (mark.points, mark.bones) == (((1.5, 2.5), (3.5, 4.5)), ()), "no skeleton is known"
+    monkeypatch.setattr(Squares, "skeleton", ((0, 1), (1, 2)), raising=False)
+    (mark,) = found_marks([seen], Squares())
+    assert mark.bones == (((1.5, 2.5), (3.5, 4.5)),)
+    (truth,) = truth_marks(Squares()[1], Squares())
+    assert truth.bones == (), "the other end is not labelled"
+
+
+def test_areas_of_stuff_have_its_names() -> None:
+    shapes = Shapes(seed=0, length=1, stuff=True)
+    semantic = shapes[0].semantic.numpy()
+    drawn = truth_areas(shapes[0], shapes)
+    assert [area.text for area in drawn] == [shapes.stuff[label] for label in np.unique(semantic) if 0 < label < 255]
+    assert all(np.array_equal(area.mask, semantic == shapes.stuff.index(area.text)) for area in drawn)
+    assert areas(semantic, ()) == truth_areas(Squares()[1], Squares()) == []
+
+
+def test_records_of_stuff_are_areas_and_those_of_things_are_not() -> None:
+    shapes = Shapes(seed=0, length=1, stuff=True)
+    mask = rle.encode(np.asfortranarray(np.ones((30, 40), np.uint8)))
+    stuff, thing = ({"category_id": number, "segmentation": mask} for number in (shapes.stuff_ids[2], 1))
+    (area,) = found_areas([thing, stuff], shapes)
+    assert (area.text, area.mask.all()) == (shapes.stuff[3], True)
+    assert found_areas([thing, stuff], Squares()) == []
 
 
 def test_a_dataset_without_objects_has_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

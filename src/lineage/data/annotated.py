@@ -25,9 +25,10 @@ from lineage.data import check, image, index, mask_code, seen, source, truth
 from lineage.data.columns import Columns, Kept, columns, restored, select
 from lineage.data.crops import Crops
 from lineage.data.defects import Defect, Kind, Record
+from lineage.data.skeleton import Bones, bones
 from lineage.structures import Sample
 
-LAYOUT = 2  # of the columns; a new number makes every index anew
+LAYOUT = 3  # of the columns; a new number makes every index anew
 LARGE = 10  # MB of annotations that take more than a second or two to read
 
 
@@ -75,6 +76,7 @@ class Annotated:
         self.category_ids: tuple[int, ...] = tuple(told["category_ids"])
         self.keypoints: tuple[str, ...] = tuple(told["keypoints"])
         self.mirrored: tuple[int, ...] = tuple(told["mirrored"])
+        self.skeleton: Bones = tuple((first, second) for first, second in told["skeleton"])
         self.told: dict[str, Any] = told["more"]
         self.fingerprint: str = told["fingerprint"] if keep is None else self.columns.digest()
         self.ids = torch.from_numpy(self.columns.ids)
@@ -169,7 +171,7 @@ class Annotated:
 
     def spelled(self) -> dict[str, Any]:
         """The ground truth as the columns tell it."""
-        names = truth.Names(self.classes, self.category_ids, self.keypoints)
+        names = truth.Names(self.classes, self.category_ids, self.keypoints, self.skeleton)
         beside = {key: file.of for key, file in self.files.beside.items()}
         return truth.spelled(self.columns, names, beside)
 
@@ -249,6 +251,7 @@ def made(found: Read, skip_empty: bool, least: int) -> index.Made:
         "category_ids": [one["id"] for one in categories],
         "keypoints": joints,
         "mirrored": found.told.get("mirrored", mirrored(joints)),
+        "skeleton": bones(categories) if joints else (),
         "fingerprint": hashlib.sha256(repr((data.digest(), classes)).encode()).hexdigest(),
         "defects": found.defects,
         "annotations": len(content["annotations"]),

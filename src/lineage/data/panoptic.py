@@ -47,7 +47,7 @@ class Panoptic:
         self.fingerprint, self.sizes, self.ids = things.fingerprint, things.sizes, things.ids
         self.columns, self.image_counts, self.frequencies = things.columns, things.image_counts, things.frequencies
         self.files = things.files
-        self.keypoints, self.mirrored = things.keypoints, things.mirrored
+        self.keypoints, self.mirrored, self.skeleton = things.keypoints, things.mirrored, things.skeleton
         self.stuff: tuple[str, ...] = ("things", *(name for _, name in things.told["stuff"]))
         self.stuff_ids: tuple[int, ...] = tuple(number for number, _ in things.told["stuff"])
 

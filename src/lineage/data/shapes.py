@@ -21,6 +21,7 @@ from lineage.data.crops import Crops
 from lineage.data.drawing import STANDARD, Recipe, Scene
 from lineage.data.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
 from lineage.data.segments import panoptic
+from lineage.data.skeleton import bones
 from lineage.data.stuff import CATEGORY
 from lineage.data.stuff import CLASSES as STUFF
 from lineage.ops.chance import key
@@ -36,6 +37,7 @@ class Shapes:
 
     keypoints = KEYPOINTS
     mirrored = MIRRORED  # which keypoint each becomes in a flipped image
+    skeleton = bones([{"keypoints": KEYPOINTS, "skeleton": SKELETON}])
 
     def __init__(
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,

@@ -11,12 +11,14 @@ import numpy as np
 from lineage.data.columns import Columns
 from lineage.data.defects import Record
 from lineage.data.mask_code import unpacked
+from lineage.data.skeleton import Bones
 
 
 class Names(NamedTuple):
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     keypoints: tuple[str, ...]
+    skeleton: Bones
 
 
 def spelled(data: Columns, names: Names, beside: Mapping[str, Callable[[str], Path]]) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def _images(data: Columns, beside: Mapping[str, Callable[[str], Path]]) -> list[
 
 
 def _categories(names: Names) -> list[Record]:
-    joints = {"keypoints": list(names.keypoints), "skeleton": []} if names.keypoints else {}
+    bones = [[first + 1, second + 1] for first, second in names.skeleton]
+    joints = {"keypoints": list(names.keypoints), "skeleton": bones} if names.keypoints else {}
     pairs = zip(names.category_ids, names.classes, strict=True)
     return [{"id": number, "name": name, **joints} for number, name in pairs]
 

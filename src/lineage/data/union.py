@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lineage.data.check import DatasetError
 from lineage.data.dataset import Dataset
+from lineage.data.skeleton import Bones
 from lineage.structures import Sample
 
 OPTIONAL = ("masks", "keypoints", "visible", "semantic")  # what a sample may lack
@@ -36,6 +37,7 @@ class Union:
             name: None for name in OPTIONAL if any(getattr(part[0], name) is None for part in parts)
         }
         self.keypoints, self.mirrored = _joints(parts) if "keypoints" not in self.lacking else ((), ())
+        self.skeleton: Bones = getattr(first, "skeleton", ()) if self.keypoints else ()
         self.shifts = shifts([part.ids for part in parts])
         self.ids = torch.cat([part.ids + shift for part, shift in zip(parts, self.shifts, strict=True)])
         self.sizes = torch.cat([part.sizes for part in parts])

@@ -1,21 +1,25 @@
-"""Samples in rows of three, with boxes, masks, keypoints and ignored regions: what a batch really holds."""
+"""Samples in rows of three, with boxes, masks, skeletons, stuff and ignored regions: what a batch really holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from lineage.report.paint import paint
-from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, truth_marks
+from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, truth_areas, truth_marks
 from lineage.structures import Sample
+
+if TYPE_CHECKING:
+    from lineage.data.dataset import Dataset
 
 ACROSS = 3
 
 
-def grid(samples: Sequence[Sample], classes: Sequence[str], path: Path) -> Path:
-    panels = [panel(sample, classes) for sample in samples]
+def grid(samples: Sequence[Sample], dataset: Dataset, path: Path) -> Path:
+    panels = [panel(sample, dataset) for sample in samples]
     rows = -(-len(panels) // ACROSS)
     across = min(ACROSS, len(panels))
     size = (across * (PANEL[0] + GAP) - GAP + 2 * MARGIN, rows * (PANEL[1] + GAP) - GAP + 2 * MARGIN)
@@ -28,7 +32,7 @@ def grid(samples: Sequence[Sample], classes: Sequence[str], path: Path) -> Path:
     return path
 
 
-def panel(sample: Sample, classes: Sequence[str]) -> Image.Image:
+def panel(sample: Sample, dataset: Dataset) -> Image.Image:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
     scale = min(PANEL[0] / image.width, PANEL[1] / image.height)
-    return paint(image, truth_marks(sample, classes), scale)
+    return paint(image, truth_marks(sample, dataset), scale, truth_areas(sample, dataset))

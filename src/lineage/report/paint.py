@@ -1,11 +1,13 @@
-"""Objects drawn over an image: translucent masks with a contour, boxes, keypoints, and labels that stay readable.
+"""Objects drawn over an image: translucent masks with a contour, boxes, skeletons, and labels that stay readable.
+
+Areas of stuff lie beneath them, where no object is.
 
 The image is enlarged first and drawn on afterwards, so lines and letters are sharp however small the image is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
+Point = tuple[float, float]
+Spots = Callable[[float, float], list[Point]]  # width and height of a tag -> where its top left may be
 
 # Twelve hues far apart, light enough for dark letters on them; classes take them in turn.
 COLOURS: tuple[Colour, ...] = (
@@ -21,7 +25,9 @@ COLOURS: tuple[Colour, ...] = (
     (255, 138, 209), (232, 229, 88), (126, 160, 255), (255, 150, 92), (166, 214, 168), (214, 178, 148),
 )  # fmt: skip
 INK: Colour = (16, 18, 24)
+PAPER: Colour = (240, 242, 246)
 OPACITY = 0.42
+GROUND = 0.5  # how much darker areas of stuff are than objects
 FONT = ImageFont.load_default(14)
 
 
@@ -32,14 +38,26 @@ class Mark(NamedTuple):
     text: str
     colour: Colour
     mask: NDArray[np.bool_] | None = None  # [h, w]
-    points: tuple[tuple[float, float], ...] = ()
+    points: tuple[Point, ...] = ()
+    bones: tuple[tuple[Point, Point], ...] = ()
 
 
-def paint(image: Image.Image, marks: Sequence[Mark], scale: float) -> Image.Image:
+class Area(NamedTuple):
+    """All that an image shows of one class of stuff."""
+
+    mask: NDArray[np.bool_]  # [h, w]
+    text: str
+    colour: Colour
+
+
+def paint(image: Image.Image, marks: Sequence[Mark], scale: float, areas: Sequence[Area] = ()) -> Image.Image:
     """The image at `scale` with every mark on it; small objects are drawn last, so that none is hidden."""
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     marks = sorted(marks, key=lambda mark: -_area(mark.box))
+    areas = _beside(areas, [mark.mask for mark in marks if mark.mask is not None])
+    for area in areas:
+        _tint(canvas, area.mask, area.colour)
     for mark in marks:
         if mark.mask is not None:
             _tint(canvas, mark.mask, mark.colour)
@@ -47,16 +65,39 @@ def paint(image: Image.Image, marks: Sequence[Mark], scale: float) -> Image.Imag
     boxes = [_scaled(mark.box, scale) for mark in marks]
     for mark, box in zip(marks, boxes, strict=True):
         draw.rectangle(box, outline=mark.colour, width=2)
-        for x, y in mark.points:
-            draw.circle((x * scale, y * scale), 3, fill=mark.colour, outline=INK)
+        _figure(draw, mark, scale)
     taken: list[Rectangle] = []
     for mark, box in reversed(list(zip(marks, boxes, strict=True))):
-        _label(draw, mark, box, taken, size)
+        _label(draw, mark, _corners(box), taken, size)
+    for area in areas:
+        _label(draw, area, _middle(area.mask, scale), taken, size)
     return canvas
+
+
+def _beside(areas: Sequence[Area], masks: Sequence[NDArray[np.bool_]]) -> list[Area]:
+    """What objects leave of the areas."""
+    free = ~np.any(masks, axis=0) if masks else np.True_
+    return [left for area in areas if (left := area._replace(mask=area.mask & free)).mask.any()]
+
+
+def _figure(draw: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
+    """Bones with a dark rim, so that they are seen on a mask of their own colour, and joints upon them."""
+    lines = [[(x * scale, y * scale) for x, y in bone] for bone in mark.bones]
+    for colour, width in ((INK, 4), (mark.colour, 2)):
+        for line in lines:
+            draw.line(line, fill=colour, width=width)
+    for x, y in mark.points:
+        draw.circle((x * scale, y * scale), 3, fill=mark.colour, outline=INK)
 
 
 def colour_of(label: int) -> Colour:
     return COLOURS[label % len(COLOURS)]
+
+
+def ground_of(label: int) -> Colour:
+    """Of a class of stuff: a darker one, from the other end."""
+    red, green, blue = COLOURS[-1 - label % len(COLOURS)]
+    return (round(red * GROUND), round(green * GROUND), round(blue * GROUND))
 
 
 def _tint(canvas: Image.Image, mask: NDArray[np.bool_], colour: Colour) -> None:
@@ -68,25 +109,33 @@ def _tint(canvas: Image.Image, mask: NDArray[np.bool_], colour: Colour) -> None:
 
 
 def _label(
-    draw: ImageDraw.ImageDraw, mark: Mark, box: Rectangle, taken: list[Rectangle], size: tuple[int, int]
+    draw: ImageDraw.ImageDraw, mark: Mark | Area, spots: Spots, taken: list[Rectangle], size: tuple[int, int]
 ) -> None:
-    """A filled tag at the first corner of the box where it covers no other tag."""
+    """A filled tag at the first of the spots where it covers no other tag."""
     left, top, right, bottom = FONT.getbbox(mark.text)
     width, height = right - left + 8, bottom - top + 7
-    places = [_inside(x, y, width, height, size) for x, y in _corners(box, width, height)]
+    places = [_inside(x, y, width, height, size) for x, y in spots(width, height)]
     place = next((place for place in places if not any(_overlap(place, other) for other in taken)), None)
     if place is None:
         return  # a crowd of objects: a box without a name reads better than names on top of each other
     taken.append(place)
     draw.rectangle(place, fill=mark.colour)
-    draw.text((place[0] + 4 - left, place[1] + 3 - top), mark.text, fill=INK, font=FONT)
+    letters = INK if sum(mark.colour) > 3 * 110 else PAPER
+    draw.text((place[0] + 4 - left, place[1] + 3 - top), mark.text, fill=letters, font=FONT)
 
 
-def _corners(box: Rectangle, width: float, height: float) -> list[tuple[float, float]]:
+def _corners(box: Rectangle) -> Spots:
     """Above the box, inside its top, below it, inside its bottom; flush left, then flush right."""
     x1, y1, x2, y2 = box
-    rows = (y1 - height, y1, y2, y2 - height)
-    return [(x, y) for x in (x1, x2 - width) for y in rows]
+    return lambda width, height: [(x, y) for x in (x1, x2 - width) for y in (y1 - height, y1, y2, y2 - height)]
+
+
+def _middle(mask: NDArray[np.bool_], scale: float) -> Spots:
+    """Around the pixel of an area that is nearest to its middle, then around others of it."""
+    y, x = np.nonzero(mask)
+    order = np.argsort((y - y.mean()) ** 2 + (x - x.mean()) ** 2)[:: max(1, len(y) // 8)]
+    pixels = [((x[i] + 0.5) * scale, (y[i] + 0.5) * scale) for i in order]
+    return lambda width, height: [(across - width / 2, down - height / 2) for across, down in pixels]
 
 
 def _inside(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Rectangle:

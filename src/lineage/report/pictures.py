@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lineage.eval.merge import classify
 from lineage.eval.rle import decode
-from lineage.report.paint import Colour, Mark, colour_of, paint
-from lineage.structures import Sample
+from lineage.report.paint import Area, Colour, Mark, Point, colour_of, ground_of, paint
+from lineage.structures import Batch, Detections, Sample
 
 if TYPE_CHECKING:
     from lineage.data.dataset import Dataset
@@ -30,6 +32,7 @@ class Pair(NamedTuple):
     image: Image.Image
     truth: list[Mark]
     found: list[Mark]
+    areas: tuple[list[Area], list[Area]]  # of stuff, likewise
 
 
 def sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("ground truth", "prediction")) -> Path:
@@ -62,13 +65,14 @@ def predictions(
     return sheet(pairs, path, ("ground truth", f"prediction, score at least {threshold:g}"))
 
 
-def truth_marks(sample: Sample, classes: Sequence[str]) -> list[Mark]:
+def truth_marks(sample: Sample, dataset: Dataset) -> list[Mark]:
     """The annotations of a sample."""
-    marks = []
+    marks, skeleton = [], getattr(dataset, "skeleton", ())
     for place, (box, label) in enumerate(zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True)):
-        text = classes[label] + (" (crowd)" if sample.crowd[place] else "")
+        text = dataset.classes[label] + (" (crowd)" if sample.crowd[place] else "")
         mask = _mask(sample, place) if sample.masks is not None else None
-        marks.append(Mark(tuple(box), text, colour_of(label), mask, _seen(sample, place)))
+        joints = _seen(sample, place)
+        marks.append(Mark(tuple(box), text, colour_of(label), mask, tuple(joints.values()), _joined(joints, skeleton)))
     return marks
 
 
@@ -82,10 +86,41 @@ def found_marks(records: Sequence[dict[str, Any]], dataset: Dataset, threshold: 
         x, y, w, h = record["bbox"]
         mask = decode(record["segmentation"]) if "segmentation" in record else None
         at = record.get("keypoints", [])
-        points = tuple((px + 0.5, py + 0.5) for px, py in zip(at[::3], at[1::3], strict=True))
+        joints = {i: (px + 0.5, py + 0.5) for i, (px, py) in enumerate(zip(at[::3], at[1::3], strict=True))}
+        figure = tuple(joints.values()), _joined(joints, getattr(dataset, "skeleton", ()))
         text = f"{dataset.classes[label]} {record['score']:.2f}"
-        marks.append(Mark((x, y, x + w, y + h), text, colour_of(label), mask, points))
+        marks.append(Mark((x, y, x + w, y + h), text, colour_of(label), mask, *figure))
     return marks
+
+
+def truth_areas(sample: Sample, dataset: Dataset) -> list[Area]:
+    """The stuff of a sample."""
+    return [] if sample.semantic is None else areas(sample.semantic.numpy(), getattr(dataset, "stuff", ()))
+
+
+def seen_areas(found: Detections, batch: Batch, slot: int, stuff: Sequence[str]) -> list[Area]:
+    """The stuff that a model sees in one image of a batch, in the pixels of its file."""
+    if found.semantic is None:
+        return []
+    height, width = batch.images.sizes[slot].round().long().tolist()
+    tall, wide = batch.originals[slot].tolist()
+    names = stuff or [f"stuff {label}" for label in range(found.semantic.shape[1])]  # weights alone have no names
+    return areas(classify(found.semantic[slot], (height, width), (tall, wide)), names)
+
+
+def areas(semantic: NDArray[np.integer], stuff: Sequence[str]) -> list[Area]:
+    """Of a map [h, w] of classes: class 0 are things and `stuff[0]`, what has no name is not labelled."""
+    labels = [label for label in np.unique(semantic).tolist() if 0 < label < len(stuff)]
+    return [Area(semantic == label, stuff[label], ground_of(label)) for label in labels]
+
+
+def found_areas(records: Sequence[dict[str, Any]], dataset: Dataset) -> list[Area]:
+    """The records of one image that are areas of stuff."""
+    named = dict(zip(getattr(dataset, "stuff_ids", ()), getattr(dataset, "stuff", ())[1:], strict=True))
+    labels = {number: label for label, number in enumerate(named, 1)}
+    found = [(record["category_id"], decode(record["segmentation"])) for record in records
+             if record["category_id"] in named]  # fmt: skip
+    return [Area(mask, named[number], ground_of(labels[number])) for number, mask in found]
 
 
 def _with_objects(dataset: Dataset) -> Iterator[Sample]:
@@ -96,12 +131,14 @@ def _with_objects(dataset: Dataset) -> Iterator[Sample]:
 def _pair(sample: Sample, dataset: Dataset, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
     own = [record for record in results if record["image_id"] == sample.id]
-    return Pair(image, truth_marks(sample, dataset.classes), found_marks(own, dataset, threshold))
+    ground = truth_areas(sample, dataset), found_areas(own, dataset)
+    return Pair(image, truth_marks(sample, dataset), found_marks(own, dataset, threshold), ground)
 
 
 def _row(pair: Pair) -> tuple[Image.Image, Image.Image]:
     scale = min(PANEL[0] / pair.image.width, PANEL[1] / pair.image.height)
-    return paint(pair.image, pair.truth, scale), paint(pair.image, pair.found, scale)
+    truth, found = pair.areas
+    return paint(pair.image, pair.truth, scale, truth), paint(pair.image, pair.found, scale, found)
 
 
 def _mask(sample: Sample, place: int) -> np.ndarray:
@@ -112,9 +149,14 @@ def _mask(sample: Sample, place: int) -> np.ndarray:
     return mask
 
 
-def _seen(sample: Sample, place: int) -> tuple[tuple[float, float], ...]:
+def _seen(sample: Sample, place: int) -> dict[int, Point]:
     """The labelled keypoints of an object."""
     if sample.keypoints is None or sample.visible is None:
-        return ()
-    labelled = sample.keypoints[place][sample.visible[place] > 0].tolist()
-    return tuple((x, y) for x, y in labelled)
+        return {}
+    labelled = sample.visible[place].nonzero()[:, 0].tolist()
+    return {joint: tuple(sample.keypoints[place][joint].tolist()) for joint in labelled}
+
+
+def _joined(joints: dict[int, Point], skeleton: Sequence[tuple[int, int]]) -> tuple[tuple[Point, Point], ...]:
+    """The bones whose ends are both there."""
+    return tuple((joints[one], joints[other]) for one, other in skeleton if one in joints and other in joints)

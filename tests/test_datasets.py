@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -64,6 +65,19 @@ def test_stats(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for split in ("train", "val"):
         with Image.open(tmp_path / f"out_{split}.png") as image:
             assert len(image.convert("L").getcolors() or []) > 5
+
+
+def test_the_sets_of_data_distillation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["dataset.unlabelled.length=4", "--split"]
+    assert main(["data", "stats", "shapes_figures_unlabelled", *small, "unlabelled"]) == 0
+    assert "unlabelled: 4 images" in capsys.readouterr().out
+    assert main(["data", "stats", "shapes", "--split", "unlabelled"]) == 1
+    assert "dataset=shapes has no images unlabelled; coco_person_unlabelled does" in capsys.readouterr().err
+    figures = Shapes(seed=3, length=4, only=["figure"])
+    (tmp_path / "labels.json").write_text(json.dumps(figures.ground_truth()))
+    labels = [f"dataset.labels={tmp_path / 'labels.json'}", *small, "distilled"]
+    assert main(["data", "show", "shapes_figures_distilled", *labels, "--out", str(tmp_path / "a.png")]) == 0
+    assert (tmp_path / "a.png").is_file()
 
 
 def test_the_numbers_of_stats(tmp_path: Path) -> None:

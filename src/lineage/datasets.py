@@ -69,7 +69,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     made.add_argument("--root", help="the same as dataset.root=ROOT")
     which = "default: train and val for check and stats, train for show; the others are of data distillation"
-    made.add_argument("--split", choices=("train", "val", "unlabelled", "distilled"), help=which)
+    known = ("train", "val", "unlabelled", *(("distilled",) if name != "check" else ()))  # labels are checked as read
+    made.add_argument("--split", choices=known, help=which)
     if name == "check":
         made.add_argument("--annotations", help="a COCO-format file in place of NAME, with --images FOLDER")
     if name == "stats":

@@ -142,7 +142,7 @@ def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> N
     assert entries["child"].parents == [entries["tested"].id]
     assert f"entry.labels={entries['tested'].id}" in entries["child"].command
     assert entries["child"].training != entries["align"].training
-    assert "1 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
+    assert "3 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
     (left,) = root.glob("runs/cells/**/labels.json")
     left.unlink()
     code, text = toy.run(root, "grown", "--seeds", "1")  # the student's checkpoint is there

@@ -25,7 +25,7 @@ from lineage.data.dataset import Dataset
 from lineage.eval.coco import DEFAULT
 from lineage.eval.collect import Collector
 from lineage.eval.detected import Detected
-from lineage.eval.labels import annotations, density, labelled
+from lineage.eval.labels import as_coco, density, labelled
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
         labels = {
             "info": {"description": "labels of a model, not of annotators", **told},
             "images": images.ground_truth()["images"],
-            "annotations": annotations(chosen, parts.data.train.category_ids),
+            "annotations": as_coco(chosen, parts.data.train.category_ids),
             "categories": truth["categories"],
         }
         write(labels, path)

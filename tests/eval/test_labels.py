@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lineage.eval.detected import NOTHING, Detected
-from lineage.eval.labels import Density, NothingFound, annotations, density, labelled, threshold
+from lineage.eval.labels import Density, NothingFound, as_coco, density, labelled, threshold
 
 
 def found(scores: list[list[float]], points: list[list[float]] | None = None) -> Detected:
@@ -81,7 +81,7 @@ def test_a_teacher_that_finds_nothing_is_refused() -> None:
 
 def test_labels_are_annotations_of_coco() -> None:
     chosen, _ = labelled(found([[], [0.9]], [[0.5, 0.4]]), Density(0.5, 1))
-    (one,) = annotations(chosen, [5])
+    (one,) = as_coco(chosen, [5])
     assert one.pop("score") == pytest.approx(0.9)
     assert one == {
         "id": 1, "image_id": 8, "category_id": 5, "bbox": [1, 2, 10, 4], "area": 40, "iscrowd": 0,

@@ -36,7 +36,7 @@ class Distilled:
         self.images, self.labels = images, _read(Path(path).expanduser(), skip_empty, least_keypoints)
         self.places = _places(self.labels, images)
         self.classes, self.category_ids = self.labels.classes, self.labels.category_ids
-        self.keypoints, self.mirrored = self.labels.keypoints, self.labels.mirrored
+        self.keypoints, self.mirrored, self.skeleton = self.labels.keypoints, self.labels.mirrored, self.labels.skeleton
         self.ids: Tensor = self.labels.ids
         self.sizes: Tensor = self.labels.sizes
         told = f"{self.labels.fingerprint} on {images.fingerprint}"

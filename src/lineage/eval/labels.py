@@ -64,7 +64,7 @@ def labelled(found: Detected, wanted: Density) -> tuple[Detected, dict[str, floa
     return chosen._replace(keypoints=keypoints), {"score": score, "keypoint_score": least}
 
 
-def annotations(chosen: Detected, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+def as_coco(chosen: Detected, category_ids: Sequence[int]) -> list[dict[str, Any]]:
     """As a COCO-format file lists them."""
     found = records(chosen, np.array(category_ids, np.int64))
     return [completed(number, record) for number, record in enumerate(found, 1)]

@@ -1,7 +1,7 @@
 """Detections become labels: data distillation (arXiv:1712.04440), section 3, "selecting predictions".
 
 A teacher's scores mean something else with every teacher, so no threshold is fixed. It is chosen so that an image gets
-as many objects as annotators gave one, on average; and so are the keypoints of an object.
+as many objects as annotators gave one, on average; and so are the keypoints of an object [recalled].
 """
 
 from __future__ import annotations

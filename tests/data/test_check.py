@@ -187,7 +187,7 @@ def test_one_box_without_area_in_ten_thousand_is_left_out_with_a_warning(
 def test_nothing_usable_at_all(tmp_path: Path) -> None:
     described = folder.content(1)
     change(0, iscrowd=1)(described)
-    assert "no image has an annotation" in message(folder.write(tmp_path, described), skip_empty=True)
+    assert "no image is left" in message(folder.write(tmp_path, described), skip_empty=True)
 
 
 def test_an_unknown_choice(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_two_toys_equal_one(accumulated: int) -> None:
     for devices in (1, 2):
         module = toy.reproduction(images=4 * accumulated)
         module.model.body[2].p = 0.0
-        strategy = "ddp_fork" if devices == 2 else "auto"
+        strategy = "ddp_spawn" if devices == 2 else "auto"
         trainer = toy.trainer(6, devices=devices, strategy=strategy, accumulate_grad_batches=accumulated)
         trainer.fit(module, toy.ToyData(size=4))
         states.append(module.model.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -113,10 +114,8 @@ def reproduction(seed: int = 0, images: int = 2) -> Reproduction:
     rates = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0}
     return Reproduction(
         Toy(),
-        optimizer=lambda model: sgd(model, bias_lr_factor=1.0, bias_decay=1e-4, **rates),
-        scheduler=lambda optimizer: warmup_multistep(
-            optimizer, milestones=[8], gamma=0.1, warmup_steps=3, warmup_factor=0.1
-        ),
+        optimizer=partial(sgd, bias_lr_factor=1.0, bias_decay=1e-4, **rates),
+        scheduler=partial(warmup_multistep, milestones=[8], gamma=0.1, warmup_steps=3, warmup_factor=0.1),
         evaluator=Count(),
         images_per_step=images,
         seed=seed,

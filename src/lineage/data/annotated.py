@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
 from lineage.data import check, image, index, mask_code, seen, source, truth
-from lineage.data.columns import Columns, Kept, columns, restored, select
+from lineage.data.columns import Columns, Kept, columns, partial_records, restored, select
 from lineage.data.crops import Crops
 from lineage.data.defects import Defect, Kind, Record
 from lineage.data.skeleton import Bones, bones
@@ -81,7 +81,7 @@ class Annotated:
         self.fingerprint: str = told["fingerprint"] if keep is None else self.columns.digest()
         self.ids = torch.from_numpy(self.columns.ids)
         self.sizes = torch.from_numpy(self.columns.sizes)
-        self.defects = [Defect(Kind(*kind), *rest) for kind, *rest in told["defects"]]
+        self.defects = known_defects(found)
         self._opened = found.path, files, keep
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -198,15 +198,25 @@ def annotated(
     if on_defect not in ("raise", "drop"):
         raise check.DatasetError(f"{files.split}.on_defect={on_defect} is not a choice; use raise or drop.")
     found = indexed(files, (*options, skip_empty, least), lambda: made(read(), skip_empty, least))
-    records = [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
-    look = partial_records(restored(found.columns))
-    missing = seen.sampled(look, len(found.columns["ids"]), files.folder, found.path.stem)
-    check.settle([*records, *missing], files.name, files.folder, on_defect, files.split, found.told["annotations"])
-    lost = {one.place for one in missing}
-    keep = [i for i in range(len(found.columns["ids"])) if i not in lost] if lost else None
+    keep = usable(found, files, on_defect)
     if keep == [] or not len(found.columns["labels"]):
-        raise check.DatasetError(_nothing_left(files, found, len(records), skip_empty, least))
+        raise check.DatasetError(_nothing_left(files, found, len(known_defects(found)), skip_empty, least))
     return Annotated(found, files, keep)
+
+
+def usable(found: index.Index, files: Files, on_defect: str) -> list[int] | None:
+    """The positions of the images whose files can be used, None for all. Raises DatasetError."""
+    count = len(found.columns["ids"])
+    missing = seen.sampled(partial_records(restored(found.columns)), count, files.folder, found.path.stem)
+    defects = [*known_defects(found), *missing]
+    check.settle(defects, files.name, files.folder, on_defect, files.split, found.told["annotations"])
+    lost = {one.place for one in missing}
+    return [i for i in range(count) if i not in lost] if lost else None
+
+
+def known_defects(found: index.Index) -> list[Defect]:
+    """Of the records, as they were when the index was made."""
+    return [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
 
 
 def _nothing_left(files: Files, found: index.Index, defects: int, skip_empty: bool, least: int) -> str:
@@ -271,17 +281,6 @@ def wanted(kept: Kept, least: int) -> Kept:
         [(place, one) for place, one in kept.images if one["id"] in used],
         [(place, one) for place, one in kept.annotations if one["image_id"] in used],
     )
-
-
-def partial_records(data: Columns) -> Callable[[int], Record]:
-    """What a look at an image's file has to know, by position."""
-
-    def record(i: int) -> Record:
-        height, width = data.sizes[i].tolist()
-        name = data.names(i).decode(errors="surrogateescape")
-        return {"id": int(data.ids[i]), "file_name": name, "height": height, "width": width}
-
-    return record
 
 
 def without(content: dict[str, list[Record]], defects: Collection[Defect]) -> Kept:

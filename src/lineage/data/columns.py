@@ -7,7 +7,7 @@ count, so that every worker process ends up with a copy. Arrays are a tenth of t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,6 +163,17 @@ def select(data: Columns, keep: Array) -> Columns:
         extra={name: column[rows] for name, column in data.extra.items()},
         **of_rows,
     )
+
+
+def partial_records(data: Columns) -> Callable[[int], dict[str, Any]]:
+    """What a look at an image's file has to know, by position."""
+
+    def record(i: int) -> dict[str, Any]:
+        height, width = data.sizes[i].tolist()
+        name = data.names(i).decode(errors="surrogateescape")
+        return {"id": int(data.ids[i]), "file_name": name, "height": height, "width": width}
+
+    return record
 
 
 def _points_of(points: Points, rows: Array) -> Points:

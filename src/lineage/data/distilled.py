@@ -13,10 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from lineage.data import check, coco
-from lineage.data.annotated import Annotated, Files, indexed, made
+from lineage.data.annotated import Annotated, Files, indexed, known_defects, made
 from lineage.data.check import DatasetError
 from lineage.data.dataset import Dataset
-from lineage.data.defects import Defect, Kind
 from lineage.structures import Sample
 
 HELP = """\
@@ -57,8 +56,7 @@ def _read(file: Path, skip_empty: bool, least: int) -> Annotated:
     files = Files([file], file.parent, file, "dataset.distilled", document=file)
     options = ("distilled", skip_empty, least)
     found = indexed(files, options, lambda: made(coco.read(file, HELP), skip_empty, least))
-    defects = [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
-    check.settle(defects, file, file.parent, "raise", files.split, found.told["annotations"])
+    check.settle(known_defects(found), file, file.parent, "raise", files.split, found.told["annotations"])
     if not len(found.columns["ids"]):
         wanted = f"with {least} keypoints or more" if least else "with an object"
         raise DatasetError(f"{file}: no image {wanted} among its {found.told['annotations']} labels.\n{HELP}")

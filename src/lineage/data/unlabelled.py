@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lineage.data import check, seen
-from lineage.data.annotated import Annotated, Files, Read, indexed, made, partial_records
-from lineage.data.columns import restored
-from lineage.data.defects import Defect, Kind, find
+from lineage.data import check
+from lineage.data.annotated import Annotated, Files, Read, indexed, made, usable
+from lineage.data.defects import find
 
 HELP = """\
 Images without labels are a folder and a JSON file that lists them: {"images": [{"id", "file_name", "height", "width"}]}
@@ -30,12 +29,7 @@ def load(
         raise check.DatasetError(f"dataset.root is not set, so there is no {annotations}.\n{HELP}")
     files = Files([file], folder, file, split)
     found = indexed(files, ("unlabelled",), lambda: made(read(file), skip_empty=False, least=0))
-    records = [Defect(Kind(*kind), *rest) for kind, *rest in found.told["defects"]]
-    count = len(found.columns["ids"])
-    missing = seen.sampled(partial_records(restored(found.columns)), count, folder, found.path.stem)
-    check.settle([*records, *missing], file, folder, on_defect, split, annotations=0)
-    lost = {one.place for one in missing}
-    return Annotated(found, files, [i for i in range(count) if i not in lost] if lost else None)
+    return Annotated(found, files, usable(found, files, on_defect))
 
 
 def read(file: Path) -> Read:

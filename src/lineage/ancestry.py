@@ -16,10 +16,11 @@ from lineage import identity
 from lineage.build import ConfigError
 from lineage.tables import places, store
 from lineage.tables.entry import Entry
+from lineage.tables.links import LEFT
+from lineage.tables.table import LABELS, PROPOSALS, START
 
-WEIGHTS, PROPOSALS, LABELS, ENTRY = "weights.pt", "proposals", "labels.json", "entry.json"  # left in a run folder
-LEFT = {"start": WEIGHTS, "proposals": PROPOSALS, "labels": LABELS}  # what is taken over in each role
-KEYS = {"start": "weights", "proposals": "proposals.folder", "labels": "dataset.labels"}  # which key says where it is
+ENTRY = "entry.json"  # in a run folder
+KEYS = {START: "weights", PROPOSALS: "proposals.folder", LABELS: "dataset.labels"}  # which key says where it is
 
 
 class Ancestry(NamedTuple):
@@ -41,15 +42,15 @@ def trace(config: DictConfig) -> Ancestry:
     if config.evaluate_only and not found.weights:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
     trained = _training(config, parents)
-    regions = _recipe(parents["proposals"]) if "proposals" in parents else None
+    regions = _recipe(parents[PROPOSALS]) if PROPOSALS in parents else None
     whole = identity.recipe(identity.test(config), trained, regions)
     return Ancestry(found, [parent.id for parent in parents.values()], trained, whole)
 
 
 def _training(config: DictConfig, parents: dict[str, Entry]) -> str:
-    if config.evaluate_only and "start" in parents:
-        return _trained(parents["start"])
-    known = {role: _trained(entry) if role == "start" else _recipe(entry) for role, entry in parents.items()}
+    if config.evaluate_only and START in parents:
+        return _trained(parents[START])
+    known = {role: _trained(entry) if role == START else _recipe(entry) for role, entry in parents.items()}
     return identity.following(identity.training(config), known)
 
 

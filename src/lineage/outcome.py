@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lineage.ancestry import WEIGHTS
 from lineage.assemble import Parts
 from lineage.describe import ROOT
 from lineage.report.commands import report
@@ -19,6 +18,8 @@ from lineage.report.pictures import predictions
 from lineage.restore import NAMES, names_of
 from lineage.tables import store
 from lineage.tables.entry import Entry
+from lineage.tables.links import LEFT
+from lineage.tables.table import START
 from lineage.train import weights
 from lineage.train.checkpoint import flush
 from lineage.train.record import Record
@@ -34,7 +35,7 @@ def keep(folder: Path, parts: Parts) -> str:
     partial = folder / "weights.partial"
     torch.save(parts.model.state_dict(), partial)
     flush(partial)
-    os.replace(partial, folder / WEIGHTS)
+    os.replace(partial, folder / LEFT[START])
     (folder / "results.json").write_text(json.dumps(evaluator.results()))
     (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
     named = names_of(parts.data.val)._asdict()

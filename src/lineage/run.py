@@ -19,7 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from lineage import describe
-from lineage.ancestry import LABELS, PROPOSALS, Ancestry, trace
+from lineage.ancestry import Ancestry, trace
 from lineage.assemble import Parts, assemble, trainer_for
 from lineage.distil import distil, unlabelled
 from lineage.dump import dump
@@ -27,6 +27,8 @@ from lineage.orphan import end_with_parent
 from lineage.outcome import illustrate, keep, show
 from lineage.refit import refit
 from lineage.resume import Attempt, begun, continued
+from lineage.tables.links import LEFT
+from lineage.tables.table import LABELS, PROPOSALS
 from lineage.train.progress import quiet
 from lineage.train.record import Record, recorded
 from lineage.train.watch import started_by_first, watch
@@ -58,9 +60,9 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
             else:
                 fit(attempt, trainer, parts)
             if attempt.config.dump_proposals:
-                dump(trainer, parts, attempt.folder / PROPOSALS)
+                dump(trainer, parts, attempt.folder / LEFT[PROPOSALS])
             if images is not None:
-                distil(trainer, parts, images, attempt.folder / LABELS)
+                distil(trainer, parts, images, attempt.folder / LEFT[LABELS])
             if is_first():  # a finished entry promises what other runs start from
                 record.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():

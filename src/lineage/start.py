@@ -13,13 +13,15 @@ from lineage.build import ConfigError
 from lineage.models import pretrained
 from lineage.models.pretrained import WeightsError
 from lineage.tables import places, store
+from lineage.tables.links import LEFT
 from lineage.tables.store import StoreError
+from lineage.tables.table import START
 from lineage.train.checkpoint import saved
 from lineage.train.weights import Fit, fit
 from lineage.zoo.names import Pixels
 from lineage.zoo.source import Given, options, repainted
 
-WEIGHTS, CHECKPOINTS = "weights.pt", "checkpoints"  # in a run folder
+WEIGHTS, CHECKPOINTS = LEFT[START], "checkpoints"  # in a run folder
 SHOWN = 6  # names of a kind in a message
 
 log = logging.getLogger(__name__)

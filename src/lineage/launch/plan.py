@@ -21,7 +21,6 @@ from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
 SPARED = "spared"  # not done, and only needed for a checkpoint that is there
-LEFT = {START: "weights.pt", PROPOSALS: "proposals", LABELS: "labels.json"}  # in a run folder, for others
 
 
 class Name(NamedTuple):
@@ -248,7 +247,7 @@ class _Shelf:
         """An entry of such a training, or recipe, whose run folder still has what it left for this role."""
         entries = (self.trained if role == START else self.tested)[digest, seed]
         for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
-            if entry.folder and (places.found(entry.folder, self.project) / LEFT[role]).exists():
+            if entry.folder and (places.found(entry.folder, self.project) / links.LEFT[role]).exists():
                 return entry
         return None
 

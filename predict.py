@@ -2,7 +2,7 @@
 
 import sys
 
-from lineage.cli import main
+from lineage.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["predict", *sys.argv[1:]]))

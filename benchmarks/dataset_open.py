@@ -41,7 +41,7 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from lineage.data.coco import load
+from lineage.data.formats.coco import load
 
 ROOT = Path(__file__).parents[1]
 SIZE = (480, 640)

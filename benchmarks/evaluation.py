@@ -37,8 +37,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from lineage.eval.coco import CocoEvaluator
-from lineage.eval.lvis import LvisEvaluator
+from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.protocols.lvis import LvisEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
 
 ROOT = Path(__file__).parents[1]

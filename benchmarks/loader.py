@@ -31,13 +31,15 @@ import torchvision
 from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
 from torchvision.transforms import v2
 
-from lineage.config import Data, Schedule
-from lineage.data import coco, geometry, image
-from lineage.data.augment import Flip, ShortEdge, clean
-from lineage.data.batch import collate
+from lineage.config.schema import Data, Schedule
+from lineage.data.collate import collate
+from lineage.data.datamodule import DetectionData
 from lineage.data.export.coco import write
-from lineage.data.module import DetectionData
-from lineage.data.shapes import Shapes
+from lineage.data.formats import coco
+from lineage.data.samples import image
+from lineage.data.shapes.dataset import Shapes
+from lineage.data.transforms import geometry
+from lineage.data.transforms.resize_flip import Flip, ShortEdge, clean
 
 ROOT = Path(__file__).parents[1]
 PASSES = 5

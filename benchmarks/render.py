@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.tables import made  # noqa: E402
 
-from lineage.tables import index, read, store  # noqa: E402
-from lineage.tables.entry import dump  # noqa: E402
+from lineage.results import cache, store  # noqa: E402
+from lineage.results.entry import dump  # noqa: E402
+from lineage.tables import read  # noqa: E402
 
 ENTRIES, NAME = 10_000, "mask_rcnn/table2c"
 TASKS, NAMES = ("box", "mask"), ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -44,7 +45,7 @@ def main() -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dump(entry))
         first, again = (_seconds(folder) for _ in range(2))
-        size = (Path(folder, NAME) / index.NAME).stat().st_size / 1e6
+        size = (Path(folder, NAME) / cache.NAME).stat().st_size / 1e6
         start = _seconds(str(Path(folder, "nothing")))
     head = "| store | seconds | of these computing |\n| --- | ---: | ---: |\n"
     lines = (
@@ -64,7 +65,7 @@ def main() -> None:
 def _seconds(folder: str) -> tuple[float, float]:
     """From start to exit, and what the processor spent on it."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "lineage.cli", "table", NAME, "--results", folder]
+    command = [sys.executable, "-m", "lineage.cli.main", "table", NAME, "--results", folder]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter() - started, used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime

@@ -20,9 +20,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import lineage.config  # noqa: F401  (registers the schema)
-from lineage.ops.chance import key
+import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.ops.nms import nms
+from lineage.ops.random import key
 from lineage.structures import Images, Masks, Targets
 
 ROOT = Path(__file__).parents[1]

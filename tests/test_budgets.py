@@ -135,7 +135,7 @@ def is_text(path: Path) -> bool:
     [
         (long_file, "x = 1\n" * (FILE_LINES + 1)),
         (long_functions, "def f():\n" + "    x = 1\n" * FUNCTION_LINES),
-        (deep_classes, "from lineage.models.rcnn import RCNN\nclass Mine(RCNN): ..."),
+        (deep_classes, "from lineage.models.detectors.rcnn import RCNN\nclass Mine(RCNN): ..."),
         (deep_classes, "from lineage.models import rcnn\nclass Mine(rcnn.RCNN): ..."),
         (deep_classes, "class Head(nn.Module): ...\nclass Mine(Head): ..."),
         (deep_classes, "class Head(Generic[T]): ...\nclass Mine(Head[int]): ..."),

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
-import lineage.config  # noqa: F401  the schema
+import lineage.config.schema  # noqa: F401  the schema
 from hydra_plugins.lineage.processes import _config_flags
 from hydra_plugins.lineage.tables import TableSource
 from lineage.tables import read, tiers
@@ -27,7 +27,7 @@ APP = """
 
     import hydra
 
-    from lineage.compose import explained
+    from lineage.config.compose import explained
 
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="train")

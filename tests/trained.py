@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from lineage.data.outlines import CLASSES
+from lineage.data.shapes.outlines import CLASSES
 from tests.models.compose import build, config
 
 COUNT = 6  # what dataset=shapes tells apart by default

@@ -20,7 +20,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torchvision import tv_tensors as tv
 
-    from lineage.data.crops import Crops
+    from lineage.data.samples.mask_crops import Crops
 
 
 class Sample(NamedTuple):

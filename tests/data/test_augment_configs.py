@@ -10,10 +10,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-import lineage.config  # noqa: F401  registers the schema
-from lineage.build import build
-from lineage.data.augment import bind, clean, parts
-from lineage.data.batch import collate
+import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.config.build import build
+from lineage.data.collate import collate
+from lineage.data.transforms.resize_flip import bind, clean, parts
 from lineage.structures import Sample
 from tests.data.test_geometry import full
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from lineage.data.annotated import Annotated, mirrored
-from lineage.data.check import DatasetError
-from lineage.data.coco import load as coco
-from lineage.data.image import ImageError
+from lineage.data.annotations.indexed_dataset import Annotated, mirrored
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.coco import load as coco
+from lineage.data.samples.image import ImageError
 from tests.data import folder
 
 

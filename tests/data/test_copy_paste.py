@@ -5,13 +5,13 @@ import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors as tv
 
-from lineage.data.augment import bind, clean
-from lineage.data.copy_paste import CopyPaste, fitted, paste, subset
-from lineage.data.crops import Crops
-from lineage.data.geometry import AugmentError
+from lineage.data.samples.mask_crops import Crops
+from lineage.data.transforms.copy_paste import CopyPaste, fitted, paste, subset
+from lineage.data.transforms.geometry import AugmentError
+from lineage.data.transforms.resize_flip import bind, clean
 from lineage.structures import Sample
-from tests.data.test_augment import same, scene
 from tests.data.test_geometry import full
+from tests.data.test_resize_flip import same, scene
 
 
 def plain(*boxes: tuple[int, int, int, int], grey: int, id: int) -> Sample:

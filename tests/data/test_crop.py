@@ -6,12 +6,12 @@ import pytest
 import torch
 from torchvision import tv_tensors as tv
 
-from lineage.data import crop
-from lineage.data.augment import clean
-from lineage.data.crop import Crop
-from lineage.data.geometry import AugmentError
-from tests.data.test_augment import scene
+from lineage.data.transforms import crop
+from lineage.data.transforms.crop import Crop
+from lineage.data.transforms.geometry import AugmentError
+from lineage.data.transforms.resize_flip import clean
 from tests.data.test_geometry import full
+from tests.data.test_resize_flip import scene
 
 
 def test_a_crop_is_a_window_of_its_size_anywhere_inside() -> None:
@@ -72,9 +72,7 @@ def test_a_window_filled_by_one_class_is_drawn_again() -> None:
     window = partial(crop.absolute, size=[10, 30])
     torch.manual_seed(0)
     free, bound = (Crop(window=window, most=most) for most in (None, 0.9))
-    unbalanced = [
-        sum(not crop.balanced(one(sample).semantic, 0.9) for _ in range(100)) for one in (free, bound)
-    ]
+    unbalanced = [sum(not crop.balanced(one(sample).semantic, 0.9) for _ in range(100)) for one in (free, bound)]
     assert unbalanced[0] > 15
     assert unbalanced[1] == 0
 

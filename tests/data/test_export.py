@@ -7,10 +7,10 @@ from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from lineage.data.commands import main
+from lineage.cli.data_make import main
 from lineage.data.export import cityscapes, coco, lvis, voc
 from lineage.data.export.polygons import polygons
-from lineage.data.shapes import Shapes
+from lineage.data.shapes.dataset import Shapes
 
 
 @pytest.fixture(scope="module")

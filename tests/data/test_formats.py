@@ -13,17 +13,17 @@ import torch
 import yaml
 from PIL import Image
 
-from lineage.data import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
-from lineage.data.annotated import Annotated
-from lineage.data.check import DatasetError
+from lineage.data.annotations.indexed_dataset import Annotated
+from lineage.data.annotations.validate import DatasetError
 from lineage.data.export import cityscapes as write_cityscapes
 from lineage.data.export import deepfashion2 as write_deepfashion2
 from lineage.data.export import lvis as write_lvis
 from lineage.data.export import panoptic as write_panoptic
 from lineage.data.export import penn_fudan as write_penn_fudan
 from lineage.data.export import voc as write_voc
-from lineage.data.image import ImageError
-from lineage.data.shapes import Shapes
+from lineage.data.formats import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
+from lineage.data.samples.image import ImageError
+from lineage.data.shapes.dataset import Shapes
 
 Load = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,7 @@ def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:
 
 def test_cityscapes_polygons_are_drawn_as_the_official_script_draws() -> None:
     """Later over earlier; a plate stays part of its car; a group keeps its bare label."""
+
     def square(label: str, x: int, y: int, side: int) -> dict[str, Any]:
         return {"label": label, "polygon": [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]}
 

@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision import tv_tensors as tv
 
-from lineage.data import geometry
-from lineage.data.augment import Flip, ShortEdge, clean
-from lineage.data.batch import collate
+from lineage.data.collate import collate
+from lineage.data.transforms import geometry
+from lineage.data.transforms.resize_flip import Flip, ShortEdge, clean
 from lineage.structures import Sample
-from tests.data.test_augment import scene
+from tests.data.test_resize_flip import scene
 
 
 def full(n: int = 4, height: int = 37, width: int = 53, joints: int = 5, regions: int = 6) -> Sample:

@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from lineage.config import Data, Schedule
-from lineage.data import coco
-from lineage.data.batch import collate
-from lineage.data.copy_paste import CopyPaste
-from lineage.data.image import ImageError, read
-from lineage.data.module import DetectionData
+from lineage.config.schema import Data, Schedule
+from lineage.data.collate import collate
+from lineage.data.datamodule import DetectionData
+from lineage.data.formats import coco
+from lineage.data.samples.image import ImageError, read
+from lineage.data.transforms.copy_paste import CopyPaste
 from tests.data import folder
 
 
@@ -77,9 +77,7 @@ def test_it_is_reported_and_replaced_where_that_is_asked_for(
     assert "skipped because of data.corrupt=skip" in caplog.text
 
 
-def test_a_broken_partner_of_an_augmentation_is_treated_alike(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_partner_of_an_augmentation_is_treated_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paste = CopyPaste(each=torch.nn.Identity(), probability=1.0)
     made = module(tmp_path, "skip", train=paste)
     emptied(made.train.path(1))

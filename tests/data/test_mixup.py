@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lineage.data.augment import bind, clean
-from lineage.data.batch import collate
-from lineage.data.geometry import AugmentError
-from lineage.data.merge import partner
-from lineage.data.mixup import Mixup, mix
+from lineage.data.collate import collate
+from lineage.data.transforms.geometry import AugmentError
+from lineage.data.transforms.mixup import Mixup, mix
+from lineage.data.transforms.resize_flip import bind, clean
+from lineage.data.transforms.two_images import partner
 from lineage.structures import Sample
-from tests.data.test_augment import same
 from tests.data.test_geometry import full
+from tests.data.test_resize_flip import same
 
 
 class Pair:

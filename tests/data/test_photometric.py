@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision import tv_tensors as tv
 
-from lineage.data.photometric import Distort, brighter, saturated, scaled
+from lineage.data.transforms.photometric import Distort, brighter, saturated, scaled
 from lineage.structures import Sample
 from tests.data.test_geometry import full
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from lineage.data.batch import collate
+from lineage.data.collate import collate
 from lineage.data.proposals import Jittered, ProposalsError, Regions, Stored, WithProposals, join, read, write
-from lineage.data.shapes import Shapes
+from lineage.data.shapes.dataset import Shapes
 
 IDS = [1, 2, 3]
 BOXES = [np.array([[1, 2, 30, 40], [5, 5, 20, 25]]), np.zeros((0, 4)), np.array([[0, 0, 64, 64]])]

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from lineage.data import coco, deepfashion2, lvis, panoptic, penn_fudan, voc
+from lineage.data.formats import coco, deepfashion2, lvis, panoptic, penn_fudan, voc
 
 
 @pytest.mark.parametrize(("part", "images", "objects", "classes", "crowds", "persons"),
@@ -26,9 +26,7 @@ def test_coco_mini(
     assert (len(data), len(data.columns.labels)) == (images, objects)
     assert len(np.unique(data.columns.labels)) == classes
     assert data.columns.crowd.sum() == crowds
-    people = coco.load(
-        root=str(coco_mini), images=folder, annotations=f"annotations/person_keypoints_{part}2017.json"
-    )
+    people = coco.load(root=str(coco_mini), images=folder, annotations=f"annotations/person_keypoints_{part}2017.json")
     assert len(people.columns.labels) == persons
     assert len(people.keypoints) == 17
     few = coco.load(
@@ -36,9 +34,7 @@ def test_coco_mini(
         skip_empty=True, least_keypoints=1,
     )  # fmt: skip
     expected = {
-        one["image_id"]
-        for one in people.ground_truth()["annotations"]
-        if one["num_keypoints"] and not one["iscrowd"]
+        one["image_id"] for one in people.ground_truth()["annotations"] if one["num_keypoints"] and not one["iscrowd"]
     }
     assert set(few.ids.tolist()) == expected
 

@@ -1,13 +1,13 @@
 """`shapes` written in every layout and loaded back: the same images, boxes, masks, keypoints, or as near as it allows.
 
-    layout        what it cannot keep
-    coco          nothing
-    lvis          crowds: they become "not exhaustively annotated"
-    panoptic      keypoints; crowds and overlaps keep their pixels
-    cityscapes    keypoints; crowds lose their number. From polygons, masks grow by the official drawing: see the test
-    voc           keypoints; crowds are difficult objects without a mask
-    penn_fudan    classes, crowds, keypoints
-    deepfashion2  crowds; keypoints are landmarks of a class that has as many
+layout        what it cannot keep
+coco          nothing
+lvis          crowds: they become "not exhaustively annotated"
+panoptic      keypoints; crowds and overlaps keep their pixels
+cityscapes    keypoints; crowds lose their number. From polygons, masks grow by the official drawing: see the test
+voc           keypoints; crowds are difficult objects without a mask
+penn_fudan    classes, crowds, keypoints
+deepfashion2  crowds; keypoints are landmarks of a class that has as many
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import torch
 from pycocotools import mask as rle
 from torch import Tensor
 
-from lineage.data import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
-from lineage.data.dataset import Dataset
 from lineage.data.export import cityscapes as write_cityscapes
 from lineage.data.export import coco as write_coco
 from lineage.data.export import deepfashion2 as write_deepfashion2
@@ -30,7 +28,9 @@ from lineage.data.export import lvis as write_lvis
 from lineage.data.export import panoptic as write_panoptic
 from lineage.data.export import penn_fudan as write_penn_fudan
 from lineage.data.export import voc as write_voc
-from lineage.data.shapes import Shapes
+from lineage.data.formats import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
+from lineage.data.samples.dataset import Dataset
+from lineage.data.shapes.dataset import Shapes
 from lineage.structures import Sample
 
 Pair = tuple[Sample, Sample, Tensor]  # as drawn, as loaded, which of the drawn objects should be back

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from lineage.config import Data, Schedule
-from lineage.data.class_aware import ClassAware
-from lineage.data.mixed import Mixed
-from lineage.data.module import DetectionData, Steps
-from lineage.data.order import Order, Shuffle
-from lineage.data.presence import Presence, presence
-from lineage.data.repeat_factor import RepeatFactor, factors
-from lineage.data.shapes import Shapes
+from lineage.config.schema import Data, Schedule
+from lineage.data.datamodule import DetectionData, Steps
+from lineage.data.sampling.class_aware import ClassAware
+from lineage.data.sampling.class_presence import Presence, presence
+from lineage.data.sampling.order import Order, Shuffle
+from lineage.data.sampling.ratio import Mixed
+from lineage.data.sampling.repeat_factor import RepeatFactor, factors
+from lineage.data.shapes.dataset import Shapes
 
 
 class Labelled:

@@ -12,7 +12,7 @@ import pytest
 
 from lineage.data.proposals import ProposalsError
 from lineage.data.selective_search import SelectiveSearch
-from lineage.data.shapes import Shapes
+from lineage.data.shapes.dataset import Shapes
 from tests.data.test_proposals import overlap
 
 SHAPES = Shapes(seed=5, length=3, size=96)

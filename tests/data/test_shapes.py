@@ -8,10 +8,10 @@ import pytest
 import torch
 from pycocotools import mask as rle
 
-from lineage.data import drawing
-from lineage.data.drawing import Recipe, draw
-from lineage.data.outlines import CLASSES, KEYPOINTS, MIRRORED
-from lineage.data.shapes import Shapes
+from lineage.data.shapes import scene as drawing
+from lineage.data.shapes.dataset import Shapes
+from lineage.data.shapes.outlines import CLASSES, KEYPOINTS, MIRRORED
+from lineage.data.shapes.scene import Recipe, draw
 
 SIZE = (128, 128)
 FIGURE = CLASSES.index("figure")
@@ -34,7 +34,7 @@ def truth(dataset):
 
 def test_another_process_draws_the_same_image(dataset):
     program = (
-        "import hashlib; from lineage.data.shapes import Shapes; s = Shapes(seed=7, length=120).scene(5);"
+        "import hashlib; from lineage.data.shapes.dataset import Shapes; s = Shapes(seed=7, length=120).scene(5);"
         "print(hashlib.sha256(b''.join(field.tobytes() for field in s[:6])).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()

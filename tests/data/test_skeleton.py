@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lineage.data.coco import load
-from lineage.data.outlines import SKELETON
-from lineage.data.shapes import Shapes
-from lineage.data.skeleton import bones
+from lineage.data.annotations.skeleton import bones
+from lineage.data.formats.coco import load
+from lineage.data.shapes.dataset import Shapes
+from lineage.data.shapes.outlines import SKELETON
 from tests.data import folder
 
 

@@ -9,9 +9,9 @@ import pycocotools.mask
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from lineage.eval.boundary import boundaries, thickness
-from lineage.eval.coco import CocoEvaluator
-from lineage.eval.ranks import boundary
+from lineage.eval.metrics.boundary import boundaries, thickness
+from lineage.eval.metrics.own_matching import boundary
+from lineage.eval.protocols.coco import CocoEvaluator
 from tests.eval.scenes import batch, guesses, world
 from tests.eval.ties import case, official, only
 

@@ -13,7 +13,7 @@ from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as of
 from cityscapesscripts.evaluation.instances2dict import instances2dict
 from PIL import Image
 
-from lineage.eval.cityscapes import LABELS, CityscapesEvaluator, from_ids, pairs, scores
+from lineage.eval.protocols.cityscapes import LABELS, CityscapesEvaluator, from_ids, pairs, scores
 from tests.eval.scenes import batch, guesses, world
 
 SIZE = (60, 90)

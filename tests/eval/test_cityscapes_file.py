@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineage import cli
+from lineage.cli import main
 from tests.eval.test_cityscapes import SIZE, by_script, predictions, street, written
 
 
@@ -38,7 +38,7 @@ def test_equal_to_the_official_script(
 ) -> None:
     monkeypatch.setattr(np, "in1d", np.isin, raising=False)  # the script's name for it is gone from NumPy 2.4
     listed = make(tmp_path, seed)
-    assert cli.main(argv(tmp_path)) == 0
+    assert main.main(argv(tmp_path)) == 0
     ours = json.loads(capsys.readouterr().out)
     table = by_script(tmp_path / "results", listed)
     expected = {"mask/AP": np.nanmean(table), "mask/AP50": np.nanmean(table[:, 0])}
@@ -61,7 +61,7 @@ def test_a_bad_line_is_named(line: str, said: str, tmp_path: Path, capsys: pytes
     (text, _), *_ = make(tmp_path, 3)
     Image.new("L", (4, 3), 255).save(Path(text).with_name("small.png"))
     Path(text).write_text(line + "\n")
-    assert cli.main(argv(tmp_path)) == 1
+    assert main.main(argv(tmp_path)) == 1
     assert said in capsys.readouterr().err
 
 
@@ -69,14 +69,14 @@ def test_each_image_has_one_text_file(tmp_path: Path, capsys: pytest.CaptureFixt
     (text, _), *_ = make(tmp_path, 3)
     again = Path(text).with_name(f"{Path(text).stem}_again.txt")
     again.write_text("")
-    assert cli.main(argv(tmp_path)) == 1
+    assert main.main(argv(tmp_path)) == 1
     assert "several results for one image: city_000000_000000.txt, city_000000_000000_a" in capsys.readouterr().err
     again.unlink()
     Path(text).unlink()
-    assert cli.main(argv(tmp_path)) == 1
+    assert main.main(argv(tmp_path)) == 1
     assert "has no city_000000_000000*.txt. Each image needs one; empty if nothing was found" in capsys.readouterr().err
     for other in (tmp_path / "results").rglob("*.txt"):
         other.write_text("\n")
     Path(text).write_text("0_0.png 7 0.5\n")  # a road
-    assert cli.main(argv(tmp_path)) == 1
+    assert main.main(argv(tmp_path)) == 1
     assert "no line of its files names an object of 24, 25, 26" in capsys.readouterr().err

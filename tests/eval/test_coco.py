@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lineage.eval.coco import CocoEvaluator
+from lineage.eval.protocols.coco import CocoEvaluator
 from lineage.structures import Detections
 from tests.eval.scenes import World, batch, guesses, world
 

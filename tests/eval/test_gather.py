@@ -13,11 +13,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from lineage.eval.cityscapes import CityscapesEvaluator
-from lineage.eval.coco import CocoEvaluator
-from lineage.eval.lvis import LvisEvaluator
-from lineage.eval.panoptic import PanopticEvaluator
-from lineage.eval.voc import VocEvaluator
+from lineage.eval.protocols.cityscapes import CityscapesEvaluator
+from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.protocols.lvis import LvisEvaluator
+from lineage.eval.protocols.panoptic import PanopticEvaluator
+from lineage.eval.protocols.voc import VocEvaluator
 from lineage.structures import Batch, Detections
 from tests.eval.scenes import World, batch, guesses, world
 from tests.eval.test_lvis import federate

@@ -11,10 +11,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lineage.eval import ranks
-from lineage.eval.coco import CocoEvaluator
-from lineage.eval.lrp import error
-from lineage.eval.score import score
+from lineage.eval.metrics import own_matching
+from lineage.eval.metrics.lrp import error
+from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.scores import score
 from tests.eval.scenes import batch, guesses, world
 from tests.eval.ties import case, only
 
@@ -60,7 +60,7 @@ def test_lrp_is_the_least_over_all_thresholds(seed: int) -> None:
     if not truth["annotations"] or not found:
         pytest.skip("an empty case")
     loaded = hotcoco.COCO(truth)
-    for one in ranks.rank(loaded, loaded.load_res(only(found, "bbox")), "box"):
+    for one in own_matching.rank(loaded, loaded.load_res(only(found, "bbox")), "box"):
         objects, best = int(one.objects[0]), 1.0
         for threshold in np.unique(one.scores):
             kept = (one.scores >= threshold) & ~one.ignored[0, 0]

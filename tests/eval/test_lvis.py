@@ -12,8 +12,8 @@ import hotcoco
 import numpy as np
 import pytest
 
-from lineage.eval import lvis
-from lineage.eval.lvis import LvisEvaluator
+from lineage.eval.protocols import lvis
+from lineage.eval.protocols.lvis import LvisEvaluator
 from tests.eval.scenes import World, batch, guesses, world
 from tests.eval.ties import Case, Record, case, only
 

@@ -11,7 +11,7 @@ import numpy as np
 import pycocotools.mask as mask_api
 import pytest
 
-from lineage.eval.file import evaluate_file
+from lineage.eval.files.score_file import evaluate_file
 from tests.eval.ties import official
 
 

@@ -13,8 +13,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lineage.eval.coco import CocoEvaluator
-from lineage.eval.file import evaluate_file
+from lineage.eval.files.score_file import evaluate_file
+from lineage.eval.protocols.coco import CocoEvaluator
 from tests.eval.scenes import World, batch, guesses, world
 
 COCO_NAMES = {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}

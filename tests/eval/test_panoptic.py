@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lineage.eval import pq
-from lineage.eval.merge import Rules, classify, merge
-from lineage.eval.panoptic import PanopticEvaluator
+from lineage.eval.metrics import pq
+from lineage.eval.panoptic_merge import Rules, classify, merge
+from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
 
 SIZE = (96, 128)

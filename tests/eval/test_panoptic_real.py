@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.transforms.v2.functional import resize
 
-from lineage import cli
-from lineage.data import panoptic
-from lineage.eval import pq
-from lineage.eval.panoptic import PanopticEvaluator
-from lineage.eval.rle import decode
+from lineage.cli import main
+from lineage.data.formats import panoptic
+from lineage.eval.metrics import pq
+from lineage.eval.predictions.rle import decode
+from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Sample, Targets
 
 Segments = list[dict[str, Any]]
@@ -108,7 +108,7 @@ def write(folder: Path, document: dict[str, Any], sides: list[Side]) -> Path:
 
 def scored(results: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     capsys.readouterr()
-    assert cli.main(["evaluate", str(results), "--dataset", "coco_panoptic", f"dataset.root={root}", "--json"]) == 0
+    assert main.main(["evaluate", str(results), "--dataset", "coco_panoptic", f"dataset.root={root}", "--json"]) == 0
     return dict(json.loads(capsys.readouterr().out)["metrics"])
 
 

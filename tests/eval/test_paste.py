@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from lineage.eval.paste import paste
+from lineage.eval.predictions.paste import paste
 
 SIZE = (120, 170)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineage.eval import miou, pq
+from lineage.eval.metrics import miou, pq
 
 CATEGORIES = [{"id": n, "name": f"class {n}", "isthing": int(n < 4), "color": [n, n, n]} for n in (1, 2, 3, 7, 9)]
 SIZE = (30, 40)

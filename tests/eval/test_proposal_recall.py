@@ -11,10 +11,10 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lineage.data.batch import collate
+from lineage.data.collate import collate
 from lineage.data.proposals import Jittered
-from lineage.data.shapes import Shapes
-from lineage.eval.proposals import ProposalEvaluator
+from lineage.data.shapes.dataset import Shapes
+from lineage.eval.protocols.proposals import ProposalEvaluator
 from lineage.structures import Batch, Detections
 
 DATA = Shapes(seed=4, length=6, size=128)

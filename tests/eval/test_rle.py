@@ -6,7 +6,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from lineage.eval.rle import Columns, encode, pixels
+from lineage.eval.predictions.rle import Columns, encode, pixels
 
 
 def windows(masks: list[np.ndarray], corners: list[tuple[int, int]]) -> Columns:

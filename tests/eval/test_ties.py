@@ -8,7 +8,7 @@ import hotcoco
 import numpy as np
 import pytest
 
-from lineage.eval.score import score
+from lineage.eval.scores import score
 from tests.eval.ties import case, official, only
 
 FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineage.eval.voc import Boxes, VocEvaluator, area, eleven_points, score
+from lineage.eval.protocols.voc import Boxes, VocEvaluator, area, eleven_points, score
 from tests.eval.scenes import World, batch, guesses, world
 
 ONE = {1: "person"}

@@ -12,12 +12,12 @@ import onnx
 import pytest
 import torch
 
-from lineage.cli import main
-from lineage.export import onnx_file
-from lineage.export.commands import images
-from lineage.export.program import Detector, named
-from lineage.restore import restore
-from lineage.zoo.files import digest
+from lineage.cli.export import images
+from lineage.cli.main import main
+from lineage.models.export import onnx as onnx_file
+from lineage.models.export.program import Detector, named
+from lineage.run.restore import restore
+from lineage.weights.readers import digest
 from tests.models.compose import CONF
 from tests.trained import run_folder
 

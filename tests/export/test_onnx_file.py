@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lineage.export import onnx_file
-from lineage.models.image_pyramid import resized
-from lineage.models.roi import RoIPool
+from lineage.models.detectors.image_pyramid import resized
+from lineage.models.export import onnx
+from lineage.models.roi_heads.pooler import RoIPool
 from lineage.structures import Images
 
 
@@ -18,9 +18,9 @@ def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
     feature = torch.rand(2, 3, 16, 20)
     rois = torch.tensor([[0, 1, 2, 9, 12], [1, 0, 0, 19, 15], [1, 4.4, 3.6, 5.1, 4.2], [0, 7.5, 2.5, 7.5, 8.5]])
     program = torch.export.export(RoIPool(6).eval(), (feature, rois))
-    onnx_file.write(program, tmp_path / "pool.onnx", ("feature", "rois"), ("pooled",))
-    session = onnx_file.session(tmp_path / "pool.onnx")
-    (pooled,) = onnx_file.run(session, {"feature": feature.numpy(), "rois": rois.numpy()})
+    onnx.write(program, tmp_path / "pool.onnx", ("feature", "rois"), ("pooled",))
+    session = onnx.session(tmp_path / "pool.onnx")
+    (pooled,) = onnx.run(session, {"feature": feature.numpy(), "rois": rois.numpy()})
     np.testing.assert_allclose(pooled, RoIPool(6)(feature, rois).numpy(), atol=1e-6)
 
 
@@ -33,6 +33,6 @@ class Smaller(torch.nn.Module):
 def test_an_image_is_resized_alike(tmp_path: Path) -> None:
     """ONNX Runtime's own antialiased Resize differs by up to 74 of 255 here."""
     pixels = torch.randint(0, 256, (1, 3, 128, 96), dtype=torch.uint8)
-    onnx_file.write(torch.export.export(Smaller(), (pixels,)), tmp_path / "smaller.onnx", ("pixels",), ("smaller",))
-    (smaller,) = onnx_file.run(onnx_file.session(tmp_path / "smaller.onnx"), {"pixels": pixels.numpy()})
+    onnx.write(torch.export.export(Smaller(), (pixels,)), tmp_path / "smaller.onnx", ("pixels",), ("smaller",))
+    (smaller,) = onnx.run(onnx.session(tmp_path / "smaller.onnx"), {"pixels": pixels.numpy()})
     np.testing.assert_allclose(smaller, Smaller()(pixels).numpy(), atol=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lineage.export.program import flags
+from lineage.models.export.program import flags
 from lineage.ops.nms import nms
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lineage.build import build
-from lineage.tables import store
-from lineage.tables.entry import Entry
+from lineage.config.build import build
+from lineage.results import store
+from lineage.results.entry import Entry
 
 ROOT = Path(__file__).parents[2]
 CHAINS = {  # table and row -> the rows whose entries its own names as its parents
@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lineage(project: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "lineage.cli", *arguments], cwd=project, capture_output=True, text=True
+        [sys.executable, "-m", "lineage.cli.main", *arguments], cwd=project, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

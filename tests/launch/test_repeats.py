@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from lineage.cli.run import repeats
 from lineage.launch import plan
-from lineage.launch.commands import repeats
 from lineage.launch.plan import Name
 from lineage.tables import read
 

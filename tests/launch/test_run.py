@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.tables import store
+from lineage.results import store
 from tests.launch import toy
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -111,7 +111,7 @@ def test_what_a_finished_run_left_elsewhere_is_named(root: Path) -> None:
     assert "1 cells are done, 0 to train, 0 to test, 2 cannot run" in text
     assert "what paper/table1/align seed 0 left is in runs/cells/mini/paper/table1/align/" in text
     withdrawn = shlex.split(text.partition("`")[2].partition("`")[0])
-    subprocess.run([sys.executable, "-m", "lineage.cli", *withdrawn[1:]], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "lineage.cli.main", *withdrawn[1:]], cwd=root, check=True)
     code, text = toy.run(root, "tested", "child", "--seeds", "1")
     assert code == 0, text
     finished = {entry.row for entry in store.contents(root / "results").entries if entry.status == "finished"}

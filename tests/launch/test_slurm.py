@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.tables import store
+from lineage.results import store
 from tests.launch import toy
 
 MISSING = "needs SLURM: sbatch, and a controller that answers sinfo and has this machine as a node"

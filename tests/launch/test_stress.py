@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.tables import store
+from lineage.results import store
 from tests.launch import toy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")]

@@ -16,8 +16,8 @@ TRAIN = f"""
     sys.path.insert(0, {str(ROOT)!r})
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from lineage.ancestry import trace
-    from lineage.tables import places, store
+    from lineage.run.parents import trace
+    from lineage.results import paths as places, store
     from tests.tables import made
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -108,7 +108,7 @@ def runner(
 ) -> subprocess.Popen[str]:
     settings = {"NAP": str(nap), "LINEAGE_CACHE": str(root / "cache"), "PATH": f"{path}:{os.environ['PATH']}"}
     return subprocess.Popen(
-        [sys.executable, "-m", "lineage.cli", "run", table, "--tier", "mini", *arguments],
+        [sys.executable, "-m", "lineage.cli.main", "run", table, "--tier", "mini", *arguments],
         cwd=root,
         env=os.environ | settings,
         stdout=subprocess.PIPE,

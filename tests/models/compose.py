@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-import lineage.config  # noqa: F401  (registers the schema)
+import lineage.config.schema  # noqa: F401  (registers the schema)
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lineage.ops.chance import key
+from lineage.ops.random import key
 from lineage.structures import Images, Masks, Regions, Targets
 
 

@@ -14,12 +14,12 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.ops import deform_conv2d
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from lineage.build import build as made
-from lineage.models.deform import DeformableConv
-from lineage.models.nonlocal_block import NonLocal
+from lineage.config.build import build as made
+from lineage.models.backbones.deformable_conv import DeformableConv
+from lineage.models.backbones.non_local import NonLocal
 from lineage.structures import Images
-from lineage.zoo import tfjs
-from lineage.zoo.files import FileError
+from lineage.weights import tfjs
+from lineage.weights.readers import FileError
 from tests.models.compose import config
 
 SCRATCH = ("tier=paper", "backbone.weights=null", "backbone.norm=bn", "backbone.frozen_stages=0")

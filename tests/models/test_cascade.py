@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder
 
-from lineage.models.cascade import Cascade
+from lineage.models.roi_heads.cascade import Cascade
 from lineage.ops.matching import Matcher
 from lineage.structures import Detections, Images, Matched, Regions, Targets
 from tests.models.compose import build, config

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.build import build as made
-from lineage.models.class_losses import one_hot
-from lineage.models.long_tail import count_classes
+from lineage.config.build import build as made
+from lineage.models.losses.class_frequency import count_classes
+from lineage.models.losses.class_losses import one_hot
 from tests.models.compose import build, config
 from tests.models.scenes import batch
 

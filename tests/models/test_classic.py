@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.models.compress import compress, forget_boxes, truncated
-from lineage.models.image_pyramid import ScalePooler, resized
-from lineage.models.precomputed import ProposalsMissing
-from lineage.models.roi import Pooler, RoIAlign
-from lineage.models.spp import SpatialPyramid
+from lineage.models.detectors.image_pyramid import ScalePooler, resized
+from lineage.models.detectors.sppnet import SpatialPyramid
+from lineage.models.detectors.truncated_svd import compress, forget_boxes, truncated
+from lineage.models.proposals.precomputed import ProposalsMissing
+from lineage.models.roi_heads.pooler import Pooler, RoIAlign
 from lineage.ops import boxes as box_ops
 from lineage.structures import Images, Losses, Regions, Targets
 from tests.models.compose import build

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from lineage.build import build as made
-from lineage.models.c5 import dilate
-from lineage.models.fpn import FPN
+from lineage.config.build import build as made
+from lineage.models.backbones.fpn import FPN
+from lineage.models.detectors.c5_dc5 import dilate
 from lineage.structures import Losses
 from tests.models.compose import build, config
 from tests.models.scenes import batch
@@ -31,7 +31,7 @@ def maps(seed: int = 0) -> list[Tensor]:
 
 
 def top(source: str) -> list[str]:
-    return ["model.neck.top._target_=lineage.models.fpn.P6P7", f"+model.neck.top.source={source}"]
+    return ["model.neck.top._target_=lineage.models.backbones.fpn.P6P7", f"+model.neck.top.source={source}"]
 
 
 def pyramid(*options: str) -> FPN:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
-from lineage.models import iou_losses
-from lineage.models.iou_losses import Decoded
+from lineage.models.losses import iou_losses
+from lineage.models.losses.iou_losses import Decoded
 
 ALL = {
     "iou": partial(iou_losses.iou, eps=1e-7, logarithm=False),

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.models.labels import UnlabelledError
+from lineage.models.roi_heads.required_targets import UnlabelledError
 from lineage.structures import Detections, Images, Matched, Targets
-from lineage.zoo import torchvision as zoo
+from lineage.weights.sources import torchvision as zoo
 from tests.models.compose import build
 from tests.models.peers import AS_TORCHVISION, CANVAS, CLASSES, as_lists, assert_same_losses
 from tests.models.scenes import batch

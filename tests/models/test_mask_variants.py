@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.mask_head import goals
+from lineage.models.roi_heads.mask_head import goals
 from lineage.structures import Detections, Images, Losses, Matched, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 from tests.models.test_rcnn import total
 
 SIZE = (128, 128)
-SOFTMAX = "model.heads.mask._target_=lineage.models.mask_softmax.SoftmaxMaskHead"
+SOFTMAX = "model.heads.mask._target_=lineage.models.roi_heads.mask_softmax.SoftmaxMaskHead"
 
 
 def scene(counts: tuple[int, ...] = (3, 2)) -> tuple[Images, Targets, list[Tensor], Matched]:

@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from lineage.build import build
+from lineage.config.build import build
 from lineage.structures import Images, Targets
 from tests.models import compose, scenes
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from lineage.models.ohem import Mining
+from lineage.models.losses.ohem import Mining
 from tests.models.compose import build
 from tests.models.scenes import batch
 
-OHEM = "{_target_: lineage.models.ohem.Mining, samples: 16, nms: 0.7, ratio: RATIO, candidates: 1000}"
+OHEM = "{_target_: lineage.models.losses.ohem.Mining, samples: 16, nms: 0.7, ratio: RATIO, candidates: 1000}"
 
 
 def regions(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:

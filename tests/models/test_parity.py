@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from lineage.structures import Detections
-from lineage.zoo import torchvision as zoo
+from lineage.weights.sources import torchvision as zoo
 from tests.models.compose import build
 from tests.models.peers import (
     AS_TORCHVISION,

@@ -19,9 +19,9 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCN
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from lineage.zoo.names import translate
-from lineage.zoo.torchvision import DETECTION
-from lineage.zoo.torchvision_variants import V2
+from lineage.weights.sources.table import translate
+from lineage.weights.sources.torchvision import DETECTION
+from lineage.weights.sources.torchvision_variants import V2
 from tests.models.compose import build
 from tests.models.peers import (
     AS_TORCHVISION,

@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from lineage.zoo.names import back, translate
-from lineage.zoo.source import recognised
-from lineage.zoo.torchvision_variants import MOBILENET, V2
+from lineage.weights.identify import recognised
+from lineage.weights.sources.table import back, translate
+from lineage.weights.sources.torchvision_variants import MOBILENET, V2
 from tests.models.compose import build
 from tests.models.peers import (
     AS_TORCHVISION,

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
-from lineage.models.zf import WithinChannel
+from lineage.models.backbones.zf import WithinChannel
 from lineage.structures import Images
 from tests.models.compose import build, config
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.pointrend import CoarseHead, PointHead, PointRend
-from lineage.ops import points as point_ops
+from lineage.models.roi_heads.pointrend import CoarseHead, PointHead, PointRend
+from lineage.ops import point_sampling as point_ops
 from lineage.structures import Detections, Images, Masks, Matched, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch

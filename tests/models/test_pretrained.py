@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lineage.build import build
-from lineage.models.norm import FrozenBatchNorm
-from lineage.models.pretrained import WeightsError, load
+from lineage.config.build import build
+from lineage.models.backbones.norm import FrozenBatchNorm
+from lineage.weights.pretrained import WeightsError, load
 from tests.models.compose import CONF, config
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lineage.models.caffenet import caffenet
-from lineage.models.rcnn import RCNN
-from lineage.models.region_network import RegionNetwork
+from lineage.models.backbones.caffenet import caffenet
+from lineage.models.detectors.rcnn import RCNN
+from lineage.models.detectors.warped_crops import RegionNetwork
 from lineage.structures import Images, Regions, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch

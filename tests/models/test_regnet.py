@@ -9,12 +9,12 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.models.regnet import stages
-from lineage.zoo import regnet as names
-from lineage.zoo.names import back
-from lineage.zoo.source import options, understood
+from lineage.models.backbones.regnet import stages
+from lineage.weights.identify import options, understood
+from lineage.weights.sources import regnet as names
+from lineage.weights.sources.table import back
 from tests.models.test_backbones import body, images, parameters
-from tests.zoo.published import d2_regnet, filled
+from tests.weights.published import d2_regnet, filled
 
 PUBLISHED = {  # figures 15 and 16: blocks and widths of the stages, width of a group; millions in pycls's MODEL_ZOO.md
     "regnetx_3_2gf": ([2, 6, 15, 2], [96, 192, 432, 1008], 48, 15.3),

@@ -7,11 +7,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.models.focal import Focal
-from lineage.models.retinanet import octave_anchors
+from lineage.models.detectors.retinanet import octave_anchors
+from lineage.models.losses.focal import Focal
 from lineage.ops.matching import Match
-from lineage.zoo.names import back, translate
-from lineage.zoo.torchvision_variants import RETINANET
+from lineage.weights.sources.table import back, translate
+from lineage.weights.sources.torchvision_variants import RETINANET
 from tests.models.compose import build
 from tests.models.peers import CLASSES, as_lists, learning, prepared
 from tests.models.scenes import batch
@@ -151,7 +151,7 @@ def test_an_unknown_normalizer_is_named() -> None:
         build("model=retinanet", "model.head.normalizer=all")
 
 
-OHEM = "{_target_: lineage.models.ohem.Mining, samples: 16, nms: 0.7, ratio: 3.0, candidates: 500}"
+OHEM = "{_target_: lineage.models.losses.ohem.Mining, samples: 16, nms: 0.7, ratio: 3.0, candidates: 500}"
 
 
 @pytest.mark.parametrize(

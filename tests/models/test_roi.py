@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torchvision.ops.poolers import initLevelMapper
 
-from lineage.models.roi import Pooler, RoIAlign, RoIPool, RoIWarp
+from lineage.models.roi_heads.pooler import Pooler, RoIAlign, RoIPool, RoIWarp
 from tests.ops.test_boxes import random_boxes
 
 STRIDES = (4, 8, 16, 32)

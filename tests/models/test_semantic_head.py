@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lineage.models.labels import UnlabelledError
-from lineage.models.semantic_head import SemanticHead
+from lineage.models.roi_heads.required_targets import UnlabelledError
+from lineage.models.roi_heads.semantic_head import SemanticHead
 from lineage.structures import Images, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch

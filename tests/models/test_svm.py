@@ -8,12 +8,10 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from lineage.models import ridge
-from lineage.models.svm import Mining, Observed, SVMs
+from lineage.models.roi_heads import ridge
+from lineage.models.roi_heads.svm import Mining, Observed, SVMs
 
-MINING = Mining(
-    cost=1e-3, positive_weight=2.0, bias=10.0, norm=20.0, overlap=0.3, hard=-1.0001, easy=-1.2, refit=200
-)
+MINING = Mining(cost=1e-3, positive_weight=2.0, bias=10.0, norm=20.0, overlap=0.3, hard=-1.0001, easy=-1.2, refit=200)
 FEATURES, CLASSES = 16, 2
 
 

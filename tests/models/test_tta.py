@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.assemble import assemble
-from lineage.models.suppression import Greedy
-from lineage.models.tta import TTA, view
+from lineage.models.detectors.tta import TTA, view
+from lineage.models.roi_heads.nms_variants import Greedy
+from lineage.run.assemble import assemble
 from lineage.structures import Detections, Images, Regions
 from tests.models.compose import build, config
 from tests.models.scenes import batch

@@ -1,6 +1,6 @@
 import torch
 
-from lineage.ops.chance import key, uniform
+from lineage.ops.random import key, uniform
 
 
 def test_numbers_are_uniform_and_streams_independent() -> None:

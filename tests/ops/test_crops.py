@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from lineage.ops.crops import through
+from lineage.ops.mask_sampling import through
 from tests.models.scenes import batch, dense
 
 

@@ -4,8 +4,8 @@ import torchvision
 from torch import Tensor
 from torchvision.models.detection._utils import Matcher as Reference
 
-from lineage.ops.chance import key
 from lineage.ops.matching import Match, Matcher, overlaps, subsample
+from lineage.ops.random import key
 from lineage.structures import Targets
 from tests.ops.test_boxes import random_boxes
 

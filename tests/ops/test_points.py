@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from lineage.ops.crops import at
-from lineage.ops.points import centres, inside, sample
+from lineage.ops.mask_sampling import at
+from lineage.ops.point_sampling import centres, inside, sample
 from tests.models.scenes import batch, dense
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from lineage.models.suppression import Greedy, Soft, Voting
+from lineage.models.roi_heads.nms_variants import Greedy, Soft, Voting
+from lineage.ops.box_voting import vote
 from lineage.ops.soft_nms import soft_nms
-from lineage.ops.voting import vote
 
 
 def candidates(images: int = 2, count: int = 40) -> tuple[Tensor, Tensor, Tensor, Tensor]:

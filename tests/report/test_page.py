@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lineage.report.commands import main
+from lineage.cli.report import main
 from lineage.report.page import write_report
 
 VOID = {"meta", "img", "br", "line", "circle", "polyline", "i"}

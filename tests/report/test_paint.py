@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineage.report.paint import INK, Area, Mark, colour_of, ground_of, paint
+from lineage.report.draw import INK, Area, Mark, colour_of, ground_of, paint
 
 
 def grey(width: int = 60, height: int = 40) -> Image.Image:
@@ -66,6 +66,7 @@ def test_labels_stay_on_the_image(corner: tuple[int, int]) -> None:
 
 def test_labels_avoid_each_other() -> None:
     """Four objects in one place: four tags at four corners, where one on top of another would cover it."""
+
     def letters(count: int) -> int:
         marks = [Mark((20, 15, 40, 25), "figure", colour_of(place)) for place in range(count)]
         return sum(number for number, colour in paint(grey(), marks, 8.0).getcolors(100000) if colour == INK)

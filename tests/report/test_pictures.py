@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
-from lineage.data.shapes import Shapes
+from lineage.data.shapes.dataset import Shapes
 from lineage.report.pictures import PANEL, areas, found_areas, found_marks, predictions, truth_areas, truth_marks
 from lineage.structures import Sample
 

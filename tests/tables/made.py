@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lineage.tables.entry import Entry, new_id
+from lineage.results.entry import Entry, new_id
 from lineage.tables.table import Effect, Row, Table
 
 START = datetime(2026, 11, 23, 4, 3, 5, tzinfo=UTC)

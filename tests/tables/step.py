@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lineage.assemble import fill_classes, fill_stuff
-from lineage.build import build
-from lineage.models.long_tail import asking, count_classes
-from lineage.models.pretrained import LATER
+from lineage.config.build import build
+from lineage.models.losses.class_frequency import asking, count_classes
+from lineage.run.assemble import fill_classes, fill_stuff
 from lineage.structures import Images, Regions, Targets
 from lineage.train.freeze import train_only
+from lineage.weights.pretrained import LATER
 from tests.models import scenes
 
 

@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from lineage.compose import composed
+from lineage.config.compose import composed
 from lineage.tables import read
 from lineage.tables.table import Row
 from tests.tables.step import step

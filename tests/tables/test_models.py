@@ -8,19 +8,19 @@ import pytest
 import torch
 import torchvision
 
-from lineage.build import build
-from lineage.catalogue import PAGE, PREFACE, add, parameters, unlisted
-from lineage.cli import main
-from lineage.restore import composed
-from lineage.tables import models
+from lineage.cli.main import main
+from lineage.cli.models import PAGE, PREFACE, add, parameters, unlisted
+from lineage.config.build import build
+from lineage.run.restore import composed
+from lineage.tables import model_list
 from lineage.tables.table import TableError
 
 ROOT = Path(__file__).parents[2]
-KNOWN = models.load(ROOT / "experiments")
+KNOWN = model_list.load(ROOT / "experiments")
 
 
 @pytest.mark.parametrize("model", KNOWN, ids=lambda model: model.name)
-def test_a_model_has_the_size_it_says(model: models.Model) -> None:
+def test_a_model_has_the_size_it_says(model: model_list.Model) -> None:
     assert parameters(model.choices.split()) == model.parameters, "run `lineage models --write`"
 
 
@@ -33,18 +33,20 @@ def test_a_new_model_gets_a_row(tmp_path: Path) -> None:
     experiments, conf = tmp_path / "experiments", tmp_path / "conf"
     experiments.mkdir()
     conf.mkdir()
-    (experiments / models.FILE).write_text("- {name: a, with: model=old, paper: p, parameters: 1, parity: t}\n")
+    (experiments / model_list.FILE).write_text("- {name: a, with: model=old, paper: p, parameters: 1, parity: t}\n")
     (conf / "old.yaml").write_text("# of arXiv:1111.11111\n")
     (conf / "fresh.yaml").write_text("# a new head: arXiv:2222.22222, section 3\n")
     add(experiments, conf)
-    assert [(one.choices, one.paper) for one in models.load(experiments)][1:] == [("model=fresh", "arXiv:2222.22222")]
+    assert [(one.choices, one.paper) for one in model_list.load(experiments)][1:] == [
+        ("model=fresh", "arXiv:2222.22222")
+    ]
     (conf / "odd.yaml").write_text("# nobody's\n")
     with pytest.raises(TableError, match="names no paper"):
         add(experiments, conf)
 
 
 def test_the_page_is_current() -> None:
-    assert (ROOT / PAGE).read_text() == models.markdown(KNOWN, PREFACE), "run `lineage models --write`"
+    assert (ROOT / PAGE).read_text() == model_list.markdown(KNOWN, PREFACE), "run `lineage models --write`"
 
 
 def test_the_tests_it_names_exist() -> None:
@@ -99,7 +101,7 @@ OTHERS = {  # by source: how it counts
 @pytest.mark.parametrize(
     ("model", "source"), [(model, source) for model in KNOWN for source in model.counted if source != "torchvision"]
 )
-def test_sizes_are_those_that_others_count(model: models.Model, source: str) -> None:
+def test_sizes_are_those_that_others_count(model: model_list.Model, source: str) -> None:
     count, unit = OTHERS[source]
     assert round(count(model.choices.split()) / unit) == round(model.counted[source] / unit)
 
@@ -111,6 +113,6 @@ def test_the_command_prints_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_code_base_nobody_knows(tmp_path: Path) -> None:
     row = "- {name: a, with: model=a, paper: p, parameters: 1, parity: t, published: {mine: 1}}"
-    (tmp_path / models.FILE).write_text(row)
+    (tmp_path / model_list.FILE).write_text(row)
     with pytest.raises(TableError, match="`published` names one of paper"):
-        models.load(tmp_path)
+        model_list.load(tmp_path)

@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.tables import overview, store
-from lineage.tables.entry import Entry
-from lineage.tables.sheet import Block, Sheet, Text, sheet
+from lineage.results import store
+from lineage.results.entry import Entry
+from lineage.tables.format import overview
+from lineage.tables.format.view import Block, Sheet, Text, sheet
 from lineage.tables.table import Detail, Effect, Row, Table
 from tests.tables import made
 

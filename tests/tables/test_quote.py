@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lineage.tables import quote
+from lineage.tables.format import quote
 from tests.tables import made
 
 CELLS = quote.cells(made.table(), [made.entry("new", value, seed) for seed, value in enumerate((30.1, 30.3, 30.5))])

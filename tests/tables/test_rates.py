@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lineage.tables import judge
-from lineage.tables.entry import Entry
-from lineage.tables.judge import CONTRADICTED, REPRODUCED, UNDERPOWERED
-from lineage.tables.student import POWER, needed, power
+from lineage.results.entry import Entry
+from lineage.tables import verdicts
+from lineage.tables.statistics.student_t import POWER, needed, power
 from lineage.tables.table import Effect, Row, Table
+from lineage.tables.verdicts import CONTRADICTED, REPRODUCED, UNDERPOWERED
 from tests.tables import made
 
 TABLES, SD = 10_000, 0.3
@@ -38,7 +38,7 @@ def simulated(truth: dict[str, float], seeds: int, tables: int = TABLES) -> Iter
 
 
 def words(one: Table, entries: list[Entry]) -> list[str]:
-    return [verdict.word for (verdict,) in judge.judge_effects(one, entries)]
+    return [verdict.word for (verdict,) in verdicts.judge_effects(one, entries)]
 
 
 def test_of_tables_without_an_effect_five_in_a_hundred_have_a_false_verdict_at_most() -> None:
@@ -100,7 +100,7 @@ def test_a_right_number_is_contradicted_as_rarely_as_stated() -> None:
         theirs = chance.gauss(0, SD)
         for entry in held:
             entry.metrics["mask/AP"] = 30.5 - theirs + chance.gauss(0, SD)
-        wrong += judge.judge_claims(one, held)[1].word == CONTRADICTED
+        wrong += verdicts.judge_claims(one, held)[1].word == CONTRADICTED
     assert wrong / TABLES <= 0.05
 
 
@@ -110,7 +110,7 @@ def test_so_many_more_seeds_do_tell() -> None:
         for seed, value in enumerate(values):
             TEMPLATE[row][seed].metrics["mask/AP"] = value
     held = [entry for row in ("a", "b") for entry in TEMPLATE[row][:3]]
-    ((verdict,),) = judge.judge_effects(table(order("a", "b")), held)
+    ((verdict,),) = verdicts.judge_effects(table(order("a", "b")), held)
     assert verdict.word == UNDERPOWERED
     assert verdict.more is not None
     assert verdict.reason == f"{verdict.more} more seeds would tell"

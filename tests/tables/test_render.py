@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lineage.tables import page, quote, read, render
-from lineage.tables.latex import escape, latex
-from lineage.tables.markdown import markdown
-from lineage.tables.overview import free_runs
-from lineage.tables.sheet import sheet
+from lineage.tables import read
+from lineage.tables.format import html, quote, terminal
+from lineage.tables.format.latex import escape, latex
+from lineage.tables.format.markdown import markdown
+from lineage.tables.format.overview import free_runs
+from lineage.tables.format.view import sheet
 from tests.tables import made
 
 ENTRIES = [
@@ -26,27 +27,27 @@ SHEET = sheet(made.table(), ENTRIES)
 
 
 def test_terminal() -> None:
-    text = render.terminal(SHEET)
+    text = terminal.terminal(SHEET)
     assert "new  30.3 ± 0.2  3       30.0  +0.3  reproduced" in text
     assert "old  12.4  1       27.0     -  off protocol" in text
     assert "new > old by 3" in text
-    assert max(map(len, text.splitlines())) <= render.WIDEST
+    assert max(map(len, text.splitlines())) <= terminal.WIDEST
 
 
 def test_terminal_cuts_labels_where_it_is_narrow() -> None:
     table = made.table()
     rows = {name: replace(row, label=f"{row.label} and a long explanation") for name, row in table.rows.items()}
-    text = render.terminal(sheet(replace(table, rows=rows), ENTRIES), width=72)
+    text = terminal.terminal(sheet(replace(table, rows=rows), ENTRIES), width=72)
     assert max(map(len, text.splitlines())) <= 72
     assert "new and a lo..." in text
 
 
 def test_colour_changes_nothing_but_colour() -> None:
-    text = render.terminal(SHEET, colour=True)
+    text = terminal.terminal(SHEET, colour=True)
     assert "\x1b[32mreproduced\x1b[0m" in text
     for code in (0, 1, 31, 32, 33, 36, 90):
         text = text.replace(f"\x1b[{code}m", "")
-    assert text == render.terminal(SHEET)
+    assert text == terminal.terminal(SHEET)
 
 
 def test_markdown_rows_have_equal_columns() -> None:
@@ -88,7 +89,7 @@ def test_latex_compiles_and_fits_the_page(tmp_path: Path, name: str) -> None:
 
 
 def test_page_asks_for_nothing_from_elsewhere() -> None:
-    text = page.page(SHEET)
+    text = html.page(SHEET)
     assert 'class="badge reproduced"' in text
     assert "http" not in text
     assert "<link" not in text
@@ -99,12 +100,12 @@ def test_bold_only_beyond_chance() -> None:
     near += [made.entry("new", value, seed) for seed, value in ((0, 30.1), (2, 30.9), (5, 33.0))]
     far = [made.entry("old", 27.0 + 0.01 * seed**2, seed) for seed in range(3)]
     far += [made.entry("new", 30.0 + 0.02 * seed**2, seed) for seed in range(3)]
-    assert "(best)" not in render.terminal(sheet(made.table(), near))
-    assert "(best)" in render.terminal(sheet(made.table(), far))
+    assert "(best)" not in terminal.terminal(sheet(made.table(), near))
+    assert "(best)" in terminal.terminal(sheet(made.table(), far))
 
 
 def test_csv_gives_numbers_in_full() -> None:
-    rows = list(csv.DictReader(io.StringIO(render.comma_separated(made.table(), ENTRIES))))
+    rows = list(csv.DictReader(io.StringIO(terminal.comma_separated(made.table(), ENTRIES))))
     assert [(row["row"], row["tier"], row["n"], row["verdict"]) for row in rows] == [
         ("old", "paper", "0", "missing"),
         ("new", "paper", "3", "reproduced"),
@@ -117,14 +118,14 @@ def test_csv_gives_numbers_in_full() -> None:
 def test_ten_thousand_entries_render_fast() -> None:
     many = [made.entry(("old", "new")[seed % 2], 27.0 + seed % 7 / 10, seed) for seed in range(10_000)]
     started = time.process_time()
-    assert "5000" in render.terminal(sheet(made.table(), many))
+    assert "5000" in terminal.terminal(sheet(made.table(), many))
     assert time.process_time() - started < 2
 
 
 def test_every_table_of_the_project_renders_empty() -> None:
     experiments = Path(__file__).parents[2] / "experiments"
     for name in read.names(experiments):
-        assert "Published numbers" in render.terminal(sheet(read.load(experiments, name), []))
+        assert "Published numbers" in terminal.terminal(sheet(read.load(experiments, name), []))
 
 
 def test_free_runs_are_listed_newest_last() -> None:

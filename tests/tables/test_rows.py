@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from lineage.build import build
-from lineage.launch import composed
-from lineage.launch.composed import Ask, Composed
+from lineage.config.build import build
+from lineage.launch import compose_rows
+from lineage.launch.compose_rows import Ask, Composed
+from lineage.results.entry import digest
 from lineage.tables import read, tiers
-from lineage.tables.entry import digest
 from tests.tables.step import filled, step
 
 PROJECT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def _composed(tier: str) -> dict[str, Composed]:
         rules = tiers.load(TABLES).get(tier, {})
         says = [tiers.translate(row.choose, rules), tiers.assign(row.assign, rules), row.uses]
         said.setdefault(digest(dict(zip("csu", says, strict=True)), ()), Ask(table, row, tier))
-    made = composed.rows(PROJECT, said.values())
+    made = compose_rows.rows(PROJECT, said.values())
     return {f"{ask.table}/{ask.row.name}": one for ask, one in zip(said.values(), made, strict=True)}
 
 
@@ -59,7 +59,7 @@ def _differing(tier: str, keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", [f"{table}/{row.name}" for table, row in FAMILIES])
 def test_the_first_row_of_each_model_takes_a_step(name: str) -> None:
     table, _, row = name.rpartition("/")
-    (made,) = composed.rows(PROJECT, [Ask(table, read.load(TABLES, table).rows[row], "mini")])
+    (made,) = compose_rows.rows(PROJECT, [Ask(table, read.load(TABLES, table).rows[row], "mini")])
     assert made.error is None, made.error
     step(made.config)
 

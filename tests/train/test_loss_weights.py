@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lineage.structures import Loss
-from lineage.train.module import UnknownLoss, combine
+from lineage.train.detection_module import UnknownLoss, combine
 
 LOSSES = {"roi_cls": Loss(torch.tensor(6.0), torch.tensor(2.0)), "roi_box": Loss(torch.tensor(8.0), torch.tensor(4.0))}
 

@@ -8,8 +8,8 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage.structures import Loss
-from lineage.train.history import NotFinite
-from lineage.train.module import combine
+from lineage.train.detection_module import combine
+from lineage.train.loss_buffer import NotFinite
 from tests.train import toy
 
 

@@ -1,6 +1,6 @@
 """A reader of the first line knows what runs and what the paper ran."""
 
-from lineage.train.plan import Recipe, Split, announce, unscaled
+from lineage.train.startup_message import Recipe, Split, announce, unscaled
 
 PAPER = Recipe(0.02, 16, 90000)
 

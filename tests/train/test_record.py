@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from lineage.data.image import ImageError
-from lineage.tables import store
-from lineage.train.record import Record, from_worker, recorded
-from lineage.train.watch import watch
+from lineage.data.samples.image import ImageError
+from lineage.results import store
+from lineage.train.entry_writer import Record, from_worker, recorded
+from lineage.train.rank_watch import watch
 from tests.train import tiny
 from tests.train.test_resume import wait_for
 
@@ -79,7 +79,7 @@ def test_the_signal_handler_is_given_back(tmp_path: Path) -> None:
 def test_an_error_of_a_loading_process_is_its_message() -> None:
     wrapped = ImageError(
         "Caught ImageError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ...\n"
-        "lineage.data.image.ImageError: a.jpg: cut off\nFetch it again.\n"
+        "lineage.data.samples.image.ImageError: a.jpg: cut off\nFetch it again.\n"
     )
     assert str(from_worker(wrapped)) == "a.jpg: cut off\nFetch it again."
     plain = RuntimeError("Caught RuntimeError in DataLoader worker process 0.")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lineage.build import ConfigError
-from lineage.resume import continued
+from lineage.config.build import ConfigError
+from lineage.run.resume import continued
 from lineage.train.checkpoint import saved
 from tests.train import tiny
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lineage.structures import Detections, Images
-from lineage.train.toll import Toll
+from lineage.train.inference_cost import Toll
 from tests.train import toy
 
 

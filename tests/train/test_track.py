@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.train.track import Csv, Name, has_key, rows
+from lineage.train.loggers import Csv, Name, has_key, rows
 
 NAME = Name("id", "scratch", "mask_rcnn", 0)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lineage.train.weights import adopt, sha256
+from lineage.weights.state_dict import adopt, sha256
 
 
 def model(classes: int) -> nn.Module:

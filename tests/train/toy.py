@@ -10,9 +10,9 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from lineage.ops.chance import key
+from lineage.ops.random import key
 from lineage.structures import Batch, Detections, Images, Loss, Losses, Targets
-from lineage.train.module import Reproduction
+from lineage.train.detection_module import Reproduction
 from lineage.train.optimizer import sgd, warmup_multistep
 
 

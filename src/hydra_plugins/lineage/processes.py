@@ -25,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from lineage.orphan import end_with_parent
+from lineage.launch.child_process import end_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
-from lineage.data.dataset import Dataset
-from lineage.ops.chance import key
+from lineage.data.samples.dataset import Dataset
+from lineage.ops.random import key
 from lineage.structures import Sample
-from lineage.zoo.unpickle import load
+from lineage.weights.safe_pickle import load
 
 Boxes = NDArray[np.float32]  # [r, 4] x1, y1, x2, y2
 

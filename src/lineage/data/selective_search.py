@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.dataset import Dataset
 from lineage.data.proposals import Boxes, ProposalsError
+from lineage.data.samples.dataset import Dataset
 from lineage.structures import Sample
 
 log = logging.getLogger(__name__)

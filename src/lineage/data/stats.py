@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.dataset import Dataset
+from lineage.data.samples.dataset import Dataset
 
 SMALL, MEDIUM = 32**2, 96**2  # COCO's borders of object areas
 
@@ -59,4 +59,3 @@ def _of_class(name: str, rows: NDArray[np.float64]) -> ClassStats:
     median = float(np.sqrt(np.median(areas))) if len(own) else 0.0
     images = len(np.unique(own[:, 0]))
     return ClassStats(name, images, len(own), int(crowd.sum()), small, len(own) - small - large, large, median)
-

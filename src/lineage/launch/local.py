@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from lineage.launch import plan, work
+from lineage.launch import job as work
+from lineage.launch import plan
+from lineage.launch.job import Job, Site
 from lineage.launch.plan import DONE, TEST, Cell, Name, Plan
-from lineage.launch.work import Job, Site
-from lineage.tables import judge, store
+from lineage.results import store
+from lineage.tables import verdicts
 
 POLL = 0.5  # seconds between looks at the own jobs
 LOOK = 10.0  # seconds between looks at the work of others
@@ -56,7 +58,7 @@ def _still(cell: Cell, planned: Plan, site: Site) -> bool:
 
 
 def _refresh(planned: Plan, site: Site) -> None:
-    plan.settle(planned, judge.valid(store.contents(site.results).entries))
+    plan.settle(planned, verdicts.valid(store.contents(site.results).entries))
 
 
 def _ready(cell: Cell, planned: Plan, failed: set[Name]) -> bool:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lineage import identity
-from lineage.launch import composed
-from lineage.launch.composed import Ask, Composed
-from lineage.tables import judge, links, places, store
-from lineage.tables.entry import Entry
+from lineage.config import digests
+from lineage.launch import compose_rows as composed
+from lineage.launch.compose_rows import Ask, Composed
+from lineage.results import paths, store
+from lineage.results.entry import Entry
+from lineage.tables import links, verdicts
 from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
@@ -87,7 +88,7 @@ def make(
     """The plan for these cells and all that they need."""
     named = _closure(list(asked), tables)
     planned = Plan(_cells(project, tables, named), project)
-    settle(planned, judge.valid(store.contents(results).entries) if held is None else held)
+    settle(planned, verdicts.valid(store.contents(results).entries) if held is None else held)
     return planned
 
 
@@ -129,7 +130,7 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
             continue
         training = _training(whole, parents)
         regions = parents[PROPOSALS].recipe if PROPOSALS in parents else None
-        cells[name] = Cell(name, row, whole, training, identity.recipe(whole.test, training, regions), asked)
+        cells[name] = Cell(name, row, whole, training, digests.recipe(whole.test, training, regions), asked)
         cells[name].after = [parent.name for parent in parents.values()]
     return cells
 
@@ -138,7 +139,7 @@ def _training(whole: Composed, parents: dict[str, Cell]) -> str:
     if EVALUATE in parents:
         return parents[EVALUATE].training
     used = {role: parent.training if role == START else parent.recipe for role, parent in parents.items()}
-    return identity.following(whole.training, used)
+    return digests.following(whole.training, used)
 
 
 def _unlabelled(whole: Composed, parents: dict[str, Cell]) -> str | None:
@@ -247,7 +248,7 @@ class _Shelf:
         """An entry of such a training, or recipe, whose run folder still has what it left for this role."""
         entries = (self.trained if role == START else self.tested)[digest, seed]
         for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
-            if entry.folder and (places.found(entry.folder, self.project) / links.LEFT[role]).exists():
+            if entry.folder and (paths.found(entry.folder, self.project) / links.LEFT[role]).exists():
                 return entry
         return None
 

@@ -14,8 +14,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lineage.launch.job import Site
 from lineage.launch.plan import Cell, Name, Plan
-from lineage.launch.work import Site
 
 AHEAD = 60  # seconds from the warning to the time limit
 
@@ -60,7 +60,7 @@ def _command(
 ) -> list[str]:
     listed = folder / f"generation-{number}.json"
     listed.write_text(json.dumps([list(cell.name) for cell in cells], indent=1), encoding="utf-8")
-    runner = [*site.command, "-m", "lineage.cli", "run", "--cells", str(listed.resolve()), "--cell"]
+    runner = [*site.command, "-m", "lineage.cli.main", "run", "--cells", str(listed.resolve()), "--cell"]
     places = ["--results", str(site.results.resolve()), "--runs", str(site.runs.resolve())]
     more = [word for text in site.more for word in ("--set", text)]
     there = f"cd {shlex.quote(str(site.project))}"  # exec: it is the runner whom SLURM warns

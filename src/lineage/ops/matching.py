@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops import boxes as box_ops
-from lineage.ops.chance import uniform
+from lineage.ops.random import uniform
 from lineage.structures import Targets
 
 CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N however many objects an image holds

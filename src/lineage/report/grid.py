@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from lineage.report.paint import paint
+from lineage.report.draw import paint
 from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, truth_areas, truth_marks
 from lineage.structures import Sample
 
 if TYPE_CHECKING:
-    from lineage.data.dataset import Dataset
+    from lineage.data.samples.dataset import Dataset
 
 ACROSS = 3
 

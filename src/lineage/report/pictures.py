@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lineage.eval.merge import classify
-from lineage.eval.rle import decode
-from lineage.report.paint import Area, Colour, Mark, Point, colour_of, ground_of, paint
+from lineage.eval.panoptic_merge import classify
+from lineage.eval.predictions.rle import decode
+from lineage.report.draw import Area, Colour, Mark, Point, colour_of, ground_of, paint
 from lineage.structures import Batch, Detections, Sample
 
 if TYPE_CHECKING:
-    from lineage.data.dataset import Dataset
+    from lineage.data.samples.dataset import Dataset
 
 PANEL = (520, 400)  # an image is enlarged or reduced until it just fits
 GAP, MARGIN, HEAD = 12, 20, 34

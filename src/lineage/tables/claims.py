@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lineage.tables.node import Node
 from lineage.tables.table import Claim, Detail, Effect, Row
+from lineage.tables.yaml_node import Node
 
 KEYS = ("better", "worse", "gain", "order", "equal", "row", "value", "metric", "tolerance", "quote", "source")
 FORMS = ("better", "order", "equal", "row")

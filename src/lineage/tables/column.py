@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lineage.tables import costs, judge
-from lineage.tables.compare import compare, holm
-from lineage.tables.entry import Entry
-from lineage.tables.judge import Setting, Verdict
-from lineage.tables.noise import Sample
-from lineage.tables.student import ALPHA
+from lineage.results.entry import Entry
+from lineage.tables import costs
+from lineage.tables import verdicts as judge
+from lineage.tables.statistics.seed_noise import Sample
+from lineage.tables.statistics.student_t import ALPHA
+from lineage.tables.statistics.tests import compare, holm
 from lineage.tables.table import COST, COSTS, Row, Table
 from lineage.tables.tiers import PAPER
+from lineage.tables.verdicts import Setting, Verdict
 
 EMPTY = "-"
 UNSUPPORTED, QUOTED, STOPPED = "unsupported", "quoted", "stopped"  # beside the verdicts

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lineage.tables.entry import Entry
-from lineage.tables.judge import Setting
-from lineage.tables.noise import Sample
+from lineage.results.entry import Entry
+from lineage.tables.statistics.seed_noise import Sample
+from lineage.tables.verdicts import Setting
 
 Measured = Callable[[Entry], float | None]
 GIGA, MILLION, HOUR = 1e9, 1e6, 3600.0

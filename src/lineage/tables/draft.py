@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lineage.tables.nearest import did_you_mean
+from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
 REQUIRED = ("paper", "table", "message", "dataset", "columns", "rows")

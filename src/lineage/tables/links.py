@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lineage.tables.nearest import did_you_mean
+from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table, TableError
 
 Tables = Callable[[str], Table]  # by name; raises TableError where there is none

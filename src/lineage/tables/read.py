@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from lineage.tables import claims, links
-from lineage.tables.nearest import did_you_mean
-from lineage.tables.node import Node
+from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import KINDS, Detail, Row, Table, TableError
+from lineage.tables.yaml_node import Node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",

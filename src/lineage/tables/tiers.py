@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lineage.tables.nearest import did_you_mean
+from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
 PAPER = "paper"

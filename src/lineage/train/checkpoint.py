@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lineage.train.module import Reproduction
+from lineage.train.detection_module import Reproduction
 
 KEEP = 2
 NAME = re.compile(r"step-(\d+)\.ckpt")

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lineage.train.module import Reproduction
+from lineage.train.detection_module import Reproduction
 
 SILENCE = 20.0  # seconds without a line in a log before somebody wonders whether the run hangs
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineage import lint
+from lineage.cli import lint
 from lineage.tables import read
 from lineage.tables.lint.rules import ERROR, RULES, Subject
 from lineage.tables.table import Effect, Row, Table
@@ -20,7 +20,11 @@ CONFIG = {
     "roi": {"_target_": "m.Pool"},
     "model": {"box": {"roi": {"_target_": "m.Pool"}, "nms": 0.5}, "heads": {"mask": {"size": 7}}},
     "schedule": {"steps": 100, "images_per_step": 16},
-    "dataset": {"train": {"seed": 1}, "val": {"seed": 2}, "evaluator": {"_target_": "lineage.eval.coco.CocoEvaluator"}},
+    "dataset": {
+        "train": {"seed": 1},
+        "val": {"seed": 2},
+        "evaluator": {"_target_": "lineage.eval.protocols.coco.CocoEvaluator"},
+    },
 }
 
 
@@ -160,7 +164,7 @@ def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:
 
 
 def test_metrics_that_the_dataset_or_model_cannot_produce() -> None:
-    voc = CONFIG["dataset"] | {"evaluator": {"_target_": "lineage.eval.voc.VocEvaluator"}}
+    voc = CONFIG["dataset"] | {"evaluator": {"_target_": "lineage.eval.protocols.voc.VocEvaluator"}}
     both = {"old": config(dataset=voc), "new": config(roi="m.Align", dataset=voc)}
     assert "mask/AP is not measured by VocEvaluator" in found(table(), both)["T14"]
     bare = {"model": {"heads": {}}}

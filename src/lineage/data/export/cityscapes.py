@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lineage.data.cityscapes import THINGS
-from lineage.data.dataset import Dataset
 from lineage.data.export import items as source
 from lineage.data.export.items import Item
 from lineage.data.export.polygons import polygons
+from lineage.data.formats.cityscapes import THINGS
+from lineage.data.samples.dataset import Dataset
 
 FIRST = THINGS["person"]  # the lowest label id of a thing; classes of other datasets count on from here
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lineage.data.dataset import Dataset
 from lineage.data.export import items as source
 from lineage.data.export.polygons import polygons as outlined
+from lineage.data.samples.dataset import Dataset
 
 
 def write(dataset: Dataset, root: Path, split: str, form: str = "jpg", polygons: bool = False) -> Path:

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lineage.data.dataset import Dataset
-from lineage.data.deepfashion2 import CLASSES, LENGTHS
 from lineage.data.export import items as source
 from lineage.data.export.polygons import polygons
+from lineage.data.formats.deepfashion2 import CLASSES, LENGTHS
+from lineage.data.samples.dataset import Dataset
 
 FOLDERS = {"train": "train", "val": "validation"}
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
-from lineage.data.dataset import Dataset
+from lineage.data.samples.dataset import Dataset
 
 
 class Item(NamedTuple):

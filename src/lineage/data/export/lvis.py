@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lineage.data.dataset import Dataset
 from lineage.data.export import coco
 from lineage.data.export import items as source
-from lineage.ops.chance import key
+from lineage.data.samples.dataset import Dataset
+from lineage.ops.random import key
 
 RARE, COMMON = 10, 100  # LVIS v1: rare in at most 10 images, common in at most 100, else frequent
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lineage.data.dataset import Dataset
 from lineage.data.export import coco
 from lineage.data.export import items as source
 from lineage.data.export.items import Item
+from lineage.data.samples.dataset import Dataset
 
 UNLABELLED = 255
 SCATTER = 7919  # spreads the ids over the colours, so that a look at the PNG shows the segments

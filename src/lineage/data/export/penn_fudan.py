@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lineage.data.dataset import Dataset
 from lineage.data.export import items as source
+from lineage.data.samples.dataset import Dataset
 
 
 def write(dataset: Dataset, root: Path, split: str) -> Path:

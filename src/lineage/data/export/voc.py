@@ -13,9 +13,9 @@ from xml.etree import ElementTree as xml
 import numpy as np
 from PIL import Image
 
-from lineage.data.dataset import Dataset
 from lineage.data.export import items as source
 from lineage.data.export.items import Item
+from lineage.data.samples.dataset import Dataset
 
 Written: TypeAlias = dict[str, list[dict[str, Any]]]  # name without suffix -> annotations
 VOID = 255

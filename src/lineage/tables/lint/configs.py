@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 from typing import Any
 
-from lineage.tables import diff
-from lineage.tables.diff import Difference
+from lineage.results import diff
+from lineage.results.diff import Difference
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",

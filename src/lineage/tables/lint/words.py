@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from lineage.tables import diff, noise
+from lineage.results import diff
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
+from lineage.tables.statistics import seed_noise
 from lineage.tables.table import COST, COSTS, Effect
 
 ROUNDING = 0.0501  # two numbers of one decimal differ by at most this from their unrounded difference
@@ -63,7 +64,7 @@ def sourced(subject: Subject) -> Iterator[Finding]:
 
 def distinguishable(subject: Subject) -> Iterator[Finding]:
     """T8: a difference of two single runs has the noise of both."""
-    known = noise.published(subject.table.dataset)
+    known = seed_noise.published(subject.table.dataset)
     if known is None:
         return
     for effect in subject.table.effects:

@@ -1,0 +1,73 @@
+"""`lineage <command>`: what is done with runs once they exist. A command's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+COMMANDS = {  # name: (what it does, where its main(argv) is)
+    "table": ("tables of the papers, filled in and judged", "lineage.cli.table:main"),
+    "quote": ("macros with which a text quotes cells of the store", "lineage.tables.format.quote:quote"),
+    "check-text": ("do the numbers of a text equal those of the store?", "lineage.tables.format.quote:check_text"),
+    "run": ("fill a table: plan, train and test what is missing", "lineage.cli.run:main"),
+    "lint": ("does each table isolate what it claims to isolate?", "lineage.cli.lint:main"),
+    "compare": ("two runs or rows: what is different, and what came of it", "lineage.cli.compare:main"),
+    "show": ("everything behind one entry", "lineage.cli.store:show"),
+    "why": ("what could explain that two entries differ", "lineage.cli.store:why"),
+    "store": ("verify, merge or correct the results", "lineage.cli.store:store"),
+    "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
+    "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.cli.rerun:main"),
+    "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data:main"),
+    "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.cli.predict:main"),
+    "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.cli.weights:main"),
+    "export": ("a trained model as ONNX or torch.export program", "lineage.cli.export:main"),
+    "models": ("every model: paper, config, parameters, published numbers", "lineage.cli.models:main"),
+    "evaluate": ("score a result file, whoever made it", "lineage.cli.evaluate:main"),
+    "report": ("the HTML report of a run", "lineage.cli.report:main"),
+    "doctor": ("check this machine and this installation", "lineage.cli.doctor:main"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code; an error of this project ends in its message, any other in a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        return _unknown(name)
+    try:
+        return _load(COMMANDS[name][1])(arguments[1:]) or 0
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if not type(error).__module__.startswith("lineage."):
+            raise
+        print(error, file=sys.stderr)
+        return 1
+
+
+def usage() -> str:
+    commands = "\n".join(f"  {name:<10} {text}" for name, (text, _) in COMMANDS.items())
+    head = "lineage COMMAND ...   (`lineage COMMAND --help` says more)"
+    return f"{head}\n\n{commands}\n\nSingle runs are made by `python train.py`."
+
+
+def _load(target: str) -> Callable[[list[str]], int | None]:
+    module, _, function = target.partition(":")
+    loaded: Callable[[list[str]], int | None] = getattr(import_module(module), function)
+    return loaded
+
+
+def _unknown(name: str) -> int:
+    from lineage.tables.suggest import did_you_mean
+
+    print(f"lineage has no command {name!r}. {did_you_mean(name, COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""`lineage report RUN_FOLDER`: writes report.html again from what a run left in its folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lineage.report.from_folder import report
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="lineage report", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="for example runs/20261123-101500-000000")
+    parser.add_argument("--experiments", type=Path, default=Path("experiments"), help="where the papers' tables are")
+    args = parser.parse_args(argv)
+    if not (args.folder / "entry.json").is_file():
+        print(f"{args.folder} has no entry.json: name the folder of a run that has ended.", file=sys.stderr)
+        return 1
+    print(report(args.folder, args.experiments))
+    return 0

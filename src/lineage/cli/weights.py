@@ -1,0 +1,167 @@
+"""`lineage weights FILE`: what a file of weights holds. `lineage weights convert`: for another code base, or ours.
+
+Both read whatever `weights=` reads: a run, an entry, a file, a URL, a torchvision weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lineage.results import paths
+from lineage.run.initialize import located
+from lineage.weights import pretrained
+from lineage.weights.identify import Given, is_grouped, options, repainted
+from lineage.weights.pretrained import WeightsError
+from lineage.weights.sources import detectron2, detectron2_variants, torchvision
+from lineage.weights.sources.table import IMAGENET, Pixels, Table, back
+
+VERBS = ("list", "convert")  # the first goes without saying
+OURS = "lineage"
+OUR_STRIDE = "backbone.stride_in=3x3"  # what tables say that differ in it between networks
+TARGETS = {
+    "torchvision": (torchvision.DETECTION,),
+    "detectron2": (detectron2.PYRAMIDAL, detectron2.SINGLE, detectron2.DENSE, *detectron2_variants.TABLES),
+}
+SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
+
+
+def main(argv: list[str]) -> int:
+    args = parser().parse_args(argv if {*argv[:1]} <= {*VERBS, "-h", "--help"} else ["list", *argv])
+    path = located(args.weights, args.results)
+    given = pretrained.whole(path, args.sha256)
+    if args.do == "list":
+        show(path, given, args.names)
+        return 0
+    state, needs = for_target(Path(path), given, args.to)
+    save(state, args.out)
+    print(f"{args.out}: {len(state)} tensors for {args.to}, from {given.source}")
+    if needs.strip():
+        print(f"set there: {needs.strip()}")
+    if args.to != OURS and (warning := counted_otherwise(Path(path), given, args.to)):
+        print(warning)
+    if given.unknown:
+        print(f"left out, for nobody here knows them: {', '.join(given.unknown)}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="lineage weights", description=__doc__)
+    commands = top.add_subparsers(dest="do", required=True, metavar="|".join(VERBS))
+    show = commands.add_parser("list", help="source, model, and every tensor with --names")
+    show.add_argument("--names", action="store_true", help="name and shape of every tensor")
+    convert = commands.add_parser("convert", help="write the weights under other names, in another layout")
+    convert.add_argument("--to", required=True, choices=[*TARGETS, OURS])
+    for command in (show, convert):
+        command.add_argument("weights", help="run folder, entry, file, URL or torchvision weight")
+        command.add_argument("--sha256", help="refuse a file with another digest")
+        command.add_argument("--results", type=Path, default=paths.results(), help="the store (%(default)s)")
+    convert.add_argument("out", type=Path, help=f"a new file: {', '.join(SUFFIXES)}")
+    return top
+
+
+def show(path: str, given: Given, names: bool) -> None:
+    numbers = sum(value.numel() for value in given.state.values())
+    said = {
+        "file": path,
+        "source": given.source,
+        "tensors": f"{len(given.state)} of {numbers:,} numbers",
+        "model": " ".join(options(given.state)) or "-",
+    }
+    if given.maths:
+        mean, std = given.maths.pixels
+        said["pixels"] = f"backbone.mean={list(mean)} backbone.std={list(std)}"
+        said["computes"] = " ".join(given.maths.settings) or "as here"
+    if given.unknown:
+        said["unknown"] = ", ".join(given.unknown)
+    for name, text in said.items():
+        print(f"{name:9}{text}")
+    for name, value in given.state.items() if names else ():
+        print(f"  {name:60} {' x '.join(map(str, value.shape)) or 'number'}")
+
+
+def converted(state: dict[str, Tensor], target: str) -> dict[str, Tensor]:
+    """Ours -> theirs; WeightsError when they have no such model, with the tensors they have no place for."""
+    table = fitting(state, target)
+    found, unknown = back(table, state)
+    counters = [name for name in unknown if name.endswith("num_batches_tracked")]
+    if left := [name for name in unknown if name not in counters]:
+        some = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
+        raise WeightsError(f"{target} has no place for {len(left)} of {len(state)} tensors: {some}")
+    return found
+
+
+def fitting(state: dict[str, Tensor], target: str) -> Table:
+    return max(TARGETS[target], key=lambda table: sum(table.theirs(name) is not None for name in state))
+
+
+def save(state: dict[str, Tensor], path: Path) -> None:
+    """Beside, then renamed: a file of that name is always whole."""
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"{path}: the suffix says the kind of file: {', '.join(SUFFIXES)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    whole = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    if path.suffix == ".safetensors":
+        save_file(whole, partial)
+    elif path.suffix == ".pkl":  # detectron2's own kind: arrays, matched by their exact names
+        content = {"model": {name: value.numpy() for name, value in whole.items()}, "__author__": OURS}
+        partial.write_bytes(pickle.dumps(content, protocol=4))
+    else:
+        torch.save(whole, partial)
+    os.replace(partial, path)
+
+
+def seen_pixels(path: Path, given: Given) -> Pixels | None:
+    """What the weights were trained on: known of another code base, and of a run by its config."""
+    from lineage.run.restore import of_run, run_of  # composes configs, which `list` does not need
+
+    if given.maths:
+        return given.maths.pixels
+    folder = run_of(path)
+    backbone = of_run(folder, []).backbone if folder else None
+    return Pixels(tuple(backbone.mean), tuple(backbone.std)) if backbone and "mean" in backbone else None
+
+
+def trained_with(path: Path, given: Given) -> set[str]:
+    """What no tensor tells, as overrides: of another code base by its table, of a run by its config."""
+    from lineage.run.restore import of_run, run_of
+
+    if given.maths:
+        return {*given.maths.settings}
+    known = {text for tables in TARGETS.values() for table in tables for text in table.maths.settings}
+    config = of_run(folder, []) if (folder := run_of(path)) else OmegaConf.create()
+    pairs = {text: text.split("=") for text in known}
+    return {text for text, (key, value) in pairs.items() if str(OmegaConf.select(config, key)).lower() == value}
+
+
+def counted_otherwise(path: Path, given: Given, target: str) -> str:
+    """A warning, where models of `target` count otherwise with the same weights; else nothing."""
+    table = fitting(given.state, target)
+    theirs = table.grouped if is_grouped(given.state) else table.maths
+    here, there = (settings - {OUR_STRIDE} for settings in (trained_with(path, given), {*theirs.settings}))
+    said = [" ".join(sorted(settings)) or "none of this" for settings in (here - there, there - here)]
+    return f"trained with {said[0]}; {target} has {said[1]}: what is found differs a little" if here != there else ""
+
+
+def for_target(path: Path, given: Given, target: str) -> tuple[dict[str, Tensor], str]:
+    """The weights under the names of `target`, and what has to be set there."""
+    pixels = seen_pixels(path, given)
+    if target == OURS:
+        told = f"backbone.mean={list(pixels.mean)} backbone.std={list(pixels.std)}" if pixels else ""
+        return given.state, " ".join([told, *(given.maths.settings if given.maths else ())])
+    if target == "detectron2":
+        mean, std = (list(reversed(values)) for values in pixels or ((), ()))
+        return converted(given.state, target), f"MODEL.PIXEL_MEAN {mean} MODEL.PIXEL_STD {std} INPUT.FORMAT BGR"
+    try:
+        state = repainted(given.state, pixels, IMAGENET) if pixels else given.state
+    except ValueError as error:
+        raise WeightsError(f"torchvision's detectors subtract the mean of ImageNet, and {error}") from error
+    return converted(state, target), ""

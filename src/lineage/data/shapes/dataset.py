@@ -1,0 +1,172 @@
+"""The embedded dataset: generated images with exact annotations, so that every experiment runs without a download.
+
+Scenes are drawn on demand (see drawing) and depend on (seed, index) alone: a worker, a resumed run and another machine
+see the same image. Splits are streams of different seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as rle
+from torchvision import tv_tensors as tv
+
+from lineage.data.annotations.skeleton import bones
+from lineage.data.samples.mask_crops import Crops
+from lineage.data.shapes import scene as drawing
+from lineage.data.shapes.materials import CATEGORY
+from lineage.data.shapes.materials import CLASSES as STUFF
+from lineage.data.shapes.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
+from lineage.data.shapes.panoptic import panoptic
+from lineage.data.shapes.scene import STANDARD, Recipe, Scene
+from lineage.ops.random import key
+from lineage.structures import Sample
+
+
+class Shapes:
+    """`size` is (height, width), or a list of such pairs: every image then takes one of the list.
+
+    `kinds` says how many of the twelve classes occur, the frequent ones first; `only` names the classes that occur in
+    their place. With `stuff` the background is made of four materials, and each image has semantic labels.
+    """
+
+    keypoints = KEYPOINTS
+    mirrored = MIRRORED  # which keypoint each becomes in a flipped image
+    skeleton = bones([{"keypoints": KEYPOINTS, "skeleton": SKELETON}])
+
+    def __init__(
+        self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
+        clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7), kinds: int = len(CLASSES),
+        only: Sequence[str] = (), stuff: bool = False,
+    ) -> None:  # fmt: skip
+        if length < 1:
+            raise ValueError(f"shapes: length={length} leaves no image; it is 1 or more")
+        if not 1 <= kinds <= len(CLASSES):
+            raise ValueError(f"shapes: kinds={kinds}; there are {len(CLASSES)} classes, so it is 1 to {len(CLASSES)}")
+        if not set(only) <= set(CLASSES):
+            raise ValueError(f"shapes: only={list(only)}; the classes are {', '.join(CLASSES)}")
+        self.seed, self.length = seed, length
+        drawn = tuple(CLASSES.index(name) for name in only)
+        self._labels = drawn or tuple(range(kinds))  # where each of our classes is in CLASSES
+        self.classes, self.category_ids = tuple(CLASSES[i] for i in self._labels), tuple(i + 1 for i in self._labels)
+        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, drawn, stuff)
+        if stuff:
+            self.stuff = ("things", *STUFF)  # the semantic classes
+        self.stuff_ids = tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else ()
+        self.ids = torch.arange(1, length + 1)
+        choices = checked(size)
+        picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
+        self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
+        told = (drawing.VERSION, seed, length, choices, told_of(self.recipe))
+        self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def scene(self, index: int) -> Scene:
+        return drawing.draw(self.seed, index, self.shape(index), self.recipe)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"image {index} of a shapes dataset with {self.length} images")
+        height, width = self.sizes[index].tolist()
+        return height, width
+
+    def __getitem__(self, index: int) -> Sample:
+        scene, size = self.scene(index), self.shape(index)
+        boxes = tv.BoundingBoxes(torch.from_numpy(scene.boxes), format="XYXY", canvas_size=size)
+        points = torch.from_numpy(scene.keypoints)
+        return Sample(
+            image=tv.Image(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()),
+            boxes=boxes,
+            labels=torch.from_numpy(self._own(scene.labels)),
+            crowd=torch.from_numpy(scene.crowd),
+            masks=Crops.from_masks(torch.from_numpy(scene.masks)),
+            keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
+            visible=points[..., 2].long(),
+            id=index + 1,
+            size=size,
+            semantic=None if scene.semantic is None else tv.Mask(torch.from_numpy(scene.semantic)),
+        )
+
+    def _own(self, labels: np.ndarray) -> np.ndarray:
+        """Positions in CLASSES -> labels."""
+        order = np.full(len(CLASSES), -1)
+        order[list(self._labels)] = np.arange(len(self._labels))
+        return order[labels]
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self._annotated | ({"panoptic": self._panoptic} if self.recipe.stuff else {})
+
+    @cached_property
+    def _panoptic(self) -> dict[str, Any]:
+        notes = [
+            panoptic(index + 1, drawing.layout(self.seed, index, self.shape(index), self.recipe),
+                     drawing.grounds(self.seed, index, self.shape(index)))
+            for index in range(self.length)
+        ]  # fmt: skip
+        things = [one | {"isthing": 1} for one in categories(self.classes, self.category_ids)]
+        stuff = [{"id": CATEGORY + i, "name": name, "isthing": 0} for i, name in enumerate(STUFF, 1)]
+        return {"images": self._annotated["images"], "annotations": notes, "categories": things + stuff}
+
+    @cached_property
+    def _annotated(self) -> dict[str, Any]:
+        images = [
+            {"id": i + 1, "file_name": f"{i + 1:012d}.png", "height": height, "width": width}
+            for i, (height, width) in enumerate(self.sizes.tolist())
+        ]
+        found = [one for index in range(self.length) for one in self._annotations(index)]
+        annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
+        named = categories(self.classes, self.category_ids)
+        return {"images": images, "annotations": annotations, "categories": named}
+
+    def _annotations(self, index: int) -> list[dict[str, Any]]:
+        plan = drawing.layout(self.seed, index, self.shape(index), self.recipe)
+        labels, crowd = drawing.labelled(plan)
+        encoded = rle.encode(np.asfortranarray(plan.masks.transpose(1, 2, 0).astype(np.uint8)))
+        return [
+            {
+                "image_id": index + 1,
+                "category_id": int(label) + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": int(mask.sum()),
+                "iscrowd": int(many),
+                "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
+                "keypoints": np.floor(points).astype(int).ravel().tolist(),
+                "num_keypoints": int((points[:, 2] > 0).sum()),
+            }
+            for label, many, (x1, y1, x2, y2), mask, code, points in zip(
+                labels, crowd, drawing.tight(plan.masks).tolist(), plan.masks, encoded, plan.keypoints, strict=True)
+        ]  # fmt: skip
+
+
+def told_of(recipe: Recipe) -> tuple[Any, ...]:
+    """What tells one recipe from another; a choice that came later is told where it was made."""
+    first, later = tuple(recipe)[:6], tuple(recipe)[6:]
+    return first if later == tuple(STANDARD)[6:] else (*first, *later)
+
+
+def categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
+    """COCO categories; the figure carries COCO's person keypoints."""
+    body = {"keypoints": list(KEYPOINTS), "skeleton": [list(bone) for bone in SKELETON]}
+    return [
+        {"id": number, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
+        for number, name in zip(ids, classes, strict=True)
+    ]
+
+
+def checked(size: int | Sequence[Any]) -> list[tuple[int, int]]:
+    """A side, a (height, width) or a list of these pairs, as a list of (height, width)."""
+    sides: list[Any] = [size, size] if isinstance(size, int) else list(size)
+    pairs: list[Any] = [sides] if len(sides) == 2 and all(isinstance(side, int) for side in sides) else sides
+    if not all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 32 for pair in pairs) or not pairs:
+        raise ValueError(
+            f"shapes: size={size} is neither (height, width) nor a list of such pairs, sides of 32 or more; "
+            "for example dataset.size=[128,128] or dataset.size=[[96,128],[128,96]]"
+        )
+    return [(int(height), int(width)) for height, width in pairs]

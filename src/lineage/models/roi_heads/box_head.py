@@ -1,0 +1,130 @@
+"""Class and box of a region: Fast R-CNN (arXiv:1504.08083), sections 2.1 to 2.3.
+
+The two fully connected layers: FPN (arXiv:1612.03144), section 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from lineage.models.backbones.init import gaussian, xavier
+from lineage.models.losses.box_losses import Classification, Regression
+from lineage.models.losses.ohem import Mining
+from lineage.models.roi_heads.nms_variants import Suppression
+from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.postprocess import Selection
+from lineage.ops import boxes as box_ops
+from lineage.ops.matching import shares
+from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
+
+
+class TwoFC(nn.Sequential):
+    """[R, C, s, s] -> [R, width]"""
+
+    def __init__(self, channels: int, size: int, *, width: int):
+        super().__init__(
+            nn.Flatten(), nn.Linear(channels * size**2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        )
+        self.channels = width
+        xavier(self[1], self[3])
+
+
+class BoxHead(nn.Module):
+    """Multi-task head: logits of the classes and background, one box code per class.
+
+    `head_boxes`: the other heads learn on the "proposals" of the step (Mask R-CNN), or on where this head "predicted"
+    them to be (PointRend), which is what they are asked for at test time.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pool: Callable[[Callable[[int], Layer]], Pooler],
+        roi: Callable[[int], Layer],
+        body: Callable[[int, int], nn.Module],
+        classes: int,
+        classification: Callable[[int], Classification],
+        regression: Regression,
+        agnostic: bool,
+        weights: Sequence[float],
+        score: float,
+        nms: float,
+        suppression: Suppression,
+        detections: int,
+        candidates: int,
+        smallest: float,
+        head_boxes: str,
+        mining: Mining | None,
+    ):
+        super().__init__()
+        if head_boxes not in ("proposals", "predicted"):
+            raise ValueError(f"model.box.head_boxes={head_boxes} is neither proposals nor predicted")
+        self.pool = pool(roi)
+        self.body = body(channels, self.pool.size)
+        self.classes = classes
+        self.codes = 1 if agnostic else classes  # class-agnostic: one code for all
+        self.classification, self.regression = classification(classes), regression
+        self.scores = nn.Linear(self.body.channels, self.classification.outputs)
+        self.deltas = nn.Linear(self.body.channels, 4 * self.codes)
+        gaussian(0.01, self.scores)
+        nn.init.constant_(self.scores.bias, self.classification.bias)
+        gaussian(0.001, self.deltas)
+        self.weights, self.head_boxes, self.mining = tuple(weights), head_boxes, mining
+        self.select = Selection(
+            score=score,
+            nms=nms,
+            suppression=suppression,
+            detections=detections,
+            candidates=candidates,
+            smallest=smallest,
+        )
+
+    def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, codes, 4]"""
+        hidden = self.body(self.pool(features, boxes))
+        shape = boxes.shape[:2]
+        return self.scores(hidden).float().view(*shape, -1), self.deltas(hidden).float().view(*shape, self.codes, 4)
+
+    def logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """The classes alone: boxes [B, N, 4] -> [B, N, outputs]"""
+        return self.scores(self.body(self.pool(features, boxes))).float().view(*boxes.shape[:2], -1)
+
+    def own(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """The code of each region's class: deltas [B, N, codes, 4], labels [B, N] -> [B, N, 4]"""
+        code = labels.clamp(max=self.codes - 1)
+        return deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+
+    def costs(self, logits: Tensor, deltas: Tensor, rois: Matched, targets: Targets) -> tuple[Tensor, Tensor]:
+        """What the class and the box of each region cost: two of [B, N]"""
+        foreground = rois.valid & (rois.labels < self.classes)
+        cls = self.classification(logits, rois.labels, rois.valid)
+        truth = box_ops.take(targets.boxes, rois.gt)
+        box = self.regression(self.own(deltas, rois.labels), rois.boxes, truth, foreground, self.weights)
+        share = shares(targets, rois.gt, foreground)
+        return cls * share, box * share
+
+    def losses(
+        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
+    ) -> tuple[list[Matched], Losses]:
+        """Both losses, and the regions that the other heads learn from."""
+        logits, deltas = self.predict(features, rois.boxes)
+        cls, box = self.costs(logits, deltas, rois, targets)
+        # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
+        # and one with a single object weigh each object alike
+        counted = rois.valid
+        if self.mining is not None:  # OHEM's second pass over the chosen regions: others get no gradient
+            counted = self.mining(cls + box, rois.boxes, rois.labels < self.classes, rois.valid)
+            cls, box = cls * counted, box * counted
+        sampled = counted.sum().float()
+        if self.head_boxes == "predicted":
+            moved = box_ops.decode(self.own(deltas.detach(), rois.labels), rois.boxes, self.weights)
+            rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))
+        return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
+
+    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
+        """Per-class NMS over the best (region, class) pairs; -> [B, D] detections by falling score"""
+        logits, deltas = self.predict(features, rois.boxes)
+        return self.select(self.classification.probabilities(logits), deltas, rois, self.weights, images.sizes)

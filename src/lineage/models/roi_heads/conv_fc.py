@@ -1,0 +1,22 @@
+"""The larger box body, 4conv1fc: Group Normalization (arXiv:1803.08494), section 5.2."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lineage.models.backbones.init import xavier
+from lineage.models.roi_heads.mask_head import Convolutions
+
+
+class ConvFC(nn.Module):
+    """`depth` 3x3 convolutions of `width`, normalised by `norm` if given, then one layer: [R, C, s, s] -> [R, fc]"""
+
+    def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None, fc: int):
+        super().__init__()
+        self.convolutions = Convolutions(channels, size, depth=depth, width=width, norm=norm)
+        self.fc = nn.Linear(width * size**2, fc)
+        self.channels = fc
+        xavier(self.fc)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        return self.fc(self.convolutions(regions).flatten(1)).relu()

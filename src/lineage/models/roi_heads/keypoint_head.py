@@ -1,0 +1,77 @@
+"""Keypoints: Mask R-CNN (arXiv:1703.06870), section 5: one map per keypoint, a softmax over all its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineage.models.backbones.init import msra
+from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.required_targets import required
+from lineage.ops.boxes import take
+from lineage.ops.keypoints import decode, encode
+from lineage.ops.matching import shares
+from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+
+
+class KeypointHead(nn.Module):
+    """Body, a 4x4 deconvolution of stride 2 to one map per keypoint, bilinear upscaling: 14 x 14 becomes 56 x 56.
+
+    `normalize`: "visible" divides the loss by the keypoints that have a cell, "slots" by those of all foreground slots,
+    so that a keypoint weighs the same in images with few. `score`: "logit" of the peak, or its "probability".
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pool: Callable[[Callable[[int], Layer]], Pooler],
+        roi: Callable[[int], Layer],
+        body: Callable[[int, int], nn.Module],
+        classes: int,
+        keypoints: int,
+        upscale: int,
+        normalize: str,
+        score: str,
+        weight: float,
+    ):
+        super().__init__()
+        if normalize not in ("visible", "slots") or score not in ("logit", "probability"):
+            raise ValueError(f"normalize={normalize} is visible or slots; score={score} is logit or probability")
+        self.pool = pool(roi)
+        self.body = body(channels, self.pool.size)
+        self.deconvolution = nn.ConvTranspose2d(self.body.channels, keypoints, 4, stride=2, padding=1)
+        msra(self.deconvolution)
+        self.classes, self.upscale = classes, upscale
+        self.normalize, self.score, self.weight = normalize, score, weight
+
+    def heatmaps(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """boxes [B, N, 4] -> logits [B, N, K, M, M]"""
+        maps = self.deconvolution(self.body(self.pool(features, boxes))).float()
+        maps = F.interpolate(maps, scale_factor=self.upscale, mode="bilinear", align_corners=False)
+        return maps.view(*boxes.shape[:2], *maps.shape[1:])
+
+    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+        logits = self.heatmaps(features, rois.boxes)
+        cell, valid = encode(take(required(targets.keypoints, "keypoints"), rois.gt), rois.boxes, logits.shape[-1])
+        valid = valid & (rois.valid & (rois.labels < self.classes))[..., None]
+        cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
+        share = shares(targets, rois.gt, rois.valid)[..., None]
+        counted = valid.sum() if self.normalize == "visible" else torch.full_like(valid.sum(), valid.numel())
+        return {"roi_keypoint": Loss(self.weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
+
+    def detect(self, features: list[Tensor], found: Detections) -> Detections:
+        """Fills in keypoints [B, D, K, 3] (x, y, score)"""
+        return self.locate(self.heatmaps(features, found.boxes), features, found)
+
+    def locate(self, maps: Tensor, features: list[Tensor], found: Detections) -> Detections:
+        """Keypoints where heatmaps [B, D, K, M, M] are highest; `features` tell the size of the canvas"""
+        stride, (height, width) = self.pool.strides[0], features[0].shape[-2:]
+        points = decode(maps, found.boxes, (stride * height, stride * width))
+        if self.score == "probability":
+            share = (points[..., 2] - maps.flatten(3).logsumexp(-1)).exp()
+            points = torch.cat((points[..., :2], share[..., None]), -1)
+        return found._replace(keypoints=points)

@@ -1,0 +1,60 @@
+"""Masks from fully connected layers: the alternative of Mask R-CNN (arXiv:1703.06870), table 2e."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineage.models.backbones.init import gaussian, xavier
+from lineage.models.roi_heads.mask_head import goals, sigmoid_loss
+from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.structures import Detections, Images, Losses, Matched, Targets
+
+
+class MLPMaskHead(nn.Module):
+    """Layers of `widths`, then one number for each class and cell of size x size."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pool: Callable[[Callable[[int], Layer]], Pooler],
+        roi: Callable[[int], Layer],
+        widths: Sequence[int],
+        size: int,
+        classes: int,
+        agnostic: bool,
+        grid: int,
+        aligned: bool,
+        binary: bool,
+    ):
+        super().__init__()
+        self.pool = pool(roi)
+        self.classes, self.maps = classes, 1 if agnostic else classes
+        inputs = [channels * self.pool.size**2, *widths]
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(inputs))
+        self.masks = nn.Linear(inputs[-1], self.maps * size**2)
+        xavier(*self.layers)
+        gaussian(0.001, self.masks)
+        self.size, self.grid, self.aligned, self.binary = size, grid, aligned, binary
+
+    def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
+        hidden = self.pool(features, boxes).flatten(1)
+        for layer in self.layers:
+            hidden = F.relu(layer(hidden))
+        logits = self.masks(hidden).float().view(*labels.shape, self.maps, self.size, self.size)
+        own = labels.clamp(max=self.maps - 1)[..., None, None, None].expand(-1, -1, 1, self.size, self.size)
+        return logits.gather(2, own)[:, :, 0]
+
+    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+        logits = self._predict(features, rois.boxes, rois.labels)
+        goal = goals(targets, rois, images, size=self.size, grid=self.grid, aligned=self.aligned)
+        return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)
+
+    def detect(self, features: list[Tensor], found: Detections) -> Detections:
+        """Fills in masks [B, D, M, M]: probabilities inside each box"""
+        return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())

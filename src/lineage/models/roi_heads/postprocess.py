@@ -1,0 +1,53 @@
+"""From scored regions to detections: Fast R-CNN (arXiv:1504.08083), section 2.4: NMS per class, best of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lineage.models.roi_heads.nms_variants import Suppression
+from lineage.models.roi_heads.nms_variants import best as best_slots
+from lineage.ops import boxes as box_ops
+from lineage.structures import Detections, Regions
+
+
+class Selection:
+    def __init__(
+        self,
+        *,
+        score: float,
+        nms: float,
+        suppression: Suppression,
+        detections: int,
+        candidates: int,
+        smallest: float,
+    ):
+        self.score, self.nms, self.detections, self.smallest = score, nms, detections, smallest
+        self.suppression, self.candidates = suppression, candidates
+
+    def __call__(
+        self, probabilities: Tensor, deltas: Tensor, rois: Regions, weights: Sequence[float], sizes: Tensor
+    ) -> Detections:
+        """probabilities [B, N, C + 1], deltas [B, N, codes, 4] (codes: C or 1) -> [B, D] detections by falling score"""
+        classes, codes = probabilities.shape[-1] - 1, deltas.shape[2]
+        scores = torch.where(rois.valid[..., None], probabilities[..., :-1], -1.0).flatten(1)
+        # pairs are cut to a fixed number before NMS; 5 % thresholds leave far fewer, so nothing is lost
+        best, index = scores.topk(min(self.candidates, scores.shape[1]))
+        region, label = index // classes, index % classes
+        code = region * codes + (label if codes > 1 else 0)
+        boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), code), box_ops.take(rois.boxes, region), weights)
+        boxes = box_ops.clip(boxes, sizes)
+        usable = (best > self.score) & box_ops.large(boxes, self.smallest)
+        boxes, kept = self.suppression(boxes, best, label, usable, self.nms, self.detections)
+        score, order = best_slots(kept, self.detections)
+        valid, region = score >= 0, region.gather(1, order)
+        return Detections(
+            boxes=torch.where(valid[..., None], box_ops.take(boxes, order), 0.0),
+            scores=score.clamp(min=0),
+            labels=label.gather(1, order),
+            valid=valid,
+            region=region,
+            probabilities=box_ops.take(probabilities, region),
+        )

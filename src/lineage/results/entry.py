@@ -1,0 +1,148 @@
+"""One run as one record: everything needed to believe a number, and to make it again.
+
+An entry is written once and never changed. Runs of equal `protocol` are repetitions of one experiment and are pooled;
+runs with `deviations` computed something else than their row says and are never held against the paper's number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from lineage.results.renames import upgrade
+
+VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26, see renames.yaml
+NAMES_OF_TODAY = 4  # entries of this version on write their config in them
+STATUSES = ("finished", "failed", "stopped")
+
+
+class EntryError(ValueError):
+    """A record that cannot be read as an entry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The fields stand in the order a reader wants them: what came out first, the whole config last."""
+
+    v: int = VERSION
+    id: str  # utc start - protocol - random: the file's name, unique over all machines
+    table: str | None  # "mask_rcnn/table2c"; None for a free run
+    row: str | None
+    tier: str  # paper, mini or smoke
+    status: str
+    error: str | None = None
+    metrics: dict[str, float | None]  # {"box/AP": 37.9, ...}, COCO style, in percent
+    deviations: list[str]  # overrides that change what the row says, as typed
+    seed: int
+    protocol: str  # digest of the resolved config without volatile keys
+    training: str = ""  # digest of what the weights depend on but the seed: equal ones share a checkpoint
+    recipe: str = ""  # digest of the cell: its training and everything about its test
+    evaluation: str  # digest of what the metrics were measured on
+    choices: dict[str, str]  # option of each config group: {"model": "mask_rcnn", "roi": "align", ...}
+    started: str  # ISO 8601, UTC
+    seconds: float = 0.0
+    steps: int = 0
+    processes: int = 1
+    images_per_second: float | None = None  # of training
+    step_seconds: float | None = None  # of training, evaluations not counted
+    image_ms: float | None = None  # of the network at test time, on one device
+    peak_memory: int | None = None  # bytes, of the first process
+    parameters: int | None = None
+    flops: float | None = None  # multiply-adds of one image at test time
+    command: list[str]  # argv of the first process
+    commit: str | None
+    dirty: bool
+    packages: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    host: str = ""
+    dataset: dict[str, str] = field(default_factory=dict)  # fingerprint per split
+    weights: str | None = None  # sha256 of the weights the run started from
+    trained: str | None = None  # sha256 of the weights the run left
+    parents: list[str] = field(default_factory=list)  # entries whose checkpoint, proposals or labels this run used
+    supersedes: str | None = None  # id of the entry this one corrects
+    folder: str | None = None  # the run folder: checkpoints, logs, report
+    dashboard: str | None = None
+    note: str = ""
+    config: dict[str, Any]
+    diff: str | None = None  # against the commit, when dirty
+
+
+def new_id(started: datetime, protocol: str) -> str:
+    """The name of a run that starts now (`started` in UTC); also its id on a dashboard."""
+    return f"{started:%Y%m%dT%H%M%SZ}-{protocol[:8]}-{os.urandom(3).hex()}"
+
+
+def deviations(overrides: Iterable[str], volatile: Sequence[str]) -> list[str]:
+    """Of the overrides a user typed, those that change what is computed; choosing the row is not one of them."""
+    return sorted(text for text in overrides if not _within(_key(text), ("experiment", *volatile)))
+
+
+def digest(config: dict[str, Any], volatile: Sequence[str] = ()) -> str:
+    """sha256 over a resolved config; neither volatile keys, and what lies below them, nor the order of keys count."""
+    text = json.dumps(_plain(_without(config, volatile)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def dump(entry: Entry) -> str:
+    """The entry as JSON. Never fails on an odd value: a result of days must not be lost to a number type."""
+    return json.dumps({f.name: _plain(getattr(entry, f.name)) for f in fields(entry)}, indent=1, allow_nan=False) + "\n"
+
+
+def parse(text: str) -> Entry:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EntryError(f"not JSON: {error}") from error
+    check(record)
+    if record["v"] < NAMES_OF_TODAY and isinstance(record.get("config"), dict):
+        record["config"] = upgrade(record["config"])
+    try:
+        return Entry(**record)
+    except TypeError as error:
+        raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
+
+
+def check(record: Any) -> None:
+    """Is this an entry, of a version that we know?"""
+    if not isinstance(record, dict) or not isinstance(record.get("v"), int):
+        raise EntryError("not an entry: it has no version number 'v'")
+    if record["v"] > VERSION:
+        raise EntryError(f"written by a newer lineage (v {record['v']}, this one reads v {VERSION}): update lineage")
+    if record.get("status") not in STATUSES:
+        raise EntryError(f"status is {record.get('status')!r}, expected one of {', '.join(STATUSES)}")
+
+
+def _key(override: str) -> str:
+    """`+model@x=y` -> `model`; config groups and config keys are treated alike."""
+    name = override.lstrip("+~").partition("=")[0]
+    return name.partition("@")[0].replace("/", ".")
+
+
+def _within(key: str, roots: Sequence[str]) -> bool:
+    return any(key == root or key.startswith(root + ".") for root in roots)
+
+
+def _without(node: Any, volatile: Sequence[str], prefix: str = "") -> Any:
+    if not isinstance(node, dict):
+        return node
+    kept = {name: value for name, value in node.items() if prefix + str(name) not in volatile}
+    return {name: _without(value, volatile, f"{prefix}{name}.") for name, value in kept.items()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and knows no numpy: an undefined number becomes null, a scalar its Python value."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return _plain(value.item()) if hasattr(value, "item") else str(value)

@@ -1,0 +1,149 @@
+"""The store: a directory of entries, one immutable JSON file per run. No lock, no server, no shared file.
+
+    results/mask_rcnn/table2c/roi_align/20261123T040305Z-a3d31b8b-9f02c1.json
+    results/scratch/mask_rcnn/20261123T040305Z-77aa01c2-b0c1d2.json
+
+Names are unique, so two stores merge by copying one into the other. A file gets its name only when it is complete and
+on disk (hard link of a synced temporary file), so a writer killed at any point leaves at most a temporary file behind.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineage.results.entry import Entry, EntryError, dump, parse
+
+SCRATCH = "scratch"
+TEMPORARY = ".writing-"
+ABANDONED = 3600.0  # seconds: a writer needs milliseconds, so an older temporary file has no writer any more
+
+
+class StoreError(ValueError):
+    """A question the store cannot answer; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store holds; a damaged file is reported beside the entries, never in their place."""
+
+    entries: list[Entry]
+    damaged: list[Damage]
+
+
+def place(entry: Entry) -> Path:
+    """The folder of an entry inside the store."""
+    if entry.table and entry.row:
+        return Path(entry.table, entry.row)
+    return Path(SCRATCH, entry.choices.get("model", "unknown"))
+
+
+def write(entry: Entry, root: Path | str) -> Path:
+    """Add an entry. Returns once it is on disk under its name; never overwrites."""
+    path = Path(root, place(entry), f"{entry.id}.json")
+    put(dump(entry), path)
+    return path
+
+
+def put(text: str, path: Path) -> None:
+    """Complete and on disk under this name, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    temporary = path.parent / f"{TEMPORARY}{path.stem}-{os.urandom(4).hex()}"
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def read(path: Path | str) -> Entry:
+    path = Path(path)
+    try:
+        entry = parse(path.read_text(encoding="utf-8"))
+    except (EntryError, UnicodeDecodeError, OSError) as error:
+        raise StoreError(f"{path}: {error}") from error
+    if entry.id != path.stem:
+        raise StoreError(f"{path}: holds entry {entry.id}; an entry's file is named after its id")
+    return entry
+
+
+def contents(root: Path | str) -> Contents:
+    """Everything at or below `root`, oldest first."""
+    entries, damaged = [], []
+    for path in sorted(files(Path(root)), key=lambda path: path.name):
+        try:
+            entries.append(read(path))
+        except StoreError as error:
+            damaged.append(Damage(path, str(error).removeprefix(f"{path}: ")))
+    return Contents(entries, damaged)
+
+
+def find(root: Path | str, name: str) -> Path:
+    """The one file whose id begins or ends with `name`, or `name` itself if it is a file."""
+    if name.endswith(".json") and Path(name).is_file():
+        return Path(name)
+    held = sorted(files(Path(root)))
+    found = [path for path in held if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise StoreError(f"no entry named {name!r} among the {len(held)} of {root}; the names of its files are the ids")
+    listed = "\n  ".join(path.stem for path in found[:10])
+    raise StoreError(f"{name!r} names {len(found)} entries of {root}; give more of the id:\n  {listed}")
+
+
+def sweep(root: Path) -> None:
+    """Remove abandoned temporary files everywhere below."""
+    for folder in {path.parent for path in root.rglob(f"{TEMPORARY}*")}:
+        _sweep(folder)
+
+
+def files(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names if name.endswith(".json") and not name.startswith("."))
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise StoreError(f"{path} exists; entries are never overwritten. Correct one with `supersedes`") from None
+    except OSError:  # a file system without hard links: the rename is as atomic, and the random id guards the name
+        if path.exists():
+            raise StoreError(f"{path} exists; entries are never overwritten. Correct one with `supersedes`") from None
+        os.rename(temporary, path)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left; living writers are younger than ABANDONED."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        try:
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # another writer swept it first
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name durable, not only the bytes."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

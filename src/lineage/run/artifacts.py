@@ -1,0 +1,88 @@
+"""What a finished run leaves in its folder and says at the end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lineage.report.from_folder import report
+from lineage.report.pictures import predictions
+from lineage.results import store
+from lineage.results.entry import Entry
+from lineage.results.paths import ROOT
+from lineage.run.assemble import Parts
+from lineage.run.restore import NAMES, names_of
+from lineage.tables.links import LEFT
+from lineage.tables.table import START
+from lineage.train.checkpoint import flush
+from lineage.train.entry_writer import Record
+from lineage.weights import state_dict
+
+OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
+RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
+COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
+
+
+def keep(folder: Path, parts: Parts) -> str:
+    """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
+    evaluator = parts.module.evaluator
+    partial = folder / "weights.partial"
+    torch.save(parts.model.state_dict(), partial)
+    flush(partial)
+    os.replace(partial, folder / LEFT[START])
+    (folder / "results.json").write_text(json.dumps(evaluator.results()))
+    (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
+    named = names_of(parts.data.val)._asdict()
+    (folder / NAMES).write_text(json.dumps(named, indent=1))  # `lineage predict` needs no dataset then
+    return state_dict.sha256(parts.model)
+
+
+def illustrate(folder: Path, parts: Parts) -> None:
+    """Pictures of a few detections."""
+    evaluator = parts.module.evaluator
+    (folder / "pictures").mkdir(exist_ok=True)
+    predictions(parts.data.val, evaluator.results(), folder / "pictures" / "predictions.png")
+
+
+def show(folder: Path, record: Record, console: Console) -> None:
+    path = record.write("finished")
+    entry = store.read(path)
+    said = {
+        "entry": path,
+        "picture": next((folder / "pictures").glob("*.png"), "-"),
+        "report": report(folder, ROOT / "experiments"),
+        "next": "\n         ".join(commands(entry)),
+    }
+    console.print(table(entry.metrics))
+    for name, text in said.items():
+        console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
+
+
+def table(metrics: dict[str, float | None]) -> Table:
+    """A line per task. What the ground truth cannot measure is a dash."""
+    tasks = list(dict.fromkeys(name.partition("/")[0] for name in metrics))
+    known = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
+    columns = [column for column in (*known, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
+    drawn = Table("", *columns, title="average precision")
+    for task in tasks:
+        drawn.add_row(task, *(number(metrics.get(f"{task}/{column}")) for column in columns))
+    return drawn
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
+
+
+def commands(entry: Entry) -> list[str]:
+    """Things worth typing after this run."""
+    again = f"lineage rerun {entry.id.rpartition('-')[2]}"
+    if entry.table:
+        return [f"lineage table {entry.table}", again]
+    model = entry.choices["model"]
+    return [f"python train.py -m model={model} roi=pool,align", f"python train.py -m model={model} seed=0,1,2", again]

@@ -1,0 +1,174 @@
+"""A config becomes the objects of a run: datasets, model, evaluator, optimizer, trainer."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+from torch import nn
+
+from lineage.config.build import ConfigError, build
+from lineage.config.schema import Data, Schedule
+from lineage.data.concat import Union
+from lineage.data.datamodule import DetectionData
+from lineage.data.samples.dataset import Dataset
+from lineage.data.sampling.class_presence import presence
+from lineage.models.losses.class_frequency import asking, count_classes
+from lineage.run.initialize import start_from
+from lineage.run.resume import CHECKPOINTS, Attempt
+from lineage.train.checkpoint import Checkpoints
+from lineage.train.detection_module import Reproduction
+from lineage.train.entry_writer import Interruptible
+from lineage.train.freeze import train_only
+from lineage.train.loggers import Name
+from lineage.train.optimizer import warmup_multistep
+from lineage.train.progress import progress
+from lineage.weights.pretrained import LATER
+
+TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
+
+
+class Parts(NamedTuple):
+    data: DetectionData
+    model: nn.Module
+    module: Reproduction  # the model in training
+
+
+def assemble(config: DictConfig) -> Parts:
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    os.environ["LINEAGE_CACHE"] = config.paths.cache  # backbones know no paths; other processes inherit it
+    train, val = build(config.dataset.train), build(config.dataset.val)
+    fill_classes(config, train.classes, val.classes)
+    fill_stuff(config, train)
+    train, val = with_proposals(config, with_labels(config, train), val)
+    schedule, loading = Schedule(**config.schedule), Data(**config.data)
+    augment = SimpleNamespace(**build(config.augment))
+    if config.weights and config.backbone.get("weights", LATER) is None:
+        config.backbone.weights = LATER  # the whole model's are given: no frozen layer stays untrained
+    model = build(config.model)
+    if asking(model):
+        seen = torch.from_numpy(presence(train).labels)  # each class once per image
+        count_classes(model, seen.bincount(minlength=len(train.classes)).tolist(), len(train))
+    if config.weights:
+        start_from(model, config.weights, whole=config.evaluate_only, sha256=config.get("weights_sha256"),
+                   results=Path(config.paths.results))  # fmt: skip
+    for edit in (build(config.edit) or {}).values():
+        edit(model)
+    if config.trainable is not None:
+        train_only(model, config.trainable)
+    views = build(config.tta, model=model, mirrored=tuple(getattr(val, "mirrored", ()))) if config.tta else None
+    module = Reproduction(
+        model,
+        optimizer=build(config.optimizer),
+        scheduler=partial(
+            warmup_multistep,
+            milestones=schedule.milestones,
+            gamma=schedule.gamma,
+            warmup_steps=schedule.warmup_steps,
+            warmup_factor=schedule.warmup_factor,
+        ),
+        evaluator=build(config.evaluator or config.dataset.evaluator)(dataset=val),
+        images_per_step=schedule.images_per_step,
+        seed=config.seed,
+        log_every=config.trainer.log_every_n_steps,
+        loss_weights=config.loss_weights,
+        detect=views.detect if views else None,
+    )
+    sampling = build(config.sampling)
+    return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)
+
+
+def with_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:
+    """Regions that were made before travel with the images."""
+    if not config.proposals or config.proposals.val is None:
+        return train, val
+    return build(config.proposals.train)(train), build(config.proposals.val)(val)
+
+
+def with_labels(config: DictConfig, train: Dataset) -> Dataset:
+    """Images that a model labelled, beside the others; a test needs none."""
+    node = config.dataset.get("distilled")
+    if node is None and config.dataset.get("labels"):
+        raise ConfigError(
+            f"dataset={config.dataset.name} is trained on its own labels, not on {config.dataset.labels}; "
+            "dataset=coco_person_distilled takes others, and so does any that has a node `distilled`"
+        )
+    if node is None or config.evaluate_only:
+        return train
+    both = Union([train, build(node)])
+    for head, field in TARGETS.items():
+        if field in both.lacking and head in config.model.get("heads", ()):
+            raise ConfigError(
+                f"model.heads.{head} cannot be trained on {config.dataset.labels}, which has no {field}: its teacher "
+                f"has no {head} head. Choose labels of a model that has one"
+            )
+    return both
+
+
+def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+    """The dataset knows its classes; the heads of the model read their number from the config."""
+    if train != val:
+        raise ConfigError(f"dataset.train and dataset.val have different classes:\n  {train}\n  {val}")
+    if config.dataset.classes not in (None, len(train)):
+        raise ConfigError(
+            f"dataset.classes={config.dataset.classes}, but the dataset has {len(train)}: {', '.join(train[:5])}, ...\n"
+            "Leave dataset.classes out; it is read from the dataset."
+        )
+    config.dataset.classes = len(train)
+
+
+def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
+    """Likewise the classes of stuff, where a dataset has any: `dataset.stuff` is what a semantic head reads."""
+    known = getattr(dataset, "stuff", ())  # the first is all things together
+    if not known:
+        return
+    given = OmegaConf.select(config, "dataset.stuff")
+    if given not in (None, len(known)):
+        raise ConfigError(
+            f"dataset.stuff={given}, but the dataset has {len(known)} semantic classes, counting things as one.\n"
+            "Leave dataset.stuff out; it is read from the dataset."
+        )
+    OmegaConf.update(config, "dataset.stuff", len(known), force_add=True)
+
+
+def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) -> pl.Trainer:
+    config, folder = attempt.config, attempt.folder
+    tracks = [build(track) for track in (config.track or {}).values()]
+    checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
+    make = build(config.trainer, _partial_=True)
+    try:
+        trainer: pl.Trainer = make(
+            max_steps=config.schedule.steps,
+            max_epochs=-1,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=1,
+            use_distributed_sampler=False,  # lineage.data.sampling.order splits a step over processes
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(folder),
+            logger=[track(folder=folder, name=name, start=attempt.step) for track in tracks],
+            callbacks=[checkpoints, progress(console), Interruptible()],
+        )
+        trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"no trainer for this config: {error}") from error
+    between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's
+    trainer.val_check_interval = between * trainer.accumulate_grad_batches
+    if trainer.strategy.root_device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
+    return trainer
+
+
+def processes(trainer: pl.Trainer) -> int:
+    """Before Lightning has launched them, its world size is still 1."""
+    return int(trainer.num_devices * trainer.num_nodes)

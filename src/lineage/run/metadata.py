@@ -1,0 +1,112 @@
+"""What a run says about itself: to the entry, and to the person who started it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from datetime import datetime
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from lineage.config import digests
+from lineage.config.schema import VOLATILE
+from lineage.results import entry, git_state, paths
+from lineage.results.paths import ROOT
+from lineage.run.assemble import Parts, processes
+from lineage.run.resume import Attempt
+from lineage.train import environment, startup_message
+from lineage.train.detection_module import Reproduction
+from lineage.train.loggers import Name, dashboard
+from lineage.weights import state_dict
+
+
+def settings(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, nothing left to look up."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
+def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
+    """The part of the entry that is known before the first step."""
+    config = settings(attempt.config)
+    code = git_state.current(ROOT)
+    protocol = digests.protocol(config)
+    splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
+    return {
+        **{name: config["entry"][name] for name in ("table", "row", "note")},
+        "id": entry.new_id(started, protocol),
+        "tier": config["tier"],
+        "seed": config["seed"],
+        "deviations": entry.deviations(protocol_overrides(attempt.overrides), VOLATILE),
+        "protocol": protocol,
+        "evaluation": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
+        "choices": attempt.choices,
+        "command": [paths.portable(sys.argv[0], ROOT), *sys.argv[1:]],
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "diff": code.diff,
+        "packages": environment.packages(),
+        "host": platform.node(),
+        "dataset": splits,
+        "weights": state_dict.sha256(parts.model),
+        "parameters": sum(p.numel() for p in parts.model.parameters()),
+        "supersedes": attempt.supersedes,
+        "folder": paths.portable(attempt.folder, ROOT),
+        "config": config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}},
+    }
+
+
+def so_far(trainer: pl.Trainer, module: Reproduction) -> dict[str, Any]:
+    """The part of the entry that depends on how far the run got."""
+    device, watch, toll = trainer.strategy.root_device, module.stopwatch, module.toll
+    return {
+        "metrics": module.metrics,
+        "steps": trainer.global_step,
+        "processes": trainer.world_size,
+        "images_per_second": round(watch.images / watch.seconds, 3) if watch.seconds else None,
+        "step_seconds": round(module.images_per_step * watch.seconds / watch.images, 5) if watch.images else None,
+        "image_ms": round(toll.image_ms, 3) if toll.image_ms is not None else None,
+        "flops": toll.multiply_adds,
+        "peak_memory": environment.peak_memory(device),
+        "hardware": environment.hardware(device) | {"precision": str(trainer.precision)},
+        "dashboard": dashboard(trainer.loggers),
+    }
+
+
+def name(facts: dict[str, Any]) -> Name:
+    table, row = facts["table"] or "scratch", facts["row"] or facts["choices"]["model"]
+    return Name(facts["id"], table, row, facts["seed"])
+
+
+def protocol_overrides(overrides: list[str]) -> list[str]:
+    """The options of `trainer` differ in nothing that is computed; its keys, such as the precision, may."""
+    return [text for text in overrides if not text.startswith("trainer=")]
+
+
+def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
+    """The line before the start, and a second one if the learning rate does not go with the batch."""
+    config, device = attempt.config, trainer.strategy.root_device
+    ours = startup_message.Recipe(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
+    paper = ours if follows_row(attempt) else reference()
+    split = startup_message.Split(processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
+    place = environment.device_name(device) + (f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else "")
+    line = startup_message.announce(place, config.trainer.precision, split, ours, paper, len(parts.data.train))
+    return [text for text in (line, startup_message.unscaled(ours, paper)) if text]
+
+
+def follows_row(attempt: Attempt) -> bool:
+    """A row of a table, run as written: its own numbers are the paper's."""
+    changed = any(text.startswith(("schedule", "optimizer")) for text in attempt.overrides)
+    return bool(attempt.config.entry.row) and not changed
+
+
+def reference() -> startup_message.Recipe:
+    """What most of the papers used: Detectron's 1x schedule."""
+    schedule = yaml.safe_load((ROOT / "conf" / "schedule" / "1x.yaml").read_text())
+    optimizer = yaml.safe_load((ROOT / "conf" / "optimizer" / "sgd.yaml").read_text())
+    return startup_message.Recipe(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

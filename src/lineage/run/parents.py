@@ -1,0 +1,88 @@
+"""What a run takes over from earlier runs: the weights it starts from or tests, the proposals and labels it trains on.
+
+A parent is named by the id of its entry (`entry.start=ID`), so that the entry of the child says where it comes from and
+its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder names its parent too.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lineage.config import digests
+from lineage.config.build import ConfigError
+from lineage.results import paths, store
+from lineage.results.entry import Entry
+from lineage.tables.links import LEFT
+from lineage.tables.table import LABELS, PROPOSALS, START
+
+ENTRY = "entry.json"  # in a run folder
+KEYS = {START: "weights", PROPOSALS: "proposals.folder", LABELS: "dataset.labels"}  # which key says where it is
+
+
+class Ancestry(NamedTuple):
+    config: DictConfig  # the run's, with the places of what it takes over
+    parents: list[str]  # ids of entries
+    training: str  # digests, see identity.py
+    recipe: str
+
+
+def trace(config: DictConfig) -> Ancestry:
+    """Look the parents up; to be called before anything is filled into the config."""
+    results = Path(config.paths.results)
+    parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
+    named = {role: entry for role, entry in parents.items() if config.entry[role]}
+    found = config.copy() if named else config
+    with open_dict(found):
+        for role, entry in named.items():
+            OmegaConf.update(found, KEYS[role], str(_left(entry, LEFT[role])), force_add=True)
+    if config.evaluate_only and not found.weights:
+        raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
+    trained = _training(config, parents)
+    regions = _recipe(parents[PROPOSALS]) if PROPOSALS in parents else None
+    whole = digests.recipe(digests.test(config), trained, regions)
+    return Ancestry(found, [parent.id for parent in parents.values()], trained, whole)
+
+
+def _training(config: DictConfig, parents: dict[str, Entry]) -> str:
+    if config.evaluate_only and START in parents:
+        return _trained(parents[START])
+    known = {role: _trained(entry) if role == START else _recipe(entry) for role, entry in parents.items()}
+    return digests.following(digests.training(config), known)
+
+
+def _trained(entry: Entry) -> str:
+    return entry.training or entry.id
+
+
+def _recipe(entry: Entry) -> str:
+    """Proposals and labels depend on how they were tested as well."""
+    return entry.recipe or entry.id
+
+
+def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
+    """By its id in the store; else by the run folder that the path lies in."""
+    if name := config.entry[role]:
+        return store.read(store.find(results, name))
+    path = OmegaConf.select(config, KEYS[role])
+    beside = Path(path).parent / ENTRY if isinstance(path, str) else None
+    if beside is None or not beside.is_file():
+        return None
+    known = json.loads(beside.read_text(encoding="utf-8"))["id"]
+    found = [path for path in results.rglob(f"{known}.json")]
+    return store.read(found[0]) if found else None
+
+
+def _left(entry: Entry, name: str) -> Path:
+    path = paths.found(entry.folder or "") / name
+    if path.exists():
+        return path
+    if entry.status != "finished":
+        raise ConfigError(f"{entry.id} {entry.status}, so it left no {name}")
+    raise ConfigError(
+        f"{entry.id} left its {name} in {path} on {entry.host or 'another machine'}, where this run cannot see it. "
+        f"Copy its run folder to that place, or run its row here"
+    )

@@ -1,0 +1,83 @@
+"""A trained model labels images that have no labels: data distillation (arXiv:1712.04440), section 3.
+
+The labels stay in the run folder, for `dataset.labels`. With `tta` the model sees several views of each image, which is
+what makes its labels better than its own plain answers.
+
+# deviates: all views are asked for boxes too; the paper transforms the input of the keypoint head alone [recalled]
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import move_data_to_device
+
+from lineage.config.build import ConfigError, build
+from lineage.data.samples.dataset import Dataset
+from lineage.eval.predictions.collector import Collector
+from lineage.eval.predictions.predictions import Detected
+from lineage.eval.protocols.coco import DEFAULT
+from lineage.eval.pseudo_labels import as_coco, density, labelled
+from lineage.run.assemble import Parts
+
+log = logging.getLogger(__name__)
+
+
+def unlabelled(config: DictConfig) -> Dataset:
+    """The images to label."""
+    node = config.dataset.get("unlabelled")
+    if node is None:
+        raise ConfigError(
+            f"dump_labels=true: dataset={config.dataset.name} names no images without labels; "
+            "dataset=coco_person_unlabelled does, and so does any that has a node `unlabelled`"
+        )
+    images: Dataset = build(node)
+    return images
+
+
+def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> None:
+    """Every process does its share; the first writes the file."""
+    found = detected(trainer, parts, images)
+    if trainer.global_rank == 0:
+        truth = parts.data.train.ground_truth()
+        wanted = density(truth)
+        chosen, told = labelled(found, wanted)
+        if len(chosen.scores) < int(wanted.objects * len(images)):
+            log.warning(
+                f"The teacher finds {len(chosen.scores)} objects in {len(images)} images, fewer than the "
+                f"{wanted.objects:.1f} an image that annotators labelled. All are taken, however low their scores."
+            )
+        labels = {
+            "info": {"description": "labels of a model, not of annotators", **told},
+            "images": images.ground_truth()["images"],
+            "annotations": as_coco(chosen, parts.data.train.category_ids),
+            "categories": truth["categories"],
+        }
+        write(labels, path)
+    trainer.strategy.barrier()
+
+
+def write(labels: dict[str, Any], path: Path) -> None:
+    """Complete before it gets its name: a plan takes it for done where it is."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(labels), encoding="utf-8")
+    os.replace(partial, path)
+
+
+@torch.no_grad()
+def detected(trainer: pl.Trainer, parts: Parts, images: Dataset) -> Detected:
+    """What the model finds in each image, as it is tested, in the pixels of the files."""
+    device = trainer.strategy.root_device
+    parts.model.to(device).eval()
+    collector = Collector(images.ids.tolist(), DEFAULT)
+    for batch in parts.data.plain_loader(trainer.global_rank, trainer.world_size, images):
+        moved = move_data_to_device(batch, device)
+        collector.add(parts.module.detect(moved.images), moved)
+    return collector.finish()[0]

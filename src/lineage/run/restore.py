@@ -1,0 +1,192 @@
+"""A trained model again, for prediction and export: of a run, of an entry, or of another code base's weights.
+
+A run folder holds its config, so nothing has to be said. Foreign weights tell their model by names and shapes; what
+they cannot tell, such as a stride or the mean of the pixels, their source does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torchvision
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.config import compose
+from lineage.config.build import ConfigError, build
+from lineage.data.annotations.skeleton import Bones, bones
+from lineage.data.shapes.dataset import Shapes
+from lineage.results.paths import ROOT
+from lineage.results.renames import upgrade
+from lineage.run.initialize import located, start_from
+from lineage.run.resume import CONFIG
+from lineage.weights import pretrained
+from lineage.weights.identify import Given, classes, options
+from lineage.weights.pretrained import LATER
+
+NAMES = "classes.json"  # in a run folder
+VOC = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+class Names(NamedTuple):
+    """What labels mean: label i is `classes[i]` and has the id `category_ids[i]` in files."""
+
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    skeleton: Bones = ()  # which keypoints are joined; nothing where nobody said so
+    stuff: tuple[str, ...] = ()  # the semantic classes, of which the first are all things
+
+
+class Restored(NamedTuple):
+    model: nn.Module  # in eval mode
+    config: DictConfig
+    names: Names
+    source: str
+
+
+def restore(weights: str, overrides: Sequence[str], results: Path, names: str | None = None) -> Restored:
+    """`overrides` as on the command line of train.py; `names` a file or a comma-separated list of classes.
+
+    Raises ConfigError or WeightsError when there is no such model, or the weights are of another.
+    """
+    path = located(weights, results)
+    folder = run_of(Path(path))
+    config = of_run(folder, overrides) if folder else of_weights(pretrained.whole(path), overrides)
+    OmegaConf.set_struct(config, False)
+    given = pretrained.whole(path) if config.dataset.classes is None or names is None else None
+    if given is not None and config.dataset.classes is None:
+        config.dataset.classes = classes(given.state)
+    if "weights" in config.backbone:
+        config.backbone.weights = LATER
+    model = build(config.model)
+    for edit in (build(config.get("edit")) or {}).values():
+        edit(model)
+    start_from(model, path, whole=True, results=results, settled=True)
+    return Restored(model.eval(), config, named(names, folder, config), path)
+
+
+def run_of(path: Path) -> Path | None:
+    """The run folder that a file of weights lies in."""
+    return next((folder for folder in list(path.parents)[:2] if (folder / CONFIG).is_file()), None)
+
+
+def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
+    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
+    assert isinstance(config, DictConfig)
+    for text in overrides:
+        key, _, value = text.lstrip("+").partition("=")
+        if OmegaConf.select(config, key, default="absent") == "absent":
+            raise ConfigError(f"{text}: {folder / CONFIG} has no key {key}")
+        if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
+            raise ConfigError(f"{text}: the run's config says which {key} it is; override single numbers of it")
+        OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
+    return config
+
+
+def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
+    """Typed overrides win; what is not typed is told by the weights, then by their source."""
+    typed = {text.lstrip("+~").partition("=")[0] for text in overrides}
+    told = [text for text in options(given.state) if text.partition("=")[0] not in typed]
+    tier = [] if "tier" in typed else ["tier=paper"]
+    first = composed([*tier, *told, *overrides])
+    later = []
+    for text in settings(given):
+        key = text.partition("=")[0]
+        if key in typed or key.split(".")[0] not in first:
+            continue
+        if OmegaConf.select(first, key, default="absent") == "absent":
+            log.warning(f"weights of {given.source} were trained with {text}, which this model has no key for")
+            continue
+        later.append(text)
+    return composed([*tier, *told, *later, *overrides])
+
+
+def settings(given: Given) -> list[str]:
+    """What the source of weights says about the model that they were trained in."""
+    if given.maths is None:
+        return []
+    pixels = {"backbone.mean": given.maths.pixels.mean, "backbone.std": given.maths.pixels.std}
+    return [*given.maths.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """conf/ with overrides; a typo ends in a message."""
+    return compose.composed(ROOT, overrides)
+
+
+def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:
+    """The names of the classes: told, left by the run, of the dataset, or known by their number."""
+    count = config.dataset.classes
+    left = left_by_run(folder) if folder else None
+    if told is not None:
+        found = read_names(told)
+        if len(found.classes) != count:
+            raise ConfigError(f"--classes names {len(found.classes)} classes, the model tells {count} apart")
+        drawn = left or known(count)
+        return found._replace(skeleton=found.skeleton or drawn.skeleton, stuff=drawn.stuff)
+    if left is not None:
+        return left
+    if folder:
+        try:
+            dataset = build(config.dataset.val)
+        except Exception as error:  # the dataset is on another machine
+            log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
+        else:
+            return names_of(dataset)
+    return known(count)
+
+
+def names_of(dataset: Any) -> Names:
+    """As a run leaves them in its folder."""
+    drawn = tuple(getattr(dataset, "skeleton", ())), tuple(getattr(dataset, "stuff", ()))
+    return Names(tuple(dataset.classes), tuple(dataset.category_ids), *drawn)
+
+
+def left_by_run(folder: Path) -> Names | None:
+    """Runs of earlier versions left classes and their ids alone."""
+    if not (folder / NAMES).is_file():
+        return None
+    left = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    skeleton = tuple((first, second) for first, second in left.get("skeleton", ()))
+    return Names(tuple(left["classes"]), tuple(left["category_ids"]), skeleton, tuple(left.get("stuff", ())))
+
+
+def known(count: int) -> Names:
+    """COCO's 80 classes, torchvision's 90 with gaps, VOC's 20, one person; numbers else."""
+    ids = tuple(range(1, count + 1))
+    coco = torchvision.models.detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    listed = {
+        80: Names(*zip(*((name, i) for i, name in enumerate(coco) if i and name != "N/A"), strict=True)),
+        90: Names(tuple(coco[1:]), ids),
+        20: Names(VOC, ids),
+        1: Names(("person",), ids, Shapes.skeleton),  # the figures of shapes have COCO's keypoints
+    }
+    return listed.get(count) or Names(tuple(f"class {i}" for i in ids), ids)
+
+
+def read_names(told: str) -> Names:
+    """`cat,dog`, a text file with a name per line, or a JSON file with COCO's categories."""
+    path = Path(told)
+    if not path.is_file():
+        if "," not in told and ("/" in told or path.suffix in (".txt", ".json")):
+            raise ConfigError(f"--classes {told}: no such file")
+        found = [name.strip() for name in told.split(",")]
+        return Names(tuple(found), tuple(range(1, len(found) + 1)))
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".json":
+        found = [line.strip() for line in text.splitlines() if line.strip()]
+        return Names(tuple(found), tuple(range(1, len(found) + 1)))
+    content: Any = json.loads(text)
+    categories = sorted(content["categories"] if isinstance(content, dict) else content, key=lambda one: one["id"])
+    ids = tuple(int(one["id"]) for one in categories)
+    return Names(tuple(one["name"] for one in categories), ids, bones(categories))

@@ -1,0 +1,139 @@
+"""The only composition root: a config becomes objects, the objects train, and the result is written down."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+
+from lineage.launch.child_process import end_with_parent
+from lineage.run import metadata
+from lineage.run.artifacts import illustrate, keep, show
+from lineage.run.assemble import Parts, assemble, trainer_for
+from lineage.run.dump_proposals import dump
+from lineage.run.fit_box_head import refit
+from lineage.run.parents import Ancestry, trace
+from lineage.run.pseudo_label import distil, unlabelled
+from lineage.run.resume import Attempt, begun, continued
+from lineage.tables.links import LEFT
+from lineage.tables.table import LABELS, PROPOSALS
+from lineage.train.entry_writer import Record, recorded
+from lineage.train.progress import quiet
+from lineage.train.rank_watch import started_by_first, watch
+
+
+def run(composed: DictConfig, overrides: Sequence[str]) -> None:
+    """Train, evaluate and log what the config says; on every process of a distributed run alike."""
+    quiet()
+    attempt = begin(composed, overrides)
+    with logged(attempt.folder):
+        started, console = datetime.now(UTC), Console(quiet=not is_first())
+        ancestry = trace(attempt.config)
+        parts = assemble(ancestry.config)
+        images = unlabelled(ancestry.config) if attempt.config.dump_labels else None
+        attempt.config.dataset.classes = ancestry.config.dataset.classes
+        facts = metadata.before(attempt, parts, started) | identified(ancestry)
+        trainer = trainer_for(attempt, parts, metadata.name(facts), console)
+        so_far = partial(metadata.so_far, trainer, parts.module)
+        record = Record(Path(attempt.config.paths.results), started, facts, so_far)
+        if is_first():
+            watch(record, trainer.strategy.launcher)
+        elif started_by_first(trainer.strategy):
+            end_with_parent(signal.SIGKILL)
+        with ending(attempt, record, console), recorded(record if is_first() else None):
+            for line in metadata.opening(attempt, trainer, parts):
+                console.print(line, highlight=False, soft_wrap=True)
+            if attempt.config.evaluate_only:
+                test(attempt, trainer, parts)
+            else:
+                fit(attempt, trainer, parts)
+            if attempt.config.dump_proposals:
+                dump(trainer, parts, attempt.folder / LEFT[PROPOSALS])
+            if images is not None:
+                distil(trainer, parts, images, attempt.folder / LEFT[LABELS])
+            if is_first():  # a finished entry promises what other runs start from
+                record.facts |= {"trained": keep(attempt.folder, parts)}
+        if is_first():
+            illustrate(attempt.folder, parts)
+            show(attempt.folder, record, console)
+
+
+def is_first() -> bool:
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def begin(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
+    """Choose the run folder. Only the first process writes there."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if composed.resume:
+        with suppress(OSError):  # not empty, or another process was faster
+            folder.rmdir()  # Hydra made it for a run that goes on elsewhere
+        return continued(composed, overrides)
+    choices = {group: option for group, option in hydra.runtime.choices.items() if option and group.isidentifier()}
+    attempt = Attempt(folder, composed, list(overrides), choices)
+    if is_first():
+        begun(attempt)
+    return attempt
+
+
+@contextmanager
+def logged(folder: Path) -> Iterator[None]:
+    """Warnings go to the terminal and run.log, tracebacks to run.log only: what a person reads is one message."""
+    if not is_first():
+        yield
+        return
+    terminal, file = logging.StreamHandler(sys.stderr), logging.FileHandler(folder / "run.log", delay=True)
+    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
+    try:
+        yield
+    except Exception:
+        with (folder / "run.log").open("a", encoding="utf-8") as log:
+            log.write(traceback.format_exc())
+        raise
+    finally:
+        file.close()
+
+
+@contextmanager
+def ending(attempt: Attempt, record: Record, console: Console) -> Iterator[None]:
+    """Of a run that did not finish, say where its entry is and how it goes on."""
+    try:
+        yield
+    except BaseException:
+        console.print(f"entry    {record.path}", highlight=False, soft_wrap=True)
+        console.print(f"go on    python train.py resume={attempt.folder}", highlight=False, soft_wrap=True)
+        raise
+
+
+def identified(ancestry: Ancestry) -> dict[str, object]:
+    return {"parents": ancestry.parents, "training": ancestry.training, "recipe": ancestry.recipe}
+
+
+def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
+    """`evaluate_only`: the weights are there, and every one of them has to be."""
+    for logger in trainer.loggers:
+        logger.log_hyperparams(metadata.settings(attempt.config))
+    trainer.validate(parts.module, datamodule=parts.data, verbose=False)
+
+
+def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
+    for logger in trainer.loggers:
+        logger.log_hyperparams(metadata.settings(attempt.config))
+    trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
+    refitted = refit(parts, attempt.config.refit_images, trainer.strategy.root_device)
+    if refitted or parts.module.evaluated_at != attempt.config.schedule.steps:
+        trainer.validate(parts.module, datamodule=parts.data, verbose=False)

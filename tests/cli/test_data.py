@@ -1,0 +1,143 @@
+"""`lineage data check | stats | show` by the dataset's name."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from PIL import Image
+
+import lineage.config.schema  # noqa: F401  (registers the schema)
+from lineage.cli.data_make import LAYOUTS
+from lineage.cli.main import main
+from lineage.config.build import build
+from lineage.data import stats, stats_plot
+from lineage.data.export import coco, penn_fudan
+from lineage.data.shapes.dataset import Shapes
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(one.stem for one in (CONF / "dataset").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("penn")
+    for split in ("train", "val"):
+        penn_fudan.write(Shapes(seed=1, length=4, size=[96, 96]), folder, split)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_dataset_composes_and_names_real_things(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        node = compose("train", [f"dataset={name}"]).dataset
+    for one in (node.train, node.val, node.evaluator):
+        assert callable(get_object(one._target_))
+    assert node.name == name
+
+
+def test_check_by_name(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data", "check", "penn_fudan", "--root", str(root), "dataset.held_out=4"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("no defects") == 2
+    file = root / "PennFudanPed" / "PNGImages" / "PennPed00002.png"
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    damaged[80] ^= 255  # header and end stay intact: only decoding tells
+    file.write_bytes(damaged)
+    try:
+        assert main([*arguments, "--split", "val"]) == 1
+        assert "image 2 (PennPed00002.png)" in capsys.readouterr().out
+    finally:
+        file.write_bytes(whole)
+
+
+def test_stats(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data", "stats", "penn_fudan", "--root", str(root), "dataset.held_out=4"]
+    assert main([*arguments, "--plot", str(tmp_path / "out.png")]) == 0
+    told = capsys.readouterr().out
+    assert "penn_fudan train: 4 images" in told
+    assert "person" in told
+    for split in ("train", "val"):
+        with Image.open(tmp_path / f"out_{split}.png") as image:
+            assert len(image.convert("L").getcolors() or []) > 5
+
+
+def test_the_sets_of_data_distillation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["dataset.unlabelled.length=4", "--split"]
+    assert main(["data", "stats", "shapes_figures_unlabelled", *small, "unlabelled"]) == 0
+    assert "unlabelled: 4 images" in capsys.readouterr().out
+    assert main(["data", "stats", "shapes", "--split", "unlabelled"]) == 1
+    assert "dataset=shapes has no images unlabelled; coco_person_unlabelled does" in capsys.readouterr().err
+    figures = Shapes(seed=3, length=4, only=["figure"])
+    (tmp_path / "labels.json").write_text(json.dumps(figures.ground_truth()))
+    labels = [f"dataset.labels={tmp_path / 'labels.json'}", *small, "distilled"]
+    assert main(["data", "show", "shapes_figures_distilled", *labels, "--out", str(tmp_path / "a.png")]) == 0
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_the_numbers_of_stats(tmp_path: Path) -> None:
+    drawn = Shapes(seed=3, length=6, crowds=0.6, size=[96, 128])
+    found = stats.stats(drawn)
+    truth = drawn.ground_truth()["annotations"]
+    assert found.images == 6
+    assert sum(one.objects for one in found.classes) == sum(not one["iscrowd"] for one in truth)
+    assert sum(one.crowds for one in found.classes) == sum(one["iscrowd"] for one in truth)
+    assert found.per_image.sum() == len(found.sides)
+    assert all(one.small + one.medium + one.large == one.objects for one in found.classes)
+    small = sum(one["area"] < 32**2 and not one["iscrowd"] for one in truth)
+    assert sum(one.small for one in found.classes) == small
+    stats_plot.plot(stats.stats(Shapes(seed=1, length=1, objects=0.0, size=64)), tmp_path / "empty.png", "nothing")
+
+
+@pytest.mark.parametrize("name", ["shapes", "penn_fudan"])
+def test_show(name: str, root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "samples.png"
+    own = ["--root", str(root), "dataset.held_out=4"] if name == "penn_fudan" else []
+    assert main(["data", "show", name, *own, "tier=mini", "--out", str(out), "--count", "4"]) == 0
+    with Image.open(out) as image:
+        assert image.width > 1000
+        first = image.tobytes()
+    assert main(["data", "show", name, *own, "tier=mini", "--out", str(out), "--count", "4"]) == 0
+    with Image.open(out) as image:
+        assert image.tobytes() == first
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_make_tells_to_type_next_works(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = ["data", "make", "shapes", str(tmp_path), "--as", layout, "--images", "3", "--val", "2", "--size", "96x64"]
+    assert main(made) == 0
+    told = dict(line.split(":  ", 1) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert main(shlex.split(told["check"])[1:]) == 0
+    assert capsys.readouterr().out.count("no defects") == 2
+    _, script, *overrides = shlex.split(told["train"])
+    assert script == "train.py"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", overrides)
+    assert len(build(config.dataset.val)) == 2
+
+
+def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = coco.write(Shapes(seed=1, length=2, size=64), tmp_path, "val")
+    assert main(["data", "check", "--annotations", str(file), "--images", str(tmp_path / "val2017")]) == 0
+    assert "no defects" in capsys.readouterr().out
+
+
+def test_typos_and_missing_roots_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "show", "coc"]) == 1
+    assert "Did you mean coco" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["data", "stats"])
+    assert "name a dataset, as in dataset=NAME" in capsys.readouterr().err
+    assert main(["data", "shwo", "coco"]) == 2
+    assert "show" in capsys.readouterr().err
+    assert main(["data", "check", "voc07", "--root", str(tmp_path)]) == 1
+    assert "lineage data prepare voc07" in capsys.readouterr().err
+    assert main(["data"]) == 0
+    assert "prepare" in capsys.readouterr().out
+    assert main(["data", "check", "shapes"]) == 0
+    assert "nothing on disk" in capsys.readouterr().out

@@ -1,0 +1,236 @@
+"""`lineage predict`: every kind of input, files that cannot be read, and JSON that COCO's tools take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+
+from lineage.cli.main import main
+from lineage.data.shapes.dataset import Shapes
+from lineage.report.image_sources import Picture, files, frames, numbers, picture
+from lineage.run.restore import NAMES, known, left_by_run, names_of, restore
+from tests.trained import run_folder
+from tests.weights import published
+
+NOTHING_KNOWN = "--results=absent"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory.mktemp("runs") / "mask", "mask_keypoint_rcnn")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three scenes of different sizes, one of them rotated by EXIF, in a folder and a folder below it."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    for i, (name, size) in enumerate((("a.png", (96, 128)), ("b.jpg", (128, 96)), ("deep/a.png", (64, 160)))):
+        pixels = Shapes(seed=i, length=1, size=[size])[0].image.permute(1, 2, 0).numpy()
+        image = Image.fromarray(pixels)
+        exif = Image.Exif()
+        if name == "b.jpg":
+            exif[0x0112] = 6  # to be turned by 90 degrees
+        image.save(folder / name, exif=exif)
+    return folder
+
+
+def predicted(out: Path) -> dict[str, Any]:
+    return json.loads((out / "predictions.json").read_text())
+
+
+def test_a_folder(run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", str(photos), "--weights", str(run), "--out", str(out), "--score", "0.05"]) == 0
+    found = predicted(out)
+    assert [one["file_name"] for one in found["images"]] == ["a.png", "b.jpg", "deep/a.png"]
+    assert [(one["height"], one["width"]) for one in found["images"]] == [(96, 128), (96, 128), (64, 160)]
+    assert [one["name"] for one in found["categories"]] == json.loads((run / "classes.json").read_text())["classes"]
+    assert found["annotations"]
+    for name in ("a.png.png", "b.jpg.png", "deep/a.png.png"):
+        with Image.open(out / name) as painted:
+            assert max(painted.size) >= 480
+    assert "3 pictures" in capsys.readouterr().out
+
+
+def test_the_json_is_coco(run: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    main(["predict", str(photos), f"--weights={run}", f"--out={out}", "--score=0.05", "--no-pictures"])
+    assert not list(out.glob("*.png"))
+    read = COCO(str(out / "predictions.json"))
+    sizes = {one["id"]: (one["height"], one["width"]) for one in read.dataset["images"]}
+    for one in read.dataset["annotations"]:
+        height, width = sizes[one["image_id"]]
+        x, y, w, h = one["bbox"]
+        assert 0 <= x <= x + w <= width + 1e-3
+        assert 0 <= y <= y + h <= height + 1e-3
+        assert one["score"] >= 0.05
+        assert one["category_id"] in read.cats
+        assert rle.decode(one["segmentation"]).shape == (height, width)
+        assert len(one["keypoints"]) % 3 == 0
+    by_image = [[one["score"] for one in read.imgToAnns[i]] for i in sizes]
+    assert all(scores == sorted(scores, reverse=True) for scores in by_image)
+
+
+def test_a_batch_finds_what_single_images_do(run: Path, tmp_path: Path) -> None:
+    """Of equal sizes: padding is part of what group norm averages over."""
+    scenes = Shapes(seed=5, length=3, size=[(96, 128)])
+    for i in range(3):
+        Image.fromarray(scenes[i].image.permute(1, 2, 0).numpy()).save(tmp_path / f"{i}.png")
+    outs = [tmp_path / "one", tmp_path / "three"]
+    for out, batch in zip(outs, (1, 3), strict=True):
+        main(["predict", f"{tmp_path}/*.png", f"--weights={run}", f"--out={out}", f"--batch={batch}", "--score=0.1"])
+    one, three = (predicted(out)["annotations"] for out in outs)
+    assert len(one) > 3
+    assert [a["category_id"] for a in one] == [a["category_id"] for a in three]
+    np.testing.assert_allclose([a["bbox"] for a in one], [a["bbox"] for a in three], atol=1e-2)
+
+
+def test_what_cannot_be_read_is_named_and_counted(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"no image")
+    (photos / "cut.png").write_bytes((photos / "a.png").read_bytes()[:200])
+    (photos / "empty.mp4").write_bytes(b"")
+    given = [str(photos), str(tmp_path / "nowhere.png")]
+    out = tmp_path / "out"
+    assert main(["predict", *given, f"--weights={run}", f"--out={out}", "--no-pictures"]) == 1
+    said = capsys.readouterr()
+    assert "3 pictures" in said.out
+    for name in ("broken.jpg: is not an image", "cut.png: cannot be decoded", "empty.mp4: is not a video",
+                 "nowhere.png: no such file", "4 of 7 could not be read"):  # fmt: skip
+        assert name in said.err
+    assert len(predicted(out)["images"]) == 3
+
+
+def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for i in range(7):
+        video.write(np.full((96, 128, 3), 30 * i, np.uint8))
+    video.release()
+    out = tmp_path / "out"
+    assert main(["predict", str(path), f"--weights={run}", f"--out={out}", "--every", "3"]) == 0
+    assert [one["file_name"] for one in predicted(out)["images"]] == [f"clip.avi#{n:06d}" for n in (0, 3, 6)]
+    assert sorted(one.name for one in out.glob("*.png")) == [f"clip.avi-{n:06d}.png" for n in (0, 3, 6)]
+    shown = [one for one in frames(path, "clip", 1) if isinstance(one, Picture)]
+    assert len(shown) == 7
+    assert abs(int(shown[4].pixels.mean()) - 120) < 5
+
+
+def test_foreign_weights_need_nothing_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, out = tmp_path / "model_final.pth", tmp_path / "out"
+    torch.save({"model": published.filled(published.d2_faster_fpn(50, 20))}, weights)
+    shrink = ["augment.test.sizes=[96]", "augment.collate.shapes=[]"]
+    assert main(["predict", str(photos / "a.png"), *shrink, f"--weights={weights}", f"--out={out}", "--score=0"]) == 0
+    assert [one["name"] for one in predicted(out)["categories"]][:2] == ["aeroplane", "bicycle"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--weights=nowhere"], "no such file, and no entry named"),
+        (["--weights={run}", "model.box.scoer=0.1"], "has no key model.box.scoer"),
+        (["--weights={run}", "model=faster_rcnn"], "the run's config says which model it is"),
+        (["--weights={run}", "--classes=cat,dog"], "--classes names 2 classes, the model tells 6 apart"),
+    ],
+)
+def test_bad_wishes(
+    run: Path, photos: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(photos), NOTHING_KNOWN, *(text.format(run=run) for text in arguments)]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_patterns_and_repeats(photos: Path) -> None:
+    pattern = str(photos / "**" / "*.png")
+    assert [name for _, name in files([pattern])] == ["a.png", "a.png"]
+    assert [name for _, name in files([str(photos / "a.png"), str(photos)])] == ["a.png", "b.jpg", "deep/a.png"]
+
+
+def test_numbered_files_keep_their_ids(tmp_path: Path) -> None:
+    for name in ("000000000139.jpg", "42.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    assert numbers([str(tmp_path)]) == {"000000000139.jpg": 139, "42.png": 42}
+    Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
+    assert numbers([str(tmp_path)]) == {}
+
+
+def test_transparency_is_white_and_grey_is_rgb(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("L", (4, 4), 7).save(tmp_path / "grey.png")
+    for name, value in (("clear.png", 255), ("grey.png", 7)):
+        found = picture(tmp_path / name, name)
+        assert isinstance(found, Picture)
+        assert found.pixels.shape == (4, 4, 3)
+        assert (found.pixels == value).all()
+
+
+def test_sixteen_bits_are_not_cut_at_255(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    cv2.imwrite(str(tmp_path / "deep.png"), ramp)
+    found = picture(tmp_path / "deep.png", "deep.png")
+    assert isinstance(found, Picture)
+    assert (found.pixels == (ramp >> 8)[..., None]).all()
+
+
+def test_where_nothing_is_found_the_best_score_is_told(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(photos / "a.png"), f"--weights={run}", f"--out={tmp_path / 'out'}", "--score=1"]
+    assert main(["predict", *given]) == 0
+    said = capsys.readouterr().out
+    assert "0 objects" in said
+    assert "the highest score was" in said
+
+
+def pictured(run: Path, photo: Path, out: Path) -> np.ndarray:
+    assert main(["predict", str(photo), f"--weights={run}", f"--out={out}", "--score=0.05"]) == 0
+    return np.array(Image.open(out / f"{photo.name}.png"))
+
+
+def told(run: Path, **more: object) -> None:
+    file = run / "classes.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | more))
+
+
+def test_the_bones_that_a_run_leaves_are_drawn(photos: Path, tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
+    without = pictured(run, photos / "a.png", tmp_path / "without")
+    told(run, skeleton=Shapes.skeleton)
+    assert (pictured(run, photos / "a.png", tmp_path / "with") != without).any()
+
+
+def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_folder(tmp_path / "panoptic", "panoptic_fpn")
+    numbered = pictured(run, photos / "a.png", tmp_path / "numbered")
+    told(run, stuff=["things", *("sky" for _ in range(53))])
+    named = pictured(run, photos / "a.png", tmp_path / "named")
+    monkeypatch.setattr("lineage.cli.predict.seen_areas", lambda *_: [])
+    without = pictured(run, photos / "a.png", tmp_path / "without")
+    assert (named != without).any(-1).mean() > 0.2
+    assert 0 < (named != numbered).any(-1).mean() < 0.2, "the names differ"
+
+
+def test_names_told_by_hand_keep_what_the_run_left(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
+    told(run, skeleton=[[0, 1]], stuff=["things", "sky"])
+    names = restore(str(run), [], tmp_path, "a,b,c,d,e,f").names
+    assert names == (("a", "b", "c", "d", "e", "f"), (1, 2, 3, 4, 5, 6), ((0, 1),), ("things", "sky"))
+    assert known(1).skeleton == Shapes.skeleton
+    assert known(80).skeleton == ()
+
+
+def test_names_of_a_dataset_come_back(tmp_path: Path) -> None:
+    names = names_of(Shapes(seed=0, length=1, stuff=True))
+    (tmp_path / NAMES).write_text(json.dumps(names._asdict()))
+    assert left_by_run(tmp_path) == names

@@ -1,0 +1,123 @@
+"""Repeating a run, on a project whose train.py is ten lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from lineage.cli import rerun
+from lineage.cli.rerun import RerunError, code_differs, overrides_of
+from lineage.results import git_state, store
+from lineage.results.git_state import Commit
+from tests.tables import made
+
+TESTS = Path(__file__).parents[2]
+TRAIN = f"""
+    import sys
+    sys.path.insert(0, {str(TESTS)!r})
+    from lineage.results import git_state, store
+    from tests.tables import made
+    given = dict(text.split("=", 1) for text in sys.argv[1:])
+    here = git_state.current(__import__("pathlib").Path(__file__).parent)
+    value = 0.1 + float(given.get("lr", 0)) + (0.5 if given["paths.results"] != "results" and "drift" in given else 0)
+    code = {{"commit": here.commit, "dirty": here.dirty, "diff": here.diff}}
+    entry = made.entry(None, value, int(given["seed"]), command=sys.argv, **code)
+    store.write(entry, given["paths.results"].strip('"'))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/tiers.yaml").write_text("{}")
+    (tmp_path / "train.py").write_text(dedent(TRAIN))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    commit_all(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def commit_all(project: Path) -> None:
+    for command in ("add -A -- :!results :!runs", "-c user.name=t -c user.email=t@example.org commit -qm x"):
+        subprocess.run(["git", *command.split()], cwd=project, check=True)
+
+
+def run(project: Path, *overrides: str) -> str:
+    subprocess.run([sys.executable, "train.py", "paths.results=results", "seed=3", *overrides], cwd=project, check=True)
+    return store.contents(project / "results").entries[-1].id
+
+
+def test_equal(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = run(project, "lr=0.2")
+    assert rerun.main([name]) == 0
+    assert "EQUAL: 1 metrics, bit by bit" in capsys.readouterr().out
+    assert len(store.contents(project / "results").entries) == 1  # a repetition is not another sample
+
+
+def test_different(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = run(project, "drift=1")
+    assert rerun.main([name]) == 1
+    assert "mask/AP: 0.1 -> 0.6" in capsys.readouterr().out
+
+
+def test_other_code_is_refused_unless_allowed(project: Path) -> None:
+    name = run(project)
+    (project / "train.py").write_text((project / "train.py").read_text() + "\n# changed\n")
+    with pytest.raises(RerunError, match="git stash"):
+        rerun.main([name])
+    assert rerun.main([name, "--allow-dirty"]) == 0
+
+
+def test_another_commit_says_how_to_go_there() -> None:
+    old = made.entry(commit="a" * 40, diff="+x\n", dirty=True)
+    assert code_differs(old, Commit("a" * 40, True, "+x\n")) is None
+    message = code_differs(old, Commit("b" * 40, False, None)) or ""
+    assert f"git fetch --all && git switch --detach {'a' * 40} && lineage show {old.id} --diff | git apply" in message
+    assert "changes" in (code_differs(old, Commit("a" * 40, False, None)) or "")
+    assert "without git" in (code_differs(made.entry(commit=None), git_state.current(TESTS)) or "")
+
+
+def test_a_commit_that_changed_no_code_is_no_other_code(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = run(project)
+    (project / "README.md").write_text("new")
+    commit_all(project)
+    assert rerun.main([name]) == 0
+    (project / "train.py").write_text((project / "train.py").read_text() + "\n# changed\n")
+    commit_all(project)
+    with pytest.raises(RerunError, match="Go there: git switch --detach"):
+        rerun.main([name])
+
+
+def test_another_protocol_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    other = made.entry(protocol="b" * 64, config={"seed": 1, "model": {"_target_": "x.RCNN", "size": 14}})
+    assert rerun.report(made.entry(), other) == 1
+    assert "model.size: 7 -> 14" in capsys.readouterr().out
+
+
+def test_the_command_without_its_places(tmp_path: Path) -> None:
+    command = ["train.py", "--config-name", "train", "lr=1", "~x", "track=wandb", 'hydra.run.dir="a"', "paths.runs=b"]
+    assert overrides_of(made.entry(command=command), tmp_path) == ["lr=1", "~x"]
+
+
+def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
+    first = made.entry(None, status="stopped", command=["train.py", "lr=1"])
+    store.write(first, tmp_path)
+    second = made.entry(None, seed=1, command=["train.py", "resume=runs/x"], supersedes=first.id)
+    assert overrides_of(second, tmp_path) == ["lr=1"]
+    with pytest.raises(RerunError, match="left no entry"):
+        overrides_of(made.entry(command=["train.py", "resume=runs/x"]), tmp_path)
+
+
+def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
+    parent = made.entry(None, 1.0, 7)
+    old = store.read(store.find(project / "results", run(project)))
+    store.write(parent, project / "results")
+    child = replace(old, id=f"{old.id[:-6]}abcdef", parents=[parent.id])
+    again = rerun.repeat(child, ["seed=3"], project / "results")
+    assert again.metrics == old.metrics
+    assert store.find(next((project / "runs").iterdir()) / "results", parent.id).is_file()

@@ -1,0 +1,105 @@
+"""Typos end in one message with the nearest names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+
+import lineage.config.schema  # noqa: F401  the schema
+from lineage.config.compose import explain
+from lineage.tables.suggest import did_you_mean, nearest_key
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model=mask_rcn", "model has no option 'mask_rcn'. Did you mean mask_rcnn?"),
+        ("roi=aling", "Did you mean align?"),
+        ("modle=mask_rcnn", "there is no key 'modle'. Did you mean model?"),
+        ("schedule.stepss=3", "there is no key 'schedule.stepss'. Did you mean schedule.steps?"),
+        ("entry.nte=x", "Did you mean entry.note?"),
+        ("model.heads.mask.widht=3", "Did you mean model.heads.mask.width?"),
+        (
+            "model.hads.mask.width=3",
+            "there is no key 'model.hads' (in model.hads.mask.width). Did you mean model.heads?",
+        ),
+        ("~schedule.stps", "Did you mean schedule.steps?"),
+        ("optimzer@x=sgd", "Did you mean optimizer?"),
+        ("schedule.steps=many", "Value 'many' of type 'str' could not be converted to Integer"),
+        ("model", "'model' is not KEY=VALUE"),
+        ("seed=1,2", "--multirun"),
+        ("experiment=mask_rcnn/table2c/roi_aling", "has no row 'roi_aling'. Did you mean roi_align"),
+        ("experiment=mini/mask_rcnn/table2c/roi_aling", "Did you mean roi_align"),
+        ("experiment=mask_rcnn/table2cc/roi_align", "no table 'mask_rcnn/table2cc'. Did you mean mask_rcnn/table2c"),
+        ("experiment=mask_rcnn/table2c", "-m '+experiment/mask_rcnn/table2c=glob(*)'"),
+    ],
+)
+def test_the_nearest_names(override: str, says: str) -> None:
+    message = message_of(override)
+    assert says in message
+    assert len(message.splitlines()) <= 4
+    assert "search path" not in message
+
+
+def test_a_second_wrong_choice_does_not_hide_the_first_error() -> None:
+    error = error_of("schedule.stepss=3")
+    assert "schedule.steps?" in explain(error, ROOT, ["model=nobody", "schedule.stepss=3"])
+
+
+def test_in_a_sweep_the_parent_says_it_once(tmp_path: Path) -> None:
+    done = train("-m", "schedule.stepss=1,2", f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("there is no key 'schedule.stepss'. Did you mean schedule.steps?")
+    assert "Traceback" not in done.stderr
+
+
+def test_composing_needs_no_torch() -> None:
+    code = "import sys, train; print(*{'torch', 'numpy', 'pytorch_lightning'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()
+
+
+def test_help_names_every_choice_without_hydra() -> None:
+    done = train("--help")
+    assert done.returncode == 0
+    for group in ("model", "backbone", "roi", "dataset", "schedule"):
+        for option in (ROOT / "conf" / group).glob("*.yaml"):
+            assert option.stem in done.stdout
+    assert "mask_rcnn*" in done.stdout  # the default is marked
+
+
+def test_nearest_keys_prefer_the_same_parent() -> None:
+    keys = ["a", "a.size", "a.pool.size", "b.size", "b.steps"]
+    assert nearest_key("a.sizee", keys) == ["a.size"]
+    assert nearest_key("b.pool.sizee", ["a.pool.size", "b.pool", "b.size"]) == ["a.pool.size", "b.size"]
+    assert nearest_key("zzz", keys) == []
+
+
+def test_few_names_are_all_told() -> None:
+    assert did_you_mean("zzz", ["b", "a"]) == "There are: b, a."
+    assert did_you_mean("zzz", []) == "There are: none."
+
+
+def message_of(override: str) -> str:
+    return explain(error_of(override), ROOT, [override])
+
+
+def error_of(override: str) -> HydraException:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()  # `compose` allows sweeps, a run does not
+        with pytest.raises(HydraException) as error:
+            loader.load_configuration("train", [override], RunMode.RUN)
+    return error.value
+
+
+def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments], capture_output=True, text=True)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+from torchvision import tv_tensors as tv
+from torchvision.transforms import v2
+
+from lineage.config.schema import Data, Schedule
+from lineage.data.collate import collate
+from lineage.data.datamodule import DetectionData
+from lineage.data.samples.image import ImageError
+from lineage.data.samples.mask_crops import Crops
+from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
+from lineage.data.transforms.resize_flip import Flip, ShortEdge
+from lineage.structures import Batch, Sample
+
+
+class Squares:
+    """Plain images whose grey value is their index, some of them unreadable."""
+
+    classes = ("square",)
+    category_ids = (1,)
+    fingerprint = "squares"
+
+    def __init__(self, n: int, broken: Collection[int] = ()) -> None:
+        self.broken = broken
+        self.sizes = torch.tensor([(40, 60) if i % 3 else (60, 40) for i in range(n)])
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index in self.broken:
+            raise ImageError(f"squares/{index}.png: cannot be decoded")
+        height, width = self.sizes[index].tolist()
+        boxes = torch.tensor([[2.0, 3.0, 12.0, 13.0]])
+        mask = torch.zeros(1, height, width)
+        mask[:, 3:13, 2:12] = 1
+        return Sample(
+            image=tv.Image(torch.full((3, height, width), index % 256, dtype=torch.uint8)),
+            boxes=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
+            labels=torch.zeros(1, dtype=torch.int64),
+            crowd=torch.zeros(1, dtype=torch.bool),
+            masks=Crops.from_masks(mask),
+            keypoints=None,
+            visible=None,
+            id=index + 1000,
+            size=(height, width),
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        return {}
+
+
+def module(n: int = 40, per_step: int = 4, per_device: int = 4, steps: int = 10, **data: Any) -> DetectionData:
+    transform = v2.Compose([ShortEdge([32, 48], 100), Flip(0.5)])
+    augment = SimpleNamespace(train=transform, test=torch.nn.Identity(), collate=partial(collate, multiple=32))
+    schedule = Schedule(steps=steps, images_per_step=per_step)
+    broken = data.pop("broken", ())
+    config = Data(images_per_device=per_device, workers=data.pop("workers", 0), **data)
+    return DetectionData(Squares(n, broken), Squares(n), augment, schedule, config, seed=7)
+
+
+def order(dataset: Squares, images_per_step: int, seed: int = 0) -> Order:
+    return Order(dataset.sizes, images_per_step, Shuffle(dataset, seed))
+
+
+def ids(batches: list[Batch]) -> list[int]:
+    return [i for batch in batches for i in batch.ids.tolist()]
+
+
+def equal(a: list[Batch], b: list[Batch]) -> bool:
+    pairs = zip(tree_leaves(a), tree_leaves(b), strict=True)
+    return all((x is None and y is None) or x.equal(y) for x, y in pairs)
+
+
+def test_each_epoch_shows_every_image_once_or_leaves_it_to_the_next() -> None:
+    made = order(Squares(40), 4)
+    steps = made.steps()
+    seen = torch.tensor([next(steps) for _ in range(100)]).flatten().bincount()
+    assert seen.min() >= 8
+    assert seen.max() <= 12
+
+
+def test_a_step_has_one_orientation() -> None:
+    sizes = Squares(40).sizes
+    steps = order(Squares(40), 4).steps()
+    for _ in range(50):
+        tall = {bool(sizes[i, 0] > sizes[i, 1]) for i in next(steps)}
+        assert len(tall) == 1
+
+
+def test_a_rare_orientation_does_not_fill_steps_with_copies() -> None:
+    sizes = torch.tensor([[40, 60]] * 9 + [[60, 40]])
+    steps = Order(sizes, 5, Shuffle(Squares(10), 0)).steps()
+    for _ in range(2):
+        assert len(set(next(steps))) == 5
+
+
+def test_seeds_differ_and_repeat() -> None:
+    first, again, other = (next(order(Squares(40), 8, seed).steps()) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_dataset_smaller_than_a_step() -> None:
+    steps = order(Squares(3), 8).steps()
+    assert sorted(set(next(steps))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("start", [1, 3, 17])
+def test_order_starts_anywhere(start: int) -> None:
+    made = order(Squares(40), 4)
+    whole, part = made.steps(), made.steps(start)
+    for _ in range(start):
+        next(whole)
+    assert [next(whole) for _ in range(20)] == [next(part) for _ in range(20)]
+
+
+def test_resuming_gives_the_same_batches_bit_by_bit() -> None:
+    data = module()
+    whole = list(data.train_loader())
+    resumed = list(data.train_loader(start_step=6))
+    assert len(whole) == 10
+    assert equal(whole[6:], resumed)
+
+
+def test_workers_change_nothing_and_leave_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    alone, helped = (list(module(steps=4, workers=workers).train_loader()) for workers in (0, 2))
+    assert equal(alone, helped)
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize(("world", "per_device"), [(1, 4), (1, 3), (2, 4), (2, 1), (4, 1)])
+def test_any_split_sees_the_same_images_with_the_same_augmentation(world: int, per_device: int) -> None:
+    def rows(data: DetectionData, world: int) -> dict[int, tuple[int, list[float], list[float]]]:
+        found = {}
+        for rank in range(world):
+            for batch in data.train_loader(rank, world):
+                for b, name in enumerate(batch.images.keys.tolist()):
+                    found[name] = (
+                        int(batch.ids[b]),
+                        batch.images.sizes[b].tolist(),
+                        batch.targets.boxes[b, 0].tolist(),
+                    )
+        return found
+
+    expected = rows(module(), 1)
+    assert len(expected) == 40
+    assert rows(module(per_device=per_device), world) == expected
+
+
+def test_every_process_does_as_many_device_batches_a_step() -> None:
+    data = module(per_step=12, per_device=4)
+    assert data.accumulate(1) == 3
+    assert data.accumulate(2) == 2
+    assert [len(part) for part in micro_batches(6, 4)] == [3, 3]
+    assert [list(share(12, rank, 3)) for rank in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert len(data.train_loader(1, 2)) == len(list(data.train_loader(1, 2))) == 20
+
+
+def test_a_batch_that_cannot_be_split_says_what_to_set() -> None:
+    with pytest.raises(ValueError, match=r"schedule\.images_per_step=12"):
+        share(10, 0, 4)
+
+
+def test_augmentation_changes_from_epoch_to_epoch() -> None:
+    batches = list(module(n=8, per_step=2, steps=20).train_loader())
+    sizes = {tuple(batch.images.sizes[b].tolist()) for batch in batches for b in range(2) if batch.ids[b] == 1001}
+    assert len(sizes) == 2
+
+
+def test_validation_sees_every_image_and_processes_get_equally_many() -> None:
+    data = module(n=11, per_device=2)
+    assert sorted(ids(list(data.val_loader()))) == list(range(1000, 1011))
+    shares = [ids(list(data.val_loader(rank, 4))) for rank in range(4)]
+    assert {len(one) for one in shares} == {3}
+    assert {i for one in shares for i in one} == set(range(1000, 1011))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_stops_training_with_its_path(workers: int) -> None:
+    with pytest.raises(ImageError, match=r"squares/3\.png"):
+        list(module(broken=[3], workers=workers).train_loader())
+
+
+def test_an_unreadable_image_is_replaced_and_reported_on_request(caplog: pytest.LogCaptureFixture) -> None:
+    whole, skipped = list(module().train_loader()), list(module(broken=[3], corrupt="skip").train_loader())
+    differing = [pair for pair in zip(ids(whole), ids(skipped), strict=True) if pair[0] != pair[1]]
+    assert [before for before, _ in differing] == [1003]
+    assert "squares/3.png" in caplog.text
+    assert ids(skipped) == ids(list(module(broken=[3], corrupt="skip", workers=2).train_loader()))
+
+
+def test_a_dataset_of_unreadable_images_does_not_loop_forever() -> None:
+    with pytest.raises(ImageError, match="10 images in a row"):
+        list(module(n=4, broken=range(4), corrupt="skip").train_loader())

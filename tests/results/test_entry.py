@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lineage.results import entry as entries
+from lineage.results.entry import EntryError, deviations, digest, dump, parse
+from tests.tables import made
+
+VOLATILE = ("seed", "paths", "data", "trainer.devices", "hydra")
+
+
+def test_an_entry_survives_the_file() -> None:
+    before = made.entry(metrics={"mask/AP": 0.1 + 0.2, "box/AP": 1e-300}, config={"a": [1, {"b": None}]})
+    assert parse(dump(before)) == before
+
+
+def test_odd_numbers_never_lose_a_result() -> None:
+    odd = made.entry(metrics={"a": float("nan"), "b": np.float32(0.5), "c": np.int64(3)}, config={"path": made.START})
+    record = json.loads(dump(odd))
+    assert record["metrics"] == {"a": None, "b": 0.5, "c": 3}
+    assert record["config"]["path"].startswith("2026")
+
+
+def test_deviations_are_what_changes_the_row() -> None:
+    place = [
+        "experiment=mini/a/b/c",
+        "+experiment/a/b=c",
+        "seed=3",
+        "trainer.devices=8",
+        "paths.runs=x",
+        "hydra/launcher=x",
+    ]
+    change = ["schedule=smoke", "+model.heads.mask.size=28", "~model.heads.mask", "roi@x=pool"]
+    assert deviations(place + change, VOLATILE) == sorted(change)
+
+
+def test_a_key_that_only_begins_like_a_volatile_one_counts() -> None:
+    assert deviations(["dataset=coco", "seeds=1"], VOLATILE) == ["dataset=coco", "seeds=1"]
+
+
+def test_digest_ignores_order_and_volatile_keys_only() -> None:
+    config = {"seed": 0, "model": {"a": 1, "b": 2}, "trainer": {"devices": 1, "precision": 32}}
+    same = {"trainer": {"precision": 32, "devices": 8}, "model": {"b": 2, "a": 1}, "seed": 5}
+    other = {**config, "trainer": {"devices": 1, "precision": 16}}
+    assert digest(config, VOLATILE) == digest(same, VOLATILE) != digest(other, VOLATILE)
+    assert len(digest(config)) == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "version"),
+        ("{}", "version"),
+        ('{"v": 99}', "update lineage"),
+        ('{"v": 1, "status": "done"}', "finished, failed, stopped"),
+        ('{"v": 1, "status": "failed"}', "missing"),
+    ],
+)
+def test_what_is_no_entry_says_why(text: str, says: str) -> None:
+    with pytest.raises(EntryError, match=says):
+        parse(text)
+
+
+def test_ids_of_equal_runs_differ() -> None:
+    assert len({entries.new_id(made.START, "a" * 64) for _ in range(100)}) == 100
+
+
+def test_an_unknown_field_is_named() -> None:
+    record = json.loads(dump(replace(made.entry()))) | {"metric": 1}
+    with pytest.raises(EntryError, match="'metric'"):
+        parse(json.dumps(record))

@@ -1,0 +1,145 @@
+"""Where a model's weights come from, and what is said when they are of another model."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from lineage.config.build import ConfigError
+from lineage.results import store
+from lineage.run.initialize import located, start_from
+from lineage.weights.pretrained import LATER, WeightsError, load, locate
+from lineage.weights.sources.table import CAFFE, IMAGENET
+from tests.models.compose import build
+from tests.tables.made import entry
+from tests.weights import published
+
+MINI = ("model=faster_rcnn", "tier=mini")
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return build(*MINI)
+
+
+@pytest.fixture
+def run(tmp_path: Path, model: nn.Module) -> Path:
+    folder = tmp_path / "runs" / "20261124-101500"
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save(model.state_dict(), folder / "weights.pt")
+    return folder
+
+
+def test_a_run_folder_and_its_entry_are_weights(tmp_path: Path, model: nn.Module, run: Path) -> None:
+    results = tmp_path / "results"
+    written = entry(folder=str(run))
+    store.write(written, results)
+    for source in (str(run), str(run / "weights.pt"), written.id, written.id.rpartition("-")[2]):
+        other = build(*MINI)
+        start_from(other, source, whole=True, results=results)
+        assert all(torch.equal(a, b) for a, b in zip(other.parameters(), model.parameters(), strict=True))
+
+
+def test_what_starts_afresh_is_told(
+    tmp_path: Path, model: nn.Module, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = build("model=mask_rcnn", "tier=mini", "model.box.agnostic=true")
+    start_from(other, str(run), whole=False, results=tmp_path)
+    assert "of another shape, so starting afresh (" in caplog.text
+    assert "box.deltas.bias, box.deltas.weight, heads.mask.body.0.bias" in caplog.text
+    assert "most of the model" not in caplog.text
+    torch.save(published.filled(published.d2_faster_fpn(50, 20)), tmp_path / "other.pth")
+    start_from(build(*MINI), str(tmp_path / "other.pth"), whole=False, results=tmp_path)
+    assert "most of the model. The file would fit model=faster_rcnn backbone=resnet50" in caplog.text
+
+
+def test_the_last_checkpoint_serves_where_a_run_was_stopped(tmp_path: Path, model: nn.Module, run: Path) -> None:
+    (run / "weights.pt").unlink()
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 0}, run / "checkpoints" / "step-0000010.ckpt")
+    start_from(build(*MINI), str(run), whole=True, results=tmp_path)
+    (run / "checkpoints" / "step-0000010.ckpt").unlink()
+    with pytest.raises(WeightsError, match=r"holds neither weights\.pt nor checkpoints"):
+        located(str(run), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("no.pth", "no such file, run folder, URL or torchvision weight"),
+        ("20261124", "no such file, and no entry named"),
+        ("ResNet50_Weights.NONE", "torchvision has no such weight"),
+        ("ftp://host/x.pth", "ftp:// is not known here"),
+    ],
+)
+def test_weights_that_are_nowhere(tmp_path: Path, model: nn.Module, weights: str, told: str) -> None:
+    with pytest.raises(WeightsError, match=told):
+        start_from(model, weights, whole=False, results=tmp_path)
+
+
+def test_weights_of_another_model_name_it(tmp_path: Path, model: nn.Module) -> None:
+    path = tmp_path / "model_final.pth"
+    torch.save({"model": published.filled(published.d2_c4(50, 5))}, path)
+    with pytest.raises(ConfigError) as caught:
+        start_from(model, str(path), whole=True, results=tmp_path)
+    message = str(caught.value)
+    assert "weights of detectron2" in message
+    assert "They would fit model=mask_rcnn_c4 backbone=resnet50 dataset.classes=5" in message
+    assert " in the file, " in message
+
+
+def test_detectors_of_torchvision_fill_a_whole_model(tmp_path: Path) -> None:
+    theirs = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=5)
+    path = tmp_path / "fasterrcnn.pth"
+    torch.save(theirs.state_dict(), path)
+    ours = build("model=faster_rcnn", "tier=paper", f"backbone.weights={LATER}")
+    start_from(ours, str(path), whole=True, results=tmp_path)
+    assert torch.equal(ours.box.scores.bias[-1], theirs.roi_heads.box_predictor.cls_score.bias[0])
+    body = load(str(path), IMAGENET)  # as a backbone's weights: its body alone
+    assert torch.equal(body["stages.0.0.conv1.weight"], theirs.backbone.body.layer1[0].conv1.weight)
+    with pytest.raises(WeightsError, match=r"set backbone.mean=\[123.675,116.28,103.53\]"):
+        load(str(path), CAFFE)
+
+
+def test_bodies_of_msra_serve_a_resnet(tmp_path: Path) -> None:
+    blobs = published.filled(published.c2_resnet(50))
+    path = tmp_path / "R-50.pth"
+    torch.save(blobs, path)
+    body = load(str(path), CAFFE)
+    assert torch.equal(body["stem.0.weight"], blobs["conv1_w"].flip(1))  # red first
+    assert torch.equal(body["stages.3.2.bn3.weight"], blobs["res5_2_branch2c_bn_s"])
+    ours = build(
+        "model=faster_rcnn", "tier=paper", f"backbone.weights={path}", f"backbone.mean={list(CAFFE.mean)}",
+        "backbone.std=[1.0,1.0,1.0]",
+    )  # fmt: skip
+    assert torch.equal(ours.backbone.stages[3][2].conv3.weight, blobs["res5_2_branch2c_w"])
+
+
+def test_a_url_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
+    served = tmp_path / "served"
+    served.mkdir()
+    torch.save({"weight": torch.ones(3)}, served / "body.pth")
+    digest = hashlib.sha256((served / "body.pth").read_bytes()).hexdigest()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/body.pth"
+        path = locate(url, digest)
+        with pytest.raises(WeightsError, match="published is sha256:0000"):
+            locate(f"{url}#sha256=0000", None)
+        server.shutdown()
+    assert locate(f"{url}#sha256={digest}") == path  # from the cache: the server is gone
+    assert load(f"{path.as_uri()}")["weight"].tolist() == [1, 1, 1]
+    with pytest.raises(WeightsError, match="asked for is 0000"):
+        locate(f"{path}#sha256=0000")
+    with pytest.raises(WeightsError, match=r"(?s)could not be downloaded.*Without a network"):
+        locate(url.replace("body", "other"))

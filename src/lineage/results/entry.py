@@ -15,10 +15,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from lineage.results.renames import upgrade
+from lineage.results.renames import choices_today, upgrade
 
-VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26, see renames.yaml
-NAMES_OF_TODAY = 4  # entries of this version on write their config in them
+VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26
 STATUSES = ("finished", "failed", "stopped")
 
 
@@ -100,12 +99,19 @@ def parse(text: str) -> Entry:
     except json.JSONDecodeError as error:
         raise EntryError(f"not JSON: {error}") from error
     check(record)
-    if record["v"] < NAMES_OF_TODAY and isinstance(record.get("config"), dict):
-        record["config"] = upgrade(record["config"])
+    _upgrade(record)
     try:
         return Entry(**record)
     except TypeError as error:
         raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
+
+
+def _upgrade(record: dict[str, Any]) -> None:
+    """Translate former names."""
+    if isinstance(record.get("config"), dict):
+        record["config"] = upgrade(record["config"])
+    if isinstance(record.get("choices"), dict):
+        record["choices"] = choices_today(record["choices"])
 
 
 def check(record: Any) -> None:

@@ -1,13 +1,15 @@
-"""Names that configs use, over time: classes, their keywords, config groups and their options (`renames.yaml`).
+"""Former names of classes, keywords, config groups and options (`renames.yaml`), and the two translations they need.
 
-Two directions. `upgrade` turns a config that was stored long ago into one that today's code understands. `canonical`
-turns a config into the names its parts had first, so that a digest does not depend on what they are called now.
+`upgrade` turns a config that was stored earlier into one that the code of today reads. `canonical` turns a config into
+the first names of its parts, so that a digest does not depend on what they are called today. docs/identity.md explains
+how to rename something.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,160 +17,236 @@ from typing import Any, NamedTuple
 import yaml
 
 TARGET = "_target_"
-INTERPOLATION = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\-]*)\}")  # ${a.b}, ${..b}; resolvers such as ${now:...} are left
+SOURCES = Path(__file__).resolve().parents[2]  # the folder that holds lineage/
+KEY = r"(\.*)([A-Za-z_][\w.\-\[\]]*)"  # dots of a relative path, and the path
+REFERENCE = re.compile(rf"(\$\{{(?:oc\.select:\s*)?){KEY}(?=\s*[,}}])")  # ${a.b}, ${..b}, ${oc.select:a.b,1}
+WHOLE = re.compile(rf"\s*\$\{{{KEY}\}}\s*")  # a value that is a reference and nothing else
+DEEPEST = 20  # references that lead to references
 
 Names = dict[str, str]
+Formers = Mapping[str, "str | list[str]"]  # name of today -> its first name, or all former names in order
 
 
-class Renames(NamedTuple):
-    """Names today -> first names, and every former name -> today's."""
+@dataclass(frozen=True, slots=True)
+class Renames:
+    """Both directions of the table: names of today -> first names, and every former name -> the name of today."""
 
+    first_modules: Names
+    first_targets: Names
+    first_keys: dict[str, Names]  # by the class that takes them; /NODE for a config node without a class
     modules: Names
     targets: Names
-    keys: dict[str, Names]  # of a class, or of a config node as /NODE
-    was_module: Names
-    was_target: Names
-    was_key: dict[str, Names]
-    was_option: dict[str, Names]  # of a config group
-    was_group: Names
+    keys: dict[str, Names]
+    options: dict[str, Names]  # by config group
+    groups: Names
+
+
+class Place(NamedTuple):
+    """A node of a config and its dotted path in the names of today."""
+
+    node: Any
+    path: str
+
+
+Places = tuple[Place, ...]  # from the root to a node
 
 
 @cache
 def renames() -> Renames:
+    """Read the table."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    table = yaml.load(Path(__file__).with_name("renames.yaml").read_text(encoding="utf-8"), loader)
-    keys = {owner: _first(names) for owner, names in table["keys"].items()}
+    return read(yaml.load(Path(__file__).with_name("renames.yaml").read_text(encoding="utf-8"), loader))
+
+
+def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
+    """Invert the table. A config group is a key of the config too, at the top level."""
+    groups = {today: former for today, former in table["groups"].items() if "/" not in today}
+    keys = {**table["keys"], "/": {**groups, **table["keys"].get("/", {})}}
+    modules = _today(table["modules"])
     return Renames(
         _first(table["modules"]),
         _first(table["targets"]),
-        keys,
-        _was(table["modules"]),
-        _was(table["targets"]),
-        {owner: _was(names) for owner, names in table["keys"].items()},
-        {group: _was(names) for group, names in table["options"].items()},
-        _was(table["groups"]),
+        {owner: _first(names) for owner, names in keys.items()},
+        modules,
+        _moved(table["targets"], modules) | _today(table["targets"]),
+        {owner: _today(names) for owner, names in keys.items()},
+        {group: _today(names) for group, names in table["options"].items()},
+        _today(table["groups"]),
     )
 
 
 def upgrade(config: Any) -> Any:
-    """A copy of a stored config in the names of today."""
-    return _Walk(config, target_today, lambda owner: renames().was_key.get(owner, {})).copy()
+    """Copy a stored config into the names of today. A config of today stays as it is."""
+    return _Translation(config, target_today, renames().keys, to_today=True).copy()
 
 
 def canonical(config: Any, without: Iterable[str] = ()) -> Any:
-    """A copy of a config in the names that its classes, keys and interpolations had first; keys `without` are left out.
-
-    `without` names dotted keys as they are called today.
-    """
-    return _Walk(config, _first_target, lambda owner: renames().keys.get(owner, {}), frozenset(without)).copy()
+    """Copy a config of today into first names, without the dotted keys `without` (names of today)."""
+    return _Translation(config, first_target, renames().first_keys, without=frozenset(without)).copy()
 
 
-def key_today(config: Any, key: str) -> str | None:
-    """What a dotted key of another time is called in `config`, or None if it had no other name."""
-    new: list[str] = []
-    node = config
-    for name in key.split("."):
-        known = renames().was_key.get(_owner(node, ".".join(new)), {})
-        name = known.get(name, name)
-        new.append(name)
-        node = node.get(name) if isinstance(node, dict) else None
-    today = ".".join(new)
-    return today if today != key else None
+def key_today(key: str, config: Any) -> str:
+    """Return the name of today of a dotted key, whose owners are read from `config` (names of today)."""
+    return _Translation(config, target_today, renames().keys, to_today=True).key((Place(config, ""),), key)
 
 
-class _Walk:
-    """One pass over a config: renames targets, keys by the class of their node, and the paths of interpolations."""
+def choices_today(choices: Mapping[str, str]) -> Names:
+    """Return the chosen options of config groups in the names of today."""
+    return {group_today(group): option_today(group, option) for group, option in choices.items()}
+
+
+def group_today(group: str) -> str:
+    return renames().groups.get(group, group)
+
+
+def option_today(group: str, option: str) -> str:
+    """Return the name of today of an option; `group` may be a former name."""
+    return renames().options.get(group_today(group), {}).get(option, option)
+
+
+def target_today(name: str) -> str:
+    """Return the full name of today of a class or function."""
+    table = renames()
+    for head, rest in _splits(name):
+        if head in table.first_targets or head in table.first_modules:
+            return name
+        if head in table.targets:
+            return table.targets[head] + rest
+        if head in table.modules and not _is_module(head + "." + rest.split(".")[1] if rest else head):
+            return target_today(table.modules[head] + rest)  # its class may have had another name then
+    return name
+
+
+def first_target(name: str) -> str:
+    """Return the first full name of a class or function of today."""
+    table = renames()
+    for head, rest in _splits(name):
+        for names in (table.first_targets, table.first_modules):
+            if head in names:
+                return names[head] + rest
+    return name
+
+
+class _Translation:
+    """One pass over a config: targets, keys by the class of their node, and the paths in interpolations."""
 
     def __init__(
         self,
         root: Any,
         target: Callable[[str], str],
-        keys: Callable[[str], Names],
+        keys: Mapping[str, Names],
+        *,
+        to_today: bool = False,
         without: frozenset[str] = frozenset(),
     ):
-        self.root, self.target, self.keys, self.without = root, target, keys, without
+        self.root, self.target, self.keys = root, target, keys
+        self.to_today, self.without = to_today, without
 
     def copy(self) -> Any:
-        return self._node(self.root, ())
+        return self._copy((Place(self.root, ""),))
 
-    def _node(self, node: Any, path: tuple[str, ...]) -> Any:
+    def key(self, start: Places, key: str) -> str:
+        """Translate a path below `start`, and keep its dots and brackets."""
+        places = start
+
+        def translate(match: re.Match[str]) -> str:
+            nonlocal places
+            name = self._names(places[-1]).get(match[0], match[0])
+            places = self._below(places, match[0], 0)
+            return name
+
+        return re.sub(r"[^.\[\]]+", translate, key)
+
+    def _copy(self, places: Places) -> Any:
+        node, path = places[-1]
         if isinstance(node, dict):
-            names = self._names(node, path)
-            kept = {name: value for name, value in node.items() if ".".join((*path, str(name))) not in self.without}
-            return {names.get(name, name): self._value(name, value, path) for name, value in kept.items()}
+            names = self._names(places[-1])
+            items = {name: self._child(places[-1], name) for name in node if _joined(path, name) not in self.without}
+            return {names.get(name, name): self._value(name, (*places, child)) for name, child in items.items()}
         if isinstance(node, list):
-            return [self._node(item, (*path, str(i))) for i, item in enumerate(node)]
+            return [self._copy((*places, Place(item, _joined(path, i)))) for i, item in enumerate(node)]
         if isinstance(node, str) and "${" in node:
-            return INTERPOLATION.sub(lambda match: self._interpolation(match, path), node)
+            return REFERENCE.sub(lambda match: self._reference(match, places), node)
         return node
 
-    def _value(self, name: Any, value: Any, path: tuple[str, ...]) -> Any:
-        if name == TARGET and isinstance(value, str):
-            return self.target(value)
-        return self._node(value, (*path, str(name)))
+    def _value(self, name: Any, places: Places) -> Any:
+        value = places[-1].node
+        return self.target(value) if name == TARGET and isinstance(value, str) else self._copy(places)
 
-    def _names(self, node: Any, path: tuple[str, ...]) -> Names:
-        return self.keys(_owner(node, ".".join(path)))
+    def _names(self, place: Place) -> Names:
+        return self.keys.get(_owner(place), {})
 
-    def _interpolation(self, match: re.Match[str], path: tuple[str, ...]) -> str:
-        dots, key = match[1], match[2]
-        start = path[: len(path) - len(dots)] if dots else ()
-        return f"${{{dots}{'.'.join(self._renamed(start, key.split('.')))}}}"
+    def _reference(self, match: re.Match[str], places: Places) -> str:
+        return f"{match[1]}{match[2]}{self.key(self._start(places, match[2]), match[3])}"
 
-    def _renamed(self, start: tuple[str, ...], names: list[str]) -> Iterator[str]:
-        path, node = start, self.root
-        for name in start:
-            node = _child(node, name)
-        for name in names:
-            yield self._names(node, path).get(name, name)
-            node, path = _child(node, name), (*path, name)
+    def _start(self, places: Places, dots: str) -> Places:
+        """Return where a reference begins: at the root, or one node above its own value for each dot."""
+        return places[: max(1, len(places) - len(dots))] if dots else places[:1]
 
+    def _child(self, parent: Place, name: Any) -> Place:
+        node: Any = None
+        if isinstance(parent.node, dict):
+            node = parent.node.get(name)
+        elif isinstance(parent.node, list) and str(name).isdigit() and int(name) < len(parent.node):
+            node = parent.node[int(name)]
+        today = self._names(parent).get(name, name) if self.to_today else name
+        return Place(node, _joined(parent.path, today))
 
-def _child(node: Any, name: str) -> Any:
-    if isinstance(node, dict):
-        return node.get(name)
-    return node[int(name)] if isinstance(node, list) and name.isdigit() and int(name) < len(node) else None
-
-
-def _owner(node: Any, path: str) -> str:
-    """Whose keys these are: of the node's class as it is called today, else of the place in the config."""
-    target = node.get(TARGET) if isinstance(node, dict) else None
-    return target_today(target) if isinstance(target, str) else f"/{path}"
-
-
-def _first_target(name: str) -> str:
-    known = renames()
-    for head, rest in _parts(name):
-        for table in (known.targets, known.modules):
-            if head in table:
-                return table[head] + rest
-    return name
+    def _below(self, places: Places, name: str, depth: int) -> Places:
+        """Return the places down to a child; if it is a reference, down to what it refers to."""
+        child = self._child(places[-1], name)
+        match = WHOLE.fullmatch(child.node) if isinstance(child.node, str) else None
+        if match is None or depth > DEEPEST:
+            return (*places, child)
+        end = self._start((*places, child), match[1])
+        for part in re.findall(r"[^.\[\]]+", match[2]):
+            end = self._below(end, part, depth + 1)
+        return end
 
 
-def target_today(name: str) -> str:
-    """The full name today of a class or function that may have had another."""
-    known = renames()
-    for head, rest in _parts(name):
-        if head in known.targets or head in known.modules:
-            return name
-        for table in (known.was_target, known.was_module):
-            if head in table:
-                return table[head] + rest
-    return name
+def _owner(place: Place) -> str:
+    """Return what the keys of a node belong to: its class (name of today), else its path in the config."""
+    target = place.node.get(TARGET) if isinstance(place.node, dict) else None
+    return target_today(target) if isinstance(target, str) else f"/{place.path}"
+
+
+def _joined(path: str, name: Any) -> str:
+    return f"{path}.{name}" if path else str(name)
 
 
 @cache
-def _parts(name: str) -> list[tuple[str, str]]:
+def _splits(name: str) -> list[tuple[str, str]]:
     """`a.b.C.d` -> (`a.b.C.d`, ``), (`a.b.C`, `.d`), ...: the longest first."""
     names = name.split(".")
     return [(".".join(names[:n]), "".join(f".{rest}" for rest in names[n:])) for n in range(len(names), 0, -1)]
 
 
-def _first(table: dict[str, str | list[str]]) -> Names:
-    return {today: former if isinstance(former, str) else former[0] for today, former in table.items()}
+@cache
+def _is_module(name: str) -> bool:
+    """Return whether a module of this name exists today: a former module may have become a package of the same name."""
+    path = SOURCES.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def _was(table: dict[str, str | list[str]]) -> Names:
-    return {
-        name: today for today, former in table.items() for name in ([former] if isinstance(former, str) else former)
-    }
+def _formers(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _first(table: Formers) -> Names:
+    return {today: _formers(names)[0] for today, names in table.items()}
+
+
+def _today(table: Formers) -> Names:
+    return {former: today for today, names in table.items() for former in _formers(names)}
+
+
+def _moved(targets: Formers, modules: Names) -> Names:
+    """Return former class names in modules that moved before the class was renamed: nobody has to list them."""
+    moved = {}
+    for today, names in targets.items():
+        for former in _formers(names):
+            module, _, name = former.rpartition(".")
+            for place in (modules.get(module), today.rpartition(".")[0]):
+                if place is not None and f"{place}.{name}" not in targets:
+                    moved[f"{place}.{name}"] = today
+    return moved

@@ -63,7 +63,8 @@ LAYERS = {
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),
     "lineage.cli.export": Layer(BELOW_CLI, ("hydra", "omegaconf", "onnxruntime", *PIXELS)),
     "hydra_plugins.lineage": Layer(
-        ("lineage.tables", "lineage.config.schema", "lineage.launch.child_process"), ("hydra", "omegaconf", "yaml")
+        ("lineage.results", "lineage.tables", "lineage.config.schema", "lineage.launch.child_process"),
+        ("hydra", "omegaconf", "yaml"),
     ),
 }
 GROUPS = ("data", "eval", "models", "tables", "weights")  # packages whose folders are rooms of their own

@@ -16,6 +16,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from lineage.results import paths
 from lineage.tables import read, tiers
 from lineage.tables.table import Row, Table, TableError
 
@@ -24,12 +25,18 @@ GROUP = "experiment"
 
 class TableSearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """experiments/ lies beside the folder of the primary config, whatever the working directory is."""
+        """experiments/ lies beside the folder of the primary config; a project's own lie over the shipped ones."""
         main = [entry.path for entry in search_path.get_path() if entry.provider == "main"]
-        if main and not main[0].startswith("pkg://"):
-            folder = Path(main[0].removeprefix("file://")).resolve().parent / "experiments"
-            if folder.is_dir():
-                search_path.append("lineage", f"{TableSource.scheme()}://{folder}")
+        if not main or main[0].startswith("pkg://"):
+            return
+        root = Path(main[0].removeprefix("file://")).resolve().parent
+        experiments = root / "experiments"
+        if root == paths.shipped().resolve():
+            experiments = paths.experiments()
+            if own := paths.own_configs():
+                search_path.prepend("project", f"file://{own}")
+        if experiments.is_dir():
+            search_path.append("lineage", f"{TableSource.scheme()}://{experiments}")
 
 
 class TableSource(ConfigSource):
@@ -99,7 +106,7 @@ class TableSource(ConfigSource):
         return (first, more) if first in tiers.load(Path(self.path)) else (None, rest)
 
     def _is_table(self, name: str) -> bool:
-        return "/" in name and Path(self.path, f"{name}.yaml").is_file()
+        return "/" in name and read.file(Path(self.path), name).is_file()
 
     def _below(self, rest: str) -> Sequence[str]:
         """What lies below: papers, then a paper's tables, then a table's rows."""

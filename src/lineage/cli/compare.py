@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 def side(name: str, results: Path) -> Side:
-    row = _row(name, paths.project() / "experiments")
+    row = _row(name, paths.experiments())
     if row is not None:
         return row
     entry = store.read(found(results, name))

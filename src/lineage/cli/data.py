@@ -92,8 +92,8 @@ def composed(asked: argparse.Namespace) -> Any:
 
     import lineage.config.schema  # noqa: F401  (registers the schema)
 
-    conf = paths.project() / "conf"
-    names = sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
+    conf, own = paths.shipped() / "conf", paths.own_configs()
+    names = sorted({path.stem for root in (conf, own) if root for path in (root / "dataset").glob("*.yaml")})
     if asked.dataset not in names:
         raise UnknownDataset(f"there is no dataset {asked.dataset!r}. {did_you_mean(asked.dataset, names)}")
     root = [f"dataset.root={Path(asked.root).absolute()}"] if asked.root else []

@@ -256,7 +256,8 @@ def show(findings: list[tuple[str, Finding]]) -> None:
     bad = [name for name, finding in findings if finding.state == "bad"]
     console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(table)
-    console.print(f"[red]Not ready: {', '.join(bad)}[/]" if bad else "Ready: make train")
+    ready = "make train" if (ROOT / "Makefile").is_file() else "lineage train"
+    console.print(f"[red]Not ready: {', '.join(bad)}[/]" if bad else f"Ready: {ready}")
 
 
 def _output(*command: str) -> str:

@@ -93,7 +93,7 @@ def _scores(args: argparse.Namespace) -> Scores:
 
 def composed(overrides: list[str]) -> DictConfig:
     """conf/ with overrides; a typo ends in a message."""
-    return compose.composed(paths.project(), overrides)
+    return compose.composed(paths.shipped(), overrides)
 
 
 def _as_json(scores: Scores) -> str:

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         print(rule(asked.rule.upper()))
         return 0
     project = paths.project()
-    experiments = project / "experiments"
+    experiments = paths.experiments()
     tiers.check(experiments, asked.tier)
     known = read.names(experiments)
     names = known if asked.all or not asked.tables else [_named(name) for name in asked.tables]

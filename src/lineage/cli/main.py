@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 COMMANDS = {  # name: (what it does, where its main(argv) is)
+    "train": ("train, evaluate and log one run; `python train.py` is the same", "lineage.cli.train:main"),
     "table": ("tables of the papers, filled in and judged", "lineage.cli.table:main"),
     "quote": ("macros with which a text quotes cells of the store", "lineage.tables.format.quote:quote"),
     "check-text": ("do the numbers of a text equal those of the store?", "lineage.tables.format.quote:check_text"),
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def usage() -> str:
     commands = "\n".join(f"  {name:<10} {text}" for name, (text, _) in COMMANDS.items())
     head = "lineage COMMAND ...   (`lineage COMMAND --help` says more)"
-    return f"{head}\n\n{commands}\n\nSingle runs are made by `python train.py`."
+    return f"{head}\n\n{commands}"
 
 
 def _load(target: str) -> Callable[[list[str]], int | None]:

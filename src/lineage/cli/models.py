@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--write", action="store_true", help="measure again, and write docs/models.md")
     parser.add_argument("--markdown", action="store_true", help="print what docs/models.md holds")
     args = parser.parse_args(argv)
-    experiments = paths.project() / "experiments"
+    experiments = paths.experiments()
     if args.write:
         write(experiments, paths.project() / PAGE)
         return 0

@@ -82,7 +82,7 @@ def repeat(old: Entry, overrides: list[str], results: Path) -> Entry:
     for parent in old.parents:
         store.write(store.read(store.find(results, parent)), folder / "results")
     aside = [f'paths.results="{folder / "results"}"', f'paths.runs="{folder}"', "track=none"]
-    command = [sys.executable, str(root / "train.py"), *overrides, *aside]
+    command = [sys.executable, str(paths.train_script()), *overrides, *aside]
     print(shlex.join(command), flush=True)
     code = subprocess.run(command, check=False).returncode
     entries = [entry for entry in store.contents(folder / "results").entries if entry.id not in old.parents]

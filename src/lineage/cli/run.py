@@ -43,13 +43,13 @@ class SiteError(RuntimeError):
 def main(argv: list[str]) -> int:
     asked = _parser().parse_intermixed_args(_joined(argv))
     project = paths.project()
-    tables = partial(read.load, project / "experiments")
+    tables = partial(read.load, paths.experiments())
     names = _names(asked, project, tables)
     site = Site(project, asked.results.resolve(), asked.runs.resolve(), [_override(text) for text in asked.set])
     held = store.contents(site.results).entries
     planned = plan.make(project, site.results, tables, names, verdicts.valid(held))
     if asked.cell is None:
-        print(overview(planned, held, asked.hardware or cost_estimate.device(), project / "experiments"))
+        print(overview(planned, held, asked.hardware or cost_estimate.device(), paths.experiments()))
     if asked.plan or not planned.open:
         return 1 if any(cell.action == BLOCKED and cell.wanted for cell in planned.cells.values()) else 0
     try:

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     asked = parser.parse_args(argv)
-    experiments = paths.project() / "experiments"
+    experiments = paths.experiments()
     if asked.tier is not None:
         tiers.check(experiments, asked.tier)
     if asked.name is None:

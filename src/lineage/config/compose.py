@@ -20,6 +20,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lineage.results import paths
 from lineage.tables import read, tiers
 from lineage.tables.suggest import did_you_mean, nearest_key
 
@@ -44,7 +45,7 @@ def explained(main: Callable[[], Any]) -> None:
         if not _for_people(error):
             _print_from(main, error)
             raise SystemExit(1) from None
-        raise SystemExit(explain(error, Path(sys.argv[0]).resolve().parent, sys.argv[1:])) from None
+        raise SystemExit(explain(error, _root(), sys.argv[1:])) from None
 
 
 @contextmanager
@@ -55,7 +56,13 @@ def for_people() -> Iterator[None]:
     except Exception as error:
         if OURS not in os.environ or not _for_people(error):
             raise
-        raise SystemExit(explain(error, Path(sys.argv[0]).resolve().parent, sys.argv[1:])) from None
+        raise SystemExit(explain(error, _root(), sys.argv[1:])) from None
+
+
+def _root() -> Path:
+    """The folder that holds the conf/ of the script that runs."""
+    beside = Path(sys.argv[0]).resolve().parent
+    return beside if (beside / "conf").is_dir() else paths.shipped()
 
 
 def explain(error: Exception, root: Path, arguments: list[str]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lineage.results import paths
+from lineage.tables import read
+
 TEXT = """\
 Train, evaluate and log one row of an ablation table.
 
@@ -31,17 +34,19 @@ Results: `lineage table --all`, `lineage show ENTRY`, `lineage compare A B`
 HIDDEN = ("hydra", "scale")  # groups that nobody chooses by hand
 
 
-def usage(root: Path) -> str:
-    """The help text for the configs and tables below `root`."""
-    defaults = dict(re.findall(r"^  - (\w+): (\w+)", (root / "conf/train.yaml").read_text(encoding="utf-8"), re.M))
-    folders = sorted(path for path in (root / "conf").iterdir() if path.is_dir() and path.name not in HIDDEN)
-    lines = [_line(folder, defaults.get(folder.name, "")) for folder in folders]
-    tables = [path.relative_to(root / "experiments").with_suffix("") for path in root.glob("experiments/*/*.yaml")]
-    example = f", e.g. {min(tables).as_posix()}" if tables else ""
+def usage() -> str:
+    """Return the help text for the shipped configs and tables and those of the project."""
+    conf, own = paths.shipped() / "conf", paths.own_configs()
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)", (conf / "train.yaml").read_text(encoding="utf-8"), re.M))
+    groups = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in HIDDEN)
+    folders = [[root / group for root in (conf, own) if root is not None] for group in groups]
+    lines = [_line(group, roots, defaults.get(group, "")) for group, roots in zip(groups, folders, strict=True)]
+    tables = read.names(paths.experiments())
+    example = f", e.g. {min(tables)}" if tables else ""
     lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} table(s){example}")
     return TEXT.format(choices="\n".join(lines))
 
 
-def _line(folder: Path, default: str) -> str:
-    options = sorted(path.stem for path in folder.glob("*.yaml"))
-    return f"  {folder.name:<12}{' '.join(f'{name}*' if name == default else name for name in options)}"
+def _line(group: str, folders: list[Path], default: str) -> str:
+    options = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    return f"  {group:<12}{' '.join(f'{name}*' if name == default else name for name in options)}"

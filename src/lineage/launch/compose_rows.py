@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lineage.results import paths
 from lineage.tables.table import Row
 from lineage.tables.tiers import PAPER
 
@@ -66,7 +67,7 @@ def _compose(project: Path, asked: list[Ask]) -> list[Composed]:
 
     import lineage.config.schema  # noqa: F401  the schema
 
-    with initialize_config_dir(str((project / "conf").resolve()), version_base="1.3"):
+    with initialize_config_dir(str(_conf(project).resolve()), version_base="1.3"):
         return [_one(project, ask) for ask in asked]
 
 
@@ -97,6 +98,12 @@ def _one(project: Path, ask: Ask) -> Composed:
         return Composed({}, {}, "", "", explain(error, project, overrides))
 
 
+def _conf(project: Path) -> Path:
+    """The conf/ of a whole checkout, or the shipped one."""
+    conf = project / "conf"
+    return conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf"
+
+
 def _cache() -> Path:
     return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage")
 
@@ -104,8 +111,10 @@ def _cache() -> Path:
 @lru_cache(maxsize=4)
 def _fingerprint(project: Path) -> str:
     digest = hashlib.sha256(str(project.resolve()).encode())
-    files = [*sorted((project / "conf").rglob("*.yaml")), *(SOURCES / part for part in PARTS)]
-    for path in [*files, project / "experiments" / "tiers.yaml"]:
+    folders = dict.fromkeys((_conf(project), project / "conf"))  # a project's own lies over the shipped one
+    files = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
+    tiers = [root / "experiments" / "tiers.yaml" for root in (project, paths.shipped())]
+    for path in [*files, *tiers, *(SOURCES / part for part in PARTS)]:
         if path.is_file():
             digest.update(f"{path}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:24]

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lineage.launch.plan import TRAIN, Cell
+from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.tables.tiers import PAPER
 
@@ -94,7 +95,10 @@ def _images(config: dict[str, Any]) -> float | None:
 
 def _stated(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
     """Images per second of one device, which device, and whose measurement that is."""
-    path, model = experiments / SPEEDS, f"{choices.get('model')}/{choices.get('backbone')}"
+    path, model = (
+        (paths.lower_experiments(experiments) or experiments) / SPEEDS,
+        f"{choices.get('model')}/{choices.get('backbone')}",
+    )
     table = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for name, told in (table or {}).items():
         if model in told["seconds"]:

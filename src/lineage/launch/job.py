@@ -21,7 +21,7 @@ from lineage.launch import compose_rows
 from lineage.launch.child_process import end_with_parent
 from lineage.launch.compose_rows import Ask
 from lineage.launch.plan import TEST, Cell
-from lineage.results import lease
+from lineage.results import lease, paths
 from lineage.results.lease import Lease
 
 LEASES = ".leases"
@@ -117,7 +117,12 @@ def command(cell: Cell, site: Site) -> list[str]:
     said += [f"entry.{role}={left}" for role, left in cell.given.items()]
     if goes_on(folder):
         said.append(f'resume="{_short(folder, site)}"')
-    return [*site.command, "train.py", *said, f'hydra.run.dir="{_short(folder, site)}"']
+    return [*site.command, _script(site), *said, f'hydra.run.dir="{_short(folder, site)}"']
+
+
+def _script(site: Site) -> str:
+    """train.py of the project, or `lineage train` as a script where the project has none."""
+    return "train.py" if (site.project / "train.py").is_file() else str(paths.train_script())
 
 
 def _short(path: Path, site: Site) -> str:

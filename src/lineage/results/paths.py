@@ -1,19 +1,55 @@
-"""Where a checkout keeps its tables and its results, from wherever the command was called."""
+"""Where configs, tables and results lie: in a checkout, in a wheel, or in a project folder that is laid over either."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]  # of the checkout: conf/, experiments/ and the commit
+ROOT = Path(__file__).resolve().parents[3]  # of a checkout; in a wheel it holds none of our files
+PACKAGE = Path(__file__).resolve().parents[1]
+TRAIN = PACKAGE / "cli" / "train.py"  # `lineage train` as a script, where there is no train.py
+
+
+def shipped() -> Path:
+    """The folder of our own conf/ and experiments/: the checkout, or the package where a wheel put them."""
+    return ROOT if (ROOT / "conf" / "train.yaml").is_file() else PACKAGE
 
 
 def project() -> Path:
-    """The nearest folder upwards that holds train.py and experiments/; else the one this package was installed from."""
+    """The nearest folder upwards that is a checkout or has configs or tables of its own; else `shipped`."""
     here = Path.cwd()
-    for folder in (here, *here.parents, ROOT):
-        if (folder / "train.py").is_file() and (folder / "experiments").is_dir():
-            return folder
-    return here
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), shipped())
+
+
+def experiments() -> Path:
+    """The project's tables, which lie over the shipped ones (`lower_experiments`)."""
+    folder = project() / "experiments"
+    return folder if folder.is_dir() else shipped() / "experiments"
+
+
+def lower_experiments(folder: Path) -> Path | None:
+    """The shipped tables, if `folder` lies over them: it is the project's and has no tiers.yaml of its own."""
+    ours, own = shipped() / "experiments", experiments()
+    over = folder.resolve() == own.resolve() != ours.resolve() and not (folder / "tiers.yaml").is_file()
+    return ours if over else None
+
+
+def own_configs() -> Path | None:
+    """A conf/ that lies over the shipped one, or None."""
+    folder = project() / "conf"
+    return folder if folder.is_dir() and folder.parent != shipped() else None
+
+
+def train_script() -> Path:
+    """What Python runs for a training: the project's train.py, or `lineage train` as a script."""
+    for folder in (project(), shipped()):
+        if (folder / "train.py").is_file():
+            return folder / "train.py"
+    return TRAIN
+
+
+def train_command() -> str:
+    """What a person types for a training here: `python train.py`, or `lineage train` where there is no train.py."""
+    return "python train.py" if Path("train.py").is_file() else "lineage train"
 
 
 def results() -> Path:
@@ -34,3 +70,10 @@ def portable(path: Path | str, root: Path) -> str:
 def found(path: str, root: Path | None = None) -> Path:
     """Where a portable path leads here."""
     return Path(root or project(), Path(path).expanduser())
+
+
+def _is_project(folder: Path) -> bool:
+    if (folder / "train.py").is_file() and (folder / "experiments").is_dir():
+        return True
+    groups = [path.name for path in (shipped() / "conf").iterdir() if path.is_dir()]
+    return any((folder / "conf" / group).is_dir() for group in groups) or any(folder.glob("experiments/*/*.yaml"))

@@ -13,9 +13,8 @@ from rich.table import Table
 
 from lineage.report.from_folder import report
 from lineage.report.pictures import predictions
-from lineage.results import store
+from lineage.results import paths, store
 from lineage.results.entry import Entry
-from lineage.results.paths import ROOT
 from lineage.run.assemble import Parts
 from lineage.run.restore import NAMES, names_of
 from lineage.tables.links import LEFT
@@ -56,7 +55,7 @@ def show(folder: Path, record: Record, console: Console) -> None:
     said = {
         "entry": path,
         "picture": next((folder / "pictures").glob("*.png"), "-"),
-        "report": report(folder, ROOT / "experiments"),
+        "report": report(folder, paths.experiments()),
         "next": "\n         ".join(commands(entry)),
     }
     console.print(table(entry.metrics))
@@ -85,4 +84,5 @@ def commands(entry: Entry) -> list[str]:
     if entry.table:
         return [f"lineage table {entry.table}", again]
     model = entry.choices["model"]
-    return [f"python train.py -m model={model} roi=pool,align", f"python train.py -m model={model} seed=0,1,2", again]
+    train = paths.train_command()
+    return [f"{train} -m model={model} roi=pool,align", f"{train} -m model={model} seed=0,1,2", again]

@@ -107,6 +107,6 @@ def follows_row(attempt: Attempt) -> bool:
 
 def reference() -> startup_message.Recipe:
     """What most of the papers used: Detectron's 1x schedule."""
-    schedule = yaml.safe_load((ROOT / "conf" / "schedule" / "1x.yaml").read_text())
-    optimizer = yaml.safe_load((ROOT / "conf" / "optimizer" / "sgd.yaml").read_text())
+    schedule = yaml.safe_load((paths.shipped() / "conf" / "schedule" / "1x.yaml").read_text())
+    optimizer = yaml.safe_load((paths.shipped() / "conf" / "optimizer" / "sgd.yaml").read_text())
     return startup_message.Recipe(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

@@ -21,7 +21,7 @@ from lineage.config import compose
 from lineage.config.build import ConfigError, build
 from lineage.data.annotations.skeleton import Bones, bones
 from lineage.data.shapes.dataset import Shapes
-from lineage.results.paths import ROOT
+from lineage.results import paths
 from lineage.results.renames import upgrade
 from lineage.run.initialize import located, start_from
 from lineage.run.resume import CONFIG
@@ -121,7 +121,7 @@ def settings(given: Given) -> list[str]:
 
 def composed(overrides: list[str]) -> DictConfig:
     """conf/ with overrides; a typo ends in a message."""
-    return compose.composed(ROOT, overrides)
+    return compose.composed(paths.shipped(), overrides)
 
 
 def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from lineage.launch.child_process import end_with_parent
+from lineage.results import paths
 from lineage.run import metadata
 from lineage.run.artifacts import illustrate, keep, show
 from lineage.run.assemble import Parts, assemble, trainer_for
@@ -115,7 +116,7 @@ def ending(attempt: Attempt, record: Record, console: Console) -> Iterator[None]
         yield
     except BaseException:
         console.print(f"entry    {record.path}", highlight=False, soft_wrap=True)
-        console.print(f"go on    python train.py resume={attempt.folder}", highlight=False, soft_wrap=True)
+        console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
         raise
 
 

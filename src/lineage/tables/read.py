@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from lineage.results import paths
 from lineage.tables import claims, links
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import KINDS, Detail, Row, Table, TableError
@@ -25,8 +26,16 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster wher
 
 
 def names(folder: Path) -> list[str]:
-    """All tables below `experiments/`."""
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.yaml"))
+    """All tables below `experiments/`, with the shipped ones where the folder lies over them."""
+    roots = [folder, shipped] if (shipped := paths.lower_experiments(folder)) else [folder]
+    files = [(root, path) for root in roots for path in root.glob("*/*.yaml")]
+    return sorted({path.relative_to(root).with_suffix("").as_posix() for root, path in files})
+
+
+def file(folder: Path, name: str) -> Path:
+    """The file of a table, whether it exists or not."""
+    path, shipped = folder / f"{name}.yaml", paths.lower_experiments(folder)
+    return path if path.is_file() or shipped is None else shipped / f"{name}.yaml"
 
 
 def load(folder: Path, name: str) -> Table:
@@ -36,7 +45,7 @@ def load(folder: Path, name: str) -> Table:
 
 def alone(folder: Path, name: str) -> Table:
     """What the file itself says."""
-    path = folder / f"{name}.yaml"
+    path = file(folder, name)
     if not path.is_file():
         raise TableError(f"{folder} has no table {name!r}. {_meant(name, names(folder))}")
     return _load(path, name, path.stat().st_mtime_ns)

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lineage.results import paths
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
@@ -27,7 +28,7 @@ Tiers = dict[str, Tier]
 
 
 def load(folder: Path) -> Tiers:
-    path = folder / "tiers.yaml"
+    path = (paths.lower_experiments(folder) or folder) / "tiers.yaml"
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 

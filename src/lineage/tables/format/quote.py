@@ -41,7 +41,7 @@ def quote(argv: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every table")
     parser.add_argument("--out", type=Path, help="the file to write (default: print)")
     asked = parser.parse_args(argv)
-    experiments = places.project() / "experiments"
+    experiments = places.experiments()
     if bool(asked.name) == asked.all:
         parser.error("give one TABLE or --all")
     names = read.names(experiments) if asked.all else [asked.name.removesuffix(".yaml")]
@@ -62,7 +62,7 @@ def check_text(argv: list[str]) -> int:
     parser = _parser("check-text", "Do the numbers of a text equal those of the store that it quotes?")
     parser.add_argument("texts", nargs="+", type=Path, help="LaTeX or Markdown files")
     asked = parser.parse_args(argv)
-    experiments = places.project() / "experiments"
+    experiments = places.experiments()
     held: dict[str, dict[str, str]] = {}
     wrong = checked = 0
     for path in asked.texts:
@@ -75,7 +75,7 @@ def check_text(argv: list[str]) -> int:
         for line, key, typed in quoted(text, comments=path.suffix == ".tex"):
             checked += 1
             name = "/".join(key.partition(":")[2].split("/")[:2] if ":" in key else key.split("/")[:2])
-            if name not in held and (experiments / f"{name}.yaml").is_file():
+            if name not in held and read.file(experiments, name).is_file():
                 held[name] = cells(read.load(experiments, name), entries(asked.results / name))
             fault = disagreement(key, typed, held.get(name, {}))
             if fault:

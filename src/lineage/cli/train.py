@@ -1,0 +1,47 @@
+"""`lineage train`: train, evaluate and log one row of an ablation table; `python train.py` is the same.
+
+conf/ is the shipped one, with a project's own conf/ and experiments/ laid over it (results/paths.py).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lineage.results import paths
+
+
+def main(argv: list[str]) -> int:
+    """Run Hydra's application; `argv` are its overrides and flags."""
+    if {"-h", "--help"} & set(argv):
+        from lineage.config.help import usage
+
+        print(usage())
+        return 0
+    import hydra  # after --help, which answers in a tenth of the time
+
+    import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
+    from lineage.config.compose import explained
+
+    sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
+    application = hydra.main(version_base="1.3", config_path=str(paths.shipped() / "conf"), config_name="train")
+    explained(application(_run))
+    return 0
+
+
+def _run(config: object) -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from lineage.config import validate
+    from lineage.config.compose import for_people
+
+    assert isinstance(config, DictConfig)
+    with for_people():
+        validate.check(config)
+        from lineage.run.train import run  # imports torch: `--cfg job` and typos answer without it
+
+        run(config, list(HydraConfig.get().overrides.task))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

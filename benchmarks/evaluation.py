@@ -131,7 +131,8 @@ def batches(scene: World, slots: int, masks: bool) -> Iterator[tuple[Detections,
         yield Detections(
             boxes=torch.from_numpy(found).float()[None], scores=torch.from_numpy(scores).float()[None],
             labels=torch.from_numpy(labels)[None], valid=torch.ones(1, slots, dtype=torch.bool),
-            region=torch.zeros(1, slots, dtype=torch.int64), probabilities=torch.zeros(1, slots, 1), masks=chosen,
+            proposal_index=torch.zeros(1, slots, dtype=torch.int64),
+            probabilities=torch.zeros(1, slots, 1), masks=chosen,
         ), Batch(
             Images(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), torch.tensor([[HEIGHT, WIDTH]]).float(), torch.zeros(1)),
             Targets(torch.zeros(1, 0, 4), none.long(), none.bool(), none.bool(), None, None),

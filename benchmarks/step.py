@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.ops.nms import nms
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 from lineage.structures import Images, Masks, Targets
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def scene(images: int) -> tuple[Images, Targets]:
     valid = (torch.arange(8) < OBJECTS).expand(images, 8)
     labels = torch.randint(0, CLASSES, (images, 8), generator=generator)
     pixels = torch.randint(0, 256, (images, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
-    keys = torch.tensor([key(0, image) for image in range(images)])
+    keys = torch.tensor([fold_in(0, image) for image in range(images)])
     return (
         Images(pixels, torch.full((images, 2), float(SIZE)), keys),
         Targets(boxes, labels, valid, torch.zeros_like(valid), masks, None),

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config.build import build
 from lineage.data.collate import collate
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import bind, clean, parts
-from lineage.structures import Sample
 from tests.data.test_geometry import full
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -31,7 +31,7 @@ class Photos:
     """Four samples of camera-like proportions, without what an option cannot move."""
 
     def __init__(self, option: str) -> None:
-        self.without: dict[str, Any] = {"weights": None}
+        self.without: dict[str, Any] = {"object_weights": None}
         if "copy_paste" in option:
             self.without["proposals"] = None
         if "mixup" in option:
@@ -42,7 +42,7 @@ class Photos:
 
     def __getitem__(self, index: int) -> Sample:
         size = [(48, 64), (64, 48), (36, 64), (50, 50)][index]
-        return full(3, *size)._replace(id=index, **self.without)
+        return full(3, *size)._replace(image_id=index, **self.without)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

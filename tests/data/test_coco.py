@@ -37,7 +37,7 @@ def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: C
     assert train.classes == tuple(one["name"] for one in official.loadCats(train.category_ids))
     for index in range(0, len(train), 4):
         sample = train[index]
-        annotations = official.loadAnns(official.getAnnIds(sample.id))
+        annotations = official.loadAnns(official.getAnnIds(sample.image_id))
         boxes = torch.tensor([one["bbox"] for one in annotations], dtype=torch.float64).reshape(-1, 4)
         assert sample.boxes.equal(torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).float())
         assert [train.category_ids[label] for label in sample.labels] == [one["category_id"] for one in annotations]
@@ -46,7 +46,7 @@ def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: C
         for mask, one in zip(sample.masks.dense(), annotations, strict=True):
             expected = np.zeros_like(mask) if one["iscrowd"] else official.annToMask(one)
             assert mask.equal(torch.from_numpy(expected))
-        assert tuple(sample.image.shape[1:]) == sample.size == tuple(train.sizes[index].tolist())
+        assert tuple(sample.image.shape[1:]) == sample.original_size == tuple(train.sizes[index].tolist())
 
 
 def test_real_pixels(train: Annotated, coco_mini: Path) -> None:
@@ -63,12 +63,12 @@ def test_real_keypoints(coco_mini: Path) -> None:
     assert [people.keypoints[i] for i in people.mirrored[:3]] == ["nose", "right_eye", "left_eye"]
     for index in range(len(people)):
         sample = people[index]
-        annotations = official.loadAnns(official.getAnnIds(sample.id))
+        annotations = official.loadAnns(official.getAnnIds(sample.image_id))
         expected = torch.tensor([one["keypoints"] for one in annotations]).reshape(-1, 17, 3)
         assert sample.keypoints is not None
         assert sample.keypoints.equal(expected[..., :2] + 0.5)
-        assert sample.visible is not None
-        assert sample.visible.equal(expected[..., 2])
+        assert sample.visibility is not None
+        assert sample.visibility.equal(expected[..., 2])
 
 
 def test_ground_truth_is_the_file_itself(train: Annotated, official: COCO) -> None:
@@ -108,7 +108,7 @@ def test_any_category_ids_become_labels_in_their_order(tmp_path: Path) -> None:
     assert data.classes == ("cat", "dog")
     assert data.category_ids == (4, 9)
     assert data[0].labels.tolist() == [0]
-    assert [data[i].id for i in range(3)] == [10, 20, 30]
+    assert [data[i].image_id for i in range(3)] == [10, 20, 30]
 
 
 def test_images_without_objects_stay_unless_told(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_images_are_found_in_the_usual_places(tmp_path: Path, beside: str) -> No
             file.rename(root / beside / file.name)
         (root / "images").rmdir()
     data = load(root, images="train2017")
-    assert data[0].size == (20, 30)
+    assert data[0].original_size == (20, 30)
     truth = data.ground_truth()["annotations"]
     assert [(one["id"], one["area"], one["iscrowd"]) for one in truth] == [(1, 80, 0), (2, 80, 0), (3, 80, 0)]
 

@@ -6,7 +6,7 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.collate import bucket, collate, padded
 from lineage.data.samples.mask_crops import Crops
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 
 def sample(n: int, height: int, width: int, *, seed: int = 0, crowds: int = 0, joints: int = 0) -> Sample:
@@ -21,9 +21,9 @@ def sample(n: int, height: int, width: int, *, seed: int = 0, crowds: int = 0, j
         crowd=torch.arange(n) < crowds,
         masks=Crops.from_masks(torch.rand(n, height, width, generator=generator) < 0.1),
         keypoints=tv.KeyPoints(torch.rand(n, joints, 2, generator=generator), canvas_size=canvas) if joints else None,
-        visible=torch.randint(3, (n, joints), generator=generator) if joints else None,
-        id=seed + 100,
-        size=(height * 2, width * 2),
+        visibility=torch.randint(3, (n, joints), generator=generator) if joints else None,
+        image_id=seed + 100,
+        original_size=(height * 2, width * 2),
     )
 
 
@@ -42,8 +42,8 @@ def test_differently_sized_images_and_one_without_objects() -> None:
     batch = collate(samples, [7, 8, 9])
     assert batch.images.pixels.shape == (3, 3, 64, 96)
     assert batch.images.sizes.tolist() == [[40, 60], [50, 30], [20, 70]]
-    assert batch.images.keys.tolist() == [7, 8, 9]
-    assert batch.originals.tolist() == [[80, 120], [100, 60], [40, 140]]
+    assert batch.images.rng_keys.tolist() == [7, 8, 9]
+    assert batch.original_sizes.tolist() == [[80, 120], [100, 60], [40, 140]]
     assert batch.targets.valid.sum(1).tolist() == [3, 0, 11]
     for b, one in enumerate(samples):
         height, width = one.image.shape[-2:]
@@ -92,8 +92,8 @@ def test_keypoints_carry_their_visibility() -> None:
     keypoints = collate(samples, [0, 0]).targets.keypoints
     assert keypoints is not None
     assert keypoints.shape == (2, 8, 4, 3)
-    assert samples[0].visible is not None
-    assert keypoints[0, :2, :, 2].equal(samples[0].visible.float())
+    assert samples[0].visibility is not None
+    assert keypoints[0, :2, :, 2].equal(samples[0].visibility.float())
 
 
 def test_boxes_alone_make_no_masks_and_no_keypoints() -> None:

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torchvision import tv_tensors as tv
 
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.copy_paste import CopyPaste, fitted, paste, subset
 from lineage.data.transforms.geometry import AugmentError
 from lineage.data.transforms.resize_flip import bind, clean
-from lineage.structures import Sample
 from tests.data.test_geometry import full
 from tests.data.test_resize_flip import same, scene
 
@@ -28,9 +28,9 @@ def plain(*boxes: tuple[int, int, int, int], grey: int, id: int) -> Sample:
         crowd=torch.zeros(len(boxes), dtype=torch.bool),
         masks=Crops.from_masks(masks),
         keypoints=tv.KeyPoints(middle, canvas_size=(40, 60)),
-        visible=torch.full((len(boxes), 1), 2),
-        id=id,
-        size=(40, 60),
+        visibility=torch.full((len(boxes), 1), 2),
+        image_id=id,
+        original_size=(40, 60),
         semantic=tv.Mask(torch.full((40, 60), id, dtype=torch.uint8)),
     )
 
@@ -47,8 +47,8 @@ def test_what_is_hidden_leaves_masks_boxes_and_the_list() -> None:
     assert (result.image[:, :20, 10:38] == 200).all()
     assert (result.image == 200).sum() == 3 * 560
     assert (result.semantic == 2).sum() == 560
-    assert result.visible.tolist() == [[1], [2], [2]]  # the middle of the first is now behind the pasted one
-    assert result.id == 1
+    assert result.visibility.tolist() == [[1], [2], [2]]  # the middle of the first is now behind the pasted one
+    assert result.image_id == 1
 
 
 def test_pixels_come_from_the_mask_of_the_pasted_objects_alone() -> None:
@@ -59,7 +59,7 @@ def test_pixels_come_from_the_mask_of_the_pasted_objects_alone() -> None:
     result = paste(target, source, chosen)
     assert result.image.equal(torch.where(cover, source.image.as_subclass(Tensor), target.image.as_subclass(Tensor)))
     assert result.masks.dense()[-2:].equal(source.masks.dense()[chosen])
-    assert result.weights[-2:].equal(source.weights[chosen])
+    assert result.object_weights[-2:].equal(source.object_weights[chosen])
     for mask, box in zip(result.masks.dense(), result.boxes.tolist(), strict=True):
         ys, xs = mask.nonzero().T
         assert box == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]

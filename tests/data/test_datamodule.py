@@ -16,9 +16,10 @@ from lineage.data.collate import collate
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.sample import Sample
 from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
 from lineage.data.transforms.resize_flip import Flip, ShortEdge
-from lineage.structures import Batch, Sample
+from lineage.structures import Batch
 
 
 class Squares:
@@ -49,9 +50,9 @@ class Squares:
             crowd=torch.zeros(1, dtype=torch.bool),
             masks=Crops.from_masks(mask),
             keypoints=None,
-            visible=None,
-            id=index + 1000,
-            size=(height, width),
+            visibility=None,
+            image_id=index + 1000,
+            original_size=(height, width),
         )
 
     def ground_truth(self) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def test_any_split_sees_the_same_images_with_the_same_augmentation(world: int, p
         found = {}
         for rank in range(world):
             for batch in data.train_loader(rank, world):
-                for b, name in enumerate(batch.images.keys.tolist()):
+                for b, name in enumerate(batch.images.rng_keys.tolist()):
                     found[name] = (
                         int(batch.ids[b]),
                         batch.images.sizes[b].tolist(),

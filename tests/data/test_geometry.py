@@ -6,9 +6,9 @@ from torch.nn.functional import interpolate
 from torchvision import tv_tensors as tv
 
 from lineage.data.collate import collate
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.resize_flip import Flip, ShortEdge, clean
-from lineage.structures import Sample
 from tests.data.test_resize_flip import scene
 
 
@@ -23,7 +23,7 @@ def full(n: int = 4, height: int = 37, width: int = 53, joints: int = 5, regions
     return sample._replace(
         proposals=tv.BoundingBoxes(proposals, format="XYXY", canvas_size=(height, width)),
         semantic=tv.Mask(semantic),
-        weights=torch.rand(n, generator=generator),
+        object_weights=torch.rand(n, generator=generator),
     )
 
 
@@ -37,7 +37,7 @@ def test_resizing_moves_proposals_with_boxes_and_labels_with_masks() -> None:
     assert resized.proposals[:4].equal(resized.boxes)
     assert resized.proposals.canvas_size == (80, 41)
     assert resized.semantic.equal(resized.masks.dense()[0])
-    assert resized.weights is sample.weights
+    assert resized.object_weights is sample.object_weights
 
 
 def test_labels_are_sampled_at_pixel_centres() -> None:
@@ -59,7 +59,7 @@ def test_a_mirror_shows_the_same_pixels_under_every_field() -> None:
     assert flipped.proposals[:4].equal(flipped.boxes)
     again = Flip(1.0)(flipped)
     assert again.proposals.equal(sample.proposals)
-    assert again.weights.equal(sample.weights)
+    assert again.object_weights.equal(sample.object_weights)
 
 
 def test_a_crop_is_a_slice_of_everything() -> None:
@@ -98,12 +98,12 @@ def test_clean_clips_proposals_and_drops_weights_with_their_objects() -> None:
     proposals = tv.wrap(regions, like=sample.proposals)
     cleaned = clean(sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), proposals=proposals))
     assert cleaned.proposals.tolist() == [[0, 1, 9, 9], [1, 30, 9, 37]]
-    assert cleaned.weights.equal(sample.weights[[0, 2, 3]])
+    assert cleaned.object_weights.equal(sample.object_weights[[0, 2, 3]])
 
 
 def test_a_batch_carries_proposals_labels_and_weights_padded() -> None:
     one, other = full(3, 40, 60), ShortEdge([30], 90)(full(9, 37, 53, regions=100))
-    batch = collate([one, other._replace(weights=None)], [1, 2])
+    batch = collate([one, other._replace(object_weights=None)], [1, 2])
     proposals, targets = batch.images.proposals, batch.targets
     assert proposals is not None
     assert proposals.boxes.shape == (2, 128, 4)
@@ -117,9 +117,9 @@ def test_a_batch_carries_proposals_labels_and_weights_padded() -> None:
     assert targets.semantic[0, :40, :60].equal(one.semantic.as_subclass(Tensor))
     assert (targets.semantic[0, 40:] == 255).all()
     assert (targets.semantic[1, 30:] == 255).all()
-    assert targets.weights is not None
-    assert targets.weights[0, :3].equal(one.weights)
-    assert targets.weights[1].tolist() == [1.0] * 9 + [0.0] * 7
+    assert targets.object_weights is not None
+    assert targets.object_weights[0, :3].equal(one.object_weights)
+    assert targets.object_weights[1].tolist() == [1.0] * 9 + [0.0] * 7
 
 
 def test_a_batch_keeps_the_best_of_a_given_number_of_proposals() -> None:
@@ -137,8 +137,8 @@ def test_without_proposals_labels_or_weights_a_batch_has_none() -> None:
     batch = collate([scene(2), full(2)], [0, 1])
     assert batch.images.proposals is None
     assert batch.targets.semantic is None
-    assert batch.targets.weights is not None
-    assert collate([scene(2)], [0]).targets.weights is None
+    assert batch.targets.object_weights is not None
+    assert collate([scene(2)], [0]).targets.object_weights is None
 
 
 def test_no_proposal_and_no_object() -> None:
@@ -147,4 +147,4 @@ def test_no_proposal_and_no_object() -> None:
     batch = collate([moved], [0])
     assert batch.images.proposals is not None
     assert not batch.images.proposals.valid.any()
-    assert batch.targets.weights is not None
+    assert batch.targets.object_weights is not None

@@ -22,7 +22,7 @@ def test_every_sample_fills_one_shape(seed: int) -> None:
     fields = (sample.boxes, sample.masks, sample.keypoints, sample.proposals)
     assert {one.canvas_size for one in fields} == {(64, 64)}
     assert sample.semantic.shape == (64, 64)
-    assert len(sample.labels) == len(sample.boxes) == len(sample.masks) == len(sample.weights)
+    assert len(sample.labels) == len(sample.boxes) == len(sample.masks) == len(sample.object_weights)
 
 
 def test_a_small_scale_shrinks_into_the_corner_and_pads() -> None:

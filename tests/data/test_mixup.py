@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from lineage.data.collate import collate
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.geometry import AugmentError
 from lineage.data.transforms.mixup import Mixup, mix
 from lineage.data.transforms.resize_flip import bind, clean
 from lineage.data.transforms.two_images import partner
-from lineage.structures import Sample
 from tests.data.test_geometry import full
 from tests.data.test_resize_flip import same
 
@@ -21,7 +21,8 @@ class Pair:
         return 2
 
     def __getitem__(self, index: int) -> Sample:
-        return (full(3, 30, 50) if index == 0 else full(2, 40, 40))._replace(id=index, semantic=None, weights=None)
+        sample = full(3, 30, 50) if index == 0 else full(2, 40, 40)
+        return sample._replace(image_id=index, semantic=None, object_weights=None)
 
 
 def test_pixels_are_the_truncated_blend_and_boxes_stay() -> None:
@@ -34,11 +35,11 @@ def test_pixels_are_the_truncated_blend_and_boxes_stay() -> None:
     assert mixed.boxes.equal(torch.cat([one.boxes.as_subclass(Tensor), two.boxes.as_subclass(Tensor)]))
     assert mixed.boxes.canvas_size == mixed.masks.canvas_size == (40, 50)
     assert mixed.labels.tolist() == [0, 1, 2, 0, 1]
-    assert mixed.weights.tolist() == pytest.approx([0.3] * 3 + [0.7] * 2)
+    assert mixed.object_weights.tolist() == pytest.approx([0.3] * 3 + [0.7] * 2)
     assert mixed.masks.dense()[:3, :30].equal(one.masks.dense())
     assert mixed.masks.dense()[3:, :, :40].equal(two.masks.dense())
     assert mixed.keypoints[3:].equal(two.keypoints)
-    assert mixed.visible.shape == (5, 5)
+    assert mixed.visibility.shape == (5, 5)
 
 
 def test_proposals_of_both_alternate_best_first() -> None:
@@ -52,14 +53,14 @@ def test_proposals_of_both_alternate_best_first() -> None:
 def test_a_share_of_one_is_the_image_alone() -> None:
     one = Pair()[0]
     mixed = mix(one, Pair()[1], 1.0)
-    assert mixed.weights.tolist() == [1, 1, 1]
-    assert same(mixed._replace(weights=None), one)
+    assert mixed.object_weights.tolist() == [1, 1, 1]
+    assert same(mixed._replace(object_weights=None), one)
 
 
 def test_weights_multiply_when_mixed_twice() -> None:
     once = mix(Pair()[0], Pair()[1], 0.5)
     twice = mix(once, Pair()[1], 0.5)
-    assert twice.weights.tolist() == [0.25] * 5 + [0.5] * 2
+    assert twice.object_weights.tolist() == [0.25] * 5 + [0.5] * 2
 
 
 def test_it_ends_at_its_step() -> None:
@@ -74,20 +75,20 @@ def test_shares_are_those_of_the_beta_distribution() -> None:
     transform = Mixup(alpha=1.5, beta=1.5, until_step=None)
     bind(transform, Pair())
     torch.manual_seed(0)
-    shares = torch.tensor([float(transform(Pair()[0]).weights[0]) for _ in range(300)])
+    shares = torch.tensor([float(transform(Pair()[0]).object_weights[0]) for _ in range(300)])
     assert shares.mean() == pytest.approx(0.5, abs=0.05)
     assert shares.var() == pytest.approx(1 / 16, abs=0.015)  # ab / ((a + b)^2 (a + b + 1))
 
 
 def test_the_partner_is_another_image() -> None:
     torch.manual_seed(0)
-    assert {partner(Pair(), Pair()[0]).id for _ in range(20)} == {1}
+    assert {partner(Pair(), Pair()[0]).image_id for _ in range(20)} == {1}
 
 
 def test_mixed_samples_batch_with_weights() -> None:
     batch = collate([clean(mix(Pair()[0], Pair()[1], 0.25)), Pair()[1]], [0, 1])
-    assert batch.targets.weights[0, :5].tolist() == [0.25] * 3 + [0.75] * 2
-    assert batch.targets.weights[1, :2].tolist() == [1, 1]
+    assert batch.targets.object_weights[0, :5].tolist() == [0.25] * 3 + [0.75] * 2
+    assert batch.targets.object_weights[1, :2].tolist() == [1, 1]
 
 
 def test_semantic_labels_cannot_be_blended() -> None:

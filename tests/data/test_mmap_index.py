@@ -238,7 +238,7 @@ def test_images_are_looked_at_again_when_their_folder_changes(cache: Path, root:
     dropped = opened(root, on_defect="drop")
     assert dropped.ids.tolist() == [10, 20, 30, 50, 60]
     assert pickle.loads(pickle.dumps(dropped)).ids.tolist() == [10, 20, 30, 50, 60]
-    assert dropped[3].id == 50
+    assert dropped[3].image_id == 50
     assert [one["image_id"] for one in dropped.ground_truth()["annotations"]] == [10, 20, 30, 50, 60]
     folder.save(root / "images" / "4.png")
     assert len(opened(root)) == 6

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision import tv_tensors as tv
 
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.photometric import Distort, brighter, saturated, scaled
-from lineage.structures import Sample
 from tests.data.test_geometry import full
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from lineage.data.collate import collate
-from lineage.data.proposals import Jittered, ProposalsError, Regions, Stored, WithProposals, join, read, write
+from lineage.data.proposals import Jittered, ProposalFile, ProposalsError, Stored, WithProposals, join, read, write
 from lineage.data.shapes.dataset import Shapes
 
 IDS = [1, 2, 3]
@@ -26,7 +26,7 @@ def shapes() -> Shapes:
 
 def npz(folder: Path, ids: list[int] = IDS) -> Path:
     rows = np.array([len(one) for one in BOXES])
-    write(folder / "val.npz", Regions(np.array(ids), rows, np.concatenate(BOXES), np.concatenate(SCORES)))
+    write(folder / "val.npz", ProposalFile(np.array(ids), rows, np.concatenate(BOXES), np.concatenate(SCORES)))
     return folder / "val.npz"
 
 
@@ -108,8 +108,8 @@ def test_a_pickle_is_read_and_never_run(tmp_path: Path, shapes: Shapes) -> None:
 
 
 def test_parts_of_processes_join_each_image_once() -> None:
-    one = Regions(np.array([4, 5]), np.array([1, 2]), np.arange(12.0).reshape(3, 4), np.array([1.0, 2, 3]))
-    two = Regions(np.array([6, 4]), np.array([0, 1]), np.zeros((1, 4)), np.array([9.0]))
+    one = ProposalFile(np.array([4, 5]), np.array([1, 2]), np.arange(12.0).reshape(3, 4), np.array([1.0, 2, 3]))
+    two = ProposalFile(np.array([6, 4]), np.array([0, 1]), np.zeros((1, 4)), np.array([9.0]))
     both = join([one, two])
     assert (both.ids.tolist(), both.rows.tolist(), both.scores.tolist()) == ([4, 5, 6], [1, 2, 0], [1, 2, 3])
 

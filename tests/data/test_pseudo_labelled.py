@@ -47,8 +47,8 @@ def test_images_keep_their_pixels_and_get_the_labels_of_the_file(tmp_path: Path,
     for sample, index in zip((found[0], found[1]), (1, 4), strict=True):
         assert torch.equal(sample.image, shapes[index].image)
         assert sample.boxes.tolist() == [[10, 10, 50, 30]]
-        assert sample.visible is not None
-        assert sample.visible.tolist() == [[2] + [0] * 16]
+        assert sample.visibility is not None
+        assert sample.visibility.tolist() == [[2] + [0] * 16]
         assert sample.masks is None
     assert found.classes == shapes.classes
     again = pickle.loads(pickle.dumps(found))
@@ -87,7 +87,7 @@ def test_a_union_is_its_parts_one_after_the_other(tmp_path: Path, shapes: Shapes
     assert len(both) == 8
     assert both.sizes.tolist() == [[64, 64]] * 8
     assert both.ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 10]  # 2 and 5 would name two images each
-    assert [both[i].id for i in range(8)] == both.ids.tolist()
+    assert [both[i].image_id for i in range(8)] == both.ids.tolist()
     assert torch.equal(both[6].image, shapes[1].image)
     assert torch.equal(both[0].boxes, shapes[0].boxes)
     assert both[0].masks is None  # no head may find masks in one half of the images

@@ -157,9 +157,9 @@ def test_deepfashion2(real_data: Path, tmp_path: Path) -> None:
     for index in range(2):
         first, second = converted[index], data[index]
         assert second.boxes.equal(first.boxes)
-        assert first.visible is not None
-        assert second.visible is not None
-        assert second.visible.equal(first.visible)
+        assert first.visibility is not None
+        assert second.visibility is not None
+        assert second.visibility.equal(first.visibility)
         assert second.keypoints is not None
         assert first.keypoints is not None
         assert second.keypoints.equal(first.keypoints)

@@ -9,8 +9,8 @@ from torchvision import tv_tensors as tv
 from torchvision.transforms import v2
 
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import Flip, ShortEdge, bind, clean
-from lineage.structures import Sample
 
 
 def scene(n: int = 4, height: int = 37, width: int = 53, joints: int = 5) -> Sample:
@@ -31,9 +31,9 @@ def scene(n: int = 4, height: int = 37, width: int = 53, joints: int = 5) -> Sam
         crowd=torch.zeros(n, dtype=torch.bool),
         masks=Crops.from_masks(masks),
         keypoints=tv.KeyPoints(torch.randint(0, height, (n, joints, 2), generator=generator) + 0.5, canvas_size=canvas),
-        visible=torch.randint(0, 3, (n, joints), generator=generator),
-        id=5,
-        size=canvas,
+        visibility=torch.randint(0, 3, (n, joints), generator=generator),
+        image_id=5,
+        original_size=canvas,
     )
 
 
@@ -79,9 +79,9 @@ def test_flip_swaps_the_names_of_joints_with_their_visibility() -> None:
     flipped = mirror(0, 2, 1)(sample)
     assert sample.keypoints is not None
     assert flipped.keypoints is not None
-    assert sample.visible is not None
-    assert flipped.visible is not None
-    assert flipped.visible[0].tolist() == sample.visible[0, [0, 2, 1]].tolist()
+    assert sample.visibility is not None
+    assert flipped.visibility is not None
+    assert flipped.visibility[0].tolist() == sample.visibility[0, [0, 2, 1]].tolist()
     assert flipped.keypoints[0, 1, 0] == 53 - sample.keypoints[0, 2, 0]
     assert flipped.keypoints[0, 1, 1] == sample.keypoints[0, 2, 1]
 
@@ -101,7 +101,7 @@ def test_short_edge_scales_everything_alike() -> None:
     assert sample.image.shape[-2:] == sample.masks.canvas_size == sample.boxes.canvas_size == (111, 159)
     for box, (x, y, width, height) in zip(sample.boxes.tolist(), sample.masks.windows.tolist(), strict=True):
         assert box == pytest.approx([x, y, x + width, y + height], abs=0.51)
-    assert sample.size == (37, 53)
+    assert sample.original_size == (37, 53)
 
 
 def test_short_edge_draws_every_size() -> None:
@@ -122,8 +122,8 @@ def test_clean_drops_an_object_with_all_that_belongs_to_it() -> None:
     assert cleaned.masks is not None
     assert cleaned.masks.dense().equal(sample.masks.dense()[[0, 2, 3]])
     assert cleaned.keypoints is not None
-    assert cleaned.visible is not None
-    assert len(cleaned.crowd) == len(cleaned.keypoints) == len(cleaned.visible) == 3
+    assert cleaned.visibility is not None
+    assert len(cleaned.crowd) == len(cleaned.keypoints) == len(cleaned.visibility) == 3
 
 
 def test_clean_drops_an_object_whose_mask_vanished_but_keeps_a_crowd() -> None:
@@ -135,9 +135,11 @@ def test_clean_drops_an_object_whose_mask_vanished_but_keeps_a_crowd() -> None:
 def test_clean_hides_keypoints_outside_the_image() -> None:
     sample = scene(1, joints=2)
     points = torch.tensor([[[-1.0, 5.0], [5.0, 5.0]]])
-    cleaned = clean(sample._replace(keypoints=tv.wrap(points, like=sample.keypoints), visible=torch.tensor([[2, 2]])))
-    assert cleaned.visible is not None
-    assert cleaned.visible.tolist() == [[0, 2]]
+    cleaned = clean(
+        sample._replace(keypoints=tv.wrap(points, like=sample.keypoints), visibility=torch.tensor([[2, 2]]))
+    )
+    assert cleaned.visibility is not None
+    assert cleaned.visibility.tolist() == [[0, 2]]
 
 
 def test_torchvision_transforms_take_a_sample_too() -> None:
@@ -152,6 +154,6 @@ def test_torchvision_transforms_take_a_sample_too() -> None:
 
 
 def test_without_objects_masks_or_keypoints() -> None:
-    bare = scene(0)._replace(masks=None, keypoints=None, visible=None)
+    bare = scene(0)._replace(masks=None, keypoints=None, visibility=None)
     for sample in (bare, scene(0)):
         assert len(clean(Flip(1.0)(ShortEdge([50], 90)(sample))).labels) == 0

@@ -30,8 +30,8 @@ from lineage.data.export import penn_fudan as write_penn_fudan
 from lineage.data.export import voc as write_voc
 from lineage.data.formats import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
 from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.sample import Sample
 from lineage.data.shapes.dataset import Shapes
-from lineage.structures import Sample
 
 Pair = tuple[Sample, Sample, Tensor]  # as drawn, as loaded, which of the drawn objects should be back
 
@@ -49,7 +49,7 @@ def pairs(drawn: Shapes, loaded: Dataset, crowds: bool) -> Iterator[Pair]:
         keep = torch.ones_like(first.crowd) if crowds else ~first.crowd
         assert len(second.labels) == keep.sum()
         assert second.image.equal(first.image)
-        assert second.size == first.size
+        assert second.original_size == first.original_size
         yield first, second, keep
 
 
@@ -62,12 +62,12 @@ def same_masks(first: Sample, second: Sample, keep: Tensor) -> None:
 
 def same_keypoints(first: Sample, second: Sample, keep: Tensor) -> None:
     assert first.keypoints is not None
-    assert first.visible is not None
+    assert first.visibility is not None
     assert second.keypoints is not None
-    assert second.visible is not None
-    labelled = first.visible[keep] > 0
+    assert second.visibility is not None
+    labelled = first.visibility[keep] > 0
     joints = labelled.shape[1]
-    assert (second.visible[:, :joints] > 0).equal(labelled)
+    assert (second.visibility[:, :joints] > 0).equal(labelled)
     assert second.keypoints[:, :joints][labelled].equal(first.keypoints[keep][labelled].floor() + 0.5)
 
 
@@ -199,17 +199,17 @@ def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
         assert second.labels.equal(labels[first.labels[keep]])
         same_boxes(first, second, keep)
         same_masks(first, second, keep)
-        assert first.visible is not None
+        assert first.visibility is not None
         assert first.keypoints is not None
-        assert second.visible is not None
+        assert second.visibility is not None
         assert second.keypoints is not None
         for row, old in enumerate(keep.nonzero()[:, 0].tolist()):
             at = deepfashion2.OFFSETS[int(second.labels[row])]
-            known = first.visible[old] > 0
-            assert second.visible[row].sum() == first.visible[old].sum()
+            known = first.visibility[old] > 0
+            assert second.visibility[row].sum() == first.visibility[old].sum()
             span = slice(at, at + len(known))
             if known.any():
-                assert second.visible[row, span].equal(first.visible[old])
+                assert second.visibility[row, span].equal(first.visibility[old])
                 assert second.keypoints[row, span][known].equal(first.keypoints[old][known].floor() + 0.5)
 
 

@@ -136,7 +136,7 @@ def test_sizes_go_from_tiny_to_large(truth):
 def test_sample_and_ground_truth_agree(dataset, truth):
     for index in (0, 11, 42):
         sample = dataset[index]
-        of_image = [one for one in truth["annotations"] if one["image_id"] == sample.id]
+        of_image = [one for one in truth["annotations"] if one["image_id"] == sample.image_id]
         masks = dataset.scene(index).masks
         assert [one["category_id"] - 1 for one in of_image] == sample.labels.tolist()
         assert [bool(one["iscrowd"]) for one in of_image] == sample.crowd.tolist()
@@ -151,11 +151,11 @@ def test_images_of_several_sizes():
     assert {tuple(size) for size in dataset.sizes.tolist()} == {(96, 160), (160, 96), (64, 64)}
     for i in (0, 3, 7):
         sample = dataset[i]
-        assert tuple(sample.image.shape[1:]) == sample.size == tuple(dataset.sizes[i].tolist())
+        assert tuple(sample.image.shape[1:]) == sample.original_size == tuple(dataset.sizes[i].tolist())
 
 
 def test_one_number_is_a_square():
-    assert Shapes(seed=0, length=1, size=48)[0].size == (48, 48)
+    assert Shapes(seed=0, length=1, size=48)[0].original_size == (48, 48)
 
 
 def test_images_without_objects_are_possible():

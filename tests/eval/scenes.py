@@ -9,7 +9,8 @@ import pycocotools.mask
 import torch
 from torch import Tensor
 
-from lineage.structures import Batch, Detections, Images, Sample, Targets
+from lineage.data.samples.sample import Sample
+from lineage.structures import Batch, Detections, Images, Targets
 
 
 class World(NamedTuple):
@@ -93,7 +94,7 @@ def guesses(rng: np.random.Generator, scene: World, slots: int = 40, cells: int 
         scores=torch.from_numpy(scores).float().sort(dim=1, descending=True)[0],
         labels=torch.from_numpy(np.stack([classes for _, classes in rows])),
         valid=torch.from_numpy(valid),
-        region=torch.zeros(total, slots, dtype=torch.int64),
+        proposal_index=torch.zeros(total, slots, dtype=torch.int64),
         probabilities=torch.zeros(total, slots, len(labels) + 1),
         masks=masks.float(),
     )

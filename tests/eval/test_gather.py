@@ -37,7 +37,7 @@ def share(images: list[int], found: Detections, whole: Batch) -> tuple[Detection
     part = whole._replace(
         images=whole.images._replace(sizes=whole.images.sizes[images]),
         ids=whole.ids[images],
-        originals=whole.originals[images],
+        original_sizes=whole.original_sizes[images],
     )
     return Detections(*(column[images] if column is not None else None for column in found)), part
 

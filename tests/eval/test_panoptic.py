@@ -84,7 +84,7 @@ def perfect(scale: int = 1) -> tuple[Detections, Batch]:
     boxes[:, 2] = boxes[:, 0]
     found = Detections(
         boxes=boxes, scores=torch.tensor([[0.9, 0.8, 0.4]] * 2), labels=torch.tensor([[0, 1, 1]] * 2),
-        valid=torch.ones(2, 3, dtype=torch.bool), region=torch.zeros(2, 3, dtype=torch.int64),
+        valid=torch.ones(2, 3, dtype=torch.bool), proposal_index=torch.zeros(2, 3, dtype=torch.int64),
         probabilities=torch.zeros(2, 3, 3), masks=torch.ones(2, 3, 28, 28), semantic=semantic,
     )  # fmt: skip
     sizes = torch.tensor([SIZE] * 2)

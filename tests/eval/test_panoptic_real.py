@@ -16,10 +16,11 @@ from torchvision.transforms.v2.functional import resize
 
 from lineage.cli import main
 from lineage.data.formats import panoptic
+from lineage.data.samples.sample import Sample
 from lineage.eval.metrics import pq
 from lineage.eval.predictions.rle import decode
 from lineage.eval.protocols.panoptic import PanopticEvaluator
-from lineage.structures import Batch, Detections, Images, Sample, Targets
+from lineage.structures import Batch, Detections, Images, Targets
 
 Segments = list[dict[str, Any]]
 Side = tuple[np.ndarray, Segments]
@@ -137,12 +138,13 @@ def test_perturbed_segments_score_as_counted(
 def as_model(samples: list[Sample], stuff: int) -> tuple[Detections, Batch]:
     """Samples as a perfect model would say them: masks of 56 x 56 in their boxes, stuff at a quarter of the pixels."""
     slots = max(len(one.labels) for one in samples)
-    height, width = (max(one.size[side] for one in samples) // 32 * 32 + 32 for side in (0, 1))
+    height, width = (max(one.original_size[side] for one in samples) // 32 * 32 + 32 for side in (0, 1))
     found = Detections(
         boxes=torch.zeros(len(samples), slots, 4), scores=torch.full((len(samples), slots), 0.9),
         labels=torch.zeros(len(samples), slots, dtype=torch.int64),
         valid=torch.zeros(len(samples), slots, dtype=torch.bool),
-        region=torch.zeros(len(samples), slots, dtype=torch.int64), probabilities=torch.zeros(len(samples), slots, 2),
+        proposal_index=torch.zeros(len(samples), slots, dtype=torch.int64),
+        probabilities=torch.zeros(len(samples), slots, 2),
         masks=torch.zeros(len(samples), slots, 56, 56),
         semantic=torch.zeros(len(samples), stuff, height // 4, width // 4),
     )  # fmt: skip
@@ -160,7 +162,7 @@ def as_model(samples: list[Sample], stuff: int) -> tuple[Detections, Batch]:
         quarter = one.semantic[2::4, 2::4].long()
         classes = F.one_hot(torch.where(quarter == 255, 0, quarter), stuff).permute(2, 0, 1)
         found.semantic[place, :, : quarter.shape[0], : quarter.shape[1]] = 9.0 * classes
-    ids, sizes = torch.tensor([one.id for one in samples]), torch.tensor([one.size for one in samples])
+    ids, sizes = torch.tensor([one.image_id for one in samples]), torch.tensor([one.original_size for one in samples])
     images = Images(torch.zeros(len(samples), 3, 1, 1, dtype=torch.uint8), sizes.float(), ids)
     none = torch.zeros(len(samples), 0)
     targets = Targets(torch.zeros(len(samples), 0, 4), none.long(), none.bool(), none.bool(), None, None)

@@ -125,7 +125,7 @@ def assert_same_losses(reference: nn.Module, model: nn.Module, images: Images, t
     """`reference` samples ALL; after this, both are left as they learn."""
     model.proposals.samples = model.sampler.samples = model.sampler.foreground = ALL
     expected = learning(reference)(*as_lists(images, targets))
-    found = {name: loss.total / loss.terms.clamp(min=1) for name, loss in model.losses(images, targets).items()}
+    found = {name: loss.sum / loss.normalizer.clamp(min=1) for name, loss in model.losses(images, targets).items()}
     assert {LOSSES[name] for name in found} == expected.keys()
     for name, value in found.items():
         torch.testing.assert_close(

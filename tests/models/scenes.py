@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lineage.ops.random import key
-from lineage.structures import Images, Masks, Regions, Targets
+from lineage.ops.random import fold_in
+from lineage.structures import Images, Masks, Proposals, Targets
 
 
 def batch(
@@ -30,7 +30,7 @@ def batch(
         boxes[image, :count] = torch.cat((low, high), 1).round()
     valid = torch.arange(slots) < torch.tensor(counts)[:, None]
     labels = torch.randint(0, classes, (len(sizes), slots), generator=generator) * valid
-    images = Images(pixels, torch.tensor(sizes).float(), torch.tensor([key(seed, i) for i in range(len(sizes))]))
+    images = Images(pixels, torch.tensor(sizes).float(), torch.tensor([fold_in(seed, i) for i in range(len(sizes))]))
     masks = _masks(boxes, generator)
     keypoints, semantic = _keypoints(boxes, generator), _semantic(sizes, canvas, classes, generator)
     return images, Targets(boxes, labels, valid, torch.zeros_like(valid), masks, keypoints, semantic)
@@ -73,7 +73,7 @@ def dense(masks: Masks, image: int, slot: int, size: tuple[int, int]) -> Tensor:
     return full
 
 
-def proposals(targets: Targets, *, others: int = 24, side: float = 90.0, seed: int = 1) -> Regions:
+def proposals(targets: Targets, *, others: int = 24, side: float = 90.0, seed: int = 1) -> Proposals:
     """What a dataset carries along: the objects, moved a little, and boxes anywhere."""
     generator = torch.Generator().manual_seed(seed)
     moved = targets.boxes + torch.randn(targets.boxes.shape, generator=generator) * targets.valid[..., None]
@@ -81,4 +81,4 @@ def proposals(targets: Targets, *, others: int = 24, side: float = 90.0, seed: i
     anywhere = torch.cat((low, low + 4 + torch.rand(low.shape, generator=generator) * side / 3), -1)
     boxes = torch.cat((moved.clamp(min=0), anywhere), 1)
     valid = torch.cat((targets.valid, torch.ones(anywhere.shape[:2], dtype=torch.bool)), 1)
-    return Regions(boxes, torch.arange(boxes.shape[1], 0, -1.0).expand(len(boxes), -1).contiguous(), valid)
+    return Proposals(boxes, torch.arange(boxes.shape[1], 0, -1.0).expand(len(boxes), -1).contiguous(), valid)

@@ -10,7 +10,7 @@ from torchvision.models.detection._utils import BoxCoder
 
 from lineage.models.roi_heads.cascade import Cascade
 from lineage.ops.matching import Matcher
-from lineage.structures import Detections, Images, Matched, Regions, Targets
+from lineage.structures import Detections, Images, Proposals, SampledProposals, Targets
 from tests.models.compose import build, config
 from tests.models.scenes import batch
 from tests.models.test_rcnn import total
@@ -34,13 +34,13 @@ def scene(counts: tuple[int, ...] = (3, 2)) -> tuple[Images, Targets]:
     return batch([SIZE] * len(counts), list(counts), 4, canvas=SIZE)
 
 
-def regions(made: nn.Module, images: Images) -> tuple[list[Tensor], Regions]:
+def regions(made: nn.Module, images: Images) -> tuple[list[Tensor], Proposals]:
     features = made.neck(made.backbone(images))
     return features, made.proposals.propose(images, features)
 
 
-def single(made: nn.Module) -> Matched:
-    """Regions beside their objects, labelled at IoU 0.5."""
+def single(made: nn.Module) -> SampledProposals:
+    """Proposals beside their objects, labelled at IoU 0.5."""
     images, targets = scene()
     features = made.neck(made.backbone(images))
     proposals, _ = made.proposals.losses(images, features, targets)
@@ -62,8 +62,8 @@ def test_three_stages_equal_three_heads_by_hand() -> None:
     found = made.box.detect(features, rois, images)
     mean, shown = torch.stack(scores).mean(0), found.valid[0]
     assert shown.sum() > 100
-    torch.testing.assert_close(found.boxes[0][shown], boxes[found.region[0]][shown], atol=1e-3, rtol=1e-4)
-    picked = mean[found.region[0], found.labels[0]]
+    torch.testing.assert_close(found.boxes[0][shown], boxes[found.proposal_index[0]][shown], atol=1e-3, rtol=1e-4)
+    picked = mean[found.proposal_index[0], found.labels[0]]
     torch.testing.assert_close(found.scores[0][shown], picked[shown], atol=1e-5, rtol=1e-4)
 
 
@@ -76,8 +76,8 @@ def test_one_stage_is_one_head() -> None:
     seen, together = made.box.losses(features, rois, targets, images)
     assert len(seen) == 1
     assert seen[0] is rois
-    assert {name: loss.total.item() for name, loss in together.items()} == {
-        name.replace("roi", "roi1"): loss.total.item() for name, loss in alone.items()
+    assert {name: loss.sum.item() for name, loss in together.items()} == {
+        name.replace("roi", "roi1"): loss.sum.item() for name, loss in alone.items()
     }
 
 
@@ -123,7 +123,7 @@ def test_the_iterative_box_applies_one_head_to_its_own_output() -> None:
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-3)
 
 
-def stage(box: Cascade, number: int, boxes: Tensor, resample: dict[str, object] | None = None) -> Matched:
+def stage(box: Cascade, number: int, boxes: Tensor, resample: dict[str, object] | None = None) -> SampledProposals:
     truth = torch.tensor([[[10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 100.0, 100.0]]])
     targets = Targets(
         truth, torch.tensor([[2, 0]]), torch.tensor([[True, True]]), torch.tensor([[False, True]]), None, None
@@ -208,7 +208,7 @@ def test_the_integral_loss_trains_a_classifier_per_overlap() -> None:
         features, rois = regions(made, images)
         found = made.box.detect(features, rois, images)
         apart = torch.stack([head.logits(features, rois.boxes).softmax(-1) for head in made.box.heads]).mean(0)
-    torch.testing.assert_close(found.probabilities[0, 0], apart[0, found.region[0, 0]])
+    torch.testing.assert_close(found.probabilities[0, 0], apart[0, found.proposal_index[0, 0]])
 
 
 def test_integral_labels_follow_the_overlap() -> None:
@@ -222,7 +222,7 @@ def test_integral_labels_follow_the_overlap() -> None:
     features = [torch.randn(2, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32, 64)]
     slots = torch.arange(8).expand(2, 8)
     own = torch.where(targets.valid, targets.labels, made.classes)
-    made.losses(features, Matched(shifted, targets.valid, own, slots), targets, None)
+    made.losses(features, SampledProposals(shifted, targets.valid, own, slots), targets, None)
     assert torch.equal(seen[0][targets.valid], labels[targets.valid])
 
 

@@ -72,7 +72,7 @@ def test_a_step_of_the_whole_model_is_finite_without_objects(name: str) -> None:
     model = build("model=faster_rcnn", f"classification={name}")
     for counts in ([2, 0], [0, 0]):
         losses = model.losses(*batch([(64, 64)] * 2, counts, 4, canvas=(64, 64)))
-        total = torch.stack([one.total / one.terms.clamp(min=1) for one in losses.values()]).sum()
+        total = torch.stack([one.sum / one.normalizer.clamp(min=1) for one in losses.values()]).sum()
         model.zero_grad()
         total.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -12,7 +12,7 @@ from lineage.models.detectors.truncated_svd import compress, forget_boxes, trunc
 from lineage.models.proposals.precomputed import ProposalsMissing
 from lineage.models.roi_heads.pooler import Pooler, RoIAlign
 from lineage.ops import boxes as box_ops
-from lineage.structures import Images, Losses, Regions, Targets
+from lineage.structures import Images, Losses, Proposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -22,7 +22,7 @@ SIZE = (128, 128)
 
 
 def total(losses: Losses) -> torch.Tensor:
-    return torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum()
+    return torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum()
 
 
 def scene(counts: list[int], sizes: list[tuple[int, int]] | None = None) -> tuple[Images, Targets]:
@@ -31,11 +31,11 @@ def scene(counts: list[int], sizes: list[tuple[int, int]] | None = None) -> tupl
     corners = torch.tensor([[0.0, 0, 40, 40], [50, 0, 90, 60], [0, 50, 60, 90], [30, 30, 85, 85], [0, 0, 0, 0]])
     boxes = torch.cat((targets.boxes + 2, corners.expand(len(counts), -1, -1)), 1)
     valid = torch.cat((targets.valid, (torch.arange(5) < 4).expand(len(counts), -1)), 1)
-    return images._replace(proposals=Regions(box_ops.clip(boxes, images.sizes), valid.float(), valid)), targets
+    return images._replace(proposals=Proposals(box_ops.clip(boxes, images.sizes), valid.float(), valid)), targets
 
 
 def part(images: Images, i: int) -> Images:
-    given = images.proposals and Regions(*(field[i : i + 1] for field in images.proposals))
+    given = images.proposals and Proposals(*(field[i : i + 1] for field in images.proposals))
     return Images(*(field[i : i + 1] for field in images[:3]), given)
 
 
@@ -112,9 +112,9 @@ def test_without_nms_the_best_stay_whatever_they_overlap() -> None:
 def test_lambda_scales_the_box_loss_and_positions_divide_it() -> None:
     inputs = scene([3, 2])
     plain, ten = rpn().losses(*inputs), rpn("balance=10.0", "divisor=positions").losses(*inputs)
-    torch.testing.assert_close(ten["rpn_box"].total, 10 * plain["rpn_box"].total)
-    assert ten["rpn_box"].terms == 2 * 32 * 32  # both images' positions on a map of stride 4
-    torch.testing.assert_close(ten["rpn_cls"].total, plain["rpn_cls"].total)
+    torch.testing.assert_close(ten["rpn_box"].sum, 10 * plain["rpn_box"].sum)
+    assert ten["rpn_box"].normalizer == 2 * 32 * 32  # both images' positions on a map of stride 4
+    torch.testing.assert_close(ten["rpn_cls"].sum, plain["rpn_cls"].sum)
 
 
 def test_anchors_across_the_border_are_not_trained() -> None:
@@ -178,7 +178,7 @@ def test_without_box_regression_detections_are_their_proposals() -> None:
     with torch.no_grad():
         found = model.detect(images)
     assert images.proposals is not None
-    wanted = box_ops.take(images.proposals.boxes, found.region)
+    wanted = box_ops.take(images.proposals.boxes, found.proposal_index)
     torch.testing.assert_close(found.boxes[found.valid], wanted[found.valid], atol=1e-4, rtol=0)
 
 

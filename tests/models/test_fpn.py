@@ -102,7 +102,7 @@ def check(model: nn.Module) -> None:
 
 
 def total(losses: Losses) -> Tensor:
-    return torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum()
+    return torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.structures import Loss, Matched
+from lineage.structures import Loss, SampledProposals
 from tests.models.compose import build
 from tests.models.scenes import batch
 from tests.models.test_rcnn import (  # noqa: F401  the tests themselves, on the models below
@@ -38,10 +38,10 @@ def stuff(name: str) -> list[str]:
 def test_the_heads_of_a_model_share_its_regions(model: nn.Module) -> None:
     """Whatever the box part does to the regions, heads see slots of one kind, foreground in the first of each part."""
     images, targets = batch([SIZE] * 2, [3, 1], 4, canvas=SIZE)
-    seen: list[Matched] = []
+    seen: list[SampledProposals] = []
 
     class Look(nn.Module):
-        def losses(self, features: object, rois: Matched, *rest: object) -> dict[str, Loss]:
+        def losses(self, features: object, rois: SampledProposals, *rest: object) -> dict[str, Loss]:
             seen.append(rois)
             return {}
 

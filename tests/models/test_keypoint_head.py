@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lineage.models.roi_heads.required_targets import UnlabelledError
-from lineage.structures import Detections, Images, Matched, Targets
+from lineage.structures import Detections, Images, SampledProposals, Targets
 from lineage.weights.sources import torchvision as zoo
 from tests.models.compose import build
 from tests.models.peers import AS_TORCHVISION, CANVAS, CLASSES, as_lists, assert_same_losses
@@ -56,7 +56,7 @@ def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None
 def test_losses_equal_torchvision_on_equal_samples(pair: tuple[nn.Module, nn.Module]) -> None:
     images, targets = scene([5, 3, 0])
     assert_same_losses(*pair, images, targets)
-    assert pair[1].losses(images, targets)["roi_keypoint"].terms > 40
+    assert pair[1].losses(images, targets)["roi_keypoint"].normalizer > 40
 
 
 def test_parameters_equal_the_published_count() -> None:
@@ -71,10 +71,10 @@ def head(**options: object) -> nn.Module:
     return build("model=keypoint_rcnn", *(f"model.heads.keypoint.{key}={value}" for key, value in options.items()))
 
 
-def small(labels: list[list[int]]) -> tuple[list[torch.Tensor], Matched]:
+def small(labels: list[list[int]]) -> tuple[list[torch.Tensor], SampledProposals]:
     boxes = torch.tensor([[8.0, 8.0, 60.0, 90.0]]).expand(1, len(labels[0]), 4)
     there = torch.ones(1, len(labels[0]), dtype=torch.bool)
-    return [torch.randn(1, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32)], Matched(
+    return [torch.randn(1, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32)], SampledProposals(
         boxes, there, torch.tensor(labels), torch.zeros(1, len(labels[0]), dtype=torch.int64)
     )
 
@@ -92,14 +92,14 @@ def test_the_two_normalisations_differ_by_their_counts_only() -> None:
     visible = model.heads.keypoint.losses(features, rois, labelled(2), None)["roi_keypoint"]
     model.heads.keypoint.normalize = "slots"
     slots = model.heads.keypoint.losses(features, rois, labelled(2), None)["roi_keypoint"]
-    assert (visible.terms, slots.terms) == (17, 34)
-    assert visible.total == slots.total > 0
+    assert (visible.normalizer, slots.normalizer) == (17, 34)
+    assert visible.sum == slots.sum > 0
 
 
 def test_what_nobody_labelled_costs_nothing() -> None:
     features, rois = small([[0, 1]])
     loss = head().heads.keypoint.losses(features, rois, labelled(0), None)["roi_keypoint"]
-    assert (loss.total, loss.terms) == (0, 0)
+    assert (loss.sum, loss.normalizer) == (0, 0)
 
 
 def test_a_probability_is_that_of_the_peak() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import goals
-from lineage.structures import Detections, Images, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 from tests.models.test_rcnn import total
@@ -17,13 +17,13 @@ SIZE = (128, 128)
 SOFTMAX = "model.heads.mask._target_=lineage.models.roi_heads.mask_softmax.SoftmaxMaskHead"
 
 
-def scene(counts: tuple[int, ...] = (3, 2)) -> tuple[Images, Targets, list[Tensor], Matched]:
+def scene(counts: tuple[int, ...] = (3, 2)) -> tuple[Images, Targets, list[Tensor], SampledProposals]:
     """Each object as a region of its own, and empty slots."""
     images, targets = batch([SIZE] * len(counts), list(counts), 4, canvas=SIZE)
     chance = torch.Generator().manual_seed(1)
     features = [torch.randn(len(counts), 64, 128 // s, 128 // s, generator=chance) for s in (4, 8, 16, 32, 64)]
     slots = torch.arange(8).expand(len(counts), 8)
-    return images, targets, features, Matched(targets.boxes, targets.valid, targets.labels, slots)
+    return images, targets, features, SampledProposals(targets.boxes, targets.valid, targets.labels, slots)
 
 
 def head(*overrides: str, model: str = "mask_rcnn") -> nn.Module:
@@ -39,7 +39,7 @@ def losses(made: nn.Module) -> Losses:
 def detected(made: nn.Module) -> Tensor:
     _, targets, features, rois = scene()
     scores = targets.valid.float()
-    found = Detections(rois.boxes, scores, rois.labels, rois.valid, rois.gt, torch.ones(2, 8, 5))
+    found = Detections(rois.boxes, scores, rois.labels, rois.valid, rois.matched_idx, torch.ones(2, 8, 5))
     return made.detect(features, found).masks
 
 
@@ -53,14 +53,14 @@ def test_softmax_masks_share_each_pixel() -> None:
     goal = goals(targets, rois, images, size=14, grid=2, aligned=True) >= 0.5
     truth = torch.where(goal, picked, shares[:, :, 4])[targets.valid]
     loss = made.losses(features, rois, targets, images)["roi_mask"]
-    torch.testing.assert_close(loss.total / loss.terms, -truth.log().mean())
+    torch.testing.assert_close(loss.sum / loss.normalizer, -truth.log().mean())
 
 
 def test_agnostic_softmax_has_two_maps() -> None:
     made = head(SOFTMAX, "model.heads.mask.agnostic=true")
     assert made.head.masks.out_channels == 2
     assert detected(made).shape == (2, 8, 14, 14)
-    assert losses(made)["roi_mask"].terms == 5 * 14**2
+    assert losses(made)["roi_mask"].normalizer == 5 * 14**2
 
 
 def test_softmax_masks_on_c4() -> None:
@@ -83,7 +83,7 @@ def test_an_mlp_predicts_the_own_class(widths: str) -> None:
     goal = (goals(targets, rois, images, size=14, grid=2, aligned=True) >= 0.5).float()
     loss = losses(made)["roi_mask"]
     expected = F.binary_cross_entropy_with_logits(wanted[targets.valid], goal[targets.valid])
-    torch.testing.assert_close(loss.total / loss.terms, expected)
+    torch.testing.assert_close(loss.sum / loss.normalizer, expected)
 
 
 def test_table_2e_at_paper_size() -> None:

@@ -41,8 +41,8 @@ def test_a_model_learns_from_images_without_objects(name: str) -> None:
         model.zero_grad(set_to_none=True)
         images, targets = scene(counts)
         losses = model.train().losses(images, targets)
-        assert {part: float(loss.total) for part, loss in losses.items() if not loss.total.isfinite()} == {}
-        torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum().backward()
+        assert {part: float(loss.sum) for part, loss in losses.items() if not loss.sum.isfinite()} == {}
+        torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum().backward()
         trained = [(part, p.grad) for part, p in model.named_parameters() if p.requires_grad]
         assert trained
         assert [part for part, grad in trained if grad is None or not grad.isfinite().all()] == []

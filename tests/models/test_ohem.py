@@ -55,7 +55,7 @@ def test_models_learn_from_at_most_so_many(place: str, ratio: str) -> None:
     for counts in ([3, 0], [0, 0]):
         losses = network.losses(*batch([(128, 128)] * 2, counts, 4, canvas=(128, 128)))
         costs = [loss for name, loss in losses.items() if not name.startswith("rpn")]
-        assert all(0 < loss.terms <= 32 for loss in costs)
+        assert all(0 < loss.normalizer <= 32 for loss in costs)
         network.zero_grad()
-        torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum().backward()
+        torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.pointrend import CoarseHead, PointHead, PointRend
 from lineage.ops import point_sampling as point_ops
-from lineage.structures import Detections, Images, Masks, Matched, Targets
+from lineage.structures import Detections, Images, Masks, SampledProposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -99,7 +99,7 @@ def disc(size: int, centre: tuple[float, float], radius: float) -> Tensor:
     return ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2).float()
 
 
-def discs(count: int, seed: int) -> tuple[list[Tensor], Matched, Targets, Images, Tensor]:
+def discs(count: int, seed: int) -> tuple[list[Tensor], SampledProposals, Targets, Images, Tensor]:
     """One disc per 64-pixel image, and features at stride 4 that show it as an antialiased picture would."""
     generator = torch.Generator().manual_seed(seed)
     places = (24 + 16 * torch.rand(count, 2, generator=generator)).tolist()
@@ -112,7 +112,13 @@ def discs(count: int, seed: int) -> tuple[list[Tensor], Matched, Targets, Images
     masks = Masks(pictures.flatten().to(torch.uint8), torch.arange(count)[:, None] * 64 * 64, windows)
     targets = Targets(boxes, zero, there, ~there, masks, None)
     images = Images(torch.zeros(count, 3, 64, 64), torch.full((count, 2), 64.0), torch.arange(count))
-    return [torch.cat((features, features**2), 1)], Matched(boxes, there, zero, zero), targets, images, pictures
+    return (
+        [torch.cat((features, features**2), 1)],
+        SampledProposals(boxes, there, zero, zero),
+        targets,
+        images,
+        pictures,
+    )
 
 
 def boundary_iou(masks: Tensor, pictures: Tensor, boxes: Tensor) -> float:
@@ -139,7 +145,7 @@ def test_the_boundary_of_a_disc_is_sharper_than_that_of_the_coarse_mask() -> Non
         features, rois, targets, images, _ = discs(8, step)
         losses = made.losses(features, rois, targets, images)
         optimizer.zero_grad()
-        torch.stack([loss.total / loss.terms for loss in losses.values()]).sum().backward()
+        torch.stack([loss.sum / loss.normalizer for loss in losses.values()]).sum().backward()
         optimizer.step()
     features, rois, _, _, pictures = discs(16, 1000)
     with torch.no_grad():

@@ -19,7 +19,7 @@ SIZE = (128, 128)
 
 
 def total(losses: Losses) -> torch.Tensor:
-    return torch.stack([loss.total / loss.terms.clamp(min=1) for loss in losses.values()]).sum()
+    return torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum()
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -67,8 +67,8 @@ def test_losses_of_a_batch_are_sums_over_its_images(model: nn.Module) -> None:
     together = model.losses(images, targets)
     parts = [model.losses(single(images, i), own(targets, i)) for i in range(3)]
     for name, loss in together.items():
-        torch.testing.assert_close(sum(part[name].total for part in parts), loss.total, atol=1e-3, rtol=1e-3)
-        assert sum(part[name].terms for part in parts) == loss.terms
+        torch.testing.assert_close(sum(part[name].sum for part in parts), loss.sum, atol=1e-3, rtol=1e-3)
+        assert sum(part[name].normalizer for part in parts) == loss.normalizer
 
 
 def test_detections_lie_inside_their_image_best_first(model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.caffenet import caffenet
 from lineage.models.detectors.rcnn import RCNN
 from lineage.models.detectors.warped_crops import RegionNetwork
-from lineage.structures import Images, Regions, Targets
+from lineage.structures import Images, Proposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -24,7 +24,7 @@ def proposed(images: Images, targets: Targets) -> Images:
     corners = torch.tensor([[0.0, 0, 30, 30], [60, 40, 120, 90], [10, 50, 40, 95]]).expand(len(images.sizes), 3, 4)
     boxes = torch.cat((targets.boxes + 1, corners), 1)
     valid = torch.cat((targets.valid, torch.ones(corners.shape[:2], dtype=torch.bool)), 1)
-    return images._replace(proposals=Regions(boxes, valid.float(), valid))
+    return images._replace(proposals=Proposals(boxes, valid.float(), valid))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_losses_and_gradients_are_finite_without_objects(model: RCNN, scene: tup
     for given in (targets, none):
         model.zero_grad()
         losses = model.losses(images, given)
-        sum(loss.total / loss.terms.clamp(min=1) for loss in losses.values()).backward()
+        sum(loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()).backward()
         gradients = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
         assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())
 
@@ -96,7 +96,7 @@ def test_losses_and_gradients_are_finite_without_objects(model: RCNN, scene: tup
 def test_a_fit_tells_objects_from_background(model: RCNN, scene: tuple[Images, Targets]) -> None:
     images, targets = scene
 
-    def rounds() -> Iterator[tuple[list[Tensor], Regions, Targets]]:
+    def rounds() -> Iterator[tuple[list[Tensor], Proposals, Targets]]:
         with torch.no_grad():
             features = model.neck(model.backbone(images))
             yield features, model.proposals.propose(images, features), targets

@@ -104,7 +104,7 @@ def test_losses_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
     images, targets = batch(SIZES, [5, 3, 0], CLASSES, canvas=CANVAS)
     expected = learning(reference)(*as_lists(images, targets))
     reference.eval()
-    found = {name: loss.total / loss.terms for name, loss in model.losses(images, targets).items()}
+    found = {name: loss.sum / loss.normalizer for name, loss in model.losses(images, targets).items()}
     for ours, name in (("dense_cls", "classification"), ("dense_box", "bbox_regression")):
         torch.testing.assert_close(found[ours], expected[name], atol=1e-5, rtol=1e-4)
         assert found[ours] > 0

@@ -94,7 +94,7 @@ def test_panoptic_fpn_finds_things_and_stuff() -> None:
     targets = targets._replace(semantic=torch.randint(0, 5, (2, 128, 128)).byte())
     losses = model.losses(images, targets)
     assert {"roi_mask", "semantic"} < losses.keys()
-    sum(loss.total / loss.terms.clamp(min=1) for loss in losses.values()).backward()
+    sum(loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     with torch.no_grad():
         found = model.detect(images)

@@ -28,7 +28,7 @@ def losses(name: str, weights: list[float | None]) -> list[Losses]:
     found = []
     for weight in weights:
         given = None if weight is None else torch.full(targets.labels.shape, weight)
-        found.append(model.losses(images, targets._replace(weights=given)))
+        found.append(model.losses(images, targets._replace(object_weights=given)))
     return found
 
 
@@ -37,14 +37,14 @@ def test_losses_are_linear_in_the_weights_and_one_is_none(name: str) -> None:
     without, full, half, nothing = losses(name, [None, 1.0, 0.5, 0.0])
     assert any("box" in key for key in full)
     for key, loss in full.items():
-        assert loss.total == without[key].total
-        assert half[key].total.item() == pytest.approx((full[key].total + nothing[key].total).item() / 2, rel=1e-4), key
-        assert loss.terms == half[key].terms
+        assert loss.sum == without[key].sum
+        assert half[key].sum.item() == pytest.approx((full[key].sum + nothing[key].sum).item() / 2, rel=1e-4), key
+        assert loss.normalizer == half[key].normalizer
         if not key.endswith("cls"):
-            assert full[key].total > 0, key
-            assert nothing[key].total == 0, key
+            assert full[key].sum > 0, key
+            assert nothing[key].sum == 0, key
         else:
-            assert 0 < nothing[key].total < full[key].total, key
+            assert 0 < nothing[key].sum < full[key].sum, key
 
 
 def test_background_counts_in_full_and_objects_by_their_own_weight() -> None:
@@ -52,7 +52,7 @@ def test_background_counts_in_full_and_objects_by_their_own_weight() -> None:
     weights = torch.rand(targets.labels.shape)
     gt = torch.tensor([[0, 1, 2, 0], [1, 0, 0, 1]])
     foreground = torch.tensor([[True, True, False, True], [False, True, True, False]])
-    found = shares(targets._replace(weights=weights), gt, foreground)
+    found = shares(targets._replace(object_weights=weights), gt, foreground)
     wanted = [[weights[0, 0], weights[0, 1], 1, weights[0, 0]], [1, weights[1, 0], weights[1, 0], 1]]
     assert found.equal(torch.tensor(wanted))
     assert isinstance(targets, Targets)

@@ -11,7 +11,7 @@ from torch import nn
 from lineage.models.detectors.tta import TTA, view
 from lineage.models.roi_heads.nms_variants import Greedy
 from lineage.run.assemble import assemble
-from lineage.structures import Detections, Images, Regions
+from lineage.structures import Detections, Images, Proposals
 from tests.models.compose import build, config
 from tests.models.scenes import batch
 
@@ -20,7 +20,7 @@ CANVAS = (128, 128)
 MODELS = ["faster_rcnn", "mask_rcnn", "mask_rcnn_c4", "keypoint_rcnn", "cascade_mask_rcnn", "retinanet", "rpn"]
 
 
-def images(proposals: Regions | None = None) -> Images:
+def images(proposals: Proposals | None = None) -> Images:
     return batch(SIZES, [1, 1, 1], 4, canvas=CANVAS)[0]._replace(proposals=proposals)
 
 
@@ -38,7 +38,7 @@ def views(model: nn.Module, scales: list[float], flip: bool, **options: object) 
 @pytest.mark.parametrize("flip", [False, True])
 def test_boxes_come_back_to_where_they_were(scale: float, flip: bool) -> None:
     boxes = torch.tensor([[[3.0, 4, 50, 60]]]).expand(3, 1, 4)
-    seen = view(images(Regions(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
+    seen = view(images(Proposals(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
     torch.testing.assert_close(seen.back(seen.there(boxes)), boxes)
     assert torch.equal(seen.images.proposals.boxes, seen.there(boxes))
     assert all(side % 32 == 0 for side in seen.images.pixels.shape[-2:])

@@ -5,7 +5,7 @@ from torch import Tensor
 from torchvision.models.detection._utils import Matcher as Reference
 
 from lineage.ops.matching import Match, Matcher, overlaps, subsample
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 from lineage.structures import Targets
 from tests.ops.test_boxes import random_boxes
 
@@ -28,7 +28,7 @@ def test_labels_equal_torchvision(seed: int) -> None:
     )
     assert torch.equal(match.foreground[0], reference >= 0)
     assert torch.equal(match.background[0], reference == Reference.BELOW_LOW_THRESHOLD)
-    assert torch.equal(match.gt[0][reference >= 0], reference[reference >= 0])
+    assert torch.equal(match.matched_idx[0][reference >= 0], reference[reference >= 0])
 
 
 def test_an_object_that_overlaps_nothing_makes_no_region_foreground() -> None:
@@ -59,14 +59,14 @@ def test_the_order_of_regions_does_not_matter() -> None:
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     there, back = overlaps(regions, targets), overlaps(regions[:, order], targets)
     assert torch.equal(there.iou[:, order], back.iou)
-    assert torch.equal(there.gt[:, order], back.gt)
+    assert torch.equal(there.matched_idx[:, order], back.matched_idx)
 
 
 @pytest.mark.parametrize(("objects", "room"), [(0, 100), (5, 100), (80, 100), (80, 5), (3, 2)])
 def test_a_sample_has_its_quota_and_foreground_first(objects: int, room: int) -> None:
     foreground = torch.arange(objects + room)[None] < objects
     match = Match(torch.zeros(1, objects + room, dtype=torch.int64), foreground, ~foreground)
-    chosen = subsample(match, count=64, fraction=0.25, keys=torch.tensor([key(0, 0)]), salt=1)
+    chosen = subsample(match, count=64, fraction=0.25, rng_keys=torch.tensor([fold_in(0, 0)]), salt=1)
     positive = min(objects, 16)
     assert chosen.foreground.sum() == positive
     assert chosen.foreground[0, :positive].all()
@@ -80,8 +80,8 @@ def test_a_sample_depends_on_its_key_alone() -> None:
     match = Match(
         torch.zeros(2, 50, dtype=torch.int64), torch.zeros(2, 50, dtype=torch.bool), torch.ones(2, 50, dtype=torch.bool)
     )
-    keys = torch.tensor([key(0, 7), key(0, 8)])
-    both = subsample(match, count=8, fraction=0.5, keys=keys, salt=1).slots
-    alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, keys=keys[1:], salt=1).slots
+    keys = torch.tensor([fold_in(0, 7), fold_in(0, 8)])
+    both = subsample(match, count=8, fraction=0.5, rng_keys=keys, salt=1).slots
+    alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, rng_keys=keys[1:], salt=1).slots
     assert torch.equal(both[1:], alone)
     assert not torch.equal(both[0], both[1])

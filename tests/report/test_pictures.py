@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
+from lineage.data.samples.sample import Sample
 from lineage.data.shapes.dataset import Shapes
 from lineage.report.pictures import PANEL, areas, found_areas, found_marks, predictions, truth_areas, truth_marks
-from lineage.structures import Sample
 
 
 class Squares:
@@ -40,9 +40,9 @@ class Squares:
             masks=None,
             keypoints=tv.KeyPoints(torch.tensor([[[8.0, 9.0], [1.0, 1.0]]] * count).reshape(-1, 2, 2),
                                    canvas_size=(30, 40)),
-            visible=torch.tensor([[2, 0]] * count).reshape(-1, 2),
-            id=100 + index,
-            size=(30, 40),
+            visibility=torch.tensor([[2, 0]] * count).reshape(-1, 2),
+            image_id=100 + index,
+            original_size=(30, 40),
         )  # fmt: skip
 
     def ground_truth(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.config.build import build
 from lineage.models.losses.class_frequency import asking, count_classes
 from lineage.run.assemble import fill_classes, fill_stuff
-from lineage.structures import Images, Regions, Targets
+from lineage.structures import Images, Proposals, Targets
 from lineage.train.freeze import train_only
 from lineage.weights.pretrained import LATER
 from tests.models import scenes
@@ -48,8 +48,8 @@ def step(plain: dict[str, Any]) -> None:
 def _learn(model: torch.nn.Module, config: DictConfig, images: Images, targets: Targets) -> None:
     losses = model.train().losses(images, targets)
     weights = config.loss_weights or {}
-    loss = sum(weights.get(name, 1) * one.total / one.terms.clamp(min=1) for name, one in losses.items())
-    assert torch.isfinite(loss), {name: float(one.total) for name, one in losses.items()}
+    loss = sum(weights.get(name, 1) * one.sum / one.normalizer.clamp(min=1) for name, one in losses.items())
+    assert torch.isfinite(loss), {name: float(one.sum) for name, one in losses.items()}
     if config.schedule.steps == 0:
         return
     loss.backward()
@@ -100,4 +100,4 @@ def _proposed(images: Images, targets: Targets) -> Images:
     boxes = torch.cat((moved.clamp(0, 96), anywhere), 1)
     valid = torch.cat((targets.valid, torch.ones(2, 24, dtype=torch.bool)), 1)
     scores = torch.arange(boxes.shape[1], 0, -1.0).expand(2, -1).contiguous()
-    return images._replace(proposals=Regions(boxes, scores, valid))
+    return images._replace(proposals=Proposals(boxes, scores, valid))

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Images, Loss, Losses, Targets
 from lineage.train.detection_module import Reproduction
 from lineage.train.optimizer import sgd, warmup_multistep
@@ -64,7 +64,7 @@ def batch(step: int, size: int = 2) -> Batch:
 
 
 def _image(index: int) -> tuple[Tensor, Tensor, Tensor]:
-    chance = torch.Generator().manual_seed(key("toy", index))
+    chance = torch.Generator().manual_seed(fold_in("toy", index))
     pixels = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=chance)
     return pixels, torch.rand(3, 4, generator=chance), torch.arange(3) < index % 3 + 1
 

@@ -18,16 +18,17 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 
 from lineage.config.build import ConfigError, build
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import bind
 from lineage.eval.predictions.collector import restore as to_file
 from lineage.eval.predictions.predictions import Detected
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 from lineage.report.draw import Area, paint
 from lineage.report.image_sources import Picture, Unreadable, numbers, pictures
 from lineage.report.pictures import found_marks, seen_areas
 from lineage.results import paths
 from lineage.run.restore import Names, Restored, restore
-from lineage.structures import Batch, Images, Sample
+from lineage.structures import Batch, Images
 
 LARGEST, SMALLEST = 1600, 480  # pixels of the longer side of a picture that is written
 
@@ -140,9 +141,9 @@ class Gallery:
             crowd=none.bool(),
             masks=None,
             keypoints=None,
-            visible=None,
-            id=self.first + index,
-            size=size,
+            visibility=None,
+            image_id=self.first + index,
+            original_size=size,
         )
 
     def ground_truth(self) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def detected(
         bind(transform, gallery)
         dataset = with_proposals(restored, gallery)
         samples = [transform(dataset[index]) for index in range(len(group))]
-        made: Batch = collate(samples, [key(sample.id) for sample in samples])
+        made: Batch = collate(samples, [fold_in(sample.image_id) for sample in samples])
         images = Images(*(on(field, device) for field in made.images))
         detections = restored.model.detect(images)
         for slot, picture in enumerate(group):

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.geometry import UNLABELLED
-from lineage.structures import Batch, Images, Masks, Regions, Sample, Targets
+from lineage.structures import Batch, Images, Masks, Proposals, Targets
 
 Size = tuple[int, int]  # height, width
 
@@ -26,7 +27,7 @@ FEWEST_PROPOSALS = 64
 
 def collate(
     samples: Sequence[Sample],
-    keys: Sequence[int],
+    rng_keys: Sequence[int],
     *,
     multiple: int = 32,
     shapes: Sequence[Sequence[int]] = (),
@@ -42,12 +43,12 @@ def collate(
         images=Images(
             pixels=_pixels(samples, canvas),
             sizes=torch.tensor([_size(sample) for sample in samples], dtype=torch.float32),
-            keys=torch.tensor(list(keys), dtype=torch.int64),
+            rng_keys=torch.tensor(list(rng_keys), dtype=torch.int64),
             proposals=_proposals(samples, proposals),
         ),
         targets=_targets(samples, canvas),
-        ids=torch.tensor([sample.id for sample in samples], dtype=torch.int64),
-        originals=torch.tensor([sample.size for sample in samples], dtype=torch.int64),
+        ids=torch.tensor([sample.image_id for sample in samples], dtype=torch.int64),
+        original_sizes=torch.tensor([sample.original_size for sample in samples], dtype=torch.int64),
     )
 
 
@@ -98,7 +99,7 @@ def _targets(samples: Sequence[Sample], canvas: Size) -> Targets:
         masks=_masks(samples, slots),
         keypoints=_keypoints(samples, slots),
         semantic=_semantic(samples, canvas),
-        weights=_weights(samples, slots),
+        object_weights=_weights(samples, slots),
     )
 
 
@@ -134,13 +135,13 @@ def _masks(samples: Sequence[Sample], slots: int) -> Masks | None:
 def _keypoints(samples: Sequence[Sample], slots: int) -> Tensor | None:
     rows = []
     for sample in samples:
-        if sample.keypoints is None or sample.visible is None:
+        if sample.keypoints is None or sample.visibility is None:
             return None
-        rows.append(torch.cat([sample.keypoints.as_subclass(Tensor), sample.visible[..., None].float()], dim=-1))
+        rows.append(torch.cat([sample.keypoints.as_subclass(Tensor), sample.visibility[..., None].float()], dim=-1))
     return _stack(rows, slots)
 
 
-def _proposals(samples: Sequence[Sample], most: int | None) -> Regions | None:
+def _proposals(samples: Sequence[Sample], most: int | None) -> Proposals | None:
     """Scores say the rank only, 1 / (1 + rank): sources order their regions, but their numbers mean nothing alike."""
     given = [sample.proposals for sample in samples if sample.proposals is not None]
     if len(given) < len(samples):
@@ -148,7 +149,7 @@ def _proposals(samples: Sequence[Sample], most: int | None) -> Regions | None:
     slots = most or bucket(max(map(len, given)), FEWEST_PROPOSALS)
     boxes = _stack([one[:slots] for one in given], slots)
     valid = torch.arange(slots) < torch.tensor([len(one) for one in given])[:, None]
-    return Regions(boxes, torch.where(valid, 1 / (1 + torch.arange(slots)), 0.0), valid)
+    return Proposals(boxes, torch.where(valid, 1 / (1 + torch.arange(slots)), 0.0), valid)
 
 
 def _semantic(samples: Sequence[Sample], canvas: Size) -> Tensor | None:
@@ -163,7 +164,9 @@ def _semantic(samples: Sequence[Sample], canvas: Size) -> Tensor | None:
 
 def _weights(samples: Sequence[Sample], slots: int) -> Tensor | None:
     """A sample that was not mixed counts in full; None where none was mixed at all."""
-    if all(sample.weights is None for sample in samples):
+    if all(sample.object_weights is None for sample in samples):
         return None
-    full = (torch.ones(len(sample.labels)) if sample.weights is None else sample.weights for sample in samples)
+    full = (
+        torch.ones(len(sample.labels)) if sample.object_weights is None else sample.object_weights for sample in samples
+    )
     return _stack(list(full), slots)

@@ -14,9 +14,9 @@ from torch import Tensor
 from lineage.data.annotations.skeleton import Bones
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.samples.dataset import Dataset
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
-OPTIONAL = ("masks", "keypoints", "visible", "semantic")  # what a sample may lack
+OPTIONAL = ("masks", "keypoints", "visibility", "semantic")  # what a sample may lack
 
 
 class Union:
@@ -50,7 +50,7 @@ class Union:
     def __getitem__(self, index: int) -> Sample:
         which = bisect_right(self.ends, index)
         sample = self.parts[which][index - (self.ends[which - 1] if which else 0)]
-        return sample._replace(id=sample.id + self.shifts[which], **self.lacking)
+        return sample._replace(image_id=sample.image_id + self.shifts[which], **self.lacking)
 
     def ground_truth(self) -> dict[str, Any]:
         truths = [part.ground_truth() for part in self.parts]

@@ -19,10 +19,11 @@ from torch.utils.data import Dataset as TorchDataset
 from lineage.config.schema import Data, Schedule
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.image import ImageError
+from lineage.data.samples.sample import Sample
 from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
 from lineage.data.transforms.resize_flip import bind, clean, parts
-from lineage.ops.random import key
-from lineage.structures import Batch, Sample
+from lineage.ops.random import fold_in
+from lineage.structures import Batch
 
 log = logging.getLogger(__name__)
 
@@ -161,12 +162,12 @@ class Draws(TorchDataset[tuple[Sample, int]]):
                 if self.corrupt != "skip":
                     raise ImageError(f"{error}\nTrain without such images: data.corrupt=skip") from error
                 log.warning("%s\nskipped because of data.corrupt=skip; another image takes its place", error)
-                index = key(self.seed, position, "instead", attempt) % len(self.dataset)
+                index = fold_in(self.seed, position, "instead", attempt) % len(self.dataset)
         raise ImageError(f"{ATTEMPTS} images in a row could not be read; `lineage data check` lists all of them")
 
     def _drawn(self, position: int, index: int) -> tuple[Sample, int]:
         sample = self.dataset[index]
-        name = key(self.seed, position, sample.id)
+        name = fold_in(self.seed, position, sample.image_id)
         with torch.random.fork_rng(devices=[]):
             # of the CPU only: torch.manual_seed asks for a traceback, to seed GPUs that a worker never uses
             torch.default_generator.manual_seed(name)

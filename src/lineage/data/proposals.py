@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
-from lineage.ops.random import key
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
+from lineage.ops.random import fold_in
 from lineage.weights.safe_pickle import load
 
 Boxes = NDArray[np.float32]  # [r, 4] x1, y1, x2, y2
@@ -60,10 +60,10 @@ class WithProposals:
     def __getitem__(self, index: int) -> Sample:
         sample = self.dataset[index]
         boxes = torch.from_numpy(np.ascontiguousarray(self.source(sample)[: self.top_k]))
-        return sample._replace(proposals=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=sample.size))
+        return sample._replace(proposals=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=sample.original_size))
 
 
-class Regions(NamedTuple):
+class ProposalFile(NamedTuple):
     """The proposals of I images, N in all."""
 
     ids: NDArray[np.int64]  # [I]
@@ -86,17 +86,17 @@ class Stored:
         self.fingerprint = digest.hexdigest()
 
     def __call__(self, sample: Sample) -> Boxes:
-        if sample.id not in self.place:
+        if sample.image_id not in self.place:
             raise ProposalsError(
-                f"{self.path} has no regions of image {sample.id}: it was made from another dataset or split. Make it "
-                "again: python train.py model=rpn dump_proposals=true with this dataset"
+                f"{self.path} has no regions of image {sample.image_id}: it was made from another dataset or split. "
+                "Make it again: python train.py model=rpn dump_proposals=true with this dataset"
             )
-        start, end = self.spans[self.place[sample.id]]
+        start, end = self.spans[self.place[sample.image_id]]
         order = np.argsort(-self.regions.scores[start:end], kind="stable")
         return self.regions.boxes[start:end][order]
 
 
-def read(path: Path, dataset: Dataset) -> Regions:
+def read(path: Path, dataset: Dataset) -> ProposalFile:
     """Any of the known formats; ProposalsError if it is none or damaged."""
     readers = {".npz": _npz, ".pkl": _pickle, ".mat": _matlab}
     if path.suffix not in readers:
@@ -116,7 +116,7 @@ def read(path: Path, dataset: Dataset) -> Regions:
     return regions
 
 
-def write(path: Path, regions: Regions) -> None:
+def write(path: Path, regions: ProposalFile) -> None:
     """Written beside and renamed over, so that a reader never sees half of it."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
@@ -124,18 +124,18 @@ def write(path: Path, regions: Regions) -> None:
     os.replace(partial, path)
 
 
-def join(parts: Iterable[Regions]) -> Regions:
+def join(parts: Iterable[ProposalFile]) -> ProposalFile:
     """The regions of several processes; an image that two of them saw counts once."""
     ids, rows, boxes, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     first = np.zeros(len(ids), dtype=bool)
     first[np.unique(ids, return_index=True)[1]] = True
     row = np.repeat(first, rows)
-    return Regions(ids[first], rows[first], boxes[row], scores[row])
+    return ProposalFile(ids[first], rows[first], boxes[row], scores[row])
 
 
-def _npz(path: Path, dataset: Dataset) -> Regions:
+def _npz(path: Path, dataset: Dataset) -> ProposalFile:
     with np.load(path, allow_pickle=False) as arrays:
-        return Regions(
+        return ProposalFile(
             arrays["ids"].astype(np.int64),
             arrays["rows"].astype(np.int64),
             arrays["boxes"].astype(np.float32),
@@ -143,7 +143,7 @@ def _npz(path: Path, dataset: Dataset) -> Regions:
         )
 
 
-def _pickle(path: Path, dataset: Dataset) -> Regions:
+def _pickle(path: Path, dataset: Dataset) -> ProposalFile:
     """detectron2: ids, boxes, objectness_logits, bbox_mode (0 corners, 1 sides); Detectron: ids or indexes, scores."""
     content = load(path)
     scores = content["objectness_logits"] if "objectness_logits" in content else content["scores"]
@@ -153,7 +153,7 @@ def _pickle(path: Path, dataset: Dataset) -> Regions:
     return lists
 
 
-def _matlab(path: Path, dataset: Dataset) -> Regions:
+def _matlab(path: Path, dataset: Dataset) -> ProposalFile:
     """Fast R-CNN's lists: one cell per image, (y1, x1, y2, x2) of first and last pixel, counted from 1; no scores."""
     from scipy.io import loadmat  # only these lists need it
 
@@ -167,11 +167,11 @@ def _matlab(path: Path, dataset: Dataset) -> Regions:
     return listed([id for id, _ in wanted], boxes, [-np.arange(len(one)) for one in boxes])
 
 
-def listed(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) -> Regions:
+def listed(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) -> ProposalFile:
     """From one list entry per image."""
     each = [np.array(one, np.float32).reshape(-1, 4) for one in boxes]
     ranks = [np.asarray(one, np.float32).ravel() for one in scores]
-    return Regions(
+    return ProposalFile(
         np.array([int(id) for id in ids], np.int64),
         np.array([len(one) for one in each], np.int64),
         np.concatenate([np.zeros((0, 4), np.float32), *each]),
@@ -193,15 +193,15 @@ class Jittered:
         self.fingerprint = f"jittered {copies} {random} {shift} {recall}"
 
     def __call__(self, sample: Sample) -> Boxes:
-        chance = np.random.Generator(np.random.PCG64(key("jittered", sample.id)))
+        chance = np.random.Generator(np.random.PCG64(fold_in("jittered", sample.image_id)))
         objects = sample.boxes.numpy()[~sample.crowd.numpy()]
         objects = objects[chance.random(len(objects)) < self.recall].repeat(self.copies, axis=0)
         moves = chance.normal(0, self.shift, (len(objects), 4))
         closest = np.arange(len(objects)) % self.copies == 0
         moves[closest] = moves[closest].clip(-self.CLOSE, self.CLOSE)
         sides = np.tile(objects[:, 2:] - objects[:, :2], 2)
-        boxes = np.concatenate([objects + moves * sides, self._anywhere(chance, sample.size)])
-        height, width = sample.size
+        boxes = np.concatenate([objects + moves * sides, self._anywhere(chance, sample.original_size)])
+        height, width = sample.original_size
         boxes = np.sort(boxes.reshape(-1, 2, 2), axis=1).reshape(-1, 4).clip(0, [width, height, width, height])
         return chance.permutation(boxes).astype(np.float32)
 

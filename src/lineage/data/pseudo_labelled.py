@@ -17,7 +17,7 @@ from lineage.data.annotations.indexed_dataset import Annotated, Files, indexed, 
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import coco
 from lineage.data.samples.dataset import Dataset
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 HELP = """\
 A trained model leaves labels:  python train.py weights=RUN evaluate_only=true dump_labels=true tta=scales \\

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lineage.data.proposals import Boxes, ProposalsError
 from lineage.data.samples.dataset import Dataset
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N howe
 
 
 class Match(NamedTuple):
-    gt: Tensor  # [B, N] int64: the target slot that overlaps most
+    matched_idx: Tensor  # [B, N] int64: the target slot that overlaps most
     foreground: Tensor  # [B, N] bool
     background: Tensor  # [B, N] bool; regions in neither are ignored
 
 
 class Overlaps(NamedTuple):
-    gt: Tensor  # [B, N] int64, argmax over targets
+    matched_idx: Tensor  # [B, N] int64, argmax over targets
     iou: Tensor  # [B, N], its overlap; 0 where there are no targets
     best: Tensor  # [B, N] bool: no other region overlaps some target more
     crowded: Tensor  # [B, N]: the largest share of the region inside a crowd
@@ -36,7 +36,7 @@ def overlaps(regions: Tensor, targets: Targets) -> Overlaps:
     parts = [_overlap(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK)]
     gt, iou, best, crowded = parts[0]
     for other in parts[1:]:
-        gt = torch.where(other.iou > iou, other.gt, gt)  # strict: the first of equals wins, as argmax would
+        gt = torch.where(other.iou > iou, other.matched_idx, gt)  # strict: the first of equals wins, as argmax would
         iou = torch.maximum(iou, other.iou)
         best, crowded = best | other.best, torch.maximum(crowded, other.crowded)
     return Overlaps(gt, iou, best, crowded)
@@ -71,14 +71,14 @@ class Matcher:
             foreground = foreground | found.best
         low, high = self.background
         background = (found.iou >= low) & (found.iou < high) & ~foreground & (found.crowded < self.crowd)
-        return Match(found.gt, foreground, background)
+        return Match(found.matched_idx, foreground, background)
 
 
 def shares(targets: Targets, gt: Tensor, foreground: Tensor) -> Tensor:
     """[B, N] float32: what the losses of a region count, the weight of its object; background counts in full."""
-    if targets.weights is None:
+    if targets.object_weights is None:
         return torch.ones_like(gt, dtype=torch.float32)
-    return torch.where(foreground, targets.weights.gather(1, gt), 1.0)
+    return torch.where(foreground, targets.object_weights.gather(1, gt), 1.0)
 
 
 class Subset(NamedTuple):
@@ -87,10 +87,10 @@ class Subset(NamedTuple):
     foreground: Tensor  # [B, M] bool
 
 
-def subsample(match: Match, *, count: int, fraction: float, keys: Tensor, salt: int) -> Subset:
+def subsample(match: Match, *, count: int, fraction: float, rng_keys: Tensor, salt: int) -> Subset:
     """At most `count` regions per image, at most `fraction` of them foreground, background fills the rest."""
     regions = match.foreground.shape[1]
-    chance = uniform(keys, salt, regions)
+    chance = uniform(rng_keys, salt, regions)
     quota = min(int(count * fraction), regions)
     drawn = torch.where(match.foreground, chance, -1.0).topk(quota).indices
     chosen = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground

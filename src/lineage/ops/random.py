@@ -1,8 +1,7 @@
-"""Random numbers that depend on what they are for, not on who asked before.
+"""Counter-based random numbers: pure functions of a key, without generator state.
 
-A counter-based generator: `uniform(keys, salt, n)` is a pure function, so sampling is the same on 1 or 8 processes, in
-any batch, before and after a resume, and costs no generator state and no host sync. The mixing function is lowbias32
-(C. Wellons, "Prospecting for hash functions", 2018).
+Sampling is therefore the same on 1 or 8 processes, in any batch, before and after a resume, and needs no host sync.
+The mixing function is lowbias32 (C. Wellons, "Prospecting for hash functions", 2018).
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import torch
 from torch import Tensor
 
 
-def key(*parts: int | str) -> int:
-    """Name a random stream by what it belongs to, e.g. key(seed, step, image id): an int in [0, 2^63)."""
+def fold_in(*parts: int | str) -> int:
+    """Return the key of a random stream, an int in [0, 2^63), e.g. fold_in(seed, step, image_id)."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -25,9 +24,9 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def uniform(keys: Tensor, salt: int, n: int) -> Tensor:
-    """n numbers in [0, 1) for each stream: keys [B] int64 -> [B, n] float32. `salt` separates two uses of one key."""
-    stream = _mix((keys & 0xFFFFFFFF) ^ _mix((keys >> 32) + salt * 0x9E3779B9 & 0xFFFFFFFF))
-    counter = torch.arange(n, device=keys.device)
+def uniform(rng_keys: Tensor, salt: int, n: int) -> Tensor:
+    """Return n numbers in [0, 1) per key, [B] int64 -> [B, n] float32; `salt` separates two uses of one key."""
+    stream = _mix((rng_keys & 0xFFFFFFFF) ^ _mix((rng_keys >> 32) + salt * 0x9E3779B9 & 0xFFFFFFFF))
+    counter = torch.arange(n, device=rng_keys.device)
     bits = _mix(_mix(stream[:, None] ^ (counter * 0x9E3779B9 & 0xFFFFFFFF)) + stream[:, None] & 0xFFFFFFFF)
     return (bits >> 8).float() * 2.0**-24  # 24 bits are what float32 holds exactly

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from lineage.data.samples.sample import Sample
 from lineage.report.draw import paint
 from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, truth_areas, truth_marks
-from lineage.structures import Sample
 
 if TYPE_CHECKING:
     from lineage.data.samples.dataset import Dataset

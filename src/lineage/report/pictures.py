@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lineage.data.samples.sample import Sample
 from lineage.eval.panoptic_merge import classify
 from lineage.eval.predictions.rle import decode
 from lineage.report.draw import Area, Colour, Mark, Point, colour_of, ground_of, paint
-from lineage.structures import Batch, Detections, Sample
+from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
     from lineage.data.samples.dataset import Dataset
@@ -103,7 +104,7 @@ def seen_areas(found: Detections, batch: Batch, slot: int, stuff: Sequence[str])
     if found.semantic is None:
         return []
     height, width = batch.images.sizes[slot].round().long().tolist()
-    tall, wide = batch.originals[slot].tolist()
+    tall, wide = batch.original_sizes[slot].tolist()
     names = stuff or [f"stuff {label}" for label in range(found.semantic.shape[1])]  # weights alone have no names
     return areas(classify(found.semantic[slot], (height, width), (tall, wide)), names)
 
@@ -130,7 +131,7 @@ def _with_objects(dataset: Dataset) -> Iterator[Sample]:
 
 def _pair(sample: Sample, dataset: Dataset, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
-    own = [record for record in results if record["image_id"] == sample.id]
+    own = [record for record in results if record["image_id"] == sample.image_id]
     ground = truth_areas(sample, dataset), found_areas(own, dataset)
     return Pair(image, truth_marks(sample, dataset), found_marks(own, dataset, threshold), ground)
 
@@ -151,9 +152,9 @@ def _mask(sample: Sample, place: int) -> np.ndarray:
 
 def _seen(sample: Sample, place: int) -> dict[int, Point]:
     """The labelled keypoints of an object."""
-    if sample.keypoints is None or sample.visible is None:
+    if sample.keypoints is None or sample.visibility is None:
         return {}
-    labelled = sample.visible[place].nonzero()[:, 0].tolist()
+    labelled = sample.visibility[place].nonzero()[:, 0].tolist()
     return {joint: tuple(sample.keypoints[place][joint].tolist()) for joint in labelled}
 
 

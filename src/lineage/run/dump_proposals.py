@@ -15,7 +15,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from torch import nn
 
 from lineage.config.build import ConfigError
-from lineage.data.proposals import Regions, join, listed, read, write
+from lineage.data.proposals import ProposalFile, join, listed, read, write
 from lineage.run.assemble import Parts
 from lineage.structures import Batch
 
@@ -46,14 +46,14 @@ def check(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def propose(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Regions:
+def propose(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> ProposalFile:
     """The regions of every image in the pixels of its file, with the scores that ranked them."""
     return join(_of_batch(model, move_data_to_device(batch, device)) for batch in batches)
 
 
-def _of_batch(model: nn.Module, batch: Batch) -> Regions:
+def _of_batch(model: nn.Module, batch: Batch) -> ProposalFile:
     regions = model.proposals.propose(batch.images, model.neck(model.backbone(batch.images)))
-    scale = (batch.originals / batch.images.sizes).flip(1).repeat(1, 2)  # [B, 4] x, y, x, y
+    scale = (batch.original_sizes / batch.images.sizes).flip(1).repeat(1, 2)  # [B, 4] x, y, x, y
     regions = regions._replace(boxes=regions.boxes * scale[:, None])
     columns = [(boxes[keep], scores[keep]) for boxes, scores, keep in zip(*regions, strict=True)]
     return listed(batch.ids, [boxes.cpu() for boxes, _ in columns], [scores.cpu() for _, scores in columns])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lineage.run.assemble import Parts
-from lineage.structures import Regions, Targets
+from lineage.structures import Proposals, Targets
 
 
 def refit(parts: Parts, images: int | None, device: torch.device) -> bool:
@@ -24,7 +24,7 @@ def refit(parts: Parts, images: int | None, device: torch.device) -> bool:
 
     batches = None if images is None else -(-images // parts.data.data.images_per_device)
 
-    def rounds() -> Iterator[tuple[list[Tensor], Regions, Targets]]:
+    def rounds() -> Iterator[tuple[list[Tensor], Proposals, Targets]]:
         for batch in islice(loader, batches):
             images, targets, *_ = parts.module.transfer_batch_to_device(batch, device, 0)
             with torch.no_grad():

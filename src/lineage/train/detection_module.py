@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lineage.eval.evaluator import Evaluator
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Images, Losses, Targets
 from lineage.train.inference_cost import Toll
 from lineage.train.loss_buffer import History, NotFinite, Step
@@ -43,9 +43,9 @@ def combine(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple
     weights = weights or {}
     if unknown := sorted(weights.keys() - losses.keys()):
         raise UnknownLoss(f"loss_weights.{unknown[0]}: this model's losses are {', '.join(losses)}")
-    totals = torch.stack([loss.total for loss in losses.values()])
+    totals = torch.stack([loss.sum for loss in losses.values()])
     totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
-    sums = torch.stack([totals.detach(), torch.stack([loss.terms for loss in losses.values()]).to(totals)])
+    sums = torch.stack([totals.detach(), torch.stack([loss.normalizer for loss in losses.values()]).to(totals)])
     processes = 1
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)
@@ -92,7 +92,7 @@ class Reproduction(LightningModule):
         self.stopwatch.start()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(key(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
+        torch.manual_seed(fold_in(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.stopwatch.count(len(batch.ids) * self.trainer.world_size)

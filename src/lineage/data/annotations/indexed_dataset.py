@@ -27,7 +27,7 @@ from lineage.data.annotations.defects import Defect, Kind, Record
 from lineage.data.annotations.skeleton import Bones, bones
 from lineage.data.samples import image
 from lineage.data.samples.mask_crops import Crops
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 LAYOUT = 3  # of the columns; a new number makes every index anew
 LARGE = 10  # MB of annotations that take more than a second or two to read
@@ -112,9 +112,9 @@ class Annotated:
             crowd=torch.from_numpy(data.crowd[rows].copy()),
             masks=self._masks(_span(rows), (height, width)),
             keypoints=None if points is None else tv.KeyPoints(points[..., :2].clone(), canvas_size=size),
-            visible=None if points is None else points[..., 2].long(),
-            id=int(data.ids[position]),
-            size=(height, width),
+            visibility=None if points is None else points[..., 2].long(),
+            image_id=int(data.ids[position]),
+            original_size=(height, width),
         )
 
     def _masks(self, rows: range, size: tuple[int, int]) -> Crops | None:

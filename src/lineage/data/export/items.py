@@ -29,7 +29,7 @@ def items(dataset: Dataset) -> Iterator[Item]:
     for index in range(len(dataset)):
         sample = dataset[index]
         image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
-        yield Item(records[sample.id], image, of_image[sample.id])
+        yield Item(records[sample.image_id], image, of_image[sample.image_id])
 
 
 def mask(annotation: dict[str, Any], record: dict[str, Any]) -> np.ndarray:

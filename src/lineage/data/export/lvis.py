@@ -14,7 +14,7 @@ from typing import Any
 from lineage.data.export import coco
 from lineage.data.export import items as source
 from lineage.data.samples.dataset import Dataset
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 RARE, COMMON = 10, 100  # LVIS v1: rare in at most 10 images, common in at most 100, else frequent
 
@@ -50,7 +50,7 @@ def federated(record: dict[str, Any], found: list[dict[str, Any]], category_ids:
     del record["file_name"]  # LVIS names the file by its coco_url alone
     return {
         **record,
-        "neg_category_ids": [one for one in absent if key("lvis", record["id"], one) % 2],
+        "neg_category_ids": [one for one in absent if fold_in("lvis", record["id"], one) % 2],
         "not_exhaustive_category_ids": sorted({one["category_id"] for one in found if one["iscrowd"]}),
     }
 

@@ -23,7 +23,7 @@ from lineage.data.annotations.defects import Defect, Kind, Record, find, whole
 from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import Crops
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 UNLABELLED = 255
 THINGS = 0  # the semantic class of all of them

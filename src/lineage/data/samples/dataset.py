@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 
 class Dataset(Protocol):

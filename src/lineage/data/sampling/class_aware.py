@@ -10,7 +10,7 @@ import numpy as np
 
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import presence
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 
 class ClassAware:
@@ -28,7 +28,7 @@ class ClassAware:
 
     def __call__(self, epoch: int) -> np.ndarray:
         """The image indices of an epoch, in their order."""
-        chance = np.random.Generator(np.random.PCG64(key("class aware", self.seed, epoch)))
+        chance = np.random.Generator(np.random.PCG64(fold_in("class aware", self.seed, epoch)))
         classes = _cycle(np.arange(len(self.images_of)), self.length, chance)
         drawn = np.zeros(self.length, np.int64)
         for number, images in enumerate(self.images_of):

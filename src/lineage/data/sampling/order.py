@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from lineage.data.samples.dataset import Dataset
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 
 class Shuffle:
@@ -25,7 +25,7 @@ class Shuffle:
 
     def __call__(self, epoch: int) -> np.ndarray:
         """The image indices of an epoch, in their order."""
-        return np.random.Generator(np.random.PCG64(key("order", self.seed, epoch))).permutation(self.length)
+        return np.random.Generator(np.random.PCG64(fold_in("order", self.seed, epoch))).permutation(self.length)
 
 
 class Order:

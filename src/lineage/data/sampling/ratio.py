@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lineage.data.samples.dataset import Dataset
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 
 class Mixed:
@@ -36,7 +36,7 @@ class Mixed:
     def __call__(self, epoch: int) -> np.ndarray:
         """The image indices of an epoch, in their order."""
         streams = [self._stream(epoch, kind) for kind in range(len(self.kinds))]
-        chance = np.random.Generator(np.random.PCG64(key("mixed", self.seed, epoch)))
+        chance = np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, epoch)))
         which = chance.permutation(np.repeat(np.arange(len(streams)), [len(one) for one in streams]))
         found = np.zeros(len(which), np.int64)
         for kind, stream in enumerate(streams):
@@ -63,4 +63,4 @@ class Mixed:
         return np.concatenate([np.zeros(0, np.int64), *shown])[start - rounds.start * size :][: stop - start]
 
     def _permutation(self, images: np.ndarray, name: tuple[str, int, int]) -> np.ndarray:
-        return np.random.Generator(np.random.PCG64(key("mixed", self.seed, *name))).permutation(images)
+        return np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, *name))).permutation(images)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import Presence, presence
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 
 class RepeatFactor:
@@ -21,7 +21,7 @@ class RepeatFactor:
 
     def __call__(self, epoch: int) -> np.ndarray:
         """The image indices of an epoch, in their order."""
-        chance = np.random.Generator(np.random.PCG64(key("repeat", self.seed, epoch)))
+        chance = np.random.Generator(np.random.PCG64(fold_in("repeat", self.seed, epoch)))
         whole = np.floor(self.factors)
         times = whole + (chance.random(len(whole)) < self.factors - whole)
         return chance.permutation(np.repeat(np.arange(len(whole)), times.astype(np.int64)))

@@ -18,14 +18,14 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.annotations.skeleton import bones
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.sample import Sample
 from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.materials import CLASSES as STUFF
 from lineage.data.shapes.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
 from lineage.data.shapes.panoptic import panoptic
 from lineage.data.shapes.scene import STANDARD, Recipe, Scene
-from lineage.ops.random import key
-from lineage.structures import Sample
+from lineage.ops.random import fold_in
 
 
 class Shapes:
@@ -60,7 +60,7 @@ class Shapes:
         self.stuff_ids = tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else ()
         self.ids = torch.arange(1, length + 1)
         choices = checked(size)
-        picked = [choices[key("shapes", "size", seed, i) % len(choices)] for i in range(length)]
+        picked = [choices[fold_in("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
         told = (drawing.VERSION, seed, length, choices, told_of(self.recipe))
         self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
@@ -88,9 +88,9 @@ class Shapes:
             crowd=torch.from_numpy(scene.crowd),
             masks=Crops.from_masks(torch.from_numpy(scene.masks)),
             keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
-            visible=points[..., 2].long(),
-            id=index + 1,
-            size=size,
+            visibility=points[..., 2].long(),
+            image_id=index + 1,
+            original_size=size,
             semantic=None if scene.semantic is None else tv.Mask(torch.from_numpy(scene.semantic)),
         )
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from lineage.data.shapes import materials as stuff
 from lineage.data.shapes import outlines, textures
 from lineage.data.shapes.outlines import CLASSES, DRAWN, KEYPOINTS, Outline
-from lineage.ops.random import key
+from lineage.ops.random import fold_in
 
 VERSION = 1  # raise it whenever the same parameters give different pixels or annotations
 CLUTTER = -1
@@ -71,7 +71,7 @@ class Layout(NamedTuple):
 
 def draw(seed: int, index: int, size: tuple[int, int], recipe: Recipe = STANDARD) -> Scene:
     plan = layout(seed, index, size, recipe)
-    rng = np.random.default_rng(key("shapes", "paint", seed, index))
+    rng = np.random.default_rng(fold_in("shapes", "paint", seed, index))
     areas = grounds(seed, index, size) if recipe.stuff else None
     canvas = textures.background(rng, *size) if areas is None else stuff.ground(rng, areas)
     image = paint(rng, canvas, plan.painted)
@@ -80,7 +80,7 @@ def draw(seed: int, index: int, size: tuple[int, int], recipe: Recipe = STANDARD
 
 
 def grounds(seed: int, index: int, size: tuple[int, int]) -> np.ndarray:
-    return stuff.areas(np.random.default_rng(key("shapes", "stuff", seed, index)), *size)
+    return stuff.areas(np.random.default_rng(fold_in("shapes", "stuff", seed, index)), *size)
 
 
 def over(areas: np.ndarray, painted: list[Piece]) -> np.ndarray:
@@ -97,7 +97,7 @@ def labelled(plan: Layout) -> tuple[np.ndarray, np.ndarray]:
 
 
 def layout(seed: int, index: int, size: tuple[int, int], recipe: Recipe = STANDARD) -> Layout:
-    rng = np.random.default_rng(key("shapes", "layout", seed, index))
+    rng = np.random.default_rng(fold_in("shapes", "layout", seed, index))
     behind = [crowd(rng, size, recipe)] if rng.random() < recipe.crowds else []
     return visible(behind + scattered(rng, size, recipe), size)
 

@@ -15,11 +15,11 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.mask_crops import Crops, Window, join, tight
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.geometry import AugmentError
 from lineage.data.transforms.resize_flip import clean
 from lineage.data.transforms.two_images import joined, partner
-from lineage.structures import Sample
 
 
 class CopyPaste:
@@ -57,8 +57,8 @@ def fitted(sample: Sample, size: geometry.Size) -> Sample:
 def paste(target: Sample, source: Sample, chosen: Tensor) -> Sample:
     """These objects of `source` in front of all of `target`, on equal canvases."""
     if target.masks is None or source.masks is None:
-        raise AugmentError(f"augment: copy-paste cuts objects out by their masks, image {target.id} or {source.id} has "
-                           "none; choose another augment, or a dataset with masks")  # fmt: skip
+        raise AugmentError(f"augment: copy-paste cuts objects out by their masks, image {target.image_id} "
+                           f"or {source.image_id} has none; choose another one, or a dataset with masks")  # fmt: skip
     if target.proposals is not None:
         raise AugmentError("augment: precomputed proposals know nothing of pasted objects; choose another augment than "
                            "copy-paste, or proposals=none")  # fmt: skip
@@ -74,7 +74,7 @@ def paste(target: Sample, source: Sample, chosen: Tensor) -> Sample:
 
 def picked(sample: Sample, chosen: Tensor) -> Sample:
     """Only these objects."""
-    names = ("boxes", "labels", "crowd", "keypoints", "visible", "weights")
+    names = ("boxes", "labels", "crowd", "keypoints", "visibility", "object_weights")
     rows = {name: one[chosen] for name in names if (one := getattr(sample, name)) is not None}
     rows = {name: tv.wrap(row, like=getattr(sample, name)) if name in ("boxes", "keypoints") else row
             for name, row in rows.items()}  # fmt: skip
@@ -103,13 +103,15 @@ def occluded(sample: Sample, cover: Tensor) -> Sample:
         parts.append((rest, (x, y, width, height)))
         boxes[i] = torch.tensor([x, y, x + width, y + height])
     masks = join([bits for bits, _ in parts], [window for _, window in parts], sample.masks.canvas_size)
-    return clean(sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), masks=masks, visible=_hidden(sample, cover)))
+    return clean(
+        sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), masks=masks, visibility=_hidden(sample, cover))
+    )
 
 
 def _hidden(sample: Sample, cover: Tensor) -> Tensor | None:
-    if sample.keypoints is None or sample.visible is None:
+    if sample.keypoints is None or sample.visibility is None:
         return None
     points = sample.keypoints.as_subclass(Tensor).long()
     height, width = cover.shape
     under = cover[points[..., 1].clamp(0, height - 1), points[..., 0].clamp(0, width - 1)]
-    return torch.where(under, sample.visible.clamp(max=1), sample.visible)
+    return torch.where(under, sample.visibility.clamp(max=1), sample.visibility)

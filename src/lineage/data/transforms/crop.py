@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.geometry import UNLABELLED, AugmentError, Size
-from lineage.structures import Sample
 
 ATTEMPTS = 10  # windows drawn before the last one is taken as it is
 
@@ -26,8 +26,8 @@ class Crop:
 
     def __call__(self, sample: Sample) -> Sample:
         if self.most is not None and sample.semantic is None:
-            raise AugmentError(f"augment: a crop with most={self.most} needs semantic labels, image {sample.id} has "
-                               "none; use most=null or a dataset with such labels")  # fmt: skip
+            raise AugmentError(f"augment: a crop with most={self.most} needs semantic labels, image {sample.image_id} "
+                               "has none; use most=null or a dataset with such labels")  # fmt: skip
         for _ in range(ATTEMPTS):
             size, (top, left) = self._draw(geometry.canvas(sample))
             if self.most is None or sample.semantic is None:

@@ -14,7 +14,7 @@ from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
 from lineage.data.samples.mask_crops import sources
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 Size = tuple[int, int]  # height, width
 UNLABELLED = 255  # in semantic labels

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import torch
 
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.crop import integer
-from lineage.structures import Sample
 
 
 class LargeScaleJitter:

@@ -12,10 +12,10 @@ from torch.distributions import Beta
 from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.geometry import AugmentError
 from lineage.data.transforms.two_images import joined, partner
-from lineage.structures import Sample
 
 
 class Mixup:
@@ -43,18 +43,18 @@ class Mixup:
 def mix(one: Sample, two: Sample, share: float) -> Sample:
     """`one` with this share, `two` with the rest, which image alone where the share is 1."""
     if share >= 1:
-        return one._replace(weights=_weights(one, 1.0))
+        return one._replace(object_weights=_weights(one, 1.0))
     if one.semantic is not None or two.semantic is not None:
-        raise AugmentError(f"augment: mixup cannot blend the semantic labels of images {one.id} and {two.id}: a pixel "
-                           "has one class; choose another augment for a model with semantic labels")  # fmt: skip
+        raise AugmentError(f"augment: mixup cannot blend the semantic labels of images {one.image_id} and "
+                           f"{two.image_id}: a pixel has one class; choose another augment")  # fmt: skip
     height, width = (max(sides) for sides in zip(geometry.canvas(one), geometry.canvas(two), strict=True))
     one, two = (geometry.pad(sample, (height, width), fill=0) for sample in (one, two))
     blend = one.image.as_subclass(Tensor).float() * share + two.image.as_subclass(Tensor).float() * (1 - share)
-    one, two = one._replace(weights=_weights(one, share)), two._replace(weights=_weights(two, 1 - share))
+    one, two = one._replace(object_weights=_weights(one, share)), two._replace(object_weights=_weights(two, 1 - share))
     # truncated, not rounded, as the authors' cast does
     return joined(one, two)._replace(image=tv.wrap(blend.to(torch.uint8), like=one.image))
 
 
 def _weights(sample: Sample, share: float) -> Tensor:
-    given = torch.ones(len(sample.labels)) if sample.weights is None else sample.weights
+    given = torch.ones(len(sample.labels)) if sample.object_weights is None else sample.object_weights
     return given * share

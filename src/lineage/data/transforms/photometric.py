@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
-from lineage.structures import Sample
+from lineage.data.samples.sample import Sample
 
 
 class Distort:

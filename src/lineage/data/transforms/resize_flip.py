@@ -16,9 +16,9 @@ from torchvision.transforms.v2 import functional
 
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
-from lineage.ops.random import key
-from lineage.structures import Sample
+from lineage.ops.random import fold_in
 
 
 class ShortEdge:
@@ -55,7 +55,7 @@ class RandomShapes:
         self.target = self.sizes[0]
 
     def at(self, step: int, seed: int) -> None:
-        self.target = self.sizes[key("shapes", seed, step // self.interval) % len(self.sizes)]
+        self.target = self.sizes[fold_in("shapes", seed, step // self.interval) % len(self.sizes)]
 
     def __call__(self, sample: Sample) -> Sample:
         return geometry.resize(sample, fitted(geometry.canvas(sample), self.target, self.max_size))
@@ -83,12 +83,12 @@ class Flip:
         return self.mirror(sample)
 
     def mirror(self, sample: Sample) -> Sample:
-        mirrored, visible = geometry.mirror(sample), sample.visible
+        mirrored, visible = geometry.mirror(sample), sample.visibility
         keypoints = mirrored.keypoints
         if keypoints is None or visible is None or self.mirrored is None:
             return mirrored
         renamed = tv.wrap(keypoints[:, self.mirrored], like=keypoints)
-        return mirrored._replace(keypoints=renamed, visible=visible[:, self.mirrored])
+        return mirrored._replace(keypoints=renamed, visibility=visible[:, self.mirrored])
 
 
 def bind(transform: Callable[[Sample], Sample], dataset: Dataset) -> None:
@@ -115,11 +115,11 @@ def clean(sample: Sample) -> Sample:
     keep = (boxes[:, 2:] > boxes[:, :2]).all(1)
     if sample.masks is not None:
         keep &= sample.crowd | _drawn(sample.masks)
-    visible = sample.visible
+    visible = sample.visibility
     if sample.keypoints is not None and visible is not None:
         visible = torch.where(_inside(sample.keypoints), visible, 0)
     proposals = None if sample.proposals is None else _clipped(sample.proposals)
-    clamped = sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), visible=visible, proposals=proposals)
+    clamped = sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), visibility=visible, proposals=proposals)
     return clamped if keep.all() else _select(clamped, keep)
 
 
@@ -131,8 +131,8 @@ def _select(sample: Sample, keep: Tensor) -> Sample:
         crowd=sample.crowd[keep],
         masks=None if sample.masks is None else sample.masks.select(keep),
         keypoints=None if sample.keypoints is None else tv.wrap(sample.keypoints[keep], like=sample.keypoints),
-        visible=None if sample.visible is None else sample.visible[keep],
-        weights=None if sample.weights is None else sample.weights[keep],
+        visibility=None if sample.visibility is None else sample.visibility[keep],
+        object_weights=None if sample.object_weights is None else sample.object_weights[keep],
     )
 
 

@@ -10,8 +10,8 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.mask_crops import Crops, join
+from lineage.data.samples.sample import Sample
 from lineage.data.transforms.geometry import AugmentError
-from lineage.structures import Sample
 
 
 def partner(dataset: Dataset | None, sample: Sample) -> Sample:
@@ -21,7 +21,7 @@ def partner(dataset: Dataset | None, sample: Sample) -> Sample:
                            "call lineage.data.transforms.resize_flip.bind(transform, dataset) first")  # fmt: skip
     index = int(torch.randint(len(dataset), ()))
     other = dataset[index]
-    return dataset[(index + 1) % len(dataset)] if other.id == sample.id and len(dataset) > 1 else other
+    return dataset[(index + 1) % len(dataset)] if other.image_id == sample.image_id and len(dataset) > 1 else other
 
 
 def joined(one: Sample, two: Sample) -> Sample:
@@ -32,9 +32,9 @@ def joined(one: Sample, two: Sample) -> Sample:
         crowd=torch.cat([one.crowd, two.crowd]),
         masks=_masks(one, two),
         keypoints=_both(one.keypoints, two.keypoints),
-        visible=_both(one.visible, two.visible),
+        visibility=_both(one.visibility, two.visibility),
         proposals=None if one.proposals is None or two.proposals is None else _zipped(one.proposals, two.proposals),
-        weights=_weights(one, two),
+        object_weights=_weights(one, two),
     )
 
 
@@ -53,9 +53,9 @@ def _masks(one: Sample, two: Sample) -> Crops | None:
 
 
 def _weights(one: Sample, two: Sample) -> Tensor | None:
-    if one.weights is None and two.weights is None:
+    if one.object_weights is None and two.object_weights is None:
         return None
-    return torch.cat([torch.ones(len(s.labels)) if s.weights is None else s.weights for s in (one, two)])
+    return torch.cat([torch.ones(len(s.labels)) if s.object_weights is None else s.object_weights for s in (one, two)])
 
 
 def _zipped(one: tv.BoundingBoxes, two: tv.BoundingBoxes) -> tv.BoundingBoxes:

@@ -64,8 +64,8 @@ def restore(detections: Detections, batch: Batch, slot: int, tasks: Iterable[str
     """The valid detections of one image of a batch, in the pixels of its file."""
     needed = {NEEDS[task] for task in tasks}
     keep = detections.valid[slot]
-    height, width = batch.originals[slot].tolist()
-    scale_y, scale_x = (batch.originals[slot].double().cpu() / batch.images.sizes[slot].double().cpu()).tolist()
+    height, width = batch.original_sizes[slot].tolist()
+    scale_y, scale_x = (batch.original_sizes[slot].double().cpu() / batch.images.sizes[slot].double().cpu()).tolist()
     boxes = detections.boxes[slot][keep].double().cpu().numpy() * [scale_x, scale_y, scale_x, scale_y]
     boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
     found = NOTHING._replace(

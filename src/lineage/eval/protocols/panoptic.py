@@ -92,7 +92,7 @@ class PanopticEvaluator:
         for slot, image in enumerate(batch.ids.tolist()):
             found = restore(detections, batch, slot, ("mask",))
             height, width = batch.images.sizes[slot].round().long().tolist()
-            size = tuple(batch.originals[slot].tolist())
+            size = tuple(batch.original_sizes[slot].tolist())
             semantic = classify(detections.semantic[slot], (height, width), size)
             rules = (self.stuff_ids, self.rules)
             merged = merge(found.masks(), found.scores, self.category_ids[found.labels], semantic, *rules)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.backbones.fpn import Last
-from lineage.models.detectors.rcnn import Proposals
+from lineage.models.detectors.rcnn import ProposalGenerator
 from lineage.structures import Detections, Images, Losses, Targets
 
 
@@ -26,7 +26,7 @@ class Proposer(nn.Module):
     ):
         super().__init__()
         self.backbone, self.neck = backbone, neck(backbone.channels)
-        self.proposals: Proposals = proposals(self.neck.channels)
+        self.proposals: ProposalGenerator = proposals(self.neck.channels)
 
     def losses(self, images: Images, targets: Targets) -> Losses:
         return self.proposals.losses(images, self.neck(self.backbone(images)), targets)[1]

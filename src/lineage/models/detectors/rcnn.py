@@ -10,37 +10,37 @@ from torch import Tensor, nn
 
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Matcher, subsample
-from lineage.structures import Detections, Images, Losses, Matched, Regions, Targets, first
+from lineage.structures import Detections, Images, Losses, Proposals, SampledProposals, Targets, first
 
 SALT = 2  # separates the random stream of this sampler from the RPN's
 
 
-class Proposals(Protocol):
+class ProposalGenerator(Protocol):
     """Where objects might be."""
 
-    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]: ...
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]: ...
 
-    def propose(self, images: Images, features: list[Tensor]) -> Regions: ...
+    def propose(self, images: Images, features: list[Tensor]) -> Proposals: ...
 
 
-class Box(Protocol):
+class RoIBoxHead(Protocol):
     """What is in a region, and where exactly."""
 
     classes: int
 
     def losses(
-        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
-    ) -> tuple[list[Matched], Losses]:
+        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+    ) -> tuple[list[SampledProposals], Losses]:
         """Also the regions that further heads learn from: one set, or one of each stage of a cascade."""
         ...
 
-    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections: ...
+    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections: ...
 
 
-class Head(Protocol):
+class RoIHead(Protocol):
     """Anything else predicted per object: masks, keypoints."""
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses: ...
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses: ...
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections: ...
 
@@ -54,7 +54,7 @@ class Sampler(nn.Module):
         self.foreground = int(samples * foreground)  # slots that can hold foreground: the first ones
 
     @torch.no_grad()
-    def forward(self, rois: Regions, targets: Targets, images: Images, classes: int) -> Matched:
+    def forward(self, rois: Proposals, targets: Targets, images: Images, classes: int) -> SampledProposals:
         """[B, N] proposals -> [B, samples] of them with their targets"""
         boxes, valid = rois.boxes, rois.valid
         if self.add_objects:
@@ -62,10 +62,10 @@ class Sampler(nn.Module):
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
         match = self.match(boxes, targets)
         match = match._replace(foreground=match.foreground & valid, background=match.background & valid)
-        chosen = subsample(match, count=self.samples, fraction=self.fraction, keys=images.keys, salt=SALT)
-        gt = match.gt.gather(1, chosen.slots)
+        chosen = subsample(match, count=self.samples, fraction=self.fraction, rng_keys=images.rng_keys, salt=SALT)
+        gt = match.matched_idx.gather(1, chosen.slots)
         labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), classes)
-        return Matched(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
+        return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
 
 
 class RCNN(nn.Module):
@@ -95,7 +95,7 @@ class RCNN(nn.Module):
         seen, found = self.box.losses(features, rois, targets, images)
         losses = losses | found
         parts = [first(each, self.sampler.foreground) for each in seen]
-        foreground = Matched(*(torch.cat(fields, 1) for fields in zip(*parts, strict=True)))
+        foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*parts, strict=True)))
         for head in self.heads.values():
             losses = losses | head.losses(features, foreground, targets, images)
         return losses

@@ -113,12 +113,12 @@ class DenseHead(nn.Module):
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, match: Match, targets: Targets
     ) -> tuple[Tensor, Tensor]:
         """What each anchor costs, by class and by box: two of [B, A]"""
-        labels = torch.where(match.foreground, targets.labels.gather(1, match.gt), self.classes)
+        labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.classes)
         goal = (labels[..., None] == torch.arange(self.classes, device=labels.device)).float()
         cls = self.classification(logits, goal).sum(-1) * (match.foreground | match.background)
-        truth = box_ops.take(targets.boxes, match.gt)
+        truth = box_ops.take(targets.boxes, match.matched_idx)
         box = self.regression(deltas, anchors, truth, match.foreground, self.weights)
-        share = shares(targets, match.gt, match.foreground)
+        share = shares(targets, match.matched_idx, match.foreground)
         return cls * share, box * share
 
     def _loss(self, cost: Tensor, counts: Tensor) -> Loss:
@@ -146,7 +146,7 @@ class DenseHead(nn.Module):
             scores=score.clamp(min=0),
             labels=labels.gather(1, slot),
             valid=valid,
-            region=region,
+            proposal_index=region,
             probabilities=torch.cat((probabilities, 1 - probabilities.amax(-1, keepdim=True)), -1),
         )
 

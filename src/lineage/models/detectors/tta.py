@@ -58,7 +58,7 @@ def view(images: Images, scale: float, flip: bool) -> View:
     if scale != 1:
         resized = F.interpolate(pixels.float(), (tall, wide), mode="bilinear", antialias=True)
         pixels = F.pad(resized.round().clamp(0, 255).to(torch.uint8), (0, -wide % MULTIPLE, 0, -tall % MULTIPLE))
-    seen = Images(pixels, sizes * ratio, images.keys)
+    seen = Images(pixels, sizes * ratio, images.rng_keys)
     made = View(seen, ratio.flip(0).repeat(2), flip, seen.sizes[:, 1:])
     if images.proposals is None:
         return made
@@ -122,7 +122,7 @@ class TTA:
         boxes = torch.cat([one.back(seen.boxes) for one, seen in zip(views, found, strict=True)], 1)
         scores, labels, valid, region, probabilities = (
             torch.cat([getattr(seen, name) for seen in found], 1)
-            for name in ("scores", "labels", "valid", "region", "probabilities")
+            for name in ("scores", "labels", "valid", "proposal_index", "probabilities")
         )
         scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
         boxes, labels = box_ops.take(boxes, order), labels.gather(1, order)
@@ -134,7 +134,7 @@ class TTA:
             scores=score.clamp(min=0),
             labels=labels.gather(1, slot),
             valid=score >= 0,
-            region=region.gather(1, chosen),
+            proposal_index=region.gather(1, chosen),
             probabilities=box_ops.take(probabilities, chosen),
         )
 

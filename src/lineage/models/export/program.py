@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
 
 from lineage.ops import boxes as box_ops
-from lineage.structures import Detections, Images, Regions
+from lineage.structures import Detections, Images, Proposals
 
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
 WHOLE = ("valid", "semantic")  # as they are; the rest has slots that may be empty
@@ -48,7 +48,7 @@ def seen(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Imag
     if proposals is None:
         return Images(pixels, sizes, keys)
     rank = torch.arange(proposals.shape[1], 0, -1, device=proposals.device).expand(proposals.shape[:2])
-    return Images(pixels, sizes, keys, Regions(proposals, rank.float(), box_ops.area(proposals) > 0))
+    return Images(pixels, sizes, keys, Proposals(proposals, rank.float(), box_ops.area(proposals) > 0))
 
 
 def named(inputs: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from lineage.models.proposals.precomputed import Precomputed
 from lineage.models.proposals.rpn import Anchors
 from lineage.ops import boxes as box_ops
 from lineage.ops.random import uniform
-from lineage.structures import Images, Losses, Regions, Targets
+from lineage.structures import Images, Losses, Proposals, Targets
 
 GIVEN = ("without", "with", "nearest")
 CHUNK = 64  # proposals compared with all windows at once
@@ -31,11 +31,11 @@ class Sliding(nn.Module):
             raise ValueError(f"Sliding: given={given} is one of {', '.join(GIVEN)}")
         self.anchors, self.count, self.smallest, self.given = anchors, count, smallest, given
 
-    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]:
         return self.propose(images, features), {}
 
     @torch.no_grad()
-    def propose(self, images: Images, features: list[Tensor]) -> Regions:
+    def propose(self, images: Images, features: list[Tensor]) -> Proposals:
         """[B, N] windows, cut to their images"""
         windows = torch.cat(self.anchors(features[:1]))
         if self.given == "without":
@@ -44,14 +44,14 @@ class Sliding(nn.Module):
         if self.given == "nearest":
             nearest = [box_ops.iou(part, windows).argmax(-1) for part in given.boxes.split(CHUNK, 1)]
             return given._replace(boxes=box_ops.clip(windows[torch.cat(nearest, 1)], images.sizes))
-        return Regions(*(torch.cat(pair, 1) for pair in zip(given, self._random(windows, images), strict=True)))
+        return Proposals(*(torch.cat(pair, 1) for pair in zip(given, self._random(windows, images), strict=True)))
 
-    def _random(self, windows: Tensor, images: Images) -> Regions:
+    def _random(self, windows: Tensor, images: Images) -> Proposals:
         """Scores are negative, below those of given proposals."""
         boxes = box_ops.clip(windows.expand(len(images.sizes), -1, -1), images.sizes)
-        chance = uniform(images.keys, SALT, boxes.shape[1])
+        chance = uniform(images.rng_keys, SALT, boxes.shape[1])
         rank = torch.where(box_ops.large(boxes, self.smallest), chance, -1.0)
         best, index = rank.topk(min(self.count, rank.shape[1]))
         valid = best >= 0
         chosen = torch.where(valid[..., None], box_ops.take(boxes, index), 0.0)
-        return Regions(chosen, torch.where(valid, best - 1, 0.0), valid)
+        return Proposals(chosen, torch.where(valid, best - 1, 0.0), valid)

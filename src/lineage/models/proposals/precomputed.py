@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lineage.structures import Images, Losses, Regions, Targets
+from lineage.structures import Images, Losses, Proposals, Targets
 
 
 class ProposalsMissing(ValueError):
@@ -17,10 +17,10 @@ class Precomputed(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
 
-    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]:
         return self.propose(images, features), {}
 
-    def propose(self, images: Images, features: list[Tensor]) -> Regions:
+    def propose(self, images: Images, features: list[Tensor]) -> Proposals:
         """[B, N] proposals as the dataset ranked them"""
         if images.proposals is None:
             raise ProposalsMissing(

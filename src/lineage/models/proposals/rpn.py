@@ -14,7 +14,7 @@ from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Match, Matcher, shares, subsample
 from lineage.ops.nms import nms
 from lineage.ops.random import uniform
-from lineage.structures import Images, Loss, Losses, Regions, Targets
+from lineage.structures import Images, Loss, Losses, Proposals, Targets
 
 SALT, RANK = 1, 4  # separate the random streams of this sampler and of a random ranking from the RoI sampler's
 DIVISORS = ("samples", "positions")
@@ -100,19 +100,19 @@ class RPN(nn.Module):
         self.floor = None if score is None else math.log(score / (1 - score))  # as a logit
         self.border, self.balance, self.divisor, self.ranking, self.moved = border, balance, divisor, ranking, moved
 
-    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Regions, Losses]:
+    def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]:
         """The proposals to train the detector on, and this network's own two losses."""
         anchors, scores, deltas = self._predict(features)
         proposals = self._select(images, anchors, scores, deltas, "train")
         flat = torch.cat(anchors), torch.cat(scores, 1), torch.cat(deltas, 1)
         return proposals, self._losses(images, *flat, targets)
 
-    def propose(self, images: Images, features: list[Tensor]) -> Regions:
+    def propose(self, images: Images, features: list[Tensor]) -> Proposals:
         """[B, N] proposals by falling score"""
         anchors, scores, deltas = self._predict(features)
         if self.ranking == "chance":
             sizes = [level.shape[1] for level in scores]
-            scores = list(uniform(images.keys, RANK, sum(sizes)).split(sizes, 1))
+            scores = list(uniform(images.rng_keys, RANK, sum(sizes)).split(sizes, 1))
         if not self.moved:
             deltas = [torch.zeros_like(level) for level in deltas]
         return self._select(images, anchors, scores, deltas, "test")
@@ -131,7 +131,7 @@ class RPN(nn.Module):
     @torch.no_grad()
     def _select(
         self, images: Images, anchors: list[Tensor], scores: list[Tensor], deltas: list[Tensor], phase: str
-    ) -> Regions:
+    ) -> Proposals:
         """Top scores of each level, NMS within the level, top scores of the image."""
         slots = min(self.before_nms[phase], max(level.shape[1] for level in scores))
         levels = [self._top(slots, *level) for level in zip(anchors, scores, deltas, strict=True)]
@@ -146,7 +146,7 @@ class RPN(nn.Module):
         best, index = kept.topk(min(self.after_nms[phase], kept.shape[1]))
         valid = best > -torch.inf
         chosen = torch.where(valid[..., None], box_ops.take(boxes.flatten(1, 2), index), 0.0)
-        return Regions(chosen, torch.where(valid, best, 0.0), valid)
+        return Proposals(chosen, torch.where(valid, best, 0.0), valid)
 
     def _top(self, slots: int, anchors: Tensor, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
         """The best `slots` of one level, decoded; a small level is filled up with -inf."""
@@ -157,9 +157,9 @@ class RPN(nn.Module):
 
     def _losses(self, images: Images, anchors: Tensor, scores: Tensor, deltas: Tensor, targets: Targets) -> Losses:
         match = self._match(images, anchors, targets)
-        chosen = subsample(match, count=self.samples, fraction=self.foreground, keys=images.keys, salt=SALT)
+        chosen = subsample(match, count=self.samples, fraction=self.foreground, rng_keys=images.rng_keys, salt=SALT)
         sampled, goal = chosen.valid.float(), chosen.foreground.float()
-        gt = match.gt.gather(1, chosen.slots)
+        gt = match.matched_idx.gather(1, chosen.slots)
         share = shares(targets, gt, chosen.foreground)
         logits = scores.gather(1, chosen.slots)
         score = F.binary_cross_entropy_with_logits(logits, goal, sampled * share, reduction="sum")

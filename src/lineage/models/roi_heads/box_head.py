@@ -17,7 +17,7 @@ from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.postprocess import Selection
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import shares
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
+from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
 class TwoFC(nn.Sequential):
@@ -97,18 +97,18 @@ class BoxHead(nn.Module):
         code = labels.clamp(max=self.codes - 1)
         return deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
 
-    def costs(self, logits: Tensor, deltas: Tensor, rois: Matched, targets: Targets) -> tuple[Tensor, Tensor]:
+    def costs(self, logits: Tensor, deltas: Tensor, rois: SampledProposals, targets: Targets) -> tuple[Tensor, Tensor]:
         """What the class and the box of each region cost: two of [B, N]"""
         foreground = rois.valid & (rois.labels < self.classes)
         cls = self.classification(logits, rois.labels, rois.valid)
-        truth = box_ops.take(targets.boxes, rois.gt)
+        truth = box_ops.take(targets.boxes, rois.matched_idx)
         box = self.regression(self.own(deltas, rois.labels), rois.boxes, truth, foreground, self.weights)
-        share = shares(targets, rois.gt, foreground)
+        share = shares(targets, rois.matched_idx, foreground)
         return cls * share, box * share
 
     def losses(
-        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
-    ) -> tuple[list[Matched], Losses]:
+        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+    ) -> tuple[list[SampledProposals], Losses]:
         """Both losses, and the regions that the other heads learn from."""
         logits, deltas = self.predict(features, rois.boxes)
         cls, box = self.costs(logits, deltas, rois, targets)
@@ -124,7 +124,7 @@ class BoxHead(nn.Module):
             rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))
         return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
 
-    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
+    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         """Per-class NMS over the best (region, class) pairs; -> [B, D] detections by falling score"""
         logits, deltas = self.predict(features, rois.boxes)
         return self.select(self.classification.probabilities(logits), deltas, rois, self.weights, images.sizes)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Match, Matcher, subsample
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
+from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 SALT = 16  # plus the stage: separates the random streams of these samplers from all others
 ENSEMBLES = ("each", "shared", "last")
@@ -67,8 +67,8 @@ class Cascade(nn.Module):
         self.head_stages, self.test_stages, self.ensemble = list(head_stages), test_stages, ensemble
 
     def losses(
-        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
-    ) -> tuple[list[Matched], Losses]:
+        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+    ) -> tuple[list[SampledProposals], Losses]:
         shared = [x.detach() + self.gradient * (x - x.detach()) for x in features]  # the values of x, less gradient
         seen, found, boxes = [rois], {}, rois.boxes
         for i, head in enumerate(self.stages):
@@ -83,7 +83,7 @@ class Cascade(nn.Module):
         return [seen[i - 1] for i in self.head_stages], found
 
     @torch.no_grad()
-    def _regions(self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images) -> Matched:
+    def _regions(self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images) -> SampledProposals:
         """What this stage learns from: [B, N] refined regions, labelled by its own IoU."""
         sampling = self.resample or {}
         if sampling.get("add_objects"):
@@ -91,17 +91,17 @@ class Cascade(nn.Module):
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
         match = self.match[stage](boxes, targets)
         valid = valid & box_ops.large(boxes, 1e-3)  # clipping may leave nothing
-        match = Match(match.gt, match.foreground & valid, match.background & valid)
+        match = Match(match.matched_idx, match.foreground & valid, match.background & valid)
         if self.resample is None:
-            labels = torch.where(match.foreground, targets.labels.gather(1, match.gt), self.classes)
-            return Matched(boxes, match.foreground | match.background, labels, match.gt)
+            labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.classes)
+            return SampledProposals(boxes, match.foreground | match.background, labels, match.matched_idx)
         count, fraction = sampling["samples"], sampling["foreground"]
-        chosen = subsample(match, count=count, fraction=fraction, keys=images.keys, salt=SALT + stage)
-        gt = match.gt.gather(1, chosen.slots)
+        chosen = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT + stage)
+        gt = match.matched_idx.gather(1, chosen.slots)
         labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), self.classes)
-        return Matched(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
+        return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
 
-    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
+    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         *before, last = [self.stages[number - 1] for number in self.test_stages]
         scores = []
         for head in before:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import MaskHead
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class CascadeMask(nn.Module):
@@ -24,11 +24,11 @@ class CascadeMask(nn.Module):
         self.stages = nn.ModuleList(MaskHead(channels, **head) for _ in range(stages))
         self.loss_weights = loss_weights[:stages]
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         parts = zip(*(field.chunk(len(self.stages), 1) for field in rois), strict=True)
         found: Losses = {}
         for i, (head, part, weight) in enumerate(zip(self.stages, parts, self.loss_weights, strict=True)):
-            total, terms = head.losses(features, Matched(*part), targets, images)["roi_mask"]
+            total, terms = head.losses(features, SampledProposals(*part), targets, images)["roi_mask"]
             found[f"roi{i + 1}_mask"] = Loss(weight * total, terms)
         return found
 

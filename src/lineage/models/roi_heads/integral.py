@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.ops import boxes as box_ops
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
+from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
 class Integral(nn.Module):
@@ -29,12 +29,12 @@ class Integral(nn.Module):
         self.ious, self.classes = list(ious), self.heads[0].classes
 
     def losses(
-        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
-    ) -> tuple[list[Matched], Losses]:
+        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+    ) -> tuple[list[SampledProposals], Losses]:
         first, others = self.heads[0], list(self.heads)[1:]
         logits, deltas = first.predict(features, rois.boxes)
         cls, box = first.costs(logits, deltas, rois, targets)
-        truth = box_ops.take(targets.boxes, rois.gt)
+        truth = box_ops.take(targets.boxes, rois.matched_idx)
         overlap = box_ops.iou(rois.boxes[:, :, None], truth[:, :, None])[:, :, 0, 0]
         for head, threshold in zip(others, self.ious[1:], strict=True):
             near = (rois.labels < self.classes) & (overlap >= threshold)
@@ -43,7 +43,7 @@ class Integral(nn.Module):
         sampled = rois.valid.sum().float()
         return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
 
-    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
+    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         first, others = self.heads[0], list(self.heads)[1:]
         logits, deltas = first.predict(features, rois.boxes)
         scores = [first.classification.probabilities(logits)]

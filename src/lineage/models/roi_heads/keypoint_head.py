@@ -14,7 +14,7 @@ from lineage.models.roi_heads.required_targets import required
 from lineage.ops.boxes import take
 from lineage.ops.keypoints import decode, encode
 from lineage.ops.matching import shares
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class KeypointHead(nn.Module):
@@ -54,12 +54,14 @@ class KeypointHead(nn.Module):
         maps = F.interpolate(maps, scale_factor=self.upscale, mode="bilinear", align_corners=False)
         return maps.view(*boxes.shape[:2], *maps.shape[1:])
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self.heatmaps(features, rois.boxes)
-        cell, valid = encode(take(required(targets.keypoints, "keypoints"), rois.gt), rois.boxes, logits.shape[-1])
+        cell, valid = encode(
+            take(required(targets.keypoints, "keypoints"), rois.matched_idx), rois.boxes, logits.shape[-1]
+        )
         valid = valid & (rois.valid & (rois.labels < self.classes))[..., None]
         cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
-        share = shares(targets, rois.gt, rois.valid)[..., None]
+        share = shares(targets, rois.matched_idx, rois.valid)[..., None]
         counted = valid.sum() if self.normalize == "visible" else torch.full_like(valid.sum(), valid.numel())
         return {"roi_keypoint": Loss(self.weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
 

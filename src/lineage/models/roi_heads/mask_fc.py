@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian, xavier
 from lineage.models.roi_heads.mask_head import goals, sigmoid_loss
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.structures import Detections, Images, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
 
 class MLPMaskHead(nn.Module):
@@ -50,7 +50,7 @@ class MLPMaskHead(nn.Module):
         own = labels.clamp(max=self.maps - 1)[..., None, None, None].expand(-1, -1, 1, self.size, self.size)
         return logits.gather(2, own)[:, :, 0]
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes, rois.labels)
         goal = goals(targets, rois, images, size=self.size, grid=self.grid, aligned=self.aligned)
         return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)

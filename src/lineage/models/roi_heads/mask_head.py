@@ -15,7 +15,7 @@ from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import required
 from lineage.ops.mask_sampling import through
 from lineage.ops.matching import shares
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class Convolutions(nn.Sequential):
@@ -70,7 +70,7 @@ class MaskHead(nn.Module):
         logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)).float() + bias[:, None, None]
         return logits.view(*labels.shape, *logits.shape[-2:])
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes, rois.labels)
         goal = goals(targets, rois, images, size=logits.shape[-1], grid=self.grid, aligned=self.aligned)
         return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)
@@ -80,15 +80,15 @@ class MaskHead(nn.Module):
         return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())
 
 
-def goals(targets: Targets, rois: Matched, images: Images, *, size: int, grid: int, aligned: bool) -> Tensor:
+def goals(targets: Targets, rois: SampledProposals, images: Images, *, size: int, grid: int, aligned: bool) -> Tensor:
     """The ground truth through each region: [B, N, size, size] in 0..1"""
     masks = required(targets.masks, "masks")
-    return through(masks, rois.boxes, rois.gt, images.sizes, size=size, grid=grid, aligned=aligned)
+    return through(masks, rois.boxes, rois.matched_idx, images.sizes, size=size, grid=grid, aligned=aligned)
 
 
-def sigmoid_loss(logits: Tensor, goal: Tensor, rois: Matched, targets: Targets, classes: int) -> Losses:
+def sigmoid_loss(logits: Tensor, goal: Tensor, rois: SampledProposals, targets: Targets, classes: int) -> Losses:
     """Section 3: binary cross entropy of the own class's mask [B, N, M, M], averaged over the pixels of foreground."""
     foreground = (rois.valid & (rois.labels < classes)).float()
     pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
-    cost = pixels * foreground * shares(targets, rois.gt, rois.valid)
+    cost = pixels * foreground * shares(targets, rois.matched_idx, rois.valid)
     return {"roi_mask": Loss(cost.sum(), foreground.sum() * logits.shape[-1] ** 2)}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import MaskHead, goals
 from lineage.ops.matching import shares
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class SoftmaxMaskHead(nn.Module):
@@ -30,14 +30,14 @@ class SoftmaxMaskHead(nn.Module):
         logits = self.head.masks(self.head.hidden(features, boxes)).float()
         return logits.view(*boxes.shape[:2], *logits.shape[1:])
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes)
         size = logits.shape[-1]
         goal = goals(targets, rois, images, size=size, grid=self.head.grid, aligned=self.head.aligned)
         wanted = torch.where(goal >= 0.5, rois.labels.clamp(max=self.maps - 1)[..., None, None], self.maps)
         pixels = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1), reduction="none").sum((1, 2))
         foreground = (rois.valid & (rois.labels < self.classes)).float()
-        cost = pixels.view(foreground.shape) * foreground * shares(targets, rois.gt, rois.valid)
+        cost = pixels.view(foreground.shape) * foreground * shares(targets, rois.matched_idx, rois.valid)
         return {"roi_mask": Loss(cost.sum(), foreground.sum() * size**2)}
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:

@@ -20,7 +20,7 @@ from lineage.ops import point_sampling as point_ops
 from lineage.ops.mask_sampling import at
 from lineage.ops.matching import shares
 from lineage.ops.random import uniform
-from lineage.structures import Detections, Images, Loss, Losses, Masks, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, Masks, SampledProposals, Targets
 
 SALT = 32  # separates the random streams of points from all others
 
@@ -101,7 +101,7 @@ class PointRend(nn.Module):
         self.steps, self.test_points = steps, test_points
         self.grid, self.aligned, self.binary = grid, aligned, binary
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         masks = required(targets.masks, "masks")
         coarse = self._coarse(features, rois.boxes)
         labels = rois.labels.clamp(max=self.maps - 1)
@@ -112,33 +112,33 @@ class PointRend(nn.Module):
         goal = (goal >= 0.5).float() if self.binary else goal
         rough = F.binary_cross_entropy_with_logits(own, goal, reduction="none").sum((2, 3))
         fine = self._points(features, coarse, own, labels, rois, masks, images)
-        count, foreground = foreground.sum(), foreground * shares(targets, rois.gt, rois.valid)
+        count, foreground = foreground.sum(), foreground * shares(targets, rois.matched_idx, rois.valid)
         return {
             "roi_mask": Loss((rough * foreground).sum(), count * size**2),
             "roi_point": Loss((fine * foreground).sum(), count * self.train_points),
         }
 
     def _points(
-        self, features: list[Tensor], coarse: Tensor, own: Tensor, labels: Tensor, rois: Matched, masks: Masks,
+        self, features: list[Tensor], coarse: Tensor, own: Tensor, labels: Tensor, rois: SampledProposals, masks: Masks,
         images: Images,
     ) -> Tensor:  # fmt: skip
         """What the points of each region cost in sum: [B, N]"""
-        places = self._choose(own.detach(), images.keys)
+        places = self._choose(own.detach(), images.rng_keys)
         points = point_ops.inside(rois.boxes, places)
         with torch.no_grad():
-            goal = at(masks, points, rois.gt)
+            goal = at(masks, points, rois.matched_idx)
         logits = self._decide(features, coarse, labels, places, points)
         return F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum(2)
 
     @torch.no_grad()
-    def _choose(self, own: Tensor, keys: Tensor) -> Tensor:
+    def _choose(self, own: Tensor, rng_keys: Tensor) -> Tensor:
         """Section 3.2: coarse logits [B, N, s, s] -> places in 0..1 [B, N, train_points, 2]"""
         regions, sure = own.shape[1], self.train_points - int(self.uncertain * self.train_points)
         many = self.train_points * self.oversample
-        drawn = uniform(keys, SALT, regions * many * 2).view(-1, regions, many, 2)
+        drawn = uniform(rng_keys, SALT, regions * many * 2).view(-1, regions, many, 2)
         doubt = -point_ops.sample(own.flatten(0, 1)[:, None], drawn.flatten(0, 1), (1, 1))[..., 0].abs()
         picked = doubt.topk(self.train_points - sure, 1).indices.view(*own.shape[:2], -1, 1)
-        rest = uniform(keys, SALT + 1, regions * sure * 2).view(-1, regions, sure, 2)
+        rest = uniform(rng_keys, SALT + 1, regions * sure * 2).view(-1, regions, sure, 2)
         return torch.cat((drawn.gather(2, picked.expand(-1, -1, -1, 2)), rest), 2)
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:

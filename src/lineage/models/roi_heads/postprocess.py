@@ -10,7 +10,7 @@ from torch import Tensor
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.nms_variants import best as best_slots
 from lineage.ops import boxes as box_ops
-from lineage.structures import Detections, Regions
+from lineage.structures import Detections, Proposals
 
 
 class Selection:
@@ -28,7 +28,7 @@ class Selection:
         self.suppression, self.candidates = suppression, candidates
 
     def __call__(
-        self, probabilities: Tensor, deltas: Tensor, rois: Regions, weights: Sequence[float], sizes: Tensor
+        self, probabilities: Tensor, deltas: Tensor, rois: Proposals, weights: Sequence[float], sizes: Tensor
     ) -> Detections:
         """probabilities [B, N, C + 1], deltas [B, N, codes, 4] (codes: C or 1) -> [B, D] detections by falling score"""
         classes, codes = probabilities.shape[-1] - 1, deltas.shape[2]
@@ -48,6 +48,6 @@ class Selection:
             scores=score.clamp(min=0),
             labels=label.gather(1, order),
             valid=valid,
-            region=region,
+            proposal_index=region,
             probabilities=box_ops.take(probabilities, region),
         )

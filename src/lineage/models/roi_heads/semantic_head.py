@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lineage.models.backbones import norm as norms
 from lineage.models.backbones.init import msra
 from lineage.models.roi_heads.required_targets import required
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Targets
+from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 UNLABELLED = 255  # such pixels, padding among them, cost nothing
 
@@ -40,7 +40,7 @@ class SemanticHead(nn.Module):
             finest = finest + other[..., : finest.shape[2], : finest.shape[3]]  # a rounded-up level may stick out
         return self.classes(finest).float()
 
-    def losses(self, features: list[Tensor], rois: Matched, targets: Targets, images: Images) -> Losses:
+    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         labels = required(targets.semantic, "semantic labels").long()
         logits = F.interpolate(self._predict(features), scale_factor=self.stride, mode="bilinear", align_corners=False)
         logits = logits[..., : labels.shape[1], : labels.shape[2]]

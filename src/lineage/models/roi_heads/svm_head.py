@@ -18,18 +18,18 @@ from lineage.models.roi_heads.ridge import Ridge
 from lineage.models.roi_heads.svm import Mining, Observed, SVMs
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import overlaps
-from lineage.structures import Detections, Images, Loss, Losses, Matched, Regions, Targets
+from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
 class Seen(NamedTuple):
     """A batch on its way to a fit: what the detector's earlier parts made of it."""
 
     features: list[Tensor]
-    rois: Regions
+    rois: Proposals
     targets: Targets
 
 
-Rounds = Callable[[], Iterator[tuple[list[Tensor], Regions, Targets]]]  # each call goes over the training images once
+Rounds = Callable[[], Iterator[tuple[list[Tensor], Proposals, Targets]]]  # each call goes over the training images once
 
 
 BOXES = ("ridge", "head", "proposals")
@@ -54,14 +54,14 @@ class SVMHead(nn.Module):
         self.ridge = Ridge(pooled, self.classes, penalty=penalty) if boxes == "ridge" else None
 
     def losses(
-        self, features: list[Tensor], rois: Matched, targets: Targets, images: Images
-    ) -> tuple[list[Matched], Losses]:
+        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+    ) -> tuple[list[SampledProposals], Losses]:
         regions, losses = self._head[0].losses(features, rois, targets, images)
         if self.boxes != "head":  # R-CNN fine-tunes as a classifier only
-            losses["roi_box"] = Loss(0 * losses["roi_box"].total, losses["roi_box"].terms)
+            losses["roi_box"] = Loss(0 * losses["roi_box"].sum, losses["roi_box"].normalizer)
         return regions, losses
 
-    def detect(self, features: list[Tensor], rois: Regions, images: Images) -> Detections:
+    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         """Scores are the SVMs', through a sigmoid, which keeps their order and makes them positive"""
         head = self._head[0]
         pooled = head.pool(features, rois.boxes)
@@ -106,10 +106,10 @@ class SVMHead(nn.Module):
         """Proposals near an object: what enters the body [n, D], the code that would move it there, its class."""
         found = overlaps(seen.rois.boxes, seen.targets)
         near = seen.rois.valid & (found.iou > self.near)
-        truth = box_ops.take(seen.targets.boxes, found.gt)[near]
+        truth = box_ops.take(seen.targets.boxes, found.matched_idx)[near]
         codes = box_ops.encode(truth, seen.rois.boxes[near], (1.0,) * 4)
         pooled = self._head[0].pool(seen.features, seen.rois.boxes).flatten(1)[near.flatten()]
-        return pooled.cpu(), codes.cpu(), seen.targets.labels.gather(1, found.gt)[near].cpu()
+        return pooled.cpu(), codes.cpu(), seen.targets.labels.gather(1, found.matched_idx)[near].cpu()
 
     def _hidden(self, pooled: Tensor) -> Tensor:
         """[R, C, s, s] -> the features of `layer`, after its ReLU [R, D]"""

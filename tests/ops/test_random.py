@@ -1,10 +1,10 @@
 import torch
 
-from lineage.ops.random import key, uniform
+from lineage.ops.random import fold_in, uniform
 
 
 def test_numbers_are_uniform_and_streams_independent() -> None:
-    keys = torch.tensor([key(0, step, image) for step in range(4) for image in range(4)])
+    keys = torch.tensor([fold_in(0, step, image) for step in range(4) for image in range(4)])
     numbers = uniform(keys, 1, 20000)
     assert ((numbers >= 0) & (numbers < 1)).all()
     assert (numbers.mean(1) - 0.5).abs().max() < 0.01
@@ -16,12 +16,12 @@ def test_numbers_are_uniform_and_streams_independent() -> None:
 
 
 def test_a_stream_depends_on_key_and_salt_only() -> None:
-    keys = torch.tensor([key(1), key(2)])
+    keys = torch.tensor([fold_in(1), fold_in(2)])
     assert torch.equal(uniform(keys, 3, 10)[1:], uniform(keys[1:], 3, 10))
     assert torch.equal(uniform(keys, 3, 10), uniform(keys, 3, 20)[:, :10])
     assert not torch.equal(uniform(keys, 3, 10), uniform(keys, 4, 10))
 
 
 def test_keys_differ_by_every_part() -> None:
-    assert len({key(seed, step) for seed in range(30) for step in range(30)}) == 900
-    assert key(1, 12) != key(11, 2)
+    assert len({fold_in(seed, step) for seed in range(30) for step in range(30)}) == 900
+    assert fold_in(1, 12) != fold_in(11, 2)

@@ -57,7 +57,9 @@ LAYERS = {
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.results", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)
     ),
-    "lineage.report": Layer((*GROUND, "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS),
+    "lineage.report": Layer(
+        (*GROUND, "lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS
+    ),
     "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from lineage.train.checkpoint import Checkpoints, saved
+from lineage.train.checkpoint import Checkpoints, list_checkpoints
 from tests.train import toy
 
 
 def train(folder: Path, steps: int, resume: bool = False, **options: object) -> dict[str, torch.Tensor]:
-    start, path = next(reversed(saved(folder).items())) if resume else (0, None)
+    start, path = next(reversed(list_checkpoints(folder).items())) if resume else (0, None)
     trainer = toy.trainer(steps, callbacks=[Checkpoints(folder, every=3)], **options)
     accumulated = trainer.accumulate_grad_batches
-    module = toy.reproduction(images=2 * accumulated)
+    module = toy.detection_module(images=2 * accumulated)
     trainer.fit(module, toy.ToyData(start=start * accumulated), ckpt_path=path, weights_only=True)
     return module.model.state_dict()
 
@@ -26,12 +26,12 @@ def test_resuming_is_bitwise_the_same(tmp_path: Path, stop: int, options: dict[s
     whole = train(tmp_path / "a", 11, **options)
     train(tmp_path / "b", stop, **options)
     if stop == 7:
-        saved(tmp_path / "b")[7].unlink()  # as after kill -9: the newest checkpoint is older than the last step
+        list_checkpoints(tmp_path / "b")[7].unlink()  # kill -9: the newest is older than the last step
     continued = train(tmp_path / "b", 11, resume=True, **options)
     assert all(torch.equal(whole[name], continued[name]) for name in whole)
 
 
 def test_the_newest_two_are_kept_and_none_is_partial(tmp_path: Path) -> None:
     train(tmp_path, 10)
-    assert list(saved(tmp_path)) == [9, 10]
+    assert list(list_checkpoints(tmp_path)) == [9, 10]
     assert len(list(tmp_path.iterdir())) == 2

@@ -21,7 +21,7 @@ TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 def test_two_toys_equal_one(accumulated: int) -> None:
     states = []
     for devices in (1, 2):
-        module = toy.reproduction(images=4 * accumulated)
+        module = toy.detection_module(images=4 * accumulated)
         module.model.body[2].p = 0.0
         strategy = "ddp_spawn" if devices == 2 else "auto"
         trainer = toy.trainer(6, devices=devices, strategy=strategy, accumulate_grad_batches=accumulated)
@@ -33,16 +33,16 @@ def test_two_toys_equal_one(accumulated: int) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_with_two_processes_equals_one(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    tiny.train(tmp_path, *EQUAL, f"hydra.run.dir={one}")
-    tiny.train(tmp_path, *EQUAL, *TWO, f"hydra.run.dir={two}")
-    assert len(tiny.losses(one)) == 20
-    assert tiny.losses(two) == pytest.approx(tiny.losses(one), abs=1e-4)
-    entries = [json.loads((run / "entry.json").read_text()) for run in (one, two)]
+    single, double = tmp_path / "one", tmp_path / "two"
+    tiny.train(tmp_path, *EQUAL, f"hydra.run.dir={single}")
+    tiny.train(tmp_path, *EQUAL, *TWO, f"hydra.run.dir={double}")
+    assert len(tiny.losses(single)) == 20
+    assert tiny.losses(double) == pytest.approx(tiny.losses(single), abs=1e-4)
+    entries = [json.loads((run / "entry.json").read_text()) for run in (single, double)]
     assert [entry["processes"] for entry in entries] == [1, 2]
     assert entries[0]["protocol"] == entries[1]["protocol"]
     assert entries[0]["metrics"] == pytest.approx(entries[1]["metrics"])
-    assert sorted(path.name for path in two.iterdir()) == sorted(path.name for path in one.iterdir())
+    assert sorted(path.name for path in double.iterdir()) == sorted(path.name for path in single.iterdir())
 
 
 @pytest.mark.slow
@@ -68,9 +68,9 @@ def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
 
 
 def _processes(folder: Path) -> list[str]:
-    """What runs with this folder on its command line."""
-    found = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+    """Return the ids of the processes with this folder on their command line."""
+    listing = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False)
+    return listing.stdout.split()
 
 
 def _until(true: Callable[[], bool], seconds: float) -> None:

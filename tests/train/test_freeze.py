@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from lineage.train.freeze import NothingTrained, train_only
-from lineage.train.optimizer import parameter_groups
+from lineage.train.optimizer import split_parameters
 
 
 def model() -> nn.Module:
@@ -14,17 +14,17 @@ def model() -> nn.Module:
 
 
 def test_only_what_matches_is_given_to_the_optimizer() -> None:
-    made = model()
-    assert train_only(made, ["box.b.*"]) == ["box.b.weight", "box.b.bias"]
-    weights, norms, biases = parameter_groups(made)
+    net = model()
+    assert train_only(net, ["box.b.*"]) == ["box.b.weight", "box.b.bias"]
+    weights, norms, biases = split_parameters(net)
     assert (len(weights), len(norms), len(biases)) == (1, 0, 1)
-    assert weights[0] is made["box"]["b"].weight
+    assert weights[0] is net["box"]["b"].weight
 
 
 def test_what_the_backbone_froze_stays_frozen() -> None:
-    made = model()
-    made["box"]["a"].requires_grad_(False)
-    assert train_only(made, ["box.*"]) == ["box.b.weight", "box.b.bias"]
+    net = model()
+    net["box"]["a"].requires_grad_(False)
+    assert train_only(net, ["box.*"]) == ["box.b.weight", "box.b.bias"]
 
 
 def test_a_name_that_matches_nothing_is_refused() -> None:

@@ -34,27 +34,27 @@ def lines(name: str) -> dict[str, Measured]:
 
 
 def train(folder: Path, name: str, *more: str) -> dict[str, float]:
-    """What training gives in the measures of the model's line"""
+    """Return what training reaches in the measures of the model's line."""
     tiny.train(folder, f"model={name}", *LEARNED["with"].split(), *MODELS[name].get("with", "").split(), *more)
     (entry,) = (folder / "results").rglob("*.json")
     metrics = json.loads(entry.read_text())["metrics"]
-    found = {measure: round(metrics[measure], 1) for measure in lines(name)}
-    print(found)  # for whoever writes a line
-    return found
+    measured = {measure: round(metrics[measure], 1) for measure in lines(name)}
+    print(measured)  # to copy into a new line
+    return measured
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_learns_shapes(tmp_path: Path, name: str) -> None:
-    found, floors = train(tmp_path, name), lines(name)
-    assert {measure: value for measure, value in found.items() if value < floors[measure].floor} == {}
+    metrics, floors = train(tmp_path, name), lines(name)
+    assert {measure: value for measure, value in metrics.items() if value < floors[measure].floor} == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_random_weights_find_no_more_than_its_line_says(tmp_path: Path, name: str) -> None:
-    found, known = train(tmp_path, name, *LEARNED["untrained"].split()), lines(name)
-    assert {measure: value for measure, value in found.items() if value > known[measure].untrained + 1} == {}
+    metrics, limits = train(tmp_path, name, *LEARNED["untrained"].split()), lines(name)
+    assert {measure: value for measure, value in metrics.items() if value > limits[measure].untrained + 1} == {}
 
 
 def test_every_model_has_a_line() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.train.optimizer import factor, parameter_groups, sgd, warmup_multistep
+from lineage.train.optimizer import get_lr_factor, sgd, split_parameters, warmup_multistep
 
 SGD = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0, "bias_lr_factor": 2.0, "bias_decay": 0.0}
 SCHEDULE = {"milestones": [60, 80], "gamma": 0.1, "warmup_steps": 10, "warmup_factor": 0.001}
@@ -18,14 +18,14 @@ def body() -> nn.Module:
 
 def test_groups_hold_every_trainable_parameter_once() -> None:
     model = body()
-    weights, norms, biases = parameter_groups(model)
+    weights, norms, biases = split_parameters(model)
     assert [len(weights), len(norms), len(biases)] == [2, 2, 2]
     assert {*weights, *norms, *biases} == {p for p in model.parameters() if p.requires_grad}
 
 
 def test_a_shared_parameter_is_stepped_once() -> None:
     linear = nn.Linear(3, 3)
-    assert len(parameter_groups(nn.Sequential(linear, nn.Sequential(linear)))[0]) == 1
+    assert len(split_parameters(nn.Sequential(linear, nn.Sequential(linear)))[0]) == 1
 
 
 def test_groups_get_their_own_decay_and_rate() -> None:
@@ -52,11 +52,11 @@ def test_fused_steps_equal_plain_ones() -> None:
     ("step", "expected"), [(0, 0.001), (5, 0.5005), (10, 1.0), (59, 1.0), (60, 0.1), (79, 0.1), (80, 0.01)]
 )
 def test_factor_is_a_pure_function_of_the_step(step: int, expected: float) -> None:
-    assert factor(step, **SCHEDULE) == pytest.approx(expected)
+    assert get_lr_factor(step, **SCHEDULE) == pytest.approx(expected)
 
 
 def test_no_warm_up_divides_by_nothing() -> None:
-    assert factor(0, [], 0.1, 0, 0.1) == 1.0
+    assert get_lr_factor(0, [], 0.1, 0, 0.1) == 1.0
 
 
 def test_the_scheduler_keeps_the_ratio_of_groups() -> None:

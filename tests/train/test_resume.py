@@ -1,4 +1,4 @@
-"""kill -9, then `resume=`: the weights at the end are those of the run that nobody killed."""
+"""kill -9, then `resume=`: the weights at the end equal those of a run that was not killed."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.run.resume import continued
-from lineage.train.checkpoint import saved
+from lineage.train.checkpoint import list_checkpoints
 from tests.train import tiny
 
 
@@ -33,7 +33,7 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
     wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert 12 not in saved(killed / "checkpoints")
+    assert 12 not in list_checkpoints(killed / "checkpoints")
     tiny.train(tmp_path, f"resume={killed}", "seed=0")
     ours, theirs = torch.load(killed / "weights.pt"), torch.load(whole / "weights.pt")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -50,34 +50,34 @@ def folder(path: Path, **values: object) -> Path:
     return path
 
 
-def composed(path: Path, **values: object) -> object:
+def make_config(path: Path, **values: object) -> object:
     defaults = {"seed": 0, "schedule": {"steps": 4}, "paths": {"runs": "runs"}, "resume": str(path)}
     return OmegaConf.create(defaults | values)
 
 
 def test_an_override_that_repeats_the_config_is_fine(tmp_path: Path) -> None:
-    attempt = continued(composed(folder(tmp_path)), ["resume=x", "seed=0"])  # type: ignore[arg-type]
+    attempt = continued(make_config(folder(tmp_path)), ["resume=x", "seed=0"])  # type: ignore[arg-type]
     assert (attempt.step, attempt.checkpoint) == (0, None)
     assert attempt.overrides == ["schedule=smoke"]
 
 
 def test_an_override_that_contradicts_the_config_is_refused(tmp_path: Path) -> None:
-    changed = composed(folder(tmp_path), seed=3)
+    changed = make_config(folder(tmp_path), seed=3)
     with pytest.raises(ConfigError, match=r"seed=3 contradicts .*config.yaml, which says seed=0"):
         continued(changed, ["resume=x", "seed=3"])  # type: ignore[arg-type]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="that is no run folder"):
-        continued(composed(tmp_path), [])  # type: ignore[arg-type]
+        continued(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
 def test_a_finished_run_is_refused(tmp_path: Path) -> None:
     (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "finished"}')
     with pytest.raises(ConfigError, match="this run is finished; its entry is abc"):
-        continued(composed(tmp_path), [])  # type: ignore[arg-type]
+        continued(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
 def test_the_entry_of_a_stopped_run_is_superseded(tmp_path: Path) -> None:
     (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "stopped"}')
-    assert continued(composed(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]
+    assert continued(make_config(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]

@@ -11,21 +11,21 @@ def model(classes: int) -> nn.Module:
 
 
 def test_layers_of_another_size_start_afresh() -> None:
-    mine, given = model(4), model(5)
-    assert adopt(mine, given.state_dict()) == ["2.bias", "2.weight"]
-    assert torch.equal(mine[0].weight, given[0].weight)
+    ours, theirs = model(4), model(5)
+    assert adopt(ours, theirs.state_dict()) == ["2.bias", "2.weight"]
+    assert torch.equal(ours[0].weight, theirs[0].weight)
 
 
 def test_a_checkpoint_of_the_trainer_fits_too() -> None:
-    mine, given = model(4), model(4)
-    assert adopt(mine, {f"model.{name}": value for name, value in given.state_dict().items()}) == []
-    assert sha256(mine) == sha256(given)
+    ours, theirs = model(4), model(4)
+    assert adopt(ours, {f"model.{name}": value for name, value in theirs.state_dict().items()}) == []
+    assert sha256(ours) == sha256(theirs)
 
 
 def test_one_changed_number_changes_the_digest() -> None:
-    mine = model(4)
-    before = sha256(mine)
-    mine[1].num_batches_tracked += 1
-    after = sha256(mine)
-    mine[0].weight.data[0, 0] += 1
-    assert len({before, after, sha256(mine)}) == 3
+    ours = model(4)
+    before = sha256(ours)
+    ours[1].num_batches_tracked += 1
+    after = sha256(ours)
+    ours[0].weight.data[0, 0] += 1
+    assert len({before, after, sha256(ours)}) == 3

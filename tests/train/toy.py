@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Images, Loss, Losses, Targets
-from lineage.train.detection_module import Reproduction
+from lineage.train.detection_module import DetectionModule
 from lineage.train.optimizer import sgd, warmup_multistep
 
 
@@ -54,8 +54,8 @@ class Count:
 
 
 def batch(step: int, size: int = 2) -> Batch:
-    made = [_image(step * size + i) for i in range(size)]
-    pixels, boxes, valid = (torch.stack(column) for column in zip(*made, strict=True))
+    columns = [_image(step * size + i) for i in range(size)]
+    pixels, boxes, valid = (torch.stack(column) for column in zip(*columns, strict=True))
     ids = torch.arange(step * size, (step + 1) * size)
     nothing = torch.zeros_like(valid)
     targets = Targets(boxes, nothing.long(), valid, nothing, None, None)
@@ -88,10 +88,10 @@ class Stream(IterableDataset[Batch]):
     def __iter__(self) -> Any:
         step = self.start
         while True:
-            made = batch(step, self.size)
+            whole = batch(step, self.size)
             if step == self.broken:
-                made.targets.boxes.fill_(float("nan"))
-            yield share(made, self.rank, self.world)
+                whole.targets.boxes.fill_(float("nan"))
+            yield share(whole, self.rank, self.world)
             step += 1
 
 
@@ -109,10 +109,10 @@ class ToyData(LightningDataModule):
         return DataLoader([batch(1000), batch(1001)], batch_size=None)  # type: ignore[arg-type]
 
 
-def reproduction(seed: int = 0, images: int = 2) -> Reproduction:
+def detection_module(seed: int = 0, images: int = 2) -> DetectionModule:
     torch.manual_seed(seed)
     rates = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0}
-    return Reproduction(
+    return DetectionModule(
         Toy(),
         optimizer=partial(sgd, bias_lr_factor=1.0, bias_decay=1e-4, **rates),
         scheduler=partial(warmup_multistep, milestones=[8], gamma=0.1, warmup_steps=3, warmup_factor=0.1),

@@ -20,7 +20,7 @@ from lineage.run.restore import NAMES, names_of
 from lineage.tables.links import LEFT
 from lineage.tables.table import START
 from lineage.train.checkpoint import flush
-from lineage.train.entry_writer import Record
+from lineage.train.entry_writer import EntryWriter
 from lineage.weights import state_dict
 
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
@@ -49,8 +49,8 @@ def illustrate(folder: Path, parts: Parts) -> None:
     predictions(parts.data.val, evaluator.results(), folder / "pictures" / "predictions.png")
 
 
-def show(folder: Path, record: Record, console: Console) -> None:
-    path = record.write("finished")
+def show(folder: Path, writer: EntryWriter, console: Console) -> None:
+    path = writer.write("finished")
     entry = store.read(path)
     said = {
         "entry": path,

@@ -25,12 +25,12 @@ from lineage.models.losses.class_frequency import asking, count_classes
 from lineage.run.initialize import start_from
 from lineage.run.resume import CHECKPOINTS, Attempt
 from lineage.train.checkpoint import Checkpoints
-from lineage.train.detection_module import Reproduction
-from lineage.train.entry_writer import Interruptible
+from lineage.train.detection_module import DetectionModule
+from lineage.train.entry_writer import KeepSigtermHandler
 from lineage.train.freeze import train_only
-from lineage.train.loggers import Name
+from lineage.train.loggers import RunName
 from lineage.train.optimizer import warmup_multistep
-from lineage.train.progress import progress
+from lineage.train.progress import make_progress_callback
 from lineage.weights.pretrained import LATER
 
 TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
@@ -39,7 +39,7 @@ TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # 
 class Parts(NamedTuple):
     data: DetectionData
     model: nn.Module
-    module: Reproduction  # the model in training
+    module: DetectionModule  # the model in training
 
 
 def assemble(config: DictConfig) -> Parts:
@@ -65,7 +65,7 @@ def assemble(config: DictConfig) -> Parts:
     if config.trainable is not None:
         train_only(model, config.trainable)
     views = build(config.tta, model=model, mirrored=tuple(getattr(val, "mirrored", ()))) if config.tta else None
-    module = Reproduction(
+    module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
         scheduler=partial(
@@ -139,7 +139,7 @@ def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
     OmegaConf.update(config, "dataset.stuff", len(known), force_add=True)
 
 
-def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) -> pl.Trainer:
+def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
     tracks = [build(track) for track in (config.track or {}).values()]
     checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
@@ -156,7 +156,7 @@ def trainer_for(attempt: Attempt, parts: Parts, name: Name, console: Console) ->
             enable_model_summary=False,
             default_root_dir=str(folder),
             logger=[track(folder=folder, name=name, start=attempt.step) for track in tracks],
-            callbacks=[checkpoints, progress(console), Interruptible()],
+            callbacks=[checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
         trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
     except (MisconfigurationException, ValueError) as error:

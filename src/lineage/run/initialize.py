@@ -14,7 +14,7 @@ from lineage.results import paths, store
 from lineage.results.store import StoreError
 from lineage.tables.links import LEFT
 from lineage.tables.table import START
-from lineage.train.checkpoint import saved
+from lineage.train.checkpoint import list_checkpoints
 from lineage.weights import pretrained
 from lineage.weights.identify import Given, options, repainted
 from lineage.weights.pretrained import WeightsError
@@ -78,7 +78,7 @@ def of_run(folder: Path) -> Path:
     """The weights a run ended with, or those of its last checkpoint."""
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
-    kept = list(saved(folder / CHECKPOINTS).values())
+    kept = list(list_checkpoints(folder / CHECKPOINTS).values())
     if not kept:
         raise WeightsError(f"{folder} holds neither {WEIGHTS} nor checkpoints: it is no run folder, or left nothing")
     return kept[-1]

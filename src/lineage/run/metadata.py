@@ -19,8 +19,8 @@ from lineage.results.paths import ROOT
 from lineage.run.assemble import Parts, processes
 from lineage.run.resume import Attempt
 from lineage.train import environment, startup_message
-from lineage.train.detection_module import Reproduction
-from lineage.train.loggers import Name, dashboard
+from lineage.train.detection_module import DetectionModule
+from lineage.train.loggers import RunName, find_dashboard_url
 from lineage.weights import state_dict
 
 
@@ -50,7 +50,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "commit": code.commit,
         "dirty": code.dirty,
         "diff": code.diff,
-        "packages": environment.packages(),
+        "packages": environment.read_package_versions(),
         "host": platform.node(),
         "dataset": splits,
         "weights": state_dict.sha256(parts.model),
@@ -61,26 +61,26 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     }
 
 
-def so_far(trainer: pl.Trainer, module: Reproduction) -> dict[str, Any]:
+def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
     """The part of the entry that depends on how far the run got."""
-    device, watch, toll = trainer.strategy.root_device, module.stopwatch, module.toll
+    device, speed, cost = trainer.strategy.root_device, module.throughput, module.inference_cost
     return {
         "metrics": module.metrics,
         "steps": trainer.global_step,
         "processes": trainer.world_size,
-        "images_per_second": round(watch.images / watch.seconds, 3) if watch.seconds else None,
-        "step_seconds": round(module.images_per_step * watch.seconds / watch.images, 5) if watch.images else None,
-        "image_ms": round(toll.image_ms, 3) if toll.image_ms is not None else None,
-        "flops": toll.multiply_adds,
-        "peak_memory": environment.peak_memory(device),
-        "hardware": environment.hardware(device) | {"precision": str(trainer.precision)},
-        "dashboard": dashboard(trainer.loggers),
+        "images_per_second": round(speed.images / speed.seconds, 3) if speed.seconds else None,
+        "step_seconds": round(module.images_per_step * speed.seconds / speed.images, 5) if speed.images else None,
+        "image_ms": round(cost.image_ms, 3) if cost.image_ms is not None else None,
+        "flops": cost.macs,
+        "peak_memory": environment.get_peak_memory(device),
+        "hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)},
+        "dashboard": find_dashboard_url(trainer.loggers),
     }
 
 
-def name(facts: dict[str, Any]) -> Name:
+def name(facts: dict[str, Any]) -> RunName:
     table, row = facts["table"] or "scratch", facts["row"] or facts["choices"]["model"]
-    return Name(facts["id"], table, row, facts["seed"])
+    return RunName(facts["id"], table, row, facts["seed"])
 
 
 def protocol_overrides(overrides: list[str]) -> list[str]:
@@ -91,12 +91,13 @@ def protocol_overrides(overrides: list[str]) -> list[str]:
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     """The line before the start, and a second one if the learning rate does not go with the batch."""
     config, device = attempt.config, trainer.strategy.root_device
-    ours = startup_message.Recipe(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
+    ours = startup_message.LrScaling(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
     paper = ours if follows_row(attempt) else reference()
-    split = startup_message.Split(processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
-    place = environment.device_name(device) + (f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else "")
-    line = startup_message.announce(place, config.trainer.precision, split, ours, paper, len(parts.data.train))
-    return [text for text in (line, startup_message.unscaled(ours, paper)) if text]
+    split = startup_message.BatchSplit(processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
+    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
+    line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)
+    return [text for text in (line, startup_message.format_lr_warning(ours, paper)) if text]
 
 
 def follows_row(attempt: Attempt) -> bool:
@@ -105,8 +106,8 @@ def follows_row(attempt: Attempt) -> bool:
     return bool(attempt.config.entry.row) and not changed
 
 
-def reference() -> startup_message.Recipe:
+def reference() -> startup_message.LrScaling:
     """What most of the papers used: Detectron's 1x schedule."""
     schedule = yaml.safe_load((paths.shipped() / "conf" / "schedule" / "1x.yaml").read_text())
     optimizer = yaml.safe_load((paths.shipped() / "conf" / "optimizer" / "sgd.yaml").read_text())
-    return startup_message.Recipe(optimizer["lr"], schedule["images_per_step"], schedule["steps"])
+    return startup_message.LrScaling(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.results.renames import upgrade
-from lineage.train.checkpoint import saved
+from lineage.train.checkpoint import list_checkpoints
 
 CONFIG, START, CHECKPOINTS, ENTRY = "config.yaml", "start.json", "checkpoints", "entry.json"
 FREE = ("resume", "hydra")  # may be said without contradicting anything
@@ -52,7 +52,7 @@ def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     if entry.get("status") == "finished":
         raise ConfigError(f"resume={folder}: this run is finished; its entry is {entry['id']}")
     start = json.loads((folder / START).read_text())
-    step, checkpoint = next(reversed(saved(folder / CHECKPOINTS).items()), (0, None))
+    step, checkpoint = next(reversed(list_checkpoints(folder / CHECKPOINTS).items()), (0, None))
     return Attempt(folder, config, start["overrides"], start["choices"], step, checkpoint, entry.get("id"))
 
 

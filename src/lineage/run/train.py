@@ -30,14 +30,14 @@ from lineage.run.pseudo_label import distil, unlabelled
 from lineage.run.resume import Attempt, begun, continued
 from lineage.tables.links import LEFT
 from lineage.tables.table import LABELS, PROPOSALS
-from lineage.train.entry_writer import Record, recorded
-from lineage.train.progress import quiet
-from lineage.train.rank_watch import started_by_first, watch
+from lineage.train.entry_writer import EntryWriter, write_at_end
+from lineage.train.progress import silence_lightning
+from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     """Train, evaluate and log what the config says; on every process of a distributed run alike."""
-    quiet()
+    silence_lightning()
     attempt = begin(composed, overrides)
     with logged(attempt.folder):
         started, console = datetime.now(UTC), Console(quiet=not is_first())
@@ -48,12 +48,12 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         facts = metadata.before(attempt, parts, started) | identified(ancestry)
         trainer = trainer_for(attempt, parts, metadata.name(facts), console)
         so_far = partial(metadata.so_far, trainer, parts.module)
-        record = Record(Path(attempt.config.paths.results), started, facts, so_far)
+        writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
         if is_first():
-            watch(record, trainer.strategy.launcher)
-        elif started_by_first(trainer.strategy):
+            watch_ranks(writer, trainer.strategy.launcher)
+        elif is_started_by_lightning(trainer.strategy):
             end_with_parent(signal.SIGKILL)
-        with ending(attempt, record, console), recorded(record if is_first() else None):
+        with ending(attempt, writer, console), write_at_end(writer if is_first() else None):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
             if attempt.config.evaluate_only:
@@ -65,10 +65,10 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
             if images is not None:
                 distil(trainer, parts, images, attempt.folder / LEFT[LABELS])
             if is_first():  # a finished entry promises what other runs start from
-                record.facts |= {"trained": keep(attempt.folder, parts)}
+                writer.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():
             illustrate(attempt.folder, parts)
-            show(attempt.folder, record, console)
+            show(attempt.folder, writer, console)
 
 
 def is_first() -> bool:
@@ -110,12 +110,12 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def ending(attempt: Attempt, record: Record, console: Console) -> Iterator[None]:
+def ending(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[None]:
     """Of a run that did not finish, say where its entry is and how it goes on."""
     try:
         yield
     except BaseException:
-        console.print(f"entry    {record.path}", highlight=False, soft_wrap=True)
+        console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
         console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
         raise
 

@@ -1,9 +1,27 @@
-"""A reproduction in progress: the model, its optimizer and its evaluator, in the form Lightning runs.
+"""The LightningModule that trains and evaluates a detector.
 
-Losses are divided by counts over all processes, so 8 processes x 2 images equal 1 process x 16 images. With gradient
-accumulation each micro batch (over all processes) has its own counts, and micro batches are averaged by images: a count
-is known only after the forward pass, when the gradient of the micro batch before is already taken. Detectron normalises
-each GPU's two images by themselves in the same way.
+What Lightning runs, written out as one loop (hooks in brackets):
+
+    for batch in data.train_dataloader():  # Batch: images and targets of one micro batch
+        [on_train_batch_start]  seed the global generator by (seed, batch, rank)
+        [training_step]         losses = model.losses(images, targets)  # {name: (sum, normalizer)}
+                                loss, means = combine_losses(losses)    # normalizers are summed over all processes
+                                loss_buffer.append(means)               # stays on the device
+                                loss *= share of this micro batch in the images of the step
+        backward()              # DDP averages the gradients of all processes
+        if every `accumulate` micro batches:
+            optimizer.step(); scheduler.step(); global_step += 1
+        [on_train_batch_end]    every `log_every` steps: flush_losses()  # one host sync: log means, raise if not finite
+        [Checkpoints]           every `checkpoint_every` steps: save
+        if every `evaluate_every` steps, and after the last one:
+            for batch in data.val_dataloader():
+                [validation_step]         evaluator.update(detect(images), batch)
+            [on_validation_epoch_end]     metrics = evaluator.compute()
+
+Losses are divided by normalizers over all processes, so 8 processes x 2 images equal 1 process x 16 images. With
+gradient accumulation each micro batch (over all processes) has its own normalizers, and micro batches are averaged by
+images: a normalizer is only known after the forward pass, when the gradient of the micro batch before is already taken.
+Detectron normalises each GPU's two images by themselves in the same way.
 """
 
 from __future__ import annotations
@@ -20,13 +38,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from lineage.eval.evaluator import Evaluator
 from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Images, Losses, Targets
-from lineage.train.inference_cost import Toll
-from lineage.train.loss_buffer import History, NotFinite, Step
-from lineage.train.throughput import Stopwatch
+from lineage.train.inference_cost import InferenceCost
+from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
+from lineage.train.throughput import Throughput
 
 
 class UnknownLoss(ValueError):
-    """A weight for a loss that the model has not."""
+    """Error for a weight whose name is not the name of a loss of the model."""
 
 
 class Detector(Protocol):
@@ -35,10 +53,11 @@ class Detector(Protocol):
     def detect(self, images: Images) -> Detections: ...
 
 
-def combine(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
-    """The loss to step on, and each loss by itself [L] as seen by all processes together.
+def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
+    """Return the loss to step on, and the mean of each loss [L] over all processes.
 
-    `weights` multiplies losses by name; one that it does not name counts once. Raises UnknownLoss for a foreign name.
+    `weights` multiplies losses by name; the weight of a loss that it does not name is 1. Raises UnknownLoss if a name
+    is not a loss.
     """
     weights = weights or {}
     if unknown := sorted(weights.keys() - losses.keys()):
@@ -50,13 +69,18 @@ def combine(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)
         processes = distributed.get_world_size()
-    counts = sums[1].clamp(min=1)
+    normalizers = sums[1].clamp(min=1)
     # a weight of 0 still gives every parameter a gradient, as distributed training demands
-    means = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / counts, strict=True)]
-    return torch.stack(means).sum() * processes, sums[0] / counts  # DDP averages gradients over processes
+    weighted = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / normalizers, strict=True)]
+    return torch.stack(weighted).sum() * processes, sums[0] / normalizers  # DDP averages gradients over processes
 
 
-class Reproduction(LightningModule):
+class DetectionModule(LightningModule):
+    """The detector in training: model, optimizer, evaluator and meters.
+
+    `detect` runs the model at evaluation, perhaps on several views of an image; None is `model.detect`.
+    """
+
     def __init__(
         self,
         model: Detector,
@@ -71,65 +95,77 @@ class Reproduction(LightningModule):
         detect: Callable[[Images], Detections] | None = None,
     ) -> None:
         super().__init__()
+        # the model
         self.model = model
-        self.detect = detect or model.detect  # as evaluated: perhaps on several views of an image
-        self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.evaluator, self.images_per_step = evaluator, images_per_step
-        self.seed, self.log_every = seed, log_every
+        self.detect = detect or model.detect
+
+        # how it is trained and evaluated
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
         self.loss_weights = dict(loss_weights or {})
-        self.history, self.stopwatch, self.toll = History(), Stopwatch(), Toll()
-        self.latest: dict[str, float] = {}  # what the progress bar shows
-        self.metrics: dict[str, float] = {}
-        self.evaluated_at: int | None = None
-        self._read_at = 0
+        self.images_per_step = images_per_step
+        self.seed = seed
+        self.evaluator = evaluator
+
+        # meters
+        self.log_every = log_every  # steps between flushes
+        self.loss_buffer = LossBuffer()
+        self.throughput = Throughput()
+        self.inference_cost = InferenceCost()
+        self._flushed_at = 0  # step
+
+        # results so far
+        self.latest: dict[str, float] = {}  # values that the progress bar shows
+        self.metrics: dict[str, float] = {}  # of the last evaluation
+        self.evaluated_at: int | None = None  # step of the last evaluation
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
         return [optimizer], [{"scheduler": self.make_scheduler(optimizer), "interval": "step"}]
 
     def on_train_start(self) -> None:
-        self._read_at = self.global_step
-        self.stopwatch.start()
+        self._flushed_at = self.global_step
+        self.throughput.start()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(fold_in(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self.stopwatch.count(len(batch.ids) * self.trainer.world_size)
+        self.throughput.add_images(len(batch.ids) * self.trainer.world_size)
         losses = self.model.losses(batch.images, batch.targets)
-        loss, each = combine(losses, self.loss_weights)
-        self.history.write(list(losses), Step(self.global_step, each, batch.ids))
-        return loss * self._share(len(batch.ids))
+        loss, means = combine_losses(losses, self.loss_weights)
+        self.loss_buffer.append(list(losses), StepLosses(self.global_step, means, batch.ids))
+        return loss * self._micro_batch_weight(len(batch.ids))
 
-    def _share(self, images: int) -> float:
-        """Lightning averages micro batches; they count by their images. 1 where all are of equal size."""
+    def _micro_batch_weight(self, images: int) -> float:
+        """Return the weight of a micro batch in Lightning's mean of micro batches: 1 if all are of equal size."""
         return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.global_step - self._read_at >= self.log_every:
-            self.read_losses()
+        if self.global_step - self._flushed_at >= self.log_every:
+            self.flush_losses()
 
-    def read_losses(self) -> None:
-        """Log the losses since the last reading; raise NotFinite, on every rank alike, where training diverged."""
-        reading = self.history.read()
-        if not reading.means:
+    def flush_losses(self) -> None:
+        """Log the losses since the last flush. If training diverged, raise NonFiniteLoss on every rank alike."""
+        flushed = self.loss_buffer.flush()
+        if not flushed.means:
             return
-        self._read_at = self.global_step
-        if reading.broken:
-            images = cast(Tensor, self.all_gather(reading.broken.ids)).flatten().tolist()
-            values = dict(zip(self.history.names, reading.broken.losses.tolist(), strict=True))
-            raise NotFinite(reading.broken.number, values, images)
+        self._flushed_at = self.global_step
+        if step := flushed.first_non_finite:
+            image_ids = cast(Tensor, self.all_gather(step.image_ids)).flatten().tolist()
+            values = dict(zip(self.loss_buffer.names, step.losses.tolist(), strict=True))
+            raise NonFiniteLoss(step.step, values, image_ids)
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.latest = {**reading.means, "lr": lr, "images_per_second": self.stopwatch.lap()}
+        self.latest = {**flushed.means, "lr": lr, "images_per_second": self.throughput.update()}
         self._log(self.latest)
 
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self.read_losses()
-            self.stopwatch.stop()
+            self.flush_losses()
+            self.throughput.stop()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        detections = self.toll.taken(self.detect, batch.images)
+        detections = self.inference_cost.measure(self.detect, batch.images)
         if not self.trainer.sanity_checking:  # before training: does the model detect at all?
             self.evaluator.update(detections, batch)
 
@@ -140,11 +176,11 @@ class Reproduction(LightningModule):
 
     def on_validation_end(self) -> None:
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self.stopwatch.start()
+            self.throughput.start()
 
     def on_train_end(self) -> None:
-        self.read_losses()
-        self.stopwatch.stop()
+        self.flush_losses()
+        self.throughput.stop()
 
     def _log(self, values: dict[str, float]) -> None:
         for logger in self.trainer.loggers:

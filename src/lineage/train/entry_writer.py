@@ -1,4 +1,4 @@
-"""The entry of a run, written whatever ends it: the last step, an error, Ctrl-C, a scheduler's SIGTERM."""
+"""Writing of a run's entry at its end, whatever ends it: the last step, an error, Ctrl-C, a scheduler's SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,58 +20,65 @@ from lineage.results import paths, store
 from lineage.results.entry import Entry, dump
 
 
-class Record:
-    """`facts` are known before the run, `so_far` tells how far it got. The first status that is written counts."""
+class EntryWriter:
+    """Writer of one entry; only the first call of `write` counts.
+
+    `facts` holds the fields that do not change during the run, `get_progress()` returns the fields that do.
+    """
 
     def __init__(
-        self, results: Path, started: datetime, facts: dict[str, Any], so_far: Callable[[], dict[str, Any]]
+        self, results: Path, started: datetime, facts: dict[str, Any], get_progress: Callable[[], dict[str, Any]]
     ) -> None:
-        self.results, self.started, self.facts, self.so_far = results, started, facts, so_far
-        self.path: Path | None = None
-        self._lock = threading.Lock()  # the main thread and the watch over other ranks may both come to an end
+        self.results, self.started, self.facts, self.get_progress = results, started, facts, get_progress
+        self.path: Path | None = None  # of the entry, once it is written
+        self._lock = threading.Lock()  # the main thread and the thread of rank_watch may both write
 
     def write(self, status: str, error: str | None = None) -> Path:
+        """Write the entry to the store and to the run folder, unless it is written already; return its path."""
         with self._lock:
             if self.path is None:
-                facts = self.facts | self.so_far()
+                facts = self.facts | self.get_progress()
                 seconds = (datetime.now(UTC) - self.started).total_seconds()
                 started = self.started.isoformat(timespec="seconds")
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
                 folder = paths.found(entry.folder) if entry.folder else self.path.parent
-                partial = folder / "entry.partial"  # a resumed run reads it: whole, or as it was
+                partial = folder / "entry.partial"  # a resumed run reads entry.json: the old or the new one, never half
                 partial.write_text(dump(entry), encoding="utf-8")
                 os.replace(partial, folder / "entry.json")
             return self.path
 
 
 @contextmanager
-def recorded(record: Record | None) -> Iterator[None]:
-    """Write the entry when the block ends, however it ends. Ranks other than the first have no record."""
+def write_at_end(writer: EntryWriter | None) -> Iterator[None]:
+    """Write the entry when the block ends, however it ends. Ranks other than the first have no writer."""
     try:
-        with terminated_like_interrupted():
+        with raise_on_sigterm():
             yield
     except BaseException as error:
-        told = from_worker(error)
-        if record and interrupted(error):
-            record.write("stopped", "stopped by the user or the scheduler")
-        elif record:
-            record.write("failed", f"{type(told).__name__}: {told}")
-        if told is error:
+        cause = unwrap_worker_error(error)
+        if writer and is_interruption(error):
+            writer.write("stopped", "stopped by the user or the scheduler")
+        elif writer:
+            writer.write("failed", f"{type(cause).__name__}: {cause}")
+        if cause is error:
             raise
-        raise told from error
-    if record:
-        record.write("finished")
+        raise cause from error
+    if writer:
+        writer.write("finished")
 
 
-def interrupted(error: BaseException | None) -> bool:
-    """Lightning turns Ctrl-C into SystemExit; loading processes that get the signal too cause errors on top of it."""
+def is_interruption(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C or SIGTERM caused an error.
+
+    Lightning turns Ctrl-C into SystemExit; worker processes that get the signal too cause errors on top of it.
+    """
     stops = (KeyboardInterrupt, SystemExit, SIGTERMException)
-    return error is not None and (isinstance(error, stops) or interrupted(error.__context__))
+    return error is not None and (isinstance(error, stops) or is_interruption(error.__context__))
 
 
-def from_worker(error: BaseException) -> BaseException:
-    """An error of this project without the traceback that a loading process wraps it in; any other as it is."""
+def unwrap_worker_error(error: BaseException) -> BaseException:
+    """Return an error of this project without the traceback that a loader's worker wraps it in; any other as it is."""
     kind, text = type(error), str(error)
     if not (kind.__module__.startswith("lineage.") and text.startswith("Caught ")):
         return error
@@ -79,7 +86,8 @@ def from_worker(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
+def raise_on_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM inside the block."""
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
@@ -87,10 +95,11 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Interruptible(Callback):
-    """Keeps SIGTERM ours: Lightning's own handler waits for the next step, and among processes it may wait forever.
+class KeepSigtermHandler(Callback):
+    """Callback that puts the handler of `raise_on_sigterm` back after Lightning replaced it.
 
-    Lightning also asks all ranks before every step whether one was terminated, which makes every host wait for its GPU.
+    Lightning's handler waits for the next step, and among several processes it may wait forever. Lightning also
+    exchanges between all ranks before every step whether one was terminated, which makes every host wait for its GPU.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,7 +111,7 @@ class Interruptible(Callback):
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if multiprocessing.parent_process():  # a loading process inherited this, and is to end without a word
+    if multiprocessing.parent_process():  # a worker of a loader inherited this handler; it ends without a message
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     raise KeyboardInterrupt

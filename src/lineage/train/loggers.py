@@ -1,19 +1,21 @@
-"""Where curves go: a CSV file beside the checkpoints, and W&B for those who use it."""
+"""Loggers of curves: a CSV file in the run folder, and W&B."""
 
 from __future__ import annotations
 
 import csv
 import netrc
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 
-class Name(NamedTuple):
-    """How a dashboard files a run: the id is the entry's, so either leads to the other."""
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """Name of a run on a dashboard; its id is that of the entry."""
 
     id: str
     table: str
@@ -21,10 +23,10 @@ class Name(NamedTuple):
     seed: int
 
 
-class Csv(Logger):
-    """metrics.csv: a row per step that logged anything, a column per value. A resumed run continues the file."""
+class CsvLogger(Logger):
+    """Logger to metrics.csv: a row per step with values, a column per name. A resumed run continues the file."""
 
-    def __init__(self, *, folder: Path, name: Name, start: int) -> None:
+    def __init__(self, *, folder: Path, name: RunName, start: int) -> None:
         super().__init__()
         self.path = folder / "metrics.csv"
         self.columns = ["step"]
@@ -40,10 +42,10 @@ class Csv(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The config has a file of its own; this is where the one of an earlier attempt is cut at the checkpoint."""
-        kept = [row for row in rows(self.path) if int(row["step"]) <= self.start]
-        self.columns = list(kept[0]) if kept else ["step"]
-        self._rewrite(kept)
+        """Start the file, or drop the rows after the checkpoint that a resumed run starts from."""
+        rows = [row for row in read_rows(self.path) if int(row["step"]) <= self.start]
+        self.columns = list(rows[0]) if rows else ["step"]
+        self._rewrite(rows)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -51,35 +53,37 @@ class Csv(Logger):
         new = [name for name in row if name not in self.columns]
         if new:
             self.columns += new
-            self._rewrite(rows(self.path))
+            self._rewrite(read_rows(self.path))
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
-    def _rewrite(self, kept: list[dict[str, str]]) -> None:
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
         partial = self.path.with_suffix(".partial")
         with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
         partial.replace(self.path)
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a metrics.csv; none if the file does not exist."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def wandb(*, folder: Path, name: Name, start: int, project: str, entity: str | None) -> Logger:
-    """Offline, to be sent later with `wandb sync`, unless this machine holds a key. Never asks."""
+def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, entity: str | None) -> Logger:
+    """Return a W&B logger, offline (for a later `wandb sync`) if this machine has no key. Never prompts."""
     return WandbLogger(
         project=project, entity=entity, id=name.id, name=f"{name.row} seed {name.seed}", group=name.table,
-        job_type=name.row, save_dir=folder, offline=not has_key(), settings={"silent": True},
+        job_type=name.row, save_dir=folder, offline=not has_wandb_key(), settings={"silent": True},
     )  # fmt: skip
 
 
-def has_key() -> bool:
+def has_wandb_key() -> bool:
+    """Return whether W&B can log in: a key in the environment or in ~/.netrc, and no offline mode."""
     if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         return False
     if os.environ.get("WANDB_API_KEY"):
@@ -90,7 +94,7 @@ def has_key() -> bool:
         return False
 
 
-def dashboard(loggers: list[Logger]) -> str | None:
-    """The address of a run that somebody can open in a browser."""
+def find_dashboard_url(loggers: list[Logger]) -> str | None:
+    """Return the address of the run on W&B, or None if it has none."""
     runs = [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
     return next((run.url for run in runs if not run.offline), None)

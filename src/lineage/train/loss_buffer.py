@@ -1,7 +1,7 @@
-"""Losses of the latest steps, kept on the device until somebody reads them.
+"""Losses of the latest steps, buffered on the device.
 
-Reading makes the host wait for the device, so it happens once in many steps. A loss that is not finite is found then,
-and the step and the images that produced it are still known.
+A flush makes the host wait for the device, so it happens once in many steps. If a loss was not finite, the flush
+returns the step and the images that produced it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import torch
 from torch import Tensor
 
 
-class Step(NamedTuple):
-    number: int
-    losses: Tensor  # [L] already divided by their counts, over all ranks
-    ids: Tensor  # [B] images of this rank
+class StepLosses(NamedTuple):
+    """Losses of one training step, on the device."""
+
+    step: int
+    losses: Tensor  # [L] already divided by their normalizers, over all ranks
+    image_ids: Tensor  # [B] images of this rank
 
 
-class Reading(NamedTuple):
-    means: dict[str, float]  # by loss name, over the steps since the last reading; "loss" is the sum
-    broken: Step | None  # the first step with a loss that is not finite
+class FlushedLosses(NamedTuple):
+    """Losses of the steps since the last flush, on the host."""
+
+    means: dict[str, float]  # by loss name; "loss" is the sum. Empty if there was no step
+    first_non_finite: StepLosses | None
 
 
-class NotFinite(ArithmeticError):
-    """Training has diverged; `step` and `images` go into the entry."""
+class NonFiniteLoss(ArithmeticError):
+    """Error for a loss that is inf or nan: training has diverged. `step` and `images` go into the entry."""
 
     def __init__(self, step: int, losses: dict[str, float], images: list[int]) -> None:
         self.step, self.images = step, images
@@ -37,21 +41,23 @@ class NotFinite(ArithmeticError):
         )
 
 
-class History:
+class LossBuffer:
+    """Buffer of losses on the device."""
+
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.steps: list[Step] = []
+        self.steps: list[StepLosses] = []
 
-    def write(self, names: list[str], step: Step) -> None:
+    def append(self, names: list[str], losses: StepLosses) -> None:
         self.names = names
-        self.steps.append(step)
+        self.steps.append(losses)
 
-    def read(self) -> Reading:
-        """Empty the history. One host sync, whatever its length."""
+    def flush(self) -> FlushedLosses:
+        """Empty the buffer and return its means. One host sync, whatever its length."""
         steps, self.steps = self.steps, []
         if not steps:
-            return Reading({}, None)
+            return FlushedLosses({}, None)
         rows = torch.stack([step.losses for step in steps]).tolist()
         means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-        broken = next((step for step, row in zip(steps, rows, strict=True) if not all(map(math.isfinite, row))), None)
-        return Reading({"loss": sum(means)} | dict(zip(self.names, means, strict=True)), broken)
+        non_finite = (step for step, row in zip(steps, rows, strict=True) if not all(map(math.isfinite, row)))
+        return FlushedLosses({"loss": sum(means)} | dict(zip(self.names, means, strict=True)), next(non_finite, None))

@@ -1,4 +1,4 @@
-"""Optimizers and the learning-rate schedule: SGD as the R-CNN papers have it, AdamW to train small models from scratch.
+"""Optimizers and the learning-rate schedule: SGD of the R-CNN papers, AdamW for small models from scratch.
 
 Detectron gives weights, norm layers and biases their own weight decay, and biases (in the C4 and Caffe2 days) twice the
 learning rate. The schedule is a pure function of the step: linear warm-up (Goyal et al., arXiv:1706.02677, 2.2), then a
@@ -27,7 +27,8 @@ def sgd(
     bias_lr_factor: float,
     bias_decay: float,
 ) -> Optimizer:
-    weights, norms, biases = parameter_groups(model)
+    """Return SGD with momentum. Norm layers decay by `norm_decay`, biases by `bias_decay` at lr * bias_lr_factor."""
+    weights, norms, biases = split_parameters(model)
     groups = [
         {"params": weights, "lr": lr, "weight_decay": weight_decay},
         {"params": norms, "lr": lr, "weight_decay": norm_decay},
@@ -38,22 +39,22 @@ def sgd(
 
 
 def adamw(model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: float) -> Optimizer:
-    """Decoupled weight decay (arXiv:1711.05101), on weights only."""
-    weights, norms, biases = parameter_groups(model)
+    """Return AdamW (arXiv:1711.05101): decoupled weight decay, on weights only."""
+    weights, norms, biases = split_parameters(model)
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": norms + biases, "weight_decay": 0.0}]
     first, second = betas
     return AdamW([group for group in groups if group["params"]], lr=lr, betas=(first, second))
 
 
-def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """(weights, norm layers, biases), each trainable parameter once; the frozen ones are in none."""
+def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Return (weights, parameters of norm layers, biases): each trainable parameter once, no frozen one."""
     weights, norms, biases = [], [], []
-    seen: set[nn.Parameter] = set()
+    visited: set[nn.Parameter] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad or parameter in seen:
+            if not parameter.requires_grad or parameter in visited:
                 continue
-            seen.add(parameter)
+            visited.add(parameter)
             if isinstance(module, NORMS):
                 norms.append(parameter)
             elif name.endswith("bias"):
@@ -63,16 +64,17 @@ def parameter_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     return weights, norms, biases
 
 
-def factor(step: int, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float) -> float:
-    """What the learning rate of this step (counted from 0) is multiplied by."""
-    dropped = gamma ** bisect_right(milestones, step)
+def get_lr_factor(step: int, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float) -> float:
+    """Return the factor of the learning rate at a step, counted from 0."""
+    decay = gamma ** bisect_right(milestones, step)
     if step >= warmup_steps:
-        return dropped
-    return dropped * (warmup_factor + (1 - warmup_factor) * step / warmup_steps)
+        return decay
+    return decay * (warmup_factor + (1 - warmup_factor) * step / warmup_steps)
 
 
 def warmup_multistep(
     optimizer: Optimizer, *, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float
 ) -> LambdaLR:
+    """Return the schedule: warm-up from warmup_factor * lr, then lr * gamma after each milestone."""
     milestones = sorted(milestones)
-    return LambdaLR(optimizer, lambda step: factor(step, milestones, gamma, warmup_steps, warmup_factor))
+    return LambdaLR(optimizer, lambda step: get_lr_factor(step, milestones, gamma, warmup_steps, warmup_factor))

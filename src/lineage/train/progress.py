@@ -1,4 +1,4 @@
-"""How far a run is: a live bar on a terminal, a line now and then in a log file."""
+"""Progress of a run: a live bar on a terminal, a line now and then in a log file."""
 
 from __future__ import annotations
 
@@ -11,44 +11,47 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lineage.train.detection_module import Reproduction
+from lineage.train.detection_module import DetectionModule
 
-SILENCE = 20.0  # seconds without a line in a log before somebody wonders whether the run hangs
+SILENCE = 20.0  # seconds without a line in a log file, at most
 
-
-# Said by Lightning or torch on every run, about choices this project has made on purpose.
-CHATTER = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
+# Warnings of Lightning or torch on every run, about choices this project has made on purpose.
+IGNORED = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
            "smaller than the logging interval", "`broadcast_buffers` is deprecated")  # fmt: skip
 
 
-def quiet() -> None:
-    """Lightning's adverts and advice stay out of the way of what a run has to say."""
+def silence_lightning() -> None:
+    """Hide the adverts and the advice of Lightning."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in CHATTER:
+    for text in IGNORED:
         warnings.filterwarnings("ignore", message=f"(?s).*{text}")
 
 
-def progress(console: Console) -> Callback:
-    return Bar(console) if console.is_terminal else Lines(console)
+def make_progress_callback(console: Console) -> Callback:
+    """Return a bar for a terminal, lines for a file."""
+    return ProgressBar(console) if console.is_terminal else ProgressLines(console)
 
 
-def describe(values: dict[str, float]) -> str:
-    """loss 1.23 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s"""
+def format_losses(values: dict[str, float]) -> str:
+    """Return e.g. "loss 1.23 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s"."""
     if not values:
         return ""
     losses = [name for name in values if name not in ("loss", "lr", "images_per_second")]
-    parts = " + ".join(f"{name} {values[name]:.3f}" for name in losses)
-    return f"loss {values['loss']:.3f} = {parts}, lr {values['lr']:.3g}, {values['images_per_second']:.1f} images/s"
+    terms = " + ".join(f"{name} {values[name]:.3f}" for name in losses)
+    return f"loss {values['loss']:.3f} = {terms}, lr {values['lr']:.3g}, {values['images_per_second']:.1f} images/s"
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
+    """Return hours:minutes:seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-class Bar(Callback):
+class ProgressBar(Callback):
+    """Bar on a terminal."""
+
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns, TextColumn("{task.fields[text]}"), console=console)
@@ -61,7 +64,7 @@ class Bar(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         assert self.training is not None
-        text = describe(cast(Reproduction, pl_module).latest)
+        text = format_losses(cast(DetectionModule, pl_module).latest)
         self.bar.update(self.training, completed=trainer.global_step, text=text)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,28 +89,33 @@ class Bar(Callback):
         self.bar.stop()
 
 
-class Lines(Callback):
+class ProgressLines(Callback):
+    """Lines in a log: at each tenth of the steps, and after SILENCE seconds without one."""
+
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.begun, self.first, self.spoken, self.tenths = 0.0, 0, 0.0, 0
+        self.started = 0.0  # time of the first step of this process
+        self.first_step = 0
+        self.last_line = 0.0  # time
+        self.tenths = 0  # of all steps, done
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begun = self.spoken = time.perf_counter()
-        self.first = trainer.global_step
-        self.tenths = 10 * self.first // trainer.max_steps
+        self.started = self.last_line = time.perf_counter()
+        self.first_step = trainer.global_step
+        self.tenths = 10 * self.first_step // trainer.max_steps
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         now, step = time.perf_counter(), trainer.global_step
         tenths = 10 * step // trainer.max_steps
-        if tenths > self.tenths or now - self.spoken > SILENCE:
-            self.spoken, self.tenths = now, tenths
-            left = (trainer.max_steps - step) * (now - self.begun) / max(step - self.first, 1)
-            text = describe(cast(Reproduction, pl_module).latest)
-            self._say(f"step {step}/{trainer.max_steps}  {clock(left)} left  {text}")
+        if tenths > self.tenths or now - self.last_line > SILENCE:
+            self.last_line, self.tenths = now, tenths
+            remaining = (trainer.max_steps - step) * (now - self.started) / max(step - self.first_step, 1)
+            text = format_losses(cast(DetectionModule, pl_module).latest)
+            self._print(f"step {step}/{trainer.max_steps}  {format_duration(remaining)} left  {text}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self._say(f"evaluating at step {trainer.global_step}")
+            self._print(f"evaluating at step {trainer.global_step}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""The first process looks after the entry when another one dies.
+"""A thread of the first process that writes the entry when another process dies.
 
-A rank that is gone leaves the others waiting inside a collective, where no exception reaches them, until Lightning
-kills them all. Until then there are seconds to say what happened.
+If a rank dies, the others wait inside a collective, where no exception reaches them, until Lightning kills them all
+some seconds later. The thread uses these seconds.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from typing import Any
 
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from lineage.train.entry_writer import Record
+from lineage.train.entry_writer import EntryWriter
 
 PAUSE = 0.25  # seconds between looks
-GRACE = 1.0  # an error that all ranks share reaches this rank as well, and says more
+GRACE = 1.0  # seconds; an error common to all ranks reaches this rank too, and its message is better
 
 
-def watch(record: Record, launcher: Any) -> None:
-    """`launcher` is Lightning's; without one, or before it has started the other ranks, there is nobody to look at."""
-    threading.Thread(target=_look, args=(record, launcher), daemon=True, name="lineage-watch").start()
+def watch_ranks(writer: EntryWriter, launcher: Any) -> None:
+    """Start the thread. `launcher` is Lightning's; if it is None or has started no other rank, nothing is watched."""
+    threading.Thread(target=_watch, args=(writer, launcher), daemon=True, name="lineage-watch").start()
 
 
-def started_by_first(strategy: Any) -> bool:
-    """Such a process is to end with the first one of its machine: alone it would wait in a collective, holding its GPU.
+def is_started_by_lightning(strategy: Any) -> bool:
+    """Return whether Lightning's first process of this machine started this process.
 
-    What srun and torchrun start, they end.
+    Such a process must end with the first: alone it would wait in a collective and hold its GPU. srun and torchrun end
+    the processes that they start.
     """
     environment = getattr(strategy, "cluster_environment", None)
     return isinstance(environment, LightningEnvironment) and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _look(record: Record, launcher: Any) -> None:
-    while record.path is None:
+def _watch(writer: EntryWriter, launcher: Any) -> None:
+    while writer.path is None:
         ranks: list[Popen[Any]] = getattr(launcher, "procs", [])
         died = {rank: code for rank, code in enumerate((process.poll() for process in ranks), 1) if code}
         if died:
             time.sleep(GRACE)
-            said = ", ".join(f"process {rank} ended with code {code}" for rank, code in died.items())
-            record.write("failed", f"{said}; its message is on the terminal")
+            codes = ", ".join(f"process {rank} ended with code {code}" for rank, code in died.items())
+            writer.write("failed", f"{codes}; its message is on the terminal")
         time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Whatever ends a run, its entry says so."""
+"""The entry of a run holds how the run ended."""
 
 import json
 import os
@@ -14,17 +14,17 @@ import pytest
 
 from lineage.data.samples.image import ImageError
 from lineage.results import store
-from lineage.train.entry_writer import Record, from_worker, recorded
-from lineage.train.rank_watch import watch
+from lineage.train.entry_writer import EntryWriter, unwrap_worker_error, write_at_end
+from lineage.train.rank_watch import watch_ranks
 from tests.train import tiny
 from tests.train.test_resume import wait_for
 
 
-def record(folder: Path) -> Record:
+def make_writer(folder: Path) -> EntryWriter:
     facts: dict[str, Any] = {"id": "20260101T000000Z-aaaaaaaa-bbbbbb", "folder": str(folder), "config": {}}
     facts |= {"choices": {}, "table": None, "row": None, "tier": "mini", "deviations": [], "seed": 0, "protocol": "p"}
     facts |= {"evaluation": "e", "command": [], "commit": None, "dirty": True}
-    return Record(folder / "results", datetime.now(UTC), facts, lambda: {"metrics": {"box/AP": 1.0}, "steps": 7})
+    return EntryWriter(folder / "results", datetime.now(UTC), facts, lambda: {"metrics": {"box/AP": 1.0}, "steps": 7})
 
 
 def interrupt() -> None:
@@ -56,22 +56,22 @@ def fail() -> None:
 def test_the_entry_says_how_it_ended(
     tmp_path: Path, body: Callable[[], None], raised: type[BaseException] | None, status: str, error: str | None
 ) -> None:
-    written = record(tmp_path)
+    writer = make_writer(tmp_path)
     if raised is None:
-        with recorded(written):
+        with write_at_end(writer):
             body()
     else:
-        with pytest.raises(raised), recorded(written):
+        with pytest.raises(raised), write_at_end(writer):
             body()
-    assert written.path is not None
-    entry = store.read(written.path)
+    assert writer.path is not None
+    entry = store.read(writer.path)
     assert (entry.status, entry.error, entry.steps, entry.metrics) == (status, error, 7, {"box/AP": 1.0})
     assert json.loads((tmp_path / "entry.json").read_text())["id"] == entry.id
 
 
 def test_the_signal_handler_is_given_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with recorded(record(tmp_path)):
+    with write_at_end(make_writer(tmp_path)):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -81,20 +81,20 @@ def test_an_error_of_a_loading_process_is_its_message() -> None:
         "Caught ImageError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File ...\n"
         "lineage.data.samples.image.ImageError: a.jpg: cut off\nFetch it again.\n"
     )
-    assert str(from_worker(wrapped)) == "a.jpg: cut off\nFetch it again."
+    assert str(unwrap_worker_error(wrapped)) == "a.jpg: cut off\nFetch it again."
     plain = RuntimeError("Caught RuntimeError in DataLoader worker process 0.")
-    assert from_worker(plain) is plain
+    assert unwrap_worker_error(plain) is plain
 
 
 def test_a_dead_rank_is_recorded(tmp_path: Path) -> None:
-    written = record(tmp_path)
-    watch(written, SimpleNamespace(procs=[SimpleNamespace(poll=lambda: 3)]))
+    writer = make_writer(tmp_path)
+    watch_ranks(writer, SimpleNamespace(procs=[SimpleNamespace(poll=lambda: 3)]))
     for _ in range(100):
         if (tmp_path / "entry.json").exists():
             break
         time.sleep(0.05)
-    assert written.path is not None
-    assert store.read(written.path).error == "process 1 ended with code 3; its message is on the terminal"
+    assert writer.path is not None
+    assert store.read(writer.path).error == "process 1 ended with code 3; its message is on the terminal"
 
 
 @pytest.mark.slow
@@ -103,21 +103,21 @@ def test_sigterm_stops_a_run_that_can_go_on(tmp_path: Path) -> None:
     process = tiny.start(tmp_path, *tiny.TINY, "schedule.steps=500", "data.workers=1", f"hydra.run.dir={run}")
     wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     process.terminate()
-    said = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=60)[0]
     entry = json.loads((run / "entry.json").read_text())
     assert (process.returncode, entry["status"]) == (1, "stopped")
-    assert f"python train.py resume={run}" in said
-    assert "KeyboardInterrupt" not in said
+    assert f"python train.py resume={run}" in output
+    assert "KeyboardInterrupt" not in output
 
 
 @pytest.mark.slow
 def test_divergence_is_one_message_and_a_failed_entry(tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = tiny.start(tmp_path, *tiny.TINY, "optimizer.lr=1e9", f"hydra.run.dir={run}")
-    said = process.communicate(timeout=300)[0]
+    output = process.communicate(timeout=300)[0]
     entry = json.loads((run / "entry.json").read_text())
     assert (process.returncode, entry["status"]) == (1, "failed")
-    assert "The loss is not finite at step" in said
-    assert entry["error"].startswith("NotFinite: The loss is not finite at step")
-    assert "Traceback" not in said
+    assert "The loss is not finite at step" in output
+    assert entry["error"].startswith("NonFiniteLoss: The loss is not finite at step")
+    assert "Traceback" not in output
     assert "Traceback" in (run / "run.log").read_text()

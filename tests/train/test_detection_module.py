@@ -1,4 +1,4 @@
-"""What a step optimises, and when the host looks at it."""
+"""The loss of a step, and when the host waits for it."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage.structures import Loss
-from lineage.train.detection_module import combine
-from lineage.train.loss_buffer import NotFinite
+from lineage.train.detection_module import combine_losses
+from lineage.train.loss_buffer import NonFiniteLoss
 from tests.train import toy
 
 
 def test_each_loss_is_divided_by_its_own_count() -> None:
     losses = {"a": Loss(torch.tensor(6.0), torch.tensor(3)), "b": Loss(torch.tensor(5.0), torch.tensor(0))}
-    total, each = combine(losses)
-    assert each.tolist() == [2.0, 5.0]
+    total, means = combine_losses(losses)
+    assert means.tolist() == [2.0, 5.0]
     assert total.item() == 7.0
 
 
 def test_a_run_trains_and_evaluates() -> None:
-    module = toy.reproduction()
+    module = toy.detection_module()
     before = module.model.head.weight.clone()
     trainer = toy.trainer(10)
     trainer.fit(module, toy.ToyData())
@@ -29,11 +29,11 @@ def test_a_run_trains_and_evaluates() -> None:
     assert not torch.equal(before, module.model.head.weight)
     assert set(module.latest) == {"loss", "roi_box", "roi_cls", "lr", "images_per_second"}
     assert module.metrics == {"images": 4.0}
-    assert module.stopwatch.images == 20
+    assert module.throughput.images == 20
 
 
 def test_evaluations_during_training_are_logged_with_their_step(tmp_path: Path) -> None:
-    module = toy.reproduction()
+    module = toy.detection_module()
     trainer = toy.trainer(6, val_check_interval=3, num_sanity_val_steps=1, logger=CSVLogger(tmp_path, "", ""))
     trainer.fit(module, toy.ToyData())
     assert module.evaluated_at == 6
@@ -43,7 +43,7 @@ def test_evaluations_during_training_are_logged_with_their_step(tmp_path: Path) 
 def test_accumulation_averages_micro_batches() -> None:
     weights = []
     for size, accumulated in ((2, 2), (4, 1)):
-        module = toy.reproduction(images=4)
+        module = toy.detection_module(images=4)
         module.model.body[2].p = 0.0
         data = toy.ToyData(size=size)
         toy.trainer(3, accumulate_grad_batches=accumulated).fit(module, data)
@@ -52,8 +52,8 @@ def test_accumulation_averages_micro_batches() -> None:
 
 
 def test_divergence_names_the_step_and_the_images() -> None:
-    with pytest.raises(NotFinite, match=r"step 5: roi_box = nan. Images of that step: 10, 11") as error:
-        toy.trainer(20).fit(toy.reproduction(), toy.ToyData(broken=5))
+    with pytest.raises(NonFiniteLoss, match=r"step 5: roi_box = nan. Images of that step: 10, 11") as error:
+        toy.trainer(20).fit(toy.detection_module(), toy.ToyData(broken=5))
     assert (error.value.step, error.value.images) == (5, [10, 11])
 
 
@@ -68,10 +68,10 @@ class Syncs(TorchDispatchMode):
 
 
 def test_the_host_waits_once_per_reading_not_per_step() -> None:
-    module = toy.reproduction()
+    module = toy.detection_module()
     for _ in range(5):
         with Syncs() as syncs:
             toy_batch = toy.batch(0)
-            total, _ = combine(module.model.losses(toy_batch.images, toy_batch.targets))
+            total, _ = combine_losses(module.model.losses(toy_batch.images, toy_batch.targets))
             total.backward()
         assert syncs.count == 0

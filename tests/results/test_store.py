@@ -118,6 +118,13 @@ def test_a_misplaced_entry_is_told_where_it_belongs(tmp_path: Path) -> None:
     assert str(tmp_path / "paper/table/new") in damage.reason
 
 
+def test_last_names_the_newest_entries(tmp_path: Path) -> None:
+    paths = sorted((store.write(made.entry(), tmp_path) for _ in range(3)), key=lambda path: path.stem)
+    assert [store.find(tmp_path, name) for name in ("last", "last~1", "last~2")] == paths[::-1]
+    with pytest.raises(StoreError, match="no entry named 'last~3' among the 3"):
+        store.find(tmp_path, "last~3")
+
+
 def test_find_by_any_unique_part(tmp_path: Path) -> None:
     path = store.write(made.entry(seed=0), tmp_path)
     store.write(made.entry(seed=1), tmp_path)

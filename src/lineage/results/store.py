@@ -10,6 +10,7 @@ on disk (hard link of a synced temporary file), so a writer killed at any point 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lineage.results.entry import Entry, EntryError, dump, parse
 SCRATCH = "scratch"
 TEMPORARY = ".writing-"
 ABANDONED = 3600.0  # seconds: a writer needs milliseconds, so an older temporary file has no writer any more
+LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
 
 
 class StoreError(ValueError):
@@ -93,10 +95,15 @@ def contents(root: Path | str) -> Contents:
 
 
 def find(root: Path | str, name: str) -> Path:
-    """The one file whose id begins or ends with `name`, or `name` itself if it is a file."""
+    """Return the one file whose id begins or ends with `name`, or `name` itself if it is a file.
+
+    `last` is the newest entry, `last~1` the one before it.
+    """
     if name.endswith(".json") and Path(name).is_file():
         return Path(name)
-    held = sorted(files(Path(root)))
+    held = sorted(files(Path(root)), key=lambda path: path.stem)
+    if (match := LAST.fullmatch(name)) and (number := int(match[1] or 0)) < len(held):
+        return held[-1 - number]
     found = [path for path in held if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
     if len(found) == 1:
         return found[0]

@@ -7,6 +7,8 @@ free: they name a type and load nothing.
 from __future__ import annotations
 
 import ast
+import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,6 +117,92 @@ def test_a_new_package_must_choose_its_layer() -> None:
 def test_imports_for_annotations_are_free() -> None:
     source = "if TYPE_CHECKING:\n    from lineage.models.proposals.rpn import RPN\nimport lineage.structures"
     assert not violations(SOURCES / "lineage" / "data" / "coco.py", source)
+
+
+def test_every_package_says_what_lives_there_and_what_to_read_first() -> None:
+    for path in sorted((SOURCES / "lineage").rglob("__init__.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert text, f"{path}: a docstring says what lives here, what it may import and what to read first"
+        missing = [name for name in re.findall(r"[\w/]+\.py", text) if not found_near(path.parent, name)]
+        assert not missing, f"{path}: there is no {', '.join(missing)}"
+
+
+def found_near(folder: Path, name: str) -> bool:
+    return (folder / name).is_file() or (SOURCES / "lineage" / name).is_file()
+
+
+def test_the_house_has_few_rooms_with_few_files() -> None:
+    """A newcomer sees all of a folder at once."""
+    package = SOURCES / "lineage"
+    names = [path.name for path in package.iterdir() if not path.name.startswith("__")]
+    assert len(names) <= 14, f"{len(names)} names in src/lineage, at most 14: {', '.join(sorted(names))}"
+    for folder in {path.parent for path in package.rglob("*.py")}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 22, f"{folder} has {len(files)} files, at most 22: make a room of some of them"
+
+
+def test_no_arrow_between_rooms_runs_back_up() -> None:
+    """Neither the packages nor the folders in them import each other in a circle."""
+    edges = import_graph()
+    for rooms in (room, folder_of):
+        graph: dict[str, set[str]] = {}
+        for module, imported in edges.items():
+            graph.setdefault(rooms(module), set()).update(map(rooms, imported))
+        with contextlib.suppress(StopIteration):
+            cycle = next(filter(None, (path_back(graph, start) for start in sorted(graph))))
+            raise AssertionError(f"rooms import each other in a circle: {' -> '.join(cycle)}")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> modules of ours that it imports, late imports included."""
+    paths = {module_name(path): path for path in (SOURCES / "lineage").rglob("*.py")}
+    graph = {}
+    for module, path in paths.items():
+        names = {name for name in named_imports(ast.parse(path.read_text()), package_of(path, module))}
+        ours = {name for name in names if inside(name, "lineage")}
+        graph[module] = {name if name in paths else name.rpartition(".")[0] for name in ours}
+    return graph
+
+
+def named_imports(tree: ast.Module, package: str) -> Iterator[str]:
+    """As `imports`, but `from a import b` names a.b as well."""
+    yield from (name for _, name in imports(tree, package))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level and not under_type_checking(tree, node):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def under_type_checking(tree: ast.Module, node: ast.AST) -> bool:
+    tests = [one for one in ast.walk(tree) if isinstance(one, ast.If) and "TYPE_CHECKING" in ast.unparse(one.test)]
+    return any(node in ast.walk(statement) for test in tests for statement in test.body)
+
+
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module in a package with rooms; a file beside the rooms stands for itself."""
+    parts = module.split(".")
+    return ".".join(parts[:3]) if len(parts) > 2 and parts[1] in GROUPS else ".".join(parts[:2])
+
+
+def path_back(graph: dict[str, set[str]], start: str) -> list[str] | None:
+    """A path from `start` to itself through other rooms, or None."""
+    pending, before = [start], {start: ""}
+    while pending:
+        room = pending.pop()
+        for other in graph.get(room, set()) - {room}:
+            if other == start:
+                path = [start, room]
+                while before[room]:
+                    room = before[room]
+                    path.append(room)
+                return path[::-1]
+            if other not in before:
+                before[other] = room
+                pending.append(other)
+    return None
 
 
 def violations(path: Path, source: str) -> list[str]:

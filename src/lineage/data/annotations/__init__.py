@@ -1,0 +1,4 @@
+"""Annotations as memory-mapped columns: parsed and checked once, shared by all workers.
+
+Read first: indexed_dataset.py, then columns.py and mmap_index.py.
+"""

@@ -1,4 +1,1 @@
-"""Writes any dataset to disk in the layouts of the public datasets, one module per layout.
-
-It gives every loader real files to read, and any other code base the embedded dataset.
-"""
+"""Writers of the public layouts, for `lineage data make` and for round trips in tests: one file per layout."""

@@ -1,0 +1,1 @@
+"""Result and annotation files of others, read for `lineage evaluate`. Read first: score_file.py."""

@@ -1,0 +1,1 @@
+"""Measures on matched detections, each by its paper: boundary AP, LRP, TIDE, PQ, mIoU."""

@@ -1,0 +1,1 @@
+"""The rules of "one table, one message". Read first: rules.py."""

@@ -37,6 +37,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.eval.protocols.coco import CocoEvaluator
 from lineage.eval.protocols.lvis import LvisEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
@@ -48,7 +49,7 @@ LVIS_CLASSES, LVIS_SLOTS = 1203, 300
 
 class World(NamedTuple):
     truth: dict[str, Any]
-    category_ids: tuple[int, ...]
+    meta: DatasetMeta
 
     def ground_truth(self) -> dict[str, Any]:
         return self.truth
@@ -91,7 +92,8 @@ def world(images: int, classes: int, objects: float, seed: int = 0) -> World:
                           "bbox": [x, y, w, h], "area": w * h * 0.78, "segmentation": [ellipse(box)]})  # fmt: skip
     records = [{"id": image, "height": HEIGHT, "width": WIDTH} for image in range(1, images + 1)]
     categories = [{"id": number, "name": f"class {number}"} for number in range(1, classes + 1)]
-    return World({"images": records, "annotations": notes, "categories": categories}, tuple(range(1, classes + 1)))
+    meta = DatasetMeta(tuple(one["name"] for one in categories), tuple(range(1, classes + 1)))
+    return World({"images": records, "annotations": notes, "categories": categories}, meta)
 
 
 def federated(scene: World, seed: int = 0) -> World:
@@ -118,7 +120,7 @@ def batches(scene: World, slots: int, masks: bool) -> Iterator[tuple[Detections,
     for note in scene.truth["annotations"]:
         known.setdefault(note["image_id"], []).append(note)
     for image in scene.truth["images"]:
-        found, labels = boxes(rng, slots), rng.integers(0, len(scene.category_ids), slots)
+        found, labels = boxes(rng, slots), rng.integers(0, len(scene.meta.category_ids), slots)
         for slot, one in enumerate(known[image["id"]] * (slots // 2 // len(known[image["id"]]))):
             x, y, w, h = one["bbox"]
             found[slot] = np.array([x, y, x + w, y + h]) + rng.normal(0, 0.06, 4) * [w, h, w, h]

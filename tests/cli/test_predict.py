@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from lineage.cli.main import main
-from lineage.data.shapes.dataset import Shapes
+from lineage.data.samples.metadata import DatasetMeta
+from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
 from lineage.report.image_sources import Picture, files, frames, numbers, picture
-from lineage.run.restore import NAMES, known, left_by_run, names_of, restore
+from lineage.run.restore import NAMES, known, left_by_run, restore
 from tests.trained import run_folder
 from tests.weights import published
 
@@ -206,7 +208,7 @@ def told(run: Path, **more: object) -> None:
 def test_the_bones_that_a_run_leaves_are_drawn(photos: Path, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
     without = pictured(run, photos / "a.png", tmp_path / "without")
-    told(run, skeleton=Shapes.skeleton)
+    told(run, skeleton=FIGURE_SKELETON)
     assert (pictured(run, photos / "a.png", tmp_path / "with") != without).any()
 
 
@@ -224,13 +226,21 @@ def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monk
 def test_names_told_by_hand_keep_what_the_run_left(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "keypoints", "keypoint_rcnn")
     told(run, skeleton=[[0, 1]], stuff=["things", "sky"])
-    names = restore(str(run), [], tmp_path, "a,b,c,d,e,f").names
-    assert names == (("a", "b", "c", "d", "e", "f"), (1, 2, 3, 4, 5, 6), ((0, 1),), ("things", "sky"))
-    assert known(1).skeleton == Shapes.skeleton
+    meta = restore(str(run), [], tmp_path, "a,b,c,d,e,f").meta
+    assert (meta.classes, meta.category_ids) == (("a", "b", "c", "d", "e", "f"), (1, 2, 3, 4, 5, 6))
+    assert (meta.skeleton, meta.stuff) == (((0, 1),), ("things", "sky"))
+    assert known(1).skeleton == FIGURE_SKELETON
     assert known(80).skeleton == ()
 
 
-def test_names_of_a_dataset_come_back(tmp_path: Path) -> None:
-    names = names_of(Shapes(seed=0, length=1, stuff=True))
-    (tmp_path / NAMES).write_text(json.dumps(names._asdict()))
-    assert left_by_run(tmp_path) == names
+@pytest.mark.parametrize("older", [["classes", "category_ids"], ["classes", "category_ids", "skeleton", "stuff"]])
+def test_runs_of_earlier_versions_left_less_metadata(tmp_path: Path, older: list[str]) -> None:
+    meta = asdict(Shapes(seed=0, length=1, stuff=True).meta)
+    (tmp_path / NAMES).write_text(json.dumps({name: meta[name] for name in older}))
+    assert left_by_run(tmp_path) == DatasetMeta(**{name: meta[name] for name in older})
+
+
+def test_metadata_of_a_dataset_comes_back(tmp_path: Path) -> None:
+    meta = Shapes(seed=0, length=1, stuff=True).meta
+    (tmp_path / NAMES).write_text(json.dumps(asdict(meta)))
+    assert left_by_run(tmp_path) == meta

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config.build import build
 from lineage.data.collate import collate
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import bind, clean, parts
 from tests.data.test_geometry import full
@@ -29,6 +30,8 @@ def augment(option: str) -> Any:
 
 class Photos:
     """Four samples of camera-like proportions, without what an option cannot move."""
+
+    meta = DatasetMeta(("cat",), (1,))
 
     def __init__(self, option: str) -> None:
         self.without: dict[str, Any] = {"object_weights": None}

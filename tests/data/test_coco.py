@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from lineage.data.annotations.indexed_dataset import Annotated, mirrored
+from lineage.data.annotations.indexed_dataset import Annotated
+from lineage.data.annotations.skeleton import create_flip_indices
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats.coco import load as coco
 from lineage.data.samples.image import ImageError
@@ -33,14 +34,15 @@ def train(coco_mini: Path) -> Annotated:
 
 def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: COCO) -> None:
     assert len(train) == len(official.imgs)
-    assert train.category_ids == tuple(sorted(official.getCatIds()))
-    assert train.classes == tuple(one["name"] for one in official.loadCats(train.category_ids))
+    assert train.meta.category_ids == tuple(sorted(official.getCatIds()))
+    assert train.meta.classes == tuple(one["name"] for one in official.loadCats(train.meta.category_ids))
     for index in range(0, len(train), 4):
         sample = train[index]
         annotations = official.loadAnns(official.getAnnIds(sample.image_id))
         boxes = torch.tensor([one["bbox"] for one in annotations], dtype=torch.float64).reshape(-1, 4)
         assert sample.boxes.equal(torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).float())
-        assert [train.category_ids[label] for label in sample.labels] == [one["category_id"] for one in annotations]
+        categories = [train.meta.category_ids[label] for label in sample.labels]
+        assert categories == [one["category_id"] for one in annotations]
         assert sample.crowd.tolist() == [bool(one["iscrowd"]) for one in annotations]
         assert sample.masks is not None
         for mask, one in zip(sample.masks.dense(), annotations, strict=True):
@@ -59,8 +61,8 @@ def test_real_keypoints(coco_mini: Path) -> None:
     file = coco_mini / "annotations/person_keypoints_train2017.json"
     people = coco(root=str(coco_mini), images="train2017", annotations=str(file), skip_empty=True)
     official = COCO(str(file))
-    assert len(people.keypoints) == 17
-    assert [people.keypoints[i] for i in people.mirrored[:3]] == ["nose", "right_eye", "left_eye"]
+    assert len(people.meta.keypoints) == 17
+    assert [people.meta.keypoints[i] for i in people.meta.flip_indices[:3]] == ["nose", "right_eye", "left_eye"]
     for index in range(len(people)):
         sample = people[index]
         annotations = official.loadAnns(official.getAnnIds(sample.image_id))
@@ -105,8 +107,8 @@ def test_all_three_notations_of_a_mask_are_the_same(tmp_path: Path) -> None:
 
 def test_any_category_ids_become_labels_in_their_order(tmp_path: Path) -> None:
     data = load(folder.write(tmp_path, folder.content()))
-    assert data.classes == ("cat", "dog")
-    assert data.category_ids == (4, 9)
+    assert data.meta.classes == ("cat", "dog")
+    assert data.meta.category_ids == (4, 9)
     assert data[0].labels.tolist() == [0]
     assert [data[i].image_id for i in range(3)] == [10, 20, 30]
 
@@ -212,7 +214,7 @@ def test_annotations_travel_to_workers_as_arrays(tmp_path: Path, train: Annotate
 
 
 def test_what_a_mirror_makes_of_keypoints() -> None:
-    assert mirrored(("nose", "left_eye", "right_eye", "left_foot")) == (0, 2, 1, 3)
+    assert create_flip_indices(("nose", "left_eye", "right_eye", "left_foot")) == (0, 2, 1, 3)
 
 
 def test_a_missing_root_says_what_is_expected_and_where_to_get_it() -> None:

@@ -16,6 +16,7 @@ from lineage.data.collate import collate
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
 from lineage.data.transforms.resize_flip import Flip, ShortEdge
@@ -25,8 +26,7 @@ from lineage.structures import Batch
 class Squares:
     """Plain images whose grey value is their index, some of them unreadable."""
 
-    classes = ("square",)
-    category_ids = (1,)
+    meta = DatasetMeta(("square",), (1,))
     fingerprint = "squares"
 
     def __init__(self, n: int, broken: Collection[int] = ()) -> None:

@@ -111,7 +111,7 @@ def test_voc_instances_come_back(dataset, tmp_path):
     for stem, scene in zip(stems, map(dataset.scene, range(len(dataset))), strict=True):
         things = xml.parse(annotations / f"{stem}.xml").findall("object")
         numbers = np.asarray(Image.open(folder / "SegmentationObject" / f"{stem}.png"))
-        assert [thing.findtext("name") for thing in things] == [dataset.classes[label] for label in scene.labels]
+        assert [thing.findtext("name") for thing in things] == [dataset.meta.classes[label] for label in scene.labels]
         assert [thing.findtext("difficult") == "1" for thing in things] == scene.crowd.tolist()
         for number, (thing, mask) in enumerate(zip(things, scene.masks, strict=True)):
             corners = [int(thing.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]

@@ -67,7 +67,7 @@ def voc_root(drawn: Shapes, tmp_path: Path) -> Path:
 
 
 def open_voc(drawn: Shapes, tmp_path: Path, **options: Any) -> Annotated:
-    return voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.classes, **options)
+    return voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, **options)
 
 
 @pytest.mark.parametrize("place", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
@@ -123,7 +123,7 @@ def test_voc_joins_years(drawn: Shapes, tmp_path: Path) -> None:
     voc_root(drawn, tmp_path)
     (tmp_path / "VOCdevkit/VOC2012").rename(tmp_path / "VOCdevkit/VOC2007")
     voc_root(drawn, tmp_path)
-    both = voc.load(sets=["VOC2007/val", "VOC2012/val"], root=str(tmp_path), classes=drawn.classes)
+    both = voc.load(sets=["VOC2007/val", "VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes)
     assert len(both) == 6
     assert [both.path(i).parts[-3] for i in (0, 5)] == ["VOC2007", "VOC2012"]
     assert len(set(both.ids.tolist())) == 6
@@ -141,7 +141,7 @@ def test_penn_fudan_masks_that_are_pictures(drawn: Shapes, tmp_path: Path) -> No
 
 def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:
     truth = write_cityscapes.write(drawn, tmp_path, "val")
-    things = {name: 24 + label for label, name in enumerate(drawn.classes)}
+    things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     file = truth / "lineage/lineage_000002_000019_gtFine_instanceIds.png"
     file.write_bytes(file.read_bytes()[:50])
     message = told(cityscapes.load, part="val", root=str(tmp_path), classes=things)
@@ -221,14 +221,14 @@ def test_a_broken_deepfashion2_item(drawn: Shapes, tmp_path: Path, change: dict[
 
 def test_landmarks_mirror_within_their_class_and_have_equal_tolerances() -> None:
     """The official tolerances are nearly all symmetric, which checks the table of pairs independently."""
-    mirrored = torch.tensor(deepfashion2.mirrored())
-    assert mirrored[mirrored].equal(torch.arange(294))
+    flip_indices = torch.tensor(deepfashion2.flip_indices())
+    assert flip_indices[flip_indices].equal(torch.arange(294))
     owner = torch.repeat_interleave(torch.arange(13), torch.tensor(deepfashion2.LENGTHS))
-    assert owner[mirrored].equal(owner)
+    assert owner[flip_indices].equal(owner)
     config = yaml.safe_load((ROOT / "conf/dataset/deepfashion2.yaml").read_text())
     sigmas = torch.tensor(config["evaluator"]["sigmas"])
     assert len(sigmas) == 294
-    assert (sigmas != sigmas[mirrored]).sum() == 2  # one pair, .0455 and .0486
+    assert (sigmas != sigmas[flip_indices]).sum() == 2  # one pair, .0455 and .0486
 
 
 def test_panoptic_images_without_a_record_and_without_a_png(drawn: Shapes, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_panoptic_images_without_a_record_and_without_a_png(drawn: Shapes, tmp_p
     data = panoptic.load(**options)
     with pytest.raises(ImageError, match=r"000000000003\.png: cannot be read"):
         data[2]
-    (defect,) = data.inspected(lambda records: records)
+    (defect,) = data.find_defects(lambda records: records)
     assert defect.who == "image 3 (000000000003.jpg)"
     document = json.loads(file.read_text())
     document["annotations"].pop(1)

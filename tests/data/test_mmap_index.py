@@ -254,13 +254,13 @@ def test_a_young_file_is_not_trusted_by_its_time(cache: Path, root: Path) -> Non
     assert not list(cache.glob("*.source"))
 
 
-def test_counts_per_class(cache: Path, tmp_path: Path) -> None:
+def test_labels_are_read_from_the_columns(cache: Path, tmp_path: Path) -> None:
     told = folder.content(3)
     told["annotations"] += [folder.annotation(7, 10, category_id=9), folder.annotation(8, 10, category_id=9),
                             folder.annotation(9, 20, category_id=9, iscrowd=1)]  # fmt: skip
     data = opened(folder.write(tmp_path / "data", told))
-    assert data.image_counts == (3, 1)
-    assert [data.present(i).tolist() for i in range(3)] == [[0, 1], [0], [0]]
+    pairs = list(zip(*(column.tolist() for column in data.object_labels()), strict=True))
+    assert sorted(pairs) == [(0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (2, 0)], "crowds included"
 
 
 def test_a_settled_file_is_hashed_once(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

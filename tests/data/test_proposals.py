@@ -65,7 +65,7 @@ def test_matlab_counts_pixels_from_one_and_rows_first(tmp_path: Path, shapes: Sh
 def test_samples_and_batches_carry_the_best(tmp_path: Path, shapes: Shapes) -> None:
     with_two = WithProposals(shapes, source=lambda dataset: Stored(dataset, path=str(npz(tmp_path))), top_k=1)
     assert [len(with_two[index].proposals) for index in range(3)] == [1, 0, 1]
-    assert (len(with_two), with_two.classes, with_two.mirrored) == (3, shapes.classes, shapes.mirrored)
+    assert (len(with_two), with_two.meta, with_two.part_lengths) == (3, shapes.meta, (3,))
     assert with_two.fingerprint != shapes.fingerprint
     batch = collate([with_two[0], with_two[1]], [1, 2])
     assert batch.images.proposals is not None

@@ -50,7 +50,7 @@ def test_images_keep_their_pixels_and_get_the_labels_of_the_file(tmp_path: Path,
         assert sample.visibility is not None
         assert sample.visibility.tolist() == [[2] + [0] * 16]
         assert sample.masks is None
-    assert found.classes == shapes.classes
+    assert found.meta.classes == shapes.meta.classes
     again = pickle.loads(pickle.dumps(found))
     assert torch.equal(again[1].boxes, found[1].boxes)
     assert {one["image_id"] for one in found.ground_truth()["annotations"]} == {2, 5}
@@ -92,7 +92,7 @@ def test_a_union_is_its_parts_one_after_the_other(tmp_path: Path, shapes: Shapes
     assert torch.equal(both[0].boxes, shapes[0].boxes)
     assert both[0].masks is None  # no head may find masks in one half of the images
     assert both[0].keypoints is not None
-    assert both.mirrored == tuple(shapes.mirrored)
+    assert both.meta.flip_indices == tuple(shapes.meta.flip_indices)
     truth = both.ground_truth()
     assert [one["id"] for one in truth["images"]][:6] == [1, 2, 3, 4, 5, 6]
     assert [one["image_id"] for one in truth["annotations"]][-2:] == [10, 7]

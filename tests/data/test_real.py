@@ -48,15 +48,15 @@ def test_lvis(real_data: Path, coco_mini: Path, tmp_path: Path) -> None:
         Image.new("RGB", (image["width"], image["height"])).save(place)
     (tmp_path / "lvis.json").write_text(json.dumps(content))
     data = lvis.load(root=str(tmp_path), annotations="lvis.json")
-    assert (len(data), len(data.columns.labels), len(data.classes)) == (100, 977, 1230)
+    assert (len(data), len(data.columns.labels), len(data.meta.classes)) == (100, 977, 1230)
     assert data.path(0).parent.name == "val2017"
     truth = data.ground_truth()
     assert truth["images"] == content["images"]
     assert truth["categories"] == content["categories"]
-    assert len(data.frequencies) == 1230
-    assert set(data.frequencies) == {"r", "c", "f"}
+    assert len(data.meta.frequencies) == 1230
+    assert set(data.meta.frequencies) == {"r", "c", "f"}
     of_class = {one["id"]: one["image_count"] for one in content["categories"]}
-    assert data.image_counts == tuple(of_class[number] for number in data.category_ids)
+    assert data.meta.image_counts == tuple(of_class[number] for number in data.meta.category_ids)
 
 
 def test_lvis_v1_categories(real_data: Path, tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_lvis_v1_categories(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "val2017").mkdir()
     Image.new("RGB", (40, 30)).save(tmp_path / "val2017" / "7.jpg")
     data = lvis.load(root=str(tmp_path), annotations="v1.json")
-    assert len(data.classes) == 1203
-    assert Counter(data.frequencies) == {"r": 337, "c": 461, "f": 405}
-    assert data.told["instance_counts"][0] == categories[0]["instance_count"]
+    assert len(data.meta.classes) == 1203
+    assert Counter(data.meta.frequencies) == {"r": 337, "c": 461, "f": 405}
+    assert data.meta.image_counts[0] == categories[0]["image_count"]
     assert data[0].labels.tolist() == [1202]
 
 
@@ -104,12 +104,12 @@ def test_panoptic(real_data: Path, tmp_path: Path) -> None:
     shutil.copytree(sample / "sample_data/panoptic_examples", tmp_path / "panoptic_val2017")
     shutil.copytree(sample / "sample_data/input_images", tmp_path / "val2017")
     data = panoptic.load(root=str(tmp_path), annotations="panoptic_val2017.json", images="val2017")
-    assert (len(data), len(data.classes), len(data.stuff)) == (2, 80, 54)
+    assert (len(data), len(data.meta.classes), len(data.meta.stuff)) == (2, 80, 54)
     things = {one["id"] for one in content["categories"] if one["isthing"]}
     for index, note in enumerate(content["annotations"]):
         found = data[index]
         of_things = [one for one in note["segments_info"] if one["category_id"] in things]
-        assert [data.category_ids[label] for label in found.labels] == [one["category_id"] for one in of_things]
+        assert [data.meta.category_ids[label] for label in found.labels] == [one["category_id"] for one in of_things]
         assert found.masks is not None
         areas = found.masks.dense().flatten(1).sum(1).tolist()
         assert [a for a, one in zip(areas, of_things, strict=True) if not one["iscrowd"]] == [
@@ -119,7 +119,7 @@ def test_panoptic(real_data: Path, tmp_path: Path) -> None:
         stuff = Counter(found.semantic.flatten().tolist())
         expected: Counter[int] = Counter()
         for one in note["segments_info"]:
-            label = 0 if one["category_id"] in things else data.stuff_ids.index(one["category_id"]) + 1
+            label = 0 if one["category_id"] in things else data.meta.stuff_ids.index(one["category_id"]) + 1
             expected[label] += one["area"]
         unlabelled = found.semantic.numel() - sum(expected.values())
         assert stuff == expected + Counter({255: unlabelled})
@@ -153,7 +153,7 @@ def test_deepfashion2(real_data: Path, tmp_path: Path) -> None:
         (base / "annos" / f"{image['id']:06d}.json").write_text(json.dumps(document))
     data = deepfashion2.load(part="validation", root=str(tmp_path), on_defect="drop")
     assert [data.path(i).name for i in range(len(data))] == ["000264.jpg", "000265.jpg"]
-    assert len(data.keypoints) == 294
+    assert len(data.meta.keypoints) == 294
     for index in range(2):
         first, second = converted[index], data[index]
         assert second.boxes.equal(first.boxes)

@@ -49,7 +49,7 @@ def same(a: Sample, b: Sample) -> bool:
 def mirror(*names: int) -> Flip:
     """A certain flip, for a dataset whose keypoints become these in a mirror."""
     flip = Flip(1.0)
-    bind(v2.Compose([flip]), SimpleNamespace(mirrored=names))
+    bind(v2.Compose([flip]), SimpleNamespace(meta=SimpleNamespace(flip_indices=names)))
     return flip
 
 

@@ -99,9 +99,9 @@ def truth_masks(data: Dataset) -> list[np.ndarray]:
 def test_coco(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
     write_coco.write(drawn, tmp_path, "train", form="png", polygons=outlined)
     loaded = coco.load(root=str(tmp_path), annotations="annotations/instances_train2017.json", images="train2017")
-    assert loaded.classes == drawn.classes
-    assert loaded.keypoints == drawn.keypoints
-    assert loaded.mirrored == drawn.mirrored
+    assert loaded.meta.classes == drawn.meta.classes
+    assert loaded.meta.keypoints == drawn.meta.keypoints
+    assert loaded.meta.flip_indices == drawn.meta.flip_indices
     for first, second, keep in pairs(drawn, loaded, crowds=True):
         same_labels(first, second, keep)
         same_boxes(first, second, keep)
@@ -114,9 +114,9 @@ def test_coco(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
 def test_lvis(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
     write_lvis.write(drawn, tmp_path, "val", form="png", polygons=outlined)
     loaded = lvis.load(root=str(tmp_path), annotations="annotations/lvis_v1_val.json")
-    assert set(loaded.frequencies) <= {"r", "c", "f"}
+    assert set(loaded.meta.frequencies) <= {"r", "c", "f"}
     seen = torch.cat([drawn[i].labels[~drawn[i].crowd].unique() for i in range(len(drawn))])
-    assert loaded.image_counts == tuple(seen.bincount(minlength=len(drawn.classes)).tolist())
+    assert loaded.meta.image_counts == tuple(seen.bincount(minlength=len(drawn.meta.classes)).tolist())
     for first, second, keep in pairs(drawn, loaded, crowds=False):
         same_labels(first, second, keep)
         same_boxes(first, second, keep)
@@ -130,7 +130,7 @@ def test_panoptic(drawn: Shapes, tmp_path: Path, ground: bool) -> None:
         drawn = Shapes(seed=5, length=6, crowds=0.6, size=[96, 128], stuff=True)
     write_panoptic.write(drawn, tmp_path, "val", form="png")
     loaded = panoptic.load(root=str(tmp_path), annotations="annotations/panoptic_val2017.json", images="val2017")
-    assert loaded.classes == drawn.classes
+    assert loaded.meta.classes == drawn.meta.classes
     for first, second, keep in pairs(drawn, loaded, crowds=True):
         same_labels(first, second, keep)
         same_boxes(first, second, keep)
@@ -148,7 +148,7 @@ def test_panoptic(drawn: Shapes, tmp_path: Path, ground: bool) -> None:
 
 def test_cityscapes(drawn: Shapes, tmp_path: Path) -> None:
     write_cityscapes.write(drawn, tmp_path, "val")
-    things = {name: 24 + label for label, name in enumerate(drawn.classes)}
+    things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     loaded = cityscapes.load(part="val", root=str(tmp_path), classes=things)
     for index in range(len(drawn)):
         first, second = drawn[index], loaded[index]
@@ -164,7 +164,7 @@ def test_cityscapes(drawn: Shapes, tmp_path: Path) -> None:
 
 def test_cityscapes_groups_are_crowds(drawn: Shapes, tmp_path: Path) -> None:
     write_cityscapes.write(drawn, tmp_path, "val")
-    things = {name: 24 + label for label, name in enumerate(drawn.classes)}
+    things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     truth = cityscapes.load(part="val", root=str(tmp_path), classes=things).ground_truth()
     for number in range(1, len(drawn) + 1):
         scene = drawn.scene(number - 1)
@@ -180,7 +180,7 @@ def test_penn_fudan(drawn: Shapes, tmp_path: Path) -> None:
     write_penn_fudan.write(Shapes(seed=9, length=3, size=[64, 64]), tmp_path, "train")
     write_penn_fudan.write(drawn, tmp_path, "val")
     loaded = penn_fudan.load(part="val", held_out=len(drawn), root=str(tmp_path))
-    assert loaded.classes == ("person",)
+    assert loaded.meta.classes == ("person",)
     for first, second, keep in pairs(drawn, loaded, crowds=False):
         same_boxes(first, second, keep)
         same_masks(first, second, keep)
@@ -191,8 +191,8 @@ def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
     write_deepfashion2.write(drawn, tmp_path, "val")
     loaded = deepfashion2.load(part="validation", root=str(tmp_path))
     places = write_deepfashion2.assigned(drawn)
-    labels = torch.tensor([places[category] - 1 for category in drawn.category_ids])
-    assert len(loaded.keypoints) == 294
+    labels = torch.tensor([places[category] - 1 for category in drawn.meta.category_ids])
+    assert len(loaded.meta.keypoints) == 294
     for index in range(len(drawn)):  # the layout is JPEG, so pixels are near and not equal
         first, second = drawn[index], loaded[index]
         keep = ~first.crowd
@@ -216,7 +216,7 @@ def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("masks", [False, True])
 def test_voc(drawn: Shapes, tmp_path: Path, masks: bool) -> None:
     write_voc.write(drawn, tmp_path, "val", form="png")
-    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.classes, masks=masks)
+    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, masks=masks)
     for first, second, keep in pairs(drawn, loaded, crowds=True):
         same_labels(first, second, keep)
         same_boxes(first, second, keep)
@@ -232,7 +232,7 @@ def test_voc(drawn: Shapes, tmp_path: Path, masks: bool) -> None:
                                                               ("drop", False, False)])  # fmt: skip
 def test_voc_difficult_objects(drawn: Shapes, tmp_path: Path, difficult: str, objects: bool, crowds: bool) -> None:
     write_voc.write(drawn, tmp_path, "val")
-    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.classes, difficult=difficult)
+    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, difficult=difficult)
     for index in range(len(drawn)):
         crowd = drawn[index].crowd
         expected = crowd if crowds else torch.zeros_like(crowd)
@@ -246,7 +246,7 @@ def test_cityscapes_from_polygons_within_the_pixel_that_drawing_adds(tmp_path: P
     write_cityscapes.write(drawn, tmp_path, "val")
     for file in (tmp_path / "gtFine").rglob("*_instanceIds.png"):
         file.unlink()
-    things = {name: 24 + label for label, name in enumerate(drawn.classes)}
+    things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     loaded = cityscapes.load(part="val", root=str(tmp_path), classes=things)
     for index in range(len(drawn)):
         first, second = drawn[index], loaded[index]

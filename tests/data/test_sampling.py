@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import torch
 
 from lineage.config.schema import Data, Schedule
 from lineage.data.datamodule import DetectionData, Steps
+from lineage.data.samples.dataset import ObjectLabels, read_object_labels
 from lineage.data.sampling.class_aware import ClassAware
 from lineage.data.sampling.class_presence import Presence, presence
 from lineage.data.sampling.order import Order, Shuffle
@@ -25,22 +25,17 @@ from lineage.data.shapes.dataset import Shapes
 class Labelled:
     """Images of which only the labels matter."""
 
-    category_ids = (1, 3, 4)
-
     def __init__(self, labels: Sequence[Sequence[int]]) -> None:
         self.labels = labels
-        self.parts = labels[:6], labels[6:]  # as a union has them
+        self.part_lengths = len(labels[:6]), len(labels[6:])  # as a union has them
         self.sizes = torch.tensor([(40, 60) if i % 3 else (60, 40) for i in range(len(labels))])
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def ground_truth(self) -> dict[str, Any]:
+    def object_labels(self) -> ObjectLabels:
         pairs = [(i, label) for i, labels in enumerate(self.labels) for label in labels]
-        return {
-            "images": [{"id": 10 * i} for i in range(len(self))],
-            "annotations": [{"image_id": 10 * i, "category_id": self.category_ids[label]} for i, label in pairs],
-        }
+        return ObjectLabels(*np.array(pairs, np.int64).reshape(-1, 2).T)
 
 
 COMMON = Labelled([[0, 0], [0], [], [0, 1], [0], [0, 1, 1], [0], [0], [2, 0], [0]])
@@ -52,15 +47,10 @@ def test_presence_counts_a_class_once_per_image() -> None:
     assert found.images[found.labels == 1].tolist() == [3, 5]
 
 
-def test_presence_reads_columns_where_there_are_any() -> None:
-    class Three:
-        columns = SimpleNamespace(first=np.array([0, 2, 2, 5]), labels=np.array([4, 4, 1, 0, 1]))
-
-        def __len__(self) -> int:
-            return 3
-
-    found = presence(Three())
-    assert list(zip(found.images.tolist(), found.labels.tolist(), strict=True)) == [(0, 4), (2, 0), (2, 1)]
+def test_labels_of_a_ground_truth_are_those_of_its_objects() -> None:
+    notes = [{"image_id": 30, "category_id": 4}, {"image_id": 10, "category_id": 1}, {"image_id": 30, "category_id": 4}]
+    labels = read_object_labels({"images": [{"id": 10}, {"id": 20}, {"id": 30}], "annotations": notes}, (1, 3, 4))
+    assert list(zip(labels.images.tolist(), labels.labels.tolist(), strict=True)) == [(2, 2), (0, 0), (2, 2)]
 
 
 def test_repeat_factors_are_those_of_the_paper() -> None:
@@ -109,7 +99,7 @@ class Both:
     """Two sets that are one, of which only the shapes matter."""
 
     def __init__(self, first: Sequence[int], second: Sequence[int]) -> None:
-        self.parts = first, second
+        self.part_lengths = len(first), len(second)
         self.sizes = torch.tensor([(60, 40) if tall else (40, 60) for tall in (*first, *second)])
 
 

@@ -10,7 +10,7 @@ from pycocotools import mask as rle
 
 from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.dataset import Shapes
-from lineage.data.shapes.outlines import CLASSES, KEYPOINTS, MIRRORED
+from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS
 from lineage.data.shapes.scene import Recipe, draw
 
 SIZE = (128, 128)
@@ -113,8 +113,8 @@ def test_keypoints(scenes):
 
 
 def test_flipping_twice_is_the_identity():
-    assert [MIRRORED[i] for i in MIRRORED] == list(range(len(KEYPOINTS)))
-    assert all(("left" in KEYPOINTS[i]) == ("right" in KEYPOINTS[j]) for i, j in enumerate(MIRRORED))
+    assert [FLIP_INDICES[i] for i in FLIP_INDICES] == list(range(len(KEYPOINTS)))
+    assert all(("left" in KEYPOINTS[i]) == ("right" in KEYPOINTS[j]) for i, j in enumerate(FLIP_INDICES))
 
 
 def test_every_class_appears_with_a_long_tail(truth):
@@ -177,14 +177,15 @@ def test_indices_end_with_the_dataset():
 
 def test_only_draws_the_classes_it_names() -> None:
     shapes = Shapes(seed=3, length=12, only=["figure", "disc"])
-    assert (shapes.classes, shapes.category_ids) == (("figure", "disc"), (5, 1))
+    assert (shapes.meta.classes, shapes.meta.category_ids) == (("figure", "disc"), (5, 1))
     truth = shapes.ground_truth()
     assert [one["name"] for one in truth["categories"]] == ["figure", "disc"]
     assert {one["category_id"] for one in truth["annotations"]} == {1, 5}
     for index in range(12):
         sample = shapes[index]
         drawn = [one for one in truth["annotations"] if one["image_id"] == index + 1]
-        assert [shapes.category_ids[label] for label in sample.labels.tolist()] == [d["category_id"] for d in drawn]
+        categories = [shapes.meta.category_ids[label] for label in sample.labels.tolist()]
+        assert categories == [one["category_id"] for one in drawn]
     assert {label for index in range(12) for label in shapes[index].labels.tolist()} == {0, 1}
     with pytest.raises(ValueError, match=r"only=\['dog'\]; the classes are disc, "):
         Shapes(seed=3, length=1, only=["dog"])
@@ -211,13 +212,13 @@ def test_panoptic_annotations_are_the_scene() -> None:
     for index, note in enumerate(truth["annotations"]):
         ids, scene = note["ids"], shapes.scene(index)
         things = [one for one in note["segments_info"] if isthing[one["category_id"]]]
-        assert [shapes.category_ids.index(one["category_id"]) for one in things] == scene.labels.tolist()
+        assert [shapes.meta.category_ids.index(one["category_id"]) for one in things] == scene.labels.tolist()
         assert [one["iscrowd"] for one in things] == scene.crowd.tolist()
         for one, mask in zip(things, scene.masks, strict=True):
             assert ((ids == one["id"]) == mask).all()
         for one in note["segments_info"]:
             assert one["area"] == (ids == one["id"]).sum()
             if not isthing[one["category_id"]]:
-                label = 1 + shapes.stuff_ids.index(one["category_id"])
+                label = 1 + shapes.meta.stuff_ids.index(one["category_id"])
                 assert ((ids == one["id"]) == (scene.semantic == label)).all()
         assert set(np.unique(ids).tolist()) - {0} == {one["id"] for one in note["segments_info"]}

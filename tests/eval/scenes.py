@@ -9,6 +9,7 @@ import pycocotools.mask
 import torch
 from torch import Tensor
 
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.structures import Batch, Detections, Images, Targets
 
@@ -17,8 +18,7 @@ class World(NamedTuple):
     """A dataset that is only a ground truth: enough for an evaluator."""
 
     truth: dict[str, Any]
-    classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    meta: DatasetMeta
     sizes: Tensor
     fingerprint: str = "world"
 
@@ -49,7 +49,8 @@ def world(rng: np.random.Generator, images: int = 6, classes: int = 4, objects: 
         "annotations": annotations,
         "categories": [{"id": number, "name": f"class {number}"} for number in sorted(category_ids)],
     }
-    return World(truth, tuple(f"class {number}" for number in category_ids), category_ids, torch.tensor(sizes))
+    meta = DatasetMeta(tuple(f"class {number}" for number in category_ids), category_ids)
+    return World(truth, meta, torch.tensor(sizes))
 
 
 def random_boxes(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
@@ -71,7 +72,7 @@ def blob_rle(rng: np.random.Generator, box: np.ndarray, height: int, width: int)
 
 def guesses(rng: np.random.Generator, scene: World, slots: int = 40, cells: int = 14) -> Detections:
     """Boxes near objects and anywhere, with tied scores; in file pixels, one row of slots per image."""
-    labels = {number: label for label, number in enumerate(scene.category_ids)}
+    labels = {number: label for label, number in enumerate(scene.meta.category_ids)}
     rows = []
     for image in scene.truth["images"]:
         own = [note for note in scene.truth["annotations"] if note["image_id"] == image["id"]]

@@ -92,5 +92,5 @@ def test_the_evaluator_scores_boundaries_on_request() -> None:
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
     metrics = evaluator.compute()
     assert 0 <= metrics["boundary/AP"] <= metrics["mask/AP"] + 1e-9
-    assert "boundary/AP" in evaluator.per_class()[scene.classes[0]]
+    assert "boundary/AP" in evaluator.per_class()[scene.meta.classes[0]]
     assert evaluator.protocol["tasks"]["boundary"]["boundary"] == 0.02

@@ -31,7 +31,7 @@ def perfect(scene: World, scale: float, points: int = 0) -> Detections:
         for slot, note in enumerate(own):
             x, y, w, h = note["bbox"]
             found.boxes[place, slot] = torch.tensor([x, y, x + w, y + h]) * scale
-            found.labels[place, slot] = scene.category_ids.index(note["category_id"])
+            found.labels[place, slot] = scene.meta.category_ids.index(note["category_id"])
             found.valid[place, slot] = not note["iscrowd"]
             if keypoints is not None:
                 at = torch.tensor(note["keypoints"], dtype=torch.float64).view(points, 3)
@@ -97,7 +97,7 @@ def test_absent_sizes_are_nan_and_never_negative(scene: World) -> None:
     metrics = evaluator.compute()
     assert math.isnan(metrics["box/APl"])
     assert not any(value < 0 for value in metrics.values())
-    assert math.isnan(evaluator.per_class()[scene.classes[-1]]["box/AP"]), "the last class has no object"
+    assert math.isnan(evaluator.per_class()[scene.meta.classes[-1]]["box/AP"]), "the last class has no object"
 
 
 def test_missing_images_are_named(scene: World) -> None:

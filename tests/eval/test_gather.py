@@ -112,5 +112,5 @@ def test_two_processes_score_as_one(tmp_path: Path) -> None:
     assert len(answers) == 2 * len(ROUNDS)
     for answer in answers:
         assert answer["metrics"] == pytest.approx(metrics, abs=1e-12, nan_ok=True)
-        assert set(answer["per_class"]) == set(scene.classes)
+        assert set(answer["per_class"]) == set(scene.meta.classes)
         assert sorted(answer["records"], key=lambda record: record["image_id"]) == records

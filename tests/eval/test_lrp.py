@@ -106,7 +106,7 @@ def test_the_evaluator_explains_on_request() -> None:
     metrics = evaluator.compute()
     assert {"box/oLRP", "mask/oLRP", "box/dAP_localisation", "mask/dAP_missed"} <= set(metrics)
     assert evaluator.protocol["extras"] == ["lrp", "tide"]
-    assert "box/threshold" in evaluator.per_class()[scene.classes[0]]
+    assert "box/threshold" in evaluator.per_class()[scene.meta.classes[0]]
     with pytest.raises(ValueError, match="extras are among"):
         CocoEvaluator(dataset=scene, extras=["lpr"])
 

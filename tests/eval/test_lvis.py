@@ -125,7 +125,7 @@ def test_the_evaluator_equals_lvis_api(slots: int, scene: World, official: Any) 
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12, equal_nan=True)
         free = official(scene.truth, records, task, -1)
         assert metrics[f"{task}/AP_fixed"] / 100 == pytest.approx(free[0], abs=1e-12)
-    assert set(evaluator.per_class()) == set(scene.classes)
+    assert set(evaluator.per_class()) == set(scene.meta.classes)
     assert evaluator.protocol["fixed"] == {"per_class": 10000}
     assert evaluator.protocol["tasks"]["box"]["max_detections"] == [300]
 

@@ -81,7 +81,7 @@ def test_per_class_numbers_equal_pycocotools_on_that_class(seed: int) -> None:
     scene = world(rng, images=10)
     evaluator = evaluated(scene, rng, slots=30)
     evaluator.compute()
-    for name, number in zip(scene.classes, scene.category_ids, strict=True):
+    for name, number in zip(scene.meta.classes, scene.meta.category_ids, strict=True):
         notes = [note for note in scene.truth["annotations"] if note["category_id"] == number]
         records = [record for record in evaluator.results("mask") if record["category_id"] == number]
         expected = official(scene.truth | {"annotations": notes}, records, "mask")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.eval.metrics import pq
 from lineage.eval.panoptic_merge import Rules, classify, merge
 from lineage.eval.protocols.panoptic import PanopticEvaluator
@@ -26,9 +27,7 @@ class Scene(NamedTuple):
     """A dataset of two images: a person and a car on grass under the sky."""
 
     folder: Path
-    category_ids: tuple[int, ...] = (1, 3)
-    stuff_ids: tuple[int, ...] = STUFF[1:]
-    classes: tuple[str, ...] = ("person", "car")
+    meta: DatasetMeta = DatasetMeta(("person", "car"), (1, 3), stuff_ids=STUFF[1:])
 
     def panoptic_truth(self) -> dict[str, Any]:
         categories = [{"id": n, "name": name, "isthing": 1} for n, name in THINGS.items()]

@@ -173,7 +173,7 @@ def test_the_evaluator_on_samples_of_the_loader(root: Path) -> None:
     """What it merges is nearly the ground truth, and is counted as the pixels of its result records are."""
     data = panoptic.load(root=str(root), annotations="annotations/panoptic_val2017.json", images="val2017")
     evaluator = PanopticEvaluator(dataset=data, stuff_area=64)
-    evaluator.update(*as_model([data[0], data[1]], len(data.stuff)))
+    evaluator.update(*as_model([data[0], data[1]], len(data.meta.stuff)))
     metrics = evaluator.compute()
     assert metrics["box/AP"] == pytest.approx(100)
     assert metrics["panoptic/PQ"] > 85

@@ -42,7 +42,7 @@ def test_missing_fields(scene: World, tmp_path: Path) -> None:
 
 
 def test_unknown_ids(scene: World, tmp_path: Path) -> None:
-    record = RIGHT | {"image_id": 31415, "category_id": scene.category_ids[0]}
+    record = RIGHT | {"image_id": 31415, "category_id": scene.meta.category_ids[0]}
     with pytest.raises(ValueError, match="image_ids are not among the ground truth's images: 31415"):
         evaluate_file(write(tmp_path, [record]), scene.truth)
     record = RIGHT | {"image_id": scene.truth["images"][0]["id"], "category_id": 271}
@@ -51,6 +51,6 @@ def test_unknown_ids(scene: World, tmp_path: Path) -> None:
 
 
 def test_a_task_without_its_field(scene: World, tmp_path: Path) -> None:
-    record = RIGHT | {"image_id": scene.truth["images"][0]["id"], "category_id": scene.category_ids[0]}
+    record = RIGHT | {"image_id": scene.truth["images"][0]["id"], "category_id": scene.meta.category_ids[0]}
     with pytest.raises(ValueError, match="need segmentation"):
         evaluate_file(write(tmp_path, [record]), scene.truth, tasks=["mask"])

@@ -120,7 +120,7 @@ def test_the_evaluator(scene: World) -> None:
     evaluator.update(found, batch(scene))
     metrics = evaluator.compute()
     assert 0 < metrics["voc/mAP"] < 100
-    assert set(evaluator.per_class()) == set(scene.classes)
+    assert set(evaluator.per_class()) == set(scene.meta.classes)
     assert len(evaluator.results()) == int(found.valid.sum())
     evaluator.update(found._replace(boxes=found.boxes * 2), batch(scene, 2.0))
     assert evaluator.compute() == pytest.approx(metrics)

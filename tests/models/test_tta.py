@@ -30,7 +30,7 @@ def model(name: str) -> nn.Module:
 
 
 def views(model: nn.Module, scales: list[float], flip: bool, **options: object) -> TTA:
-    settings = {"nms": 0.5, "suppression": Greedy(agnostic=False), "detections": 50, "mirrored": ()} | options
+    settings = {"nms": 0.5, "suppression": Greedy(agnostic=False), "detections": 50, "flip_indices": ()} | options
     return TTA(model, scales=scales, flip=flip, **settings)  # type: ignore[arg-type]
 
 
@@ -126,7 +126,7 @@ def test_keypoints_of_a_flipped_view_change_their_names() -> None:
     joints = network.heads["keypoint"].deconvolution.out_channels
     swapped = list(reversed(range(joints)))
     same = views(network, [1.0], True).detect(images())
-    other = views(network, [1.0], True, mirrored=swapped).detect(images())
+    other = views(network, [1.0], True, flip_indices=swapped).detect(images())
     assert torch.equal(same.boxes, other.boxes)
     assert not torch.equal(same.keypoints, other.keypoints)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes.dataset import Shapes
 from lineage.report.pictures import PANEL, areas, found_areas, found_marks, predictions, truth_areas, truth_marks
@@ -20,8 +22,7 @@ from lineage.report.pictures import PANEL, areas, found_areas, found_marks, pred
 class Squares:
     """Grey images with one annotated square each; every third image has none."""
 
-    classes = ("disc", "square")
-    category_ids = (7, 9)
+    meta = DatasetMeta(("disc", "square"), (7, 9))
     fingerprint = "squares"
     sizes = torch.tensor([[30, 40]] * 9)
 
@@ -73,41 +74,42 @@ def test_the_prediction_side_shows_the_prediction(tmp_path: Path) -> None:
 
 def test_marks_say_what_and_how_sure() -> None:
     stuff = record(101, 0.9) | {"category_id": 12345}
-    (mark,) = found_marks([record(101, 0.875), record(101, 0.1), stuff], Squares())
+    (mark,) = found_marks([record(101, 0.875), record(101, 0.1), stuff], Squares.meta)
     assert mark.text == "square 0.88"
     assert mark.box == (5, 6, 25, 20)
-    (truth,) = truth_marks(Squares()[1], Squares())
+    (truth,) = truth_marks(Squares()[1], Squares.meta)
     assert truth.text == "square"
     assert truth.points == ((8.0, 9.0),), "the keypoint nobody labelled is not drawn"
 
 
-def test_a_bone_needs_both_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bone_needs_both_its_ends() -> None:
     seen = record(101, 0.9) | {"keypoints": [1, 2, 9.0, 3, 4, 9.0]}
-    (mark,) = found_marks([seen], Squares())
+    (mark,) = found_marks([seen], Squares.meta)
     assert (mark.points, mark.bones) == (((1.5, 2.5), (3.5, 4.5)), ()), "no skeleton is known"
-    monkeypatch.setattr(Squares, "skeleton", ((0, 1), (1, 2)), raising=False)
-    (mark,) = found_marks([seen], Squares())
+    joined = replace(Squares.meta, skeleton=((0, 1), (1, 2)))
+    (mark,) = found_marks([seen], joined)
     assert mark.bones == (((1.5, 2.5), (3.5, 4.5)),)
-    (truth,) = truth_marks(Squares()[1], Squares())
+    (truth,) = truth_marks(Squares()[1], joined)
     assert truth.bones == (), "the other end is not labelled"
 
 
 def test_areas_of_stuff_have_its_names() -> None:
     shapes = Shapes(seed=0, length=1, stuff=True)
     semantic = shapes[0].semantic.numpy()
-    drawn = truth_areas(shapes[0], shapes)
-    assert [area.text for area in drawn] == [shapes.stuff[label] for label in np.unique(semantic) if 0 < label < 255]
-    assert all(np.array_equal(area.mask, semantic == shapes.stuff.index(area.text)) for area in drawn)
-    assert areas(semantic, ()) == truth_areas(Squares()[1], Squares()) == []
+    drawn = truth_areas(shapes[0], shapes.meta)
+    names = shapes.meta.stuff
+    assert [area.text for area in drawn] == [names[label] for label in np.unique(semantic) if 0 < label < 255]
+    assert all(np.array_equal(area.mask, semantic == names.index(area.text)) for area in drawn)
+    assert areas(semantic, ()) == truth_areas(Squares()[1], Squares.meta) == []
 
 
 def test_records_of_stuff_are_areas_and_those_of_things_are_not() -> None:
     shapes = Shapes(seed=0, length=1, stuff=True)
     mask = rle.encode(np.asfortranarray(np.ones((30, 40), np.uint8)))
-    stuff, thing = ({"category_id": number, "segmentation": mask} for number in (shapes.stuff_ids[2], 1))
-    (area,) = found_areas([thing, stuff], shapes)
-    assert (area.text, area.mask.all()) == (shapes.stuff[3], True)
-    assert found_areas([thing, stuff], Squares()) == []
+    stuff, thing = ({"category_id": number, "segmentation": mask} for number in (shapes.meta.stuff_ids[2], 1))
+    (area,) = found_areas([thing, stuff], shapes.meta)
+    assert (area.text, area.mask.all()) == (shapes.meta.stuff[3], True)
+    assert found_areas([thing, stuff], Squares.meta) == []
 
 
 def test_a_dataset_without_objects_has_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

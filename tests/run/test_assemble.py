@@ -35,7 +35,7 @@ def test_the_options_of_trainer_compute_the_same(option: str) -> None:
 def test_the_model_gets_its_classes_from_the_dataset() -> None:
     small = config("dataset.train.length=4", "dataset.val.length=2")
     parts = assemble(small)
-    assert small.dataset.classes == len(parts.data.train.classes) == parts.model.box.classes
+    assert small.dataset.classes == len(parts.data.train.meta.classes) == parts.model.box.classes
 
 
 def test_classes_that_contradict_the_dataset_are_refused() -> None:
@@ -56,7 +56,7 @@ def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
     small = config("classification=equalization", "dataset.train.length=4", "dataset.val.length=2")
     parts = assemble(small)
     images = [set(parts.data.train[i].labels.tolist()) for i in range(4)]
-    expected = [sum(label in shown for shown in images) for label in range(len(parts.data.train.classes))]
+    expected = [sum(label in shown for shown in images) for label in range(len(parts.data.train.meta.classes))]
     assert parts.model.box.classification.counts.tolist() == expected
     assert parts.model.box.classification.images == 4
 

@@ -24,21 +24,21 @@ def step(plain: dict[str, Any]) -> None:
         part.length = 2
     dataset = build(config.dataset.train)
     config.dataset.classes = None
-    fill_classes(config, dataset.classes, dataset.classes)
+    fill_classes(config, dataset.meta.classes, dataset.meta.classes)
     fill_stuff(config, dataset)
-    model = build(filled(plain, len(dataset.classes), OmegaConf.select(config, "dataset.stuff")).model)
+    model = build(filled(plain, len(dataset.meta.classes), OmegaConf.select(config, "dataset.stuff")).model)
     if asking(model):
-        count_classes(model, [2] * len(dataset.classes), 2)
+        count_classes(model, [2] * len(dataset.meta.classes), 2)
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
-    images, targets = _batch(len(dataset.classes), semantic=OmegaConf.select(config, "dataset.stuff"))
+    images, targets = _batch(len(dataset.meta.classes), semantic=OmegaConf.select(config, "dataset.stuff"))
     if config.proposals and config.proposals.val is not None:
         images = _proposed(images, targets)
     _learn(model, config, images, targets)
     with torch.no_grad():
-        views = build(config.tta, model=model.eval(), mirrored=()) if config.tta else model.eval()
+        views = build(config.tta, model=model.eval(), flip_indices=()) if config.tta else model.eval()
         found = views.detect(images)
     assert found.boxes.isfinite().all()
     assert found.scores.isfinite().all()

@@ -136,15 +136,16 @@ def _print_defects(asked: argparse.Namespace, config: DictConfig, split: str, wa
         data = opened(config, split, on_defect="drop", skip_empty=False, least_keypoints=0)
     except DatasetError:  # also where nothing is left: say why
         data = opened(config, split, on_defect="raise", skip_empty=False, least_keypoints=0)
-    if not hasattr(data, "inspected"):
+    if data.source is None:
         print(f"{split}: {asked.dataset} is drawn on demand; there is nothing on disk to check.")
         return 0
-    defects = list(data.inspected(watched))
+    defects = list(data.find_defects(watched))
     if defects:
-        print(report(defects, data.files.name, shown=len(defects)))
+        print(report(defects, data.source, shown=len(defects)))
     else:
-        counts = f"{len(data)} images, {len(data.columns.labels)} annotations, {len(data.classes)} categories"
-        print(f"{split}: {data.files.name}: no defects. {counts}.")
+        annotations = len(data.object_labels().labels)
+        counts = f"{len(data)} images, {annotations} annotations, {len(data.meta.classes)} categories"
+        print(f"{split}: {data.source}: no defects. {counts}.")
     return len(defects)
 
 
@@ -206,7 +207,7 @@ def show(asked: argparse.Namespace) -> int:
     data = opened(config, split)
     augment = SimpleNamespace(**build(config.augment))
     samples = augmented(data, augment.train if split == "train" else augment.test, asked.count, asked.seed)
-    print(grid(samples, data, asked.out))
+    print(grid(samples, data.meta, asked.out))
     return 0
 
 

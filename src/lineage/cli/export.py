@@ -205,7 +205,7 @@ def card(
              "meaning": MEANING[name]}
             for name, value in shapes.items()
         ],
-        "classes": list(restored.names.classes),
-        "category_ids": list(restored.names.category_ids),
+        "classes": list(restored.meta.classes),
+        "category_ids": list(restored.meta.category_ids),
         "checked": {"images": CHECKED, "doubtful": checked.doubtful, "largest_difference": checked.differs},
     }  # fmt: skip

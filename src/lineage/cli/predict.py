@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,9 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 
 from lineage.config.build import ConfigError, build
+from lineage.data.annotations.defects import Defect, Record
+from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labels
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import bind
 from lineage.eval.predictions.collector import restore as to_file
@@ -27,7 +30,7 @@ from lineage.report.draw import Area, paint
 from lineage.report.image_sources import Picture, Unreadable, numbers, pictures
 from lineage.report.pictures import found_marks, seen_areas
 from lineage.results import paths
-from lineage.run.restore import Names, Restored, restore
+from lineage.run.restore import Restored, restore
 from lineage.structures import Batch, Images
 
 LARGEST, SMALLEST = 1600, 480  # pixels of the longer side of a picture that is written
@@ -56,8 +59,8 @@ def main(argv: list[str]) -> int:
     ids = numbers(args.images)
     for picture, one in detected(restored, readable(args, unreadable), ids, args.batch, args.score, device):
         if not args.no_pictures:
-            draw(picture, one, restored.names, args.out / place(one.name))
-        console.print(f"{one.name}: {told(one.records, restored.names)}", highlight=False, soft_wrap=True)
+            draw(picture, one, restored.meta, args.out / place(one.name))
+        console.print(f"{one.name}: {told(one.records, restored.meta)}", highlight=False, soft_wrap=True)
         seen.append(one._replace(ground=[]))  # it is drawn: no need to keep maps of every picture
     write(args.out / "predictions.json", seen, restored)
     for bad in unreadable:
@@ -120,12 +123,14 @@ class Gallery:
     """Pictures as a dataset without annotations, for what wraps datasets: proposals."""
 
     fingerprint = ""
-    mirrored: tuple[int, ...] = ()
 
-    def __init__(self, pictures: Sequence[Picture], first: int, names: Names):
+    def __init__(self, pictures: Sequence[Picture], first: int, meta: DatasetMeta):
         self.pictures, self.first = pictures, first
-        self.classes, self.category_ids = names.classes, names.category_ids
+        self.meta = meta
+        self.ids = torch.arange(first, first + len(pictures))
         self.sizes = torch.tensor([one.pixels.shape[:2] for one in pictures], dtype=torch.int64).reshape(-1, 2)
+        self.part_lengths: tuple[int, ...] = (len(pictures),)
+        self.source: Path | None = None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -149,6 +154,12 @@ class Gallery:
     def ground_truth(self) -> dict[str, Any]:
         return {"images": [], "annotations": [], "categories": []}
 
+    def object_labels(self) -> ObjectLabels:
+        return read_object_labels(self.ground_truth(), ())
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        return iter(())
+
 
 @torch.inference_mode()
 def detected(
@@ -159,7 +170,7 @@ def detected(
     transform, collate = augment["test"], augment["collate"]
     first = 1
     while group := list(islice(found, batch)):
-        gallery: Any = Gallery(group, first, restored.names)
+        gallery = Gallery(group, first, restored.meta)
         bind(transform, gallery)
         dataset = with_proposals(restored, gallery)
         samples = [transform(dataset[index]) for index in range(len(group))]
@@ -171,8 +182,8 @@ def detected(
             height, width = picture.pixels.shape[:2]
             number = ids.get(picture.name, first + slot)
             best = float(flat.scores.max()) if len(flat.scores) else 0.0
-            kept = records(flat, restored.names, score)
-            ground = seen_areas(detections, made, slot, restored.names.stuff)
+            kept = records(flat, restored.meta, score)
+            ground = seen_areas(detections, made, slot, restored.meta.stuff)
             yield picture, Seen(number, picture.name, height, width, kept, best, ground)
         first += len(group)
 
@@ -184,7 +195,7 @@ def on(field: Any, device: torch.device) -> Any:
     return type(field)(*(on(part, device) for part in field))
 
 
-def with_proposals(restored: Restored, gallery: Any) -> Any:
+def with_proposals(restored: Restored, gallery: Gallery) -> Dataset:
     proposals = restored.config.get("proposals")
     if not proposals or proposals.get("val") is None:
         return gallery
@@ -195,10 +206,10 @@ def with_proposals(restored: Restored, gallery: Any) -> Any:
                           "Choose proposals that can be made here: proposals=selective_search") from error  # fmt: skip
 
 
-def records(found: Detected, names: Names, score: float) -> list[dict[str, Any]]:
+def records(found: Detected, meta: DatasetMeta, score: float) -> list[dict[str, Any]]:
     """COCO result records, best first."""
     columns: dict[str, list[Any]] = {
-        "category_id": [names.category_ids[label] for label in found.labels.tolist()],
+        "category_id": [meta.category_ids[label] for label in found.labels.tolist()],
         "score": found.scores.tolist(),
         "bbox": [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in found.boxes.astype(float).tolist()],
     }
@@ -210,11 +221,11 @@ def records(found: Detected, names: Names, score: float) -> list[dict[str, Any]]
     return sorted((row for row in rows if row["score"] >= score), key=lambda row: -row["score"])
 
 
-def draw(picture: Picture, seen: Seen, names: Names, path: Path) -> None:
+def draw(picture: Picture, seen: Seen, meta: DatasetMeta, path: Path) -> None:
     image = Image.fromarray(picture.pixels)
     longer = max(image.size)
     scale = min(1.0, LARGEST / longer) if longer >= SMALLEST else SMALLEST / longer
-    marks = found_marks(seen.records, names, 0.0)  # type: ignore[arg-type]  # of a dataset it reads the names
+    marks = found_marks(seen.records, meta, 0.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     paint(image, marks, scale, seen.ground).save(path)
 
@@ -224,10 +235,10 @@ def place(name: str) -> Path:
     return Path(f"{name.replace('#', '-')}.png")
 
 
-def told(records: Sequence[dict[str, Any]], names: Names) -> str:
+def told(records: Sequence[dict[str, Any]], meta: DatasetMeta) -> str:
     counts: dict[str, int] = {}
     for record in records:
-        name = names.classes[names.category_ids.index(record["category_id"])]
+        name = meta.classes[meta.category_ids.index(record["category_id"])]
         counts[name] = counts.get(name, 0) + 1
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
 
@@ -235,7 +246,7 @@ def told(records: Sequence[dict[str, Any]], names: Names) -> str:
 def write(path: Path, seen: Sequence[Seen], restored: Restored) -> None:
     """One file that says everything: images, categories, and the detections as annotations with a score."""
     rows = [(one.id, record) for one in seen for record in one.records]
-    pairs = zip(restored.names.category_ids, restored.names.classes, strict=True)
+    pairs = zip(restored.meta.category_ids, restored.meta.classes, strict=True)
     content = {
         "info": {"description": f"predictions of {restored.source}"},
         "images": [{"id": one.id, "file_name": one.name, "height": one.height, "width": one.width} for one in seen],

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lineage.data.annotations.skeleton import Bones
+from lineage.data.annotations.defects import Defect, Record
 from lineage.data.annotations.validate import DatasetError
-from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.dataset import Dataset, ObjectLabels
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 
 OPTIONAL = ("masks", "keypoints", "visibility", "semantic")  # what a sample may lack
@@ -28,16 +32,17 @@ class Union:
     def __init__(self, parts: Sequence[Dataset]) -> None:
         first = parts[0]
         for part in parts[1:]:
-            if (part.classes, part.category_ids) != (first.classes, first.category_ids):
-                raise DatasetError(f"datasets of different classes cannot be one: {first.classes} and {part.classes}")
+            own, others = first.meta, part.meta
+            if (own.classes, own.category_ids) != (others.classes, others.category_ids):
+                raise DatasetError(f"datasets of different classes cannot be one: {own.classes} and {others.classes}")
         self.parts = tuple(parts)
         self.ends = list(accumulate(map(len, parts)))
-        self.classes, self.category_ids = first.classes, first.category_ids
         self.lacking: dict[str, Any] = {
             name: None for name in OPTIONAL if any(getattr(part[0], name) is None for part in parts)
         }
-        self.keypoints, self.mirrored = _joints(parts) if "keypoints" not in self.lacking else ((), ())
-        self.skeleton: Bones = getattr(first, "skeleton", ()) if self.keypoints else ()
+        self.meta = _join_meta(parts, self.lacking)
+        self.part_lengths = tuple(map(len, parts))
+        self.source: Path | None = first.source
         self.shifts = shifts([part.ids for part in parts])
         self.ids = torch.cat([part.ids + shift for part, shift in zip(parts, self.shifts, strict=True)])
         self.sizes = torch.cat([part.sizes for part in parts])
@@ -61,6 +66,16 @@ class Union:
         numbered = [one | {"id": number} for number, one in enumerate(annotations, 1)]
         return truths[0] | {"images": images, "annotations": numbered}
 
+    def object_labels(self) -> ObjectLabels:
+        starts = [0, *self.ends[:-1]]
+        columns = [part.object_labels() for part in self.parts]
+        images = [column.images + start for column, start in zip(columns, starts, strict=True)]
+        return ObjectLabels(np.concatenate(images), np.concatenate([column.labels for column in columns]))
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        for part in self.parts:
+            yield from part.find_defects(progress)
+
 
 def shifts(ids: Sequence[Tensor]) -> list[int]:
     """What to add to the ids of each part, so that no two images have the same; nothing where that is so already."""
@@ -74,9 +89,15 @@ def shifts(ids: Sequence[Tensor]) -> list[int]:
     return found
 
 
-def _joints(parts: Sequence[Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    known = [tuple(part.keypoints) for part in parts]
-    if len(set(known)) > 1:
-        told = " and ".join(str(len(names)) for names in known)
-        raise DatasetError(f"datasets of different keypoints cannot be one: they have {told}, or other names")
-    return known[0], tuple(parts[0].mirrored)
+def _join_meta(parts: Sequence[Dataset], lacking: Collection[str]) -> DatasetMeta:
+    """Return the metadata of the first part, without that of fields that some part lacks."""
+    meta = parts[0].meta
+    if "semantic" in lacking:
+        meta = replace(meta, stuff=(), stuff_ids=())
+    if "keypoints" in lacking:
+        return meta.without_keypoints()
+    names = [part.meta.keypoints for part in parts]
+    if len(set(names)) > 1:
+        counts = " and ".join(str(len(keypoints)) for keypoints in names)
+        raise DatasetError(f"datasets of different keypoints cannot be one: they have {counts}, or other names")
+    return meta

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from zipfile import BadZipFile
@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torchvision import tv_tensors as tv
 
-from lineage.data.samples.dataset import Dataset
+from lineage.data.annotations.defects import Defect, Record
+from lineage.data.samples.dataset import Dataset, ObjectLabels
 from lineage.data.samples.sample import Sample
 from lineage.ops.random import fold_in
 from lineage.weights.safe_pickle import load
@@ -41,26 +42,32 @@ class Source(Protocol):
 
 
 class WithProposals:
-    """A dataset whose samples carry the first `top_k` regions of a source; in all else the dataset itself."""
+    """A dataset whose samples carry the first `top_k` regions of a source; all else is that of the dataset."""
 
     def __init__(self, dataset: Dataset, *, source: Callable[[Dataset], Source], top_k: int) -> None:
         self.dataset, self.top_k = dataset, top_k
-        self.source = source(dataset)
-        told = f"{dataset.fingerprint} {self.source.fingerprint} {top_k}"
+        self.regions = source(dataset)
+        told = f"{dataset.fingerprint} {self.regions.fingerprint} {top_k}"
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "dataset":  # asked for by pickle before there is a dataset
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
+        self.meta, self.ids, self.sizes = dataset.meta, dataset.ids, dataset.sizes
+        self.part_lengths, self.source = dataset.part_lengths, dataset.source
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.dataset[index]
-        boxes = torch.from_numpy(np.ascontiguousarray(self.source(sample)[: self.top_k]))
+        boxes = torch.from_numpy(np.ascontiguousarray(self.regions(sample)[: self.top_k]))
         return sample._replace(proposals=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=sample.original_size))
+
+    def ground_truth(self) -> dict[str, Any]:
+        return self.dataset.ground_truth()
+
+    def object_labels(self) -> ObjectLabels:
+        return self.dataset.object_labels()
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        return self.dataset.find_defects(progress)
 
 
 class ProposalFile(NamedTuple):

@@ -7,16 +7,16 @@ that has these ids. What that dataset itself says of objects does not count.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from lineage.data.annotations import validate
+from lineage.data.annotations.defects import Defect, Record
 from lineage.data.annotations.indexed_dataset import Annotated, Files, indexed, known_defects, made
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import coco
-from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.dataset import Dataset, ObjectLabels
 from lineage.data.samples.sample import Sample
 
 HELP = """\
@@ -35,10 +35,8 @@ class Distilled:
             raise DatasetError(f"dataset.labels is not set: whose labels is this run to be trained on?\n{HELP}")
         self.images, self.labels = images, _read(Path(path).expanduser(), skip_empty, least_keypoints)
         self.places = _places(self.labels, images)
-        self.classes, self.category_ids = self.labels.classes, self.labels.category_ids
-        self.keypoints, self.mirrored, self.skeleton = self.labels.keypoints, self.labels.mirrored, self.labels.skeleton
-        self.ids: Tensor = self.labels.ids
-        self.sizes: Tensor = self.labels.sizes
+        self.meta, self.source = self.labels.meta, self.labels.source
+        self.ids, self.sizes, self.part_lengths = self.labels.ids, self.labels.sizes, self.labels.part_lengths
         told = f"{self.labels.fingerprint} on {images.fingerprint}"
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()
 
@@ -50,6 +48,13 @@ class Distilled:
 
     def ground_truth(self) -> dict[str, Any]:
         return self.labels.ground_truth()
+
+    def object_labels(self) -> ObjectLabels:
+        return self.labels.object_labels()
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Yield the defects of the images. Those of the labels are an error when they are read."""
+        return self.images.find_defects(progress)
 
 
 def _read(file: Path, skip_empty: bool, least: int) -> Annotated:

@@ -36,7 +36,7 @@ def stats(dataset: Dataset) -> Stats:
     """Crowds are counted apart; areas are those of the annotations."""
     truth = dataset.ground_truth()
     place = {one["id"]: i for i, one in enumerate(truth["images"])}
-    label = {category: i for i, category in enumerate(dataset.category_ids)}
+    label = {category: i for i, category in enumerate(dataset.meta.category_ids)}
     rows = [
         (place[one["image_id"]], label[one["category_id"]], one.get("area") or one["bbox"][2] * one["bbox"][3],
          bool(one.get("iscrowd"))) for one in truth["annotations"]
@@ -45,7 +45,7 @@ def stats(dataset: Dataset) -> Stats:
     crowd = table[:, 3] > 0
     counted = table[~crowd]
     per_image = np.bincount(counted[:, 0].astype(int), minlength=len(place))
-    found = (_of_class(name, table[table[:, 1] == i]) for i, name in enumerate(dataset.classes))
+    found = (_of_class(name, table[table[:, 1] == i]) for i, name in enumerate(dataset.meta.classes))
     return Stats(
         len(place), int((per_image == 0).sum()), tuple(found), per_image, np.sqrt(counted[:, 2]), dataset.sizes.numpy()
     )

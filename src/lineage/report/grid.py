@@ -13,13 +13,13 @@ from lineage.report.draw import paint
 from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, truth_areas, truth_marks
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.metadata import DatasetMeta
 
 ACROSS = 3
 
 
-def grid(samples: Sequence[Sample], dataset: Dataset, path: Path) -> Path:
-    panels = [panel(sample, dataset) for sample in samples]
+def grid(samples: Sequence[Sample], meta: DatasetMeta, path: Path) -> Path:
+    panels = [panel(sample, meta) for sample in samples]
     rows = -(-len(panels) // ACROSS)
     across = min(ACROSS, len(panels))
     size = (across * (PANEL[0] + GAP) - GAP + 2 * MARGIN, rows * (PANEL[1] + GAP) - GAP + 2 * MARGIN)
@@ -32,7 +32,7 @@ def grid(samples: Sequence[Sample], dataset: Dataset, path: Path) -> Path:
     return path
 
 
-def panel(sample: Sample, dataset: Dataset) -> Image.Image:
+def panel(sample: Sample, meta: DatasetMeta) -> Image.Image:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
     scale = min(PANEL[0] / image.width, PANEL[1] / image.height)
-    return paint(image, truth_marks(sample, dataset), scale, truth_areas(sample, dataset))
+    return paint(image, truth_marks(sample, meta), scale, truth_areas(sample, meta))

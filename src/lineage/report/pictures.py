@@ -19,6 +19,7 @@ from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
     from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.metadata import DatasetMeta
 
 PANEL = (520, 400)  # an image is enlarged or reduced until it just fits
 GAP, MARGIN, HEAD = 12, 20, 34
@@ -62,41 +63,42 @@ def predictions(
     chosen = list(islice(_with_objects(dataset), count))
     if not chosen:
         return None
-    pairs = [_pair(sample, dataset, results, threshold) for sample in chosen]
+    pairs = [_pair(sample, dataset.meta, results, threshold) for sample in chosen]
     return sheet(pairs, path, ("ground truth", f"prediction, score at least {threshold:g}"))
 
 
-def truth_marks(sample: Sample, dataset: Dataset) -> list[Mark]:
-    """The annotations of a sample."""
-    marks, skeleton = [], getattr(dataset, "skeleton", ())
+def truth_marks(sample: Sample, meta: DatasetMeta) -> list[Mark]:
+    """Return the annotations of a sample."""
+    marks = []
     for place, (box, label) in enumerate(zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True)):
-        text = dataset.classes[label] + (" (crowd)" if sample.crowd[place] else "")
+        text = meta.classes[label] + (" (crowd)" if sample.crowd[place] else "")
         mask = _mask(sample, place) if sample.masks is not None else None
         joints = _seen(sample, place)
-        marks.append(Mark(tuple(box), text, colour_of(label), mask, tuple(joints.values()), _joined(joints, skeleton)))
+        figure = tuple(joints.values()), _joined(joints, meta.skeleton)
+        marks.append(Mark(tuple(box), text, colour_of(label), mask, *figure))
     return marks
 
 
-def found_marks(records: Sequence[dict[str, Any]], dataset: Dataset, threshold: float = THRESHOLD) -> list[Mark]:
+def found_marks(records: Sequence[dict[str, Any]], meta: DatasetMeta, threshold: float = THRESHOLD) -> list[Mark]:
     """The result records of one image that score at least `threshold`; areas of stuff are no objects and stay out."""
     marks = []
     for record in records:
-        if record["score"] < threshold or record["category_id"] not in dataset.category_ids:
+        if record["score"] < threshold or record["category_id"] not in meta.category_ids:
             continue
-        label = dataset.category_ids.index(record["category_id"])
+        label = meta.category_ids.index(record["category_id"])
         x, y, w, h = record["bbox"]
         mask = decode(record["segmentation"]) if "segmentation" in record else None
         at = record.get("keypoints", [])
         joints = {i: (px + 0.5, py + 0.5) for i, (px, py) in enumerate(zip(at[::3], at[1::3], strict=True))}
-        figure = tuple(joints.values()), _joined(joints, getattr(dataset, "skeleton", ()))
-        text = f"{dataset.classes[label]} {record['score']:.2f}"
+        figure = tuple(joints.values()), _joined(joints, meta.skeleton)
+        text = f"{meta.classes[label]} {record['score']:.2f}"
         marks.append(Mark((x, y, x + w, y + h), text, colour_of(label), mask, *figure))
     return marks
 
 
-def truth_areas(sample: Sample, dataset: Dataset) -> list[Area]:
+def truth_areas(sample: Sample, meta: DatasetMeta) -> list[Area]:
     """The stuff of a sample."""
-    return [] if sample.semantic is None else areas(sample.semantic.numpy(), getattr(dataset, "stuff", ()))
+    return [] if sample.semantic is None else areas(sample.semantic.numpy(), meta.stuff)
 
 
 def seen_areas(found: Detections, batch: Batch, slot: int, stuff: Sequence[str]) -> list[Area]:
@@ -115,9 +117,9 @@ def areas(semantic: NDArray[np.integer], stuff: Sequence[str]) -> list[Area]:
     return [Area(semantic == label, stuff[label], ground_of(label)) for label in labels]
 
 
-def found_areas(records: Sequence[dict[str, Any]], dataset: Dataset) -> list[Area]:
+def found_areas(records: Sequence[dict[str, Any]], meta: DatasetMeta) -> list[Area]:
     """The records of one image that are areas of stuff."""
-    named = dict(zip(getattr(dataset, "stuff_ids", ()), getattr(dataset, "stuff", ())[1:], strict=True))
+    named = dict(zip(meta.stuff_ids, meta.stuff[1:], strict=True))
     labels = {number: label for label, number in enumerate(named, 1)}
     found = [(record["category_id"], decode(record["segmentation"])) for record in records
              if record["category_id"] in named]  # fmt: skip
@@ -129,11 +131,11 @@ def _with_objects(dataset: Dataset) -> Iterator[Sample]:
     return (sample for sample in samples if len(sample.labels))
 
 
-def _pair(sample: Sample, dataset: Dataset, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
+def _pair(sample: Sample, meta: DatasetMeta, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
     own = [record for record in results if record["image_id"] == sample.image_id]
-    ground = truth_areas(sample, dataset), found_areas(own, dataset)
-    return Pair(image, truth_marks(sample, dataset), found_marks(own, dataset, threshold), ground)
+    ground = truth_areas(sample, meta), found_areas(own, meta)
+    return Pair(image, truth_marks(sample, meta), found_marks(own, meta, threshold), ground)
 
 
 def _row(pair: Pair) -> tuple[Image.Image, Image.Image]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from lineage.report.pictures import predictions
 from lineage.results import paths, store
 from lineage.results.entry import Entry
 from lineage.run.assemble import Parts
-from lineage.run.restore import NAMES, names_of
+from lineage.run.restore import NAMES
 from lineage.tables.links import LEFT
 from lineage.tables.table import START
 from lineage.train.checkpoint import flush
@@ -37,8 +38,8 @@ def keep(folder: Path, parts: Parts) -> str:
     os.replace(partial, folder / LEFT[START])
     (folder / "results.json").write_text(json.dumps(evaluator.results()))
     (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
-    named = names_of(parts.data.val)._asdict()
-    (folder / NAMES).write_text(json.dumps(named, indent=1))  # `lineage predict` needs no dataset then
+    meta = asdict(parts.data.val.meta)
+    (folder / NAMES).write_text(json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
     return state_dict.sha256(parts.model)
 
 

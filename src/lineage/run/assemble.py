@@ -46,7 +46,7 @@ def assemble(config: DictConfig) -> Parts:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     os.environ["LINEAGE_CACHE"] = config.paths.cache  # backbones know no paths; other processes inherit it
     train, val = build(config.dataset.train), build(config.dataset.val)
-    fill_classes(config, train.classes, val.classes)
+    fill_classes(config, train.meta.classes, val.meta.classes)
     fill_stuff(config, train)
     train, val = with_proposals(config, with_labels(config, train), val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
@@ -56,7 +56,7 @@ def assemble(config: DictConfig) -> Parts:
     model = build(config.model)
     if asking(model):
         seen = torch.from_numpy(presence(train).labels)  # each class once per image
-        count_classes(model, seen.bincount(minlength=len(train.classes)).tolist(), len(train))
+        count_classes(model, seen.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
         start_from(model, config.weights, whole=config.evaluate_only, sha256=config.get("weights_sha256"),
                    results=Path(config.paths.results))  # fmt: skip
@@ -64,7 +64,7 @@ def assemble(config: DictConfig) -> Parts:
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
-    views = build(config.tta, model=model, mirrored=tuple(getattr(val, "mirrored", ()))) if config.tta else None
+    views = build(config.tta, model=model, flip_indices=val.meta.flip_indices) if config.tta else None
     module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
@@ -127,7 +127,7 @@ def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...
 
 def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
     """Likewise the classes of stuff, where a dataset has any: `dataset.stuff` is what a semantic head reads."""
-    known = getattr(dataset, "stuff", ())  # the first is all things together
+    known = dataset.meta.stuff  # the first is all things together
     if not known:
         return
     given = OmegaConf.select(config, "dataset.stuff")

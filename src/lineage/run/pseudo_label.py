@@ -57,7 +57,7 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
         labels = {
             "info": {"description": "labels of a model, not of annotators", **told},
             "images": images.ground_truth()["images"],
-            "annotations": as_coco(chosen, parts.data.train.category_ids),
+            "annotations": as_coco(chosen, parts.data.train.meta.category_ids),
             "categories": truth["categories"],
         }
         write(labels, path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,11 @@ from torch import nn
 import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config import compose
 from lineage.config.build import ConfigError, build
-from lineage.data.annotations.skeleton import Bones, bones
-from lineage.data.shapes.dataset import Shapes
+from lineage.data.annotations.skeleton import read_skeleton
+from lineage.data.formats import voc
+from lineage.data.samples.metadata import DatasetMeta, parse_meta
+from lineage.data.shapes.dataset import FIGURE_SKELETON
+from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results import paths
 from lineage.results.renames import upgrade
 from lineage.run.initialize import located, start_from
@@ -30,27 +34,14 @@ from lineage.weights.identify import Given, classes, options
 from lineage.weights.pretrained import LATER
 
 NAMES = "classes.json"  # in a run folder
-VOC = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
 
 log = logging.getLogger(__name__)
-
-
-class Names(NamedTuple):
-    """What labels mean: label i is `classes[i]` and has the id `category_ids[i]` in files."""
-
-    classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    skeleton: Bones = ()  # which keypoints are joined; nothing where nobody said so
-    stuff: tuple[str, ...] = ()  # the semantic classes, of which the first are all things
 
 
 class Restored(NamedTuple):
     model: nn.Module  # in eval mode
     config: DictConfig
-    names: Names
+    meta: DatasetMeta  # of the dataset it was trained on
     source: str
 
 
@@ -124,7 +115,7 @@ def composed(overrides: list[str]) -> DictConfig:
     return compose.composed(paths.shipped(), overrides)
 
 
-def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:
+def named(told: str | None, folder: Path | None, config: DictConfig) -> DatasetMeta:
     """The names of the classes: told, left by the run, of the dataset, or known by their number."""
     count = config.dataset.classes
     left = left_by_run(folder) if folder else None
@@ -133,7 +124,8 @@ def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:
         if len(found.classes) != count:
             raise ConfigError(f"--classes names {len(found.classes)} classes, the model tells {count} apart")
         drawn = left or known(count)
-        return found._replace(skeleton=found.skeleton or drawn.skeleton, stuff=drawn.stuff)
+        return replace(drawn, classes=found.classes, category_ids=found.category_ids,
+                       skeleton=found.skeleton or drawn.skeleton)  # fmt: skip
     if left is not None:
         return left
     if folder:
@@ -142,51 +134,44 @@ def named(told: str | None, folder: Path | None, config: DictConfig) -> Names:
         except Exception as error:  # the dataset is on another machine
             log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
         else:
-            return names_of(dataset)
+            meta: DatasetMeta = dataset.meta
+            return meta
     return known(count)
 
 
-def names_of(dataset: Any) -> Names:
-    """As a run leaves them in its folder."""
-    drawn = tuple(getattr(dataset, "skeleton", ())), tuple(getattr(dataset, "stuff", ()))
-    return Names(tuple(dataset.classes), tuple(dataset.category_ids), *drawn)
-
-
-def left_by_run(folder: Path) -> Names | None:
-    """Runs of earlier versions left classes and their ids alone."""
+def left_by_run(folder: Path) -> DatasetMeta | None:
+    """Return the metadata in a run folder, or None if it has none."""
     if not (folder / NAMES).is_file():
         return None
-    left = json.loads((folder / NAMES).read_text(encoding="utf-8"))
-    skeleton = tuple((first, second) for first, second in left.get("skeleton", ()))
-    return Names(tuple(left["classes"]), tuple(left["category_ids"]), skeleton, tuple(left.get("stuff", ())))
+    return parse_meta(json.loads((folder / NAMES).read_text(encoding="utf-8")))
 
 
-def known(count: int) -> Names:
+def known(count: int) -> DatasetMeta:
     """COCO's 80 classes, torchvision's 90 with gaps, VOC's 20, one person; numbers else."""
     ids = tuple(range(1, count + 1))
     coco = torchvision.models.detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     listed = {
-        80: Names(*zip(*((name, i) for i, name in enumerate(coco) if i and name != "N/A"), strict=True)),
-        90: Names(tuple(coco[1:]), ids),
-        20: Names(VOC, ids),
-        1: Names(("person",), ids, Shapes.skeleton),  # the figures of shapes have COCO's keypoints
+        80: DatasetMeta(*zip(*((name, i) for i, name in enumerate(coco) if i and name != "N/A"), strict=True)),
+        90: DatasetMeta(tuple(coco[1:]), ids),
+        20: DatasetMeta(voc.CLASSES, ids),
+        1: DatasetMeta(("person",), ids, KEYPOINTS, FLIP_INDICES, FIGURE_SKELETON),
     }
-    return listed.get(count) or Names(tuple(f"class {i}" for i in ids), ids)
+    return listed.get(count) or DatasetMeta(tuple(f"class {i}" for i in ids), ids)
 
 
-def read_names(told: str) -> Names:
+def read_names(told: str) -> DatasetMeta:
     """`cat,dog`, a text file with a name per line, or a JSON file with COCO's categories."""
     path = Path(told)
     if not path.is_file():
         if "," not in told and ("/" in told or path.suffix in (".txt", ".json")):
             raise ConfigError(f"--classes {told}: no such file")
         found = [name.strip() for name in told.split(",")]
-        return Names(tuple(found), tuple(range(1, len(found) + 1)))
+        return DatasetMeta(tuple(found), tuple(range(1, len(found) + 1)))
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".json":
         found = [line.strip() for line in text.splitlines() if line.strip()]
-        return Names(tuple(found), tuple(range(1, len(found) + 1)))
+        return DatasetMeta(tuple(found), tuple(range(1, len(found) + 1)))
     content: Any = json.loads(text)
     categories = sorted(content["categories"] if isinstance(content, dict) else content, key=lambda one: one["id"])
     ids = tuple(int(one["id"]) for one in categories)
-    return Names(tuple(one["name"] for one in categories), ids, bones(categories))
+    return DatasetMeta(tuple(one["name"] for one in categories), ids, skeleton=read_skeleton(categories))

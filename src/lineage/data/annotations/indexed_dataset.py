@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +23,15 @@ from torchvision import tv_tensors as tv
 from lineage.data.annotations import content_hash, file_check_cache, mmap_index, packed_masks, to_coco, validate
 from lineage.data.annotations.columns import Columns, Kept, columns, partial_records, restored, select
 from lineage.data.annotations.defects import Defect, Kind, Record
-from lineage.data.annotations.skeleton import Bones, bones
+from lineage.data.annotations.skeleton import create_flip_indices, read_skeleton
 from lineage.data.samples import image
+from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 
 LAYOUT = 3  # of the columns; a new number makes every index anew
+THINGS = "things"  # the first semantic class: all of them together
 LARGE = 10  # MB of annotations that take more than a second or two to read
 
 
@@ -73,15 +75,12 @@ class Annotated:
         data, told = restored(found.columns), found.told
         self.columns: Columns = data if keep is None else select(data, np.asarray(keep, np.int64))
         self.folder, self.files = files.folder, files
-        self.classes: tuple[str, ...] = tuple(told["classes"])
-        self.category_ids: tuple[int, ...] = tuple(told["category_ids"])
-        self.keypoints: tuple[str, ...] = tuple(told["keypoints"])
-        self.mirrored: tuple[int, ...] = tuple(told["mirrored"])
-        self.skeleton: Bones = tuple((first, second) for first, second in told["skeleton"])
-        self.told: dict[str, Any] = told["more"]
+        self.meta = read_meta(told)
         self.fingerprint: str = told["fingerprint"] if keep is None else self.columns.digest()
         self.ids = torch.from_numpy(self.columns.ids)
         self.sizes = torch.from_numpy(self.columns.sizes)
+        self.part_lengths: tuple[int, ...] = (len(self.ids),)
+        self.source: Path | None = files.name
         self.defects = known_defects(found)
         self._opened = found.path, files, keep
 
@@ -103,7 +102,7 @@ class Annotated:
         height, width = size = tuple(self.columns.sizes[position].tolist())
         data = self.columns
         rows = slice(data.first[position], data.first[position + 1])
-        joints = None if data.keypoints is None else data.keypoints.dense(_span(rows), len(self.keypoints))
+        joints = None if data.keypoints is None else data.keypoints.dense(_span(rows), len(self.meta.keypoints))
         points = None if joints is None else torch.from_numpy(joints)
         return Sample(
             image=picture,
@@ -126,8 +125,8 @@ class Annotated:
         counts = [empty if self.columns.crowd[i] else packed_masks.unpacked(masks(i), size) or empty for i in rows]
         return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
 
-    def inspected(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
-        """Every defect of the records and of the image files, all of which are decoded; `progress` may watch them."""
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Yield every defect of the records and of the image files, all of which are decoded."""
         path, files, _ = self._opened
         found = mmap_index.load(path)
         if found is None or mmap_index.damage(found):
@@ -136,24 +135,10 @@ class Annotated:
         yield from self.defects
         yield from validate.files(progress([record(i) for i in range(count)]), files.folder, image.read)
 
-    def present(self, position: int) -> NDArray[np.int64]:
-        """The distinct labels of an image, crowds left out, without opening it."""
-        rows = slice(self.columns.first[position], self.columns.first[position + 1])
-        return np.unique(self.columns.labels[rows][~self.columns.crowd[rows]]).astype(np.int64)
-
-    @cached_property
-    def image_counts(self) -> tuple[int, ...]:
-        """In how many images each class occurs: what the file says (LVIS), else counted."""
-        if "image_counts" in self.told:
-            return tuple(self.told["image_counts"])
-        owners = np.repeat(np.arange(len(self)), np.diff(self.columns.first))[~self.columns.crowd]
-        pairs = np.unique(owners * len(self.classes) + self.columns.labels[~self.columns.crowd])
-        return tuple(np.bincount(pairs % len(self.classes), minlength=len(self.classes)).tolist())
-
-    @property
-    def frequencies(self) -> tuple[str, ...]:
-        """LVIS: r, c or f of each class; empty for other datasets."""
-        return tuple(self.told.get("frequencies", ()))
+    def object_labels(self) -> ObjectLabels:
+        """Return the labels of all objects, crowds included, from the columns."""
+        images = np.repeat(np.arange(len(self)), np.diff(self.columns.first))
+        return ObjectLabels(images, self.columns.labels.astype(np.int64))
 
     def ground_truth(self) -> dict[str, Any]:
         """A COCO-format file is read again, digit for digit, as its records are large; else the columns are told."""
@@ -172,9 +157,8 @@ class Annotated:
 
     def spelled(self) -> dict[str, Any]:
         """The ground truth as the columns tell it."""
-        names = to_coco.Names(self.classes, self.category_ids, self.keypoints, self.skeleton)
         beside = {key: file.of for key, file in self.files.beside.items()}
-        return to_coco.spelled(self.columns, names, beside)
+        return to_coco.spelled(self.columns, self.meta, beside)
 
 
 def _span(rows: slice) -> range:
@@ -261,8 +245,8 @@ def made(found: Read, skip_empty: bool, least: int) -> mmap_index.Made:
         "classes": classes,
         "category_ids": [one["id"] for one in categories],
         "keypoints": joints,
-        "mirrored": found.told.get("mirrored", mirrored(joints)),
-        "skeleton": bones(categories) if joints else (),
+        "mirrored": found.told.get("mirrored", create_flip_indices(joints)),
+        "skeleton": read_skeleton(categories) if joints else (),
         "fingerprint": hashlib.sha256(repr((data.digest(), classes)).encode()).hexdigest(),
         "defects": found.defects,
         "annotations": len(content["annotations"]),
@@ -294,7 +278,17 @@ def without(content: dict[str, list[Record]], defects: Collection[Defect]) -> Ke
     return Kept(kept, [(place, one) for place, one in found if place not in objects and one["image_id"] in ids])
 
 
-def mirrored(names: Sequence[str]) -> tuple[int, ...]:
-    """Which keypoint each becomes in a flipped image: left_eye the right_eye, the nose itself."""
-    swap = {name: name.replace("left", "*").replace("right", "left").replace("*", "right") for name in names}
-    return tuple(names.index(swap[name]) if swap[name] in names else i for i, name in enumerate(names))
+def read_meta(header: dict[str, Any]) -> DatasetMeta:
+    """Return the metadata that an index stores in its header."""
+    more = header["more"]
+    return DatasetMeta(
+        classes=tuple(header["classes"]),
+        category_ids=tuple(header["category_ids"]),
+        keypoints=tuple(header["keypoints"]),
+        flip_indices=tuple(header["mirrored"]) if header["keypoints"] else (),
+        skeleton=tuple((first, second) for first, second in header["skeleton"]),
+        stuff=(THINGS, *(name for _, name in more["stuff"])) if "stuff" in more else (),
+        stuff_ids=tuple(number for number, _ in more.get("stuff", ())),
+        frequencies=tuple(more.get("frequencies", ())),
+        image_counts=tuple(more.get("image_counts", ())),
+    )

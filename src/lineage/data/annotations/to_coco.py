@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lineage.data.annotations.columns import Columns
 from lineage.data.annotations.defects import Record
 from lineage.data.annotations.packed_masks import unpacked
-from lineage.data.annotations.skeleton import Bones
+from lineage.data.samples.metadata import DatasetMeta
 
 
-class Names(NamedTuple):
-    classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    keypoints: tuple[str, ...]
-    skeleton: Bones
-
-
-def spelled(data: Columns, names: Names, beside: Mapping[str, Callable[[str], Path]]) -> dict[str, Any]:
+def spelled(data: Columns, meta: DatasetMeta, beside: Mapping[str, Callable[[str], Path]]) -> dict[str, Any]:
     """One COCO dict; `beside` names files that go with an image, by its own file's name."""
     boxes = data.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
@@ -30,13 +23,13 @@ def spelled(data: Columns, names: Names, beside: Mapping[str, Callable[[str], Pa
     annotations = [
         {
             "id": numbers[i], "image_id": int(data.ids[owner]), "bbox": boxes[i].tolist(), "area": areas[i],
-            "category_id": names.category_ids[data.labels[i]], "iscrowd": int(crowd[i]),
-            **geometry(data, i, owner, len(names.keypoints)),
+            "category_id": meta.category_ids[data.labels[i]], "iscrowd": int(crowd[i]),
+            **geometry(data, i, owner, len(meta.keypoints)),
             **{name: int(column[i]) for name, column in data.extra.items()},
         }
         for i, owner in enumerate(owners)
     ]  # fmt: skip
-    return {"images": _images(data, beside), "annotations": annotations, "categories": _categories(names)}
+    return {"images": _images(data, beside), "annotations": annotations, "categories": _categories(meta)}
 
 
 def geometry(data: Columns, row: int, owner: int, joints: int) -> Record:
@@ -63,10 +56,10 @@ def _images(data: Columns, beside: Mapping[str, Callable[[str], Path]]) -> list[
     ]  # fmt: skip
 
 
-def _categories(names: Names) -> list[Record]:
-    bones = [[first + 1, second + 1] for first, second in names.skeleton]
-    joints = {"keypoints": list(names.keypoints), "skeleton": bones} if names.keypoints else {}
-    pairs = zip(names.category_ids, names.classes, strict=True)
+def _categories(meta: DatasetMeta) -> list[Record]:
+    bones = [[first + 1, second + 1] for first, second in meta.skeleton]
+    joints = {"keypoints": list(meta.keypoints), "skeleton": bones} if meta.keypoints else {}
+    pairs = zip(meta.category_ids, meta.classes, strict=True)
     return [{"id": number, "name": name, **joints} for number, name in pairs]
 
 

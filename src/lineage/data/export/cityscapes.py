@@ -40,13 +40,13 @@ def write(dataset: Dataset, root: Path, split: str, city: str = "lineage") -> Pa
 
 def label_ids(dataset: Dataset) -> dict[int, int]:
     """Category id -> labelId: the real ids if all classes are Cityscapes' own."""
-    if set(dataset.classes) <= set(THINGS):
-        return {i: THINGS[name] for i, name in zip(dataset.category_ids, dataset.classes, strict=True)}
-    return {category: FIRST + label for label, category in enumerate(dataset.category_ids)}
+    if set(dataset.meta.classes) <= set(THINGS):
+        return {i: THINGS[name] for i, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)}
+    return {category: FIRST + label for label, category in enumerate(dataset.meta.category_ids)}
 
 
 def names(dataset: Dataset) -> dict[int, str]:
-    return dict(zip(dataset.category_ids, dataset.classes, strict=True))
+    return dict(zip(dataset.meta.category_ids, dataset.meta.classes, strict=True))
 
 
 def numbered(item: Item, ids: dict[int, int]) -> np.ndarray:

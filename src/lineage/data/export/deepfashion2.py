@@ -35,11 +35,11 @@ def write(dataset: Dataset, root: Path, split: str) -> Path:
 
 def assigned(dataset: Dataset) -> dict[int, int]:
     """Category id -> one of the 13 (1..13); those with keypoints first choose a class with as many landmarks."""
-    if len(dataset.classes) > len(CLASSES):
-        raise ValueError(f"DeepFashion2 has {len(CLASSES)} classes, the dataset has {len(dataset.classes)}")
+    if len(dataset.meta.classes) > len(CLASSES):
+        raise ValueError(f"DeepFashion2 has {len(CLASSES)} classes, the dataset has {len(dataset.meta.classes)}")
     known = {one["id"]: len(one.get("keypoints", ())) for one in dataset.ground_truth()["categories"]}
     free, found = list(range(1, len(CLASSES) + 1)), {}
-    for category in sorted(dataset.category_ids, key=lambda one: (-known[one], one)):
+    for category in sorted(dataset.meta.category_ids, key=lambda one: (-known[one], one)):
         found[category] = next(place for place in free if LENGTHS[place - 1] >= known[category])
         free.remove(found[category])
     return found

@@ -24,7 +24,7 @@ def write(dataset: Dataset, root: Path, split: str, form: str = "jpg", polygons:
     for record, image, found in source.items(dataset):
         name = f"{record['id']:012d}.{form}"
         source.save(image, root / f"{split}2017" / name)
-        images.append(federated(coco.stored(record, f"{split}2017", name), found, dataset.category_ids))
+        images.append(federated(coco.stored(record, f"{split}2017", name), found, dataset.meta.category_ids))
         annotations += [
             {**plain(one), "segmentation": coco.segmentation(one, record, polygons)}
             for one in found
@@ -64,7 +64,7 @@ def categories(dataset: Dataset, annotations: list[dict[str, Any]]) -> list[dict
             "image_count": images[category], "instance_count": instances[category],
             "frequency": frequency(images[category]),
         }
-        for category, name in zip(dataset.category_ids, dataset.classes, strict=True)
+        for category, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)
     ]  # fmt: skip
 
 

@@ -45,15 +45,12 @@ def write(dataset: Dataset, root: Path, split: str, form: str = "jpg") -> Path:
 
 def stuff_names(dataset: Dataset) -> tuple[str, ...]:
     """The stuff classes, without the first of `stuff`, which is all things."""
-    if hasattr(dataset, "stuff"):
-        return tuple(dataset.stuff)[1:]
-    unnamed = [f"stuff_{number}" for number in getattr(dataset, "stuff_ids", ()) if number]
-    return tuple(unnamed) or ("background",)
+    return dataset.meta.stuff[1:] or ("background",)
 
 
 def stuff_ids(dataset: Dataset) -> dict[int, int]:
     """Semantic label -> category id, behind those of the things."""
-    last = max(dataset.category_ids)
+    last = max(dataset.meta.category_ids)
     return {label: last + label for label in range(1, len(stuff_names(dataset)) + 1)}
 
 
@@ -89,7 +86,7 @@ def segment(inside: np.ndarray, number: int, category: int, crowd: int) -> dict[
 
 
 def categories(dataset: Dataset, stuff: dict[int, int]) -> list[dict[str, Any]]:
-    things = zip(dataset.category_ids, dataset.classes, strict=True)
+    things = zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)
     rest = zip(stuff.values(), stuff_names(dataset), strict=True)
     return [
         {"id": number, "name": name, "supercategory": name, "isthing": thing, "color": [number * 37 % 256, 90, 120]}

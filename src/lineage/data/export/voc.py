@@ -24,7 +24,7 @@ VOID = 255
 def write(dataset: Dataset, root: Path, split: str, form: str = "jpg") -> Path:
     folder = root / "VOCdevkit" / "VOC2012"
     written: Written = {}
-    labels = {category: label for label, category in enumerate(dataset.category_ids)}
+    labels = {category: label for label, category in enumerate(dataset.meta.category_ids)}
     for item in source.items(dataset):
         stem = f"{split}_{item.record['id']:06d}"
         source.save(item.image, folder / "JPEGImages" / f"{stem}.{form}")
@@ -75,7 +75,7 @@ def described(item: Item, name: str, dataset: Dataset) -> str:
         x, y, w, h = one["bbox"]
         truncated = x <= 0 or y <= 0 or x + w >= width or y + h >= height
         thing = nested(root, "object", {
-            "name": dataset.classes[dataset.category_ids.index(one["category_id"])], "pose": "Unspecified",
+            "name": dataset.meta.classes[dataset.meta.category_ids.index(one["category_id"])], "pose": "Unspecified",
             "truncated": int(truncated), "difficult": int(one["iscrowd"]), "occluded": 0,
         })  # fmt: skip
         corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + w, "ymax": y + h}
@@ -96,7 +96,7 @@ def lists(folder: Path, split: str, written: Written, dataset: Dataset) -> None:
     stems = "".join(f"{stem}\n" for stem in written)
     text(folder / "Main" / f"{split}.txt", stems)
     text(folder / "Segmentation" / f"{split}.txt", stems)
-    for category, name in zip(dataset.category_ids, dataset.classes, strict=True):
+    for category, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True):
         lines = (f"{stem} {presence(annotations, category):2d}\n" for stem, annotations in written.items())
         text(folder / "Main" / f"{name}_{split}.txt", "".join(lines))
 

@@ -49,8 +49,8 @@ def swaps(category: int) -> dict[int, int]:
     return pairs | {right: left for left, right in pairs.items()}
 
 
-def mirrored() -> tuple[int, ...]:
-    """Which landmark each becomes in a flipped image."""
+def flip_indices() -> tuple[int, ...]:
+    """Return the index of the landmark that each becomes in a mirrored image."""
     of_class = ((offset, count, swaps(c)) for c, (offset, count) in enumerate(zip(OFFSETS, LENGTHS, strict=True)))
     return tuple(offset + swap.get(i, i) - 1 for offset, count, swap in of_class for i in range(1, count + 1))
 
@@ -86,7 +86,7 @@ def read(base: Path, files: Sequence[Path]) -> Read:
         records.image(number, name, size)
         for category, corners, fields in objects:
             records.add(category, corners, **fields)
-    return records.finish(extra=("pair_id", *FIELDS), mirrored=mirrored())
+    return records.finish(extra=("pair_id", *FIELDS), mirrored=flip_indices())
 
 
 def _object(item: Mapping[str, Any], pair: int) -> tuple[int, tuple[float, ...], dict[str, Any]]:

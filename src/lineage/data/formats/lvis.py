@@ -46,7 +46,6 @@ def read(file: Path, advice: str) -> Read:
     told = {
         "frequencies": [str(one["frequency"]) for one in categories if "frequency" in one],
         "image_counts": [int(one["image_count"]) for one in categories if "image_count" in one],
-        "instance_counts": [int(one["instance_count"]) for one in categories if "instance_count" in one],
     }
     return Read(content, list(find(content)), {name: rows for name, rows in told.items() if rows})
 

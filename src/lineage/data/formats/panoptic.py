@@ -21,6 +21,7 @@ from torchvision import tv_tensors as tv
 from lineage.data.annotations import validate
 from lineage.data.annotations.defects import Defect, Kind, Record, find, whole
 from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
+from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import Crops
 from lineage.data.samples.sample import Sample
@@ -39,17 +40,12 @@ The files:        lineage data prepare coco_panoptic <root>"""
 
 
 class Panoptic:
-    """Things as instances, stuff as `Sample.semantic`; `stuff` names its classes, the first of which is all things."""
+    """A dataset of things as instances and stuff as `Sample.semantic`; `meta.stuff` names its classes."""
 
     def __init__(self, things: Annotated, maps: Path, file: Path) -> None:
         self.things, self.maps, self.file = things, maps, file
-        self.classes, self.category_ids = things.classes, things.category_ids
-        self.fingerprint, self.sizes, self.ids = things.fingerprint, things.sizes, things.ids
-        self.columns, self.image_counts, self.frequencies = things.columns, things.image_counts, things.frequencies
-        self.files = things.files
-        self.keypoints, self.mirrored, self.skeleton = things.keypoints, things.mirrored, things.skeleton
-        self.stuff: tuple[str, ...] = ("things", *(name for _, name in things.told["stuff"]))
-        self.stuff_ids: tuple[int, ...] = tuple(number for number, _ in things.told["stuff"])
+        self.meta, self.fingerprint, self.ids, self.sizes = things.meta, things.fingerprint, things.ids, things.sizes
+        self.part_lengths, self.source = things.part_lengths, things.source
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Panoptic, (self.things, self.maps, self.file)
@@ -57,9 +53,12 @@ class Panoptic:
     def __len__(self) -> int:
         return len(self.things)
 
-    def inspected(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
-        """Every defect of the records, the images and the PNGs, in which all segments of things must be found."""
-        yield from self.things.inspected(progress)
+    def object_labels(self) -> ObjectLabels:
+        return self.things.object_labels()
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Yield every defect of the records, the images and the PNGs, which must hold all segments of things."""
+        yield from self.things.find_defects(progress)
         for position in range(len(self)):
             name = self.things.columns.names(position).decode(errors="surrogateescape")
             who = f"image {int(self.ids[position])} ({name})"

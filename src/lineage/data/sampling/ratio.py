@@ -5,8 +5,6 @@ Every batch holds true labels beside generated ones, however many images either 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from lineage.data.samples.dataset import Dataset
@@ -21,14 +19,13 @@ class Mixed:
     """
 
     def __init__(self, dataset: Dataset, seed: int, *, ratio: tuple[int, int]) -> None:
-        parts: Sequence[Dataset] = getattr(dataset, "parts", ())
-        if len(parts) != 2:
+        if len(dataset.part_lengths) != 2:
             raise ValueError(
                 "sampling=mixed mixes two sets, and the training images are one; dataset=coco_person_distilled has two"
             )
         self.seed, self.ratio = seed, (int(ratio[0]), int(ratio[1]))
         tall = (dataset.sizes[:, 0] > dataset.sizes[:, 1]).numpy()
-        second = np.arange(len(tall)) >= len(parts[0])
+        second = np.arange(len(tall)) >= dataset.part_lengths[0]
         self.kinds = [[np.flatnonzero((tall == kind) & (second == part)) for part in (0, 1)] for kind in (0, 1)]
         if any(not len(images) for kind in self.kinds for images in kind):  # then wide and tall cannot both be mixed
             self.kinds = [[np.flatnonzero(second == part) for part in (0, 1)]]

@@ -7,8 +7,9 @@ see the same image. Splits are streams of different seeds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,21 @@ import torch
 from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
-from lineage.data.annotations.skeleton import bones
+from lineage.data.annotations.defects import Defect, Record
+from lineage.data.annotations.skeleton import read_skeleton
+from lineage.data.samples.dataset import ObjectLabels, read_object_labels
 from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.materials import CLASSES as STUFF
-from lineage.data.shapes.outlines import CLASSES, KEYPOINTS, MIRRORED, SKELETON
+from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS, SKELETON
 from lineage.data.shapes.panoptic import panoptic
 from lineage.data.shapes.scene import STANDARD, Recipe, Scene
 from lineage.ops.random import fold_in
+
+FIGURE_SKELETON = read_skeleton([{"keypoints": KEYPOINTS, "skeleton": SKELETON}])  # of COCO's person
 
 
 class Shapes:
@@ -34,10 +40,6 @@ class Shapes:
     `kinds` says how many of the twelve classes occur, the frequent ones first; `only` names the classes that occur in
     their place. With `stuff` the background is made of four materials, and each image has semantic labels.
     """
-
-    keypoints = KEYPOINTS
-    mirrored = MIRRORED  # which keypoint each becomes in a flipped image
-    skeleton = bones([{"keypoints": KEYPOINTS, "skeleton": SKELETON}])
 
     def __init__(
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
@@ -53,11 +55,18 @@ class Shapes:
         self.seed, self.length = seed, length
         drawn = tuple(CLASSES.index(name) for name in only)
         self._labels = drawn or tuple(range(kinds))  # where each of our classes is in CLASSES
-        self.classes, self.category_ids = tuple(CLASSES[i] for i in self._labels), tuple(i + 1 for i in self._labels)
         self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, drawn, stuff)
-        if stuff:
-            self.stuff = ("things", *STUFF)  # the semantic classes
-        self.stuff_ids = tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else ()
+        self.meta = DatasetMeta(
+            classes=tuple(CLASSES[i] for i in self._labels),
+            category_ids=tuple(i + 1 for i in self._labels),
+            keypoints=KEYPOINTS,
+            flip_indices=FLIP_INDICES,
+            skeleton=FIGURE_SKELETON,
+            stuff=("things", *STUFF) if stuff else (),
+            stuff_ids=tuple(CATEGORY + i for i in range(1, len(STUFF) + 1)) if stuff else (),
+        )
+        self.part_lengths: tuple[int, ...] = (length,)
+        self.source: Path | None = None
         self.ids = torch.arange(1, length + 1)
         choices = checked(size)
         picked = [choices[fold_in("shapes", "size", seed, i) % len(choices)] for i in range(length)]
@@ -103,6 +112,13 @@ class Shapes:
     def ground_truth(self) -> dict[str, Any]:
         return self._annotated | ({"panoptic": self._panoptic} if self.recipe.stuff else {})
 
+    def object_labels(self) -> ObjectLabels:
+        return read_object_labels(self._annotated, self.meta.category_ids)
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Return no defect: there are no files to check."""
+        return iter(())
+
     @cached_property
     def _panoptic(self) -> dict[str, Any]:
         notes = [
@@ -110,7 +126,7 @@ class Shapes:
                      drawing.grounds(self.seed, index, self.shape(index)))
             for index in range(self.length)
         ]  # fmt: skip
-        things = [one | {"isthing": 1} for one in categories(self.classes, self.category_ids)]
+        things = [one | {"isthing": 1} for one in categories(self.meta.classes, self.meta.category_ids)]
         stuff = [{"id": CATEGORY + i, "name": name, "isthing": 0} for i, name in enumerate(STUFF, 1)]
         return {"images": self._annotated["images"], "annotations": notes, "categories": things + stuff}
 
@@ -122,7 +138,7 @@ class Shapes:
         ]
         found = [one for index in range(self.length) for one in self._annotations(index)]
         annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
-        named = categories(self.classes, self.category_ids)
+        named = categories(self.meta.classes, self.meta.category_ids)
         return {"images": images, "annotations": annotations, "categories": named}
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:

@@ -68,14 +68,14 @@ def fitted(size: geometry.Size, short: int, long: int) -> geometry.Size:
 
 
 class Flip:
-    """Mirror left and right. The dataset's `mirrored` says which keypoint becomes which: a left eye becomes a right."""
+    """Mirror left and right. The dataset's `flip_indices` rename the keypoints: a left eye becomes a right."""
 
     def __init__(self, probability: float) -> None:
         self.probability = probability
-        self.mirrored: list[int] | None = None
+        self.flip_indices: list[int] | None = None
 
     def bind(self, dataset: Dataset) -> None:
-        self.mirrored = list(getattr(dataset, "mirrored", ())) or None
+        self.flip_indices = list(dataset.meta.flip_indices) or None
 
     def __call__(self, sample: Sample) -> Sample:
         if torch.rand(()) >= self.probability:
@@ -85,10 +85,10 @@ class Flip:
     def mirror(self, sample: Sample) -> Sample:
         mirrored, visible = geometry.mirror(sample), sample.visibility
         keypoints = mirrored.keypoints
-        if keypoints is None or visible is None or self.mirrored is None:
+        if keypoints is None or visible is None or self.flip_indices is None:
             return mirrored
-        renamed = tv.wrap(keypoints[:, self.mirrored], like=keypoints)
-        return mirrored._replace(keypoints=renamed, visibility=visible[:, self.mirrored])
+        renamed = tv.wrap(keypoints[:, self.flip_indices], like=keypoints)
+        return mirrored._replace(keypoints=renamed, visibility=visible[:, self.flip_indices])
 
 
 def bind(transform: Callable[[Sample], Sample], dataset: Dataset) -> None:

@@ -23,7 +23,7 @@ from lineage.eval.scores import Scores
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.dataset import GroundTruth
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)  # the official script's, with its rounding
 SMALLEST = 100  # pixels of an object that counts
@@ -66,11 +66,11 @@ class CityscapesEvaluator:
     `void` (an RLE) or unknown, which the protocol says.
     """
 
-    def __init__(self, *, dataset: Dataset) -> None:
+    def __init__(self, *, dataset: GroundTruth) -> None:
         truth = dataset.ground_truth()
         self.objects = Objects(truth)
         self.names = {one["id"]: one["name"] for one in truth["categories"]}
-        self._round = Round(self.objects.images, ("mask",), dataset.category_ids)
+        self._round = Round(self.objects.images, ("mask",), dataset.meta.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:

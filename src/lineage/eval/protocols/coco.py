@@ -20,7 +20,7 @@ from lineage.eval.scores import Scores, protocol, score
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.dataset import GroundTruth
 
 PERSON_POINTS = 17  # COCO publishes its tolerances (sigmas) for these; the engine knows them
 SIGMA = 0.05  # deviates: keypoints whose tolerances neither the dataset nor the config names all get this one
@@ -38,7 +38,7 @@ class CocoEvaluator:
     def __init__(
         self,
         *,
-        dataset: Dataset,
+        dataset: GroundTruth,
         tasks: Sequence[str] = DEFAULT,
         sigmas: Sequence[float] | None = None,
         extras: Sequence[str] = (),
@@ -51,9 +51,9 @@ class CocoEvaluator:
         if not set(extras) <= set(EXTRAS):
             raise ValueError(f"extras are among {list(EXTRAS)}, not {list(extras)}.")
         self.tasks, self.extras = chosen, tuple(extras)
-        self.sigmas = tolerances(truth, sigmas or getattr(dataset, "sigmas", None))
+        self.sigmas = tolerances(truth, sigmas or dataset.meta.sigmas)
         self.truth = hotcoco.COCO(truth)
-        self._round = Round((image["id"] for image in truth["images"]), chosen, dataset.category_ids)
+        self._round = Round((image["id"] for image in truth["images"]), chosen, dataset.meta.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:

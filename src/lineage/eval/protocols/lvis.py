@@ -23,7 +23,7 @@ from lineage.eval.scores import TASKS, Scores, join, limits, measured
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.dataset import GroundTruth
 
 PER_IMAGE = 300  # detections
 PER_CLASS = 10_000  # detections, for the fixed AP
@@ -38,7 +38,7 @@ class FederatedError(ValueError):
 class LvisEvaluator:
     """Boxes and masks. Equal to lvis-api 0.5.3 in all its 13 numbers (tests); the engine is hotcoco."""
 
-    def __init__(self, *, dataset: Dataset, tasks: Sequence[str] = ("box", "mask"), fixed: bool = False) -> None:
+    def __init__(self, *, dataset: GroundTruth, tasks: Sequence[str] = ("box", "mask"), fixed: bool = False) -> None:
         truth = dataset.ground_truth()
         check(truth)
         annotated = annotated_tasks(truth)
@@ -47,7 +47,7 @@ class LvisEvaluator:
             raise ValueError(f"Nothing to evaluate: asked for {list(tasks)}, the ground truth has {annotated}.")
         self.fixed = fixed
         self.truth = hotcoco.COCO(truth)
-        self._round = Round((image["id"] for image in truth["images"]), self.tasks, dataset.category_ids)
+        self._round = Round((image["id"] for image in truth["images"]), self.tasks, dataset.meta.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:

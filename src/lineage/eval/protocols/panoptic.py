@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,27 +23,16 @@ from lineage.eval.predictions.rle import encode_masks
 from lineage.eval.protocols.coco import CocoEvaluator
 from lineage.structures import Batch, Detections
 
-
-class PanopticDataset(Protocol):
-    """What a dataset offers beside `lineage.data.samples.dataset.Dataset`."""
-
-    category_ids: tuple[int, ...]  # of the things, by label
-    stuff_ids: tuple[int, ...]  # the category ids of semantic classes 1, 2, ...; class 0 is all things together
-
-    def ground_truth(self) -> dict[str, Any]:
-        """The things as COCO's instances, and under `panoptic` COCO's panoptic document with the `folder` of its PNGs.
-
-        That is images, annotations with file_name and segments_info, and categories with isthing. A dataset that has no
-        files gives `ids` [h, w] in place of each file_name.
-        """
-        ...
+if TYPE_CHECKING:
+    from lineage.data.samples.dataset import GroundTruth
+    from lineage.data.samples.metadata import DatasetMeta
 
 
 class Things(NamedTuple):
-    """The instances of such a dataset: its masks are read from the PNGs only once."""
+    """The instances of a panoptic dataset, kept so that their masks are read from the PNGs only once."""
 
     truth: dict[str, Any]
-    category_ids: tuple[int, ...]
+    meta: DatasetMeta
 
     def ground_truth(self) -> dict[str, Any]:
         return self.truth
@@ -55,7 +44,7 @@ class PanopticError(ValueError):
 
 class PanopticEvaluator:
     def __init__(
-        self, *, dataset: PanopticDataset, score: float = 0.5, overlap: float = 0.5, stuff_area: int = 4096
+        self, *, dataset: GroundTruth, score: float = 0.5, overlap: float = 0.5, stuff_area: int = 4096
     ) -> None:
         instances = dataset.ground_truth()
         truth = instances.pop("panoptic", None)
@@ -67,9 +56,9 @@ class PanopticEvaluator:
         self.annotations = {one["image_id"]: one for one in truth["annotations"]}
         self.expected = np.array([*self.annotations], np.int64)
         self.numbers = np.array([one["id"] for one in self.categories], np.int64)
-        self.category_ids, self.stuff_ids = np.array(dataset.category_ids, np.int64), (THING, *dataset.stuff_ids)
-        things = Things(instances, tuple(dataset.category_ids))
-        self.instances = CocoEvaluator(dataset=things, tasks=("box", "mask"))  # type: ignore[arg-type]
+        self.category_ids = np.array(dataset.meta.category_ids, np.int64)
+        self.stuff_ids = (THING, *dataset.meta.stuff_ids)
+        self.instances = CocoEvaluator(dataset=Things(instances, dataset.meta), tasks=("box", "mask"))
         self._begin()
         self._found = NOTHING
         self._per_class: dict[str, dict[str, float]] = {}

@@ -18,7 +18,7 @@ from lineage.eval.scores import Scores
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.dataset import GroundTruth
 
 COUNTS = (10, 100, 300, 1000)
 SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
@@ -28,7 +28,7 @@ OBJECT = 1
 class ProposalEvaluator:
     """box/AR100, box/AR1000, ... (box/ARs1000: small objects) and box/R1000, the recall at an overlap of a half."""
 
-    def __init__(self, *, dataset: Dataset) -> None:
+    def __init__(self, *, dataset: GroundTruth) -> None:
         truth = dataset.ground_truth()
         if not truth["annotations"]:
             raise ValueError("The ground truth has no objects, so no proposal can be right; check the dataset's file.")

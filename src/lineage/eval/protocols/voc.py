@@ -21,7 +21,7 @@ from lineage.eval.scores import Scores
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
-    from lineage.data.samples.dataset import Dataset
+    from lineage.data.samples.dataset import GroundTruth
 
 OVERLAP = 0.5
 POINTS = np.arange(0, 1.1, 0.1)  # with its rounding: at recall 3/10 the fourth, 0.30000000000000004, is not reached
@@ -42,12 +42,12 @@ class Boxes(NamedTuple):
 class VocEvaluator:
     """voc/mAP07 and voc/mAP. An object is difficult if its annotation says so, or else if it is a crowd."""
 
-    def __init__(self, *, dataset: Dataset, overlap: float = OVERLAP) -> None:
+    def __init__(self, *, dataset: GroundTruth, overlap: float = OVERLAP) -> None:
         truth = dataset.ground_truth()
         self.overlap = overlap
         self.names = {one["id"]: one["name"] for one in truth["categories"]}
         self.objects = objects(truth)
-        self._round = Round((image["id"] for image in truth["images"]), ("box",), dataset.category_ids)
+        self._round = Round((image["id"] for image in truth["images"]), ("box",), dataset.meta.category_ids)
 
     @property
     def protocol(self) -> dict[str, Any]:

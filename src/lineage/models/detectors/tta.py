@@ -80,7 +80,7 @@ def _continued(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
 class TTA:
     """A thing that detects, like the model it holds: an RCNN with its heads, or any other model, for boxes alone.
 
-    `mirrored[k]` is the keypoint that k becomes in a flipped image.
+    `flip_indices[k]` is the keypoint that k becomes in a mirrored image.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class TTA:
         nms: float,
         suppression: Suppression,
         detections: int,
-        mirrored: Sequence[int],
+        flip_indices: Sequence[int],
     ):
         if 1.0 not in scales:
             raise ValueError(f"tta.scales={list(scales)} lacks 1.0, the size that the model is evaluated at")
@@ -100,7 +100,7 @@ class TTA:
         self.model = model
         self.views = [(scale, mirror) for mirror in ((False, True) if flip else (False,)) for scale in ordered]
         self.nms, self.suppression, self.detections = nms, suppression, detections
-        self.mirrored = list(mirrored)
+        self.flip_indices = list(flip_indices)
 
     def detect(self, images: Images) -> Detections:
         """The objects of each image, in canvas pixels, best first."""
@@ -155,7 +155,7 @@ class TTA:
         """Heatmaps [B, D, K, M, M] of a flipped view as the plain one would have them: a left eye was a right one."""
         if not one.flip:
             return maps
-        return maps.flip(-1)[:, :, self.mirrored] if self.mirrored else maps.flip(-1)
+        return maps.flip(-1)[:, :, self.flip_indices] if self.flip_indices else maps.flip(-1)
 
 
 def _mean(values: Iterable[Tensor]) -> Tensor:

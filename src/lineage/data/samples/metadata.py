@@ -1,0 +1,54 @@
+"""Metadata of a dataset: what its labels, keypoints and semantic classes are called.
+
+One frozen object per dataset, as detectron2's MetadataCatalog has it, but without the global: a wrapper passes the
+whole object on, so it cannot lose a part, such as the keypoints' permutation of a mirrored image. A run leaves it in
+`classes.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+Skeleton: TypeAlias = tuple[tuple[int, int], ...]  # pairs of keypoints, counted from 0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetMeta:
+    """Names and numbers of C classes, K keypoints and S semantic classes; label i is `classes[i]`.
+
+    An empty tuple stands for metadata that the dataset does not have.
+    """
+
+    classes: tuple[str, ...]  # [C]
+    category_ids: tuple[int, ...]  # [C] the id of each label in annotation and result files
+    keypoints: tuple[str, ...] = ()  # [K]
+    flip_indices: tuple[int, ...] = ()  # [K] the keypoint that each becomes in a mirrored image: left eye, right eye
+    skeleton: Skeleton = ()  # pairs of keypoints that a picture joins by a line
+    sigmas: tuple[float, ...] = ()  # [K] tolerances of COCO's keypoint similarity
+    stuff: tuple[str, ...] = ()  # [S] semantic classes; the first is all things together
+    stuff_ids: tuple[int, ...] = ()  # [S - 1] category ids of `stuff[1:]`
+    frequencies: tuple[str, ...] = ()  # [C] r, c or f: rare, common or frequent (LVIS)
+    image_counts: tuple[int, ...] = ()  # [C] images that hold each class, as the annotation file states it (LVIS)
+
+    def __post_init__(self) -> None:
+        if len(self.flip_indices) != len(self.keypoints):
+            raise ValueError(
+                f"{len(self.keypoints)} keypoints and {len(self.flip_indices)} flip_indices: each keypoint needs the "
+                "index of the one that it becomes in a mirrored image"
+            )
+
+    def without_keypoints(self) -> DatasetMeta:
+        return replace(self, keypoints=(), flip_indices=(), skeleton=(), sigmas=())
+
+
+def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:
+    """Read the metadata from JSON, such as a run's `classes.json`; fields of other versions are left out.
+
+    Runs of earlier versions stored `classes`, `category_ids`, `skeleton` and `stuff`, the first of them only two.
+    """
+    known_fields = {field.name for field in fields(DatasetMeta)}
+    columns = {name: tuple(values) for name, values in content.items() if name in known_fields}
+    columns["skeleton"] = tuple((first, second) for first, second in columns.get("skeleton", ()))
+    return DatasetMeta(**columns)

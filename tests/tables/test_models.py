@@ -1,63 +1,67 @@
-"""The table of models is complete, current, and its sizes are those of the models and of what was published."""
+"""The facts about models are current: sizes are those of the models and of what was published, the page shows them."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-import torch
 import torchvision
 
 from lineage.cli.main import main
-from lineage.cli.models import PAGE, PREFACE, add, parameters, unlisted
-from lineage.config.build import build
-from lineage.run.restore import composed
-from lineage.tables import model_list
+from lineage.run.measure_models import PAGE, count_parameters
+from lineage.tables import model_facts
+from lineage.tables.format import model_list
+from lineage.tables.model_facts import Variant
 from lineage.tables.table import TableError
 
 ROOT = Path(__file__).parents[2]
-KNOWN = model_list.load(ROOT / "experiments")
+FACTS = model_facts.load(ROOT / "experiments")
+VARIANTS = [variant for facts in FACTS for variant in facts.variants]
+OPTIONS = {path.stem for path in (ROOT / "conf/model").glob("*.yaml")}
 
 
-@pytest.mark.parametrize("model", KNOWN, ids=lambda model: model.name)
-def test_a_model_has_the_size_it_says(model: model_list.Model) -> None:
-    assert parameters(model.choices.split()) == model.parameters, "run `lineage models --write`"
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_a_model_has_the_size_it_says(variant: Variant) -> None:
+    assert count_parameters(variant.choices.split()) == variant.parameters, "run `lineage models --write`"
 
 
-def test_every_model_is_listed() -> None:
-    absent = unlisted(ROOT / "experiments", ROOT / "conf" / "model")
-    assert not absent, f"{', '.join(absent)}: run `lineage models --write`"
+def test_facts_are_of_a_model_that_exists() -> None:
+    assert len(FACTS) > 40
+    assert sorted({facts.option for facts in FACTS} - OPTIONS) == []
 
 
-def test_a_new_model_gets_a_row(tmp_path: Path) -> None:
-    experiments, conf = tmp_path / "experiments", tmp_path / "conf"
-    experiments.mkdir()
-    conf.mkdir()
-    (experiments / model_list.FILE).write_text("- {name: a, with: model=old, paper: p, parameters: 1, parity: t}\n")
-    (conf / "old.yaml").write_text("# of arXiv:1111.11111\n")
-    (conf / "fresh.yaml").write_text("# a new head: arXiv:2222.22222, section 3\n")
-    add(experiments, conf)
-    assert [(one.choices, one.paper) for one in model_list.load(experiments)][1:] == [
-        ("model=fresh", "arXiv:2222.22222")
-    ]
-    (conf / "odd.yaml").write_text("# nobody's\n")
-    with pytest.raises(TableError, match="names no paper"):
-        add(experiments, conf)
+def test_a_new_model_needs_no_facts_and_gets_them_by_a_command(tmp_path: Path) -> None:
+    conf, experiments = tmp_path / "conf", tmp_path / "experiments"
+    (conf / "model").mkdir(parents=True)
+    (conf / "model/fresh.yaml").write_text("# a new head: arXiv:2222.22222, section 3\n")
+    (conf / "model/odd.yaml").write_text("defaults: [fresh]\n")
+    assert model_facts.load(experiments) == []
+    new = model_facts.unmeasured(experiments, [conf])
+    assert [*new] == ["fresh", "odd"]
+    assert model_list.text([], [*new]).splitlines()[0] == "fresh        new  model=fresh"
+    for config in new.values():
+        model_facts.write_parameters(model_facts.create(experiments, config), [1_500_000])
+    (odd, fresh) = model_facts.load(experiments)
+    assert (odd.paper, fresh.paper) == ("-", "arXiv:2222.22222")
+    assert fresh.variants == [Variant("fresh", "model=fresh", "arXiv:2222.22222", 1_500_000, "-")]
+    assert model_facts.unmeasured(experiments, [conf]) == {}
 
 
 def test_the_page_is_current() -> None:
-    assert (ROOT / PAGE).read_text() == model_list.markdown(KNOWN, PREFACE), "run `lineage models --write`"
+    """It shows the models that have facts; a new model is not on it."""
+    assert (ROOT / PAGE).read_text() == model_list.markdown(FACTS), "run `lineage models --write`"
 
 
 def test_the_tests_it_names_exist() -> None:
-    named = {word for model in KNOWN for word in model.parity.replace(";", "").split() if word.startswith("tests/")}
+    named = {path for variant in VARIANTS for path in re.findall(r"tests/[\w/]+\.py", variant.parity)}
     assert named
     assert not [name for name in named if not (ROOT / name).is_file()]
 
 
 CODES, MASK, CLASS_ZERO = 4 * 1025, 257, 9 * 2305  # that torchvision has of background, or of an empty class
 TRAINED = "backbone.norm=bn backbone.frozen_stages=0"  # the v2 recipes train batch norms
-TORCHVISION = {  # row -> published weights, what makes ours alike, what theirs has besides
+TORCHVISION = {  # variant -> published weights, what makes ours alike, what theirs has besides
     "Faster R-CNN, R50-FPN": ("FasterRCNN_ResNet50_FPN", "", CODES),
     "Faster R-CNN v2, R50-FPN": ("FasterRCNN_ResNet50_FPN_V2", TRAINED, CODES),
     "Faster R-CNN, MobileNetV3-Large-FPN": ("FasterRCNN_MobileNet_V3_Large_FPN", "", CODES),
@@ -68,7 +72,7 @@ TORCHVISION = {  # row -> published weights, what makes ours alike, what theirs 
     "RetinaNet, R50-FPN": ("RetinaNet_ResNet50_FPN", "model.neck.top.source=P5", CLASS_ZERO),
     "RetinaNet v2, R50-FPN": ("RetinaNet_ResNet50_FPN_V2", TRAINED, CLASS_ZERO),
 }
-BY_NAME = {model.name: model for model in KNOWN}
+BY_NAME = {variant.name: variant for variant in VARIANTS}
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
@@ -77,42 +81,43 @@ def test_sizes_are_those_torchvision_publishes(name: str) -> None:
     published = torchvision.models.get_weight(f"{weights}_Weights.COCO_V1").meta["num_params"]
     assert BY_NAME[name].counted["torchvision"] == published
     classes = [] if "dataset.classes" in BY_NAME[name].choices else ["dataset.classes=90"]
-    assert parameters([*BY_NAME[name].choices.split(), *classes, *alike.split()]) + besides == published
+    assert count_parameters([*BY_NAME[name].choices.split(), *classes, *alike.split()]) + besides == published
 
 
 def test_no_two_stage_detector_of_torchvision_is_left_out() -> None:
-    there = {weights.replace("_", "").lower() for weights, _, _ in TORCHVISION.values()}
-    known = torchvision.models.list_models(module=torchvision.models.detection, exclude=("fcos*", "ssd*"))
-    assert {name.replace("_", "") for name in known} == there
-
-
-def trainable(choices: list[str]) -> int:
-    config = composed(["tier=paper", "dataset.classes=80", "backbone.weights=later", *choices])
-    with torch.device("meta"):
-        return sum(one.numel() for one in build(config.model).parameters() if one.requires_grad)
+    ours = {weights.replace("_", "").lower() for weights, _, _ in TORCHVISION.values()}
+    theirs = torchvision.models.list_models(module=torchvision.models.detection, exclude=("fcos*", "ssd*"))
+    assert {name.replace("_", "") for name in theirs} == ours
 
 
 OTHERS = {  # by source: how it counts
-    "arXiv:2005.12872": (lambda choices: parameters(choices), 1e6),  # table 1, detectron2's detectors, in millions
-    "mmdetection": (lambda choices: trainable([*choices, "backbone.norm=bn"]), 1e4),  # docs of get_flops.py
+    "arXiv:2005.12872": (count_parameters, 1e6),  # table 1, detectron2's detectors, in millions
+    "mmdetection": (  # docs of get_flops.py
+        lambda choices: count_parameters([*choices, "backbone.norm=bn"], trainable=True),
+        1e4,
+    ),
 }
 
 
 @pytest.mark.parametrize(
-    ("model", "source"), [(model, source) for model in KNOWN for source in model.counted if source != "torchvision"]
+    ("variant", "source"),
+    [(variant, source) for variant in VARIANTS for source in variant.counted if source != "torchvision"],
 )
-def test_sizes_are_those_that_others_count(model: model_list.Model, source: str) -> None:
+def test_sizes_are_those_that_others_count(variant: Variant, source: str) -> None:
     count, unit = OTHERS[source]
-    assert round(count(model.choices.split()) / unit) == round(model.counted[source] / unit)
+    assert round(count(variant.choices.split()) / unit) == round(variant.counted[source] / unit)
 
 
 def test_the_command_prints_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(KNOWN)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.startswith(f"{variant.name} ") for line in lines) for variant in VARIANTS)
 
 
-def test_a_code_base_nobody_knows(tmp_path: Path) -> None:
-    row = "- {name: a, with: model=a, paper: p, parameters: 1, parity: t, published: {mine: 1}}"
-    (tmp_path / model_list.FILE).write_text(row)
-    with pytest.raises(TableError, match="`published` names one of paper"):
-        model_list.load(tmp_path)
+def test_facts_with_an_unknown_code_base(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/a.yaml").write_text(
+        "paper: p\nvariants: [{name: a, parameters: 1, parity: t, published: {mine: 1}}]\n"
+    )
+    with pytest.raises(TableError, match=r"a.yaml: variants\[0\].published.mine: unknown key. There are: paper"):
+        model_facts.load(tmp_path)

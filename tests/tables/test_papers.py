@@ -133,14 +133,15 @@ def tables() -> dict[str, Table]:
 
 
 def test_every_row_can_run(tables: dict[str, Table]) -> None:
-    rows = [(name, row) for name, table in tables.items() for row in table.rows.values()]
+    """Rows of the published tables; a table of one's own may mark a row `unsupported` until its idea is written."""
+    rows = [(name, row) for name in FILES.values() for row in tables[name].rows.values()]
     assert not [f"{name}/{row.name}" for name, row in rows if row.unsupported]
 
 
 def test_every_published_table_is_one_file(papers: list[dict[str, Any]], tables: dict[str, Table]) -> None:
     assert len(papers) == len(FILES) == 83
     assert {(one["paper"], one["table"]) for one in papers} == set(FILES)
-    assert sorted(FILES.values()) == sorted(tables)
+    assert set(FILES.values()) <= set(tables)
 
 
 def test_every_published_number_of_a_metric_stands_in_its_table(

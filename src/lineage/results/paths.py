@@ -39,6 +39,12 @@ def own_configs() -> Path | None:
     return folder if folder.is_dir() and folder.parent != shipped() else None
 
 
+def configs() -> list[Path]:
+    """Return the folders of configs, the shipped one first: a file of a later folder replaces one of an earlier."""
+    own = own_configs()
+    return [shipped() / "conf", *([own] if own else [])]
+
+
 def train_script() -> Path:
     """What Python runs for a training: the project's train.py, or `lineage train` as a script."""
     for folder in (project(), shipped()):

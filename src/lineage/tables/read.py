@@ -7,13 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lineage.results import paths
-from lineage.tables import claims, links
+from lineage.tables import claims, links, model_facts
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import KINDS, Detail, Row, Table, TableError
-from lineage.tables.yaml_node import Node
+from lineage.tables.yaml_node import Node, read_node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
@@ -22,13 +20,11 @@ ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "pub
             "confidence", "unsupported", "quoted", "note")  # fmt: skip
 TOLERANCE = 0.5  # what detectron2's regression tests allow its own reruns, roughly
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is built in
-
 
 def names(folder: Path) -> list[str]:
-    """All tables below `experiments/`, with the shipped ones where the folder lies over them."""
+    """Return the names of all tables below `experiments/` and, if the folder lies over it, of the shipped folder."""
     roots = [folder, shipped] if (shipped := paths.lower_experiments(folder)) else [folder]
-    files = [(root, path) for root in roots for path in root.glob("*/*.yaml")]
+    files = [(root, path) for root in roots for path in root.glob("*/*.yaml") if path.parent.name != model_facts.FOLDER]
     return sorted({path.relative_to(root).with_suffix("").as_posix() for root, path in files})
 
 
@@ -60,11 +56,7 @@ def _meant(name: str, known: list[str]) -> str:
 @lru_cache(maxsize=256)
 def _load(path: Path, name: str, changed: int) -> Table:
     """Cached, for composing one config asks many times; `changed` only makes an edited file a new question."""
-    try:
-        record = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise TableError(f"{path}: not YAML: {error}") from error
-    return _table(name, Node(path, "", {"table": record}).map("table", at=""))
+    return _table(name, read_node(path))
 
 
 def _table(name: str, node: Node) -> Table:

@@ -7,8 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is built in
+
+
+def read_node(path: Path) -> Node:
+    """Return the file's mapping; raise TableError if it is not YAML."""
+    try:
+        record = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise TableError(f"{path}: not YAML: {error}") from error
+    return Node(path, "", {"file": record}).map("file", at="")
 
 
 @dataclass(frozen=True)

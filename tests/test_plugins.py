@@ -32,7 +32,7 @@ APP = """
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="train")
     def main(config):
-        print("JOB", config.entry.row, config.size, sys.argv[1:], flush=True)
+        print("JOB", config.cell.row, config.size, sys.argv[1:], flush=True)
         if config.size == 2:
             raise ValueError("two is too many")
 
@@ -48,7 +48,7 @@ CONF = """
       - experiment: null
       - override hydra/launcher: process
     size: 1
-    entry: {table: null, row: null}
+    cell: {table: null, row: null}
 """
 TABLE = """
     paper: A Paper
@@ -100,7 +100,7 @@ def runnable(table: Table) -> list[str]:
 def test_a_row_of_every_table_composes(row: str) -> None:
     """All of them: tests/tables/test_rows.py, slow."""
     config = composed(ROOT, f"experiment={row}")
-    assert f"{config.entry.table}/{config.entry.row}" == row
+    assert f"{config.cell.table}/{config.cell.row}" == row
     assert config.tier == tiers.PAPER
 
 
@@ -112,7 +112,7 @@ def test_rows_compose_at_every_tier(row: str, tier: str) -> None:
 
 def test_a_row_sets_and_chooses(app: Path) -> None:
     config = composed(app, "experiment=paper/table1/new")
-    assert (config.model.name, config.size, config.entry.row) == ("fancy", 3, "new")
+    assert (config.model.name, config.size, config.cell.row) == ("fancy", 3, "new")
 
 
 def test_the_command_line_wins_over_a_row(app: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_command_line_wins_over_a_row(app: Path) -> None:
 
 def test_a_tier_translates_choices(app: Path) -> None:
     config = composed(app, "experiment=mini/paper/table1/new")
-    assert (config.model.name, config.tier, config.entry.table) == ("small", "mini", "paper/table1")
+    assert (config.model.name, config.tier, config.cell.table) == ("small", "mini", "paper/table1")
 
 
 def test_the_group_lists_papers_tables_and_rows(app: Path) -> None:

@@ -100,7 +100,7 @@ def test_another_protocol_is_not_compared(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_command_without_its_places(tmp_path: Path) -> None:
-    command = ["train.py", "--config-name", "train", "lr=1", "~x", "track=wandb", 'hydra.run.dir="a"', "paths.runs=b"]
+    command = ["train.py", "--config-name", "train", "lr=1", "~x", "logger=wandb", 'hydra.run.dir="a"', "paths.runs=b"]
     assert overrides_of(made.entry(command=command), tmp_path) == ["lr=1", "~x"]
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
         ("roi=aling", "Did you mean align?"),
         ("modle=mask_rcnn", "there is no key 'modle'. Did you mean model?"),
         ("schedule.stepss=3", "there is no key 'schedule.stepss'. Did you mean schedule.steps?"),
-        ("entry.nte=x", "Did you mean entry.note?"),
+        ("cell.nte=x", "Did you mean cell.note?"),
         ("model.heads.mask.widht=3", "Did you mean model.heads.mask.width?"),
         (
             "model.hads.mask.width=3",

@@ -82,7 +82,7 @@ def test_a_teacher_labels_images_for_its_student(project: Path) -> None:
     assert len(labels["annotations"]) == len(objects)  # as many an image as in the labelled set
     assert sum(one["num_keypoints"] for one in labels["annotations"]) == sum(one["num_keypoints"] for one in objects)
     assert rows["distilled"].dataset["train"] != rows["x101"].dataset["train"]
-    assert f"entry.labels={rows['teacher'].id}" in rows["distilled"].command
+    assert f"cell.labels={rows['teacher'].id}" in rows["distilled"].command
     assert "more data" in lineage(project, "table", "mask_rcnn/table9", "--tier", "smoke")
     why = lineage(project, "why", "mask_rcnn/table9/x101", "mask_rcnn/table9/distilled")
     assert "other images or ground truth" in why

@@ -140,7 +140,7 @@ def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> N
     assert code == 0, text
     entries = {entry.row: entry for entry in store.contents(root / "results").entries}
     assert entries["child"].parents == [entries["tested"].id]
-    assert f"entry.labels={entries['tested'].id}" in entries["child"].command
+    assert f"cell.labels={entries['tested'].id}" in entries["child"].command
     assert entries["child"].training != entries["align"].training
     assert "3 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
     (left,) = root.glob("runs/cells/**/labels.json")

@@ -30,7 +30,7 @@ TRAIN = f"""
         for step in steps:
             time.sleep(float(os.environ.get("NAP", 0)))
             with (root / "trained.log").open("a") as log:
-                log.write(f"{{config.entry.row}} {{config.seed}} {{step}}\\n")
+                log.write(f"{{config.cell.row}} {{config.seed}} {{step}}\\n")
             (folder / "checkpoints" / f"step-{{step:07d}}.ckpt").touch()
         if config.model.broken:
             raise ValueError("diverged at step 3")
@@ -39,7 +39,7 @@ TRAIN = f"""
             (folder / "labels.json").touch()
         value = config.model.quality + 0.1 * config.seed
         entry = made.entry(
-            config.entry.row, value, config.seed, table=config.entry.table, tier=config.tier, training=known.training,
+            config.cell.row, value, config.seed, table=config.cell.table, tier=config.tier, training=known.training,
             recipe=known.recipe, parents=known.parents, folder=places.portable(folder, root), command=sys.argv,
             config={{"schedule": {{"steps": 4, "images_per_step": 2}}}}, steps=len(steps), seconds=10.0,
             images_per_second=None if config.evaluate_only else 4.0, hardware={{"device": "CPU"}},
@@ -58,7 +58,7 @@ CONF = """
     dataset: {classes: null, val: {length: 10}, evaluator: coco}
     schedule: {steps: 4, images_per_step: 2}
     proposals: {}
-    entry: {table: null, row: null, note: "", start: null, proposals: null, labels: null}
+    cell: {table: null, row: null, note: "", start: null, proposals: null, labels: null}
     paths: {results: results, runs: runs}
     weights: null
     evaluate_only: false

@@ -40,7 +40,7 @@ def an_entry(**changes: Any) -> dict[str, Any]:
         "status": "finished", "error": None, "metrics": {"box/AP": 37.94, "mask/AP": 34.25, "mask/APl": None},
         "deviations": [], "seed": 3, "choices": {"model": "mask_rcnn", "roi": "align"}, "started": "2026-11-23",
         "seconds": 143.2, "steps": 1200, "processes": 1, "images_per_second": 9.8, "peak_memory": 2**30,
-        "parameters": 44_000_000, "command": ["train.py", "model=mask_rcnn", "entry.note=<b>two words</b>"],
+        "parameters": 44_000_000, "command": ["train.py", "model=mask_rcnn", "cell.note=<b>two words</b>"],
         "commit": "a176bf4deadbeef", "dirty": True, "packages": {"torch": "2.11"}, "hardware": {"device": "CPU"},
         "config": {"schedule": {"steps": 1200, "milestones": [900]}}, "diff": "+1", "note": "",
     } | changes  # fmt: skip

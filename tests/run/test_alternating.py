@@ -10,7 +10,7 @@ import torch
 from tests.train.tiny import train
 
 SMOKE = (
-    "tier=smoke", "trainer=cpu", "track=none", "data.workers=0", "dataset.train.length=8", "dataset.val.length=4",
+    "tier=smoke", "trainer=cpu", "logger=none", "data.workers=0", "dataset.train.length=8", "dataset.val.length=4",
     "dataset.size=[64,64]",
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from tests.models.compose import config
 from tests.train import tiny
 
 CHOICES = (
-    "trainer=cpu", "track=none", "data.workers=0",
+    "trainer=cpu", "logger=none", "data.workers=0",
     "schedule=mini_table", "schedule.steps=200", "schedule.milestones=[145,185]",
     "dataset.size=[96,96]", "dataset.kinds=3", "dataset.val.length=50",
     "++dataset.train.scales=[0.25,0.8]", "++dataset.train.objects=3.0", "++dataset.train.clutter=0.0",

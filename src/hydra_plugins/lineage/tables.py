@@ -82,7 +82,7 @@ class TableSource(ConfigSource):
             known = tiers.load(Path(self.path))[tier]
             choose, keys = {"tier": tier} | tiers.translate(choose, known), tiers.assign(keys, known)
         defaults: list[Any] = [{f"override /{group}": option} for group, option in choose.items()]
-        config = OmegaConf.create({"defaults": defaults, "entry": {"table": table.name, "row": row.name}})
+        config = OmegaConf.create({"defaults": defaults, "cell": {"table": table.name, "row": row.name}})
         if row.evaluates:
             config.evaluate_only = True
         for key, value in keys.items():

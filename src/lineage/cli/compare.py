@@ -21,7 +21,7 @@ from lineage.tables.table import TableError
 from lineage.tables.tiers import PAPER
 from lineage.tables.tiers import load as load_tiers
 
-SAME_RUN = ("entry", "paths", "seed", "track", "data", "tier")  # keys that say nothing about what was computed
+SAME_RUN = ("cell", "paths", "seed", "logger", "data", "tier")  # keys that say nothing about what was computed
 HELP = "an entry (its file, its id, a beginning or the end of the id) or a row, e.g. mask_rcnn/table2c/roi_pool"
 
 

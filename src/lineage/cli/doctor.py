@@ -181,8 +181,8 @@ def wandb() -> Finding:
         return Finding("ok", f"WANDB_MODE={mode}")
     netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     if os.environ.get("WANDB_API_KEY") or (netrc.is_file() and "wandb" in netrc.read_text(errors="replace")):
-        return Finding("ok", "a key is set: track=wandb is online")
-    return Finding("ok", "no key: track=wandb writes offline runs; `wandb login` puts them online")
+        return Finding("ok", "a key is set: logger=wandb is online")
+    return Finding("ok", "no key: logger=wandb writes offline runs; `wandb login` puts them online")
 
 
 def git() -> Finding:

@@ -20,12 +20,12 @@ from lineage.results.git_state import Commit
 PLACES = (
     "paths.results",
     "paths.runs",
-    "track",
+    "logger",
     "hydra",
     "resume",
-    "entry.note",
+    "cell.note",
 )  # where a run reports, not what it does
-IGNORED = ("seed", "track", "paths", "resume", "entry")
+IGNORED = ("seed", "logger", "paths", "resume", "cell")
 
 
 class RerunError(ValueError):
@@ -81,7 +81,7 @@ def repeat(old: Entry, overrides: list[str], results: Path) -> Entry:
     folder = Path(tempfile.mkdtemp(prefix=f"rerun-{old.id[-6:]}-", dir=root / "runs"))
     for parent in old.parents:
         store.write(store.read(store.find(results, parent)), folder / "results")
-    aside = [f'paths.results="{folder / "results"}"', f'paths.runs="{folder}"', "track=none"]
+    aside = [f'paths.results="{folder / "results"}"', f'paths.runs="{folder}"', "logger=none"]
     command = [sys.executable, str(paths.train_script()), *overrides, *aside]
     print(shlex.join(command), flush=True)
     code = subprocess.run(command, check=False).returncode

@@ -26,7 +26,7 @@ from lineage.tables.tiers import load as load_tiers
 
 STOPPED = 130  # the exit code of Ctrl-C
 
-OURS = ("seed", "paths", "resume", "entry", "evaluate_only", "dump_proposals", "dump_labels", "hydra")  # said of a cell
+OURS = ("seed", "paths", "resume", "cell", "evaluate_only", "dump_proposals", "dump_labels", "hydra")  # said of a cell
 
 EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs

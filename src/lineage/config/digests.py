@@ -17,7 +17,7 @@ from lineage.config.schema import TEST_ONLY, VOLATILE
 from lineage.results.entry import digest
 from lineage.results.renames import canonical
 
-PLACES = ("entry", "evaluate_only", "dataset.classes")  # where a result goes and how it is come by
+PLACES = ("cell", "evaluate_only", "dataset.classes")  # where a result goes and how it is come by
 
 
 def training(config: DictConfig) -> str:

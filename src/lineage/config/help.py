@@ -24,7 +24,7 @@ Choices (group=option, * is the default)
 
 Numbers (key=value; a key or option that does not exist fails at once, with the nearest that does)
   schedule.steps=90000  schedule.images_per_step=16  optimizer.lr=0.02  trainer.devices=8  seed=0
-  data.images_per_device=2  data.workers=2  weights=PATH  resume=RUN_FOLDER  entry.note='why'
+  data.images_per_device=2  data.workers=2  weights=PATH  resume=RUN_FOLDER  cell.note='why'
 
   --cfg job          print the composed config and stop     -m, --multirun   one job per combination of a,b,c
   --info defaults    print which files it is made of        --hydra-help     Hydra's own flags

@@ -35,7 +35,7 @@ class Data:
 
 
 @dataclass
-class Place:
+class CellRef:
     """Which cell of which table this run fills; both null for a free run."""
 
     table: str | None = None
@@ -71,7 +71,7 @@ class Run:
     suppression: Any = None  # what happens to detections that say the same thing
     tta: Any = None  # test-time augmentation: several views of an image at evaluation
     edit: Any = None  # what is done to the model after its weights are there, such as compressing layers
-    track: Any = None
+    logger: Any = None  # where curves go: Lightning's loggers by name
     data: Data = field(default_factory=Data)
     tier: str = "paper"
     seed: int = 0
@@ -83,15 +83,15 @@ class Run:
     refit_images: int | None = None  # images that SVMs and ridge regression are fitted on; null: all of training
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
     dump_labels: bool = False  # label the images of dataset.unlabelled and leave that in the run folder
-    evaluate_only: bool = False  # test `weights`, or those of the entry `entry.start`, and train nothing
+    evaluate_only: bool = False  # test `weights`, or those of the entry `cell.start`, and train nothing
     resume: str | None = None  # continue this run folder from its last checkpoint
-    entry: Place = field(default_factory=Place)
+    cell: CellRef = field(default_factory=CellRef)
     paths: Paths = field(default_factory=Paths)
 
 
 # Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
-VOLATILE = ("seed", "track", "paths", "resume", "data", "entry.note", "entry.start", "entry.proposals",
-            "entry.labels", "checkpoint_every", "dataset.root", "proposals.folder", "dataset.labels", "dump_proposals",
+VOLATILE = ("seed", "logger", "paths", "resume", "data", "cell.note", "cell.start", "cell.proposals",
+            "cell.labels", "checkpoint_every", "dataset.root", "proposals.folder", "dataset.labels", "dump_proposals",
             "dump_labels", "evaluate_only", "hydra", "weights_sha256",
             "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
             "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip

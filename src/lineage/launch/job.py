@@ -114,7 +114,7 @@ def command(cell: Cell, site: Site) -> list[str]:
     said = [compose_rows.experiment(Ask(name.table, cell.row, name.tier)), f"seed={name.seed}", *site.more]
     said += [f'paths.results="{_short(site.results, site)}"', f'paths.runs="{_short(site.runs, site)}"']
     said += ["evaluate_only=true"] if cell.action == TEST else []
-    said += [f"entry.{role}={left}" for role, left in cell.given.items()]
+    said += [f"cell.{role}={left}" for role, left in cell.given.items()]
     if goes_on(folder):
         said.append(f'resume="{_short(folder, site)}"')
     return [*site.command, _script(site), *said, f'hydra.run.dir="{_short(folder, site)}"']

@@ -66,7 +66,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 def _header(entry: Mapping[str, Any]) -> str:
     choices = entry.get("choices", {})
-    chosen = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "track"))
+    chosen = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "logger"))
     error = f'<p class="error">{escape(entry["error"])}</p>' if entry.get("error") else ""
     status = escape(str(entry.get("status", "")))
     return (

@@ -87,7 +87,7 @@ class Reason:
     found: list[Difference]
 
 
-NOT_COMPUTED = ("entry", "paths", "seed", "track", "resume", "data", "evaluate_only", "checkpoint_every",
+NOT_COMPUTED = ("cell", "paths", "seed", "logger", "resume", "data", "evaluate_only", "checkpoint_every",
                 "dump_proposals", "dump_labels")  # fmt: skip  # keys that say nothing about the numbers
 
 

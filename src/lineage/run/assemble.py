@@ -141,7 +141,7 @@ def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
 
 def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
-    tracks = [build(track) for track in (config.track or {}).values()]
+    loggers = [build(logger) for logger in (config.logger or {}).values()]
     checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
     make = build(config.trainer, _partial_=True)
     try:
@@ -155,7 +155,7 @@ def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console)
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(folder),
-            logger=[track(folder=folder, name=name, start=attempt.step) for track in tracks],
+            logger=[make_logger(folder=folder, name=name, start=attempt.step) for make_logger in loggers],
             callbacks=[checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
         trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))

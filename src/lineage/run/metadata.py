@@ -38,7 +38,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     protocol = digests.protocol(config)
     splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
     return {
-        **{name: config["entry"][name] for name in ("table", "row", "note")},
+        **{name: config["cell"][name] for name in ("table", "row", "note")},
         "id": entry.new_id(started, protocol),
         "tier": config["tier"],
         "seed": config["seed"],
@@ -103,7 +103,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
 def follows_row(attempt: Attempt) -> bool:
     """A row of a table, run as written: its own numbers are the paper's."""
     changed = any(text.startswith(("schedule", "optimizer")) for text in attempt.overrides)
-    return bool(attempt.config.entry.row) and not changed
+    return bool(attempt.config.cell.row) and not changed
 
 
 def reference() -> startup_message.LrScaling:

@@ -1,6 +1,6 @@
 """What a run takes over from earlier runs: the weights it starts from or tests, the proposals and labels it trains on.
 
-A parent is named by the id of its entry (`entry.start=ID`), so that the entry of the child says where it comes from and
+A parent is named by the id of its entry (`cell.start=ID`), so that the entry of the child says where it comes from and
 its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder names its parent too.
 """
 
@@ -34,13 +34,13 @@ def trace(config: DictConfig) -> Ancestry:
     """Look the parents up; to be called before anything is filled into the config."""
     results = Path(config.paths.results)
     parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
-    named = {role: entry for role, entry in parents.items() if config.entry[role]}
+    named = {role: entry for role, entry in parents.items() if config.cell[role]}
     found = config.copy() if named else config
     with open_dict(found):
         for role, entry in named.items():
             OmegaConf.update(found, KEYS[role], str(_left(entry, LEFT[role])), force_add=True)
     if config.evaluate_only and not found.weights:
-        raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or entry.start=ENTRY_ID")
+        raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
     trained = _training(config, parents)
     regions = _recipe(parents[PROPOSALS]) if PROPOSALS in parents else None
     whole = digests.recipe(digests.test(config), trained, regions)
@@ -65,7 +65,7 @@ def _recipe(entry: Entry) -> str:
 
 def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     """By its id in the store; else by the run folder that the path lies in."""
-    if name := config.entry[role]:
+    if name := config.cell[role]:
         return store.read(store.find(results, name))
     path = OmegaConf.select(config, KEYS[role])
     beside = Path(path).parent / ENTRY if isinstance(path, str) else None

@@ -10,7 +10,7 @@ from lineage.results import diff
 from lineage.results.diff import Difference
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
-IGNORED = ("entry", "seed", "paths", "track", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
+IGNORED = ("cell", "seed", "paths", "logger", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
            "dataset.root", "weights_sha256", "dump_proposals", "dump_labels", "proposals.folder", "dataset.labels",
            "trainer.devices")  # fmt: skip
 TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")

@@ -74,6 +74,13 @@ def instantiations(source: str) -> Found:
             yield node.lineno, "instantiate belongs to build.py alone: pass the built object"
 
 
+def renames(source: str) -> Found:
+    """Calls that give a finished file its name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.replace", "os.rename", "os.link"):
+            yield node.lineno, f"{ast.unparse(node)} belongs to results/atomic.py alone: call atomic_write"
+
+
 def loose_deviations(source: str) -> Found:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and TAGGED.match(token.string) and not DEVIATION.match(token.string):
@@ -114,6 +121,10 @@ def test_objects_are_built_in_one_place() -> None:
     assert_none(instantiations, [path for path in sources("src") if path.name != "build.py"])
 
 
+def test_files_are_written_whole_in_one_place() -> None:
+    assert_none(renames, [path for path in sources("src") if path.name != "atomic.py"])
+
+
 def test_modules_are_named_after_their_idea() -> None:
     vague = [str(path.relative_to(ROOT)) for path in sources("src", "tests", "benchmarks") if path.stem in VAGUE_NAMES]
     assert not vague, f"name these after what they hold: {', '.join(vague)}"
@@ -143,6 +154,7 @@ def is_text(path: Path) -> bool:
         (modes, "def f(self):\n    return 1 if not self.training else 2"),
         (instantiations, "from hydra.utils import instantiate"),
         (instantiations, "model = hydra.utils.instantiate(cfg)"),
+        (renames, "import os\nos.replace(partial, path)"),
         (loose_deviations, "x = 1  # deviates from the paper"),
         (loose_deviations, "# deviates: why?"),
         (private_places, "root: " + "/".join(["", "home", "anna", "coco"])),

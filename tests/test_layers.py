@@ -28,7 +28,8 @@ class Layer(NamedTuple):
 TORCH = ("torch", "torchvision")
 PIXELS = ("numpy", "PIL", *TORCH)
 GROUND = ("lineage.structures", "lineage.ops")
-DATA = (*GROUND, "lineage.data")
+ATOMIC = "lineage.results.atomic"
+DATA = (*GROUND, "lineage.data", ATOMIC)
 BELOW_CLI = tuple(
     f"lineage.{name}"
     for name in ("structures", "ops", "weights", "models", "data", "eval", "results", "tables", "config", "launch",
@@ -39,7 +40,7 @@ BELOW_CLI = tuple(
 LAYERS = {
     "lineage.structures": Layer((), TORCH),
     "lineage.ops": Layer(GROUND, (*TORCH, "triton")),
-    "lineage.weights": Layer(("lineage.weights",), ("numpy", "safetensors", *TORCH)),
+    "lineage.weights": Layer(("lineage.weights", ATOMIC), ("numpy", "safetensors", *TORCH)),
     "lineage.models": Layer((*GROUND, "lineage.models", "lineage.weights"), TORCH),
     "lineage.models.export": Layer((*GROUND, "lineage.models"), ("onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.models.roi_heads.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),

@@ -17,6 +17,7 @@ from lineage.data.annotations.indexed_dataset import Annotated
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import coco as coco_format
 from lineage.data.formats.coco import load as coco
+from lineage.results.atomic import TEMPORARY
 from tests.data import folder
 
 COLUMNS = {
@@ -182,8 +183,9 @@ def test_what_a_killed_builder_left_is_swept_up(cache: Path, root: Path) -> None
     opened(root)
     path = made_once(cache)
     path.unlink()
-    left = cache / f".{path.name}.abc"
+    left = cache / f"{TEMPORARY}abc-{path.name}"
     left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     opened(root)
     assert not left.exists()
 

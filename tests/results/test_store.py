@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lineage.results import integrity, store
+from lineage.results.atomic import TEMPORARY
 from lineage.results.store import StoreError
 from lineage.tables.format import terminal
 from lineage.tables.format.view import sheet
@@ -48,7 +49,7 @@ def test_sixteen_writers_killed_at_work_lose_nothing(tmp_path: Path) -> None:
 
 def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
     path = store.write(made.entry(), tmp_path)
-    young, old = (path.parent / f"{store.TEMPORARY}{name}" for name in ("young", "old"))
+    young, old = (path.parent / f"{TEMPORARY}{name}" for name in ("young", "old"))
     for left in (young, old):
         left.write_text("{")
     os.utime(old, (0, 0))

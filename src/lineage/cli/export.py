@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from lineage.models.export import onnx
 from lineage.models.export.program import Detector, ExportError, fields, named, seen, without_own_operators
 from lineage.models.export.verify import CHECKED, TOLERANCE, Checked, Run, compare
 from lineage.results import paths
+from lineage.results.atomic import atomic_path, atomic_write
 from lineage.run.restore import Restored, restore
 from lineage.weights.readers import digest
 
@@ -55,16 +55,11 @@ def main(argv: list[str]) -> int:
     draw = partial(images, size, args.batch, args.proposals or regions(restored.config))
     inputs = draw(0)
     names = outputs(restored.model, inputs)
-    unfinished = args.out.with_name(f".{args.out.stem}.partial{args.out.suffix}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        run = written(restored.model, unfinished, inputs, names)
+    with atomic_path(args.out) as unchecked:
+        run = written(restored.model, unchecked, inputs, names)
         checked = compare(Detector(restored.model), run, draw, names, args.tolerance)
-        os.replace(unfinished, args.out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     beside = args.out.with_name(f"{args.out.name}.json")
-    beside.write_text(json.dumps(card(args.out, restored, inputs, names, checked), indent=1) + "\n", encoding="utf-8")
+    atomic_write(beside, json.dumps(card(args.out, restored, inputs, names, checked), indent=1) + "\n")
     print(f"{args.out}: {', '.join(told(one) for one in inputs)} -> {', '.join(names)}")
     largest = max(checked.differs.values())
     print(f"equal to the model on {CHECKED} images: labels are the same, numbers differ by {largest:.1e}")

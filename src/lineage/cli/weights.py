@@ -6,7 +6,6 @@ Both read whatever `weights=` reads: a run, an entry, a file, a URL, a torchvisi
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lineage.results import paths
+from lineage.results.atomic import atomic_path
 from lineage.run.initialize import located
 from lineage.weights import pretrained
 from lineage.weights.identify import Given, is_grouped, options, repainted
@@ -103,20 +103,18 @@ def fitting(state: dict[str, Tensor], target: str) -> Table:
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Beside, then renamed: a file of that name is always whole."""
+    """Write the weights in the format of the suffix."""
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"{path}: the suffix says the kind of file: {', '.join(SUFFIXES)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     whole = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-    if path.suffix == ".safetensors":
-        save_file(whole, partial)
-    elif path.suffix == ".pkl":  # detectron2's own kind: arrays, matched by their exact names
-        content = {"model": {name: value.numpy() for name, value in whole.items()}, "__author__": OURS}
-        partial.write_bytes(pickle.dumps(content, protocol=4))
-    else:
-        torch.save(whole, partial)
-    os.replace(partial, path)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file(whole, temporary)
+        elif path.suffix == ".pkl":  # detectron2's own kind: arrays, matched by their exact names
+            content = {"model": {name: value.numpy() for name, value in whole.items()}, "__author__": OURS}
+            temporary.write_bytes(pickle.dumps(content, protocol=4))
+        else:
+            torch.save(whole, temporary)
 
 
 def seen_pixels(path: Path, given: Given) -> Pixels | None:

@@ -9,7 +9,6 @@ one after the other. Older lists are read too: Fast R-CNN's .mat and detectron2'
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +23,7 @@ from lineage.data.annotations.defects import Defect, Record
 from lineage.data.samples.dataset import Dataset, ObjectLabels
 from lineage.data.samples.sample import Sample
 from lineage.ops.random import fold_in
+from lineage.results.atomic import atomic_write
 from lineage.weights.safe_pickle import load
 
 Boxes = NDArray[np.float32]  # [r, 4] x1, y1, x2, y2
@@ -124,11 +124,8 @@ def read(path: Path, dataset: Dataset) -> ProposalFile:
 
 
 def write(path: Path, regions: ProposalFile) -> None:
-    """Written beside and renamed over, so that a reader never sees half of it."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, **regions._asdict())
-    os.replace(partial, path)
+    """Write the regions as .npz."""
+    atomic_write(path, lambda temporary: np.savez(temporary, **regions._asdict()), durable=True)
 
 
 def join(parts: Iterable[ProposalFile]) -> ProposalFile:

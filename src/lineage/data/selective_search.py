@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from lineage.data.proposals import Boxes, ProposalsError
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.sample import Sample
+from lineage.results.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +79,9 @@ def _kept(path: Path) -> Boxes | None:
 
 
 def _keep(path: Path, boxes: Boxes) -> None:
-    """Beside, then renamed over: two workers may do the same image at once, and either's file is whole."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    """Write the boxes of an image. Two workers may do the same image at once, and either's file is whole."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, boxes)
-        os.replace(partial, path)
+        atomic_write(path, lambda temporary: np.save(temporary, boxes))
     except OSError as error:
         raise ProposalsError(
             f"{path.parent}: proposals cannot be kept there ({error}); choose another folder with paths.cache=DIR"

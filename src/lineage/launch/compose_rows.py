@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lineage.results import paths
+from lineage.results.atomic import atomic_write
 from lineage.tables.table import Row
 from lineage.tables.tiers import PAPER
 
@@ -134,10 +135,5 @@ def _recall(path: Path) -> Composed | None:
 
 def _remember(path: Path, made: Composed) -> None:
     """A cache that cannot be written is no reason to fail."""
-    partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(vars(made), default=str), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with suppress(OSError):
+        atomic_write(path, json.dumps(vars(made), default=str))

@@ -18,6 +18,7 @@ from PIL import Image
 from lineage.report.chart import Line, chart
 from lineage.report.facts import commands, details, deviations, facts
 from lineage.report.scores import Values, classes, metrics, number
+from lineage.results.atomic import atomic_write
 
 AXES = ("step", "epoch")
 QUALITY = 88  # JPEG
@@ -47,13 +48,13 @@ def write_report(
     ]
     style = resources.files("lineage.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(section for section in sections if section)
-    path.write_text(
+    atomic_write(
+        path,
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(_name(entry))} · lineage</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n<footer>Written by lineage. This file needs nothing else.</footer>\n"
         "</main>\n</body>\n</html>\n",
-        encoding="utf-8",
     )
     return path
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from lineage.results import entry as entries
 from lineage.results import store
+from lineage.results.atomic import atomic_write
 from lineage.results.entry import VERSION, Entry, EntryError
 from lineage.results.store import Contents, Damage, StoreError
 
@@ -132,13 +133,8 @@ def _load(folder: Path) -> Known:
 
 
 def _save(folder: Path, held: Known) -> None:
-    temporary = folder / f".index-{os.urandom(4).hex()}"
     with suppress(OSError):  # a store that is read-only is read without an index
-        try:
-            temporary.write_text(json.dumps({"shape": SHAPE, "entries": held}), encoding="utf-8")
-            os.replace(temporary, folder / NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic_write(folder / NAME, json.dumps({"shape": SHAPE, "entries": held}))
 
 
 def _entry(values: list[Any]) -> Entry:

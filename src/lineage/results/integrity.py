@@ -23,7 +23,7 @@ class Merged:
 def verify(root: Path | str) -> tuple[int, list[Damage]]:
     """Read everything: how many entries are whole, and what is wrong with the rest. Removes abandoned temporaries."""
     root = Path(root)
-    store.sweep(root)
+    store.sweep_all(root)
     held = store.contents(root)
     wrong = [*_copies(root), *_strays(root, held.entries), *_references(root, held.entries)]
     damaged = {damage.path for damage in [*held.damaged, *wrong]}

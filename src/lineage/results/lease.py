@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lineage.results.atomic import atomic_write, sweep
+
 BEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one
 GONE = (errno.ENOENT, errno.ESTALE)  # the file is deleted; after any other error it may be there again
@@ -39,9 +41,7 @@ class Lease:
 
     def worker(self, pid: int) -> None:
         """The process that does the work: while it lives, the claim holds on this machine."""
-        partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
-        partial.write_text(_claim(self.token, os.getpid(), pid), encoding="utf-8")
-        os.replace(partial, self.path)
+        atomic_write(self.path, _claim(self.token, os.getpid(), pid))
 
     def release(self) -> None:
         self._over.set()
@@ -82,9 +82,10 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
     if any(not abandoned(other, stale) for other in others):  # taken, given back and taken again since we looked
         path.unlink(missing_ok=True)
         return None
-    for other in [*others, *folder.glob(f"{name}.*.partial")]:
+    for other in others:
         if _number(other) <= number:
             other.unlink(missing_ok=True)
+    sweep(folder)
     return Lease(path, token)
 
 

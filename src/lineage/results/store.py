@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lineage.results.atomic import TEMPORARY, atomic_write, sweep
 from lineage.results.entry import Entry, EntryError, dump, parse
 
 SCRATCH = "scratch"
-TEMPORARY = ".writing-"
-ABANDONED = 3600.0  # seconds: a writer needs milliseconds, so an older temporary file has no writer any more
 LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
 
 
@@ -58,18 +56,11 @@ def write(entry: Entry, root: Path | str) -> Path:
 
 def put(text: str, path: Path) -> None:
     """Complete and on disk under this name, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    temporary = path.parent / f"{TEMPORARY}{path.stem}-{os.urandom(4).hex()}"
+    sweep(path.parent)
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+        atomic_write(path, text, durable=True, exclusive=True)
+    except FileExistsError:
+        raise StoreError(f"{path} exists; entries are never overwritten. Correct one with `supersedes`") from None
 
 
 def read(path: Path | str) -> Entry:
@@ -113,44 +104,12 @@ def find(root: Path | str, name: str) -> Path:
     raise StoreError(f"{name!r} names {len(found)} entries of {root}; give more of the id:\n  {listed}")
 
 
-def sweep(root: Path) -> None:
+def sweep_all(root: Path) -> None:
     """Remove abandoned temporary files everywhere below."""
     for folder in {path.parent for path in root.rglob(f"{TEMPORARY}*")}:
-        _sweep(folder)
+        sweep(folder)
 
 
 def files(root: Path) -> Iterator[Path]:
     for folder, _, names in os.walk(root):
         yield from (Path(folder, name) for name in names if name.endswith(".json") and not name.startswith("."))
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise StoreError(f"{path} exists; entries are never overwritten. Correct one with `supersedes`") from None
-    except OSError:  # a file system without hard links: the rename is as atomic, and the random id guards the name
-        if path.exists():
-            raise StoreError(f"{path} exists; entries are never overwritten. Correct one with `supersedes`") from None
-        os.rename(temporary, path)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed writers left; living writers are younger than ABANDONED."""
-    for path in folder.glob(f"{TEMPORARY}*"):
-        try:
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
-        except FileNotFoundError:
-            continue  # another writer swept it first
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name durable, not only the bytes."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +14,12 @@ from rich.table import Table
 from lineage.report.from_folder import report
 from lineage.report.pictures import predictions
 from lineage.results import paths, store
+from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
 from lineage.run.assemble import Parts
 from lineage.run.restore import NAMES
 from lineage.tables.links import LEFT
 from lineage.tables.table import START
-from lineage.train.checkpoint import flush
 from lineage.train.entry_writer import EntryWriter
 from lineage.weights import state_dict
 
@@ -32,14 +31,12 @@ COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head;
 def keep(folder: Path, parts: Parts) -> str:
     """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
     evaluator = parts.module.evaluator
-    partial = folder / "weights.partial"
-    torch.save(parts.model.state_dict(), partial)
-    flush(partial)
-    os.replace(partial, folder / LEFT[START])
-    (folder / "results.json").write_text(json.dumps(evaluator.results()))
-    (folder / "per_class.json").write_text(json.dumps(evaluator.per_class(), indent=1))
+    weights = parts.model.state_dict()
+    atomic_write(folder / LEFT[START], lambda temporary: torch.save(weights, temporary), durable=True)
+    atomic_write(folder / "results.json", json.dumps(evaluator.results()))
+    atomic_write(folder / "per_class.json", json.dumps(evaluator.per_class(), indent=1))
     meta = asdict(parts.data.val.meta)
-    (folder / NAMES).write_text(json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
+    atomic_write(folder / NAMES, json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
     return state_dict.sha256(parts.model)
 
 

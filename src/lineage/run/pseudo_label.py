@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -25,6 +23,7 @@ from lineage.eval.predictions.collector import Collector
 from lineage.eval.predictions.predictions import Detected
 from lineage.eval.protocols.coco import DEFAULT
 from lineage.eval.pseudo_labels import as_coco, density, labelled
+from lineage.results.atomic import atomic_write
 from lineage.run.assemble import Parts
 
 log = logging.getLogger(__name__)
@@ -60,15 +59,8 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
             "annotations": as_coco(chosen, parts.data.train.meta.category_ids),
             "categories": truth["categories"],
         }
-        write(labels, path)
+        atomic_write(path, json.dumps(labels), durable=True)  # a plan takes it for done where it is
     trainer.strategy.barrier()
-
-
-def write(labels: dict[str, Any], path: Path) -> None:
-    """Complete before it gets its name: a plan takes it for done where it is."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(labels), encoding="utf-8")
-    os.replace(partial, path)
 
 
 @torch.no_grad()

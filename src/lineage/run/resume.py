@@ -14,6 +14,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.results.atomic import atomic_write
 from lineage.results.renames import upgrade
 from lineage.train.checkpoint import list_checkpoints
 
@@ -36,9 +37,9 @@ class Attempt(NamedTuple):
 def begun(attempt: Attempt) -> None:
     """Write down, before anything can go wrong, what a later process needs to continue."""
     (attempt.folder / CHECKPOINTS).mkdir(exist_ok=True)
-    OmegaConf.save(attempt.config, attempt.folder / CONFIG)
+    atomic_write(attempt.folder / CONFIG, OmegaConf.to_yaml(attempt.config), durable=True)
     start = {"overrides": attempt.overrides, "choices": attempt.choices}
-    (attempt.folder / START).write_text(json.dumps(start, indent=1))
+    atomic_write(attempt.folder / START, json.dumps(start, indent=1), durable=True)
 
 
 def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lineage.results.atomic import atomic_write, sweep
 from lineage.train.detection_module import DetectionModule
 
 KEEP = 2
@@ -30,6 +30,8 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = trainer.global_step
+        if trainer.is_global_zero:
+            sweep(self.folder, age=0.0)  # of an earlier process of this run, which was killed as it wrote
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step
@@ -40,16 +42,9 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, step: int) -> None:
         self.saved_at = step
         path = self.folder / f"step-{step:07d}.ckpt"
-        partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            flush(partial)
-            os.replace(partial, path)
-            for old in list(list_checkpoints(self.folder).values())[:-KEEP]:
-                old.unlink()
-
-
-def flush(path: Path) -> None:
-    """Write the bytes of a file to the disk (fsync), so that a later rename cannot reach the disk before them."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)  # takes part; the first process alone writes
+            return
+        atomic_write(path, trainer.save_checkpoint, durable=True)
+        for old in list(list_checkpoints(self.folder).values())[:-KEEP]:
+            old.unlink()

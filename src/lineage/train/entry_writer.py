@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lineage.results import paths, store
+from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, dump
 
 
@@ -43,9 +44,7 @@ class EntryWriter:
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
                 folder = paths.found(entry.folder) if entry.folder else self.path.parent
-                partial = folder / "entry.partial"  # a resumed run reads entry.json: the old or the new one, never half
-                partial.write_text(dump(entry), encoding="utf-8")
-                os.replace(partial, folder / "entry.json")
+                atomic_write(folder / "entry.json", dump(entry), durable=True)
             return self.path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import netrc
 import os
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
+
+from lineage.results.atomic import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,11 @@ class CsvLogger(Logger):
             csv.DictWriter(file, self.columns).writerow(row)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic_write(self.path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -7,13 +7,14 @@ well. The file gets its name only when it is complete and its digest is the publ
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+
+from lineage.results.atomic import publish
 
 BLOCK = 1 << 20
 TRIES = 5
@@ -39,7 +40,7 @@ def download(url: str, path: Path, digest: str | None = None, report: Report | N
         if digest and (found := digest_of(part, digest)) != digest.lower():
             part.unlink()
             raise DownloadError(f"{url}: what arrived has {found}, published is {digest}; it was thrown away.")
-        os.replace(part, path)
+        publish(part, path)
     elif digest and (found := digest_of(path, digest)) != digest.lower():
         raise DownloadError(
             f"{path}: has {found}, published is {digest}. It is damaged or another file: delete it and start again."

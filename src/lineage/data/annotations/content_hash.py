@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lineage.data.annotations import mmap_index
+from lineage.results.atomic import atomic_write
 
 SETTLED = 2.0  # seconds: a file younger than that may change again within the resolution of its time
 
@@ -67,6 +67,4 @@ def read(memo: Path) -> Any:
 
 
 def write(memo: Path, told: Any) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=memo.parent, prefix=".", delete=False) as file:
-        json.dump(told, file)
-    os.replace(file.name, memo)
+    atomic_write(memo, json.dumps(told))

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lineage.results.atomic import atomic_path, sweep
+
 log = logging.getLogger(__name__)
 
 VERSION = 1
@@ -104,7 +106,7 @@ def uncollected() -> Iterator[None]:
 
 
 def save(path: Path, told: dict[str, Any], columns: Mapping[str, Column]) -> None:
-    """Write all of it beside the final name, then rename."""
+    """Write the index whole or not at all."""
     flat = {name: np.ascontiguousarray(column) for name, column in columns.items()}
     described, at = {}, 0
     for name, column in flat.items():
@@ -112,21 +114,12 @@ def save(path: Path, told: dict[str, Any], columns: Mapping[str, Column]) -> Non
         at += -(-column.nbytes // ALIGNED) * ALIGNED
     header = json.dumps({"told": told, "columns": described, "bytes": at}).encode()
     line = b"%s %d %d %d\n" % (MAGIC, VERSION, len(header), zlib.crc32(header))
-    for left in path.parent.glob(f".{path.name}.*"):  # of a builder that was killed
-        left.unlink(missing_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(line + header + bytes(-(len(line) + len(header)) % ALIGNED))
-            for column in flat.values():
-                file.write(_bytes(column))
-                file.write(bytes(-column.nbytes % ALIGNED))
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    sweep(path.parent)
+    with atomic_path(path, durable=True) as temporary, temporary.open("wb") as file:
+        file.write(line + header + bytes(-(len(line) + len(header)) % ALIGNED))
+        for column in flat.values():
+            file.write(_bytes(column))
+            file.write(bytes(-column.nbytes % ALIGNED))
 
 
 def load(path: Path) -> Index | None:

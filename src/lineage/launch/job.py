@@ -23,6 +23,7 @@ from lineage.launch.compose_rows import Ask
 from lineage.launch.plan import TEST, Cell
 from lineage.results import lease, paths
 from lineage.results.lease import Lease
+from lineage.results.overrides import Override
 
 LEASES = ".leases"
 START, ENTRY = "start.json", "entry.json"  # what a run folder holds from its beginning, and after its end
@@ -54,7 +55,7 @@ class Job:
     @property
     def continues(self) -> bool:
         """A run that was killed, from its last checkpoint."""
-        return any(word.startswith("resume=") for word in self.words)
+        return any(Override.parse(word).key == "resume" for word in self.words)
 
     def ended(self) -> int | None:
         """The exit code, once there is one; the claim is given back with it."""

@@ -26,6 +26,7 @@ from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import FIGURE_SKELETON
 from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results import paths
+from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
 from lineage.run.initialize import located, start_from
 from lineage.run.resume import CONFIG
@@ -75,7 +76,8 @@ def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
     config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
     assert isinstance(config, DictConfig)
     for text in overrides:
-        key, _, value = text.lstrip("+").partition("=")
+        override = Override.parse(text)
+        key, value = override.key, override.value or ""
         if OmegaConf.select(config, key, default="absent") == "absent":
             raise ConfigError(f"{text}: {folder / CONFIG} has no key {key}")
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
@@ -86,13 +88,13 @@ def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
 
 def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
     """Typed overrides win; what is not typed is told by the weights, then by their source."""
-    typed = {text.lstrip("+~").partition("=")[0] for text in overrides}
-    told = [text for text in options(given.state) if text.partition("=")[0] not in typed]
+    typed = {Override.parse(text).key for text in overrides}
+    told = [text for text in options(given.state) if Override.parse(text).key not in typed]
     tier = [] if "tier" in typed else ["tier=paper"]
     first = composed([*tier, *told, *overrides])
     later = []
     for text in settings(given):
-        key = text.partition("=")[0]
+        key = Override.parse(text).key
         if key in typed or key.split(".")[0] not in first:
             continue
         if OmegaConf.select(first, key, default="absent") == "absent":

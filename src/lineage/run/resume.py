@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.results.atomic import atomic_write
+from lineage.results.key_roles import Role, role_of
+from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
 from lineage.train.checkpoint import list_checkpoints
 
 CONFIG, START, CHECKPOINTS, ENTRY = "config.yaml", "start.json", "checkpoints", "entry.json"
-FREE = ("resume", "hydra")  # may be said without contradicting anything
 
 
 class Attempt(NamedTuple):
@@ -60,8 +61,8 @@ def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
 def _refuse_changes(folder: Path, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:
     """What is said again must be what was said before; what is not said is taken from before."""
     for text in overrides:
-        key = text.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
-        if key.partition(".")[0] in FREE:
+        key = Override.parse(text).key
+        if role_of(key) is Role.PROCESS:
             continue
         said, before = OmegaConf.select(composed, key), OmegaConf.select(config, key)
         if said != before:

@@ -21,6 +21,7 @@ from lineage.data.concat import Union
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import presence
+from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
 from lineage.run.initialize import start_from
 from lineage.run.resume import CHECKPOINTS, Attempt
@@ -75,7 +76,7 @@ def assemble(config: DictConfig) -> Parts:
             warmup_steps=schedule.warmup_steps,
             warmup_factor=schedule.warmup_factor,
         ),
-        evaluator=build(config.evaluator or config.dataset.evaluator)(dataset=val),
+        evaluator=make_evaluator(build(config.evaluator or config.dataset.evaluator), val),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,

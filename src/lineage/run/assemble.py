@@ -23,7 +23,7 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import presence
 from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
-from lineage.run.initialize import start_from
+from lineage.run.initialize import load_initial_weights
 from lineage.run.resume import CHECKPOINTS, Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -59,8 +59,8 @@ def assemble(config: DictConfig) -> Parts:
         seen = torch.from_numpy(presence(train).labels)  # each class once per image
         count_classes(model, seen.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
-        start_from(model, config.weights, whole=config.evaluate_only, sha256=config.get("weights_sha256"),
-                   results=Path(config.paths.results))  # fmt: skip
+        sha256, results = config.get("weights_sha256"), Path(config.paths.results)
+        load_initial_weights(model, config.weights, require_all=config.evaluate_only, sha256=sha256, results=results)
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:

@@ -28,10 +28,11 @@ from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results import paths
 from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
-from lineage.run.initialize import located, start_from
+from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.resume import CONFIG
 from lineage.weights import pretrained
-from lineage.weights.identify import Given, classes, options
+from lineage.weights.identify import LoadedWeights
+from lineage.weights.infer_overrides import count_classes, infer_overrides
 from lineage.weights.pretrained import LATER
 
 NAMES = "classes.json"  # in a run folder
@@ -51,19 +52,19 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
 
     Raises ConfigError or WeightsError when there is no such model, or the weights are of another.
     """
-    path = located(weights, results)
+    path = locate_weights(weights, results)
     folder = run_of(Path(path))
-    config = of_run(folder, overrides) if folder else of_weights(pretrained.whole(path), overrides)
+    config = of_run(folder, overrides) if folder else of_weights(pretrained.load_full(path), overrides)
     OmegaConf.set_struct(config, False)
-    given = pretrained.whole(path) if config.dataset.classes is None or names is None else None
+    given = pretrained.load_full(path) if config.dataset.classes is None or names is None else None
     if given is not None and config.dataset.classes is None:
-        config.dataset.classes = classes(given.state)
+        config.dataset.classes = count_classes(given.state)
     if "weights" in config.backbone:
         config.backbone.weights = LATER
     model = build(config.model)
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)
-    start_from(model, path, whole=True, results=results, settled=True)
+    load_initial_weights(model, path, require_all=True, results=results, warn_about_settings=False)
     return Restored(model.eval(), config, named(names, folder, config), path)
 
 
@@ -86,10 +87,10 @@ def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
+def of_weights(given: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
     """Typed overrides win; what is not typed is told by the weights, then by their source."""
     typed = {Override.parse(text).key for text in overrides}
-    told = [text for text in options(given.state) if Override.parse(text).key not in typed]
+    told = [text for text in infer_overrides(given.state) if Override.parse(text).key not in typed]
     tier = [] if "tier" in typed else ["tier=paper"]
     first = composed([*tier, *told, *overrides])
     later = []
@@ -104,12 +105,12 @@ def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
     return composed([*tier, *told, *later, *overrides])
 
 
-def settings(given: Given) -> list[str]:
+def settings(given: LoadedWeights) -> list[str]:
     """What the source of weights says about the model that they were trained in."""
-    if given.maths is None:
+    if given.conventions is None:
         return []
-    pixels = {"backbone.mean": given.maths.pixels.mean, "backbone.std": given.maths.pixels.std}
-    return [*given.maths.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
+    pixels = {"backbone.mean": given.conventions.pixels.mean, "backbone.std": given.conventions.pixels.std}
+    return [*given.conventions.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
 
 
 def composed(overrides: list[str]) -> DictConfig:

@@ -23,8 +23,9 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import presence
 from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
+from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import load_initial_weights
-from lineage.run.resume import CHECKPOINTS, Attempt
+from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.entry_writer import KeepSigtermHandler
@@ -143,7 +144,7 @@ def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
 def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
     loggers = [build(logger) for logger in (config.logger or {}).values()]
-    checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
+    checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
     make = build(config.trainer, _partial_=True)
     try:
         trainer: pl.Trainer = make(

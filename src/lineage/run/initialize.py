@@ -12,10 +12,8 @@ from torch import nn
 
 from lineage.config.build import ConfigError
 from lineage.results import paths, store
+from lineage.results.run_folder import RunFolder
 from lineage.results.store import StoreError
-from lineage.tables.links import LEFT
-from lineage.tables.table import START
-from lineage.train.checkpoint import list_checkpoints
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights, adapt_input_normalization
 from lineage.weights.infer_overrides import infer_overrides
@@ -23,7 +21,6 @@ from lineage.weights.pretrained import WeightsError
 from lineage.weights.sources.table import PixelNormalization
 from lineage.weights.state_dict import StateMatch, match_state
 
-WEIGHTS, CHECKPOINTS = LEFT[START], "checkpoints"  # in a run folder
 SHOWN = 6  # names of a kind in a message
 
 log = logging.getLogger(__name__)
@@ -63,7 +60,7 @@ def locate_weights(weights: str, results: Path) -> str:
     """Resolve a run folder or an entry to its file of weights; return anything else as it is, for pretrained.locate."""
     path = Path(weights)
     if path.is_dir():
-        return str(find_run_weights(path))
+        return str(find_run_weights(RunFolder(path)))
     if (path.is_file() and path.suffix != ".json") or "://" in weights or "_Weights." in weights:
         return weights
     try:
@@ -75,16 +72,17 @@ def locate_weights(weights: str, results: Path) -> str:
     folder = paths.found(entry.folder or "")
     if entry.folder is None or not folder.is_dir():
         raise WeightsError(f"weights {weights}: its run folder {entry.folder} is not here; name a file of its weights")
-    return str(find_run_weights(folder))
+    return str(find_run_weights(RunFolder(folder)))
 
 
-def find_run_weights(folder: Path) -> Path:
+def find_run_weights(folder: RunFolder) -> Path:
     """Return the final weights of a run, or its last checkpoint."""
-    if (folder / WEIGHTS).is_file():
-        return folder / WEIGHTS
-    checkpoints = list(list_checkpoints(folder / CHECKPOINTS).values())
+    if folder.weights.is_file():
+        return folder.weights
+    checkpoints = list(folder.list_checkpoints().values())
     if not checkpoints:
-        raise WeightsError(f"{folder} holds neither {WEIGHTS} nor checkpoints: it is no run folder, or left nothing")
+        names = f"neither {folder.weights.name} nor {folder.checkpoints.name}"
+        raise WeightsError(f"{folder.path} holds {names}: it is no run folder, or left nothing")
     return checkpoints[-1]
 
 

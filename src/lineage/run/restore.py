@@ -28,14 +28,12 @@ from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results import paths
 from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
+from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import load_initial_weights, locate_weights
-from lineage.run.resume import CONFIG
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
 from lineage.weights.infer_overrides import count_classes, infer_overrides
 from lineage.weights.pretrained import LATER
-
-NAMES = "classes.json"  # in a run folder
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     Raises ConfigError or WeightsError when there is no such model, or the weights are of another.
     """
     path = locate_weights(weights, results)
-    folder = run_of(Path(path))
+    folder = RunFolder.containing(Path(path))
     config = of_run(folder, overrides) if folder else of_weights(pretrained.load_full(path), overrides)
     OmegaConf.set_struct(config, False)
     given = pretrained.load_full(path) if config.dataset.classes is None or names is None else None
@@ -68,19 +66,14 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     return Restored(model.eval(), config, named(names, folder, config), path)
 
 
-def run_of(path: Path) -> Path | None:
-    """The run folder that a file of weights lies in."""
-    return next((folder for folder in list(path.parents)[:2] if (folder / CONFIG).is_file()), None)
-
-
-def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
-    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
+def of_run(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
+    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
     assert isinstance(config, DictConfig)
     for text in overrides:
         override = Override.parse(text)
         key, value = override.key, override.value or ""
         if OmegaConf.select(config, key, default="absent") == "absent":
-            raise ConfigError(f"{text}: {folder / CONFIG} has no key {key}")
+            raise ConfigError(f"{text}: {folder.config} has no key {key}")
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
             raise ConfigError(f"{text}: the run's config says which {key} it is; override single numbers of it")
         OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
@@ -118,7 +111,7 @@ def composed(overrides: list[str]) -> DictConfig:
     return compose.composed(paths.shipped(), overrides)
 
 
-def named(told: str | None, folder: Path | None, config: DictConfig) -> DatasetMeta:
+def named(told: str | None, folder: RunFolder | None, config: DictConfig) -> DatasetMeta:
     """The names of the classes: told, left by the run, of the dataset, or known by their number."""
     count = config.dataset.classes
     left = left_by_run(folder) if folder else None
@@ -142,11 +135,11 @@ def named(told: str | None, folder: Path | None, config: DictConfig) -> DatasetM
     return known(count)
 
 
-def left_by_run(folder: Path) -> DatasetMeta | None:
+def left_by_run(folder: RunFolder) -> DatasetMeta | None:
     """Return the metadata in a run folder, or None if it has none."""
-    if not (folder / NAMES).is_file():
+    if not folder.classes.is_file():
         return None
-    return parse_meta(json.loads((folder / NAMES).read_text(encoding="utf-8")))
+    return parse_meta(json.loads(folder.classes.read_text(encoding="utf-8")))
 
 
 def known(count: int) -> DatasetMeta:

@@ -135,7 +135,7 @@ def ours(file: Path) -> tuple[int, Read]:
     def read(positions: Iterable[int]) -> int:
         count = 0
         for i in positions:
-            rows = range(columns.first[i], columns.first[i + 1])
+            rows = columns.rows(i)
             boxes, labels = columns.boxes[rows.start : rows.stop].copy(), columns.labels[rows.start : rows.stop].copy()
             count += len([columns.masks(row) for row in rows]) if len(boxes) == len(labels) else 0
         return count

@@ -54,7 +54,7 @@ class Speed(NamedTuple):
 
 def ours(root: Path) -> tuple[Callable[[], int], DetectionData]:
     dataset = coco.load(
-        root=str(root), images="train2017", annotations="annotations/instances_train2017.json", skip_empty=True
+        root=str(root), images="train2017", annotations="annotations/instances_train2017.json", filter_empty=True
     )
     train = v2.Compose([ShortEdge([SHORT], LONG), Flip(0.5)])
     augment = SimpleNamespace(train=train, test=None, collate=partial(collate, multiple=32, shapes=SHAPES))
@@ -160,7 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["LINEAGE_CACHE"] = scratch
         drawn = Path(scratch, "drawn")
-        write(Shapes(seed=1, length=60, size=[480, 640]), drawn, "train", form="jpg", polygons=True)
+        write(Shapes(seed=1, length=60, size=[480, 640]), drawn, "train", suffix="jpg", polygons=True)
         parts = [report(drawn, "shapes at 640 x 480, JPEG, polygons")]
         if os.environ.get("LINEAGE_REAL_DATA") and real.is_dir():
             parts.insert(0, report(real, "COCO train2017"))

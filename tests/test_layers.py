@@ -45,7 +45,6 @@ LAYERS = {
     "lineage.models.export": Layer((*GROUND, "lineage.models"), ("onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.models.roi_heads.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),
     "lineage.data": Layer(DATA, (*PIXELS, "cv2", "pycocotools", "yaml")),
-    "lineage.data.annotations.validate": Layer(DATA, (*PIXELS, "pycocotools", "rich")),
     "lineage.data.download": Layer((*DATA, "lineage.weights.download")),
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals": Layer((*DATA, "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)),

@@ -12,7 +12,7 @@ from hydra.utils import get_object
 from PIL import Image
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
-from lineage.cli.data_make import LAYOUTS
+from lineage.cli.data.make import LAYOUTS
 from lineage.cli.main import main
 from lineage.config.build import build
 from lineage.data import stats, stats_plot
@@ -82,7 +82,7 @@ def test_the_sets_of_data_distillation(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_numbers_of_stats(tmp_path: Path) -> None:
     drawn = Shapes(seed=3, length=6, crowds=0.6, size=[96, 128])
-    found = stats.stats(drawn)
+    found = stats.count_objects(drawn)
     truth = drawn.ground_truth()["annotations"]
     assert found.images == 6
     assert sum(one.objects for one in found.classes) == sum(not one["iscrowd"] for one in truth)
@@ -91,7 +91,8 @@ def test_the_numbers_of_stats(tmp_path: Path) -> None:
     assert all(one.small + one.medium + one.large == one.objects for one in found.classes)
     small = sum(one["area"] < 32**2 and not one["iscrowd"] for one in truth)
     assert sum(one.small for one in found.classes) == small
-    stats_plot.plot(stats.stats(Shapes(seed=1, length=1, objects=0.0, size=64)), tmp_path / "empty.png", "nothing")
+    empty = Shapes(seed=1, length=1, objects=0.0, size=64)
+    stats_plot.plot(stats.count_objects(empty), tmp_path / "empty.png", "nothing")
 
 
 @pytest.mark.parametrize("name", ["shapes", "penn_fudan"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from lineage.data.annotations.indexed_dataset import Annotated
+from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.skeleton import create_flip_indices
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats.coco import load as coco
@@ -18,7 +18,7 @@ from lineage.data.samples.image import ImageError
 from tests.data import folder
 
 
-def load(root: Path, **options: object) -> Annotated:
+def load(root: Path, **options: object) -> IndexedDataset:
     return coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
 
 
@@ -28,11 +28,11 @@ def official(coco_mini: Path) -> COCO:
 
 
 @pytest.fixture(scope="module")
-def train(coco_mini: Path) -> Annotated:
+def train(coco_mini: Path) -> IndexedDataset:
     return coco(root=str(coco_mini), images="train2017", annotations="annotations/instances_train2017.json")
 
 
-def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: COCO) -> None:
+def test_real_samples_equal_what_pycocotools_reads(train: IndexedDataset, official: COCO) -> None:
     assert len(train) == len(official.imgs)
     assert train.meta.category_ids == tuple(sorted(official.getCatIds()))
     assert train.meta.classes == tuple(one["name"] for one in official.loadCats(train.meta.category_ids))
@@ -51,7 +51,7 @@ def test_real_samples_equal_what_pycocotools_reads(train: Annotated, official: C
         assert tuple(sample.image.shape[1:]) == sample.original_size == tuple(train.sizes[index].tolist())
 
 
-def test_real_pixels(train: Annotated, coco_mini: Path) -> None:
+def test_real_pixels(train: IndexedDataset, coco_mini: Path) -> None:
     expected = np.array(Image.open(train.path(7)).convert("RGB"))
     assert train.path(7).parent == coco_mini / "train2017"
     assert train[7].image.permute(1, 2, 0).equal(torch.from_numpy(expected))
@@ -59,7 +59,7 @@ def test_real_pixels(train: Annotated, coco_mini: Path) -> None:
 
 def test_real_keypoints(coco_mini: Path) -> None:
     file = coco_mini / "annotations/person_keypoints_train2017.json"
-    people = coco(root=str(coco_mini), images="train2017", annotations=str(file), skip_empty=True)
+    people = coco(root=str(coco_mini), images="train2017", annotations=str(file), filter_empty=True)
     official = COCO(str(file))
     assert len(people.meta.keypoints) == 17
     assert [people.meta.keypoints[i] for i in people.meta.flip_indices[:3]] == ["nose", "right_eye", "left_eye"]
@@ -73,7 +73,7 @@ def test_real_keypoints(coco_mini: Path) -> None:
         assert sample.visibility.equal(expected[..., 2])
 
 
-def test_ground_truth_is_the_file_itself(train: Annotated, official: COCO) -> None:
+def test_ground_truth_is_the_file_itself(train: IndexedDataset, official: COCO) -> None:
     truth = train.ground_truth()
     assert [one["id"] for one in truth["annotations"]] == [one["id"] for one in official.dataset["annotations"]]
     assert truth["annotations"][5]["segmentation"] == official.dataset["annotations"][5]["segmentation"]
@@ -119,8 +119,8 @@ def test_images_without_objects_stay_unless_told(tmp_path: Path) -> None:
     del told["annotations"][2]
     root = folder.write(tmp_path, told)
     assert [len(load(root)[i].labels) for i in range(3)] == [1, 1, 0]
-    assert load(root, skip_empty=True).ids.tolist() == [20]
-    assert [one["id"] for one in load(root, skip_empty=True).ground_truth()["images"]] == [20]
+    assert load(root, filter_empty=True).ids.tolist() == [20]
+    assert [one["id"] for one in load(root, filter_empty=True).ground_truth()["images"]] == [20]
 
 
 def test_boxes_alone_are_a_dataset_too(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_fingerprint_follows_the_content_not_the_formatting(tmp_path: Path) -> N
     assert load(folder.write(tmp_path, told)).fingerprint != first
 
 
-def test_annotations_travel_to_workers_as_arrays(tmp_path: Path, train: Annotated) -> None:
+def test_annotations_travel_to_workers_as_arrays(tmp_path: Path, train: IndexedDataset) -> None:
     assert len(pickle.dumps(train)) < 600 * sum(map(len, (train.columns.labels, train)))
     assert pickle.loads(pickle.dumps(train))[3].boxes.equal(train[3].boxes)
 
@@ -239,7 +239,7 @@ def test_a_missing_root_says_what_is_expected_and_where_to_get_it() -> None:
 )
 def test_why_no_image_is_left_is_said(tmp_path: Path, change: dict[str, object], said: str) -> None:
     with pytest.raises(DatasetError, match=said):
-        load(folder.write(tmp_path, folder.content() | change), skip_empty=True, on_defect="drop")
+        load(folder.write(tmp_path, folder.content() | change), filter_empty=True, on_defect="drop")
 
 
 def test_a_dataset_whose_image_files_are_all_gone_says_so(tmp_path: Path) -> None:
@@ -247,4 +247,4 @@ def test_a_dataset_whose_image_files_are_all_gone_says_so(tmp_path: Path) -> Non
     for path in (root / "images").iterdir():
         path.unlink()
     with pytest.raises(DatasetError, match=r"none of its 3 images in \S*images can be used"):
-        load(root, skip_empty=True, on_defect="drop")
+        load(root, filter_empty=True, on_defect="drop")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from lineage.cli.data.main import main
 from lineage.data.annotations.validate import DatasetError
-from lineage.data.download import SOURCES, Archive, Source, main, prepare, unpack
+from lineage.data.download import SOURCES, Archive, DatasetSource, prepare, unpack
 from lineage.data.export import penn_fudan as write_penn_fudan
 from lineage.data.formats import penn_fudan
 from lineage.data.shapes.dataset import Shapes
@@ -51,12 +52,12 @@ def test_fetched_unpacked_and_read(
     for split in ("train", "val"):
         write_penn_fudan.write(Shapes(seed=1, length=2, size=[64, 64]), tmp_path / "made", split)
     digest = zipped(tmp_path / "made", folder / "PennFudanPed.zip")
-    source = Source("free", (Archive(f"{url}/PennFudanPed.zip", digest, "1 kB", makes="PennFudanPed"),))
+    source = DatasetSource("free", (Archive(f"{url}/PennFudanPed.zip", digest, "1 kB", makes="PennFudanPed"),))
     root = tmp_path / "root"
-    assert prepare("penn_fudan", root, source, dry=True) == 0
+    assert prepare("penn_fudan", root, source, dry_run=True) == 0
     assert not root.exists()
     assert prepare("penn_fudan", root, source) == 0
-    assert len(penn_fudan.load(part="val", held_out=2, root=str(root))) == 2
+    assert len(penn_fudan.load(image_set="val", held_out=2, root=str(root))) == 2
     assert [one.name for one in root.iterdir()] == ["PennFudanPed"]
     (folder / "PennFudanPed.zip").unlink()
     capsys.readouterr()
@@ -69,24 +70,24 @@ def test_fetched_unpacked_and_read(
 def test_another_file_than_published_is_not_unpacked(served: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = served
     (folder / "a.zip").write_bytes(b"not what was published")
-    source = Source("free", (Archive(f"{url}/a.zip", "md5:" + "0" * 32, "1 kB", makes="a"),))
-    with pytest.raises(DatasetError, match=r"published is md5:0000.*thrown away[\s\S]*goes on from there"):
+    source = DatasetSource("free", (Archive(f"{url}/a.zip", "md5:" + "0" * 32, "1 kB", makes="a"),))
+    with pytest.raises(DatasetError, match=r"published is md5:0000.*thrown away[\s\S]*it resumes the download"):
         prepare("a", tmp_path / "root", source)
-    source = Source("free", (Archive(f"{url}/a.zip", None, "1 kB", makes="a"),))
+    source = DatasetSource("free", (Archive(f"{url}/a.zip", None, "1 kB", makes="a"),))
     with pytest.raises(DatasetError, match="cannot be unpacked"):
         prepare("a", tmp_path / "root", source)
 
 
 def test_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "WAIT", 0.0)
-    source = Source("free", (Archive("http://nowhere.invalid/a.zip", None, "1 kB", makes="a"),))
+    source = DatasetSource("free", (Archive("http://nowhere.invalid/a.zip", None, "1 kB", makes="a"),))
     with pytest.raises(DatasetError, match=r"could not be downloaded[\s\S]*put it here as .*a\.zip"):
         prepare("a", tmp_path, source)
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "cityscapes_coco", "deepfashion2"])
 def test_what_needs_a_registration_is_explained(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, str(tmp_path / "root")]) == 1
+    assert main(["prepare", name, str(tmp_path / "root")]) == 1
     told = capsys.readouterr().out
     assert f"Unpack both in {tmp_path / 'root'}" in told
     assert "https://" in told
@@ -111,6 +112,6 @@ def test_every_dataset_that_is_not_drawn_has_a_source(capsys: pytest.CaptureFixt
     conf = Path(__file__).parents[2] / "conf" / "dataset"
     assert {one.stem for one in conf.glob("*.yaml") if not one.stem.startswith("shapes")} == set(SOURCES)
     with pytest.raises(SystemExit):
-        main(["coc", "root"])
+        main(["prepare", "coc", "root"])
     assert "coc is not to be fetched; these are: cityscapes, " in capsys.readouterr().err
     assert all(one.digest is None or len(one.digest) == 36 for source in SOURCES.values() for one in source.archives)

@@ -7,9 +7,9 @@ from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from lineage.cli.data_make import main
+from lineage.cli.data.main import main
 from lineage.data.export import cityscapes, coco, lvis, voc
-from lineage.data.export.polygons import polygons
+from lineage.data.export.polygons import mask_to_polygons
 from lineage.data.shapes.dataset import Shapes
 
 
@@ -32,21 +32,21 @@ def test_polygons_give_any_mask_back(density):
     for _ in range(30):
         mask = rng.random(rng.integers(3, 30, 2)) < density
         mask[1, 1] = True
-        assert np.array_equal(raster(polygons(mask), *mask.shape), mask)
+        assert np.array_equal(raster(mask_to_polygons(mask), *mask.shape), mask)
 
 
 def test_a_hole_stays_inside_its_own_outline():
     mask = np.zeros((12, 24), bool)
     mask[1:11, 1:11] = mask[1:11, 13:23] = True
     mask[4:8, 4:8] = False
-    left, right = sorted(polygons(mask))
+    left, right = sorted(mask_to_polygons(mask))
     assert len(left) // 2 == 4 + 4 + 2
     assert len(right) // 2 == 4
 
 
 @pytest.mark.parametrize("outlined", [False, True])
 def test_coco_comes_back_exactly(dataset, tmp_path, outlined):
-    read = COCO(coco.write(dataset, tmp_path, "train", form="png", polygons=outlined))
+    read = COCO(coco.write(dataset, tmp_path, "train", suffix="png", polygons=outlined))
     for index in range(len(dataset)):
         scene, record = dataset.scene(index), read.imgs[index + 1]
         with Image.open(tmp_path / "train2017" / record["file_name"]) as image:

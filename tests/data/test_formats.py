@@ -13,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lineage.data.annotations.indexed_dataset import Annotated
+from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.export import cityscapes as write_cityscapes
 from lineage.data.export import deepfashion2 as write_deepfashion2
@@ -44,10 +44,10 @@ LOADS: dict[str, tuple[Load, dict[str, Any]]] = {
     "coco": (coco.load, {"annotations": "a.json"}),
     "lvis": (lvis.load, {"annotations": "a.json"}),
     "panoptic": (panoptic.load, {"annotations": "a.json"}),
-    "cityscapes": (cityscapes.load, {"part": "train"}),
-    "voc07": (voc.load, {"sets": ["VOC2007/trainval"]}),
-    "deepfashion2": (deepfashion2.load, {"part": "train"}),
-    "penn_fudan": (penn_fudan.load, {"part": "train", "held_out": 50}),
+    "cityscapes": (cityscapes.load, {"image_set": "train"}),
+    "voc07": (voc.load, {"image_sets": ["VOC2007/trainval"]}),
+    "deepfashion2": (deepfashion2.load, {"image_set": "train"}),
+    "penn_fudan": (penn_fudan.load, {"image_set": "train", "held_out": 50}),
 }
 
 
@@ -66,8 +66,8 @@ def voc_root(drawn: Shapes, tmp_path: Path) -> Path:
     return tmp_path / "VOCdevkit" / "VOC2012"
 
 
-def open_voc(drawn: Shapes, tmp_path: Path, **options: Any) -> Annotated:
-    return voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, **options)
+def open_voc(drawn: Shapes, tmp_path: Path, **options: Any) -> IndexedDataset:
+    return voc.load(image_sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, **options)
 
 
 @pytest.mark.parametrize("place", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
@@ -114,16 +114,16 @@ def test_voc_without_sizes_asks_the_image_and_its_exif(drawn: Shapes, tmp_path: 
 
 
 def test_names_of_voc_become_ids() -> None:
-    listed = [voc.Listed("VOC2007", "000005"), voc.Listed("VOC2012", "2008_000002")]
-    assert voc.numbers(listed) == [5, 2008000002]
-    assert voc.numbers([voc.Listed("VOC2012", "a"), *listed]) == [1, 2, 3]
+    listed = [voc.VocImage("VOC2007", "000005"), voc.VocImage("VOC2012", "2008_000002")]
+    assert voc.number_images(listed) == [5, 2008000002]
+    assert voc.number_images([voc.VocImage("VOC2012", "a"), *listed]) == [1, 2, 3]
 
 
 def test_voc_joins_years(drawn: Shapes, tmp_path: Path) -> None:
     voc_root(drawn, tmp_path)
     (tmp_path / "VOCdevkit/VOC2012").rename(tmp_path / "VOCdevkit/VOC2007")
     voc_root(drawn, tmp_path)
-    both = voc.load(sets=["VOC2007/val", "VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes)
+    both = voc.load(image_sets=["VOC2007/val", "VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes)
     assert len(both) == 6
     assert [both.path(i).parts[-3] for i in (0, 5)] == ["VOC2007", "VOC2012"]
     assert len(set(both.ids.tolist())) == 6
@@ -133,10 +133,10 @@ def test_penn_fudan_masks_that_are_pictures(drawn: Shapes, tmp_path: Path) -> No
     write_penn_fudan.write(drawn, tmp_path, "val")
     file = tmp_path / "PennFudanPed/PedMasks/PennPed00002_mask.png"
     Image.new("RGB", (64, 64)).save(file)
-    message = told(penn_fudan.load, part="val", held_out=2, root=str(tmp_path))
+    message = told(penn_fudan.load, image_set="val", held_out=2, root=str(tmp_path))
     assert f"{file}: is of mode RGB" in message
     assert "image 1 (PennPed00002.png)" in message
-    assert "leaves at least one image" in told(penn_fudan.load, part="val", held_out=3, root=str(tmp_path))
+    assert "leaves at least one image" in told(penn_fudan.load, image_set="val", held_out=3, root=str(tmp_path))
 
 
 def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:
@@ -144,14 +144,14 @@ def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:
     things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     file = truth / "lineage/lineage_000002_000019_gtFine_instanceIds.png"
     file.write_bytes(file.read_bytes()[:50])
-    message = told(cityscapes.load, part="val", root=str(tmp_path), classes=things)
+    message = told(cityscapes.load, image_set="val", root=str(tmp_path), classes=things)
     assert str(file) in message
     assert "image 2 (lineage/lineage_000002_000019_leftImg8bit.png)" in message
     for one in truth.rglob("*_instanceIds.png"):
         one.unlink()
     polygons = truth / "lineage/lineage_000003_000019_gtFine_polygons.json"
     polygons.write_text(json.dumps({"objects": []}))
-    message = told(cityscapes.load, part="val", root=str(tmp_path), classes=things)
+    message = told(cityscapes.load, image_set="val", root=str(tmp_path), classes=things)
     assert f"{polygons}: KeyError 'imgWidth'" in message
 
 
@@ -165,7 +165,7 @@ def test_cityscapes_polygons_are_drawn_as_the_official_script_draws() -> None:
         square("road", 0, 0, 39), square("car", 2, 2, 20), square("license plate", 4, 4, 3), square("car", 30, 2, 9),
         square("pole", 10, 0, 2), square("persongroup", 45, 5, 8),
         {**square("bus", 0, 0, 9), "deleted": 1}]}  # fmt: skip
-    ids = cityscapes.numbered(document, cityscapes.THINGS)
+    ids = cityscapes.draw_instance_ids(document, cityscapes.THINGS)
     assert ids.shape == (40, 60)
     assert ids[5, 5] == 26000
     assert ids[5, 33] == 26001
@@ -196,7 +196,7 @@ def test_cityscapes_polygons_give_the_official_image(tmp_path: Path) -> None:
         file = tmp_path / f"{trial}_polygons.json"
         file.write_text(json.dumps(document))
         official = official_ids(file)
-        ours = cityscapes.numbered(document, cityscapes.THINGS)
+        ours = cityscapes.draw_instance_ids(document, cityscapes.THINGS)
         mine = np.isin(np.where(ours >= 1000, ours // 1000, ours), list(cityscapes.THINGS.values()))
         theirs = np.isin(np.where(official >= 1000, official // 1000, official), list(cityscapes.THINGS.values()))
         assert np.array_equal(mine, theirs)
@@ -213,7 +213,7 @@ def test_a_broken_deepfashion2_item(drawn: Shapes, tmp_path: Path, change: dict[
     document = json.loads(file.read_text())
     document["item1"] |= change
     file.write_text(json.dumps(document))
-    message = told(deepfashion2.load, part="train", root=str(tmp_path))
+    message = told(deepfashion2.load, image_set="train", root=str(tmp_path))
     assert str(file) in message
     assert part in message
     assert "image 2 (000002.jpg)" in message
@@ -221,7 +221,7 @@ def test_a_broken_deepfashion2_item(drawn: Shapes, tmp_path: Path, change: dict[
 
 def test_landmarks_mirror_within_their_class_and_have_equal_tolerances() -> None:
     """The official tolerances are nearly all symmetric, which checks the table of pairs independently."""
-    flip_indices = torch.tensor(deepfashion2.flip_indices())
+    flip_indices = torch.tensor(deepfashion2.create_flip_indices())
     assert flip_indices[flip_indices].equal(torch.arange(294))
     owner = torch.repeat_interleave(torch.arange(13), torch.tensor(deepfashion2.LENGTHS))
     assert owner[flip_indices].equal(owner)
@@ -239,7 +239,7 @@ def test_panoptic_images_without_a_record_and_without_a_png(drawn: Shapes, tmp_p
     with pytest.raises(ImageError, match=r"000000000003\.png: cannot be read"):
         data[2]
     (defect,) = data.find_defects(lambda records: records)
-    assert defect.who == "image 3 (000000000003.jpg)"
+    assert defect.record == "image 3 (000000000003.jpg)"
     document = json.loads(file.read_text())
     document["annotations"].pop(1)
     file.write_text(json.dumps(document))
@@ -287,5 +287,5 @@ def test_a_file_without_federated_lists_is_not_lvis(drawn: Shapes, tmp_path: Pat
 def test_cityscapes_ids_in_colour(drawn: Shapes, tmp_path: Path) -> None:
     folder = write_cityscapes.write(drawn, tmp_path, "train")
     Image.new("RGB", (64, 64)).save(next(folder.glob("*/*_instanceIds.png")))
-    said = told(cityscapes.load, part="train", root=str(tmp_path))
+    said = told(cityscapes.load, image_set="train", root=str(tmp_path))
     assert "has channels R/G/B, where instance ids have one of 16 bits" in said

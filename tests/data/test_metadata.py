@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from lineage.data.concat import Union
+from lineage.data.concat import ConcatDataset
 from lineage.data.formats import coco, panoptic
 from lineage.data.proposals import Jittered, WithProposals
-from lineage.data.pseudo_labelled import Distilled
+from lineage.data.pseudo_labelled import PseudoLabelled
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import Shapes
@@ -34,12 +34,12 @@ def with_proposals(tmp_path: Path) -> Dataset:
 
 
 def concatenated(tmp_path: Path) -> Dataset:
-    return Union([shapes(), shapes()])
+    return ConcatDataset([shapes(), shapes()])
 
 
 def pseudo_labelled(tmp_path: Path) -> Dataset:
     (tmp_path / "labels.json").write_text(json.dumps(shapes().ground_truth()))
-    return Distilled(shapes(), path=str(tmp_path / "labels.json"), skip_empty=True, least_keypoints=1)
+    return PseudoLabelled(shapes(), path=str(tmp_path / "labels.json"), filter_empty=True, min_keypoints=1)
 
 
 def panoptic_things(tmp_path: Path) -> Dataset:
@@ -47,7 +47,7 @@ def panoptic_things(tmp_path: Path) -> Dataset:
     content["categories"][1] |= {"keypoints": ["nose", "left_eye", "right_eye"]}
     content["annotations"][0] |= {"keypoints": [3, 3, 2, 9, 9, 2, 5, 5, 2]}
     things = coco.load(root=str(folder.write(tmp_path, content)), annotations="train.json")
-    return panoptic.Panoptic(things, tmp_path, tmp_path / "train.json")
+    return panoptic.PanopticDataset(things, tmp_path, tmp_path / "train.json")
 
 
 WRAPPERS: list[Callable[[Path], Dataset]] = [with_proposals, concatenated, pseudo_labelled]
@@ -80,7 +80,7 @@ def test_wrappers_offer_all_that_a_dataset_has(wrap: Callable[[Path], Any], tmp_
 
 
 def test_labels_of_a_concatenation_are_those_of_its_parts() -> None:
-    one, both = shapes().object_labels(), Union([shapes(), shapes()]).object_labels()
+    one, both = shapes().object_labels(), ConcatDataset([shapes(), shapes()]).object_labels()
     assert both.images.tolist() == [*one.images.tolist(), *(one.images + 4).tolist()]
     assert both.labels.tolist() == [*one.labels.tolist()] * 2
 
@@ -91,8 +91,8 @@ def test_a_concatenation_has_no_metadata_of_what_a_part_lacks(tmp_path: Path) ->
         {name: value for name, value in one.items() if "keypoints" not in name} for one in content["annotations"]
     ]
     (tmp_path / "labels.json").write_text(json.dumps(content))
-    boxes = Distilled(shapes(), path=str(tmp_path / "labels.json"), skip_empty=True, least_keypoints=0)
-    both = Union([shapes(), boxes])
+    boxes = PseudoLabelled(shapes(), path=str(tmp_path / "labels.json"), filter_empty=True, min_keypoints=0)
+    both = ConcatDataset([shapes(), boxes])
     assert both[0].keypoints is None
     assert both.meta == DatasetMeta(shapes().meta.classes, shapes().meta.category_ids)
 

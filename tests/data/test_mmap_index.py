@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lineage.data.annotations import content_hash, mmap_index
-from lineage.data.annotations.indexed_dataset import Annotated
+from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import coco as coco_format
 from lineage.data.formats.coco import load as coco
@@ -46,15 +46,15 @@ def aged(root: Path) -> None:
         os.utime(one, (time.time() - 60,) * 2)
 
 
-def opened(root: Path, **options: object) -> Annotated:
+def opened(root: Path, **options: object) -> IndexedDataset:
     return coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every annotation file that is parsed from now on."""
     seen: list[Path] = []
-    real = coco_format.read
-    monkeypatch.setattr(coco_format, "read", lambda file, advice: (seen.append(file), real(file, advice))[1])
+    real = coco_format.parse
+    monkeypatch.setattr(coco_format, "parse", lambda file, advice: (seen.append(file), real(file, advice))[1])
     return seen
 
 
@@ -64,39 +64,39 @@ def made_once(cache: Path) -> Path:
 
 
 def test_columns_come_back_as_they_were_and_are_aligned(tmp_path: Path) -> None:
-    mmap_index.save(tmp_path / "one.index", {"name": "ä"}, COLUMNS)
-    found = mmap_index.load(tmp_path / "one.index")
+    mmap_index.save_index(tmp_path / "one.index", {"name": "ä"}, COLUMNS)
+    found = mmap_index.load_index(tmp_path / "one.index")
     assert found is not None
-    assert found.told == {"name": "ä"}
+    assert found.metadata == {"name": "ä"}
     for name, column in COLUMNS.items():
         assert found.columns[name].dtype == column.dtype
         assert np.array_equal(found.columns[name], column)
     assert found.columns["boxes"].ctypes.data % mmap_index.ALIGNED == 0
-    assert not mmap_index.damage(found)
+    assert not mmap_index.find_damage(found)
 
 
 def test_every_cut_and_every_flipped_bit_of_the_head_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "one.index"
-    mmap_index.save(path, {"name": "x"}, COLUMNS)
+    mmap_index.save_index(path, {"name": "x"}, COLUMNS)
     whole = path.read_bytes()
     head = whole.index(b"}}") + 2
     for length in (*range(0, head, 97), head, len(whole) - 1):
         path.write_bytes(whole[:length])
-        assert mmap_index.load(path) is None
+        assert mmap_index.load_index(path) is None
     for place in range(0, head, 13):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert mmap_index.load(path) is None
+        assert mmap_index.load_index(path) is None
 
 
 def test_damage_inside_a_column_is_found_by_reading_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "one.index"
-    mmap_index.save(path, {}, COLUMNS)
+    mmap_index.save_index(path, {}, COLUMNS)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
-    found = mmap_index.load(path)
+    found = mmap_index.load_index(path)
     assert found is not None
-    assert mmap_index.damage(found) == ["boxes"]
+    assert mmap_index.find_damage(found) == ["boxes"]
 
 
 def test_annotations_are_parsed_once(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,14 +154,14 @@ def test_what_was_remembered_may_be_damaged(cache: Path, root: Path) -> None:
 
 def _count(root: Path, cache: str, start: multiprocessing.synchronize.Barrier, made: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
     os.environ["LINEAGE_CACHE"] = cache
-    real = coco_format.read
+    real = coco_format.parse
 
-    def read(file: Path, advice: str) -> coco_format.Read:
+    def read(file: Path, advice: str) -> coco_format.ParsedAnnotations:
         made.put("read")
         time.sleep(0.2)
         return real(file, advice)
 
-    coco_format.read = read  # type: ignore[assignment]
+    coco_format.parse = read  # type: ignore[assignment]
     start.wait()
     made.put(opened(root).fingerprint)
 
@@ -228,7 +228,7 @@ def test_a_dataset_travels_as_paths(cache: Path, root: Path) -> None:
 def test_columns_are_mapped_not_copied(cache: Path, root: Path) -> None:
     data = opened(root)
     assert not data.columns.boxes.flags.owndata
-    assert data.sizes.data_ptr() == data.columns.sizes.ctypes.data
+    assert data.sizes.data_ptr() == data.columns.image_sizes.ctypes.data
 
 
 def test_images_are_looked_at_again_when_their_folder_changes(cache: Path, root: Path) -> None:
@@ -248,11 +248,11 @@ def test_images_are_looked_at_again_when_their_folder_changes(cache: Path, root:
 
 def test_a_young_file_is_not_trusted_by_its_time(cache: Path, root: Path) -> None:
     os.utime(root / "train.json")
-    content_hash.digest([root / "train.json"], root)
+    content_hash.hash_files([root / "train.json"], root)
     assert not list(cache.glob("*.source"))
     aged(root)
     os.utime(root / "train.json", (time.time() - 60,) * 2)  # its ctime is now: it changed a moment ago
-    content_hash.digest([root / "train.json"], root)
+    content_hash.hash_files([root / "train.json"], root)
     assert not list(cache.glob("*.source"))
 
 
@@ -267,8 +267,8 @@ def test_labels_are_read_from_the_columns(cache: Path, tmp_path: Path) -> None:
 
 def test_a_settled_file_is_hashed_once(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_hash, "SETTLED", -60.0)
-    first = content_hash.digest([root / "train.json"], root)
-    monkeypatch.setattr(content_hash, "hashed", lambda files, root: "hashed again")
-    assert content_hash.digest([root / "train.json"], root) == first
+    first = content_hash.hash_files([root / "train.json"], root)
+    monkeypatch.setattr(content_hash, "hash_contents", lambda files, root: "hashed again")
+    assert content_hash.hash_files([root / "train.json"], root) == first
     os.utime(root / "train.json")
-    assert content_hash.digest([root / "train.json"], root) == "hashed again"
+    assert content_hash.hash_files([root / "train.json"], root) == "hashed again"

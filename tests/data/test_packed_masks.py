@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from lineage.data.annotations.packed_masks import packed, run_lengths, unpacked
+from lineage.data.annotations.packed_masks import encode_rle, pack, to_rle
 
 SIZE = (480, 640)
 RING = [300.25, 100.5, 400.01, 120.0, 420.99, 330.33, 250.5, 400.07, 180.13, 222.22]
@@ -24,9 +24,9 @@ def drawn(shape: Any) -> bytes:
 
 @pytest.mark.parametrize("shape", [[RING], [RING, FAR], [FAR, FAR, RING]], ids=["one", "two", "overlapping"])
 def test_polygons_in_hundredths_take_less_and_draw_the_same(shape: list[list[float]]) -> None:
-    text = packed({"segmentation": shape}, SIZE)
+    text = pack({"segmentation": shape}, SIZE)
     assert len(text) == 1 + 2 * sum(1 + len(polygon) for polygon in shape) < len(drawn(shape))
-    assert unpacked(text, SIZE) == run_lengths({"segmentation": shape}, SIZE) == drawn(shape)
+    assert to_rle(text, SIZE) == encode_rle({"segmentation": shape}, SIZE) == drawn(shape)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ def test_polygons_in_hundredths_take_less_and_draw_the_same(shape: list[list[flo
     ids=["more digits", "below zero", "too far", "shorter as runs", "too many"],
 )
 def test_what_hundredths_cannot_say_or_say_longer_stays_run_lengths(shape: list[list[float]]) -> None:
-    assert packed({"segmentation": shape}, SIZE) == run_lengths({"segmentation": shape}, SIZE) == drawn(shape)
+    assert pack({"segmentation": shape}, SIZE) == encode_rle({"segmentation": shape}, SIZE) == drawn(shape)
 
 
 def test_run_lengths_stay_what_they_are() -> None:
     whole = {"size": SIZE, "counts": [0, 480 * 640]}
-    text = packed({"segmentation": whole}, SIZE)
-    assert unpacked(text, SIZE) == text == drawn(whole)
-    assert packed({"segmentation": {"size": SIZE, "counts": text.decode()}}, SIZE) == text
+    text = pack({"segmentation": whole}, SIZE)
+    assert to_rle(text, SIZE) == text == drawn(whole)
+    assert pack({"segmentation": {"size": SIZE, "counts": text.decode()}}, SIZE) == text
 
 
 def test_an_object_without_a_mask_has_no_text() -> None:
-    assert packed({}, SIZE) == packed({"segmentation": []}, SIZE) == unpacked(b"", SIZE) == b""
+    assert pack({}, SIZE) == pack({"segmentation": []}, SIZE) == to_rle(b"", SIZE) == b""
 
 
 def test_random_polygons_come_back_as_pycocotools_draws_them() -> None:
@@ -61,4 +61,4 @@ def test_random_polygons_come_back_as_pycocotools_draws_them() -> None:
         digits, reach = int(random.integers(1, 4)), random.choice([5, 50, 479])
         counts = 2 * random.integers(3, 30, random.integers(1, 4))
         shape = [(random.random(count) * reach).round(digits).tolist() for count in counts]
-        assert unpacked(packed({"segmentation": shape}, SIZE), SIZE) == drawn(shape)
+        assert to_rle(pack({"segmentation": shape}, SIZE), SIZE) == drawn(shape)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lineage.data.annotations.validate import DatasetError
-from lineage.data.concat import Union, shifts
+from lineage.data.concat import ConcatDataset, find_id_shifts
 from lineage.data.formats import coco, unlabelled
-from lineage.data.pseudo_labelled import Distilled
+from lineage.data.pseudo_labelled import PseudoLabelled
 from lineage.data.shapes.dataset import Shapes
 from tests.data import folder
 
@@ -37,8 +37,8 @@ def labels(path: Path, shapes: Shapes, **changes: Any) -> str:
     return str(path)
 
 
-def read(path: str | None, images: Any) -> Distilled:
-    return Distilled(images, path=path, skip_empty=True, least_keypoints=1)
+def read(path: str | None, images: Any) -> PseudoLabelled:
+    return PseudoLabelled(images, path=path, filter_empty=True, min_keypoints=1)
 
 
 def test_images_keep_their_pixels_and_get_the_labels_of_the_file(tmp_path: Path, shapes: Shapes) -> None:
@@ -83,7 +83,7 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, shapes: Shapes) 
 
 def test_a_union_is_its_parts_one_after_the_other(tmp_path: Path, shapes: Shapes) -> None:
     other = read(labels(tmp_path / "labels.json", shapes), shapes)
-    both = Union([shapes, other])
+    both = ConcatDataset([shapes, other])
     assert len(both) == 8
     assert both.sizes.tolist() == [[64, 64]] * 8
     assert both.ids.tolist() == [1, 2, 3, 4, 5, 6, 7, 10]  # 2 and 5 would name two images each
@@ -100,13 +100,13 @@ def test_a_union_is_its_parts_one_after_the_other(tmp_path: Path, shapes: Shapes
 
 
 def test_ids_that_name_one_image_each_stay() -> None:
-    assert shifts([torch.tensor([3, 9]), torch.tensor([1, 4])]) == [0, 0]
-    assert shifts([torch.tensor([3, 9]), torch.tensor([4, 9]), torch.tensor([1])]) == [0, 6, 15]
+    assert find_id_shifts([torch.tensor([3, 9]), torch.tensor([1, 4])]) == [0, 0]
+    assert find_id_shifts([torch.tensor([3, 9]), torch.tensor([4, 9]), torch.tensor([1])]) == [0, 6, 15]
 
 
 def test_different_classes_are_no_union(shapes: Shapes) -> None:
     with pytest.raises(DatasetError, match="datasets of different classes cannot be one"):
-        Union([shapes, Shapes(seed=1, length=2, size=64)])
+        ConcatDataset([shapes, Shapes(seed=1, length=2, size=64)])
 
 
 def test_images_without_labels_are_read_from_a_list_of_them(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ def test_coco_mini(
     assert data.columns.crowd.sum() == crowds
     people = coco.load(root=str(coco_mini), images=folder, annotations=f"annotations/person_keypoints_{part}2017.json")
     assert len(people.columns.labels) == persons
-    assert len(people.keypoints) == 17
+    assert len(people.meta.keypoints) == 17
     few = coco.load(
         root=str(coco_mini), images=folder, annotations=f"annotations/person_keypoints_{part}2017.json",
-        skip_empty=True, least_keypoints=1,
+        filter_empty=True, min_keypoints=1,
     )  # fmt: skip
     expected = {
         one["image_id"] for one in people.ground_truth()["annotations"] if one["num_keypoints"] and not one["iscrowd"]
@@ -80,8 +80,8 @@ def test_lvis_v1_categories(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_penn_fudan(real_data: Path) -> None:
-    parts = [penn_fudan.load(part=part, held_out=50, root=str(real_data / "penn_fudan")) for part in ("train", "val")]
-    train, val = parts
+    root = str(real_data / "penn_fudan")
+    train, val = (penn_fudan.load(image_set=name, held_out=50, root=root) for name in ("train", "val"))
     assert (len(train), len(val)) == (120, 50)
     assert len(train.columns.labels) + len(val.columns.labels) == 423
     assert all("Penn" in val.path(i).name for i in range(50))
@@ -151,7 +151,7 @@ def test_deepfashion2(real_data: Path, tmp_path: Path) -> None:
                 "landmarks": one["keypoints"][3 * at : 3 * (at + count)],
             }  # fmt: skip
         (base / "annos" / f"{image['id']:06d}.json").write_text(json.dumps(document))
-    data = deepfashion2.load(part="validation", root=str(tmp_path), on_defect="drop")
+    data = deepfashion2.load(image_set="validation", root=str(tmp_path), on_defect="drop")
     assert [data.path(i).name for i in range(len(data))] == ["000264.jpg", "000265.jpg"]
     assert len(data.meta.keypoints) == 294
     for index in range(2):
@@ -187,7 +187,7 @@ def test_the_voc_case_survives_the_trip_through_xml(real_data: Path, tmp_path: P
         (folder / "Annotations" / f"{file.stem}.xml").write_text(f"<annotation>{size}{things}</annotation>")
         Image.new("RGB", (200, 200)).save(folder / "JPEGImages" / f"{file.stem}.jpg")
     (folder / "ImageSets/Main/test.txt").write_text("".join(f"{number:05d}\n" for number in expected))
-    data = voc.load(sets=["VOC2007/test"], root=str(tmp_path))
+    data = voc.load(image_sets=["VOC2007/test"], root=str(tmp_path))
     truth = data.ground_truth()
     assert (len(data), len(truth["annotations"])) == (7, 15)
     found: dict[int, list[list[int]]] = {}

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from lineage.data.samples.rle_decode import drawn, runs
+from lineage.data.samples.rle_decode import decode_counts, rasterize
 
 
 @pytest.mark.parametrize("counts", [[3, 4], [400, 1], [-1, 392], "", "0"])
 def test_a_run_length_that_does_not_fill_its_canvas_is_an_error(counts: list[int] | str) -> None:
     with pytest.raises(ValueError, match="of a canvas of 391"):
-        runs([{"size": [17, 23], "counts": counts}], (17, 23))
+        decode_counts([{"size": [17, 23], "counts": counts}], (17, 23))
 
 
 def test_a_run_length_of_another_size_is_an_error() -> None:
     with pytest.raises(ValueError, match="does not belong"):
-        runs([{"size": [23, 17], "counts": [391]}], (17, 23))
+        decode_counts([{"size": [23, 17], "counts": [391]}], (17, 23))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -30,8 +30,8 @@ def test_masks_drawn_together_equal_pycocotools(seed: int) -> None:
     encoded[3]["counts"] = encoded[3]["counts"].decode()
     for with_list in (False, True):
         if with_list:
-            encoded[5]["counts"] = runs([encoded[5]], size)[0].tolist()
-        pixels, windows = drawn(*runs(encoded, size), size)
+            encoded[5]["counts"] = decode_counts([encoded[5]], size)[0].tolist()
+        pixels, windows = rasterize(*decode_counts(encoded, size), size)
         canvas, start = np.zeros((len(masks), *size), np.uint8), 0
         for one, (x, y, w, h) in zip(canvas, windows.tolist(), strict=True):
             one[y : y + h, x : x + w] = pixels[start : start + w * h].reshape(h, w)
@@ -41,6 +41,6 @@ def test_masks_drawn_together_equal_pycocotools(seed: int) -> None:
 
 
 def test_no_masks() -> None:
-    pixels, windows = drawn(*runs([], (17, 23)), (17, 23))
+    pixels, windows = rasterize(*decode_counts([], (17, 23)), (17, 23))
     assert pixels.shape == (0,)
     assert windows.shape == (0, 4)

@@ -97,7 +97,7 @@ def truth_masks(data: Dataset) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("outlined", [False, True])
 def test_coco(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
-    write_coco.write(drawn, tmp_path, "train", form="png", polygons=outlined)
+    write_coco.write(drawn, tmp_path, "train", suffix="png", polygons=outlined)
     loaded = coco.load(root=str(tmp_path), annotations="annotations/instances_train2017.json", images="train2017")
     assert loaded.meta.classes == drawn.meta.classes
     assert loaded.meta.keypoints == drawn.meta.keypoints
@@ -112,7 +112,7 @@ def test_coco(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
 
 @pytest.mark.parametrize("outlined", [False, True])
 def test_lvis(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
-    write_lvis.write(drawn, tmp_path, "val", form="png", polygons=outlined)
+    write_lvis.write(drawn, tmp_path, "val", suffix="png", polygons=outlined)
     loaded = lvis.load(root=str(tmp_path), annotations="annotations/lvis_v1_val.json")
     assert set(loaded.meta.frequencies) <= {"r", "c", "f"}
     seen = torch.cat([drawn[i].labels[~drawn[i].crowd].unique() for i in range(len(drawn))])
@@ -128,7 +128,7 @@ def test_lvis(drawn: Shapes, tmp_path: Path, outlined: bool) -> None:
 def test_panoptic(drawn: Shapes, tmp_path: Path, ground: bool) -> None:
     if ground:
         drawn = Shapes(seed=5, length=6, crowds=0.6, size=[96, 128], stuff=True)
-    write_panoptic.write(drawn, tmp_path, "val", form="png")
+    write_panoptic.write(drawn, tmp_path, "val", suffix="png")
     loaded = panoptic.load(root=str(tmp_path), annotations="annotations/panoptic_val2017.json", images="val2017")
     assert loaded.meta.classes == drawn.meta.classes
     for first, second, keep in pairs(drawn, loaded, crowds=True):
@@ -149,7 +149,7 @@ def test_panoptic(drawn: Shapes, tmp_path: Path, ground: bool) -> None:
 def test_cityscapes(drawn: Shapes, tmp_path: Path) -> None:
     write_cityscapes.write(drawn, tmp_path, "val")
     things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
-    loaded = cityscapes.load(part="val", root=str(tmp_path), classes=things)
+    loaded = cityscapes.load(image_set="val", root=str(tmp_path), classes=things)
     for index in range(len(drawn)):
         first, second = drawn[index], loaded[index]
         keep, counted = ~first.crowd, ~second.crowd
@@ -165,7 +165,7 @@ def test_cityscapes(drawn: Shapes, tmp_path: Path) -> None:
 def test_cityscapes_groups_are_crowds(drawn: Shapes, tmp_path: Path) -> None:
     write_cityscapes.write(drawn, tmp_path, "val")
     things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
-    truth = cityscapes.load(part="val", root=str(tmp_path), classes=things).ground_truth()
+    truth = cityscapes.load(image_set="val", root=str(tmp_path), classes=things).ground_truth()
     for number in range(1, len(drawn) + 1):
         scene = drawn.scene(number - 1)
         inside = np.zeros(scene.masks.shape[1:], bool)
@@ -179,18 +179,18 @@ def test_cityscapes_groups_are_crowds(drawn: Shapes, tmp_path: Path) -> None:
 def test_penn_fudan(drawn: Shapes, tmp_path: Path) -> None:
     write_penn_fudan.write(Shapes(seed=9, length=3, size=[64, 64]), tmp_path, "train")
     write_penn_fudan.write(drawn, tmp_path, "val")
-    loaded = penn_fudan.load(part="val", held_out=len(drawn), root=str(tmp_path))
+    loaded = penn_fudan.load(image_set="val", held_out=len(drawn), root=str(tmp_path))
     assert loaded.meta.classes == ("person",)
     for first, second, keep in pairs(drawn, loaded, crowds=False):
         same_boxes(first, second, keep)
         same_masks(first, second, keep)
-    assert len(penn_fudan.load(part="train", held_out=len(drawn), root=str(tmp_path))) == 3
+    assert len(penn_fudan.load(image_set="train", held_out=len(drawn), root=str(tmp_path))) == 3
 
 
 def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
     write_deepfashion2.write(drawn, tmp_path, "val")
-    loaded = deepfashion2.load(part="validation", root=str(tmp_path))
-    places = write_deepfashion2.assigned(drawn)
+    loaded = deepfashion2.load(image_set="validation", root=str(tmp_path))
+    places = write_deepfashion2.assign_categories(drawn)
     labels = torch.tensor([places[category] - 1 for category in drawn.meta.category_ids])
     assert len(loaded.meta.keypoints) == 294
     for index in range(len(drawn)):  # the layout is JPEG, so pixels are near and not equal
@@ -215,8 +215,8 @@ def test_deepfashion2(drawn: Shapes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("masks", [False, True])
 def test_voc(drawn: Shapes, tmp_path: Path, masks: bool) -> None:
-    write_voc.write(drawn, tmp_path, "val", form="png")
-    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, masks=masks)
+    write_voc.write(drawn, tmp_path, "val", suffix="png")
+    loaded = voc.load(image_sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, masks=masks)
     for first, second, keep in pairs(drawn, loaded, crowds=True):
         same_labels(first, second, keep)
         same_boxes(first, second, keep)
@@ -232,7 +232,7 @@ def test_voc(drawn: Shapes, tmp_path: Path, masks: bool) -> None:
                                                               ("drop", False, False)])  # fmt: skip
 def test_voc_difficult_objects(drawn: Shapes, tmp_path: Path, difficult: str, objects: bool, crowds: bool) -> None:
     write_voc.write(drawn, tmp_path, "val")
-    loaded = voc.load(sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, difficult=difficult)
+    loaded = voc.load(image_sets=["VOC2012/val"], root=str(tmp_path), classes=drawn.meta.classes, difficult=difficult)
     for index in range(len(drawn)):
         crowd = drawn[index].crowd
         expected = crowd if crowds else torch.zeros_like(crowd)
@@ -247,7 +247,7 @@ def test_cityscapes_from_polygons_within_the_pixel_that_drawing_adds(tmp_path: P
     for file in (tmp_path / "gtFine").rglob("*_instanceIds.png"):
         file.unlink()
     things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
-    loaded = cityscapes.load(part="val", root=str(tmp_path), classes=things)
+    loaded = cityscapes.load(image_set="val", root=str(tmp_path), classes=things)
     for index in range(len(drawn)):
         first, second = drawn[index], loaded[index]
         assert first.masks is not None

@@ -27,7 +27,7 @@ def test_a_file_says_which_keypoints_are_joined(tmp_path: Path) -> None:
     content["annotations"][0] |= {"keypoints": [3, 3, 2, 9, 9, 2], "num_keypoints": 2}
     dataset = load(root=str(folder.write(tmp_path, content)), annotations="train.json")
     assert dataset.meta.skeleton == ((0, 1),)
-    assert [one["skeleton"] for one in dataset.spelled()["categories"]] == [[[1, 2]], [[1, 2]]]
+    assert [one["skeleton"] for one in dataset.to_coco_dict()["categories"]] == [[[1, 2]], [[1, 2]]]
     plain = load(root=str(folder.write(tmp_path / "plain", folder.content())), annotations="train.json")
     assert plain.meta.skeleton == ()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lineage.data.annotations.validate import DatasetError, main
+from lineage.cli.data.main import main
+from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats.coco import load as coco
 from tests.data import folder
 from tests.data.folder import Content
@@ -187,7 +188,7 @@ def test_one_box_without_area_in_ten_thousand_is_left_out_with_a_warning(
 def test_nothing_usable_at_all(tmp_path: Path) -> None:
     described = folder.content(1)
     change(0, iscrowd=1)(described)
-    assert "no image is left" in message(folder.write(tmp_path, described), skip_empty=True)
+    assert "no image is left" in message(folder.write(tmp_path, described), filter_empty=True)
 
 
 def test_an_unknown_choice(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_an_unknown_choice(tmp_path: Path) -> None:
 
 def test_the_command_decodes_every_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = folder.write(tmp_path, folder.content(8))
-    arguments = ["--images", str(root / "images"), "--annotations", str(root / "train.json")]
+    arguments = ["check", "--images", str(root / "images"), "--annotations", str(root / "train.json")]
     assert main(arguments) == 0
     assert "no defects. 8 images, 8 annotations, 2 categories" in capsys.readouterr().out
     damaged = bytearray((root / "images/3.png").read_bytes())
@@ -210,19 +211,19 @@ def test_the_command_decodes_every_image(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_command_on_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--annotations", str(tmp_path / "none.json")]) == 1
+    assert main(["check", "--annotations", str(tmp_path / "none.json")]) == 1
     assert "none.json: no such annotation file" in capsys.readouterr().out
 
 
 def test_the_command_in_the_wrong_folder_says_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = folder.write(tmp_path, folder.content(8))
-    assert main(["--annotations", str(root / "train.json")]) == 1
+    assert main(["check", "--annotations", str(root / "train.json")]) == 1
     told = capsys.readouterr().out
     assert "holds none of the images, such as 1.png. Name their folder after --images." in told
     assert len(told.splitlines()) == 1
 
 
 def test_real_annotations_have_no_defects(coco_mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--images", str(coco_mini / "val2017"), "--annotations"]
+    arguments = ["check", "--images", str(coco_mini / "val2017"), "--annotations"]
     for kind in ("instances", "person_keypoints"):
         assert main([*arguments, str(coco_mini / f"annotations/{kind}_val2017.json")]) == 0

@@ -9,10 +9,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import lineage.config.schema  # noqa: F401  registers the schema
-from lineage.config import digests
 from lineage.config.build import ConfigError, build
+from lineage.config.schema import VOLATILE
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.shapes.dataset import Shapes
+from lineage.results.entry import digest
 from lineage.run.assemble import assemble, fill_classes, with_labels
 from lineage.run.metadata import settings
 from lineage.run.pseudo_label import unlabelled
@@ -28,7 +29,7 @@ def config(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("option", [path.stem for path in (CONF / "trainer").glob("*.yaml")])
 def test_the_options_of_trainer_compute_the_same(option: str) -> None:
-    assert digests.protocol(settings(config(f"trainer={option}"))) == digests.protocol(settings(config()))
+    assert digest(settings(config(f"trainer={option}")), VOLATILE) == digest(settings(config()), VOLATILE)
 
 
 def test_the_model_gets_its_classes_from_the_dataset() -> None:
@@ -77,7 +78,7 @@ def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
     boxes = {"annotations": [{**one, "keypoints": [], "segmentation": None} for one in truth["annotations"]]}
     (tmp_path / "labels.json").write_text(json.dumps(truth | boxes))
     labels = ("dataset=shapes_figures_distilled", "dataset.train.length=4", "dataset.val.length=2", "sampling=mixed",
-              "dataset.distilled.least_keypoints=0", f"dataset.labels={tmp_path / 'labels.json'}")  # fmt: skip
+              "dataset.distilled.min_keypoints=0", f"dataset.labels={tmp_path / 'labels.json'}")  # fmt: skip
     with pytest.raises(ConfigError, match=r"model.heads.keypoint cannot be trained on .*, which has no keypoints"):
         assemble(config("model=keypoint_rcnn", *labels))
     with pytest.raises(ConfigError, match=r"model.heads.mask cannot be trained on .* its teacher has no mask head"):

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lineage.results.run_folder import list_checkpoints
-from lineage.train.checkpoint import Checkpoints
+from lineage.train.checkpoint import Checkpoints, list_checkpoints
 from tests.train import toy
 
 

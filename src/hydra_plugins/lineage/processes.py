@@ -26,7 +26,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lineage.launch.child_process import end_with_parent
-from lineage.results.overrides import Override
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +118,10 @@ def _nothing(overrides: Sequence[str]) -> str:
     """A glob over nothing. Options of `experiment` are paths, which a glob does not enter."""
     lines = ["the sweep selects no job, for a glob matches nothing:"]
     for text in overrides:
-        override = Override.parse(text)
-        value = override.value or ""
+        key, _, value = text.partition("=")
         if value.startswith("glob("):
             lines.append(f"  {text}")
             table, _, pattern = value.removeprefix("glob(").rstrip(")").strip("'\"").rpartition("/")
-            if override.name == "experiment" and table:
+            if key.lstrip("+") == "experiment" and table:
                 lines.append(f"write it as  '+experiment/{table}=glob({pattern})'")
     return "\n".join(lines)

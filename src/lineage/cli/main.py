@@ -19,7 +19,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "store": ("verify, merge or correct the results", "lineage.cli.store:store"),
     "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.cli.rerun:main"),
-    "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data:main"),
+    "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data.main:main"),
     "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.cli.predict:main"),
     "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.cli.weights:main"),
     "export": ("a trained model as ONNX or torch.export program", "lineage.cli.export:main"),

@@ -20,50 +20,52 @@ from lineage.data.samples.dataset import Dataset, ObjectLabels
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 
-OPTIONAL = ("masks", "keypoints", "visibility", "semantic")  # what a sample may lack
+OPTIONAL = ("masks", "keypoints", "visibility", "semantic")  # fields that a sample may lack
 
 
-class Union:
-    """Samples have what all parts have: a part without masks leaves none to the others, whose heads would miss them.
+class ConcatDataset:
+    """A concatenation of datasets with the same classes.
 
-    Image ids of a later part go on after those before it, where they would name two images.
+    An optional field (masks, keypoints, semantic) is None in all samples unless every part provides it: a head would
+    miss it in the others. If image ids of two parts are equal, those of the later part are shifted.
     """
 
     def __init__(self, parts: Sequence[Dataset]) -> None:
-        first = parts[0]
+        first = parts[0].meta
         for part in parts[1:]:
-            own, others = first.meta, part.meta
-            if (own.classes, own.category_ids) != (others.classes, others.category_ids):
-                raise DatasetError(f"datasets of different classes cannot be one: {own.classes} and {others.classes}")
+            if (part.meta.classes, part.meta.category_ids) != (first.classes, first.category_ids):
+                raise DatasetError(
+                    f"datasets of different classes cannot be one: {first.classes} and {part.meta.classes}"
+                )
         self.parts = tuple(parts)
-        self.ends = list(accumulate(map(len, parts)))
+        self.part_lengths = tuple(map(len, parts))
+        self.ends = list(accumulate(self.part_lengths))
         self.lacking: dict[str, Any] = {
             name: None for name in OPTIONAL if any(getattr(part[0], name) is None for part in parts)
         }
         self.meta = _join_meta(parts, self.lacking)
-        self.part_lengths = tuple(map(len, parts))
-        self.source: Path | None = first.source
-        self.shifts = shifts([part.ids for part in parts])
-        self.ids = torch.cat([part.ids + shift for part, shift in zip(parts, self.shifts, strict=True)])
+        self.id_shifts = find_id_shifts([part.ids for part in parts])
+        self.ids = torch.cat([part.ids + shift for part, shift in zip(parts, self.id_shifts, strict=True)])
         self.sizes = torch.cat([part.sizes for part in parts])
-        told = " ".join([*(part.fingerprint for part in parts), *self.lacking])
-        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        self.source: Path | None = parts[0].source
+        identity = " ".join([*(part.fingerprint for part in parts), *self.lacking])
+        self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.ends[-1]
 
     def __getitem__(self, index: int) -> Sample:
-        which = bisect_right(self.ends, index)
-        sample = self.parts[which][index - (self.ends[which - 1] if which else 0)]
-        return sample._replace(image_id=sample.image_id + self.shifts[which], **self.lacking)
+        part = bisect_right(self.ends, index)
+        sample = self.parts[part][index - (self.ends[part - 1] if part else 0)]
+        return sample._replace(image_id=sample.image_id + self.id_shifts[part], **self.lacking)
 
     def ground_truth(self) -> dict[str, Any]:
         truths = [part.ground_truth() for part in self.parts]
         images, annotations = [], []
-        for truth, shift in zip(truths, self.shifts, strict=True):
-            images += [one | {"id": one["id"] + shift} for one in truth["images"]]
-            annotations += [one | {"image_id": one["image_id"] + shift} for one in truth["annotations"]]
-        numbered = [one | {"id": number} for number, one in enumerate(annotations, 1)]
+        for truth, shift in zip(truths, self.id_shifts, strict=True):
+            images += [image | {"id": image["id"] + shift} for image in truth["images"]]
+            annotations += [record | {"image_id": record["image_id"] + shift} for record in truth["annotations"]]
+        numbered = [record | {"id": number} for number, record in enumerate(annotations, 1)]
         return truths[0] | {"images": images, "annotations": numbered}
 
     def object_labels(self) -> ObjectLabels:
@@ -77,20 +79,20 @@ class Union:
             yield from part.find_defects(progress)
 
 
-def shifts(ids: Sequence[Tensor]) -> list[int]:
-    """What to add to the ids of each part, so that no two images have the same; nothing where that is so already."""
+def find_id_shifts(ids: Sequence[Tensor]) -> list[int]:
+    """Return a number for each part to add to its image ids, so that all differ; zeros if they differ already."""
     if len(torch.cat(list(ids)).unique()) == sum(map(len, ids)):
         return [0] * len(ids)
-    found: list[int] = []
+    shifts: list[int] = []
     last = 0
-    for one in ids:
-        found.append(last + 1 - int(one.min()) if found else 0)
-        last = found[-1] + int(one.max())
-    return found
+    for part_ids in ids:
+        shifts.append(last + 1 - int(part_ids.min()) if shifts else 0)
+        last = shifts[-1] + int(part_ids.max())
+    return shifts
 
 
 def _join_meta(parts: Sequence[Dataset], lacking: Collection[str]) -> DatasetMeta:
-    """Return the metadata of the first part, without that of fields that some part lacks."""
+    """Return the metadata of the first part, without that of fields that a part lacks."""
     meta = parts[0].meta
     if "semantic" in lacking:
         meta = replace(meta, stuff=(), stuff_ids=())

@@ -1,19 +1,18 @@
-"""`lineage data prepare NAME ROOT`: fetch a dataset, check what arrived, unpack it; or say what to fetch and where to.
+"""Downloads of datasets: fetch, check and unpack the archives, or print what to fetch by hand and where to put it.
 
-A licence that needs a registration is the reader's to accept: then nothing is fetched. Where the owners publish no
-checksum, the archive's own (CRC-32 of each file in a zip) is all that can be checked, and the printed line says so.
+If a licence needs a registration, nothing is fetched: the reader has to accept it. If the owners publish no checksum,
+only the archive's own (CRC-32 of each file in a zip) can be checked, and the printed line says so.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import cityscapes, deepfashion2
@@ -24,18 +23,24 @@ VOC = "https://thor.robots.ox.ac.uk/pascal/VOC"
 LVIS = "https://dl.fbaipublicfiles.com/LVIS"
 
 
-class Archive(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip or tar file to fetch."""
+
     url: str
-    digest: str | None  # "md5:..." as published, None where nobody publishes one
+    digest: str | None  # "md5:..." as published, None if no checksum is published
     size: str
     into: str = "."  # the folder in ROOT where it is unpacked
-    makes: str = "."  # what is there afterwards; where it is, nothing is fetched
+    makes: str = "."  # a path in ROOT that unpacking creates; if it exists, nothing is fetched
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """The archives of a dataset, and the steps that a person has to do."""
+
     licence: str
     archives: tuple[Archive, ...]
-    steps: str = ""  # what a person has to do about what cannot be fetched
+    steps: str = ""
 
 
 IMAGES = (
@@ -78,7 +83,7 @@ The images of VOC 2012 test need a registration at http://host.robots.ox.ac.uk:8
 annotations: upload the boxes there, or choose a dataset that can be scored here: voc12, voc07, voc0712."""
 
 
-def of_lvis(version: str) -> tuple[Archive, ...]:
+def lvis_archives(version: str) -> tuple[Archive, ...]:
     files = {f"lvis_{version}_train.json": "0.3 GB", f"lvis_{version}_val.json": "0.06 GB"}
     return tuple(
         Archive(f"{LVIS}/{name}.zip", None, size, "annotations", f"annotations/{name}") for name, size in files.items()
@@ -86,29 +91,29 @@ def of_lvis(version: str) -> tuple[Archive, ...]:
 
 
 SOURCES = {
-    "coco": Source(CC, (ANNOTATIONS, *IMAGES)),
-    "coco_person": Source(CC, (ANNOTATIONS, *IMAGES)),
-    "coco_person_unlabelled": Source(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
-    "coco_person_distilled": Source(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
-    "coco_panoptic": Source(CC, (PANOPTIC, *IMAGES)),
-    "lvis": Source(CC, (*of_lvis("v1"), *IMAGES)),
-    "lvis_v05": Source(CC, (*of_lvis("v0.5"), *IMAGES)),
-    "voc07": Source(FLICKR, VOC07),
-    "voc12": Source(FLICKR, VOC12),
-    "voc0712": Source(FLICKR, (*VOC07, *VOC12)),
-    "voc0712_plus": Source(FLICKR, (*VOC07, *VOC12), VOC12_TEST),
-    "voc12_test": Source(FLICKR, VOC12, VOC12_TEST),
-    "penn_fudan": Source(
+    "coco": DatasetSource(CC, (ANNOTATIONS, *IMAGES)),
+    "coco_person": DatasetSource(CC, (ANNOTATIONS, *IMAGES)),
+    "coco_person_unlabelled": DatasetSource(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
+    "coco_person_distilled": DatasetSource(CC, (ANNOTATIONS, *IMAGES, *UNLABELLED)),
+    "coco_panoptic": DatasetSource(CC, (PANOPTIC, *IMAGES)),
+    "lvis": DatasetSource(CC, (*lvis_archives("v1"), *IMAGES)),
+    "lvis_v05": DatasetSource(CC, (*lvis_archives("v0.5"), *IMAGES)),
+    "voc07": DatasetSource(FLICKR, VOC07),
+    "voc12": DatasetSource(FLICKR, VOC12),
+    "voc0712": DatasetSource(FLICKR, (*VOC07, *VOC12)),
+    "voc0712_plus": DatasetSource(FLICKR, (*VOC07, *VOC12), VOC12_TEST),
+    "voc12_test": DatasetSource(FLICKR, VOC12, VOC12_TEST),
+    "penn_fudan": DatasetSource(
         "none stated; copyright stays with its authors",
         (Archive("https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip", None, "53 MB", makes="PennFudanPed"),),
     ),
-    "cityscapes": Source("non-commercial, by registration", (), CITYSCAPES),
-    "cityscapes_coco": Source("non-commercial, by registration", (), "\n".join((
+    "cityscapes": DatasetSource("non-commercial, by registration", (), CITYSCAPES),
+    "cityscapes_coco": DatasetSource("non-commercial, by registration", (), "\n".join((
         CITYSCAPES,
         "4. Convert gtFine as Detectron's tools/convert_cityscapes_to_coco.py does; the files it writes belong in",
         "   {root}/annotations. dataset=cityscapes reads gtFine as it is, and needs no conversion.",
     ))),
-    "deepfashion2": Source("non-commercial, by a form that answers with a password", (), "\n".join((
+    "deepfashion2": DatasetSource("non-commercial, by a form that answers with a password", (), "\n".join((
         "1. Follow the README of https://github.com/switchablenorms/DeepFashion2: its form answers with a password.",
         "2. Download train.zip and validation.zip from the folder it names.",
         "3. Unpack both in {root} with that password.", deepfashion2.HELP,
@@ -116,64 +121,58 @@ SOURCES = {
 }  # fmt: skip
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="lineage data prepare", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help=f"as in dataset=NAME: {', '.join(sorted(SOURCES))}")
-    parser.add_argument("root", metavar="ROOT", type=Path, help="the folder for it, as in dataset.root=ROOT")
-    parser.add_argument("--keep", action="store_true", help="keep the archives after unpacking")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
-    asked = parser.parse_args(argv)
-    if asked.name not in SOURCES:
-        parser.error(f"{asked.name} is not to be fetched; these are: {', '.join(sorted(SOURCES))}")
-    return prepare(asked.name, asked.root, SOURCES[asked.name], keep=asked.keep, dry=asked.dry_run)
+def prepare(name: str, root: Path, source: DatasetSource, *, keep: bool = False, dry_run: bool = False) -> int:
+    """Fetch and unpack the missing archives; return an exit code. Raise DatasetError for wrong or damaged archives.
 
-
-def prepare(name: str, root: Path, source: Source, *, keep: bool = False, dry: bool = False) -> int:
-    """Fetch and unpack what is missing. Raises DatasetError for archives that are not what they should be."""
+    keep: do not delete the archives after unpacking
+    dry_run: only print what would be fetched
+    """
     if not source.archives:
         print(f"{name} cannot be fetched by a program ({source.licence}).\n{source.steps.replace('{root}', str(root))}")
         return 1
-    missing = [one for one in source.archives if not (root / one.makes).exists()]
+    missing = [archive for archive in source.archives if not (root / archive.makes).exists()]
     print(f"{name}: {source.licence}")
-    for one in source.archives:
-        there = "is there" if one not in missing else f"{one.size}, {one.digest or 'no published checksum'}"
-        print(f"  {one.url}\n      -> {root / one.makes}: {there}")
+    for archive in source.archives:
+        state = f"{archive.size}, {archive.digest or 'no published checksum'}" if archive in missing else "is there"
+        print(f"  {archive.url}\n      -> {root / archive.makes}: {state}")
     if source.steps:
         print(source.steps)
-    if dry:
+    if dry_run:
         return 0
-    for one in missing:
-        fetched = fetch(one, root)
-        unpack(fetched, root / one.into)
-        if not (root / one.makes).exists():
-            raise DatasetError(f"{fetched}: has no {one.makes} in it; is {one.url} still the right file?")
+    for archive in missing:
+        file = fetch(archive, root)
+        unpack(file, root / archive.into)
+        if not (root / archive.makes).exists():
+            raise DatasetError(f"{file}: has no {archive.makes} in it; is {archive.url} still the right file?")
         if not keep:
-            fetched.unlink()
-    nested(root)
+            file.unlink()
+    unpack_inner(root)
     print(f"check:  lineage data check {name} --root {root}")
     print(f"train:  python train.py dataset={name} dataset.root={root}")
     return 0
 
 
-def fetch(one: Archive, root: Path) -> Path:
-    def report(got: int, total: int | None) -> None:
+def fetch(archive: Archive, root: Path) -> Path:
+    name = Path(archive.url).name
+
+    def report(done: int, total: int | None) -> None:
         if sys.stderr.isatty():
             share = f" of {total / 1e6:,.0f}" if total else ""
-            print(f"\r{Path(one.url).name}: {got / 1e6:,.0f}{share} MB", end="", file=sys.stderr)
+            print(f"\r{name}: {done / 1e6:,.0f}{share} MB", end="", file=sys.stderr)
 
     try:
-        return download(one.url, root / Path(one.url).name, one.digest, report)
+        return download(archive.url, root / name, archive.digest, report)
     except DownloadError as error:
-        raise DatasetError(f"{error}\nThen call this command again: it goes on from there.") from error
+        raise DatasetError(f"{error}\nThen call this command again: it resumes the download.") from error
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Zip or tar; nothing outside the folder is ever written."""
+    """Unpack a zip or tar file; never write outside the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                escaping = [one for one in file.namelist() if not inside(folder, one)]
+                escaping = [name for name in file.namelist() if not is_inside(folder, name)]
                 if escaping:
                     raise DatasetError(f"{archive}: holds {escaping[0]}, which lies outside {folder}; not unpacked.")
                 file.extractall(folder)
@@ -187,12 +186,12 @@ def unpack(archive: Path, folder: Path) -> None:
         raise DatasetError(f"{archive}: cannot be unpacked in {folder} ({error}); {free:.1f} GB are free.") from error
 
 
-def inside(folder: Path, name: str) -> bool:
+def is_inside(folder: Path, name: str) -> bool:
     return (folder / name).resolve().is_relative_to(folder.resolve())
 
 
-def nested(root: Path, names: Sequence[str] = ("panoptic_train2017", "panoptic_val2017")) -> None:
-    """COCO's panoptic archive holds archives."""
+def unpack_inner(root: Path, names: Sequence[str] = ("panoptic_train2017", "panoptic_val2017")) -> None:
+    """Unpack the archives inside of COCO's panoptic archive."""
     for name in names:
         archive = root / "annotations" / f"{name}.zip"
         if archive.is_file():

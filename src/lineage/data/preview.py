@@ -1,4 +1,4 @@
-"""A few samples exactly as training draws them: the loader's own order of transforms, seeds and cleaning."""
+"""A few samples as training gets them: with the loader's order of transforms, seeds and cleaning."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lineage.data.transforms.resize_flip import bind, clean
 from lineage.ops.random import fold_in
 
 
-def augmented(dataset: Dataset, transform: Callable[[Sample], Sample], count: int, seed: int) -> list[Sample]:
-    """`count` images spread over the dataset by the seed, those with objects first."""
+def augment_samples(dataset: Dataset, transform: Callable[[Sample], Sample], count: int, seed: int) -> list[Sample]:
+    """Return `count` samples in an order that the seed decides; images without objects only if there are no others."""
     bind(transform, dataset)
     order = sorted(range(len(dataset)), key=lambda index: fold_in("show", seed, index))
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for position, index in enumerate(order):
         sample = dataset[index]
-        if len(sample.labels) or len(order) - position <= count - len(found):
+        if len(sample.labels) or len(order) - position <= count - len(samples):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(fold_in(seed, position, sample.image_id))
-                found.append(clean(transform(sample)))
-        if len(found) == count:
+                samples.append(clean(transform(sample)))
+        if len(samples) == count:
             break
-    return found
+    return samples

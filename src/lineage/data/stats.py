@@ -1,4 +1,4 @@
-"""How many objects of which class and size a dataset has, read from its columns without opening an image."""
+"""Statistics of a dataset: how many objects of which class and size it has, without opening an image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ SMALL, MEDIUM = 32**2, 96**2  # COCO's borders of object areas
 
 
 class ClassStats(NamedTuple):
+    """One row of the table; small, medium and large count objects that are no crowds."""
+
     name: str
     images: int
     objects: int
@@ -24,6 +26,8 @@ class ClassStats(NamedTuple):
 
 
 class Stats(NamedTuple):
+    """Statistics of all images; crowds are counted apart."""
+
     images: int
     empty: int  # images without an object
     classes: tuple[ClassStats, ...]
@@ -32,30 +36,42 @@ class Stats(NamedTuple):
     sizes: NDArray[np.int64]  # [images, 2]
 
 
-def stats(dataset: Dataset) -> Stats:
-    """Crowds are counted apart; areas are those of the annotations."""
+def count_objects(dataset: Dataset) -> Stats:
+    """Count the objects of the ground truth; areas are those of the annotations."""
+    # 1. One row for each annotation: image, label, area, crowd.
     truth = dataset.ground_truth()
-    place = {one["id"]: i for i, one in enumerate(truth["images"])}
-    label = {category: i for i, category in enumerate(dataset.meta.category_ids)}
+    image_index = {image["id"]: i for i, image in enumerate(truth["images"])}
+    labels = {category_id: label for label, category_id in enumerate(dataset.meta.category_ids)}
     rows = [
-        (place[one["image_id"]], label[one["category_id"]], one.get("area") or one["bbox"][2] * one["bbox"][3],
-         bool(one.get("iscrowd"))) for one in truth["annotations"]
-    ]  # fmt: skip
+        (
+            image_index[annotation["image_id"]],
+            labels[annotation["category_id"]],
+            annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3],
+            bool(annotation.get("iscrowd")),
+        )
+        for annotation in truth["annotations"]
+    ]
     table = np.array(rows, np.float64).reshape(-1, 4)
-    crowd = table[:, 3] > 0
-    counted = table[~crowd]
-    per_image = np.bincount(counted[:, 0].astype(int), minlength=len(place))
-    found = (_of_class(name, table[table[:, 1] == i]) for i, name in enumerate(dataset.meta.classes))
+    # 2. By image and by class.
+    objects = table[table[:, 3] == 0]
+    per_image = np.bincount(objects[:, 0].astype(int), minlength=len(image_index))
+    classes = (_count_class(name, table[table[:, 1] == label]) for label, name in enumerate(dataset.meta.classes))
     return Stats(
-        len(place), int((per_image == 0).sum()), tuple(found), per_image, np.sqrt(counted[:, 2]), dataset.sizes.numpy()
+        images=len(image_index),
+        empty=int((per_image == 0).sum()),
+        classes=tuple(classes),
+        per_image=per_image,
+        sides=np.sqrt(objects[:, 2]),
+        sizes=dataset.sizes.numpy(),
     )
 
 
-def _of_class(name: str, rows: NDArray[np.float64]) -> ClassStats:
-    crowd = rows[:, 3] > 0
-    own = rows[~crowd]
-    areas = own[:, 2]
+def _count_class(name: str, rows: NDArray[np.float64]) -> ClassStats:
+    is_crowd = rows[:, 3] > 0
+    objects = rows[~is_crowd]
+    areas = objects[:, 2]
     small, large = int((areas < SMALL).sum()), int((areas >= MEDIUM).sum())
-    median = float(np.sqrt(np.median(areas))) if len(own) else 0.0
-    images = len(np.unique(own[:, 0]))
-    return ClassStats(name, images, len(own), int(crowd.sum()), small, len(own) - small - large, large, median)
+    median = float(np.sqrt(np.median(areas))) if len(objects) else 0.0
+    images = len(np.unique(objects[:, 0]))
+    medium = len(objects) - small - large
+    return ClassStats(name, images, len(objects), int(is_crowd.sum()), small, medium, large, median)

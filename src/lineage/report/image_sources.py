@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lineage.data.samples.image import rgb
+from lineage.data.samples.image import to_rgb
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -76,7 +76,7 @@ def picture(path: Path, name: str) -> Picture | Unreadable:
                 clear = upright.convert("RGBA")
                 white = Image.new("RGBA", clear.size, "white")
                 upright = Image.alpha_composite(white, clear)
-            return Picture(name, rgb(upright))
+            return Picture(name, to_rgb(upright))
     except UnidentifiedImageError:
         return Unreadable(name, "is not an image Pillow can read")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""The annotations of a dataset as a few flat arrays, whatever format they came in.
+"""Columns: the annotations of a dataset as a few flat arrays, whatever format they came in.
 
 COCO's training annotations are 2.4 GB of Python objects once parsed, and reading any of them touches its reference
 count, so that every worker process ends up with a copy. Arrays are a tenth of that and stay shared.
@@ -7,207 +7,229 @@ count, so that every worker process ends up with a copy. Arrays are a tenth of t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.annotations.packed_masks import packed
+from lineage.data.annotations.filters import FilteredRecords
+from lineage.data.annotations.packed_masks import pack
 
 Record = Mapping[str, Any]
 Array = NDArray[Any]
+
+# Names of columns in indexes and fingerprints, where they differ from the fields below. They never change: entries of
+# runs hold the fingerprint of their dataset.
+STORED_NAMES = {
+    "image_ids": "ids",
+    "image_sizes": "sizes",
+    "file_names": "names",
+    "image_positions": "image_places",
+    "offsets": "first",
+    "annotation_ids": "numbers",
+    "annotation_positions": "places",
+    "first_keypoint": "joint",
+    "file_columns": "more",
+}
 
 
 class Strings(NamedTuple):
     """n byte strings in one array."""
 
     text: NDArray[np.uint8]
-    first: Array  # [n + 1]
+    offsets: Array  # [n + 1]
 
     def __call__(self, i: int) -> bytes:
-        return self.text[self.first[i] : self.first[i + 1]].tobytes()
+        return self.text[self.offsets[i] : self.offsets[i + 1]].tobytes()
 
     def __len__(self) -> int:  # of strings, not of the two arrays
-        return len(self.first) - 1
+        return len(self.offsets) - 1
 
 
 class Points(NamedTuple):
-    """The keypoints of n objects, of each only the joints its class has: 13 classes of clothes share 294."""
+    """Keypoints of n objects, of each only those that its class has: 13 classes of clothes share 294."""
 
     values: NDArray[np.float32]  # [m, 3] (x, y, visibility) at pixel centres
-    first: Array  # [n + 1]
-    joint: NDArray[np.int64]  # [n] which of all joints an object's first is
+    offsets: Array  # [n + 1]
+    first_keypoint: NDArray[np.int64]  # [n] the index of an object's first keypoint among all K
 
-    def dense(self, rows: range, joints: int) -> NDArray[np.float32]:
-        """[len(rows), joints, 3]; a joint that is not there is not visible."""
-        found = np.zeros((len(rows), joints, 3), np.float32)
-        found[..., :2] = 0.5
-        for one, i in zip(found, rows, strict=True):
-            values = self.values[self.first[i] : self.first[i + 1]]
-            one[self.joint[i] : self.joint[i] + len(values)] = values
-        return found
+    def dense(self, rows: range, count: int) -> NDArray[np.float32]:
+        """Return [len(rows), count, 3]; keypoints that an object does not have are not visible."""
+        points = np.zeros((len(rows), count, 3), np.float32)
+        points[..., :2] = 0.5
+        for object_points, row in zip(points, rows, strict=True):
+            values = self.values[self.offsets[row] : self.offsets[row + 1]]
+            start = self.first_keypoint[row]
+            object_points[start : start + len(values)] = values
+        return points
 
 
 class Columns(NamedTuple):
-    """I images and n objects, those of image i at first[i]:first[i + 1]; places, labels and offsets are narrow."""
+    """I images and n objects, those of image i at `rows(i)`. Positions, labels and offsets have narrow types."""
 
-    ids: NDArray[np.int64]  # [I]
-    sizes: NDArray[np.int64]  # [I, 2] (height, width)
-    names: Strings  # [I] paths of the files inside the image folder
-    image_places: NDArray[np.int64]  # [I] where in the file's list an image was
-    first: Array  # [I + 1]
+    image_ids: NDArray[np.int64]  # [I]
+    image_sizes: NDArray[np.int64]  # [I, 2] (height, width)
+    file_names: Strings  # [I] paths of the files inside the image folder
+    image_positions: NDArray[np.int64]  # [I] positions of the images in the list of the annotation file
+    offsets: Array  # [I + 1]
     boxes: NDArray[np.float32]  # [n, 4] XYXY
     labels: Array  # [n]
     crowd: NDArray[np.bool_]  # [n]
-    numbers: NDArray[np.int64]  # [n] annotation ids
-    places: Array  # [n] where in the file's list an annotation was
+    annotation_ids: NDArray[np.int64]  # [n]
+    annotation_positions: Array  # [n] positions of the annotations in the list of the annotation file
     areas: NDArray[np.float64]  # [n]
-    masks: Strings | None  # see mask_code
+    masks: Strings | None  # see packed_masks
     keypoints: Points | None
-    extra: dict[str, Array]  # [n] whole numbers that only one format knows, such as VOC's `difficult`
-    more: dict[str, Array]  # of any shape, by places in the file
+    extra: dict[str, Array]  # [n] whole numbers of one format, such as VOC's `difficult`
+    file_columns: dict[str, Array]  # of any shape, by positions in the annotation file
 
-    def flat(self) -> dict[str, Array]:
-        """As an index keeps them."""
-        found: dict[str, Array] = {}
-        for name, value in self._asdict().items():
-            parts = value._asdict() if isinstance(value, Strings | Points) else value
-            if isinstance(parts, dict):
-                found |= {f"{name}.{part}": column for part, column in parts.items()}
-            elif parts is not None:
-                found[name] = parts
-        return found
+    def rows(self, image: int) -> range:
+        """Return the rows of the objects of an image."""
+        return range(int(self.offsets[image]), int(self.offsets[image + 1]))
+
+    def file_name(self, image: int) -> str:
+        return self.file_names(image).decode(errors="surrogateescape")
+
+    def image_record(self, image: int) -> dict[str, Any]:
+        """Return what a check of the image's file reads, as COCO writes it."""
+        height, width = self.image_sizes[image].tolist()
+        return {"id": int(self.image_ids[image]), "file_name": self.file_name(image), "height": height, "width": width}
+
+    def flatten(self) -> dict[str, Array]:
+        """Return all arrays by the names that an index stores them under, such as `masks.text`."""
+        flat: dict[str, Array] = {}
+        for field, value in self._asdict().items():
+            name = STORED_NAMES.get(field, field)
+            if isinstance(value, Strings | Points):
+                flat |= {f"{name}.{STORED_NAMES.get(part, part)}": array for part, array in value._asdict().items()}
+            elif isinstance(value, dict):
+                flat |= {f"{name}.{key}": array for key, array in value.items()}
+            elif value is not None:
+                flat[name] = value
+        return flat
 
     def digest(self) -> str:
-        """sha256 over what training and evaluation read."""
-        found = hashlib.sha256()
-        for name, column in sorted(self.flat().items()):
+        """Return the sha256 over everything that training and evaluation read."""
+        digest = hashlib.sha256()
+        for name, column in sorted(self.flatten().items()):
             if name not in ("places", "image_places"):
-                found.update(name.encode())
-                found.update(np.ascontiguousarray(column).data)
-        return found.hexdigest()
+                digest.update(name.encode())
+                digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()
 
 
-def restored(flat: Mapping[str, Array]) -> Columns:
-    """The inverse of `flat`."""
-    parts: dict[str, dict[str, Array]] = {"names": {}, "masks": {}, "keypoints": {}, "extra": {}, "more": {}}
-    plain: dict[str, Any] = {}
+def unflatten(flat: Mapping[str, Array]) -> Columns:
+    """Invert `Columns.flatten`."""
+    fields = {stored: field for field, stored in STORED_NAMES.items()}
+    groups: dict[str, dict[str, Array]] = {"names": {}, "masks": {}, "keypoints": {}, "extra": {}, "more": {}}
+    arrays: dict[str, Any] = {}
     for name, column in flat.items():
         head, _, part = name.partition(".")
-        (parts[head] if part else plain)[part or name] = column
+        if part:
+            groups[head][part if head in ("extra", "more") else fields.get(part, part)] = column
+        else:
+            arrays[fields.get(head, head)] = column
     return Columns(
-        **plain,
-        names=Strings(**parts["names"]),
-        masks=Strings(**parts["masks"]) if parts["masks"] else None,
-        keypoints=Points(**parts["keypoints"]) if parts["keypoints"] else None,
-        extra=parts["extra"],
-        more=parts["more"],
+        **arrays,
+        file_names=Strings(**groups["names"]),
+        masks=Strings(**groups["masks"]) if groups["masks"] else None,
+        keypoints=Points(**groups["keypoints"]) if groups["keypoints"] else None,
+        extra=groups["extra"],
+        file_columns=groups["more"],
     )
 
 
-class Kept(NamedTuple):
-    """Records of a file that can be used, with their places in it."""
+def build_columns(
+    records: FilteredRecords, labels: Mapping[int, int], *, keypoints: bool = False, extra: Sequence[str] = ()
+) -> Columns:
+    """Convert COCO records without defects to columns; the annotations are those of these images.
 
-    images: Sequence[tuple[int, Record]]
-    annotations: Sequence[tuple[int, Record]]
-
-
-def columns(kept: Kept, labels: Mapping[int, int], joints: bool = False, extra: Sequence[str] = ()) -> Columns:
-    """`labels` maps category ids to 0..C-1; the annotations belong to these images and have been checked."""
-    images = [image for _, image in kept.images]
-    place = {image["id"]: i for i, image in enumerate(images)}
-    shapes = [(int(image["height"]), int(image["width"])) for image in images]
-    ordered = sorted(kept.annotations, key=lambda one: place[one[1]["image_id"]])
-    found = [one for _, one in ordered]
-    owners = np.array([place[one["image_id"]] for one in found], np.int64)
-    boxes = np.array([one["bbox"] for one in found], np.float64).reshape(-1, 4)
-    areas = np.array([_area(one) for one in found], np.float64)
+    labels: category id -> 0..C-1
+    keypoints: store the keypoints too
+    extra: names of further fields of annotations, whole numbers, to store
+    """
+    # 1. Images in the order of the file.
+    images = [image for _, image in records.images]
+    sizes = [(int(image["height"]), int(image["width"])) for image in images]
+    image_index = {image["id"]: i for i, image in enumerate(images)}
+    # 2. Annotations grouped by image, within an image in the order of the file.
+    ordered = sorted(records.annotations, key=lambda pair: image_index[pair[1]["image_id"]])
+    annotations = [annotation for _, annotation in ordered]
+    owners = np.array([image_index[annotation["image_id"]] for annotation in annotations], np.int64)
+    # 3. Boxes from (x, y, width, height) to corners, in float64: the sum is rounded once.
+    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    has_masks = any(one.get("segmentation") for one in found)
+    # 4. Masks and keypoints as packed rows, if any object has them.
+    has_masks = any(annotation.get("segmentation") for annotation in annotations)
+    masks = [pack(annotation, sizes[owner]) for annotation, owner in zip(annotations, owners.tolist(), strict=True)]
     return Columns(
-        ids=np.array([image["id"] for image in images], np.int64),
-        sizes=np.array(shapes, np.int64).reshape(-1, 2),
-        names=strings([image["file_name"].encode(errors="surrogateescape") for image in images]),
-        image_places=np.array([at for at, _ in kept.images], np.int64),
-        first=narrow(np.searchsorted(owners, np.arange(len(images) + 1))),
+        image_ids=np.array([image["id"] for image in images], np.int64),
+        image_sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        file_names=join_strings([image["file_name"].encode(errors="surrogateescape") for image in images]),
+        image_positions=np.array([position for position, _ in records.images], np.int64),
+        offsets=narrow(np.searchsorted(owners, np.arange(len(images) + 1))),
         boxes=boxes.astype(np.float32),
-        labels=narrow(np.array([labels[one["category_id"]] for one in found], np.int64)),
-        crowd=np.array([bool(one.get("iscrowd")) for one in found], np.bool_),
-        numbers=np.array([one["id"] for one in found], np.int64),
-        places=narrow(np.array([at for at, _ in ordered], np.int64)),
-        areas=areas,
-        masks=strings([packed(one, shapes[owner]) for one, owner in zip(found, owners.tolist(), strict=True)])
-        if has_masks
-        else None,
-        keypoints=_keypoints(found) if joints else None,
-        extra={name: np.array([one.get(name, 0) for one in found], np.int64) for name in extra},
-        more={},
+        labels=narrow(np.array([labels[annotation["category_id"]] for annotation in annotations], np.int64)),
+        crowd=np.array([bool(annotation.get("iscrowd")) for annotation in annotations], np.bool_),
+        annotation_ids=np.array([annotation["id"] for annotation in annotations], np.int64),
+        annotation_positions=narrow(np.array([position for position, _ in ordered], np.int64)),
+        areas=np.array([_area(annotation) for annotation in annotations], np.float64),
+        masks=join_strings(masks) if has_masks else None,
+        keypoints=_join_points(annotations) if keypoints else None,
+        extra={name: np.array([annotation.get(name, 0) for annotation in annotations], np.int64) for name in extra},
+        file_columns={},
     )
 
 
-def select(data: Columns, keep: Array) -> Columns:
-    """Only the images at these positions, in memory."""
-    counts = np.diff(data.first)[keep]
-    spans = [np.arange(data.first[i], data.first[i + 1]) for i in keep.tolist()]
+def select_images(columns: Columns, positions: Array) -> Columns:
+    """Return the columns of the images at these positions, in memory."""
+    counts = np.diff(columns.offsets)[positions]
+    spans = [np.arange(columns.offsets[i], columns.offsets[i + 1]) for i in positions.tolist()]
     rows = np.concatenate([np.zeros(0, np.int64), *spans])
-    of_rows = {name: getattr(data, name)[rows] for name in ("boxes", "labels", "crowd", "numbers", "places", "areas")}
-    return data._replace(
-        ids=data.ids[keep],
-        sizes=data.sizes[keep],
-        image_places=data.image_places[keep],
-        names=strings([data.names(i) for i in keep.tolist()]),
-        first=np.concatenate([[0], counts.cumsum()]),
-        masks=None if data.masks is None else strings([data.masks(i) for i in rows.tolist()]),
-        keypoints=None if data.keypoints is None else _points_of(data.keypoints, rows),
-        extra={name: column[rows] for name, column in data.extra.items()},
-        **of_rows,
+    by_object = ("boxes", "labels", "crowd", "annotation_ids", "annotation_positions", "areas")
+    return columns._replace(
+        image_ids=columns.image_ids[positions],
+        image_sizes=columns.image_sizes[positions],
+        image_positions=columns.image_positions[positions],
+        file_names=join_strings([columns.file_names(i) for i in positions.tolist()]),
+        offsets=np.concatenate([[0], counts.cumsum()]),
+        masks=None if columns.masks is None else join_strings([columns.masks(row) for row in rows.tolist()]),
+        keypoints=None if columns.keypoints is None else _select_points(columns.keypoints, rows),
+        extra={name: column[rows] for name, column in columns.extra.items()},
+        **{name: getattr(columns, name)[rows] for name in by_object},
     )
 
 
-def partial_records(data: Columns) -> Callable[[int], dict[str, Any]]:
-    """What a look at an image's file has to know, by position."""
-
-    def record(i: int) -> dict[str, Any]:
-        height, width = data.sizes[i].tolist()
-        name = data.names(i).decode(errors="surrogateescape")
-        return {"id": int(data.ids[i]), "file_name": name, "height": height, "width": width}
-
-    return record
+def _select_points(points: Points, rows: Array) -> Points:
+    counts = np.diff(points.offsets)[rows]
+    offsets = np.concatenate([[0], counts.cumsum()])
+    source = np.repeat(points.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+    return Points(points.values[source], offsets, points.first_keypoint[rows])
 
 
-def _points_of(points: Points, rows: Array) -> Points:
-    counts = np.diff(points.first)[rows]
-    first = np.concatenate([[0], counts.cumsum()])
-    source = np.repeat(points.first[rows] - first[:-1], counts) + np.arange(first[-1])
-    return Points(points.values[source], first, points.joint[rows])
-
-
-def strings(rows: Sequence[bytes]) -> Strings:
-    """Pack them."""
-    return Strings(np.frombuffer(b"".join(rows), np.uint8), _ends(rows))
+def join_strings(rows: Sequence[bytes]) -> Strings:
+    return Strings(np.frombuffer(b"".join(rows), np.uint8), _offsets(rows))
 
 
 def narrow(numbers: Array) -> Array:
-    """In the narrowest signed type that holds them; they are not negative."""
+    """Convert numbers of zero or more to the narrowest signed type that holds them."""
     return numbers.astype(np.min_scalar_type(-1 - int(numbers.max(initial=0))))
 
 
-def _ends(rows: Sequence[Any]) -> Array:
-    return narrow(np.cumsum([0, *(len(one) for one in rows)], dtype=np.int64))
+def _offsets(rows: Sequence[Any]) -> Array:
+    return narrow(np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64))
 
 
-def _area(one: Record) -> float:
-    area = one.get("area")
-    return float(one["bbox"][2] * one["bbox"][3] if area is None else area)
+def _area(annotation: Record) -> float:
+    area = annotation.get("area")
+    return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
 
 
-def _keypoints(annotations: Sequence[Record]) -> Points:
-    rows = [np.array(one.get("keypoints") or [], np.float32).reshape(-1, 3) for one in annotations]
+def _join_points(annotations: Sequence[Record]) -> Points:
+    """Store keypoints at pixel centres: COCO counts pixels, so 0.5 is added."""
+    rows = [np.array(annotation.get("keypoints") or [], np.float32).reshape(-1, 3) for annotation in annotations]
     values = np.concatenate([np.zeros((0, 3), np.float32), *rows])
     values[:, :2] += 0.5
-    return Points(
-        values=values,
-        first=_ends(rows),
-        joint=np.array([one.get("first_keypoint", 0) for one in annotations], np.int64),
-    )
+    first = np.array([annotation.get("first_keypoint", 0) for annotation in annotations], np.int64)
+    return Points(values, _offsets(rows), first)

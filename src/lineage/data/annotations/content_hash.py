@@ -1,7 +1,7 @@
-"""What an index was made from, recognised by content: a touched or copied file makes nothing new, a changed one does.
+"""Content hashes of annotation files: a touched or copied file keeps its index, a changed one gets a new index.
 
-Hashing gigabytes at every start would take longer than everything else, so a digest is remembered together with the
-size, modification time and inode of each file, and asked for again only where one of these has changed.
+Hashing gigabytes at every start would take longer than everything else, so a digest is stored together with the size,
+modification time and inode of each file, and computed again only if one of these has changed.
 """
 
 from __future__ import annotations
@@ -21,50 +21,51 @@ from lineage.results.atomic import atomic_write
 SETTLED = 2.0  # seconds: a file younger than that may change again within the resolution of its time
 
 
-def digest(files: Sequence[Path], root: Path) -> str:
-    """sha256 over the files' names inside `root` and their contents."""
-    stamp, newest = stamped(files)
-    memo = mmap_index.folder() / f"{hashlib.sha256(os.fsencode(root.absolute()) + stamp).hexdigest()[:32]}.source"
-    remembered = read(memo)
-    if isinstance(remembered, str):
-        return remembered
-    found = hashed(files, root)
+def hash_files(files: Sequence[Path], root: Path) -> str:
+    """Return the sha256 over the files' paths inside `root` and their contents, stored from an earlier call or new."""
+    stat_digest, newest = digest_stats(files)
+    name = hashlib.sha256(os.fsencode(root.absolute()) + stat_digest).hexdigest()[:32]
+    memo = mmap_index.cache_folder() / f"{name}.source"
+    stored = read_memo(memo)
+    if isinstance(stored, str):
+        return stored
+    digest = hash_contents(files, root)
     if newest < time.time() - SETTLED:
-        write(memo, found)
-    return found
+        write_memo(memo, digest)
+    return digest
 
 
-def stamped(files: Sequence[Path]) -> tuple[bytes, float]:
-    """A digest of the names, sizes, times and inodes, and the latest time."""
-    told, newest = hashlib.sha256(), 0.0
+def digest_stats(files: Sequence[Path]) -> tuple[bytes, float]:
+    """Return a digest of the names, sizes, times and inodes, and the latest time."""
+    digest, newest = hashlib.sha256(), 0.0
     for file in files:
         try:
-            about = os.stat(file)
-        except FileNotFoundError:  # the format's reader says which image needs it
-            told.update(f"{file}\0missing\n".encode(errors="surrogateescape"))
+            stat = os.stat(file)
+        except FileNotFoundError:  # the format's reader names the image that needs it
+            digest.update(f"{file}\0missing\n".encode(errors="surrogateescape"))
             continue
-        told.update(f"{file}\0{about.st_size}\0{about.st_mtime_ns}\0{about.st_ino}\n".encode(errors="surrogateescape"))
-        newest = max(newest, about.st_mtime, about.st_ctime)
-    return told.digest(), newest
+        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode(errors="surrogateescape"))
+        newest = max(newest, stat.st_mtime, stat.st_ctime)
+    return digest.digest(), newest
 
 
-def hashed(files: Sequence[Path], root: Path) -> str:
-    together = hashlib.sha256()
+def hash_contents(files: Sequence[Path], root: Path) -> str:
+    digest = hashlib.sha256()
     for file in files:
-        inside = "missing"
+        content_digest = "missing"
         with contextlib.suppress(FileNotFoundError), file.open("rb") as content:
-            inside = hashlib.file_digest(content, "sha256").hexdigest()
-        together.update(f"{os.path.relpath(file, root)}\0{inside}\n".encode(errors="surrogateescape"))
-    return together.hexdigest()
+            content_digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digest.update(f"{os.path.relpath(file, root)}\0{content_digest}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
-def read(memo: Path) -> Any:
-    """What was remembered; None if nothing was or it cannot be read."""
+def read_memo(memo: Path) -> Any:
+    """Return the stored value; None if there is none or it cannot be read."""
     try:
         return json.loads(memo.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def write(memo: Path, told: Any) -> None:
-    atomic_write(memo, json.dumps(told))
+def write_memo(memo: Path, value: Any) -> None:
+    atomic_write(memo, json.dumps(value))

@@ -1,4 +1,4 @@
-"""What can be wrong with the records of a COCO-format file: every kind with its remedy, found in one pass."""
+"""Defects of the records of a COCO-format file: every kind with its remedy, found in one pass."""
 
 from __future__ import annotations
 
@@ -6,184 +6,209 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from lineage.data.samples.rle_decode import runs
+from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 
 
-class Kind(NamedTuple):
-    """A way to be wrong. `loses` is what leaving it out means: the object, its image, or only clipping a box."""
+class DefectKind(NamedTuple):
+    """A kind of defect. `drops` is what `on_defect=drop` leaves out: the image, the object, or nothing but a margin."""
 
-    what: str
+    summary: str
     fix: str
-    loses: Literal["image", "object", "clip"]
+    drops: Literal["image", "object", "clip"]
 
 
 class Defect(NamedTuple):
-    kind: Kind
-    who: str  # "annotation 17 of image 3 (cat.jpg)"
+    """One defect of one record."""
+
+    kind: DefectKind
+    record: str  # "annotation 17 of image 3 (cat.jpg)"
     detail: str
-    place: int  # in the file's list of images or annotations; ids may be what is wrong
+    position: int  # in the file's list of images or annotations; ids may be what is wrong
 
 
-IMAGE_RECORD = Kind(
+IMAGE_RECORD = DefectKind(
     "image record is incomplete", "every image needs file_name and, as whole numbers, id, width and height", "image"
 )
-IMAGE_TWICE = Kind("image id used twice", "give every image an id of its own", "image")
-MISSING = Kind("image file is missing", "put the file there, or remove the image from the annotation file", "image")
-UNUSABLE = Kind("image file cannot be used", "see each file", "image")
-RECORD = Kind(
+DUPLICATE_IMAGE = DefectKind("image id used twice", "give every image an id of its own", "image")
+MISSING_FILE = DefectKind(
+    "image file is missing", "put the file there, or remove the image from the annotation file", "image"
+)
+UNUSABLE_FILE = DefectKind("image file cannot be used", "see each file", "image")
+ANNOTATION_RECORD = DefectKind(
     "annotation is incomplete",
     "every annotation needs a bbox and, as whole numbers, id, image_id and category_id; area a number, iscrowd 0 or 1",
     "object",
 )
-TWICE = Kind("annotation id used twice", "give every annotation an id of its own", "object")
-NO_IMAGE = Kind("annotation of an unknown image", "add the image to `images`, or delete the annotation", "object")
-NO_CATEGORY = Kind("category id unknown", "add the category to `categories`, or correct the category_id", "object")
-NO_AREA = Kind("box of zero or negative size", "correct the bbox, [x, y, width, height] in pixels", "object")
-BEYOND = Kind("box outside its image", "correct the bbox, [x, y, width, height] in pixels", "object")
-OVERLAPS = Kind(
+DUPLICATE_ANNOTATION = DefectKind("annotation id used twice", "give every annotation an id of its own", "object")
+UNKNOWN_IMAGE = DefectKind(
+    "annotation of an unknown image", "add the image to `images`, or delete the annotation", "object"
+)
+UNKNOWN_CATEGORY = DefectKind(
+    "category id unknown", "add the category to `categories`, or correct the category_id", "object"
+)
+EMPTY_BOX = DefectKind("box of zero or negative size", "correct the bbox, [x, y, width, height] in pixels", "object")
+BOX_OUTSIDE = DefectKind("box outside its image", "correct the bbox, [x, y, width, height] in pixels", "object")
+BOX_OVERLAPS = DefectKind(
     f"box reaches more than {TOLERANCE:g} px outside its image",
     "correct the bbox: it is [x, y, width, height] in pixels, not two corners and not relative", "clip",
 )  # fmt: skip
-POINTS = Kind(
+SHORT_POLYGON = DefectKind(
     "polygon with fewer than 3 points", "a polygon is [x1, y1, x2, y2, x3, y3, ...]; delete what is less", "object"
 )
-NOTATION = Kind(
+UNKNOWN_NOTATION = DefectKind(
     "segmentation in no notation of COCO",
     "it is a list of polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or {'size': [height, width], 'counts': ...}",
     "object",
 )
-RLE = Kind("run-length mask does not fit its image", "encode it again at the image's own height and width", "object")
-NO_MASK = Kind("annotation without a mask among others that have one", "add its segmentation, or delete it", "object")
-JOINTS = Kind("wrong number of keypoints", "[x, y, visibility] for each keypoint its category names", "object")
+WRONG_RLE = DefectKind(
+    "run-length mask does not fit its image", "encode it again at the image's own height and width", "object"
+)
+MISSING_MASK = DefectKind(
+    "annotation without a mask among others that have one", "add its segmentation, or delete it", "object"
+)
+WRONG_KEYPOINTS = DefectKind(
+    "wrong number of keypoints", "[x, y, visibility] for each keypoint its category names", "object"
+)
 
 
-def find(content: Record) -> Iterator[Defect]:
-    """The defects of the records alone; no file is opened."""
-    yield from _images(content["images"])
-    yield from _annotations(content)
+def find_defects(content: Record) -> Iterator[Defect]:
+    """Yield the defects of the records alone; no file is opened."""
+    yield from _check_images(content["images"])
+    yield from _check_annotations(content)
 
 
-def _images(images: list[Record]) -> Iterator[Defect]:
-    seen: set[Any] = set()
-    for index, image in enumerate(images):
-        who = f"image {image.get('id')} ({image.get('file_name')})"
-        named = isinstance(image.get("file_name"), str) and whole(image.get("id"))
-        if not named or not sized(image):
-            told = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
-            yield Defect(IMAGE_RECORD, who, told, index)
-        elif image["id"] in seen:
-            yield Defect(IMAGE_TWICE, who, f"id {image['id']}", index)
+def _check_images(images: list[Record]) -> Iterator[Defect]:
+    ids: set[Any] = set()
+    for position, image in enumerate(images):
+        record = f"image {image.get('id')} ({image.get('file_name')})"
+        is_named = isinstance(image.get("file_name"), str) and is_id(image.get("id"))
+        if not is_named or not has_size(image):
+            values = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
+            yield Defect(IMAGE_RECORD, record, values, position)
+        elif image["id"] in ids:
+            yield Defect(DUPLICATE_IMAGE, record, f"id {image['id']}", position)
         else:
-            seen.add(image["id"])
+            ids.add(image["id"])
 
 
-def _annotations(content: Record) -> Iterator[Defect]:
-    images = {image["id"]: image for image in content["images"] if whole(image.get("id"))}
-    joints = {one["id"]: len(one.get("keypoints", ())) for one in content["categories"]}
-    masks = any(one.get("segmentation") for one in content["annotations"])
-    seen: set[Any] = set()
-    for index, one in enumerate(content["annotations"]):
-        broken = [name for name in ("id", "image_id", "category_id") if not whole(one.get(name))]
-        if broken or one.get("bbox") is None:
-            told = ", ".join(f"{name} {one.get(name)!r}" for name in (*broken, "bbox"))
-            yield Defect(RECORD, f"annotation {one.get('id')} of image {one.get('image_id')}", told, index)
+def _check_annotations(content: Record) -> Iterator[Defect]:
+    images = {image["id"]: image for image in content["images"] if is_id(image.get("id"))}
+    keypoints = {category["id"]: len(category.get("keypoints", ())) for category in content["categories"]}
+    has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
+    ids: set[Any] = set()
+    for position, annotation in enumerate(content["annotations"]):
+        broken = [name for name in ("id", "image_id", "category_id") if not is_id(annotation.get(name))]
+        if broken or annotation.get("bbox") is None:
+            record = f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
+            values = ", ".join(f"{name} {annotation.get(name)!r}" for name in (*broken, "bbox"))
+            yield Defect(ANNOTATION_RECORD, record, values, position)
             continue
-        image = images.get(one["image_id"])
-        name = f" ({image.get('file_name')})" if image else ""
-        who = f"annotation {one['id']} of image {one['image_id']}{name}"
-        if one["id"] in seen:
-            yield Defect(TWICE, who, f"id {one['id']}", index)
-        for kind, detail in _problems(one, image, joints, masks):
-            yield Defect(kind, who, detail, index)
-        seen.add(one["id"])
+        image = images.get(annotation["image_id"])
+        file_name = f" ({image.get('file_name')})" if image else ""
+        record = f"annotation {annotation['id']} of image {annotation['image_id']}{file_name}"
+        if annotation["id"] in ids:
+            yield Defect(DUPLICATE_ANNOTATION, record, f"id {annotation['id']}", position)
+        for kind, detail in _check_annotation(annotation, image, keypoints, has_masks):
+            yield Defect(kind, record, detail, position)
+        ids.add(annotation["id"])
 
 
-def _problems(one: Record, image: Record | None, joints: dict[int, int], masks: bool) -> Iterator[tuple[Kind, str]]:
+def _check_annotation(
+    annotation: Record, image: Record | None, keypoints: dict[int, int], has_masks: bool
+) -> Iterator[tuple[DefectKind, str]]:
+    """Yield what is wrong with one annotation; `keypoints` is category id -> number of keypoints."""
     if image is None:
-        yield NO_IMAGE, f"image_id {one['image_id']}"
+        yield UNKNOWN_IMAGE, f"image_id {annotation['image_id']}"
         return
-    if one["category_id"] not in joints:
-        yield NO_CATEGORY, f"category_id {one['category_id']}, known are {_some(sorted(joints))}"
+    if annotation["category_id"] not in keypoints:
+        ids = _format_first(sorted(keypoints))
+        yield UNKNOWN_CATEGORY, f"category_id {annotation['category_id']}, known are {ids}"
         return
-    for name, fits in (("area", _number(one.get("area", 0))), ("iscrowd", one.get("iscrowd") in (None, 0, 1))):
-        if not fits:
-            yield RECORD, f"{name} {one[name]!r}"
-    if sized(image):
+    if not _is_number(annotation.get("area", 0)):
+        yield ANNOTATION_RECORD, f"area {annotation['area']!r}"
+    if annotation.get("iscrowd") not in (None, 0, 1):
+        yield ANNOTATION_RECORD, f"iscrowd {annotation['iscrowd']!r}"
+    if has_size(image):
         size = image["height"], image["width"]
-        yield from _box(one["bbox"], *size)
-        yield from _mask(one.get("segmentation"), size, masks and not one.get("iscrowd"))
-    if "first_keypoint" not in one:  # else a format that has checked its own
-        yield from _joints(one.get("keypoints"), max(joints.values()))
+        yield from _check_box(annotation["bbox"], *size)
+        yield from _check_mask(annotation.get("segmentation"), size, has_masks and not annotation.get("iscrowd"))
+    if "first_keypoint" not in annotation:  # else a format that has checked its own
+        yield from _check_keypoints(annotation.get("keypoints"), max(keypoints.values()))
 
 
-def _joints(given: Any, number: int) -> Iterator[tuple[Kind, str]]:
-    if given and not (isinstance(given, list) and _finite(given)):
-        yield JOINTS, f"{given!r:.80} is not a list of numbers"
-    elif given and len(given) != 3 * number:
-        yield JOINTS, f"{len(given)} numbers for {number} keypoints"
+def _check_keypoints(values: Any, count: int) -> Iterator[tuple[DefectKind, str]]:
+    if values and not (isinstance(values, list) and _are_finite(values)):
+        yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers"
+    elif values and len(values) != 3 * count:
+        yield WRONG_KEYPOINTS, f"{len(values)} numbers for {count} keypoints"
 
 
-def _box(box: Any, height: float, width: float) -> Iterator[tuple[Kind, str]]:
-    told = f"bbox {box} in an image of {width} x {height} (width x height)"
-    if not (isinstance(box, list) and len(box) == 4 and _finite(box)):
-        yield RECORD, f"bbox {box} is not four numbers"
+def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKind, str]]:
+    where = f"bbox {box} in an image of {width} x {height} (width x height)"
+    if not (isinstance(box, list) and len(box) == 4 and _are_finite(box)):
+        yield ANNOTATION_RECORD, f"bbox {box} is not four numbers"
         return
     x, y, w, h = box
     if w <= 0 or h <= 0:
-        yield NO_AREA, f"bbox {box}"
+        yield EMPTY_BOX, f"bbox {box}"
     elif x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        yield BEYOND, told
+        yield BOX_OUTSIDE, where
     elif max(-x, -y, x + w - width, y + h - height) > TOLERANCE:
-        yield OVERLAPS, told
+        yield BOX_OVERLAPS, where
 
 
-def _mask(shape: Any, size: tuple[int, int], expected: bool) -> Iterator[tuple[Kind, str]]:
-    if not shape:
-        if expected:
-            yield NO_MASK, "no segmentation"
-    elif isinstance(shape, dict) and isinstance(shape.get("size"), list) and "counts" in shape:
+def _check_mask(segmentation: Any, size: tuple[int, int], is_expected: bool) -> Iterator[tuple[DefectKind, str]]:
+    if not segmentation:
+        if is_expected:
+            yield MISSING_MASK, "no segmentation"
+    elif isinstance(segmentation, dict) and isinstance(segmentation.get("size"), list) and "counts" in segmentation:
         try:
-            runs([shape], size)
+            decode_counts([segmentation], size)
         except ValueError as error:
-            yield RLE, str(error)
+            yield WRONG_RLE, str(error)
         except TypeError:
-            yield RLE, f"counts {shape['counts']!r:.60} are neither text nor whole numbers"
-    elif not isinstance(shape, list) or not all(isinstance(polygon, list) for polygon in shape):
-        yield NOTATION, f"segmentation {shape!r:.80}"
+            yield WRONG_RLE, f"counts {segmentation['counts']!r:.60} are neither text nor whole numbers"
+    elif not isinstance(segmentation, list) or not all(isinstance(polygon, list) for polygon in segmentation):
+        yield UNKNOWN_NOTATION, f"segmentation {segmentation!r:.80}"
     else:
-        for polygon in shape:
-            if len(polygon) < 6 or len(polygon) % 2:
-                yield POINTS, f"polygon {polygon if len(str(polygon)) < 80 else f'of {len(polygon)} numbers'}"
-                return
-            if not _finite(polygon):
-                yield NOTATION, "a coordinate is not a number"
-                return
+        yield from _check_polygons(segmentation)
 
 
-def _finite(numbers: list[Any]) -> bool:
-    """Whether all are finite numbers; their sum asks this of tens of millions of coordinates in a few seconds."""
+def _check_polygons(polygons: list[list[Any]]) -> Iterator[tuple[DefectKind, str]]:
+    """Yield the first defect of any polygon."""
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            yield SHORT_POLYGON, f"polygon {polygon if len(str(polygon)) < 80 else f'of {len(polygon)} numbers'}"
+            return
+        if not _are_finite(polygon):
+            yield UNKNOWN_NOTATION, "a coordinate is not a number"
+            return
+
+
+def _are_finite(numbers: list[Any]) -> bool:
+    """Return whether all are finite numbers; testing their sum takes seconds for tens of millions of coordinates."""
     try:
         return math.isfinite(sum(numbers))
     except TypeError:
         return False
 
 
-def whole(number: Any) -> bool:
-    """Whether it can be an id: a whole number that fits a column."""
+def is_id(number: Any) -> bool:
+    """Return whether this is a whole number that fits a column."""
     return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
 
 
-def sized(image: Record) -> bool:
-    """Whether the record says how large its image is; where it does not, nothing else is asked of it."""
+def has_size(image: Record) -> bool:
+    """Return whether the record states the image's height and width. Boxes and masks are checked only then."""
     return all(isinstance(image.get(side), int) and image[side] > 0 for side in ("height", "width"))
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
 
 
-def _some(values: list[Any]) -> str:
+def _format_first(values: list[Any]) -> str:
     return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -1,7 +1,7 @@
-"""The look at the image files before training, remembered while the folders they lie in stay as they were.
+"""Results of the check of image files before training, stored as long as the folders of the images do not change.
 
-A file that is added, removed or renamed changes the time of its folder, so a folder that was found complete needs no
-second look; one with defects is looked at every time, until they are gone.
+Adding, removing or renaming a file changes the time of its folder, so a folder without defects is not checked again;
+one with defects is checked every time, until they are fixed.
 """
 
 from __future__ import annotations
@@ -9,35 +9,36 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from lineage.data.annotations import content_hash, mmap_index, validate
+from lineage.data.annotations.columns import Columns
 from lineage.data.annotations.defects import Defect, Record
 
 
-def sampled(record: Callable[[int], Record], count: int, folder: Path, name: str) -> list[Defect]:
-    """The defects of the image files; `name` tells datasets apart that share a folder."""
-    told = f"{folder.absolute()}\0{name}"
-    memo = mmap_index.folder() / f"{hashlib.sha256(os.fsencode(told)).hexdigest()[:32]}.seen"
-    remembered = content_hash.read(memo)
-    if isinstance(remembered, dict) and remembered and remembered == times(remembered):
+def find_file_defects(columns: Columns, folder: Path, name: str) -> list[Defect]:
+    """Return the defects of the image files; `name` distinguishes datasets that share a folder."""
+    key = f"{folder.absolute()}\0{name}"
+    memo = mmap_index.cache_folder() / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.seen"
+    stored = content_hash.read_memo(memo)
+    if isinstance(stored, dict) and stored and stored == read_times(stored):
         return []
     folders: set[str] = set()
 
-    def records() -> Iterator[Record]:
-        for i in range(count):
-            one = record(i)
-            folders.add(str((folder / one["file_name"]).parent))
-            yield one
+    def iterate_records() -> Iterator[Record]:
+        for i in range(len(columns.image_ids)):
+            record = columns.image_record(i)
+            folders.add(str((folder / record["file_name"]).parent))
+            yield record
 
-    found = list(validate.sampled(records(), count, folder))
-    now = times(folders)
-    if not found and max(now.values(), default=0) < (time.time() - content_hash.SETTLED) * 1e9:
-        content_hash.write(memo, now)
-    return found
+    defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), folder))
+    times = read_times(folders)
+    if not defects and max(times.values(), default=0) < (time.time() - content_hash.SETTLED) * 1e9:
+        content_hash.write_memo(memo, times)
+    return defects
 
 
-def times(folders: set[str] | dict[str, int]) -> dict[str, int]:
-    """When each was last changed; -1 for one that is gone."""
-    return {one: os.stat(one).st_mtime_ns if os.path.isdir(one) else -1 for one in folders}
+def read_times(folders: set[str] | dict[str, int]) -> dict[str, int]:
+    """Return the time of the last change of each folder, in ns; -1 if it does not exist."""
+    return {folder: os.stat(folder).st_mtime_ns if os.path.isdir(folder) else -1 for folder in folders}

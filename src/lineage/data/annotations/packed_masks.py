@@ -1,11 +1,11 @@
-"""A mask as an index keeps it: the polygons it was drawn from, or COCO's run lengths where these are shorter.
+"""Packed masks: the bytes of a mask in an index, polygons or COCO's run lengths, whichever are shorter.
 
     run lengths   COCO's compressed string, whose characters are "0" to "o"
-    polygons      how many there are, a byte below "0"; of each how many numbers it has, then all numbers:
+    polygons      the number of polygons, a byte below "0"; the number of coordinates of each; then all coordinates:
                   hundredths of a pixel, little-endian, 2 bytes each
 
-COCO's and LVIS's polygons have two digits after the point and lie on images of up to 640 pixels, so hundredths say all
-of them, in less than half of what their runs take. A polygon that they do not say exactly stays run lengths.
+COCO's and LVIS's polygons have two decimals and lie on images of up to 640 pixels, so hundredths are exact and take
+less than half of the run lengths. A polygon that hundredths do not represent exactly is stored as run lengths.
 """
 
 from __future__ import annotations
@@ -18,58 +18,62 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-MOST = ord("0")  # polygons of one mask stay below
-UNIT = 100  # per pixel
-CHARACTERS = 3  # that a column of a mask takes as run lengths, about, in COCO and LVIS
+POLYGONS_BELOW = ord("0")  # a mask has fewer polygons than this; a first byte below it marks polygons
+HUNDREDTHS = 100  # per pixel
+RLE_BYTES_PER_COLUMN = 3  # of a mask, about, in COCO and LVIS
 
 
-def run_lengths(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
-    """Any of COCO's three notations, drawn at (height, width); polygons cost their outline, not their area."""
-    shape, (height, width) = annotation.get("segmentation"), size
-    if not shape:
+def pack(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
+    """Return polygons if they are likely to be shorter, else run lengths; empty for an object without a mask."""
+    segmentation = annotation.get("segmentation")
+    if segmentation and isinstance(segmentation, list) and _are_polygons_shorter(segmentation):
+        return _pack_polygons(segmentation) or encode_rle(annotation, size)
+    return encode_rle(annotation, size)
+
+
+def to_rle(packed: bytes, size: Sequence[int]) -> bytes:
+    """Return the compressed run lengths of packed bytes on a canvas of (height, width)."""
+    if not packed or packed[0] >= POLYGONS_BELOW:
+        return packed
+    numbers = np.frombuffer(packed, "<u2", offset=1)
+    lengths, coordinates = numbers[: packed[0]], numbers[packed[0] :] / HUNDREDTHS
+    return _rasterize([polygon.tolist() for polygon in np.split(coordinates, lengths.cumsum()[:-1])], *size)
+
+
+def encode_rle(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
+    """Return the run lengths of a segmentation in any of COCO's three notations; empty without one."""
+    segmentation, (height, width) = annotation.get("segmentation"), size
+    if not segmentation:
         return b""
-    if isinstance(shape, list):
-        return _drawn(shape, height, width)
-    found = rle.frPyObjects(shape, height, width) if isinstance(shape["counts"], list) else shape
-    return _bytes(found["counts"])
+    if isinstance(segmentation, list):
+        return _rasterize(segmentation, height, width)
+    is_list = isinstance(segmentation["counts"], list)
+    return _to_bytes((rle.frPyObjects(segmentation, height, width) if is_list else segmentation)["counts"])
 
 
-def packed(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
-    """Polygons where they promise to be shorter, else run lengths; nothing for an object without a mask."""
-    shape = annotation.get("segmentation")
-    outline = _hundredths(shape) if shape and isinstance(shape, list) and _worth_it(shape) else None
-    return outline or run_lengths(annotation, size)
-
-
-def _worth_it(polygons: list[list[float]]) -> bool:
-    """A guess, as knowing would mean drawing all of a dataset's masks to throw most of them away."""
+def _are_polygons_shorter(polygons: list[list[float]]) -> bool:
+    """Estimate, for the exact answer would rasterise all masks of a dataset to throw most of them away."""
     columns = sum(max(polygon[::2]) - min(polygon[::2]) for polygon in polygons)
-    return len(polygons) < MOST and 1 + 2 * sum(1 + len(polygon) for polygon in polygons) < CHARACTERS * columns
+    packed_bytes = 1 + 2 * sum(1 + len(polygon) for polygon in polygons)
+    return len(polygons) < POLYGONS_BELOW and packed_bytes < RLE_BYTES_PER_COLUMN * columns
 
 
-def unpacked(text: bytes, size: Sequence[int]) -> bytes:
-    """The run lengths of what `packed` made."""
-    if not text or text[0] >= MOST:
-        return text
-    numbers = np.frombuffer(text, "<u2", offset=1)
-    lengths, numbers = numbers[: text[0]], numbers[text[0] :] / UNIT
-    return _drawn([part.tolist() for part in np.split(numbers, lengths.cumsum()[:-1])], *size)
-
-
-def _drawn(polygons: list[list[float]], height: int, width: int) -> bytes:
-    codes = rle.frPyObjects(polygons, height, width)
-    return _bytes((codes[0] if len(codes) == 1 else rle.merge(codes))["counts"])
-
-
-def _hundredths(polygons: list[list[float]]) -> bytes | None:
-    """None where a number is not one of 0.00, 0.01, ... 655.35."""
-    numbers = list(chain.from_iterable(polygons))
-    whole = [round(UNIT * number) for number in numbers]
-    if min(whole) < 0 or max(whole) >> 16 or [number / UNIT for number in whole] != numbers:
+def _pack_polygons(polygons: list[list[float]]) -> bytes | None:
+    """Return None if a coordinate is not one of 0.00, 0.01, ... 655.35."""
+    coordinates = list(chain.from_iterable(polygons))
+    hundredths = [round(HUNDREDTHS * coordinate) for coordinate in coordinates]
+    if min(hundredths) < 0 or max(hundredths) >> 16:
+        return None
+    if [number / HUNDREDTHS for number in hundredths] != coordinates:
         return None
     lengths = [len(polygon) for polygon in polygons]
-    return struct.pack(f"<B{len(lengths) + len(whole)}H", len(lengths), *lengths, *whole)
+    return struct.pack(f"<B{len(lengths) + len(hundredths)}H", len(lengths), *lengths, *hundredths)
 
 
-def _bytes(counts: str | bytes) -> bytes:
+def _rasterize(polygons: list[list[float]], height: int, width: int) -> bytes:
+    codes = rle.frPyObjects(polygons, height, width)
+    return _to_bytes((codes[0] if len(codes) == 1 else rle.merge(codes))["counts"])
+
+
+def _to_bytes(counts: str | bytes) -> bytes:
     return counts.encode() if isinstance(counts, str) else counts

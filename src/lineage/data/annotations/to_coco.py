@@ -1,69 +1,64 @@
-"""Columns as COCO's records again, for evaluators and exporters."""
+"""Columns as a COCO dict again, for evaluators and exporters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lineage.data.annotations.columns import Columns
 from lineage.data.annotations.defects import Record
-from lineage.data.annotations.packed_masks import unpacked
+from lineage.data.annotations.packed_masks import to_rle
+from lineage.data.annotations.paths import SidecarFiles
 from lineage.data.samples.metadata import DatasetMeta
 
 
-def spelled(data: Columns, meta: DatasetMeta, beside: Mapping[str, Callable[[str], Path]]) -> dict[str, Any]:
-    """One COCO dict; `beside` names files that go with an image, by its own file's name."""
-    boxes = data.boxes.astype(np.float64)
+def to_coco_dict(columns: Columns, meta: DatasetMeta, sidecars: Mapping[str, SidecarFiles]) -> dict[str, Any]:
+    """Return {images, annotations, categories}; an image has the path of each of its sidecar files."""
+    boxes = columns.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    owners = np.repeat(np.arange(len(data.ids)), np.diff(data.first)).tolist()
-    numbers, crowd, areas = data.numbers.tolist(), data.crowd.tolist(), data.areas.tolist()
+    owners = np.repeat(np.arange(len(columns.image_ids)), np.diff(columns.offsets)).tolist()
+    ids, crowd, areas = columns.annotation_ids.tolist(), columns.crowd.tolist(), columns.areas.tolist()
     annotations = [
         {
-            "id": numbers[i], "image_id": int(data.ids[owner]), "bbox": boxes[i].tolist(), "area": areas[i],
-            "category_id": meta.category_ids[data.labels[i]], "iscrowd": int(crowd[i]),
-            **geometry(data, i, owner, len(meta.keypoints)),
-            **{name: int(column[i]) for name, column in data.extra.items()},
+            "id": ids[row], "image_id": int(columns.image_ids[owner]), "bbox": boxes[row].tolist(), "area": areas[row],
+            "category_id": meta.category_ids[columns.labels[row]], "iscrowd": int(crowd[row]),
+            **_geometry(columns, row, owner, len(meta.keypoints)),
+            **{name: int(column[row]) for name, column in columns.extra.items()},
         }
-        for i, owner in enumerate(owners)
+        for row, owner in enumerate(owners)
     ]  # fmt: skip
-    return {"images": _images(data, beside), "annotations": annotations, "categories": _categories(meta)}
+    return {"images": _images(columns, sidecars), "annotations": annotations, "categories": _categories(meta)}
 
 
-def geometry(data: Columns, row: int, owner: int, joints: int) -> Record:
-    """The mask and the keypoints of one object, where there are any."""
-    found: Record = {}
-    if data.masks is not None and (text := data.masks(row)):
-        size = data.sizes[owner].tolist()
-        found["segmentation"] = {"size": size, "counts": unpacked(text, size).decode()}
-    if data.keypoints is not None:
-        points = data.keypoints.dense(range(row, row + 1), joints)[0] - np.array([0.5, 0.5, 0], np.float32)
-        found |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
-    return found
+def _geometry(columns: Columns, row: int, image: int, keypoints: int) -> Record:
+    """Return the mask and the keypoints of one object, as far as it has them."""
+    fields: Record = {}
+    if columns.masks is not None and (packed := columns.masks(row)):
+        size = columns.image_sizes[image].tolist()
+        fields["segmentation"] = {"size": size, "counts": to_rle(packed, size).decode()}
+    if columns.keypoints is not None:
+        points = columns.keypoints.dense(range(row, row + 1), keypoints)[0] - np.array([0.5, 0.5, 0], np.float32)
+        fields |= {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
+    return fields
 
 
-def _images(data: Columns, beside: Mapping[str, Callable[[str], Path]]) -> list[Record]:
-    names = [data.names(i).decode(errors="surrogateescape") for i in range(len(data.ids))]
-    rows = zip(data.ids.tolist(), names, data.sizes.tolist(), strict=True)
+def _images(columns: Columns, sidecars: Mapping[str, SidecarFiles]) -> list[Record]:
     return [
-        {
-            "id": one, "file_name": name, "height": height, "width": width,
-            **{key: str(of(name)) for key, of in beside.items()},
-        }
-        for one, name, (height, width) in rows
-    ]  # fmt: skip
+        record | {key: str(files.path_of(record["file_name"])) for key, files in sidecars.items()}
+        for record in map(columns.image_record, range(len(columns.image_ids)))
+    ]
 
 
 def _categories(meta: DatasetMeta) -> list[Record]:
-    bones = [[first + 1, second + 1] for first, second in meta.skeleton]
-    joints = {"keypoints": list(meta.keypoints), "skeleton": bones} if meta.keypoints else {}
+    skeleton = [[first + 1, second + 1] for first, second in meta.skeleton]
+    keypoints = {"keypoints": list(meta.keypoints), "skeleton": skeleton} if meta.keypoints else {}
     pairs = zip(meta.category_ids, meta.classes, strict=True)
-    return [{"id": number, "name": name, **joints} for number, name in pairs]
+    return [{"id": category_id, "name": name, **keypoints} for category_id, name in pairs]
 
 
-def complete(annotation: Record, number: int) -> Record:
-    """With the fields that evaluators expect and many exports leave out."""
+def complete_annotation(annotation: Record, annotation_id: int) -> Record:
+    """Return the annotation with this id and with the fields that evaluators expect and many exports leave out."""
     width, height = annotation["bbox"][2:]
-    return {"iscrowd": 0, "area": width * height, **annotation, "id": number}
+    return {"iscrowd": 0, "area": width * height, **annotation, "id": annotation_id}

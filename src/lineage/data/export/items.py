@@ -1,4 +1,4 @@
-"""A dataset image by image, as the writers want it: the COCO record, the pixels, the annotations."""
+"""Images of a dataset one by one, as the writers read them: COCO record, pixels, annotations."""
 
 from __future__ import annotations
 
@@ -13,42 +13,50 @@ from pycocotools import mask as rle
 
 from lineage.data.samples.dataset import Dataset
 
+Record = dict[str, Any]
+
 
 class Item(NamedTuple):
-    record: dict[str, Any]  # the entry of `images`
+    """One image with its annotations."""
+
+    record: Record  # the entry of `images`
     image: Image.Image
-    annotations: list[dict[str, Any]]
+    annotations: list[Record]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.record["height"], self.record["width"]
 
 
-def items(dataset: Dataset) -> Iterator[Item]:
+def iterate_items(dataset: Dataset) -> Iterator[Item]:
     truth = dataset.ground_truth()
     records = {record["id"]: record for record in truth["images"]}
-    of_image = defaultdict(list)
+    by_image = defaultdict(list)
     for annotation in truth["annotations"]:
-        of_image[annotation["image_id"]].append(annotation)
+        by_image[annotation["image_id"]].append(annotation)
     for index in range(len(dataset)):
         sample = dataset[index]
         image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
-        yield Item(records[sample.image_id], image, of_image[sample.image_id])
+        yield Item(records[sample.image_id], image, by_image[sample.image_id])
 
 
-def mask(annotation: dict[str, Any], record: dict[str, Any]) -> np.ndarray:
-    """[h, w] bool from polygons or from an RLE, compressed or not."""
-    return rle.decode(encoded(annotation["segmentation"], record)).astype(bool)
+def decode_mask(annotation: Record, size: tuple[int, int]) -> np.ndarray:
+    """Return [h, w] bool from polygons or from an RLE, compressed or not."""
+    return rle.decode(compress(annotation["segmentation"], size)).astype(bool)
 
 
-def encoded(segmentation: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """Whatever COCO allows as a segmentation, as one compressed RLE."""
-    height, width = record["height"], record["width"]
+def compress(segmentation: Any, size: tuple[int, int]) -> Record:
+    """Convert a segmentation in any notation of COCO to one compressed RLE."""
     if isinstance(segmentation, list):
-        return rle.merge(rle.frPyObjects(segmentation, height, width))
+        return rle.merge(rle.frPyObjects(segmentation, *size))
     if isinstance(segmentation["counts"], list):
-        return rle.frPyObjects(segmentation, height, width)
+        return rle.frPyObjects(segmentation, *size)
     return segmentation
 
 
-def save(image: Image.Image, path: Path) -> None:
-    """PNG is lossless; JPEG at the quality of the public datasets."""
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write PNG, which is lossless, or JPEG at the quality of the public datasets."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jpg":
         image.save(path, quality=95)

@@ -2,69 +2,68 @@
 
 LVIS annotates an image for some categories only: those present, those verified absent (neg_category_ids) and, of those
 present, some not exhaustively (not_exhaustive_category_ids). Here every second absent category, by a hash, is verified
-absent; and as LVIS knows no crowds, a crowd region is left out and makes its category not exhaustive.
+absent. LVIS has no crowds: a crowd region is left out and makes its category not exhaustive.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from lineage.data.export import coco
-from lineage.data.export import items as source
+from lineage.data.export.items import Record, iterate_items, save_image
 from lineage.data.samples.dataset import Dataset
 from lineage.ops.random import fold_in
 
 RARE, COMMON = 10, 100  # LVIS v1: rare in at most 10 images, common in at most 100, else frequent
+FIELDS = ("id", "image_id", "category_id", "bbox", "area")  # of an annotation
 
 
-def write(dataset: Dataset, root: Path, split: str, form: str = "jpg", polygons: bool = False) -> Path:
+def write(dataset: Dataset, root: Path, split: str, suffix: str = "jpg", polygons: bool = False) -> Path:
+    """Write the dataset and return the path of the annotation file; `suffix` is that of the images: jpg or png."""
     images, annotations = [], []
-    for record, image, found in source.items(dataset):
-        name = f"{record['id']:012d}.{form}"
-        source.save(image, root / f"{split}2017" / name)
-        images.append(federated(coco.stored(record, f"{split}2017", name), found, dataset.meta.category_ids))
-        annotations += [
-            {**plain(one), "segmentation": coco.segmentation(one, record, polygons)}
-            for one in found
-            if not one["iscrowd"]
-        ]
+    for item in iterate_items(dataset):
+        name = f"{item.record['id']:012d}.{suffix}"
+        save_image(item.image, root / f"{split}2017" / name)
+        record = coco.image_record(item.record, f"{split}2017", name)
+        images.append(add_federated_lists(record, item.annotations, dataset.meta.category_ids))
+        for annotation in item.annotations:
+            if not annotation["iscrowd"]:
+                segmentation = coco.convert_segmentation(annotation, item.size, polygons)
+                annotations.append({field: annotation[field] for field in FIELDS} | {"segmentation": segmentation})
     document = {
         "info": {"description": f"written by lineage, {dataset.fingerprint}", "version": "v1"},
         "licenses": [{"id": 1, "name": "none", "url": ""}],
         "images": images,
         "annotations": annotations,
-        "categories": categories(dataset, annotations),
+        "categories": category_records(dataset, annotations),
     }
-    return coco.dump(document, root / "annotations" / f"lvis_v1_{split}.json")
+    return coco.write_json(document, root / "annotations" / f"lvis_v1_{split}.json")
 
 
-def plain(annotation: dict[str, Any]) -> dict[str, Any]:
-    return {name: annotation[name] for name in ("id", "image_id", "category_id", "bbox", "area")}
-
-
-def federated(record: dict[str, Any], found: list[dict[str, Any]], category_ids: tuple[int, ...]) -> dict[str, Any]:
-    present = {one["category_id"] for one in found}
-    absent = [one for one in category_ids if one not in present]
-    del record["file_name"]  # LVIS names the file by its coco_url alone
+def add_federated_lists(record: Record, annotations: list[Record], category_ids: tuple[int, ...]) -> Record:
+    """Return the image record with LVIS's lists and without file_name: LVIS names the file by its coco_url alone."""
+    present = {annotation["category_id"] for annotation in annotations}
+    absent = [category_id for category_id in category_ids if category_id not in present]
+    crowded = {annotation["category_id"] for annotation in annotations if annotation["iscrowd"]}
     return {
-        **record,
-        "neg_category_ids": [one for one in absent if fold_in("lvis", record["id"], one) % 2],
-        "not_exhaustive_category_ids": sorted({one["category_id"] for one in found if one["iscrowd"]}),
+        **{field: value for field, value in record.items() if field != "file_name"},
+        "neg_category_ids": [category_id for category_id in absent if fold_in("lvis", record["id"], category_id) % 2],
+        "not_exhaustive_category_ids": sorted(crowded),
     }
 
 
-def categories(dataset: Dataset, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    instances = Counter(one["category_id"] for one in annotations)
-    images = Counter(category for _, category in {(one["image_id"], one["category_id"]) for one in annotations})
+def category_records(dataset: Dataset, annotations: list[Record]) -> list[Record]:
+    instances = Counter(annotation["category_id"] for annotation in annotations)
+    pairs = {(annotation["image_id"], annotation["category_id"]) for annotation in annotations}
+    images = Counter(category_id for _, category_id in pairs)
     return [
         {
-            "id": category, "name": name, "synset": f"{name}.n.01", "synonyms": [name], "def": name,
-            "image_count": images[category], "instance_count": instances[category],
-            "frequency": frequency(images[category]),
+            "id": category_id, "name": name, "synset": f"{name}.n.01", "synonyms": [name], "def": name,
+            "image_count": images[category_id], "instance_count": instances[category_id],
+            "frequency": frequency(images[category_id]),
         }
-        for category, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)
+        for category_id, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)
     ]  # fmt: skip
 
 

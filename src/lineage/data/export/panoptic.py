@@ -1,95 +1,99 @@
 """The COCO panoptic layout: annotations/panoptic_<split>2017.json, a folder of PNGs of that name, and the images.
 
 A colour r + 256 g + 256^2 b is the id of a segment. Things are the dataset's objects, of overlapping ones the later
-wins; the rest of the image is the stuff that `Sample.semantic` says, or one class `background`. A thing of which others
-leave no pixel is no segment.
+gets the pixel; the rest of the image is the stuff of `Sample.semantic`, or one class `background` without it. A thing
+that others cover completely is not written.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from lineage.data.export import coco
-from lineage.data.export import items as source
-from lineage.data.export.items import Item
+from lineage.data.export.items import Item, Record, decode_mask, iterate_items, save_image
 from lineage.data.samples.dataset import Dataset
 
-UNLABELLED = 255
-SCATTER = 7919  # spreads the ids over the colours, so that a look at the PNG shows the segments
+SCATTER = 7919  # spreads the ids over the colours, so that the segments can be seen in the PNG
 
 
-def write(dataset: Dataset, root: Path, split: str, form: str = "jpg") -> Path:
+def write(dataset: Dataset, root: Path, split: str, suffix: str = "jpg") -> Path:
+    """Write the dataset and return the path of the JSON file; `suffix` is that of the images: jpg or png."""
     images, annotations = [], []
-    stuff = stuff_ids(dataset)
-    for index, item in enumerate(source.items(dataset)):
+    stuff = stuff_categories(dataset)
+    maps = root / "annotations" / f"panoptic_{split}2017"
+    for index, item in enumerate(iterate_items(dataset)):
         name = f"{item.record['id']:012d}"
-        source.save(item.image, root / f"{split}2017" / f"{name}.{form}")
-        images.append(coco.stored(item.record, f"{split}2017", f"{name}.{form}"))
-        numbers, segments = segmented(item, labelled(dataset, index), stuff)
-        colours = np.stack([numbers >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8)
-        source.save(Image.fromarray(colours), root / "annotations" / f"panoptic_{split}2017" / f"{name}.png")
+        save_image(item.image, root / f"{split}2017" / f"{name}.{suffix}")
+        images.append(coco.image_record(item.record, f"{split}2017", f"{name}.{suffix}"))
+        ids, segments = draw_segments(item, read_semantic(dataset, index), stuff)
+        colours = np.stack([ids >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8)
+        save_image(Image.fromarray(colours), maps / f"{name}.png")
         annotations.append({"image_id": item.record["id"], "file_name": f"{name}.png", "segments_info": segments})
     document = {
         "info": {"description": f"written by lineage, {dataset.fingerprint}", "version": "1.0", "year": 2017},
         "licenses": [{"id": 1, "name": "none", "url": ""}],
         "images": images,
         "annotations": annotations,
-        "categories": categories(dataset, stuff),
+        "categories": category_records(dataset, stuff),
     }
-    return coco.dump(document, root / "annotations" / f"panoptic_{split}2017.json")
+    return coco.write_json(document, maps.with_suffix(".json"))
 
 
 def stuff_names(dataset: Dataset) -> tuple[str, ...]:
-    """The stuff classes, without the first of `stuff`, which is all things."""
+    """Return the names of semantic classes 1, 2, ...; class 0 is all things."""
     return dataset.meta.stuff[1:] or ("background",)
 
 
-def stuff_ids(dataset: Dataset) -> dict[int, int]:
-    """Semantic label -> category id, behind those of the things."""
+def stuff_categories(dataset: Dataset) -> dict[int, int]:
+    """Return semantic class -> category id; these follow the ids of the things."""
     last = max(dataset.meta.category_ids)
     return {label: last + label for label in range(1, len(stuff_names(dataset)) + 1)}
 
 
-def labelled(dataset: Dataset, index: int) -> np.ndarray | None:
+def read_semantic(dataset: Dataset, index: int) -> np.ndarray | None:
     semantic = dataset[index].semantic
     return None if semantic is None else semantic.numpy()
 
 
-def segmented(
-    item: Item, semantic: np.ndarray | None, stuff: dict[int, int]
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """[h, w] int64 the segment of each pixel, and what the segments are."""
-    numbers = np.zeros((item.record["height"], item.record["width"]), np.int64)
-    kinds: dict[int, tuple[int, int]] = {}
+def draw_segments(item: Item, semantic: np.ndarray | None, stuff: dict[int, int]) -> tuple[np.ndarray, list[Record]]:
+    """Return [h, w] int64 the segment id of each pixel, and segments_info."""
+    # 1. Number the segments: stuff first, things over it.
+    numbers = np.zeros(item.size, np.int64)
+    categories: dict[int, tuple[int, int]] = {}  # number -> category id, iscrowd
     labels = np.ones_like(numbers) if semantic is None else semantic
-    for label, category in stuff.items():
-        kinds[len(kinds) + 1] = (category, 0)
-        numbers[labels == label] = len(kinds)
-    for one in item.annotations:
-        kinds[len(kinds) + 1] = (one["category_id"], one["iscrowd"])
-        numbers[source.mask(one, item.record)] = len(kinds)
-    found = [segment(numbers == number, number * SCATTER, *kind) for number, kind in kinds.items()]
-    return numbers * SCATTER, [one for one in found if one["area"]]
+    for label, category_id in stuff.items():
+        categories[len(categories) + 1] = (category_id, 0)
+        numbers[labels == label] = len(categories)
+    for annotation in item.annotations:
+        categories[len(categories) + 1] = (annotation["category_id"], annotation["iscrowd"])
+        numbers[decode_mask(annotation, item.size)] = len(categories)
+    # 2. Describe those with a visible pixel.
+    segments = [
+        segment_record(numbers == number, number * SCATTER, *category) for number, category in categories.items()
+    ]
+    return numbers * SCATTER, [segment for segment in segments if segment["area"]]
 
 
-def segment(inside: np.ndarray, number: int, category: int, crowd: int) -> dict[str, Any]:
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+def segment_record(mask: np.ndarray, segment_id: int, category_id: int, iscrowd: int) -> Record:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = [0, 0, 0, 0]
     if len(rows):
         box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
-    area = int(inside.sum())
-    return {"id": number, "category_id": category, "iscrowd": crowd, "bbox": [int(side) for side in box], "area": area}
+    bbox, area = [int(side) for side in box], int(mask.sum())
+    return {"id": segment_id, "category_id": category_id, "iscrowd": iscrowd, "bbox": bbox, "area": area}
 
 
-def categories(dataset: Dataset, stuff: dict[int, int]) -> list[dict[str, Any]]:
+def category_records(dataset: Dataset, stuff: dict[int, int]) -> list[Record]:
     things = zip(dataset.meta.category_ids, dataset.meta.classes, strict=True)
-    rest = zip(stuff.values(), stuff_names(dataset), strict=True)
+    areas = zip(stuff.values(), stuff_names(dataset), strict=True)
     return [
-        {"id": number, "name": name, "supercategory": name, "isthing": thing, "color": [number * 37 % 256, 90, 120]}
-        for thing, pairs in ((1, things), (0, rest))
-        for number, name in pairs
-    ]
+        {
+            "id": category_id, "name": name, "supercategory": name, "isthing": isthing,
+            "color": [category_id * 37 % 256, 90, 120],
+        }
+        for isthing, pairs in ((1, things), (0, areas))
+        for category_id, name in pairs
+    ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""A mask as polygons along its pixel edges, so exact that rasterising them gives the mask back.
+"""Polygons of a mask along its pixel edges, so exact that rasterising them returns the mask.
 
-Every 4-connected part becomes one polygon. Polygons of COCO, LVIS and Cityscapes know no holes, so a hole is entered
+Every 4-connected part becomes one polygon. Polygons of COCO, LVIS and Cityscapes have no holes, so a hole is entered
 and left through a slit of zero width, which covers no pixel.
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 Corner = tuple[int, int]  # (x, y)
 
 
-def polygons(mask: np.ndarray) -> list[list[float]]:
-    """mask [h, w] -> COCO polygons [x1, y1, x2, y2, ...], outlines clockwise."""
-    loops = trace(edges(mask))
-    outlines = [loop for loop in loops if area(loop) > 0]
-    for hole in (loop for loop in loops if area(loop) < 0):
-        owner = min((loop for loop in outlines if surrounds(loop, hole)), key=area)
+def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
+    """Return COCO polygons [x1, y1, x2, y2, ...] of a mask [h, w], outlines clockwise."""
+    loops = trace_loops(find_edges(mask))
+    outlines = [loop for loop in loops if signed_area(loop) > 0]
+    for hole in (loop for loop in loops if signed_area(loop) < 0):
+        owner = min((loop for loop in outlines if surrounds(loop, hole)), key=signed_area)
         owner += [owner[0], *hole, hole[0]]
     return [[float(side) for corner in loop for side in corner] for loop in outlines]
 
 
-def edges(mask: np.ndarray) -> dict[Corner, set[Corner]]:
-    """Unit steps around the mask with the inside on the right hand: corner -> directions that leave it."""
+def find_edges(mask: np.ndarray) -> dict[Corner, set[Corner]]:
+    """Return unit steps around the mask with the inside on the right hand: corner -> directions that leave it."""
     padded = np.pad(mask.astype(np.int8), 1)
     leaving: dict[Corner, set[Corner]] = {}
     down, across = np.diff(padded, axis=0)[:, 1:-1], np.diff(padded, axis=1)[1:-1]
@@ -32,18 +32,18 @@ def edges(mask: np.ndarray) -> dict[Corner, set[Corner]]:
         (across == 1, (0, 1), (0, -1)),
         (across == -1, (0, 0), (0, 1)),
     )
-    for found, (right, below), direction in steps:
-        for y, x in np.argwhere(found).tolist():
+    for is_edge, (right, below), direction in steps:
+        for y, x in np.argwhere(is_edge).tolist():
             leaving.setdefault((x + right, y + below), set()).add(direction)
     return leaving
 
 
-def trace(leaving: dict[Corner, set[Corner]]) -> list[list[Corner]]:
-    """Closed loops of corners; where two parts touch at a corner the walk turns right and stays on its own part."""
-    ahead = [(corner, step) for corner, steps in leaving.items() for step in steps]
+def trace_loops(leaving: dict[Corner, set[Corner]]) -> list[list[Corner]]:
+    """Return closed loops of corners; where two parts touch at a corner, turn right: that stays on the same part."""
+    starts = [(corner, step) for corner, steps in leaving.items() for step in steps]
     walked: set[tuple[Corner, Corner]] = set()
     loops = []
-    for corner, step in ahead:
+    for corner, step in starts:
         loop = []
         while (corner, step) not in walked:
             walked.add((corner, step))
@@ -57,19 +57,19 @@ def trace(leaving: dict[Corner, set[Corner]]) -> list[list[Corner]]:
 
 
 def turns(step: Corner) -> tuple[Corner, Corner, Corner]:
-    """Right, straight on, left (y points down)."""
+    """Return right, straight ahead, left (y points down)."""
     x, y = step
     return (-y, x), step, (y, -x)
 
 
-def area(loop: list[Corner]) -> float:
-    """Positive for outlines, negative for holes."""
+def signed_area(loop: list[Corner]) -> float:
+    """Return the area: positive for outlines, negative for holes."""
     x, y = np.array(loop).T
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
 
 
 def surrounds(loop: list[Corner], hole: list[Corner]) -> bool:
-    """Is the inside pixel next to the hole's first edge within the loop? Counts the loop's edges to its left."""
+    """Return whether the loop contains the hole: count its edges to the left of the pixel inside the hole's edge."""
     (x1, y1), (x2, y2) = hole[0], hole[1]
     dx, dy = np.sign(x2 - x1), np.sign(y2 - y1)
     px, py = x1 + (dx - dy) / 2, y1 + (dx + dy) / 2

@@ -7,107 +7,110 @@ crowd is a `difficult` object, which evaluation ignores, and void (255) in both 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from xml.etree import ElementTree as xml
 
 import numpy as np
 from PIL import Image
 
-from lineage.data.export import items as source
-from lineage.data.export.items import Item
+from lineage.data.export.items import Item, Record, decode_mask, iterate_items, save_image
 from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.metadata import DatasetMeta
 
-Written: TypeAlias = dict[str, list[dict[str, Any]]]  # name without suffix -> annotations
+Annotations: TypeAlias = dict[str, list[Record]]  # by the name of the image, without suffix
 VOID = 255
 
 
-def write(dataset: Dataset, root: Path, split: str, form: str = "jpg") -> Path:
+def write(dataset: Dataset, root: Path, split: str, suffix: str = "jpg") -> Path:
+    """Write the dataset and return the folder of its XML files; `suffix` is that of the images: jpg or png."""
     folder = root / "VOCdevkit" / "VOC2012"
-    written: Written = {}
-    labels = {category: label for label, category in enumerate(dataset.meta.category_ids)}
-    for item in source.items(dataset):
+    annotations: Annotations = {}
+    labels = {category_id: label for label, category_id in enumerate(dataset.meta.category_ids)}
+    for item in iterate_items(dataset):
         stem = f"{split}_{item.record['id']:06d}"
-        source.save(item.image, folder / "JPEGImages" / f"{stem}.{form}")
-        objects, kinds = segmentations(item, labels)
-        source.save(coloured(objects), folder / "SegmentationObject" / f"{stem}.png")
-        source.save(coloured(kinds), folder / "SegmentationClass" / f"{stem}.png")
-        text(folder / "Annotations" / f"{stem}.xml", described(item, f"{stem}.{form}", dataset))
-        written[stem] = item.annotations
-    lists(folder / "ImageSets", split, written, dataset)
+        save_image(item.image, folder / "JPEGImages" / f"{stem}.{suffix}")
+        objects, classes = draw_segmentations(item, labels)
+        save_image(apply_palette(objects), folder / "SegmentationObject" / f"{stem}.png")
+        save_image(apply_palette(classes), folder / "SegmentationClass" / f"{stem}.png")
+        write_text(folder / "Annotations" / f"{stem}.xml", format_xml(item, f"{stem}.{suffix}", dataset.meta))
+        annotations[stem] = item.annotations
+    write_image_sets(folder / "ImageSets", split, annotations, dataset.meta)
     return folder / "Annotations"
 
 
-def segmentations(item: Item, labels: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """[h, w] uint8 number of the object and label + 1; 0 is background."""
-    objects = np.zeros((item.record["height"], item.record["width"]), np.uint8)
-    kinds = objects.copy()
-    for number, one in enumerate(item.annotations, 1):
-        inside = source.mask(one, item.record)
-        objects[inside] = VOID if one["iscrowd"] else number
-        kinds[inside] = VOID if one["iscrowd"] else labels[one["category_id"]] + 1
-    return objects, kinds
+def draw_segmentations(item: Item, labels: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return [h, w] uint8 the number of the object, and its label + 1; 0 is background."""
+    objects = np.zeros(item.size, np.uint8)
+    classes = objects.copy()
+    for number, annotation in enumerate(item.annotations, 1):
+        mask = decode_mask(annotation, item.size)
+        objects[mask] = VOID if annotation["iscrowd"] else number
+        classes[mask] = VOID if annotation["iscrowd"] else labels[annotation["category_id"]] + 1
+    return objects, classes
 
 
-def coloured(numbers: np.ndarray) -> Image.Image:
+def apply_palette(numbers: np.ndarray) -> Image.Image:
     image = Image.fromarray(numbers).convert("P")
     image.putpalette(palette().tobytes())
     return image
 
 
 def palette() -> np.ndarray:
-    """[256, 3] uint8, VOC's own: the bits of the number, spread over the channels from the highest bit down."""
+    """Return VOC's palette [256, 3] uint8: the bits of the number, spread over the channels from the highest bit."""
     number = np.arange(256)
     colours = np.zeros((256, 3), int)
-    for place in range(8):
+    for digit in range(8):
         for channel in range(3):
-            colours[:, channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
+            colours[:, channel] |= (number >> (3 * digit + channel) & 1) << (7 - digit)
     return colours.astype(np.uint8)
 
 
-def described(item: Item, name: str, dataset: Dataset) -> str:
+def format_xml(item: Item, name: str, meta: DatasetMeta) -> str:
+    """Return the XML file of an image."""
     root = xml.Element("annotation")
     for tag, value in (("folder", "VOC2012"), ("filename", name)):
         xml.SubElement(root, tag).text = value
-    height, width = item.record["height"], item.record["width"]
-    nested(root, "size", {"width": width, "height": height, "depth": 3})
+    height, width = item.size
+    add_nested(root, "size", {"width": width, "height": height, "depth": 3})
     xml.SubElement(root, "segmented").text = "1"
-    for one in item.annotations:
-        x, y, w, h = one["bbox"]
-        truncated = x <= 0 or y <= 0 or x + w >= width or y + h >= height
-        thing = nested(root, "object", {
-            "name": dataset.meta.classes[dataset.meta.category_ids.index(one["category_id"])], "pose": "Unspecified",
-            "truncated": int(truncated), "difficult": int(one["iscrowd"]), "occluded": 0,
+    for annotation in item.annotations:
+        x, y, w, h = annotation["bbox"]
+        is_truncated = x <= 0 or y <= 0 or x + w >= width or y + h >= height
+        element = add_nested(root, "object", {
+            "name": meta.classes[meta.category_ids.index(annotation["category_id"])], "pose": "Unspecified",
+            "truncated": int(is_truncated), "difficult": int(annotation["iscrowd"]), "occluded": 0,
         })  # fmt: skip
         corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + w, "ymax": y + h}
-        nested(thing, "bndbox", {side: round(value) for side, value in corners.items()})
+        add_nested(element, "bndbox", {side: round(value) for side, value in corners.items()})
     xml.indent(root)
     return xml.tostring(root, encoding="unicode")
 
 
-def nested(parent: xml.Element, tag: str, values: dict[str, object]) -> xml.Element:
+def add_nested(parent: xml.Element, tag: str, values: dict[str, object]) -> xml.Element:
+    """Add an element with a child for each value, and return it."""
     element = xml.SubElement(parent, tag)
     for name, value in values.items():
         xml.SubElement(element, name).text = str(value)
     return element
 
 
-def lists(folder: Path, split: str, written: Written, dataset: Dataset) -> None:
-    """Which images make the split, and per class: 1 present, 0 only difficult ones, -1 absent."""
-    stems = "".join(f"{stem}\n" for stem in written)
-    text(folder / "Main" / f"{split}.txt", stems)
-    text(folder / "Segmentation" / f"{split}.txt", stems)
-    for category, name in zip(dataset.meta.category_ids, dataset.meta.classes, strict=True):
-        lines = (f"{stem} {presence(annotations, category):2d}\n" for stem, annotations in written.items())
-        text(folder / "Main" / f"{name}_{split}.txt", "".join(lines))
+def write_image_sets(folder: Path, split: str, annotations: Annotations, meta: DatasetMeta) -> None:
+    """Write the list of the split, and for each class: 1 present, 0 only difficult ones, -1 absent."""
+    stems = "".join(f"{stem}\n" for stem in annotations)
+    write_text(folder / "Main" / f"{split}.txt", stems)
+    write_text(folder / "Segmentation" / f"{split}.txt", stems)
+    for category_id, name in zip(meta.category_ids, meta.classes, strict=True):
+        lines = (f"{stem} {presence(records, category_id):2d}\n" for stem, records in annotations.items())
+        write_text(folder / "Main" / f"{name}_{split}.txt", "".join(lines))
 
 
-def presence(annotations: list[dict[str, Any]], category: int) -> int:
-    found = [one["iscrowd"] for one in annotations if one["category_id"] == category]
-    if not found:
+def presence(annotations: list[Record], category_id: int) -> int:
+    crowds = [annotation["iscrowd"] for annotation in annotations if annotation["category_id"] == category_id]
+    if not crowds:
         return -1
-    return 0 if all(found) else 1
+    return 0 if all(crowds) else 1
 
 
-def text(path: Path, content: str) -> None:
+def write_text(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)

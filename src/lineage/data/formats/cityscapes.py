@@ -1,8 +1,8 @@
 """Cityscapes (arXiv:1604.01685): instances of eight classes in street scenes of 1024 x 2048 pixels.
 
-gtFine names a pixel's object in *_gtFine_instanceIds.png: labelId * 1000 + n, or the bare labelId in a group that
-nobody told apart (a crowd here). Where these images are missing, the objects are drawn from *_gtFine_polygons.json, in
-order, later ones over earlier ones, as the official script makes the images.
+gtFine stores a pixel's object in *_gtFine_instanceIds.png: labelId * 1000 + n, or the bare labelId in a group whose
+objects are not separated (a crowd here). If these images are missing, the objects are drawn from
+*_gtFine_polygons.json, in order, later ones over earlier ones, as the official script makes the images.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.indexed_dataset import Annotated, Beside, Files, Read, annotated
-from lineage.data.formats.builder import Records
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths, SidecarFiles
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.builder import RecordBuilder
 
 THINGS = {"person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33}
-# What else is labelled in the polygons, all of it able to cover a thing: name -> labelId.
+# Other labels of the polygons, all of which can cover a thing: name -> labelId.
 OTHERS = {
     "unlabeled": 0, "ego vehicle": 1, "rectification border": 2, "out of roi": 3, "static": 4, "dynamic": 5,
     "ground": 6, "road": 7, "sidewalk": 8, "parking": 9, "rail track": 10, "building": 11, "wall": 12, "fence": 13,
@@ -31,7 +34,7 @@ OTHERS = {
     "license plate": -1,
 }  # fmt: skip
 IDS, POLYGONS, IMAGE = "_gtFine_instanceIds.png", "_gtFine_polygons.json", "_leftImg8bit.png"
-GROUP = 1000  # ids below are bare label ids
+FIRST_INSTANCE = 1000  # ids below are bare label ids
 HELP = """\
 Cityscapes has two folders:
     <root>/leftImg8bit/{train,val}/<city>/*_leftImg8bit.png
@@ -41,65 +44,75 @@ The files need a registration:  lineage data prepare cityscapes <root>  says whi
 
 
 def load(
-    *, part: str, root: str | None = None, classes: Mapping[str, int] | None = None, skip_empty: bool = False,
-    on_defect: str = "raise", split: str = "dataset.train",
-) -> Annotated:  # fmt: skip
-    """`part` is train, val or test; `classes` are names and label ids, by default the eight that are evaluated."""
+    *, image_set: str, root: str | None = None, classes: Mapping[str, int] | None = None, filter_empty: bool = False,
+    on_defect: str = "raise", config_node: str = "dataset.train",
+) -> IndexedDataset:  # fmt: skip
+    """Open a split.
+
+    image_set: train, val or test
+    classes: name -> label id; by default the eight that are evaluated
+    filter_empty, on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect, filter_empty)
     if root is None:
-        raise validate.DatasetError(f"dataset.root is not set.\n{HELP}")
+        raise DatasetError(f"dataset.root is not set.\n{HELP}")
     base = Path(root).expanduser()
-    truth, folder = base / "gtFine" / part, base / "leftImg8bit" / part
+    truth, images = base / "gtFine" / image_set, base / "leftImg8bit" / image_set
     files = sorted(truth.glob(f"*/*{IDS}")) or sorted(truth.glob(f"*/*{POLYGONS}"))
     if not files:
-        raise validate.DatasetError(f"{truth}: holds no <city>/*{IDS} and no <city>/*{POLYGONS}.\n{HELP}")
-    drawn = files[0].name.endswith(POLYGONS)
+        raise DatasetError(f"{truth}: holds no <city>/*{IDS} and no <city>/*{POLYGONS}.\n{HELP}")
+    are_polygons = files[0].name.endswith(POLYGONS)
     things = dict(classes or THINGS)
-    beside = {} if drawn else {"instance_ids": Beside(truth, IMAGE, IDS)}
-    named = Files(files, folder, truth, split, beside=beside)
-    options = ("cityscapes", tuple(things.items()))
-    return annotated(named, options, partial(read, truth, files, things, drawn), skip_empty, on_defect)
+    sidecars = {} if are_polygons else {"instance_ids": SidecarFiles(truth, IMAGE, IDS)}
+    paths = DatasetPaths(files, images, truth, sidecars=sidecars)
+    key = ("cityscapes", tuple(things.items()))
+    return open_dataset(paths, key, partial(parse, truth, files, things, are_polygons), options)
 
 
-def read(truth: Path, files: Sequence[Path], things: Mapping[str, int], drawn: bool) -> Read:
-    records = Records({label: name for name, label in things.items()})
+def parse(truth: Path, files: Sequence[Path], things: Mapping[str, int], are_polygons: bool) -> ParsedAnnotations:
+    builder = RecordBuilder({label: name for name, label in things.items()})
     labels = set(things.values())
-    for number, file in enumerate(files, 1):
-        name = str(file.relative_to(truth)).removesuffix(POLYGONS if drawn else IDS) + IMAGE
+    for image_id, file in enumerate(files, 1):
+        name = str(file.relative_to(truth)).removesuffix(POLYGONS if are_polygons else IDS) + IMAGE
         try:
-            ids = numbered(json.loads(file.read_bytes()), things) if drawn else _opened(file)
+            ids = draw_instance_ids(json.loads(file.read_bytes()), things) if are_polygons else _read_ids(file)
         except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
-            records.unusable(number, name, f"{file}: {type(error).__name__} {error}")
+            builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
             continue
-        records.image(number, name, ids.shape)
-        for one in np.flatnonzero(np.bincount(ids.ravel())).tolist():
-            label = one // GROUP if one >= GROUP else one
+        builder.add_image(image_id, name, ids.shape)
+        for instance in np.flatnonzero(np.bincount(ids.ravel())).tolist():
+            is_group = instance < FIRST_INSTANCE
+            label = instance if is_group else instance // FIRST_INSTANCE
             if label in labels:
-                records.mask(label, ids == one, iscrowd=int(one < GROUP))
-    return records.finish()
+                builder.add_mask(label, ids == instance, iscrowd=int(is_group))
+    return builder.finish()
 
 
-def _opened(file: Path) -> np.ndarray:
+def _read_ids(file: Path) -> np.ndarray:
     with Pillow.open(file) as image:
         if len(image.getbands()) > 1:
             raise ValueError(f"has channels {'/'.join(image.getbands())}, where instance ids have one of 16 bits")
         return np.asarray(image, np.int64)
 
 
-def numbered(document: Mapping[str, Any], things: Mapping[str, int]) -> np.ndarray:
-    """[h, w] int64 instance ids of a polygons file; an object's number counts its class from 0."""
+def draw_instance_ids(document: Mapping[str, Any], things: Mapping[str, int]) -> np.ndarray:
+    """Return [h, w] int64 instance ids of a polygons file; objects of a class are numbered from 0."""
     canvas = Pillow.new("I", (document["imgWidth"], document["imgHeight"]))
     pencil = ImageDraw.Draw(canvas)
-    count: dict[str, int] = {}
-    for one in document["objects"]:
-        name = one["label"]
-        if one.get("deleted"):
+    counts: dict[str, int] = {}
+    for entry in document["objects"]:
+        # 1. Split "cargroup" into its class and the group; names such as "polegroup" are labels themselves.
+        name = entry["label"]
+        if entry.get("deleted"):
             continue
-        group = name not in things and name not in OTHERS and name.endswith("group")
-        name = name.removesuffix("group") if group else name
-        number = OTHERS.get(name, 0)
+        is_group = name not in things and name not in OTHERS and name.endswith("group")
+        name = name.removesuffix("group") if is_group else name
+        # 2. The id: a bare label for groups and other labels, else with the object's number in its class.
+        instance = OTHERS.get(name, 0)
         if name in things:
-            number = things[name] if group else things[name] * GROUP + count.get(name, 0)
-            count[name] = count.get(name, 0) + (not group)
-        if number >= 0:  # the plate of a car stays the car's
-            pencil.polygon([tuple(corner) for corner in one["polygon"]], fill=number)
+            instance = things[name] if is_group else things[name] * FIRST_INSTANCE + counts.get(name, 0)
+            counts[name] = counts.get(name, 0) + (not is_group)
+        # 3. Draw over earlier objects; the plate of a car stays the car's.
+        if instance >= 0:
+            pencil.polygon([tuple(corner) for corner in entry["polygon"]], fill=instance)
     return np.asarray(canvas, np.int64)

@@ -1,4 +1,4 @@
-"""COCO-format datasets: the original files, person keypoints, and anybody's own folder in the same format.
+"""COCO-format datasets: the original files, person keypoints, and any other folder in the same format.
 
 A file names its own classes: any category ids will do, labels follow the ids in ascending order.
 """
@@ -6,12 +6,16 @@ A file names its own classes: any category ids will do, labels follow the ids in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.defects import Record, find
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.defects import Record, find_defects
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError, read_coco, require_file
 
 HELP = """\
 A dataset in COCO format is a folder with images and a JSON file for each split:
@@ -27,41 +31,49 @@ COCO 2017 itself, 18 GB + 1 GB + 0.24 GB:  lineage data prepare coco <root>    f
 
 
 def load(
-    *, annotations: str, images: str = "images", root: str | None = None, skip_empty: bool = False,
-    least_keypoints: int = 0, on_defect: str = "raise", split: str = "dataset.train",
-) -> Annotated:  # fmt: skip
-    """`images` and `annotations` are paths inside `root`. Where there is no such image folder, the images may also lie
-    beside the annotation file (Roboflow's layout), in an `images` folder there, or in the root. Images with fewer than
-    `least_keypoints` labelled keypoints stay out.
+    *, annotations: str, images: str = "images", root: str | None = None, filter_empty: bool = False,
+    min_keypoints: int = 0, on_defect: str = "raise", config_node: str = "dataset.train",
+) -> IndexedDataset:  # fmt: skip
+    """Open a COCO-format dataset.
+
+    annotations, images: paths inside `root`, or absolute. If there is no such image folder, the images are also looked
+        for beside the annotation file (Roboflow's layout), in an `images` folder there, and in the root.
+    filter_empty, min_keypoints, on_defect, config_node: see `ReadOptions`
     """
+    options = ReadOptions(config_node, on_defect, filter_empty, min_keypoints)
+    file = find_annotation_file(annotations, root, HELP)
+    advice = f"Set {config_node}.annotations or dataset.root.\n{HELP}"
+    require_file(file, advice)
+    folder = Path(root or "", images).expanduser()
+    paths = DatasetPaths([file], folder, file, coco_file=file)
+    if not folder.is_dir():  # only then must the file be read to find them
+        records = read_coco(file, advice)["images"]
+        paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))
+    return open_dataset(paths, ("coco",), partial(parse, file, advice), options)
+
+
+def find_annotation_file(annotations: str, root: str | None, advice: str) -> Path:
+    """Return the path inside `root`, or the absolute one; raise DatasetError if a relative one has no root."""
     file = Path(root or "", annotations).expanduser()
     if root is None and not file.is_absolute():
-        raise validate.DatasetError(f"dataset.root is not set, so there is no {annotations}.\n{HELP}")
-    advice = f"Set {split}.annotations or dataset.root.\n{HELP}"
-    validate.exists(file, advice)
-    folder = Path(root or "", images).expanduser()
-    files = Files([file], folder, file, split, document=file)
-    if not folder.is_dir():  # only then must the file be read to find them
-        content = validate.read(file, advice)
-        files = files._replace(folder=image_folder(file, images, root, content["images"], split))
-    return annotated(files, ("coco",), partial(read, file, advice), skip_empty, on_defect, least_keypoints)
+        raise DatasetError(f"dataset.root is not set, so there is no {annotations}.\n{advice}")
+    return file
 
 
-def read(file: Path, advice: str) -> Read:
-    content = validate.read(file, advice)
-    return Read(content, list(find(content)))
+def parse(file: Path, advice: str) -> ParsedAnnotations:
+    content = read_coco(file, advice)
+    return ParsedAnnotations(content, list(find_defects(content)))
 
 
-def image_folder(file: Path, images: str, root: str | None, records: Sequence[Record], split: str) -> Path:
-    """The configured folder, or the first usual place that holds the first image."""
-    configured = Path(root or "", images).expanduser()
-    if configured.is_dir():
-        return configured
-    places = [file.parent, file.parent / "images", *([Path(root)] if root else [])]
-    name = str(records[0].get("file_name"))
-    for place in places:
-        if (place / name).is_file():
-            return place
-    looked = "\n".join(f"    {place / name}" for place in (configured, *places))
-    raise validate.DatasetError(f"{configured}: no such folder of images. Looked for the first image at\n{looked}\n"
-                             f"Set {split}.images to the folder that holds {name}.")  # fmt: skip
+def find_image_folder(
+    file: Path, configured: Path, root: str | None, images: Sequence[Record], config_node: str
+) -> Path:
+    """Return the first usual folder that holds the first image; `configured` does not exist."""
+    folders = [file.parent, file.parent / "images", *([Path(root)] if root else [])]
+    name = str(images[0].get("file_name"))
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder
+    candidates = "\n".join(f"    {folder / name}" for folder in (configured, *folders))
+    raise DatasetError(f"{configured}: no such folder of images. Looked for the first image at\n{candidates}\n"
+                       f"Set {config_node}.images to the folder that holds {name}.")  # fmt: skip

@@ -1,6 +1,6 @@
-"""DeepFashion2 (arXiv:1901.07973): 13 classes of clothes, a mask each, and 294 landmarks of which a class has its own.
+"""DeepFashion2 (arXiv:1901.07973): 13 classes of clothes with masks, and 294 landmarks, each of one class.
 
-Landmarks of all classes stand in one row, as in the official converter to COCO: class c owns `LENGTHS[c]` of them from
+Landmarks of all classes are in one list, as in the official converter to COCO: class c has `LENGTHS[c]` of them from
 `OFFSETS[c]` on. An object's area is that of its box, which the official evaluation uses, not that of its mask.
 """
 
@@ -13,9 +13,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
-from lineage.data.formats.builder import Records, extent
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.builder import RecordBuilder, read_image_size
 
 CLASSES = (
     "short sleeve top", "long sleeve top", "short sleeve outwear", "long sleeve outwear", "vest", "sling", "shorts",
@@ -36,7 +39,7 @@ The files need a registration:  lineage data prepare deepfashion2 <root>  says w
 
 
 def swaps(category: int) -> dict[int, int]:
-    """Left to right, counted from 1 within one class (0..12); outlines run once around, so mirroring reverses them."""
+    """Return left -> right, counted from 1 within a class (0..12). Outlines run once around, a mirror reverses them."""
     count = LENGTHS[category]
     if category in (2, 3):  # outwear: the open front has two edges
         front = {4: 26, 16: 29, 27: 30, 28: 31} if category == 2 else {4: 34, 20: 37, 35: 38, 36: 39}
@@ -49,47 +52,54 @@ def swaps(category: int) -> dict[int, int]:
     return pairs | {right: left for left, right in pairs.items()}
 
 
-def flip_indices() -> tuple[int, ...]:
+def create_flip_indices() -> tuple[int, ...]:
     """Return the index of the landmark that each becomes in a mirrored image."""
-    of_class = ((offset, count, swaps(c)) for c, (offset, count) in enumerate(zip(OFFSETS, LENGTHS, strict=True)))
-    return tuple(offset + swap.get(i, i) - 1 for offset, count, swap in of_class for i in range(1, count + 1))
+    by_class = ((offset, count, swaps(c)) for c, (offset, count) in enumerate(zip(OFFSETS, LENGTHS, strict=True)))
+    return tuple(offset + swap.get(i, i) - 1 for offset, count, swap in by_class for i in range(1, count + 1))
 
 
 def load(
-    *, part: str, root: str | None = None, skip_empty: bool = False, on_defect: str = "raise",
-    split: str = "dataset.train",
-) -> Annotated:  # fmt: skip
-    """`part` is train or validation."""
+    *, image_set: str, root: str | None = None, filter_empty: bool = False, on_defect: str = "raise",
+    config_node: str = "dataset.train",
+) -> IndexedDataset:  # fmt: skip
+    """Open a split.
+
+    image_set: train or validation
+    filter_empty, on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect, filter_empty)
     if root is None:
-        raise validate.DatasetError(f"dataset.root is not set.\n{HELP}")
-    base = Path(root).expanduser() / part
-    files = sorted((base / "annos").glob("*.json"))
+        raise DatasetError(f"dataset.root is not set.\n{HELP}")
+    folder = Path(root).expanduser() / image_set
+    files = sorted((folder / "annos").glob("*.json"))
     if not files:
-        raise validate.DatasetError(f"{base / 'annos'}: holds no *.json.\n{HELP}")
-    named = Files(files, base / "image", base, split)
-    return annotated(named, ("deepfashion2",), partial(read, base, files), skip_empty, on_defect)
+        raise DatasetError(f"{folder / 'annos'}: holds no *.json.\n{HELP}")
+    paths = DatasetPaths(files, folder / "image", folder)
+    return open_dataset(paths, ("deepfashion2",), partial(parse, folder, files), options)
 
 
-def read(base: Path, files: Sequence[Path]) -> Read:
-    records = Records({i + 1: name for i, name in enumerate(CLASSES)})
-    records.categories = [{**one, "keypoints": list(LANDMARKS), "skeleton": []} for one in records.categories]
-    for place, file in enumerate(files, 1):
-        name, number = f"{file.stem}.jpg", int(file.stem) if file.stem.isdigit() else place
+def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
+    builder = RecordBuilder({i + 1: name for i, name in enumerate(CLASSES)})
+    landmarks = {"keypoints": list(LANDMARKS), "skeleton": []}
+    builder.categories = [category | landmarks for category in builder.categories]
+    for position, file in enumerate(files, 1):
+        name, image_id = f"{file.stem}.jpg", int(file.stem) if file.stem.isdigit() else position
         try:
             document = json.loads(file.read_bytes())
-            items = [one for key, one in document.items() if key.startswith("item")]
-            objects = [_object(one, int(document.get("pair_id", 0))) for one in items]
-            size = extent(base / "image" / name)
+            items = [item for key, item in document.items() if key.startswith("item")]
+            objects = [_parse_object(item, int(document.get("pair_id", 0))) for item in items]
+            size = read_image_size(folder / "image" / name)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            records.unusable(number, name, f"{file}: {type(error).__name__} {error}")
+            builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
             continue
-        records.image(number, name, size)
-        for category, corners, fields in objects:
-            records.add(category, corners, **fields)
-    return records.finish(extra=("pair_id", *FIELDS), mirrored=flip_indices())
+        builder.add_image(image_id, name, size)
+        for category_id, corners, fields in objects:
+            builder.add_object(category_id, corners, **fields)
+    return builder.finish(extra=("pair_id", *FIELDS), mirrored=create_flip_indices())
 
 
-def _object(item: Mapping[str, Any], pair: int) -> tuple[int, tuple[float, ...], dict[str, Any]]:
+def _parse_object(item: Mapping[str, Any], pair_id: int) -> tuple[int, tuple[float, ...], dict[str, Any]]:
+    """Return the category id, the corners and the other fields of an object."""
     category, landmarks = int(item["category_id"]), list(item["landmarks"])
     if not 1 <= category <= len(CLASSES):
         raise ValueError(f"category_id {category}, known are 1 to {len(CLASSES)}")
@@ -99,6 +109,6 @@ def _object(item: Mapping[str, Any], pair: int) -> tuple[int, tuple[float, ...],
     if len(corners) != 4:
         raise ValueError(f"bounding_box {item['bounding_box']} is not [x1, y1, x2, y2]")
     fields = {name: int(item.get(name, 0)) for name in FIELDS}
-    offset = OFFSETS[category - 1]
-    shape = {"segmentation": item["segmentation"]} if item.get("segmentation") else {}
-    return category, corners, {"keypoints": landmarks, "first_keypoint": offset, "pair_id": pair, **shape, **fields}
+    points = {"keypoints": landmarks, "first_keypoint": OFFSETS[category - 1], "pair_id": pair_id}
+    mask = {"segmentation": item["segmentation"]} if item.get("segmentation") else {}
+    return category, corners, {**points, **mask, **fields}

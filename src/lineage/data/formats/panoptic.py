@@ -1,4 +1,4 @@
-"""COCO's panoptic format (arXiv:1801.00868): a PNG whose colour names the segment of each pixel, and what each one is.
+"""COCO's panoptic format (arXiv:1801.00868): a PNG whose colour is the segment of each pixel, and a list of segments.
 
 Things become instances; `Sample.semantic` labels every pixel with a stuff class, class 0 being all things together, as
 Panoptic FPN (arXiv:1901.02446, section 3.1) trains it. The PNG is read with its image, so that the index stays small.
@@ -18,9 +18,13 @@ from PIL import Image as Pillow
 from pycocotools import mask as rle
 from torchvision import tv_tensors as tv
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.defects import Defect, Kind, Record, find, whole
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.defects import Defect, DefectKind, Record, find_defects, is_id
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError, read_coco, require_file
+from lineage.data.formats.coco import find_annotation_file
 from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import Crops
@@ -28,9 +32,11 @@ from lineage.data.samples.sample import Sample
 
 UNLABELLED = 255
 THINGS = 0  # the semantic class of all of them
-SEGMENTS = Kind("image without segments", "add its record to `annotations`, or take the image out of `images`", "image")
-MAP = Kind("panoptic PNG cannot be used", "fetch it again, or take its image out", "image")
-NUMBERED = "Annotations need image_id, segments id and a category_id among `categories`, all whole numbers."
+MISSING_SEGMENTS = DefectKind(
+    "image without segments", "add its record to `annotations`, or take the image out of `images`", "image"
+)
+UNUSABLE_MAP = DefectKind("panoptic PNG cannot be used", "fetch it again, or take its image out", "image")
+IDS = "Annotations need image_id, segments id and a category_id among `categories`, all whole numbers."
 HELP = """\
 COCO panoptic is COCO's images and, for each split, a JSON file and a folder of PNGs:
     <root>/annotations/panoptic_train2017.json    <root>/annotations/panoptic_train2017/*.png    <root>/train2017/*.jpg
@@ -39,45 +45,38 @@ A copy you have:  dataset=coco_panoptic dataset.root=<root>
 The files:        lineage data prepare coco_panoptic <root>"""
 
 
-class Panoptic:
+class PanopticDataset:
     """A dataset of things as instances and stuff as `Sample.semantic`; `meta.stuff` names its classes."""
 
-    def __init__(self, things: Annotated, maps: Path, file: Path) -> None:
+    def __init__(self, things: IndexedDataset, maps: Path, file: Path) -> None:
+        """`maps` is the folder of the PNGs, `file` the JSON file."""
         self.things, self.maps, self.file = things, maps, file
         self.meta, self.fingerprint, self.ids, self.sizes = things.meta, things.fingerprint, things.ids, things.sizes
         self.part_lengths, self.source = things.part_lengths, things.source
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Panoptic, (self.things, self.maps, self.file)
+        return PanopticDataset, (self.things, self.maps, self.file)
 
     def __len__(self) -> int:
         return len(self.things)
 
-    def object_labels(self) -> ObjectLabels:
-        return self.things.object_labels()
-
-    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
-        """Yield every defect of the records, the images and the PNGs, which must hold all segments of things."""
-        yield from self.things.find_defects(progress)
-        for position in range(len(self)):
-            name = self.things.columns.names(position).decode(errors="surrogateescape")
-            who = f"image {int(self.ids[position])} ({name})"
-            try:
-                there = np.unique(self.segments(position))
-            except ImageError as error:
-                yield Defect(MAP, who, str(error), position)
-                continue
-            absent = np.setdiff1d(self.things.columns.extra["segment"][self._rows(position)], there)
-            if len(absent):
-                yield Defect(MAP, who, f"no pixel of segment {', '.join(map(str, absent.tolist()))}", position)
-
     def path(self, position: int) -> Path:
         return self.things.path(position)
 
-    def segments(self, position: int) -> NDArray[np.int64]:
-        """[h, w] the segment id of each pixel; 0 where nothing is labelled. Raises ImageError."""
-        name = self.things.columns.names(position).decode(errors="surrogateescape")
-        path, size = self.maps / Path(name).with_suffix(".png").name, tuple(self.sizes[position].tolist())
+    def __getitem__(self, position: int) -> Sample:
+        sample, segments = self.things[position], self.read_segments(position)
+        columns, rows = self.things.columns, self._rows(position)
+        numbers = columns.extra["segment"][rows]
+        masks = (segments == numbers[:, None, None]) & ~columns.crowd[rows][:, None, None]
+        return sample._replace(
+            masks=Crops.from_masks(torch.from_numpy(masks)),
+            semantic=tv.Mask(torch.from_numpy(self.label_stuff(position, segments))),
+        )
+
+    def read_segments(self, position: int) -> NDArray[np.int64]:
+        """Return [h, w] the segment id of each pixel; 0 is unlabelled. Raise ImageError."""
+        name, size = self.things.columns.file_name(position), tuple(self.sizes[position].tolist())
+        path = self.maps / Path(name).with_suffix(".png").name
         try:
             with Pillow.open(path) as file:
                 colours = np.asarray(file.convert("RGB")).astype(np.int64)
@@ -87,110 +86,143 @@ class Panoptic:
             raise ImageError(f"{path}: has {colours.shape[:2]} pixels (height, width), its image {size}")
         return colours @ np.array([1, 256, 256**2])
 
-    def __getitem__(self, position: int) -> Sample:
-        sample, segments = self.things[position], self.segments(position)
-        rows = self._rows(position)
-        numbers = self.things.columns.extra["segment"][rows]
-        inside = (segments == numbers[:, None, None]) & ~self.things.columns.crowd[rows][:, None, None]
-        return sample._replace(
-            masks=Crops.from_masks(torch.from_numpy(inside)),
-            semantic=tv.Mask(torch.from_numpy(self.semantic(position, segments))),
-        )
+    def label_stuff(self, position: int, segments: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return [h, w] the stuff class of each pixel, 255 if it is unlabelled."""
+        columns = self.things.columns
+        table, image = columns.file_columns, columns.image_positions[position]
+        rows = slice(table["first"][image], table["first"][image + 1])
+        stuff = dict(zip(table["segment"][rows].tolist(), table["stuff"][rows].tolist(), strict=True))
+        ids, inverse = np.unique(segments, return_inverse=True)
+        labels = np.array([stuff.get(segment, UNLABELLED) for segment in ids.tolist()], np.uint8)
+        return labels[inverse.reshape(segments.shape)]
 
     def _rows(self, position: int) -> slice:
-        return slice(self.things.columns.first[position], self.things.columns.first[position + 1])
+        rows = self.things.columns.rows(position)
+        return slice(rows.start, rows.stop)
 
-    def semantic(self, position: int, segments: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """[h, w] stuff class of each pixel, 255 where nothing is labelled."""
-        more, place = self.things.columns.more, self.things.columns.image_places[position]
-        rows = slice(more["first"][place], more["first"][place + 1])
-        known = dict(zip(more["segment"][rows].tolist(), more["stuff"][rows].tolist(), strict=True))
-        ids, inverse = np.unique(segments, return_inverse=True)
-        kinds = np.array([known.get(one, UNLABELLED) for one in ids.tolist()], np.uint8)
-        return kinds[inverse.reshape(segments.shape)]
+    def object_labels(self) -> ObjectLabels:
+        return self.things.object_labels()
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        """Yield every defect of the records, the images and the PNGs, which must hold all segments of things."""
+        yield from self.things.find_defects(progress)
+        columns = self.things.columns
+        for position in range(len(self)):
+            record = f"image {int(self.ids[position])} ({columns.file_name(position)})"
+            try:
+                present = np.unique(self.read_segments(position))
+            except ImageError as error:
+                yield Defect(UNUSABLE_MAP, record, str(error), position)
+                continue
+            absent = np.setdiff1d(columns.extra["segment"][self._rows(position)], present)
+            if len(absent):
+                segments = ", ".join(map(str, absent.tolist()))
+                yield Defect(UNUSABLE_MAP, record, f"no pixel of segment {segments}", position)
 
     def ground_truth(self) -> dict[str, Any]:
-        """Things as COCO instances, masks from the PNGs; `panoptic` is the file's content and the PNGs' `folder`."""
-        data, truth = self.things.columns, self.things.spelled()
+        """Return things as COCO instances, masks from the PNGs, and under `panoptic` the file and the PNGs' folder."""
+        columns, truth = self.things.columns, self.things.to_coco_dict()
         for position in range(len(self)):
-            segments = self.segments(position)
-            for row in range(data.first[position], data.first[position + 1]):
-                code = rle.encode(np.asfortranarray(segments == data.extra["segment"][row], np.uint8))
-                shape = {"size": list(code["size"]), "counts": code["counts"].decode()}
-                truth["annotations"][row]["segmentation"] = shape
-        content = document(self.file, HELP)
+            segments = self.read_segments(position)
+            for row in columns.rows(position):
+                code = rle.encode(np.asfortranarray(segments == columns.extra["segment"][row], np.uint8))
+                segmentation = {"size": list(code["size"]), "counts": code["counts"].decode()}
+                truth["annotations"][row]["segmentation"] = segmentation
+        content = read_panoptic(self.file, HELP)
         ids = set(self.ids.tolist())
-        kept = {name: [one for one in content[name] if one[key] in ids]
-                for name, key in (("images", "id"), ("annotations", "image_id"))}  # fmt: skip
-        truth["panoptic"] = {**kept, "categories": content["categories"], "folder": str(self.maps)}
+        truth["panoptic"] = {
+            "images": [image for image in content["images"] if image["id"] in ids],
+            "annotations": [annotation for annotation in content["annotations"] if annotation["image_id"] in ids],
+            "categories": content["categories"],
+            "folder": str(self.maps),
+        }
         return truth
 
 
 def load(
     *, annotations: str, images: str = "images", maps: str | None = None, root: str | None = None,
-    skip_empty: bool = False, on_defect: str = "raise", split: str = "dataset.train",
-) -> Panoptic:  # fmt: skip
-    """Paths are inside `root`; `maps`, the folder of the PNGs, is by default named as the JSON file."""
-    file = Path(root or "", annotations).expanduser()
-    if root is None and not file.is_absolute():
-        raise validate.DatasetError(f"dataset.root is not set, so there is no {annotations}.\n{HELP}")
-    advice = f"Set {split}.annotations or dataset.root.\n{HELP}"
-    validate.exists(file, advice)
+    filter_empty: bool = False, on_defect: str = "raise", config_node: str = "dataset.train",
+) -> PanopticDataset:  # fmt: skip
+    """Open a panoptic file.
+
+    annotations, images: paths inside `root`, or absolute
+    maps: the folder of the PNGs, by default named as the JSON file
+    filter_empty, on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect, filter_empty)
+    file = find_annotation_file(annotations, root, HELP)
+    advice = f"Set {config_node}.annotations or dataset.root.\n{HELP}"
+    require_file(file, advice)
     folder = Path(root or "", maps).expanduser() if maps else file.with_suffix("")
     if not folder.is_dir():
-        raise validate.DatasetError(f"{folder}: no such folder of PNGs. Set {split}.maps.\n{HELP}")
-    files = Files([file], Path(root or "", images).expanduser(), file, split)
-    return Panoptic(annotated(files, ("panoptic",), partial(read, file, advice), skip_empty, on_defect), folder, file)
+        raise DatasetError(f"{folder}: no such folder of PNGs. Set {config_node}.maps.\n{HELP}")
+    paths = DatasetPaths([file], Path(root or "", images).expanduser(), file)
+    things = open_dataset(paths, ("panoptic",), partial(parse, file, advice), options)
+    return PanopticDataset(things, folder, file)
 
 
-def document(file: Path, advice: str) -> dict[str, list[Record]]:
-    content = validate.read(file, advice)
-    if not all(isinstance(one.get("segments_info"), list) for one in content["annotations"]):
-        raise validate.DatasetError(
+def read_panoptic(file: Path, advice: str) -> dict[str, list[Record]]:
+    """Read a panoptic JSON file; raise DatasetError if it is not one."""
+    content = read_coco(file, advice)
+    if not all(isinstance(annotation.get("segments_info"), list) for annotation in content["annotations"]):
+        raise DatasetError(
             f"{file}: its annotations have no `segments_info`, so it is not panoptic; use dataset=coco for instances."
         )
-    known = {one["id"] for one in content["categories"]}
-    for place, note in enumerate(content["annotations"]):
-        if not whole(note.get("image_id")):
-            told = f"annotation {place} has the image_id {note.get('image_id')!r}"
-            raise validate.DatasetError(f"{file}: {told}. {NUMBERED}")
-        for one in note["segments_info"]:
-            if not (isinstance(one, dict) and whole(one.get("id")) and one.get("category_id") in known):
-                told = f"image {note['image_id']} has the segment {one!r:.120}"
-                raise validate.DatasetError(f"{file}: {told}. {NUMBERED}")
+    category_ids = {category["id"] for category in content["categories"]}
+    for position, annotation in enumerate(content["annotations"]):
+        if not is_id(annotation.get("image_id")):
+            problem = f"annotation {position} has the image_id {annotation.get('image_id')!r}"
+            raise DatasetError(f"{file}: {problem}. {IDS}")
+        for segment in annotation["segments_info"]:
+            is_dict = isinstance(segment, dict)
+            if not (is_dict and is_id(segment.get("id")) and segment.get("category_id") in category_ids):
+                problem = f"image {annotation['image_id']} has the segment {segment!r:.120}"
+                raise DatasetError(f"{file}: {problem}. {IDS}")
     return content
 
 
-def read(file: Path, advice: str) -> Read:
-    content = document(file, advice)
-    things = [one for one in content["categories"] if one.get("isthing", 1)]
-    stuff = sorted((one for one in content["categories"] if not one.get("isthing", 1)), key=lambda one: one["id"])
-    semantic = {one["id"]: label for label, one in enumerate(stuff, 1)}
-    of_image = {one["image_id"]: one["segments_info"] for one in content["annotations"]}
-    objects, columns = _objects(content["images"], of_image, {one["id"] for one in things}, semantic)
-    made = {"images": content["images"], "annotations": objects, "categories": things}
-    without = [
-        Defect(SEGMENTS, f"image {one.get('id')} ({one.get('file_name')})", "no record in `annotations`", place)
-        for place, one in enumerate(content["images"])
-        if one.get("id") not in of_image
+def parse(file: Path, advice: str) -> ParsedAnnotations:
+    # 1. Categories: things by their own ids, stuff numbered from 1 in the order of the ids.
+    content = read_panoptic(file, advice)
+    things = [category for category in content["categories"] if category.get("isthing", 1)]
+    stuff = [category for category in content["categories"] if not category.get("isthing", 1)]
+    stuff = sorted(stuff, key=lambda category: category["id"])
+    stuff_labels = {category["id"]: label for label, category in enumerate(stuff, 1)}
+    # 2. Segments: things as objects, all of them in columns by image.
+    segments = {annotation["image_id"]: annotation["segments_info"] for annotation in content["annotations"]}
+    thing_ids = {category["id"] for category in things}
+    objects, columns = _split_segments(content["images"], segments, thing_ids, stuff_labels)
+    # 3. Defects of the objects, and images without a record.
+    instances = {"images": content["images"], "annotations": objects, "categories": things}
+    missing = [
+        Defect(
+            MISSING_SEGMENTS, f"image {image.get('id')} ({image.get('file_name')})", "no record in `annotations`", at
+        )
+        for at, image in enumerate(content["images"])
+        if image.get("id") not in segments
     ]
-    told = {"stuff": [(one["id"], str(one.get("name", one["id"]))) for one in stuff]}
-    return Read(made, [*without, *find(made)], told, ("segment",), columns)
+    metadata = {"stuff": [(category["id"], str(category.get("name", category["id"]))) for category in stuff]}
+    return ParsedAnnotations(instances, [*missing, *find_defects(instances)], metadata, ("segment",), columns)
 
 
-def _objects(
-    images: Sequence[Record], of_image: dict[Any, list[Record]], things: set[int], semantic: dict[int, int]
+def _split_segments(
+    images: Sequence[Record], segments: dict[Any, list[Record]], thing_ids: set[int], stuff_labels: dict[int, int]
 ) -> tuple[list[Record], dict[str, NDArray[np.int64]]]:
-    """The things as annotations, and of every segment its id and its semantic class."""
+    """Return the things as annotations, and of every segment its id and its semantic class.
+
+    segments: image id -> segments_info
+    stuff_labels: category id -> semantic class
+    """
     objects: list[Record] = []
     rows: list[tuple[int, int]] = []
-    first = [0]
+    offsets = [0]
     for image in images:
-        for one in of_image.get(image.get("id"), []):
-            if one["category_id"] in things:
-                kept = {name: one.get(name) for name in ("category_id", "bbox", "area", "iscrowd")}
-                objects.append({"id": len(objects) + 1, "image_id": image["id"], "segment": one["id"], **kept})
-            rows.append((one["id"], semantic.get(one["category_id"], THINGS)))
-        first.append(len(rows))
-    found = np.array(rows, np.int64).reshape(-1, 2)
-    return objects, {"first": np.array(first), "segment": found[:, 0], "stuff": found[:, 1]}
+        for segment in segments.get(image.get("id"), []):
+            if segment["category_id"] in thing_ids:
+                fields = {name: segment.get(name) for name in ("category_id", "bbox", "area", "iscrowd")}
+                own = {"id": len(objects) + 1, "image_id": image["id"], "segment": segment["id"]}
+                objects.append(own | fields)
+            rows.append((segment["id"], stuff_labels.get(segment["category_id"], THINGS)))
+        offsets.append(len(rows))
+    table = np.array(rows, np.int64).reshape(-1, 2)
+    return objects, {"first": np.array(offsets), "segment": table[:, 0], "stuff": table[:, 1]}

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
-from lineage.data.formats.builder import Records
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.builder import RecordBuilder
 
 HELP = """\
 Penn-Fudan is a folder PennFudanPed with PNGImages/*.png and PedMasks/*_mask.png.
@@ -23,44 +26,50 @@ The files, 53 MB: lineage data prepare penn_fudan DIR"""
 
 
 def load(
-    *, part: str, held_out: int, root: str | None = None, skip_empty: bool = False, on_defect: str = "raise",
-    split: str = "dataset.train",
-) -> Annotated:  # fmt: skip
-    """`part` is train or val."""
+    *, image_set: str, held_out: int, root: str | None = None, filter_empty: bool = False, on_defect: str = "raise",
+    config_node: str = "dataset.train",
+) -> IndexedDataset:  # fmt: skip
+    """Open one side of the split.
+
+    image_set: train or val
+    held_out: how many images are for validation
+    filter_empty, on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect, filter_empty)
     if root is None:
-        raise validate.DatasetError(f"dataset.root is not set.\n{HELP}")
-    folder = found(Path(root).expanduser())
+        raise DatasetError(f"dataset.root is not set.\n{HELP}")
+    folder = find_folder(Path(root).expanduser())
     masks = sorted((folder / "PedMasks").glob("*_mask.png"))
-    if part not in ("train", "val") or not 0 < held_out < len(masks):
-        raise validate.DatasetError(
-            f"{split}: part={part} with held_out={held_out} of {len(masks)} images in {folder}; "
-            "part is train or val, held_out leaves at least one image on either side."
+    if image_set not in ("train", "val") or not 0 < held_out < len(masks):
+        raise DatasetError(
+            f"{config_node}: image_set={image_set} with held_out={held_out} of {len(masks)} images in {folder}; "
+            "image_set is train or val, held_out leaves at least one image on either side."
         )
-    masks = masks[-held_out:] if part == "val" else masks[:-held_out]
-    files = Files(masks, folder / "PNGImages", folder, split)
-    return annotated(files, ("penn_fudan",), partial(read, masks), skip_empty, on_defect)
+    masks = masks[-held_out:] if image_set == "val" else masks[:-held_out]
+    paths = DatasetPaths(masks, folder / "PNGImages", folder)
+    return open_dataset(paths, ("penn_fudan",), partial(parse, masks), options)
 
 
-def found(root: Path) -> Path:
-    for place in (root, root / "PennFudanPed", root / "data" / "PennFudanPed"):
-        if (place / "PedMasks").is_dir():
-            return place
-    raise validate.DatasetError(f"{root}: holds no PennFudanPed/PedMasks.\n{HELP}")
+def find_folder(root: Path) -> Path:
+    for folder in (root, root / "PennFudanPed", root / "data" / "PennFudanPed"):
+        if (folder / "PedMasks").is_dir():
+            return folder
+    raise DatasetError(f"{root}: holds no PennFudanPed/PedMasks.\n{HELP}")
 
 
-def read(masks: Sequence[Path]) -> Read:
-    records = Records({1: "person"})
-    for number, file in enumerate(masks, 1):
+def parse(masks: Sequence[Path]) -> ParsedAnnotations:
+    builder = RecordBuilder({1: "person"})
+    for image_id, file in enumerate(masks, 1):
         name = file.name.replace("_mask.png", ".png")
         try:
-            with Pillow.open(file) as opened:
-                people = np.asarray(opened)
+            with Pillow.open(file) as image:
+                people = np.asarray(image)
             if people.ndim != 2:
-                raise ValueError(f"is of mode {opened.mode}, not one number per pixel")
+                raise ValueError(f"is of mode {image.mode}, not one number per pixel")
         except (OSError, ValueError, SyntaxError) as error:
-            records.unusable(number, name, f"{file}: {error}")
+            builder.add_unreadable_image(image_id, name, f"{file}: {error}")
             continue
-        records.image(number, name, people.shape)
+        builder.add_image(image_id, name, people.shape)
         for person in np.unique(people[people > 0]):
-            records.mask(1, people == person)
-    return records.finish()
+            builder.add_mask(1, people == person)
+    return builder.finish()

@@ -1,4 +1,4 @@
-"""Images without labels, of a COCO-format file: what a teacher labels in data distillation (arXiv:1712.04440).
+"""Images without labels, of a COCO-format file: a teacher labels them in data distillation (arXiv:1712.04440).
 
 Of the file only `images` is read, so COCO's lists of images without annotations will do, and so will any other split.
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.defects import find
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, indexed, made, usable
+from lineage.data.annotations.build_index import ParsedAnnotations, build_index, load_or_build_index
+from lineage.data.annotations.defects import find_defects
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, positions_with_readable_files
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.coco import find_annotation_file
 
 HELP = """\
 Images without labels are a folder and a JSON file that lists them: {"images": [{"id", "file_name", "height", "width"}]}
@@ -21,26 +25,29 @@ COCO's own, 19 GB:  lineage data prepare coco_person_unlabelled <root>    fetche
 
 def load(
     *, annotations: str, images: str, root: str | None = None, on_defect: str = "raise",
-    split: str = "dataset.unlabelled",
-) -> Annotated:  # fmt: skip
-    """A dataset whose samples hold no object; paths are inside `root`, or absolute."""
-    file, folder = (Path(root or "", path).expanduser() for path in (annotations, images))
-    if root is None and not file.is_absolute():
-        raise validate.DatasetError(f"dataset.root is not set, so there is no {annotations}.\n{HELP}")
-    files = Files([file], folder, file, split)
-    found = indexed(files, ("unlabelled",), lambda: made(read(file), skip_empty=False, least=0))
-    return Annotated(found, files, usable(found, files, on_defect))
+    config_node: str = "dataset.unlabelled",
+) -> IndexedDataset:  # fmt: skip
+    """Open a dataset whose samples hold no object.
+
+    annotations, images: paths inside `root`, or absolute
+    on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect)
+    file = find_annotation_file(annotations, root, HELP)
+    paths = DatasetPaths([file], Path(root or "", images).expanduser(), file)
+    index = load_or_build_index(paths, ("unlabelled",), lambda: build_index(parse(file)))
+    return IndexedDataset(index, paths, positions_with_readable_files(index, paths, options))
 
 
-def read(file: Path) -> Read:
-    """Its images; objects and classes, if it has any, are left there."""
+def parse(file: Path) -> ParsedAnnotations:
+    """Read the images; objects and classes of the file are ignored."""
     try:
-        listed = json.loads(file.read_bytes())["images"]
+        images = json.loads(file.read_bytes())["images"]
     except OSError as error:
-        raise validate.DatasetError(f"{file}: cannot be read ({error.strerror}).\n{HELP}") from error
+        raise DatasetError(f"{file}: cannot be read ({error.strerror}).\n{HELP}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise validate.DatasetError(f"{file}: holds no list `images`.\n{HELP}") from error
-    if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
-        raise validate.DatasetError(f"{file}: its `images` is no list of images, or is empty.\n{HELP}")
-    content = {"images": listed, "annotations": [], "categories": []}
-    return Read(content, list(find(content)))
+        raise DatasetError(f"{file}: holds no list `images`.\n{HELP}") from error
+    if not isinstance(images, list) or not images or not all(isinstance(image, dict) for image in images):
+        raise DatasetError(f"{file}: its `images` is not a list of images, or is empty.\n{HELP}")
+    content = {"images": images, "annotations": [], "categories": []}
+    return ParsedAnnotations(content, list(find_defects(content)))

@@ -1,23 +1,26 @@
 """Pascal VOC (Everingham et al., IJCV 2010): one XML file per image, splits as lists of names, any union of years.
 
 Boxes are 1-based with the last pixel included, so pixel 1 of VOC is [0, 1) here. `difficult` objects never count in
-evaluation. Where masks are asked for, pixel n of SegmentationObject is the n-th object of the XML file.
+evaluation. With masks, pixel n of SegmentationObject is the n-th object of the XML file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
 import numpy as np
 from PIL import Image as Pillow
 
-from lineage.data.annotations import validate
-from lineage.data.annotations.indexed_dataset import Annotated, Files, Read, annotated
-from lineage.data.formats.builder import Records, extent
+from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError
+from lineage.data.formats.builder import RecordBuilder, read_image_size
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -30,135 +33,150 @@ A copy you have:  dataset=voc07 dataset.root=DIR    DIR is VOCdevkit or the fold
 The files:        lineage data prepare voc07 DIR    (voc12, voc0712)"""
 
 
-class Listed(NamedTuple):
-    """One image of a split."""
+@dataclass(frozen=True, slots=True)
+class VocImage:
+    """One image of an image set."""
 
     year: str  # VOC2007
     stem: str
 
-    def file(self, devkit: Path, folder: str, ending: str) -> Path:
-        return devkit / self.year / folder / f"{self.stem}{ending}"
+    def path(self, devkit: Path, folder: str, suffix: str) -> Path:
+        return devkit / self.year / folder / f"{self.stem}{suffix}"
 
 
-def load(
-    *, sets: Sequence[str], root: str | None = None, classes: Sequence[str] | None = None, difficult: str = "crowd",
-    masks: bool = False, skip_empty: bool = False, on_defect: str = "raise", split: str = "dataset.train",
-) -> Annotated:  # fmt: skip
-    """`sets` are like VOC2007/trainval, `classes` by default VOC's own. A difficult object is a crowd, an object like
-    others (keep) or left out (drop).
+@dataclass(frozen=True, slots=True)
+class VocObject:
+    """One object of an XML file."""
 
-    With `masks` the images are those of ImageSets/Segmentation.
-    """
-    if root is None:
-        raise validate.DatasetError(f"dataset.root is not set.\n{HELP}")
-    if difficult not in ("crowd", "keep", "drop"):
-        raise validate.DatasetError(f"{split}.difficult={difficult} is not a choice; use crowd, keep or drop.")
-    devkit = found(Path(root).expanduser(), sets)
-    lists = [devkit / one.partition("/")[0] / _list(one.partition("/")[2], masks) for one in sets]
-    images = [one for name, file in zip(sets, lists, strict=True) for one in listed(name, file)]
-    sources = [*lists, *(one.file(devkit, "Annotations", ".xml") for one in images)]
-    if masks:
-        sources += [one.file(devkit, "SegmentationObject", ".png") for one in images]
-    files = Files(sources, devkit, devkit, split)
-    names = tuple(classes or CLASSES)
-    options = ("voc", tuple(sets), names, difficult, masks)
-    reading = partial(read, devkit, images, names, difficult, masks)
-    return annotated(files, options, reading, skip_empty, on_defect)
-
-
-def found(root: Path, sets: Sequence[str]) -> Path:
-    """The VOCdevkit: the root, in the root, or the root's parent if the root is one of the years."""
-    years = [one.partition("/")[0] for one in sets]
-    for place in (root, root / "VOCdevkit", root / "data" / "VOCdevkit", root.parent):
-        if all((place / year).is_dir() for year in years):
-            return place
-    raise validate.DatasetError(f"{root}: holds no folder {' and '.join(dict.fromkeys(years))}.\n{HELP}")
-
-
-def _list(name: str, masks: bool) -> str:
-    return f"ImageSets/{'Segmentation' if masks else 'Main'}/{name}.txt"
-
-
-def listed(name: str, file: Path) -> list[Listed]:
-    try:
-        lines = file.read_text().splitlines()
-    except OSError as error:
-        raise validate.DatasetError(f"{file}: cannot be read ({error.strerror}): no set {name}.\n{HELP}") from error
-    images = [Listed(name.partition("/")[0], line.split()[0]) for line in lines if line.strip()]
-    if not images:
-        raise validate.DatasetError(f"{file}: lists no image. Fetch it again, or write a name per line.")
-    return images
-
-
-def read(devkit: Path, images: Sequence[Listed], classes: Sequence[str], difficult: str, masks: bool) -> Read:
-    records = Records({i + 1: name for i, name in enumerate(classes)})
-    for number, one in zip(numbers(images), images, strict=True):
-        name = f"{one.year}/JPEGImages/{one.stem}.jpg"
-        try:
-            root = xml.parse(one.file(devkit, "Annotations", ".xml")).getroot()
-            name = f"{one.year}/JPEGImages/{root.findtext('filename') or one.stem + '.jpg'}"
-            objects = [_object(thing, classes) for thing in root.findall("object")]
-            pixels = _pixels(one.file(devkit, "SegmentationObject", ".png")) if masks else None
-            size = _size(root, devkit / name) if pixels is None else pixels.shape
-        except (OSError, ValueError, xml.ParseError) as error:
-            records.unusable(number, name, f"{one.file(devkit, 'Annotations', '.xml')}: {error}")
-            continue
-        records.image(number, name, size)
-        for place, thing in enumerate(objects, 1):
-            _add(records, thing, difficult, None if pixels is None else pixels == place)
-    return records.finish(extra=("difficult", "truncated"))
-
-
-class Thing(NamedTuple):
-    category: int
-    corners: tuple[float, ...]
+    category_id: int
+    corners: tuple[float, ...]  # x1, y1, x2, y2 in continuous pixels
     difficult: bool
     truncated: bool
 
 
-def _add(records: Records, thing: Thing, difficult: str, inside: np.ndarray | None) -> None:
-    if thing.difficult and difficult == "drop":
+def load(
+    *, image_sets: Sequence[str], root: str | None = None, classes: Sequence[str] | None = None,
+    difficult: str = "crowd", masks: bool = False, filter_empty: bool = False, on_defect: str = "raise",
+    config_node: str = "dataset.train",
+) -> IndexedDataset:  # fmt: skip
+    """Open a union of image sets.
+
+    image_sets: such as VOC2007/trainval
+    classes: by default VOC's own
+    difficult: makes a difficult object a crowd (crowd), an object like others (keep) or leaves it out (drop)
+    masks: read masks too; the images are then those of ImageSets/Segmentation
+    filter_empty, on_defect, config_node: see `ReadOptions`
+    """
+    options = ReadOptions(config_node, on_defect, filter_empty)
+    if root is None:
+        raise DatasetError(f"dataset.root is not set.\n{HELP}")
+    if difficult not in ("crowd", "keep", "drop"):
+        raise DatasetError(f"{config_node}.difficult={difficult} is not a choice; use crowd, keep or drop.")
+    # 1. The images of all sets.
+    devkit = find_devkit(Path(root).expanduser(), image_sets)
+    lists = [list_file(devkit, name, masks) for name in image_sets]
+    images = [image for name, file in zip(image_sets, lists, strict=True) for image in read_image_set(name, file)]
+    # 2. Every file that is read decides about the index.
+    files = [*lists, *(image.path(devkit, "Annotations", ".xml") for image in images)]
+    if masks:
+        files += [image.path(devkit, "SegmentationObject", ".png") for image in images]
+    names = tuple(classes or CLASSES)
+    key = ("voc", tuple(image_sets), names, difficult, masks)
+    read_files = partial(parse, devkit, images, names, difficult, masks)
+    return open_dataset(DatasetPaths(files, devkit, devkit), key, read_files, options)
+
+
+def find_devkit(root: Path, image_sets: Sequence[str]) -> Path:
+    """Return the VOCdevkit: the root, a folder in it, or its parent if the root is one of the years."""
+    years = [name.partition("/")[0] for name in image_sets]
+    for folder in (root, root / "VOCdevkit", root / "data" / "VOCdevkit", root.parent):
+        if all((folder / year).is_dir() for year in years):
+            return folder
+    raise DatasetError(f"{root}: holds no folder {' and '.join(dict.fromkeys(years))}.\n{HELP}")
+
+
+def list_file(devkit: Path, image_set: str, masks: bool) -> Path:
+    year, _, name = image_set.partition("/")
+    return devkit / year / f"ImageSets/{'Segmentation' if masks else 'Main'}/{name}.txt"
+
+
+def read_image_set(name: str, file: Path) -> list[VocImage]:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error.strerror}): no set {name}.\n{HELP}") from error
+    images = [VocImage(name.partition("/")[0], line.split()[0]) for line in lines if line.strip()]
+    if not images:
+        raise DatasetError(f"{file}: lists no image. Fetch it again, or write a name per line.")
+    return images
+
+
+def parse(
+    devkit: Path, images: Sequence[VocImage], classes: Sequence[str], difficult: str, masks: bool
+) -> ParsedAnnotations:
+    builder = RecordBuilder({i + 1: name for i, name in enumerate(classes)})
+    for image_id, image in zip(number_images(images), images, strict=True):
+        name, file = f"{image.year}/JPEGImages/{image.stem}.jpg", image.path(devkit, "Annotations", ".xml")
+        # 1. The XML file, and the masks and the size.
+        try:
+            root = xml.parse(file).getroot()
+            name = f"{image.year}/JPEGImages/{root.findtext('filename') or image.stem + '.jpg'}"
+            objects = [_parse_object(element, classes) for element in root.findall("object")]
+            pixels = _read_pixels(image.path(devkit, "SegmentationObject", ".png")) if masks else None
+            size = _read_size(root, devkit / name) if pixels is None else pixels.shape
+        except (OSError, ValueError, xml.ParseError) as error:
+            builder.add_unreadable_image(image_id, name, f"{file}: {error}")
+            continue
+        # 2. Its objects, numbered from 1 in the masks.
+        builder.add_image(image_id, name, size)
+        for number, voc_object in enumerate(objects, 1):
+            if not (voc_object.difficult and difficult == "drop"):
+                is_crowd = voc_object.difficult and difficult == "crowd"
+                _add_object(builder, voc_object, is_crowd, None if pixels is None else pixels == number)
+    return builder.finish(extra=("difficult", "truncated"))
+
+
+def _add_object(builder: RecordBuilder, voc_object: VocObject, is_crowd: bool, mask: np.ndarray | None) -> None:
+    """Add an object; `mask` is [h, w] bool, or None without masks."""
+    flags = {"difficult": int(voc_object.difficult), "truncated": int(voc_object.truncated)}
+    if mask is None:
+        builder.add_object(voc_object.category_id, voc_object.corners, iscrowd=int(is_crowd), **flags)
         return
-    flags = {"difficult": int(thing.difficult), "truncated": int(thing.truncated)}
-    crowd = int(thing.difficult and difficult == "crowd")
-    if inside is None:
-        records.add(thing.category, thing.corners, iscrowd=crowd, **flags)
-    else:  # the box of the XML file stays: it may include parts that others hide
-        x1, y1, x2, y2 = thing.corners
-        box = [x1, y1, x2 - x1, y2 - y1]
-        before = len(records.annotations)
-        records.mask(thing.category, inside, iscrowd=crowd, **flags)
-        if len(records.annotations) == before:
-            records.add(thing.category, thing.corners, iscrowd=1, **flags)  # only void pixels: a region not to count
-        records.annotations[-1]["bbox"] = box
+    count = len(builder.annotations)
+    builder.add_mask(voc_object.category_id, mask, iscrowd=int(is_crowd), **flags)
+    if len(builder.annotations) == count:  # only void pixels: a region that does not count
+        builder.add_object(voc_object.category_id, voc_object.corners, iscrowd=1, **flags)
+    # the box of the XML file stays: it may include areas that other objects hide
+    x1, y1, x2, y2 = voc_object.corners
+    builder.annotations[-1]["bbox"] = [x1, y1, x2 - x1, y2 - y1]
 
 
-def _object(thing: xml.Element, classes: Sequence[str]) -> Thing:
-    name = thing.findtext("name", "").strip()
+def _parse_object(element: xml.Element, classes: Sequence[str]) -> VocObject:
+    name = element.findtext("name", "").strip()
     if name not in classes:
         raise ValueError(f"object of class {name!r}, known are {', '.join(classes)}; dataset.names=[...] names others")
-    sides = [thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    sides = [element.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     if None in sides:
         raise ValueError(f"object {name!r} has no complete bndbox")
     x1, y1, x2, y2 = (float(side) for side in sides if side is not None)
-    flags = (thing.findtext(flag, "0").strip() == "1" for flag in ("difficult", "truncated"))
-    return Thing(classes.index(name) + 1, (x1 - 1, y1 - 1, x2, y2), *flags)
+    flags = (element.findtext(flag, "0").strip() == "1" for flag in ("difficult", "truncated"))
+    return VocObject(classes.index(name) + 1, (x1 - 1, y1 - 1, x2, y2), *flags)
 
 
-def _size(root: xml.Element, image: Path) -> tuple[int, int]:
-    """(height, width), from the image itself where the file does not say, as in some homemade ones."""
-    sides = [root.findtext(f"size/{side}") for side in ("height", "width")]
-    known = [int(float(side)) for side in sides if side]
-    return (known[0], known[1]) if len(known) == 2 and min(known) > 0 else extent(image)
+def _read_size(root: xml.Element, image: Path) -> tuple[int, int]:
+    """Return (height, width); if the XML file has none, as some homemade ones, that of the image."""
+    texts = [root.findtext(f"size/{side}") for side in ("height", "width")]
+    sides = [int(float(text)) for text in texts if text]
+    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else read_image_size(image)
 
 
-def _pixels(file: Path) -> np.ndarray:
+def _read_pixels(file: Path) -> np.ndarray:
     with Pillow.open(file) as image:
         return np.asarray(image)
 
 
-def numbers(images: Sequence[Listed]) -> list[int]:
-    """000005 is image 5 and 2008_000002 image 2008000002; where names are no numbers they are counted."""
-    digits = [one.stem.replace("_", "") for one in images]
-    found = [int(one) for one in digits if one.isdigit() and len(one) < 18]
-    return found if len(set(found)) == len(images) else list(range(1, len(images) + 1))
+def number_images(images: Sequence[VocImage]) -> list[int]:
+    """Return ids: 5 for 000005 and 2008000002 for 2008_000002; if not all names are distinct numbers, 1, 2, 3, ..."""
+    digits = [image.stem.replace("_", "") for image in images]
+    ids = [int(text) for text in digits if text.isdigit() and len(text) < 18]
+    return ids if len(set(ids)) == len(images) else list(range(1, len(images) + 1))

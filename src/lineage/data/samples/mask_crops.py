@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode, functional
 from torchvision.tv_tensors import BoundingBoxFormat, TVTensor
 
-from lineage.data.samples.rle_decode import drawn, runs
+from lineage.data.samples.rle_decode import decode_counts, rasterize
 
 Window = tuple[int, int, int, int]  # x, y, width, height
 Plane = NDArray[np.uint8]  # [height, width] of a window
@@ -56,7 +56,7 @@ class Crops(TVTensor):
     @classmethod
     def from_rle(cls, encoded: Sequence[dict[str, Any]], canvas_size: tuple[int, int]) -> Crops:
         """COCO run-length encodings of the whole canvas, compressed (`counts` str or bytes) or not (list of int)."""
-        bits, windows = drawn(*runs(encoded, canvas_size), canvas_size)
+        bits, windows = rasterize(*decode_counts(encoded, canvas_size), canvas_size)
         return cls(torch.from_numpy(bits), torch.from_numpy(windows), canvas_size)
 
     @classmethod

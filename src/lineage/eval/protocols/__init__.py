@@ -1,4 +1,4 @@
-"""Scorers, one file per protocol: COCO, LVIS, VOC, Cityscapes, panoptic, proposals.
+"""Evaluators, one file per dataset's rules: COCO, LVIS, VOC, Cityscapes, panoptic, proposals.
 
 Read first: coco.py.
 """

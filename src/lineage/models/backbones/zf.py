@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.backbones.caffenet import rename_blobs
-from lineage.models.backbones.plain import PlainBackbone, PlainOptions, convolution, plain_backbone
+from lineage.models.backbones.caffenet import by_layer
+from lineage.models.backbones.plain import Plain, convolution
 
 
 class WithinChannel(nn.Module):
@@ -33,11 +33,11 @@ def zf(
     strides: Sequence[int],
     lrn: dict[str, float],
     norm: str | None,
-    **options: Unpack[PlainOptions],
-) -> PlainBackbone:
-    """Build ZF. `strides` are those of conv1 and conv2, each followed by a pool of stride 2.
+    **rest: Any,
+) -> Plain:
+    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2.
 
-    `options`: see plain_backbone.
+    `rest` is what every plain body has: see Plain.
     """
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
@@ -51,4 +51,4 @@ def zf(
         **convolution("conv4", c, d, 3, padding=1, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, norm=norm),
     }
-    return plain_backbone(layers, rename_blobs, options)
+    return Plain(layers, translate=by_layer, **rest)

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from lineage.weights.sources.table import NameTable, Stems
+from lineage.weights.sources.table import Table
 from lineage.weights.sources.torchvision import DEPTH
 
-LAYERS = (("convolution", "conv", "downsample.0"), ("normalization", "bn", "downsample.1"))
+PARTS = (("convolution", "conv", "downsample.0"), ("normalization", "bn", "downsample.1"))
 
 
-def list_resnet_stems(theirs: str) -> Stems:
+def resnet(theirs: str) -> tuple[tuple[str, str], ...]:
     block = [
         pair
-        for layer, ours, shortcut in LAYERS
-        for pair in (*((f"layer.{i}.{layer}", f"{ours}{i + 1}") for i in range(3)), (f"shortcut.{layer}", shortcut))
+        for part, own, shortcut in PARTS
+        for pair in (*((f"layer.{i}.{part}", f"{own}{i + 1}") for i in range(3)), (f"shortcut.{part}", shortcut))
     ]
     return (
         (f"{theirs}embedder.embedder.convolution", "backbone.stem.0"),
         (f"{theirs}embedder.embedder.normalization", "backbone.stem.1"),
         *(
-            (f"{theirs}encoder.stages.{stage}.layers.{number}.{layer}", f"backbone.stages.{stage}.{number}.{ours}")
+            (f"{theirs}encoder.stages.{stage}.layers.{number}.{layer}", f"backbone.stages.{stage}.{number}.{own}")
             for stage in range(4)
             for number in range(DEPTH)
-            for layer, ours in block
+            for layer, own in block
         ),
     )
 
 
-TRANSFORMERS = NameTable(
-    "transformers", (*list_resnet_stems("resnet."), *list_resnet_stems("")), ignored=("classifier.*",)
-)
+TRANSFORMERS = Table("transformers", (*resnet("resnet."), *resnet("")), ignored=("classifier.*",))

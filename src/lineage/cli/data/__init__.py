@@ -1,0 +1,1 @@
+"""`lineage data`: one file per subcommand, each with `add_arguments` and `run`. Read first: main.py."""

@@ -1,0 +1,105 @@
+"""`lineage data check`: every defect of a dataset, or of one COCO-format file; exit code 1 if there is any."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lineage.cli.data.named_dataset import SPLITS, add_dataset_arguments, compose_config, open_split, splits_of
+
+EXAMPLES = 5  # images that are looked for before the folder counts as the wrong one
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    splits = [split for split in SPLITS if split != "distilled"]  # labels are checked as they are read
+    add_dataset_arguments(parser, default="train and val", splits=splits)
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO-format JSON file in place of NAME")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="with --annotations; default: the file's folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.annotations:
+        return check_file(args.annotations, args.images or args.annotations.parent)
+    config = compose_config(args)
+    with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
+        return int(sum(check_split(args.dataset, config, split) for split in splits_of(args)) > 0)
+
+
+def check_split(name: str, config: DictConfig, split: str) -> int:
+    """Print every defect of a split and return their number."""
+    from lineage.data.annotations.validate import DatasetError, format_defects
+
+    unfiltered = {"filter_empty": False, "min_keypoints": 0}
+    try:
+        dataset = open_split(config, split, on_defect="drop", **unfiltered)
+    except DatasetError:  # also if nothing is left: then this raises the reason
+        dataset = open_split(config, split, on_defect="raise", **unfiltered)
+    if dataset.source is None:
+        print(f"{split}: {name} is drawn on demand; there is nothing on disk to check.")
+        return 0
+    defects = list(dataset.find_defects(show_progress))
+    if defects:
+        print(format_defects(defects, dataset.source, examples=len(defects)))
+    else:
+        annotations, classes = len(dataset.object_labels().labels), len(dataset.meta.classes)
+        counts = f"{len(dataset)} images, {annotations} annotations, {classes} categories"
+        print(f"{split}: {dataset.source}: no defects. {counts}.")
+    return len(defects)
+
+
+def check_file(file: Path, folder: Path) -> int:
+    """Print every defect of a COCO-format file and of its images."""
+    from lineage.data.annotations.defects import find_defects
+    from lineage.data.annotations.validate import DatasetError, check_image_files, format_defects, read_coco
+    from lineage.data.samples import image
+
+    try:
+        content = read_coco(file, "Name an existing file after --annotations.")
+    except DatasetError as error:
+        print(error)
+        return 1
+    if not any(has_file(folder, record) for record in content["images"][:EXAMPLES]):
+        name = content["images"][0].get("file_name")
+        print(f"{folder}: holds none of the images, such as {name}. Name their folder after --images.")
+        return 1
+    defects = [
+        *find_defects(content),
+        *check_image_files(show_progress(content["images"]), folder, image.read),
+    ]
+    if defects:
+        print(format_defects(defects, file, examples=len(defects)))
+        return 1
+    counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
+    print(f"{file}: no defects. {counts}.")
+    return 0
+
+
+def has_file(folder: Path, record: dict[str, Any]) -> bool:
+    return isinstance(record.get("file_name"), str) and (folder / record["file_name"]).is_file()
+
+
+def show_progress(records: Sequence[Any]) -> Iterable[Any]:
+    """Show a progress bar on a terminal while the records are iterated."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(records, "decoding", transient=True, disable=not sys.stderr.isatty(), console=Console(stderr=True))
+
+
+@contextmanager
+def only_errors(logger: str) -> Iterator[None]:
+    """Suppress a logger's warnings."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

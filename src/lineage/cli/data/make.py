@@ -1,0 +1,84 @@
+"""`lineage data make`: write the embedded dataset in a public layout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
+SMALLEST = 32  # pixels, a side of an image of shapes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=["shapes"])
+    parser.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--as", dest="layout", choices=LAYOUTS, default="coco", help="default: coco")
+    parser.add_argument("--size", type=parse_size, default=(240, 320), metavar="WIDTHxHEIGHT", help="default: 320x240")
+    parser.add_argument("--images", type=parse_count, default=100, help="training images, default: 100")
+    parser.add_argument("--val", type=parse_count, default=20, help="validation images, default: 20")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lossless", action="store_true", help="PNG in place of JPEG")
+    parser.add_argument("--polygons", action="store_true", help="masks as polygons in place of RLE (coco, lvis)")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT and return (height, width)."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and min(int(width), int(height)) >= SMALLEST):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not WIDTHxHEIGHT in pixels, each {SMALLEST} or more, for example 320x240"
+        )
+    return int(height), int(width)
+
+
+def parse_count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images, 1 or more")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.directory.exists() and (not args.directory.is_dir() or any(args.directory.iterdir())):
+        print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
+              f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
+        return 1
+    try:
+        for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
+            write_split(args, split, seed, length)
+    except OSError as error:
+        print(f"{error.filename or args.directory}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 1
+    print(next_commands(args.layout, args.directory, args.val))
+    return 0
+
+
+def next_commands(layout: str, folder: Path, val: int) -> str:
+    """Return the commands to type next; layouts with fixed classes get the names of these."""
+    from lineage.data.export.cityscapes import FIRST_LABEL
+    from lineage.data.shapes.dataset import CLASSES
+
+    name = {"panoptic": "coco_panoptic", "voc": "voc12"}.get(layout, layout)
+    model = {"panoptic": "model=panoptic_fpn ", "voc": "model=faster_rcnn "}.get(layout, "")
+    labels = ",".join(f"{class_name}: {label}" for label, class_name in enumerate(CLASSES, FIRST_LABEL))
+    more = {
+        "penn_fudan": f" dataset.held_out={val}", "voc": f" 'dataset.names=[{','.join(CLASSES)}]'",
+        "cityscapes": f" 'dataset.names={{{labels}}}'",
+    }.get(layout, "")  # fmt: skip
+    train = f"python train.py {model}dataset={name} dataset.root={folder} tier=mini{more}"
+    return f"check:  lineage data check {name} --root {folder}{more}\ntrain:  {train}"
+
+
+def write_split(args: argparse.Namespace, split: str, seed: int, length: int) -> None:
+    from importlib import import_module
+
+    from lineage.data.shapes.dataset import Shapes
+
+    dataset = Shapes(seed=seed, length=length, size=args.size)
+    suffix, polygons = {"suffix": "png" if args.lossless else "jpg"}, {"polygons": args.polygons}
+    options = {
+        "coco": suffix | polygons, "lvis": suffix | polygons, "panoptic": suffix, "voc": suffix, "deepfashion2": {},
+        "cityscapes": {}, "penn_fudan": {},
+    }[args.layout]  # fmt: skip
+    path = import_module(f"lineage.data.export.{args.layout}").write(dataset, args.directory, split, **options)
+    print(f"{split}: {length} images, {len(dataset.object_labels().labels)} objects -> {path}")

@@ -1,0 +1,60 @@
+"""The arguments that name a dataset and change its config, and opening it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lineage.results import paths
+from lineage.tables.suggest import did_you_mean
+
+SPLITS = ("train", "val", "unlabelled", "distilled")
+
+
+class UnknownDataset(ValueError):
+    """A name that conf/dataset does not have."""
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, splits: Sequence[str] = SPLITS) -> None:
+    """Add NAME, KEY=VALUE, --root and --split; `default` says which splits are used without --split."""
+    parser.usage = f"{parser.prog} NAME [KEY=VALUE ...] [options]"
+    parser.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
+    parser.add_argument("--root", help="the same as dataset.root=ROOT")
+    parser.add_argument("--split", choices=splits, help=f"default: {default}; the others are of data distillation")
+    parser.set_defaults(error=parser.error)
+
+
+def compose_config(args: argparse.Namespace) -> DictConfig:
+    """Return the config of a run with this dataset and these overrides."""
+    from hydra import compose, initialize_config_dir
+
+    import lineage.config.schema  # noqa: F401  (registers the schema)
+
+    if args.dataset is None:
+        args.error("name a dataset, as in dataset=NAME")
+    conf = paths.project() / "conf"
+    names = sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
+    if args.dataset not in names:
+        raise UnknownDataset(f"there is no dataset {args.dataset!r}. {did_you_mean(args.dataset, names)}")
+    root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
+    with initialize_config_dir(str(conf.absolute()), version_base="1.3"):
+        return compose("train", [f"dataset={args.dataset}", *root, *args.overrides])
+
+
+def open_split(config: DictConfig, split: str, **options: Any) -> Any:
+    """Open a split of the dataset; `options` replace keys of its node, if the node has them."""
+    from lineage.config.build import build
+
+    node = config.dataset.get(split)
+    if node is None:
+        raise UnknownDataset(f"dataset={config.dataset.name} has no images {split}; coco_person_{split} does")
+    return build(node, **{key: value for key, value in options.items() if key in node})
+
+
+def splits_of(args: argparse.Namespace) -> Sequence[str]:
+    return (args.split,) if args.split else ("train", "val")

@@ -1,0 +1,66 @@
+"""`lineage data stats`: distributions of classes and sizes, printed and plotted."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, splits_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lineage.data.stats import Stats
+
+HEADINGS = ("images", "objects", "crowds", "small", "medium", "large", "side")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_dataset_arguments(parser, default="train and val")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw the distributions; the split is added")
+    parser.add_argument("--classes", type=int, default=20, help="how many classes to print, default: 20")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lineage.data.stats import count_objects
+    from lineage.data.stats_plot import plot
+
+    config, console = compose_config(args), Console()
+    for split in splits_of(args):
+        stats = count_objects(open_split(config, split))
+        objects = sum(row.objects for row in stats.classes)
+        console.print(format_summary(stats, f"{args.dataset} {split}"), highlight=False, soft_wrap=True)
+        console.print(create_table(stats, args.classes))
+        console.print("side: the median square root of the area", highlight=False)
+        if len(stats.classes) > args.classes:
+            more, every = len(stats.classes) - args.classes, len(stats.classes)
+            console.print(f"... and {more} more: --classes {every}", highlight=False)
+        if args.plot:
+            path = args.plot.with_name(f"{args.plot.stem}_{split}{args.plot.suffix or '.png'}")
+            print(plot(stats, path, f"{args.dataset} {split}: {stats.images:,} images, {objects:,} objects"))
+    return 0
+
+
+def format_summary(stats: Stats, name: str) -> str:
+    objects, crowds = sum(row.objects for row in stats.classes), sum(row.crowds for row in stats.classes)
+    low, high = stats.sizes.min(0), stats.sizes.max(0)
+    return (
+        f"{name}: {stats.images:,} images ({stats.empty:,} without an object) of "
+        f"{low[0]} x {low[1]} to {high[0]} x {high[1]} (height x width), {objects:,} objects, "
+        f"{stats.per_image.mean():.1f} an image, {crowds:,} crowds"
+    )
+
+
+def create_table(stats: Stats, count: int) -> Table:
+    """Return a table of the `count` most frequent classes."""
+    from rich.table import Column, Table
+
+    table = Table(Column("class", no_wrap=True))
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for row in sorted(stats.classes, key=lambda row: -row.objects)[:count]:
+        table.add_row(row.name, *(f"{value:,}" for value in row[1:-1]), f"{row.median:.0f} px")
+    return table

@@ -1,0 +1,114 @@
+"""Construction of an index: a format's records become columns, once for each content of its files.
+
+A format is a function that parses its own files into COCO's terms, {images, annotations, categories}, and reports their
+defects. Its result is indexed (mmap_index.py); later openings read the index alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lineage.data.annotations import content_hash, mmap_index
+from lineage.data.annotations.columns import build_columns
+from lineage.data.annotations.defects import Defect, DefectKind, Record
+from lineage.data.annotations.filters import drop_defects, filter_images
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.skeleton import create_flip_indices, read_skeleton
+from lineage.data.samples.metadata import DatasetMeta
+
+LAYOUT = 3  # of the columns; a new number rebuilds every index
+THINGS = "things"  # the first semantic class: all of them together
+SLOW_MEGABYTES = 10  # of annotations, which take more than a second or two to read
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAnnotations:
+    """The records of a format's files."""
+
+    content: Mapping[str, list[Record]]  # COCO's images, annotations and categories
+    defects: Sequence[Defect]
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # of the dataset: `frequencies`, `stuff`, `mirrored`
+    extra: tuple[str, ...] = ()  # fields of annotations that evaluators read, whole numbers
+    file_columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # of the format, by positions in its file
+
+
+def load_or_build_index(
+    paths: DatasetPaths, key: tuple[Any, ...], build: Callable[[], mmap_index.IndexContent]
+) -> mmap_index.Index:
+    """Return the index of these files; `key` holds everything else that its content depends on."""
+    root = paths.source if paths.source.is_dir() else paths.source.parent
+    identity = repr((LAYOUT, content_hash.hash_files(paths.annotation_files, root), key))
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return mmap_index.load_or_build(name, lambda: announce(paths, build))
+
+
+def announce(paths: DatasetPaths, build: Callable[[], mmap_index.IndexContent]) -> mmap_index.IndexContent:
+    """Build, with a one-time notice before a slow first parse."""
+    megabytes = sum(file.stat().st_size for file in paths.annotation_files if file.is_file()) / 1e6
+    if megabytes < SLOW_MEGABYTES:
+        return build()
+    start = time.monotonic()
+    print(f"{paths.source}: reading and checking {megabytes:,.0f} MB, once ...", file=sys.stderr, flush=True)
+    content = build()
+    print(f"... took {time.monotonic() - start:.0f} s; later it opens in milliseconds", file=sys.stderr, flush=True)
+    return content
+
+
+def build_index(
+    parsed: ParsedAnnotations, *, filter_empty: bool = False, min_keypoints: int = 0
+) -> mmap_index.IndexContent:
+    """Return the metadata and the columns of an index."""
+    # 1. Labels follow the category ids in ascending order.
+    categories = sorted(parsed.content["categories"], key=lambda category: category["id"])
+    labels = {category["id"]: label for label, category in enumerate(categories)}
+    classes = [str(category.get("name", category["id"])) for category in categories]
+    # 2. Drop broken records, then images with nothing to learn from.
+    records = drop_defects(parsed.content, parsed.defects)
+    if filter_empty or min_keypoints:
+        records = filter_images(records, min_keypoints)
+    # 3. Names of keypoints, from the category with the most; none if no object has any.
+    has_keypoints = any(annotation.get("keypoints") for _, annotation in records.annotations)
+    names = [tuple(category.get("keypoints", ())) for category in categories]
+    keypoints = max(names, key=len) if has_keypoints else ()
+    # 4. Columns and metadata. The names of both are those of existing indexes.
+    columns = build_columns(records, labels, keypoints=bool(keypoints), extra=parsed.extra)
+    columns = columns._replace(file_columns=dict(parsed.file_columns))
+    metadata = {
+        "classes": classes,
+        "category_ids": [category["id"] for category in categories],
+        "keypoints": keypoints,
+        "mirrored": parsed.metadata.get("mirrored", create_flip_indices(keypoints)),
+        "skeleton": read_skeleton(categories) if keypoints else (),
+        "fingerprint": hashlib.sha256(repr((columns.digest(), classes)).encode()).hexdigest(),
+        "defects": parsed.defects,
+        "annotations": len(parsed.content["annotations"]),
+        "more": parsed.metadata,
+    }
+    return metadata, columns.flatten()
+
+
+def read_meta(index: mmap_index.Index) -> DatasetMeta:
+    metadata, more = index.metadata, index.metadata["more"]
+    return DatasetMeta(
+        classes=tuple(metadata["classes"]),
+        category_ids=tuple(metadata["category_ids"]),
+        keypoints=tuple(metadata["keypoints"]),
+        flip_indices=tuple(metadata["mirrored"]) if metadata["keypoints"] else (),
+        skeleton=tuple((first, second) for first, second in metadata["skeleton"]),
+        stuff=(THINGS, *(name for _, name in more["stuff"])) if "stuff" in more else (),
+        stuff_ids=tuple(category_id for category_id, _ in more.get("stuff", ())),
+        frequencies=tuple(more.get("frequencies", ())),
+        image_counts=tuple(more.get("image_counts", ())),
+    )
+
+
+def read_defects(index: mmap_index.Index) -> list[Defect]:
+    """Return the defects of the records, as they were when the index was built."""
+    return [Defect(DefectKind(*kind), *rest) for kind, *rest in index.metadata["defects"]]

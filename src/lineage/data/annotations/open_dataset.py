@@ -1,0 +1,94 @@
+"""Opening a dataset: index its files, check them, and report or drop what cannot be used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lineage.data.annotations import file_check_cache, mmap_index
+from lineage.data.annotations.build_index import ParsedAnnotations, build_index, load_or_build_index, read_defects
+from lineage.data.annotations.columns import unflatten
+from lineage.data.annotations.defects import EMPTY_BOX, Defect
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.validate import DatasetError, check_command, format_defects
+
+log = logging.getLogger(__name__)
+
+FEW = 1e-4  # share of boxes without area that is left out with a warning: COCO train2017 itself has two
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """The options that all formats share, as the config node of a split has them."""
+
+    config_node: str  # such as dataset.train, for messages
+    on_defect: str = "raise"  # or drop: leave out what is broken, with a warning
+    filter_empty: bool = False  # leave out images without an object that is no crowd
+    min_keypoints: int = 0  # leave out images with fewer labelled keypoints
+
+    def __post_init__(self) -> None:
+        if self.on_defect not in ("raise", "drop"):
+            raise DatasetError(f"{self.config_node}.on_defect={self.on_defect} is not a choice; use raise or drop.")
+
+
+def open_dataset(
+    paths: DatasetPaths, key: tuple[Any, ...], parse: Callable[[], ParsedAnnotations], options: ReadOptions
+) -> IndexedDataset:
+    """Open a dataset; raise DatasetError for defects (unless they are dropped) and if nothing is left.
+
+    key: the format and everything else that `parse` depends on besides the files
+    parse: reads the files; called only if they or the key are new
+    """
+    index = load_or_build_index(
+        paths,
+        (*key, options.filter_empty, options.min_keypoints),
+        lambda: build_index(parse(), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints),
+    )
+    positions = positions_with_readable_files(index, paths, options)
+    if positions == [] or not len(index.columns["labels"]):
+        raise DatasetError(_format_nothing_left(index, paths, options))
+    return IndexedDataset(index, paths, positions)
+
+
+def positions_with_readable_files(
+    index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions
+) -> list[int] | None:
+    """Return the positions of images whose files can be used, None for all; raise DatasetError for defects."""
+    columns = unflatten(index.columns)
+    file_defects = file_check_cache.find_file_defects(columns, paths.image_folder, index.path.stem)
+    raise_or_warn([*read_defects(index), *file_defects], index, paths, options)
+    unusable = {defect.position for defect in file_defects}
+    return [i for i in range(len(columns.image_ids)) if i not in unusable] if unusable else None
+
+
+def raise_or_warn(
+    defects: Sequence[Defect], index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions
+) -> None:
+    """Raise DatasetError if there are defects; warn if they are dropped, or if only a few boxes have no area."""
+    if not defects:
+        return
+    message = format_defects(defects, paths.source)
+    is_minor = len(defects) <= FEW * index.metadata["annotations"] and all(one.kind == EMPTY_BOX for one in defects)
+    if options.on_defect == "drop" or is_minor:
+        log.warning("%s\nThese are left out, boxes that reach outside are clipped.", message)
+        return
+    raise DatasetError(
+        f"{message}\nList all of them:    {check_command(paths.source, paths.image_folder)}\n"
+        f"Train without them:  {options.config_node}.on_defect=drop"
+    )
+
+
+def _format_nothing_left(index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions) -> str:
+    images, annotations = len(index.columns["ids"]), index.metadata["annotations"]
+    if len(index.columns["labels"]):
+        return f"{paths.source}: none of its {images} images in {paths.image_folder} can be used."
+    condition = ""
+    if options.min_keypoints:
+        condition = f"; an image needs an object with {options.min_keypoints} labelled keypoints"
+    elif options.filter_empty:
+        condition = "; an image needs an object that is no crowd"
+    defects = len(read_defects(index))
+    return f"{paths.source}: no image is left. It holds {annotations} annotations and {defects} defects{condition}."

@@ -73,6 +73,26 @@ def test_other_code_is_refused_unless_allowed(project: Path) -> None:
     assert rerun.main([name, "--allow-dirty"]) == 0
 
 
+def test_the_advice_puts_the_code_away_and_leaves_the_results(project: Path) -> None:
+    name = run(project)
+    (project / "train.py").write_text((project / "train.py").read_text() + "\n# changed\n")
+    with pytest.raises(RerunError) as info:
+        rerun.main([name])
+    advice = str(info.value).partition("Put them away: ")[2].partition("\n")[0]
+    subprocess.run(advice, shell=True, cwd=project, check=True)
+    assert store.find(project / "results", name).is_file()
+    assert rerun.main([name]) == 0
+
+
+def test_an_unsaved_table_is_no_other_code(project: Path) -> None:
+    name = run(project)
+    (project / "experiments/tiers.yaml").write_text("{mini: {}}")
+    (project / "experiments/new.yaml").write_text("{}")
+    assert rerun.main([name]) == 0
+    older = replace(store.read(store.find(project / "results", name)), diff="diff --git a/experiments/a.yaml b/x\n+x\n")
+    assert code_differs(older, git_state.current(project)) is None
+
+
 def test_another_commit_says_how_to_go_there() -> None:
     old = made.entry(commit="a" * 40, diff="+x\n", dirty=True)
     assert code_differs(old, Commit("a" * 40, True, "+x\n")) is None

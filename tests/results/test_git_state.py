@@ -20,6 +20,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_clean(checkout: Path) -> None:
     (checkout / "notes.txt").write_text("not code")
+    (checkout / "experiments").mkdir()
+    (checkout / "experiments/table.yaml").write_text("not code either: it stands in the config")
     state = git_state.current(checkout)
     assert (len(state.commit or ""), state.dirty, state.diff) == (40, False, None)
 
@@ -38,6 +40,13 @@ def test_the_diff_of_a_dirty_checkout_restores_it(checkout: Path) -> None:
 def test_a_copy_without_git_is_dirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state.current(tmp_path) == git_state.Commit(None, True, None)
+
+
+def test_leases_of_this_checkout_are_ignored() -> None:
+    root = Path(__file__).parents[2]
+    if git_state.current(root).commit is None:
+        pytest.skip("not a git checkout")
+    git(root, "check-ignore", "results/.leases/train-a.1.lease")
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -50,18 +50,21 @@ def code_differs(entry: Entry, now: Commit) -> str | None:
     """Why the code here is not the entry's, and how to get it; None if it is."""
     if entry.commit is None:
         return "was made from a copy without git, so its code cannot be found again."
-    known = git_state.same(paths.project(), entry.commit, now.commit or "HEAD")
+    known = git_state.same_code(paths.project(), entry.commit, now.commit or "HEAD")
     if entry.commit != now.commit and not known:
         fetch = "git fetch --all && " if known is None else ""
         patch = f" && lineage show {entry.id} --diff | git apply" if entry.diff else ""
-        there = f"{fetch}git switch --detach {entry.commit}{patch}"
+        put_away = f"{git_state.stash_command(paths.project())} && " if now.dirty else ""
+        there = f"{put_away}{fetch}git switch --detach {entry.commit}{patch}"
         return f"was made from commit {entry.commit}, here is {now.commit}.\nGo there: {there}"
-    if entry.diff == now.diff:
+    if git_state.only_code(entry.diff) == now.diff:
         return None
+    put_away = git_state.stash_command(paths.project())
     if entry.diff is None:
-        return "was made from committed code, but here are changes.\nPut them away: git stash --include-untracked"
-    restore = f"git stash --include-untracked; lineage show {entry.id} --diff | git apply"
-    return f"was made with changes to {entry.commit} that are not here.\nRestore them: {restore}"
+        return f"was made from committed code, but here are changes.\nPut them away: {put_away}"
+    restore = f"lineage show {entry.id} --diff | git apply"
+    steps = f"{put_away}; {restore}" if now.dirty else restore
+    return f"was made with changes to {entry.commit} that are not here.\nRestore them: {steps}"
 
 
 def overrides_of(entry: Entry, results: Path) -> list[str]:

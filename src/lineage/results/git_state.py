@@ -1,12 +1,17 @@
-"""Which code ran: the commit, and the difference to it if there was one. Only paths that can change a result count."""
+"""The code of a run: its commit, and the difference to the commit if there was one. Only files that compute count.
+
+Tables (experiments/) do not: the changes of a row stand in the config of its entry.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-CODE = ("train.py", "src", "conf", "experiments", "pyproject.toml", "requirements.lock")
+CODE = ("train.py", "src", "conf", "pyproject.toml", "requirements.lock")
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Commit:
 
 
 def current(root: Path) -> Commit:
-    """The state of the checkout that holds `root`; a copy without git is dirty, for nobody can tell what it is."""
+    """Return the state of the checkout at `root`. A copy without git is dirty, because its code cannot be looked up."""
     head = _git(root, "rev-parse", "HEAD")
     if head is None:
         return Commit(None, True, None)
@@ -27,11 +32,22 @@ def current(root: Path) -> Commit:
     return Commit(head.strip(), bool(diff), diff or None)
 
 
-def same(root: Path, one: str, other: str) -> bool | None:
-    """Do two commits agree in all that can change a result? None where the checkout does not know one of them."""
-    if _git(root, "cat-file", "-e", one) is None or _git(root, "cat-file", "-e", other) is None:
+def same_code(root: Path, commit: str, other: str) -> bool | None:
+    """Return whether the code of two commits is equal, or None if the checkout lacks one of them."""
+    if _git(root, "cat-file", "-e", commit) is None or _git(root, "cat-file", "-e", other) is None:
         return None
-    return _git(root, "diff", "--name-only", one, other, "--", *CODE) == ""
+    return _git(root, "diff", "--name-only", commit, other, "--", *CODE) == ""
+
+
+def only_code(diff: str | None) -> str | None:
+    """Return the part of a diff that is about code: entries of before 2026-11-26 hold changes of tables, too."""
+    files = re.split(r"(?m)^(?=diff --git )", diff or "")
+    return "".join(text for text in files if not text.startswith("diff --git a/experiments/")) or None
+
+
+def stash_command(root: Path) -> str:
+    """Return the command that puts changes of the code away, and nothing else: results and runs stay."""
+    return shlex.join(["git", "stash", "push", "--include-untracked", "--", *_present(root)])
 
 
 def _present(root: Path) -> list[str]:

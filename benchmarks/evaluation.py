@@ -38,8 +38,9 @@ from pycocotools.cocoeval import COCOeval
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from lineage.data.samples.metadata import DatasetMeta
-from lineage.eval.protocols.coco import CocoEvaluator
-from lineage.eval.protocols.lvis import LvisEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.protocols.lvis import LvisScorer
 from lineage.structures import Batch, Detections, Images, Targets
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +145,7 @@ def batches(scene: World, slots: int, masks: bool) -> Iterator[tuple[Detections,
 
 def ours(scene: World, slots: int, kind: type, tasks: list[str]) -> tuple[dict[str, float], float, float, Any]:
     """Metrics, seconds while detections come and seconds of the score; making detections does not count."""
-    evaluator = kind(dataset=scene, tasks=tasks)
+    evaluator = DetectionEvaluator(kind(dataset=scene, tasks=tasks))
     coming = 0.0
     for found, batch in batches(scene, slots, masks="mask" in tasks):
         start = time.process_time()
@@ -195,8 +196,8 @@ def usual_lvis(scene: World, records: list[dict[str, Any]]) -> tuple[np.ndarray,
 
 
 def mask_rows(images: int, peer: int) -> list[list[str]]:
-    metrics, coming, scoring, evaluator = ours(world(images, CLASSES, 6.3), SLOTS, CocoEvaluator, ["mask"])
-    kept = sum(column.nbytes for column in evaluator._found) / 2**20
+    metrics, coming, scoring, evaluator = ours(world(images, CLASSES, 6.3), SLOTS, CocoScorer, ["mask"])
+    kept = sum(column.nbytes for column in evaluator.predictions) / 2**20
     stats, their_coming, their_scoring = usual_masks(world(peer, CLASSES, 6.3))
     factor = images / peer
     values = [
@@ -210,7 +211,7 @@ def mask_rows(images: int, peer: int) -> list[list[str]]:
 
 def lvis_rows(images: int) -> list[list[str]]:
     scene = federated(world(images, LVIS_CLASSES, 11.2))
-    metrics, _, scoring, evaluator = ours(scene, LVIS_SLOTS, LvisEvaluator, ["box"])
+    metrics, _, scoring, evaluator = ours(scene, LVIS_SLOTS, LvisScorer, ["box"])
     theirs, seconds = usual_lvis(scene, evaluator.results("box"))
     values = np.array([metrics[name] for name in metrics if name.startswith("box/")]) / 100
     assert np.allclose(values, np.where(theirs < 0, np.nan, theirs), rtol=0, atol=1e-12, equal_nan=True)

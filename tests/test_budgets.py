@@ -26,6 +26,9 @@ PRIVATE = re.compile(
 )
 TAGGED = re.compile(r"#+\s*deviat", re.IGNORECASE)
 DEVIATION = re.compile(r"# deviates: \S+ \S+ \S+")  # at least a few words: what, and why
+RUN_FILES = {"config.yaml", "start.json", "run.log", "terminal.log", "metrics.csv", "checkpoints", "weights.pt",
+             "labels.json", "entry.json", "results.json", "per_class.json", "classes.json", "pictures",
+             "report.html"}  # fmt: skip  # "proposals" is a config key, too
 
 Found = Iterator[tuple[int, str]]  # (line, what is wrong and what would be right)
 
@@ -81,6 +84,13 @@ def renames(source: str) -> Found:
             yield node.lineno, f"{ast.unparse(node)} belongs to results/atomic.py alone: call atomic_write"
 
 
+def run_folder_names(source: str) -> Found:
+    """Names of files of a run folder."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and node.value in RUN_FILES:
+            yield node.lineno, f"{node.value!r} belongs to results/run_folder.py alone: use a property of RunFolder"
+
+
 def loose_deviations(source: str) -> Found:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and TAGGED.match(token.string) and not DEVIATION.match(token.string):
@@ -125,6 +135,10 @@ def test_files_are_written_whole_in_one_place() -> None:
     assert_none(renames, [path for path in sources("src") if path.name != "atomic.py"])
 
 
+def test_files_of_a_run_folder_are_named_in_one_place() -> None:
+    assert_none(run_folder_names, [path for path in sources("src") if path.name != "run_folder.py"])
+
+
 def test_modules_are_named_after_their_idea() -> None:
     vague = [str(path.relative_to(ROOT)) for path in sources("src", "tests", "benchmarks") if path.stem in VAGUE_NAMES]
     assert not vague, f"name these after what they hold: {', '.join(vague)}"
@@ -155,6 +169,7 @@ def is_text(path: Path) -> bool:
         (instantiations, "from hydra.utils import instantiate"),
         (instantiations, "model = hydra.utils.instantiate(cfg)"),
         (renames, "import os\nos.replace(partial, path)"),
+        (run_folder_names, "entry = json.loads((folder / 'entry.json').read_text())"),
         (loose_deviations, "x = 1  # deviates from the paper"),
         (loose_deviations, "# deviates: why?"),
         (private_places, "root: " + "/".join(["", "home", "anna", "coco"])),

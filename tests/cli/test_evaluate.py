@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from lineage.cli import main as cli
-from lineage.cli.evaluate import composed
+from lineage.config import compose
 from lineage.config.build import build
 from lineage.data.shapes.dataset import CLASSES
 from lineage.eval.files.score_file import score_file
 from lineage.eval.metrics import pq
+from lineage.results import paths
 from tests.eval.test_pq import CATEGORIES, sides
 
 
@@ -118,7 +119,7 @@ def test_panoptic_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (tmp_path / f"{name}.json").write_text(json.dumps(text))
     argv = (tmp_path / "found.json", "--annotations", tmp_path / "truth.json")
     parts = [pq.count(i, *(side[0] for side in sides(i)), *(side[1] for side in sides(i))) for i in range(4)]
-    expected, _ = pq.summary(pq.concatenate(parts), CATEGORIES)
+    expected, _ = pq.summarize(pq.concatenate(parts), CATEGORIES)
     assert told(capsys, *argv)["metrics"] == pytest.approx(expected)
     first, *others = documents["found"]
     for change, message in (
@@ -185,7 +186,10 @@ def test_boxes_in_another_notation_are_recognised(
     file, bad = truth(folder, "coco"), tmp_path / "bad.json"
     good = json.loads(perfect(file, tmp_path / "good.json").read_text())
     for change, message in (
-        (lambda x, y, w, h: [x, y, x + w, y + h], "all would fit as corners x1, y1, x2, y2. COCO asks for x, y, width"),
+        (
+            lambda x, y, w, h: [x, y, x + w, y + h],
+            "all would fit as corners x1, y1, x2, y2. COCO's boxes are x, y, width",
+        ),
         (lambda x, y, w, h: [x / 320, y / 240, w / 320, h / 240], "as if they were relative to the image"),
     ):
         bad.write_text(json.dumps([one | {"bbox": change(*one["bbox"])} for one in good]))
@@ -222,15 +226,15 @@ def test_the_evaluator_of_each_layout_finds_its_own_ground_truth_perfect(layout:
     """From the files through the loader of conf/dataset and the protocol of the evaluator it names."""
     make(tmp_path / "d", layout)
     root = next((tmp_path / "d").rglob("VOC2012")).parent if layout == "voc" else tmp_path / "d"
-    config = composed(options(layout, root))
+    config = compose.composed(paths.shipped(), options(layout, root))
     dataset = build(config.dataset.val)
-    evaluator = build(config.dataset.evaluator)(dataset=dataset)
+    scorer = build(config.dataset.evaluator)(dataset=dataset)
     truth = dataset.ground_truth()
     keep = [one for one in truth["annotations"] if not one.get("iscrowd")]
     fields = [name for name in ("image_id", "category_id", "bbox", "segmentation") if name in keep[0]]
     found = tmp_path / "results.json"
     found.write_text(json.dumps([{name: one[name] for name in fields} | {"score": 0.5} for one in keep]))
-    metrics = score_file(found, truth, protocol=evaluator.protocol["name"]).metrics
+    metrics = score_file(found, truth, protocol=scorer.protocol["name"]).metrics
     main = {"coco": "box/AP", "lvis": "mask/AP", "cityscapes": "mask/AP", "voc": "voc/mAP"}[layout]
     assert metrics[main] == pytest.approx(100)
 

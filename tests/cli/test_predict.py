@@ -19,7 +19,8 @@ from lineage.cli.main import main
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
 from lineage.report.image_sources import Picture, files, frames, numbers, picture
-from lineage.run.restore import NAMES, known, left_by_run, restore
+from lineage.results.run_folder import RunFolder
+from lineage.run.restore import known, left_by_run, restore
 from tests.trained import run_folder
 from tests.weights import published
 
@@ -236,11 +237,11 @@ def test_names_told_by_hand_keep_what_the_run_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("older", [["classes", "category_ids"], ["classes", "category_ids", "skeleton", "stuff"]])
 def test_runs_of_earlier_versions_left_less_metadata(tmp_path: Path, older: list[str]) -> None:
     meta = asdict(Shapes(seed=0, length=1, stuff=True).meta)
-    (tmp_path / NAMES).write_text(json.dumps({name: meta[name] for name in older}))
-    assert left_by_run(tmp_path) == DatasetMeta(**{name: meta[name] for name in older})
+    (tmp_path / "classes.json").write_text(json.dumps({name: meta[name] for name in older}))
+    assert left_by_run(RunFolder(tmp_path)) == DatasetMeta(**{name: meta[name] for name in older})
 
 
 def test_metadata_of_a_dataset_comes_back(tmp_path: Path) -> None:
     meta = Shapes(seed=0, length=1, stuff=True).meta
-    (tmp_path / NAMES).write_text(json.dumps(asdict(meta)))
-    assert left_by_run(tmp_path) == meta
+    (tmp_path / "classes.json").write_text(json.dumps(asdict(meta)))
+    assert left_by_run(RunFolder(tmp_path)) == meta

@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from lineage.cli.main import main
-from lineage.weights.readers import read
+from lineage.weights.readers import read_tensors
 from tests.trained import run_folder
 from tests.weights import published
 
@@ -23,7 +23,7 @@ def test_a_run_goes_there_and_back(
     there, again = tmp_path / f"there{suffix}", tmp_path / "again.safetensors"
     assert main(["weights", "convert", "--to", target, str(run), str(there)]) == 0
     assert main(["weights", "convert", "--to", "lineage", str(there), str(again)]) == 0
-    ours, back = torch.load(run / "weights.pt"), read(again)
+    ours, back = torch.load(run / "weights.pt"), read_tensors(again)
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[name], value) for name, value in ours.items())
     if target == "detectron2":

@@ -9,16 +9,17 @@ import pycocotools.mask
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from lineage.eval.metrics.boundary import boundaries, thickness
-from lineage.eval.metrics.own_matching import boundary
-from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.metrics.boundary import boundaries, boundary_width
+from lineage.eval.metrics.own_matching import score_boundary
+from lineage.eval.protocols.coco import CocoScorer
 from tests.eval.scenes import batch, guesses, world
 from tests.eval.ties import case, official, only
 
 
 def ring(mask: np.ndarray) -> np.ndarray:
     """The paper's definition on the whole canvas: a mask without its d-fold erosion, zero around the image."""
-    eroded = cv2.erode(np.pad(mask, 1), np.ones((3, 3), np.uint8), iterations=thickness(mask.shape))
+    eroded = cv2.erode(np.pad(mask, 1), np.ones((3, 3), np.uint8), iterations=boundary_width(mask.shape))
     return mask - eroded[1:-1, 1:-1]
 
 
@@ -54,8 +55,8 @@ def test_crops_equal_the_canvas(size: tuple[int, int]) -> None:
 
 
 def test_two_percent_of_the_diagonal() -> None:
-    assert thickness((480, 640)) == 16
-    assert thickness((8, 8)) == 1
+    assert boundary_width((480, 640)) == 16
+    assert boundary_width((8, 8)) == 1
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -65,7 +66,7 @@ def test_equal_to_pycocotools_with_boundary_overlaps(seed: int) -> None:
         pytest.skip("an empty case")
     records = only(found, "segmentation")
     loaded = hotcoco.COCO(truth)
-    metrics, _ = boundary(loaded, loaded.load_res(records))
+    metrics = score_boundary(loaded, loaded.load_res(records)).metrics
     assert [*metrics][:2] == ["boundary/AP", "boundary/AP50"]
     expected = official(truth, records, "segm", Official)
     np.testing.assert_allclose(np.array([*metrics.values()]) / 100, expected, rtol=0, atol=1e-12, equal_nan=True)
@@ -83,12 +84,12 @@ def test_a_ring_passes_for_a_disc_neither_by_its_mask_nor_by_its_boundary() -> N
     })  # fmt: skip
     for rle, expected in zip(rles, (100, 0), strict=True):
         found = truth.load_res([{"image_id": 1, "category_id": 1, "score": 1.0, "segmentation": rle}])
-        assert boundary(truth, found)[0]["boundary/AP"] == pytest.approx(expected)
+        assert score_boundary(truth, found).metrics["boundary/AP"] == pytest.approx(expected)
 
 
 def test_the_evaluator_scores_boundaries_on_request() -> None:
     scene = world(np.random.default_rng(1))
-    evaluator = CocoEvaluator(dataset=scene, tasks=["mask", "boundary"])
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene, tasks=["mask", "boundary"]))
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
     metrics = evaluator.compute()
     assert 0 <= metrics["boundary/AP"] <= metrics["mask/AP"] + 1e-9

@@ -13,7 +13,8 @@ from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as of
 from cityscapesscripts.evaluation.instances2dict import instances2dict
 from PIL import Image
 
-from lineage.eval.protocols.cityscapes import LABELS, CityscapesEvaluator, from_ids, pairs, scores
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.cityscapes import LABELS, CityscapesScorer, average, objects_from_ids, overlaps_by_class
 from tests.eval.scenes import batch, guesses, world
 
 SIZE = (60, 90)
@@ -79,17 +80,17 @@ def test_equal_to_the_official_script(seed: int, tmp_path: Path, monkeypatch: py
         listed.append(written(tmp_path, place, ids, found))
         known = [one for one in found if one[1] in number_of]
         masks = [pycocotools.mask.encode(np.asfortranarray(mask.astype(np.uint8))) for mask, _, _ in known]
-        each = pairs(
+        each = overlaps_by_class(
             masks,
             np.array([confidence for *_, confidence in known]),
             np.array([number_of[label] for _, label, _ in known], int),
-            from_ids(ids, label_of),
+            objects_from_ids(ids, label_of),
             [*NAMES],
         )
         for number, one in each.items():
             classes[NAMES[number]].append(one)
     table = by_script(tmp_path, listed)
-    ours = scores(classes)
+    ours = average(classes)
     expected = {"mask/AP": np.nanmean(table), "mask/AP50": np.nanmean(table[:, 0])}
     assert {name: value / 100 for name, value in ours.metrics.items()} == pytest.approx(expected, abs=1e-12)
     for row, name in zip(table, official.args.instLabels, strict=True):
@@ -119,7 +120,7 @@ def test_the_evaluator_reads_instance_images_or_annotations(tmp_path: Path) -> N
 
 
 def evaluated(scene: Any) -> tuple[dict[str, float], dict[str, Any]]:
-    evaluator = CityscapesEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CityscapesScorer(dataset=scene))
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
     return evaluator.compute(), evaluator.protocol
 
@@ -128,8 +129,8 @@ def test_a_model_without_masks_is_told_what_to_do() -> None:
     scene = world(np.random.default_rng(2))
     found = guesses(np.random.default_rng(0), scene)._replace(masks=None)
     with pytest.raises(ValueError, match="model=mask_rcnn"):
-        CityscapesEvaluator(dataset=scene).update(found, batch(scene))
+        DetectionEvaluator(CityscapesScorer(dataset=scene)).update(found, batch(scene))
 
 
 def test_without_objects_there_is_nothing_to_average() -> None:
-    assert math.isnan(scores({"car": []}).metrics["mask/AP"])
+    assert math.isnan(average({"car": []}).metrics["mask/AP"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.coco import CocoScorer
 from lineage.structures import Detections
 from tests.eval.scenes import World, batch, guesses, world
 
@@ -51,7 +52,7 @@ def with_keypoints(scene: World, points: int) -> World:
 
 @pytest.mark.parametrize("scale", [1.0, 0.37, 2.5])
 def test_the_ground_truth_itself_scores_100(scene: World, scale: float) -> None:
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(perfect(scene, scale), batch(scene, scale))
     metrics = evaluator.compute()
     assert metrics["box/AP"] == pytest.approx(100)
@@ -61,7 +62,7 @@ def test_the_ground_truth_itself_scores_100(scene: World, scale: float) -> None:
 @pytest.mark.parametrize("points", [17, 5])
 def test_keypoints_come_back_to_annotated_pixels(scene: World, points: int) -> None:
     scene = with_keypoints(scene, points)
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(perfect(scene, 0.5, points), batch(scene, 0.5))
     assert evaluator.compute()["keypoint/AP"] == pytest.approx(100)
     note = next(note for note in scene.truth["annotations"] if not note["iscrowd"])
@@ -73,17 +74,19 @@ def test_keypoints_come_back_to_annotated_pixels(scene: World, points: int) -> N
 def test_boxes_are_clipped_to_the_file(scene: World) -> None:
     found = perfect(scene, 1.0)
     found.boxes[:, 0], found.valid[:, 0] = torch.tensor([-9.0, -9.0, 1e4, 1e4]), True
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(found, batch(scene))
     evaluator.compute()
-    first = scene.truth["images"][0]
-    assert evaluator.results()[0]["bbox"] == [0, 0, first["width"], first["height"]]
+    records = {
+        record["image_id"]: record["bbox"] for record in reversed(evaluator.results())
+    }  # the first of each image
+    assert all(records[one["id"]] == [0, 0, one["width"], one["height"]] for one in scene.truth["images"])
 
 
 def test_no_detection_at_all_scores_zero(scene: World) -> None:
     found = guesses(np.random.default_rng(0), scene)
     found.valid[:] = False
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(found, batch(scene))
     metrics = evaluator.compute()
     assert metrics["box/AP"] == metrics["mask/AP"] == 0
@@ -92,7 +95,7 @@ def test_no_detection_at_all_scores_zero(scene: World) -> None:
 
 def test_absent_sizes_are_nan_and_never_negative(scene: World) -> None:
     scene.truth["annotations"] = [note | {"area": 50.0} for note in scene.truth["annotations"]]
-    evaluator = CocoEvaluator(dataset=scene, tasks=["box"])
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene, tasks=["box"]))
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
     metrics = evaluator.compute()
     assert math.isnan(metrics["box/APl"])
@@ -103,14 +106,14 @@ def test_absent_sizes_are_nan_and_never_negative(scene: World) -> None:
 def test_missing_images_are_named(scene: World) -> None:
     whole = batch(scene)
     part = whole._replace(ids=whole.ids[:3])
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(guesses(np.random.default_rng(0), scene), part)
     with pytest.raises(ValueError, match=rf"2 of 5 images .*{min(whole.ids[3:].tolist())}"):
         evaluator.compute()
 
 
 def test_foreign_images_are_named(scene: World) -> None:
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     found, whole = guesses(np.random.default_rng(0), scene), batch(scene)
     evaluator.update(found, whole)
     evaluator.update(found, whole._replace(ids=whole.ids + 5000))
@@ -120,7 +123,7 @@ def test_foreign_images_are_named(scene: World) -> None:
 
 def test_repeated_images_count_once(scene: World) -> None:
     found, whole = guesses(np.random.default_rng(0), scene), batch(scene)
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(found, whole)
     once = evaluator.compute()
     records = evaluator.results()
@@ -131,7 +134,7 @@ def test_repeated_images_count_once(scene: World) -> None:
 
 
 def test_a_new_round_forgets_the_last(scene: World) -> None:
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     evaluator.update(perfect(scene, 1.0), batch(scene))
     assert evaluator.compute()["box/AP"] == pytest.approx(100)
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
@@ -141,17 +144,17 @@ def test_a_new_round_forgets_the_last(scene: World) -> None:
 def test_ground_truth_without_annotations(scene: World) -> None:
     scene.truth["annotations"] = []
     with pytest.raises(ValueError, match="no annotations"):
-        CocoEvaluator(dataset=scene)
+        DetectionEvaluator(CocoScorer(dataset=scene))
 
 
 def test_a_task_nobody_annotated(scene: World) -> None:
     with pytest.raises(ValueError, match="keypoint"):
-        CocoEvaluator(dataset=scene, tasks=["keypoint"])
+        DetectionEvaluator(CocoScorer(dataset=scene, tasks=["keypoint"]))
 
 
 def test_the_protocol_is_plain_data_and_tells_evaluators_apart(scene: World) -> None:
     def text(**options: Any) -> str:
-        return json.dumps(CocoEvaluator(dataset=scene, **options).protocol, sort_keys=True)
+        return json.dumps(DetectionEvaluator(CocoScorer(dataset=scene, **options)).protocol, sort_keys=True)
 
     assert "hotcoco" in text()
     assert text() == text()

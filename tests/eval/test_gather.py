@@ -13,11 +13,12 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from lineage.eval.protocols.cityscapes import CityscapesEvaluator
-from lineage.eval.protocols.coco import CocoEvaluator
-from lineage.eval.protocols.lvis import LvisEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.cityscapes import CityscapesScorer
+from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.protocols.lvis import LvisScorer
 from lineage.eval.protocols.panoptic import PanopticEvaluator
-from lineage.eval.protocols.voc import VocEvaluator
+from lineage.eval.protocols.voc import VocScorer
 from lineage.structures import Batch, Detections
 from tests.eval.scenes import World, batch, guesses, world
 from tests.eval.test_lvis import federate
@@ -46,7 +47,7 @@ def process(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     scene, found = scene_and_detections()
-    evaluator = CocoEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     for number, shares in enumerate(ROUNDS):
         if shares[rank]:
             evaluator.update(*share(shares[rank], found, batch(scene)))
@@ -62,11 +63,11 @@ def other_evaluators(folder: Path) -> list[tuple[Any, Detections, Batch]]:
     federated = World(**(scene._asdict() | {"truth": json.loads(json.dumps(scene.truth))}))
     federate(federated.truth, np.random.default_rng(0))
     made: list[tuple[Any, Detections, Batch]] = [
-        (LvisEvaluator(dataset=federated, fixed=True), found, batch(scene)),
-        (VocEvaluator(dataset=scene), found, batch(scene)),
-        (CityscapesEvaluator(dataset=scene), found, batch(scene)),
+        (DetectionEvaluator(LvisScorer(dataset=federated, extras=["fixed"])), found, batch(scene)),
+        (DetectionEvaluator(VocScorer(dataset=scene)), found, batch(scene)),
+        (DetectionEvaluator(CityscapesScorer(dataset=scene)), found, batch(scene)),
     ]
-    return [*made, (PanopticEvaluator(dataset=Scene(folder), stuff_area=64), *perfect())]
+    return [*made, (PanopticEvaluator(dataset=Scene(folder), stuff_area_limit=64), *perfect())]
 
 
 def other_process(rank: int, port: int, folder: str) -> None:
@@ -103,7 +104,7 @@ def free_port() -> int:
 
 def test_two_processes_score_as_one(tmp_path: Path) -> None:
     scene, found = scene_and_detections()
-    alone = CocoEvaluator(dataset=scene)
+    alone = DetectionEvaluator(CocoScorer(dataset=scene))
     alone.update(found, batch(scene))
     metrics = alone.compute()
     records = sorted(alone.results(), key=lambda record: record["image_id"])

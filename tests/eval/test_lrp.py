@@ -11,10 +11,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.metrics import own_matching
-from lineage.eval.metrics.lrp import error
-from lineage.eval.protocols.coco import CocoEvaluator
-from lineage.eval.scores import score
+from lineage.eval.metrics.lrp import optimal_lrp
+from lineage.eval.protocols.coco import CocoScorer, score_coco
 from tests.eval.scenes import batch, guesses, world
 from tests.eval.ties import case, only
 
@@ -37,7 +37,7 @@ def scores(objects: list[tuple[int, list[int]]], found: list[tuple[int, list[int
     records: list[dict[str, Any]] = [
         {"image_id": 1, "category_id": c, "bbox": b, "score": s, "area": b[2] * b[3]} for c, b, s in found
     ]
-    return score(truth, truth.load_res(records), "box", extras=("lrp", "tide")).metrics
+    return score_coco(truth, truth.load_res(records), "box", extras=("lrp", "tide")).metrics
 
 
 def test_lrp_by_hand() -> None:
@@ -60,15 +60,17 @@ def test_lrp_is_the_least_over_all_thresholds(seed: int) -> None:
     if not truth["annotations"] or not found:
         pytest.skip("an empty case")
     loaded = hotcoco.COCO(truth)
-    for one in own_matching.rank(loaded, loaded.load_res(only(found, "bbox")), "box"):
-        objects, best = int(one.objects[0]), 1.0
+    for one in own_matching.match(loaded, loaded.load_res(only(found, "bbox")), "box"):
+        objects, best = int(one.num_objects[0]), 1.0
         for threshold in np.unique(one.scores):
             kept = (one.scores >= threshold) & ~one.ignored[0, 0]
-            right = kept & one.hit[0, 0]
+            right = kept & one.is_tp[0, 0]
             wrong, missed = int((kept & ~right).sum()), objects - int(right.sum())
-            loose = sum((1 - iou) / 0.5 for iou in one.overlap[right])
+            loose = sum((1 - iou) / 0.5 for iou in one.iou[right])
             best = min(best, (loose + wrong + missed) / max(1, right.sum() + wrong + missed))
-        assert math.isnan(error(one).total) if not objects else error(one).total == pytest.approx(100 * best)
+        assert (
+            math.isnan(optimal_lrp(one).total) if not objects else optimal_lrp(one).total == pytest.approx(100 * best)
+        )
 
 
 @pytest.mark.parametrize(
@@ -101,14 +103,14 @@ def test_perfect_detections_lose_nothing() -> None:
 
 def test_the_evaluator_explains_on_request() -> None:
     scene = world(np.random.default_rng(1))
-    evaluator = CocoEvaluator(dataset=scene, extras=["lrp", "tide"])
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene, extras=["lrp", "tide"]))
     evaluator.update(guesses(np.random.default_rng(0), scene), batch(scene))
     metrics = evaluator.compute()
     assert {"box/oLRP", "mask/oLRP", "box/dAP_localisation", "mask/dAP_missed"} <= set(metrics)
     assert evaluator.protocol["extras"] == ["lrp", "tide"]
     assert "box/threshold" in evaluator.per_class()[scene.meta.classes[0]]
     with pytest.raises(ValueError, match="extras are among"):
-        CocoEvaluator(dataset=scene, extras=["lpr"])
+        DetectionEvaluator(CocoScorer(dataset=scene, extras=["lpr"]))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -116,7 +118,7 @@ def test_stricter_ious_are_those_of_pycocotools(seed: int) -> None:
     truth, found = case(seed)
     records = only(found, "bbox")
     ours = hotcoco.COCO(truth)
-    values = score(ours, ours.load_res(records), "box", extras=("ious",)).metrics
+    values = score_coco(ours, ours.load_res(records), "box", extras=("ious",)).metrics
     theirs = loaded(truth)
     official = COCOeval(theirs, theirs.loadRes(records), "bbox")
     official.params.iouThrs = np.array([0.6, 0.7, 0.8, 0.9])

@@ -12,8 +12,9 @@ import hotcoco
 import numpy as np
 import pytest
 
+from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.protocols import lvis
-from lineage.eval.protocols.lvis import LvisEvaluator
+from lineage.eval.protocols.lvis import LvisScorer
 from tests.eval.scenes import World, batch, guesses, world
 from tests.eval.ties import Case, Record, case, only
 
@@ -71,7 +72,7 @@ def test_all_numbers_equal_lvis_api(task: str, block: int, official: Any) -> Non
             continue
         records = only(found, FIELDS[task])
         loaded = hotcoco.COCO(truth)
-        values = lvis.score(loaded, loaded.load_res(records), task).metrics
+        values = lvis.score_lvis(loaded, loaded.load_res(records), task).metrics
         assert tuple(name.partition("/")[2] for name in values) == NAMES
         expected = official(truth, records, task)
         np.testing.assert_allclose(np.array([*values.values()]) / 100, expected, rtol=0, atol=1e-12, equal_nan=True)
@@ -84,14 +85,21 @@ def test_fixed_ap_is_lvis_api_without_its_limit(seed: int, official: Any) -> Non
         pytest.skip("an empty case")
     records = only(found, "bbox")
     loaded = hotcoco.COCO(truth)
-    values = lvis.fixed(loaded, loaded.load_res(records), "box").metrics
+    values = lvis.score_fixed(loaded, loaded.load_res(records), "box").metrics
     expected = official(truth, records, "box", -1)[[0, 6, 7, 8]]
     np.testing.assert_allclose(np.array([*values.values()]) / 100, expected, rtol=0, atol=1e-12, equal_nan=True)
 
 
 def test_the_best_of_each_class_are_kept() -> None:
     scores = np.array([0.1, 0.9, 0.5, 0.9, 0.2, 0.5])
-    assert lvis.best(scores, np.array([0, 0, 0, 1, 1, 0]), 2).tolist() == [False, True, True, True, True, False]
+    assert lvis.best_of_each_class(scores, np.array([0, 0, 0, 1, 1, 0]), 2).tolist() == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("task", [*FIELDS])
@@ -101,7 +109,7 @@ def test_the_real_sample(task: str, real_data: Path) -> None:
     expected = json.loads((folder / "expected_lvis_0.5.3.json").read_text())[name]["results"]
     truth = hotcoco.COCO(str(real_data / "lvis_val_100" / "data" / "lvis_val_100.json"))
     records = json.loads((folder / f"lvis_val_100_perturbed_{name}.json").read_text())
-    values = lvis.score(truth, truth.load_res(records), task).metrics
+    values = lvis.score_lvis(truth, truth.load_res(records), task).metrics
     assert [*values.values()] == pytest.approx([100 * value for value in expected.values()], abs=1e-9)
 
 
@@ -115,7 +123,7 @@ def scene() -> World:
 
 @pytest.mark.parametrize("slots", [30, 500])
 def test_the_evaluator_equals_lvis_api(slots: int, scene: World, official: Any) -> None:
-    evaluator = LvisEvaluator(dataset=scene, fixed=True)
+    evaluator = DetectionEvaluator(LvisScorer(dataset=scene, extras=["fixed"]))
     evaluator.update(guesses(np.random.default_rng(0), scene, slots), batch(scene))
     metrics = evaluator.compute()
     for task in FIELDS:
@@ -133,4 +141,4 @@ def test_the_evaluator_equals_lvis_api(slots: int, scene: World, official: Any) 
 def test_a_ground_truth_without_federated_lists_is_named(scene: World) -> None:
     del scene.truth["images"][2]["neg_category_ids"]
     with pytest.raises(ValueError, match=rf"images {scene.truth['images'][2]['id']} has no neg_category_ids"):
-        LvisEvaluator(dataset=scene)
+        DetectionEvaluator(LvisScorer(dataset=scene))

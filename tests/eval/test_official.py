@@ -11,16 +11,16 @@ import numpy as np
 import pycocotools.mask as mask_api
 import pytest
 
-from lineage.eval.files.score_file import evaluate_file
+from lineage.eval.files.score_file import score_file
 from tests.eval.ties import official
 
 
 @pytest.mark.parametrize(("task", "name"), [("box", "bbox"), ("mask", "segm")])
 def test_cocoapi_example_results(task: str, name: str, real_data: Path) -> None:
     folder = real_data / "coco_eval_cases" / "tests" / "dataset" / "cocoapi"
-    metrics = evaluate_file(
+    metrics = score_file(
         folder / f"instances_val2014_fake{name}100_results.json", folder / "instances_val2014_100.json"
-    )
+    ).metrics
     text = (real_data / "cocoapi_results" / "results" / "val2014_fake_eval_res.txt").read_text()
     printed = re.findall(r"= (-?\d\.\d{3})", text.partition(f"type={name}\n")[2])[:12]
     assert [f"{value / 100:.3f}" for value in metrics.values()] == printed
@@ -29,7 +29,7 @@ def test_cocoapi_example_results(task: str, name: str, real_data: Path) -> None:
 
 def test_keypoint_example_results(real_data: Path) -> None:
     folder = real_data / "coco_keypoint_cases" / "annotations"
-    metrics = evaluate_file(folder / "example_coco_preds.json", folder / "example_coco_val.json")
+    metrics = score_file(folder / "example_coco_preds.json", folder / "example_coco_val.json").metrics
     expected = {"AP": 0.8609, "AP50": 0.9931, "AP75": 0.9109, "APm": 0.7756, "APl": 0.9373, "AR": 0.875}
     assert {key: round(metrics[f"keypoint/{key}"] / 100, 4) for key in expected} == expected
 
@@ -38,7 +38,7 @@ def test_keypoints_equal_pycocotools(real_data: Path) -> None:
     folder = real_data / "coco_keypoint_cases" / "annotations"
     files = folder / "example_coco_preds.json", folder / "example_coco_val.json"
     found, truth = (json.loads(file.read_text()) for file in files)
-    values = np.array([*evaluate_file(*files).values()]) / 100
+    values = np.array([*score_file(*files).metrics.values()]) / 100
     np.testing.assert_allclose(values, official(truth, found, "keypoints"), rtol=0, atol=1e-12)
 
 
@@ -47,7 +47,7 @@ def test_detections_of_a_small_detector_on_coco_mini(split: str, real_data: Path
     folder = real_data / "coco_mini_detections"
     expected = json.loads((folder / "expected_pycocotools_stats.json").read_text())[f"coco-mini-{split}"]["stats"]
     truth = real_data / "coco_mini" / "annotations" / f"instances_{split}2017.json"
-    metrics = evaluate_file(folder / f"coco-mini-{split}_bbox.json", truth)
+    metrics = score_file(folder / f"coco-mini-{split}_bbox.json", truth).metrics
     assert [round(value / 100, 6) for value in metrics.values()] == expected
 
 
@@ -86,7 +86,7 @@ def test_all_numbers_equal_pycocotools_on_coco_mini(task: str, split: str, real_
     else:
         found = nudged(truth, {"segm": "segmentation", "keypoints": "keypoints"}[task])
     (tmp_path / "found.json").write_text(json.dumps(found))
-    values = np.array([*evaluate_file(tmp_path / "found.json", truth).values()]) / 100
+    values = np.array([*score_file(tmp_path / "found.json", truth).metrics.values()]) / 100
     expected = official(truth, found, task)
     assert len(values) == (10 if task == "keypoints" else 12)
     assert 0.1 < expected[0] < 0.95

@@ -13,8 +13,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lineage.eval.files.score_file import evaluate_file
-from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.files.score_file import score_file
+from lineage.eval.protocols.coco import CocoScorer
 from tests.eval.scenes import World, batch, guesses, world
 
 COCO_NAMES = {"box": "bbox", "mask": "segm", "keypoint": "keypoints"}
@@ -33,12 +34,12 @@ def official(truth: dict[str, Any], records: list[dict[str, Any]], task: str) ->
     return np.where(engine.stats < 0, np.nan, engine.stats)
 
 
-def ours(evaluator: CocoEvaluator, task: str, metrics: dict[str, float]) -> np.ndarray:
+def ours(evaluator: CocoScorer, task: str, metrics: dict[str, float]) -> np.ndarray:
     return np.array([metrics[f"{task}/{name}"] for name in STATS]) / 100
 
 
-def evaluated(scene: World, rng: np.random.Generator, slots: int, scale: float = 1.0) -> CocoEvaluator:
-    evaluator = CocoEvaluator(dataset=scene)
+def evaluated(scene: World, rng: np.random.Generator, slots: int, scale: float = 1.0) -> CocoScorer:
+    evaluator = DetectionEvaluator(CocoScorer(dataset=scene))
     found = guesses(rng, scene, slots)
     evaluator.update(found._replace(boxes=found.boxes * scale), batch(scene, scale))
     return evaluator
@@ -72,7 +73,7 @@ def test_a_result_file_scores_as_the_run_did(seed: int, tmp_path: Path) -> None:
     metrics = evaluator.compute()
     path = tmp_path / "results.json"
     path.write_text(json.dumps(evaluator.results()))
-    assert evaluate_file(path, scene.truth) == pytest.approx(metrics, abs=1e-12, nan_ok=True)
+    assert score_file(path, scene.truth).metrics == pytest.approx(metrics, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,14 +13,14 @@ from PIL import Image
 
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.eval.metrics import pq
-from lineage.eval.panoptic_merge import Rules, classify, merge
+from lineage.eval.panoptic_merge import MergeRules, classify, merge
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
 
 SIZE = (96, 128)
 THINGS = {1: "person", 3: "car"}
 STUFF = (0, 100, 200)  # semantic class -> category id
-RULES = Rules(score=0.5, overlap=0.5, stuff=64)
+RULES = MergeRules(score_thresh=0.5, overlap_thresh=0.5, stuff_area_limit=64)
 
 
 class Scene(NamedTuple):
@@ -96,7 +96,7 @@ def perfect(scale: int = 1) -> tuple[Detections, Batch]:
 @pytest.mark.parametrize("scale", [1, 2])
 def test_the_ground_truth_is_nearly_perfect(scale: int, tmp_path: Path) -> None:
     """Only nearly: masks round the corners of a box, and stuff is predicted at a quarter of the resolution."""
-    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area=64)
+    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area_limit=64)
     evaluator.update(*perfect(scale))
     metrics = evaluator.compute()
     assert metrics["panoptic/RQ"] == 100
@@ -111,7 +111,7 @@ def test_the_ground_truth_is_nearly_perfect(scale: int, tmp_path: Path) -> None:
 
 
 def test_repeats_count_once_and_rounds_are_apart(tmp_path: Path) -> None:
-    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area=64)
+    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area_limit=64)
     evaluator.update(*perfect())
     once = evaluator.compute()
     evaluator.update(*perfect())
@@ -120,7 +120,7 @@ def test_repeats_count_once_and_rounds_are_apart(tmp_path: Path) -> None:
 
 
 def test_missing_images_and_heads_are_errors(tmp_path: Path) -> None:
-    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area=64)
+    evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area_limit=64)
     found, batch = perfect()
     evaluator.update(found, batch._replace(ids=batch.ids[:1]))
     with pytest.raises(ValueError, match="1 of 2 images were never evaluated: 7"):

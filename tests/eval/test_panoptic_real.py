@@ -172,7 +172,7 @@ def as_model(samples: list[Sample], stuff: int) -> tuple[Detections, Batch]:
 def test_the_evaluator_on_samples_of_the_loader(root: Path) -> None:
     """What it merges is nearly the ground truth, and is counted as the pixels of its result records are."""
     data = panoptic.load(root=str(root), annotations="annotations/panoptic_val2017.json", images="val2017")
-    evaluator = PanopticEvaluator(dataset=data, stuff_area=64)
+    evaluator = PanopticEvaluator(dataset=data, stuff_area_limit=64)
     evaluator.update(*as_model([data[0], data[1]], len(data.meta.stuff)))
     metrics = evaluator.compute()
     assert metrics["box/AP"] == pytest.approx(100)

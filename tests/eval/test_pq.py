@@ -110,7 +110,7 @@ def test_all_numbers_equal_another_engine(seed: int, tmp_path: Path) -> None:
     engine = hotcoco.panoptic.PanopticEval(*files, **folders)
     engine.evaluate()
     engine.summary_lines()
-    means, _ = pq.summary(pq.concatenate(parts), CATEGORIES)
+    means, _ = pq.summarize(pq.concatenate(parts), CATEGORIES)
     theirs = dict(zip(hotcoco.panoptic.METRIC_NAMES, engine.stats, strict=True))
     for group, suffix in (("", ""), ("_things", "_th"), ("_stuff", "_st")):
         for name in ("PQ", "SQ", "RQ"):
@@ -123,7 +123,7 @@ def test_the_same_map_is_perfect_and_ids_survive_a_png(tmp_path: Path) -> None:
     segments = [one | {"id": one["id"] * 50001} for one in segments]
     Image.fromarray(pq.write_ids(ids)).save(tmp_path / "ids.png")
     np.testing.assert_array_equal(pq.read_ids(np.asarray(Image.open(tmp_path / "ids.png"))), ids)
-    means, each = pq.summary(pq.count(1, ids, ids, segments, segments), CATEGORIES)
+    means, each = pq.summarize(pq.count(1, ids, ids, segments, segments), CATEGORIES)
     assert means["panoptic/PQ"] == means["panoptic/PQ_things"] == means["panoptic/SQ_stuff"] == 100
     assert each["class 7"]["panoptic/PQ"] == 100
 
@@ -140,7 +140,7 @@ def test_a_real_sample_of_coco(real_data: Path) -> None:
         plain = [one for one in note["segments_info"] if not one["iscrowd"]]
         found = np.where(np.isin(ids, [one["id"] for one in plain]), ids, 0)
         parts.append(pq.count(note["image_id"], ids, found, note["segments_info"], plain))
-    assert pq.summary(pq.concatenate(parts), document["categories"])[0]["panoptic/PQ"] == 100
+    assert pq.summarize(pq.concatenate(parts), document["categories"])[0]["panoptic/PQ"] == 100
 
 
 def test_contradictions_are_named() -> None:
@@ -156,11 +156,11 @@ def test_contradictions_are_named() -> None:
 def test_miou_equals_the_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     stuff, ids = (0, 7, 9), random_side(rng, crowds=True)
-    wanted = miou.classes(*ids, stuff)
+    wanted = miou.semantic_map(*ids, stuff)
     found = np.where(rng.random(SIZE) < 0.7, wanted % 3, rng.integers(0, 3, SIZE))
     pixels = miou.count(1, wanted, found, 3)
     twice = miou.concatenate([pixels, pixels], 3)
-    metrics, each = miou.summary(twice, ["things", "sky", "sea"])
+    metrics, each = miou.summarize(twice, ["things", "sky", "sea"])
     expected = []
     for place, name in enumerate(("things", "sky", "sea")):
         a, b = wanted == place, (found == place) & (wanted != miou.UNLABELLED)

@@ -14,7 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from lineage.data.collate import collate
 from lineage.data.proposals import Jittered
 from lineage.data.shapes.dataset import Shapes
-from lineage.eval.protocols.proposals import ProposalEvaluator
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.proposals import ProposalScorer
 from lineage.structures import Batch, Detections
 
 DATA = Shapes(seed=4, length=6, size=128)
@@ -35,7 +36,7 @@ def batches() -> list[tuple[Detections, Batch]]:
 
 
 def test_recall_equals_the_official_one_without_categories() -> None:
-    evaluator = ProposalEvaluator(dataset=DATA)
+    evaluator = DetectionEvaluator(ProposalScorer(dataset=DATA))
     for found, batch in batches():
         evaluator.update(found, batch)
     ours = evaluator.compute()
@@ -56,7 +57,7 @@ def test_recall_equals_the_official_one_without_categories() -> None:
 
 
 def test_an_image_that_was_not_shown_is_an_error() -> None:
-    evaluator = ProposalEvaluator(dataset=DATA)
+    evaluator = DetectionEvaluator(ProposalScorer(dataset=DATA))
     evaluator.update(*batches()[0])
     with pytest.raises(ValueError, match="5 of 6 images were never evaluated"):
         evaluator.compute()

@@ -6,15 +6,15 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from lineage.eval.predictions.rle import Columns, encode, pixels
+from lineage.eval.predictions.rle import MaskWindows, count_pixels, encode
 
 
-def windows(masks: list[np.ndarray], corners: list[tuple[int, int]]) -> Columns:
+def windows(masks: list[np.ndarray], corners: list[tuple[int, int]]) -> MaskWindows:
     parts = [np.pad(mask, ((0, 1), (0, 0))).T.ravel() for mask in masks]
     sizes = np.array([len(part) for part in parts])
     heights = np.array([len(mask) for mask in masks])
     pixels = np.concatenate([[False], *parts])
-    return Columns(pixels, np.cumsum(sizes) - sizes + 1, np.array(corners), heights)
+    return MaskWindows(pixels, np.cumsum(sizes) - sizes + 1, np.array(corners), heights)
 
 
 def canvas_rle(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> bytes:
@@ -69,7 +69,7 @@ def test_runs_cover_their_canvas() -> None:
         runs = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
         text = pycocotools.mask.encode(mask)["counts"]
         counts.append([text, text.decode(), [0] * int(flat[0]) + runs][place % 3])
-    assert pixels(counts).tolist() == [height * width for height, width in sizes]
+    assert count_pixels(counts).tolist() == [height * width for height, width in sizes]
     (text,) = encode(windows([np.eye(40) > 0], [(3, 5)]), (60, 50)).counts()
-    assert [one == 3000 for one in pixels([text, text[:-3], b"", "~~"]).tolist()] == [True, False, False, False]
-    assert pixels([]).tolist() == []
+    assert [one == 3000 for one in count_pixels([text, text[:-3], b"", "~~"]).tolist()] == [True, False, False, False]
+    assert count_pixels([]).tolist() == []

@@ -8,7 +8,7 @@ import hotcoco
 import numpy as np
 import pytest
 
-from lineage.eval.scores import score
+from lineage.eval.protocols.coco import score_coco
 from tests.eval.ties import case, official, only
 
 FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints"}
@@ -26,7 +26,7 @@ def test_all_numbers_equal_pycocotools(task: str, block: int) -> None:
             continue
         records = only(found, FIELDS[task])
         loaded = hotcoco.COCO(truth)
-        metrics = score(loaded, loaded.load_res(json.loads(json.dumps(records))), task).metrics
+        metrics = score_coco(loaded, loaded.load_res(json.loads(json.dumps(records))), task).metrics
         values = np.array([*metrics.values()]) / 100
         expected = official(truth, records, NAMES[task])
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12, equal_nan=True, err_msg=f"case {seed}")

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineage.eval.protocols.voc import Boxes, VocEvaluator, area, eleven_points, score
+from lineage.eval.evaluator import DetectionEvaluator
+from lineage.eval.protocols.voc import Boxes, VocScorer, area_under_curve, eleven_point_ap, score_voc
 from tests.eval.scenes import World, batch, guesses, world
 
 ONE = {1: "person"}
+NOT_3 = np.zeros(3, bool)  # not difficult
 
 
 def read(folder: Path, scored: bool) -> Boxes:
@@ -23,14 +25,15 @@ def read(folder: Path, scored: bool) -> Boxes:
     ]
     table = np.array(rows)
     box = table[:, -4:] + [0, 0, 1, 1]
-    return Boxes(table[:, 0].astype(int), table[:, 1].astype(int), box, table[:, 2] if scored else np.zeros(len(table)))
+    score = table[:, 2] if scored else np.zeros(len(table))
+    return Boxes(table[:, 0].astype(int), table[:, 1].astype(int), box, score, np.zeros(len(table), bool))
 
 
 def test_the_hand_example(real_data: Path) -> None:
     case = real_data / "voc_eval_case"
     found, truth = read(case / "detections", True), read(case / "groundtruths", False)
     assert (len(found.image), len(truth.image)) == (24, 15)
-    metrics = score(found, truth, ONE, overlap=0.3).metrics
+    metrics = score_voc(found, truth, ONE, iou_thresh=0.3).metrics
     assert metrics["voc/mAP"] == pytest.approx(24.5687, abs=5e-5)
     assert metrics["voc/mAP07"] == pytest.approx(26.84, abs=5e-3)
 
@@ -38,13 +41,13 @@ def test_the_hand_example(real_data: Path) -> None:
 def literally(found: Boxes, truth: Boxes, category: int) -> tuple[float, float]:
     """The rules one detection at a time: (11 points, area)."""
     objects = [i for i in range(len(truth.image)) if truth.category[i] == category]
-    positives = sum(truth.score[i] == 0 for i in objects)
+    positives = sum(not truth.difficult[i] for i in objects)
     rows = [i for i in range(len(found.image)) if found.category[i] == category]
     taken, outcome = set(), []
     for row in sorted(rows, key=lambda i: -found.score[i]):
         overlaps = [(iou(found.box[row], truth.box[i]), -i) for i in objects if truth.image[i] == found.image[row]]
         best, which = max(overlaps, default=(-1, 0))
-        if best >= 0.5 and truth.score[-which]:
+        if best >= 0.5 and truth.difficult[-which]:
             continue
         outcome.append(best >= 0.5 and which not in taken)
         taken |= {which} if best >= 0.5 else set()
@@ -71,8 +74,7 @@ def random_boxes(rng: np.random.Generator, count: int, near: Boxes | None) -> Bo
         box[copied] = (near.box[which] + rng.integers(-2, 3, (count, 4)) * [1, 1, 0, 0])[copied]
         image, category = (np.where(copied, ours[which], own) for ours, own in (
             (near.image, image), (near.category, category)))  # fmt: skip
-    scores = np.round(rng.random(count), 1) if near is not None else (rng.random(count) < 0.2).astype(float)
-    return Boxes(image, category, box, scores)
+    return Boxes(image, category, box, np.round(rng.random(count), 1), rng.random(count) < 0.2)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -80,7 +82,7 @@ def test_equal_to_the_rules_taken_literally(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = random_boxes(rng, 40, None)
     found = random_boxes(rng, 120, truth)
-    scores = score(found, truth, {number: str(number) for number in (1, 2, 3)})
+    scores = score_voc(found, truth, {number: str(number) for number in (1, 2, 3)})
     for category in (1, 2, 3):
         values = scores.per_class[str(category)]
         expected = literally(found, truth, category)
@@ -89,24 +91,26 @@ def test_equal_to_the_rules_taken_literally(seed: int) -> None:
 
 def test_known_curves() -> None:
     half = np.array([0.5, 0.5]), np.array([1.0, 0.5])
-    assert eleven_points(*half) == pytest.approx(6 / 11)
-    assert area(*half) == 0.5
-    assert eleven_points(np.zeros(0), np.zeros(0)) == area(np.zeros(0), np.zeros(0)) == 0
+    assert eleven_point_ap(*half) == pytest.approx(6 / 11)
+    assert area_under_curve(*half) == 0.5
+    assert eleven_point_ap(np.zeros(0), np.zeros(0)) == area_under_curve(np.zeros(0), np.zeros(0)) == 0
 
 
 def test_a_difficult_object_is_neither_missed_nor_found() -> None:
     box = np.array([[0.0, 0, 10, 10], [50, 50, 10, 10]])
-    truth = Boxes(np.array([1, 1]), np.array([1, 1]), box, np.array([0.0, 1.0]))
-    both = Boxes(np.array([1, 1, 1]), np.array([1, 1, 1]), box[[1, 1, 0]], np.array([0.9, 0.8, 0.7]))
-    assert score(both, truth, ONE).metrics == pytest.approx({"voc/mAP": 100, "voc/mAP07": 100})
-    alone = truth._replace(score=np.array([1.0, 1.0]))
-    assert math.isnan(score(both, alone, ONE).metrics["voc/mAP"])
+    truth = Boxes(np.array([1, 1]), np.array([1, 1]), box, np.zeros(2), np.array([False, True]))
+    both = Boxes(np.array([1, 1, 1]), np.array([1, 1, 1]), box[[1, 1, 0]], np.array([0.9, 0.8, 0.7]), NOT_3)
+    assert score_voc(both, truth, ONE).metrics == pytest.approx({"voc/mAP": 100, "voc/mAP07": 100})
+    alone = truth._replace(difficult=np.array([True, True]))
+    assert math.isnan(score_voc(both, alone, ONE).metrics["voc/mAP"])
 
 
 def test_a_second_detection_of_an_object_is_wrong() -> None:
-    truth = Boxes(np.array([1, 2]), np.array([1, 1]), np.array([[0.0, 0, 10, 10]] * 2), np.zeros(2))
-    found = Boxes(np.array([1, 1, 2]), np.array([1, 1, 1]), np.array([[0.0, 0, 10, 10]] * 3), np.array([0.9, 0.8, 0.7]))
-    assert score(found, truth, ONE).metrics["voc/mAP"] == pytest.approx(100 * (0.5 + 0.5 * 2 / 3))
+    truth = Boxes(np.array([1, 2]), np.array([1, 1]), np.array([[0.0, 0, 10, 10]] * 2), np.zeros(2), NOT_3[:2])
+    found = Boxes(
+        np.array([1, 1, 2]), np.array([1, 1, 1]), np.array([[0.0, 0, 10, 10]] * 3), np.array([0.9, 0.8, 0.7]), NOT_3
+    )
+    assert score_voc(found, truth, ONE).metrics["voc/mAP"] == pytest.approx(100 * (0.5 + 0.5 * 2 / 3))
 
 
 @pytest.fixture
@@ -115,7 +119,7 @@ def scene() -> World:
 
 
 def test_the_evaluator(scene: World) -> None:
-    evaluator = VocEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(VocScorer(dataset=scene))
     found = guesses(np.random.default_rng(0), scene)
     evaluator.update(found, batch(scene))
     metrics = evaluator.compute()
@@ -127,7 +131,7 @@ def test_the_evaluator(scene: World) -> None:
 
 
 def test_images_left_out_are_an_error(scene: World) -> None:
-    evaluator = VocEvaluator(dataset=scene)
+    evaluator = DetectionEvaluator(VocScorer(dataset=scene))
     whole = batch(scene)
     evaluator.update(guesses(np.random.default_rng(0), scene), whole._replace(ids=whole.ids[:3]))
     with pytest.raises(ValueError, match="2 of 5 images"):

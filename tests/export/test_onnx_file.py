@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lineage.models.detectors.image_pyramid import resized
+from lineage.models.detectors.image_pyramid import resize
 from lineage.models.export import onnx
 from lineage.models.roi_heads.pooler import RoIPool
 from lineage.structures import Images
@@ -27,7 +27,7 @@ def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
 class Smaller(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         sizes = torch.tensor([[128.0, 96.0]])
-        return resized(Images(pixels, sizes, torch.zeros(1, dtype=torch.int64)), 0.4).pixels
+        return resize(Images(pixels, sizes, torch.zeros(1, dtype=torch.int64)), 0.4).pixels
 
 
 def test_an_image_is_resized_alike(tmp_path: Path) -> None:

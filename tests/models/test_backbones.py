@@ -186,7 +186,7 @@ def classified(model: nn.Module, picture: Image.Image, folder: Path) -> list[int
     pixels = pil_to_tensor(picture.convert("RGB").resize((224, 224)))[None]
     with torch.no_grad():
         pooled = model(Images(pixels, torch.tensor([[224.0, 224.0]]), torch.tensor([0])))[-1].mean((2, 3))
-    given = tfjs.tensors(folder)
+    given = tfjs.read_tfjs(folder)
     scores: Tensor = pooled @ given["conv_preds/kernel"][0, 0] + given["conv_preds/bias"]
     return scores[0].topk(3).indices.tolist()
 
@@ -204,9 +204,9 @@ def test_a_missing_or_short_shard_is_named(tmp_path: Path) -> None:
     index = {"weightsManifest": [{"paths": ["one"], "weights": weights}]}
     (tmp_path / "model.json").write_text(json.dumps(index))
     with pytest.raises(FileError, match=r"one: this shard of the model is missing"):
-        tfjs.tensors(tmp_path)
+        tfjs.read_tfjs(tmp_path)
     (tmp_path / "one").write_bytes(b"\0" * 20)
     with pytest.raises(FileError, match=r"one: cut off inside conv1/kernel"):
-        tfjs.tensors(tmp_path)
+        tfjs.read_tfjs(tmp_path)
     (tmp_path / "one").write_bytes(torch.arange(6.0).numpy().tobytes())
-    assert tfjs.tensors(tmp_path)["conv1/kernel"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert tfjs.read_tfjs(tmp_path)["conv1/kernel"].tolist() == [[0, 1], [2, 3], [4, 5]]

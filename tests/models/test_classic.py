@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.models.detectors.image_pyramid import ScalePooler, resized
+from lineage.models.detectors.image_pyramid import ScalePooler, resize
 from lineage.models.detectors.sppnet import SpatialPyramid
-from lineage.models.detectors.truncated_svd import compress, forget_boxes, truncated
+from lineage.models.detectors.truncated_svd import apply_truncated_svd, factorize, zero_box_deltas
 from lineage.models.proposals.precomputed import ProposalsMissing
 from lineage.models.roi_heads.pooler import Pooler, RoIAlign
 from lineage.ops import boxes as box_ops
@@ -150,8 +150,8 @@ def test_dense_windows_replace_or_join_proposals() -> None:
 def test_truncated_svd_is_the_best_of_its_rank() -> None:
     torch.manual_seed(0)
     linear, x = nn.Linear(12, 8), torch.randn(5, 12)
-    torch.testing.assert_close(truncated(linear, 8)(x), linear(x))
-    first, second = truncated(linear, 3)
+    torch.testing.assert_close(factorize(linear, 8)(x), linear(x))
+    first, second = factorize(linear, 3)
     error = torch.linalg.matrix_norm(second.weight @ first.weight - linear.weight)
     torch.testing.assert_close(error, torch.linalg.svdvals(linear.weight)[3:].square().sum().sqrt())
     assert first.bias is None
@@ -161,12 +161,12 @@ def test_truncated_svd_is_the_best_of_its_rank() -> None:
 def test_compressed_layers_hold_fewer_numbers_and_others_are_named() -> None:
     model = build("model=fast_rcnn")
     before = sum(p.numel() for p in model.box.body.parameters())
-    compress(model, ranks={"box.body.fc6": 20, "box.body.fc7": 10})
+    apply_truncated_svd(model, ranks={"box.body.fc6": 20, "box.body.fc7": 10})
     inputs = 96 * 6 * 6
     saved = inputs * 256 + 256 * 256 - 20 * (inputs + 256) - 10 * (256 + 256)
     assert before - sum(p.numel() for p in model.box.body.parameters()) == saved
     with pytest.raises(ValueError, match=r"box.body.fc9 is no fully connected layer; there are box.body.fc6.0"):
-        compress(model, ranks={"box.body.fc9": 3})
+        apply_truncated_svd(model, ranks={"box.body.fc9": 3})
 
 
 def test_without_box_regression_detections_are_their_proposals() -> None:
@@ -174,7 +174,7 @@ def test_without_box_regression_detections_are_their_proposals() -> None:
     model = build("model=fast_rcnn").eval()
     nn.init.normal_(model.box.deltas.weight)
     images, _ = scene([2])
-    forget_boxes(model)
+    zero_box_deltas(model)
     with torch.no_grad():
         found = model.detect(images)
     assert images.proposals is not None
@@ -208,7 +208,7 @@ def test_each_region_is_pooled_from_the_scale_nearest_to_its_canonical_size() ->
 def test_positions_scale_exactly_with_the_image() -> None:
     images, _ = batch([SIZE], [1], 4, canvas=SIZE)
     ramp = (torch.arange(128)[None] * 2).expand(128, 128).clamp(max=255).to(torch.uint8)
-    small = resized(images._replace(pixels=ramp.expand(1, 3, -1, -1)), 0.5)
+    small = resize(images._replace(pixels=ramp.expand(1, 3, -1, -1)), 0.5)
     assert small.pixels.shape[-2:] == (64, 64)
     assert small.sizes.tolist() == [[64.0, 64.0]]
     wanted = 2 * ((torch.arange(64) + 0.5) / 0.5 - 0.5)
@@ -221,4 +221,4 @@ def test_an_image_of_the_pyramid_is_smoothed_as_torch_does(ratio: float) -> None
     wanted = torch.nn.functional.interpolate(
         images.pixels.float(), scale_factor=ratio, mode="bilinear", antialias=True, recompute_scale_factor=False
     )
-    torch.testing.assert_close(resized(images, ratio).pixels, wanted, atol=1e-2, rtol=0)  # of 255
+    torch.testing.assert_close(resize(images, ratio).pixels, wanted, atol=1e-2, rtol=0)  # of 255

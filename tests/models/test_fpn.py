@@ -10,7 +10,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from lineage.config.build import build as made
 from lineage.models.backbones.fpn import FPN
-from lineage.models.detectors.c5_dc5 import dilate
+from lineage.models.backbones.last_stage import dilate
 from lineage.structures import Losses
 from tests.models.compose import build, config
 from tests.models.scenes import batch
@@ -20,7 +20,7 @@ PARTS = {
     "whole": [],
     "no top-down": ["model.neck.top_down=false"],
     "no lateral": ["model.neck.lateral=false"],
-    "finest": ["model.neck.finest=true", "model.proposals.anchors.strides=[4]",
+    "finest": ["model.neck.only_finest=true", "model.proposals.anchors.strides=[4]",
                "model.proposals.anchors.sizes=[[12,24,48,96,192]]", "model.box.pool.strides=[4]"],
 }  # fmt: skip
 
@@ -31,7 +31,10 @@ def maps(seed: int = 0) -> list[Tensor]:
 
 
 def top(source: str) -> list[str]:
-    return ["model.neck.top._target_=lineage.models.backbones.fpn.P6P7", f"+model.neck.top.source={source}"]
+    return [
+        "model.neck.top_block._target_=lineage.models.backbones.fpn.LastLevelP6P7",
+        f"+model.neck.top_block.source={source}",
+    ]
 
 
 def pyramid(*options: str) -> FPN:
@@ -42,7 +45,7 @@ def pyramid(*options: str) -> FPN:
 @pytest.mark.parametrize("norm", [None, "bn"])
 @pytest.mark.parametrize("source", ["C5", "P5"])
 def test_equals_torchvision_with_norms_and_p6_p7(norm: str | None, source: str) -> None:
-    ours = pyramid(f"model.neck.norm={norm or 'null'}", "model.neck.first=1", *top(source))
+    ours = pyramid(f"model.neck.norm={norm or 'null'}", "model.neck.start_level=1", *top(source))
     extra = LastLevelP6P7(64 if source == "C5" else 16, 16)
     theirs = FeaturePyramidNetwork(WIDTHS[1:], 16, extra, nn.BatchNorm2d if norm else None)
     with torch.no_grad():
@@ -76,7 +79,7 @@ def test_without_lateral_all_levels_come_from_c5() -> None:
 
 
 def test_the_finest_level_alone_is_that_of_the_whole_pyramid() -> None:
-    whole, finest = pyramid(), pyramid("model.neck.finest=true")
+    whole, finest = pyramid(), pyramid("model.neck.only_finest=true")
     finest.load_state_dict(whole.state_dict(), strict=False)
     (found,) = finest(maps())
     assert torch.equal(found, whole(maps())[0])
@@ -143,7 +146,7 @@ def test_a_dilated_stage_keeps_its_stride_and_its_values_at_the_centre() -> None
     ("options", "message"),
     [
         (["model.neck.top_down=false", "model.neck.lateral=false"], "set one of them to true"),
-        (["model.neck.first=4"], "has 4 maps, so 0 to 3"),
+        (["model.neck.start_level=4"], "has 4 maps, so 0 to 3"),
         (top("C4"), "computed from C5 or P5"),
     ],
 )

@@ -32,7 +32,7 @@ def pair() -> tuple[nn.Module, nn.Module]:
     reference = theirs("keypointrcnn_resnet50_fpn")
     reference.roi_heads.detections_per_img = DETECTIONS
     model = build("model=keypoint_rcnn", *AS_TORCHVISION, f"model.box.detections={DETECTIONS}")
-    model.load_state_dict(zoo.ours(reference.state_dict()))
+    model.load_state_dict(zoo.convert_detector(reference.state_dict()))
     return reference, model.eval()
 
 

@@ -65,7 +65,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     reference = theirs(request.param)
     mask = request.param.startswith("mask")
     model = build("model=mask_rcnn" if mask else "model=faster_rcnn", *AS_TORCHVISION, *(MASK if mask else ()))
-    model.load_state_dict(zoo.ours(reference.state_dict()))
+    model.load_state_dict(zoo.convert_detector(reference.state_dict()))
     return reference, model.eval()
 
 

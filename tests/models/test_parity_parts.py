@@ -19,7 +19,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCN
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from lineage.weights.sources.table import translate
+from lineage.weights.sources.table import to_ours
 from lineage.weights.sources.torchvision import DETECTION
 from lineage.weights.sources.torchvision_variants import V2
 from tests.models.compose import build
@@ -115,7 +115,7 @@ def ours(name: str, state: dict[str, Tensor]) -> nn.Module:
     shared = {}
     for theirs, there in LAST.items() if name.endswith("c4") else ():
         shared |= {there + leaf.removeprefix(theirs): state.pop(leaf) for leaf in [*state] if leaf.startswith(theirs)}
-    found, unknown = translate(V2 if name.endswith("gn") else DETECTION, state)
+    found, unknown = to_ours(V2 if name.endswith("gn") else DETECTION, state)
     assert not unknown
     model.load_state_dict(found | shared)
     return model.eval()

@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from lineage.weights.identify import recognised
-from lineage.weights.sources.table import back, translate
+from lineage.weights.identify import find_table
+from lineage.weights.sources.table import to_ours, to_theirs
 from lineage.weights.sources.torchvision_variants import MOBILENET, V2
 from tests.models.compose import build
 from tests.models.peers import (
@@ -53,16 +53,16 @@ SLOW = dict.fromkeys(("fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"),
 def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     reference = theirs(request.param)
     choice, table = VARIANTS[request.param]
-    assert recognised(reference.state_dict()) is table
+    assert find_table(reference.state_dict()) is table
     proposals = 150 if "320" in choice else 1000
     options = [one for one in AS_TORCHVISION if "after_nms" not in one]
     after = f"model.proposals.after_nms={{train: 60, test: {proposals}}}"
     eps = ["backbone.eps=1e-5"] if "mobilenet" in choice else []
     model = build(choice, *options, after, *eps, *(MASK if "mask" in choice else ()))
-    found, unknown = translate(table, reference.state_dict())
+    found, unknown = to_ours(table, reference.state_dict())
     assert not unknown
     model.load_state_dict(found)
-    returned, lost = back(table, found)
+    returned, lost = to_theirs(table, found)
     assert not lost
     assert returned.keys() == reference.state_dict().keys()
     return reference, model.eval()

@@ -54,7 +54,7 @@ def caffe_size(layer: nn.Module, size: int) -> int:
 def test_parameters_are_as_published(name: str) -> None:
     with torch.device("meta"):
         model = body(name)
-    count = tuple(sum(p.numel() for p in part.parameters()) for part in (model.trunk, model.head(model.size**2)))
+    count = tuple(sum(p.numel() for p in part.parameters()) for part in (model.trunk, model.classifier.pretrained))
     assert count == PARAMETERS[name]
 
 
@@ -107,11 +107,11 @@ def test_layers_before_the_first_trained_are_frozen(tmp_path: Path, first: str, 
     model = built("backbone=vgg16_mini", "backbone.norm=null", *given)
     trained = [layer.weight.requires_grad for layer in model.trunk if isinstance(layer, nn.Conv2d)]
     assert trained == [False] * frozen + [True] * (5 - frozen)
-    assert all(p.requires_grad for p in model.head(36).parameters())
+    assert all(p.requires_grad for p in model.classifier.body(36).parameters())
 
 
 def save(folder: Path, model: nn.Module) -> Path:
-    state = {**model.trunk.state_dict(), **model.head(model.size**2).state_dict()}
+    state = {**model.trunk.state_dict(), **model.classifier.pretrained.state_dict()}
     torch.save(state, folder / "caffe.pt")
     return folder / "caffe.pt"
 
@@ -124,7 +124,7 @@ def test_torchvision_weights_give_torchvision_features(tmp_path: Path) -> None:
     x = torch.rand(1, 3, 64, 96)
     torch.testing.assert_close(ours.trunk(x), theirs.features[:-1](x))
     regions = torch.rand(2, 512, 7, 7)
-    head = ours.head(49).eval()
+    head = ours.classifier.body(49).eval()
     torch.testing.assert_close(head(regions), theirs.classifier[:5](regions.flatten(1)))
 
 
@@ -132,7 +132,7 @@ def test_colours_and_mean_are_those_of_the_weights() -> None:
     given = images(32, 32)
     seen: list[Tensor] = []
     for order in ("rgb", "bgr"):
-        model = body("vgg16_mini", f"backbone.order={order}", "backbone.std=[1.0,1.0,1.0]", first="conv1_1")
+        model = body("vgg16_mini", f"backbone.channel_order={order}", "backbone.std=[1.0,1.0,1.0]", first="conv1_1")
         model.trunk = nn.Identity()
         seen += model(given)
     mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]

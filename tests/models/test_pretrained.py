@@ -9,25 +9,25 @@ import torch
 
 from lineage.config.build import build
 from lineage.models.backbones.norm import FrozenBatchNorm
-from lineage.weights.pretrained import WeightsError, load
+from lineage.weights.pretrained import WeightsError, load_backbone_state
 from tests.models.compose import CONF, config
 
 
 def test_a_file_of_weights(tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.ones(2)}}, tmp_path / "good.pt")
-    assert load(str(tmp_path / "good.pt"))["weight"].tolist() == [1, 1]
+    assert load_backbone_state(str(tmp_path / "good.pt"))["weight"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 cut off"])
 def test_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
     with pytest.raises(WeightsError, match=r"bad.pt(: not a file of weights, or cut off| is empty| is a web page)"):
-        load(str(tmp_path / "bad.pt"))
+        load_backbone_state(str(tmp_path / "bad.pt"))
 
 
 def test_no_such_file() -> None:
     with pytest.raises(WeightsError, match=r"weights nowhere.pt: no such file"):
-        load("nowhere.pt")
+        load_backbone_state("nowhere.pt")
 
 
 BACKBONES = sorted(path.stem for path in (CONF / "backbone").glob("*.yaml"))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.backbones.caffenet import caffenet
+from lineage.models.backbones.plain import remove_padding
 from lineage.models.detectors.rcnn import RCNN
-from lineage.models.detectors.warped_crops import RegionNetwork
+from lineage.models.detectors.warped_crops import WarpedCropFeatures
 from lineage.structures import Images, Proposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
@@ -45,7 +46,7 @@ def model(request: pytest.FixtureRequest) -> RCNN:
 
 def test_a_crop_holds_the_region_and_its_share_of_context() -> None:
     """On a ramp, where bilinear sampling is exact, each pixel of the crop says where it was taken from."""
-    layer = RegionNetwork(6, trunk=nn.Identity(), crop=227, context=16)
+    layer = WarpedCropFeatures(6, trunk=nn.Identity(), crop=227, context=16)
     x = (torch.arange(400) + 0.5).expand(300, 400)
     y = (torch.arange(300) + 0.5)[:, None].expand(300, 400)
     region = torch.tensor([[0, 100.0, 80.0, 295.0, 177.0]])
@@ -58,7 +59,7 @@ def test_a_crop_holds_the_region_and_its_share_of_context() -> None:
 
 
 def test_outside_the_picture_is_the_mean() -> None:
-    layer = RegionNetwork(6, trunk=nn.Identity(), crop=64, context=8)
+    layer = WarpedCropFeatures(6, trunk=nn.Identity(), crop=64, context=8)
     crop = layer.warp(torch.ones(1, 3, 50, 50), torch.tensor([[0, 0.0, 0.0, 48.0, 48.0]]))
     assert (crop[..., :6, :] == 0).all()
     assert (crop[..., 10:50, 10:50] == 1).all()
@@ -68,11 +69,10 @@ def test_caffenet_on_a_crop_is_the_classifier() -> None:
     """227 -> 55 -> 27 -> 13 -> 6: the published shapes, and pool5's own windows."""
     network = caffenet(
         channels=[96, 256, 384, 384, 256], stride=4, groups=2, lrn={"window": 5, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
-        norm=None, size=6, fc=[8, 8], dropout=0.5, first_trained="conv1", weights=None, order="bgr", mean=[0.0] * 3,
-        std=[1.0] * 3,
+        norm=None, size=6, fc=[8, 8], dropout=0.5, first_trained="conv1", weights=None, channel_order="bgr",
+        mean=[0.0] * 3, std=[1.0] * 3,
     )  # fmt: skip
-    for name in ("conv1", "pool1", "pool2"):
-        network.trunk.get_submodule(name).padding = (0, 0)
+    remove_padding(network.trunk, ["conv1", "pool1", "pool2"])
     sizes, hidden = [], torch.rand(1, 3, 227, 227)
     with torch.no_grad():
         for layer in network.trunk:

@@ -9,10 +9,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.models.backbones.regnet import stages
-from lineage.weights.identify import options, understood
+from lineage.models.backbones.regnet import stage_sizes
+from lineage.weights.identify import identify
+from lineage.weights.infer_overrides import infer_overrides
 from lineage.weights.sources import regnet as names
-from lineage.weights.sources.table import back
+from lineage.weights.sources.table import to_theirs
 from tests.models.test_backbones import body, images, parameters
 from tests.weights.published import d2_regnet, filled
 
@@ -72,10 +73,10 @@ def test_a_file_of_torchvisions_gives_torchvisions_maps(name: str, tmp_path: Pat
 @pytest.mark.parametrize("name", THEIRS)
 def test_names_of_torchvision_go_there_and_back(name: str) -> None:
     state = random(name).state_dict()
-    given = understood(state)
+    given = identify(state)
     assert (given.source, given.unknown) == (names.TORCHVISION.source, [])
-    assert options(given.state) == [f"backbone={name}"]
-    again, unknown = back(names.TORCHVISION, given.state)
+    assert infer_overrides(given.state) == [f"backbone={name}"]
+    again, unknown = to_theirs(names.TORCHVISION, given.state)
     assert not unknown
     assert again.keys() == {name for name in state if not name.startswith("fc.")}
     assert all(torch.equal(value, state[name]) for name, value in again.items())
@@ -90,11 +91,11 @@ def test_a_checkpoint_of_pycls_fills_the_body(name: str, tmp_path: Path) -> None
     model = body(name, f"backbone.weights={tmp_path / 'model.pyth'}", "backbone.norm=frozen_bn")
     assert torch.equal(model.stem[0].weight, state["stem.conv.weight"].flip(1))
     assert torch.equal(model.stages[2][1].f.b[1].running_var, state["s3.b2.f.b_bn.running_var"])
-    given = understood(state)
+    given = identify(state)
     assert (given.source, given.unknown) == ("pycls RegNet", [])
-    assert options(given.state) == [f"backbone={name}"]
+    assert infer_overrides(given.state) == [f"backbone={name}"]
     assert given.state.keys() == {f"backbone.{own}" for own in model.state_dict()}
-    again = back(names.PYCLS, given.state)[0]
+    again = to_theirs(names.PYCLS, given.state)[0]
     assert all(torch.equal(again[leaf], state[leaf]) for leaf in state if not leaf.startswith("head."))
 
 
@@ -107,8 +108,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_numbers_that_make_no_four_stages_are_named() -> None:
     with pytest.raises(Exception, match=r"backbone.depth=2, .* make 2 stages, of widths \[96, 232\]"):
-        body("regnetx_4gf", "backbone.depth=2", "backbone.slope=100")
-    assert stages(5, 32, 40, 2.0, 16) == ([1, 1, 2, 1], [32, 64, 128, 256], [16] * 4)
+        body("regnetx_4gf", "backbone.depth=2", "backbone.w_a=100")
+    assert stage_sizes(5, 32, 40, 2.0, 16) == ([1, 1, 2, 1], [32, 64, 128, 256], [16] * 4)
 
 
 @pytest.mark.parametrize("name", ["regnetx_mini", "regnety_mini"])

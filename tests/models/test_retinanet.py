@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lineage.models.detectors.retinanet import octave_anchors
 from lineage.models.losses.focal import Focal
 from lineage.ops.matching import Match
-from lineage.weights.sources.table import back, translate
+from lineage.weights.sources.table import to_ours, to_theirs
 from lineage.weights.sources.torchvision_variants import RETINANET
 from tests.models.compose import build
 from tests.models.peers import CLASSES, as_lists, learning, prepared
@@ -32,7 +32,7 @@ AS_TORCHVISION = (
     "model.head.detections=300",
 )
 VARIANTS = {
-    "retinanet_resnet50_fpn": ("model.neck.top.source=P5", "regression=l1"),
+    "retinanet_resnet50_fpn": ("model.neck.top_block.source=P5", "regression=l1"),
     "retinanet_resnet50_fpn_v2": (
         "model.head.subnet.norm=gn",
         "regression=giou",
@@ -69,10 +69,10 @@ def theirs(name: str) -> nn.Module:
 def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     reference = theirs(request.param)
     model = build(*AS_TORCHVISION, *VARIANTS[request.param])
-    found, unknown = translate(RETINANET, reference.state_dict())
+    found, unknown = to_ours(RETINANET, reference.state_dict())
     assert not unknown
     model.load_state_dict(found)
-    returned, lost = back(RETINANET, found)
+    returned, lost = to_theirs(RETINANET, found)
     assert not lost
     assert all(torch.equal(returned[name], value) for name, value in reference.state_dict().items())
     return reference, model.eval()

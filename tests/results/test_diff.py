@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
+
 from lineage.results import diff
 from tests.tables import made
 
@@ -51,3 +56,57 @@ def test_a_node_at_a_key() -> None:
     config = {"model": {"box": {"nms": 0.5}}}
     assert diff.at(config, "model.box.nms") == 0.5
     assert diff.at(config, "model.mask.nms") == diff.ABSENT
+
+
+def moved(key: str, before: Any, after: Any) -> list[str]:
+    """What `lineage why` says where two runs differ in one key and its copies."""
+    config: dict[str, Any] = {
+        "seed": 0,
+        "tier": "paper",
+        "weights_sha256": None,
+        "resume": None,
+        "checkpoint_every": 250,
+        "trainer": {"devices": 1, "strategy": "auto", "precision": "32", "detect_anomaly": False},
+        "dataset": {"root": None, "labels": None, "train": {"root": None}, "val": {"_target_": "x", "root": None}},
+        "proposals": {"folder": "proposals", "train": {"path": "proposals/train.npz"}},
+        "cell": {"table": None, "start": None},
+    }
+    a, b = ({**json.loads(json.dumps(config))} for _ in range(2))
+    for side, value in ((a, before), (b, after)):
+        node = side
+        *path, last = key.split(".")
+        for name in path:
+            node = node[name]
+        node[last] = value
+        side["dataset"]["train"]["root"] = side["dataset"]["val"]["root"] = side["dataset"]["root"]
+        side["proposals"]["train"]["path"] = f"{side['proposals']['folder']}/train.npz"
+    return [reason.what for reason in diff.explain(made.entry(config=a), made.entry(config=b))]
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("dataset.root", "/data/a", "/mnt/b"),
+        ("dataset.root", None, "/mnt/b"),
+        ("dataset.labels", None, "runs/a/labels.json"),
+        ("proposals.folder", "runs/a/proposals", "runs/b/proposals"),
+        ("trainer.devices", 1, 8),
+        ("trainer.strategy", "auto", {"_target_": "pytorch_lightning.strategies.DDPStrategy"}),
+        ("trainer.detect_anomaly", False, True),
+        ("weights_sha256", None, "0" * 64),
+        ("checkpoint_every", 250, 10),
+        ("resume", None, "runs/a"),
+        ("tier", "paper", "mini"),
+        ("cell.start", None, "20260101T000000Z-0-0"),
+        ("cell.table", None, "a/b"),
+    ],
+)
+def test_where_and_how_fast_explains_no_number(key: str, before: Any, after: Any) -> None:
+    assert moved(key, before, after) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after"), [("trainer.precision", "32", "bf16-mixed"), ("dataset.val._target_", "x", "y")]
+)
+def test_what_is_computed_explains_it(key: str, before: Any, after: Any) -> None:
+    assert moved(key, before, after) == ["config"]

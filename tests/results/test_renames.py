@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -175,10 +175,17 @@ def test_the_table_names_classes_that_exist(name: str) -> None:
         assert target_today(former) == name, f"{former} is the former name of two classes"
 
 
+def keywords(target: Any) -> set[str]:
+    """Names of its parameters, and those of the TypedDict in `**options: Unpack[Options]`."""
+    parameters = inspect.signature(target).parameters
+    unpacked = [get_type_hints(target)[name] for name, value in parameters.items() if value.kind is value.VAR_KEYWORD]
+    return {*parameters, *(key for hint in unpacked for kind in get_args(hint) for key in get_type_hints(kind))}
+
+
 @pytest.mark.parametrize("owner", [owner for owner in table()["keys"] if not owner.startswith("/")])
 def test_the_table_names_keywords_that_exist(owner: str) -> None:
     module, _, attribute = owner.rpartition(".")
-    parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
+    parameters = keywords(getattr(importlib.import_module(module), attribute))
     for today, names in table()["keys"][owner].items():
         assert today in parameters, f"{owner} takes no {today}"
         still = [name for name in formers(names) if name in parameters]

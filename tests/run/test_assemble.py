@@ -9,11 +9,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.config import digests
 from lineage.config.build import ConfigError, build
-from lineage.config.schema import VOLATILE
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.shapes.dataset import Shapes
-from lineage.results.entry import digest
 from lineage.run.assemble import assemble, fill_classes, with_labels
 from lineage.run.metadata import settings
 from lineage.run.pseudo_label import unlabelled
@@ -29,7 +28,7 @@ def config(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("option", [path.stem for path in (CONF / "trainer").glob("*.yaml")])
 def test_the_options_of_trainer_compute_the_same(option: str) -> None:
-    assert digest(settings(config(f"trainer={option}")), VOLATILE) == digest(settings(config()), VOLATILE)
+    assert digests.protocol(settings(config(f"trainer={option}"))) == digests.protocol(settings(config()))
 
 
 def test_the_model_gets_its_classes_from_the_dataset() -> None:

@@ -15,8 +15,8 @@ from torch import nn
 
 from lineage.config.build import ConfigError
 from lineage.results import store
-from lineage.run.initialize import located, start_from
-from lineage.weights.pretrained import LATER, WeightsError, load, locate
+from lineage.run.initialize import load_initial_weights, locate_weights
+from lineage.weights.pretrained import LATER, WeightsError, load_backbone_state, locate
 from lineage.weights.sources.table import CAFFE, IMAGENET
 from tests.models.compose import build
 from tests.tables.made import entry
@@ -44,7 +44,7 @@ def test_a_run_folder_and_its_entry_are_weights(tmp_path: Path, model: nn.Module
     store.write(written, results)
     for source in (str(run), str(run / "weights.pt"), written.id, written.id.rpartition("-")[2]):
         other = build(*MINI)
-        start_from(other, source, whole=True, results=results)
+        load_initial_weights(other, source, require_all=True, results=results)
         assert all(torch.equal(a, b) for a, b in zip(other.parameters(), model.parameters(), strict=True))
 
 
@@ -52,12 +52,12 @@ def test_what_starts_afresh_is_told(
     tmp_path: Path, model: nn.Module, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = build("model=mask_rcnn", "tier=mini", "model.box.agnostic=true")
-    start_from(other, str(run), whole=False, results=tmp_path)
+    load_initial_weights(other, str(run), require_all=False, results=tmp_path)
     assert "of another shape, so starting afresh (" in caplog.text
     assert "box.deltas.bias, box.deltas.weight, heads.mask.body.0.bias" in caplog.text
     assert "most of the model" not in caplog.text
     torch.save(published.filled(published.d2_faster_fpn(50, 20)), tmp_path / "other.pth")
-    start_from(build(*MINI), str(tmp_path / "other.pth"), whole=False, results=tmp_path)
+    load_initial_weights(build(*MINI), str(tmp_path / "other.pth"), require_all=False, results=tmp_path)
     assert "most of the model. The file would fit model=faster_rcnn backbone=resnet50" in caplog.text
 
 
@@ -65,10 +65,10 @@ def test_the_last_checkpoint_serves_where_a_run_was_stopped(tmp_path: Path, mode
     (run / "weights.pt").unlink()
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 0}, run / "checkpoints" / "step-0000010.ckpt")
-    start_from(build(*MINI), str(run), whole=True, results=tmp_path)
+    load_initial_weights(build(*MINI), str(run), require_all=True, results=tmp_path)
     (run / "checkpoints" / "step-0000010.ckpt").unlink()
     with pytest.raises(WeightsError, match=r"holds neither weights\.pt nor checkpoints"):
-        located(str(run), tmp_path)
+        locate_weights(str(run), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_the_last_checkpoint_serves_where_a_run_was_stopped(tmp_path: Path, mode
         ("no.pth", "no such file, run folder, URL or torchvision weight"),
         ("20261124", "no such file, and no entry named"),
         ("ResNet50_Weights.NONE", "torchvision has no such weight"),
-        ("ftp://host/x.pth", "ftp:// is not known here"),
+        ("ftp://host/x.pth", "ftp:// is not supported"),
     ],
 )
 def test_weights_that_are_nowhere(tmp_path: Path, model: nn.Module, weights: str, told: str) -> None:
     with pytest.raises(WeightsError, match=told):
-        start_from(model, weights, whole=False, results=tmp_path)
+        load_initial_weights(model, weights, require_all=False, results=tmp_path)
 
 
 def test_weights_of_another_model_name_it(tmp_path: Path, model: nn.Module) -> None:
     path = tmp_path / "model_final.pth"
     torch.save({"model": published.filled(published.d2_c4(50, 5))}, path)
     with pytest.raises(ConfigError) as caught:
-        start_from(model, str(path), whole=True, results=tmp_path)
+        load_initial_weights(model, str(path), require_all=True, results=tmp_path)
     message = str(caught.value)
     assert "weights of detectron2" in message
     assert "They would fit model=mask_rcnn_c4 backbone=resnet50 dataset.classes=5" in message
@@ -101,19 +101,19 @@ def test_detectors_of_torchvision_fill_a_whole_model(tmp_path: Path) -> None:
     path = tmp_path / "fasterrcnn.pth"
     torch.save(theirs.state_dict(), path)
     ours = build("model=faster_rcnn", "tier=paper", f"backbone.weights={LATER}")
-    start_from(ours, str(path), whole=True, results=tmp_path)
+    load_initial_weights(ours, str(path), require_all=True, results=tmp_path)
     assert torch.equal(ours.box.scores.bias[-1], theirs.roi_heads.box_predictor.cls_score.bias[0])
-    body = load(str(path), IMAGENET)  # as a backbone's weights: its body alone
+    body = load_backbone_state(str(path), IMAGENET)  # as a backbone's weights: its body alone
     assert torch.equal(body["stages.0.0.conv1.weight"], theirs.backbone.body.layer1[0].conv1.weight)
     with pytest.raises(WeightsError, match=r"set backbone.mean=\[123.675,116.28,103.53\]"):
-        load(str(path), CAFFE)
+        load_backbone_state(str(path), CAFFE)
 
 
 def test_bodies_of_msra_serve_a_resnet(tmp_path: Path) -> None:
     blobs = published.filled(published.c2_resnet(50))
     path = tmp_path / "R-50.pth"
     torch.save(blobs, path)
-    body = load(str(path), CAFFE)
+    body = load_backbone_state(str(path), CAFFE)
     assert torch.equal(body["stem.0.weight"], blobs["conv1_w"].flip(1))  # red first
     assert torch.equal(body["stages.3.2.bn3.weight"], blobs["res5_2_branch2c_bn_s"])
     ours = build(
@@ -138,8 +138,8 @@ def test_a_url_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.M
             locate(f"{url}#sha256=0000", None)
         server.shutdown()
     assert locate(f"{url}#sha256={digest}") == path  # from the cache: the server is gone
-    assert load(f"{path.as_uri()}")["weight"].tolist() == [1, 1, 1]
-    with pytest.raises(WeightsError, match="asked for is 0000"):
+    assert load_backbone_state(f"{path.as_uri()}")["weight"].tolist() == [1, 1, 1]
+    with pytest.raises(WeightsError, match="expected is 0000"):
         locate(f"{path}#sha256=0000")
     with pytest.raises(WeightsError, match=r"(?s)could not be downloaded.*Without a network"):
         locate(url.replace("body", "other"))

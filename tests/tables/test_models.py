@@ -69,7 +69,7 @@ TORCHVISION = {  # variant -> published weights, what makes ours alike, what the
     "Mask R-CNN, R50-FPN": ("MaskRCNN_ResNet50_FPN", "", CODES + MASK),
     "Mask R-CNN v2, R50-FPN": ("MaskRCNN_ResNet50_FPN_V2", TRAINED, CODES + MASK),
     "Keypoint R-CNN, R50-FPN": ("KeypointRCNN_ResNet50_FPN", "", CODES),
-    "RetinaNet, R50-FPN": ("RetinaNet_ResNet50_FPN", "model.neck.top.source=P5", CLASS_ZERO),
+    "RetinaNet, R50-FPN": ("RetinaNet_ResNet50_FPN", "model.neck.top_block.source=P5", CLASS_ZERO),
     "RetinaNet v2, R50-FPN": ("RetinaNet_ResNet50_FPN_V2", TRAINED, CLASS_ZERO),
 }
 BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -42,7 +42,7 @@ def _composed(tier: str) -> dict[str, Composed]:
     for table, row in ROWS:
         rules = tiers.load(TABLES).get(tier, {})
         says = [tiers.translate(row.choose, rules), tiers.assign(row.assign, rules), row.uses]
-        said.setdefault(digest(dict(zip("csu", says, strict=True)), ()), Ask(table, row, tier))
+        said.setdefault(digest(dict(zip("csu", says, strict=True))), Ask(table, row, tier))
     made = compose_rows.rows(PROJECT, said.values())
     return {f"{ask.table}/{ask.row.name}": one for ask, one in zip(said.values(), made, strict=True)}
 
@@ -52,7 +52,7 @@ def _differing(tier: str, keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     seen: dict[str, tuple[str, dict[str, Any]]] = {}
     for name, made in _composed(tier).items():
         assert made.error is None, f"{name}: {made.error}"
-        seen.setdefault(digest({key: made.config.get(key) for key in keys}, ()), (name, made.config))
+        seen.setdefault(digest({key: made.config.get(key) for key in keys}), (name, made.config))
     return dict(seen.values())
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lineage.train.checkpoint import Checkpoints, list_checkpoints
+from lineage.results.run_folder import list_checkpoints
+from lineage.train.checkpoint import Checkpoints
 from tests.train import toy
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lineage.train.loggers import CsvLogger, RunName, has_wandb_key, read_rows
+from lineage.results.run_folder import read_metrics
+from lineage.train.loggers import CsvLogger, RunName, has_wandb_key
 
 NAME = RunName("id", "scratch", "mask_rcnn", 0)
 
@@ -20,7 +21,7 @@ def log(folder: Path, start: int, steps: range) -> CsvLogger:
 def test_a_new_column_keeps_the_old_rows(tmp_path: Path) -> None:
     logger = log(tmp_path, 0, range(1, 3))
     logger.log_metrics({"box/AP": 3.0}, 2)
-    assert read_rows(logger.path) == [
+    assert read_metrics(logger.path) == [
         {"step": "1", "loss": "1.0", "box/AP": ""},
         {"step": "2", "loss": "2.0", "box/AP": ""},
         {"step": "2", "loss": "", "box/AP": "3.0"},
@@ -30,7 +31,7 @@ def test_a_new_column_keeps_the_old_rows(tmp_path: Path) -> None:
 def test_what_a_killed_run_logged_after_its_checkpoint_is_dropped(tmp_path: Path) -> None:
     log(tmp_path, 0, range(1, 6))
     logger = log(tmp_path, 3, range(4, 7))
-    assert [row["step"] for row in read_rows(logger.path)] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["step"] for row in read_metrics(logger.path)] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_a_machine_without_a_key_stays_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.results.run_folder import list_checkpoints
 from lineage.run.resume import continued
-from lineage.train.checkpoint import list_checkpoints
 from tests.train import tiny
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lineage.weights.state_dict import adopt, sha256
+from lineage.weights.state_dict import load_matching, sha256
 
 
 def model(classes: int) -> nn.Module:
@@ -12,13 +12,13 @@ def model(classes: int) -> nn.Module:
 
 def test_layers_of_another_size_start_afresh() -> None:
     ours, theirs = model(4), model(5)
-    assert adopt(ours, theirs.state_dict()) == ["2.bias", "2.weight"]
+    assert load_matching(ours, theirs.state_dict()) == ["2.bias", "2.weight"]
     assert torch.equal(ours[0].weight, theirs[0].weight)
 
 
 def test_a_checkpoint_of_the_trainer_fits_too() -> None:
     ours, theirs = model(4), model(4)
-    assert adopt(ours, {f"model.{name}": value for name, value in theirs.state_dict().items()}) == []
+    assert load_matching(ours, {f"model.{name}": value for name, value in theirs.state_dict().items()}) == []
     assert sha256(ours) == sha256(theirs)
 
 

@@ -9,11 +9,12 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.weights.identify import OURS, TABLES, options, repainted, understood
+from lineage.weights.identify import OURS, TABLES, adapt_input_normalization, identify
+from lineage.weights.infer_overrides import infer_overrides
 from lineage.weights.sources import detectron, detectron2, torchvision_variants
 from lineage.weights.sources import torchvision as names
-from lineage.weights.sources.table import CAFFE, IMAGENET, UNSCALED, Table, back
-from lineage.weights.state_dict import fit
+from lineage.weights.sources.table import CAFFE, IMAGENET, UNSCALED, NameTable, to_theirs
+from lineage.weights.state_dict import match_state
 from tests.models.compose import build
 from tests.weights import published
 
@@ -97,9 +98,9 @@ def meta(*overrides: str) -> nn.Module:
 
 
 def assert_all_used(model: nn.Module, state: dict[str, Tensor]) -> None:
-    found = fit(model, state)
-    assert not found.misshapen
-    assert not found.unused
+    found = match_state(model, state)
+    assert not found.mismatched
+    assert not found.unexpected
     absent = [name for name in found.missing if not name.startswith("heads.mask.body.stage.")]  # shares box's stage
     assert not absent
 
@@ -113,19 +114,19 @@ def numbers(shapes: published.Shapes) -> int:
 )
 def test_detectron2(model: str) -> None:
     state = published.filled(D2[model])
-    given = understood(state)
+    given = identify(state)
     assert given.source.startswith("detectron2")
     assert not given.unknown
     assert len(given.state) >= len(state)
     choices = model.split()
     count = [] if choices[0].startswith("model=rpn") else [f"dataset.classes={CLASSES}"]
-    assert options(given.state) == [*choices, *count]
+    assert infer_overrides(given.state) == [*choices, *count]
     assert_all_used(meta(*choices, *ASKED.get(model, ())), given.state)
     assert_written_back(next(table for table in TABLES if table.source == given.source), given.state, state)
 
 
-def assert_written_back(table: Table, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    again, unknown = back(table, ours)
+def assert_written_back(table: NameTable, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    again, unknown = to_theirs(table, ours)
     assert not unknown
     assert again.keys() == theirs.keys()
     assert all(torch.equal(again[name], theirs[name]) for name in theirs)
@@ -135,16 +136,16 @@ def assert_written_back(table: Table, ours: dict[str, Tensor], theirs: dict[str,
 def test_detectron(depth: int) -> None:
     blobs = published.filled(published.c2_mask_fpn(depth, CLASSES))
     extra = {f"{name}_momentum": value for name, value in blobs.items()} | {"conv1_b": torch.zeros(64)}
-    given = understood(blobs | extra)
+    given = identify(blobs | extra)
     assert given.source == "Detectron"
     assert not given.unknown
-    assert options(given.state) == ["model=mask_rcnn", f"backbone=resnet{depth}", f"dataset.classes={CLASSES}"]
+    assert infer_overrides(given.state) == ["model=mask_rcnn", f"backbone=resnet{depth}", f"dataset.classes={CLASSES}"]
     assert_all_used(meta("model=mask_rcnn", f"backbone=resnet{depth}"), given.state)
 
 
 def test_detectron_puts_background_first_and_blue_first() -> None:
     blobs = published.filled(published.c2_mask_fpn(50, CLASSES))
-    ours = understood(blobs).state
+    ours = identify(blobs).state
     assert torch.equal(ours["box.scores.weight"][-1], blobs["cls_score_w"][0])
     assert torch.equal(ours["box.scores.weight"][0], blobs["cls_score_w"][1])
     assert torch.equal(ours["box.deltas.bias"], blobs["bbox_pred_b"][4:])
@@ -155,7 +156,7 @@ def test_detectron_puts_background_first_and_blue_first() -> None:
 def test_a_folded_norm_multiplies_and_adds() -> None:
     blobs = published.filled(published.c2_resnet(50))
     model = build("model=faster_rcnn", *PAPER)
-    model.load_state_dict(understood(blobs).state, strict=False)
+    model.load_state_dict(identify(blobs).state, strict=False)
     x = torch.randn(1, 256, 2, 2)
     scale, shift = blobs["res2_0_branch1_bn_s"], blobs["res2_0_branch1_bn_b"]
     norm = model.backbone.stages[0][0].downsample[1]
@@ -170,7 +171,7 @@ def test_d2_anchors_are_counted_scale_by_scale() -> None:
     state = published.filled(published.d2_c4(50, CLASSES))
     state["proposal_generator.rpn_head.objectness_logits.bias"] = rows
     state["proposal_generator.rpn_head.anchor_deltas.bias"] = rows.repeat_interleave(4)
-    found = understood(state).state
+    found = identify(state).state
     wanted = torch.tensor([float(size * ratio) for size, ratio in ours])
     assert torch.equal(found["proposals.objectness.bias"], wanted)
     assert torch.equal(found["proposals.deltas.bias"], wanted.repeat_interleave(4))
@@ -188,17 +189,17 @@ def test_d2_anchors_are_counted_scale_by_scale() -> None:
 def test_torchvision(name: str, model: str) -> None:
     theirs = torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=CLASSES + 1)
     state = theirs.state_dict()
-    given = understood(state)
+    given = identify(state)
     table = next(table for table in TABLES if table.source == given.source)
     assert table in (names.DETECTION, torchvision_variants.RETINANET)
     assert not given.unknown
-    assert options(given.state)[:2] == [f"model={model}", "backbone=resnet50"]
-    source = ("model.neck.top.source=P5",) if model == "retinanet" else ()
+    assert infer_overrides(given.state)[:2] == [f"model={model}", "backbone=resnet50"]
+    source = ("model.neck.top_block.source=P5",) if model == "retinanet" else ()
     assert_all_used(meta(f"model={model}", *source), given.state)
-    again, unknown = back(table, given.state)
+    again, unknown = to_theirs(table, given.state)
     assert not unknown
     assert theirs.load_state_dict(again)  # strict: names and shapes are torchvision's
-    ours, _ = understood(again).state, None
+    ours, _ = identify(again).state, None
     assert all(torch.equal(ours[name], value) for name, value in given.state.items())
     kept = [name for name in state if "cls_logits" not in name or "rpn" in name]
     without_codes = [name for name in kept if "bbox_pred" not in name and "mask_fcn_logits" not in name]
@@ -219,14 +220,18 @@ def test_torchvision(name: str, model: str) -> None:
     ],
 )
 def test_our_own_weights_name_their_model(model: str, body: list[str]) -> None:
-    assert options(meta(f"model={model}").state_dict()) == [f"model={model}", *body, f"dataset.classes={CLASSES}"]
+    assert infer_overrides(meta(f"model={model}").state_dict()) == [
+        f"model={model}",
+        *body,
+        f"dataset.classes={CLASSES}",
+    ]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet152", "resnext101_32x8d"])
 def test_classifiers_name_their_backbone(name: str) -> None:
     with torch.device("meta"):
         state = torchvision.models.get_model(name, weights=None).state_dict()
-    assert options(understood(state).state) == [f"backbone={name}"]
+    assert infer_overrides(identify(state).state) == [f"backbone={name}"]
 
 
 def test_names_of_transformers() -> None:
@@ -241,16 +246,16 @@ def test_names_of_transformers() -> None:
         else:
             stage = f"resnet.encoder.stages.{int(parts[0][3]) - 2}.layers.{parts[1]}"
             renamed[f"{stage}.{leaves[parts[2]]}.{kind}.{parts[-1]}"] = shape
-    given = understood(published.filled(renamed))
+    given = identify(published.filled(renamed))
     assert given.source == "transformers"
     assert not given.unknown
-    direct = understood(published.filled(body)).state
+    direct = identify(published.filled(body)).state
     assert given.state.keys() == direct.keys()
 
 
 def test_our_own_weights_are_taken_as_they_are() -> None:
     state = {name: torch.zeros(value.shape) for name, value in meta("model=mask_rcnn").state_dict().items()}
-    for given in (understood(state), understood({f"model.{name}": value for name, value in state.items()})):
+    for given in (identify(state), identify({f"model.{name}": value for name, value in state.items()})):
         assert given.source == OURS
         assert given.state.keys() == state.keys()
 
@@ -269,19 +274,19 @@ def test_another_deviation_moves_into_the_first_layer() -> None:
     pixels = torch.rand(1, 3, 20, 20, dtype=torch.float64) * 255
     mean = torch.tensor(IMAGENET.mean, dtype=torch.float64)[:, None, None]
     std = torch.tensor(IMAGENET.std, dtype=torch.float64)[:, None, None]
-    moved = repainted(state, UNSCALED, IMAGENET)["backbone.stem.0.weight"]
+    moved = adapt_input_normalization(state, UNSCALED, IMAGENET)["backbone.stem.0.weight"]
     before = nn.functional.conv2d(pixels - mean, weight, padding=3)
     torch.testing.assert_close(nn.functional.conv2d((pixels - mean) / std, moved, padding=3), before)
-    assert repainted(state, UNSCALED, UNSCALED) is state
+    assert adapt_input_normalization(state, UNSCALED, UNSCALED) is state
 
 
 def test_another_mean_is_refused_with_the_right_one() -> None:
     with pytest.raises(ValueError, match=r"backbone.mean=\[122.772,115.947,102.98\] backbone.std=\[1,1,1\]"):
-        repainted({}, CAFFE, IMAGENET)
+        adapt_input_normalization({}, CAFFE, IMAGENET)
 
 
 def test_what_cannot_be_seen_in_weights_is_said() -> None:
-    assert "backbone.stride_in=1x1" in detectron2.PYRAMIDAL.maths.settings
-    assert "backbone.stride_in=1x1" in detectron.TABLE.maths.settings
-    grouped = understood(published.filled(published.d2_resnet("", 101, 4, 32, 8)))
-    assert grouped.maths == detectron2.RESNEXT
+    assert "backbone.stride_in=1x1" in detectron2.PYRAMIDAL.conventions.settings
+    assert "backbone.stride_in=1x1" in detectron.TABLE.conventions.settings
+    grouped = identify(published.filled(published.d2_resnet("", 101, 4, 32, 8)))
+    assert grouped.conventions == detectron2.RESNEXT

@@ -26,6 +26,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lineage.launch.child_process import end_with_parent
+from lineage.results.overrides import Override
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +119,11 @@ def _nothing(overrides: Sequence[str]) -> str:
     """A glob over nothing. Options of `experiment` are paths, which a glob does not enter."""
     lines = ["the sweep selects no job, for a glob matches nothing:"]
     for text in overrides:
-        key, _, value = text.partition("=")
+        override = Override.parse(text)
+        value = override.value or ""
         if value.startswith("glob("):
             lines.append(f"  {text}")
             table, _, pattern = value.removeprefix("glob(").rstrip(")").strip("'\"").rpartition("/")
-            if key.lstrip("+") == "experiment" and table:
+            if override.name == "experiment" and table:
                 lines.append(f"write it as  '+experiment/{table}=glob({pattern})'")
     return "\n".join(lines)

@@ -21,7 +21,6 @@ from lineage.tables.table import TableError
 from lineage.tables.tiers import PAPER
 from lineage.tables.tiers import load as load_tiers
 
-SAME_RUN = ("cell", "paths", "seed", "logger", "data", "tier")  # keys that say nothing about what was computed
 HELP = "an entry (its file, its id, a beginning or the end of the id) or a row, e.g. mask_rcnn/table2c/roi_pool"
 
 
@@ -43,7 +42,7 @@ def main(argv: list[str]) -> int:
     a, b = (side(name, asked.results) for name in (asked.a, asked.b))
     choices = diff.configs(a.choices, b.choices)
     chosen = tuple(found.key for found in choices)  # an option's keys all differ: naming the option says it shorter
-    config = diff.shortest(diff.configs(a.config, b.config, ignore=(*SAME_RUN, *chosen)))
+    config = diff.experiments(a.config, b.config, chosen)
     section("choices", choices)
     section("config", config)
     if a.entry and b.entry:

@@ -14,39 +14,34 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-import lineage.config.schema  # noqa: F401  (registers the schema)
-from lineage.config import compose
-from lineage.config.build import build
-from lineage.eval.files.coco_results import ResultError
-from lineage.eval.files.score_file import PROTOCOLS, score_file
-from lineage.eval.predictions.collector import TASKS
-from lineage.eval.scores import Scores
-from lineage.results import paths
+from lineage.eval.files.score_file import PROTOCOLS, SCORERS
+from lineage.eval.scores import NAN, Scores
+from lineage.eval.tasks import TASKS
+from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
 
-EXTRAS = ("lrp", "tide", "ious", "fixed")
+EXTRAS = tuple(name for scorer in SCORERS.values() for name in scorer.extra_names)
 
 
 def main(argv: Sequence[str]) -> int:
     parser = _parser()
-    args, rest = parser.parse_known_args(argv)
-    options = [text for text in rest if text.startswith("-")]
+    args, overrides = parser.parse_known_args(argv)
+    options = [text for text in overrides if text.startswith("-")]
     if options:
         parser.error(f"no such option: {' '.join(options)}")
-    args.overrides = rest
-    if args.overrides and not args.dataset:
-        parser.error(f"{' '.join(args.overrides)}: overrides go with --dataset")
-    scores = _scores(args)
-    if not scores.metrics:
-        raise ResultError(f"{args.results}: nothing could be scored.")
-    print(_as_json(scores)) if args.json else _show(scores, args.per_class)
+    if overrides and not args.dataset:
+        parser.error(f"{' '.join(overrides)}: overrides go with --dataset")
+    choices = EvaluateOptions(args.protocol, args.tasks, args.extras)
+    if args.annotations:
+        scores = evaluate_by_annotations(args.results, args.annotations, choices)
+    else:
+        scores = evaluate_by_dataset(args.results, args.dataset, overrides, choices)
+    print(_to_json(scores)) if args.json else _print_tables(scores, args.per_class)
     return 0
 
 
@@ -61,70 +56,55 @@ def _parser() -> argparse.ArgumentParser:
     truth.add_argument("--annotations", type=Path, metavar="FILE", help="a ground truth: COCO, LVIS, panoptic")
     truth.add_argument("--dataset", metavar="NAME", help="a dataset of conf/dataset; its validation split is the truth")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: that of the dataset or annotations")
-    parser.add_argument("--tasks", type=_listed(TASKS), metavar="A,B", help=f"of {', '.join(TASKS)}; default: all")
-    parser.add_argument("--extras", type=_listed(EXTRAS), default=[], metavar="A,B", help=f"of {', '.join(EXTRAS)}")
+    parser.add_argument("--tasks", type=_names_of(TASKS), metavar="A,B", help=f"of {', '.join(TASKS)}; default: all")
+    parser.add_argument("--extras", type=_names_of(EXTRAS), metavar="A,B", help=f"of {', '.join(EXTRAS)}")
     parser.add_argument("--per-class", action="store_true", help="a line for each class")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent; null: nothing to measure")
     return parser
 
 
-def _listed(known: Sequence[str]) -> Any:
-    def names(text: str) -> list[str]:
-        chosen = text.split(",")
-        unknown = [name for name in chosen if name not in known]
+def _names_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a parser of comma-separated names."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in choices]
         if unknown:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not among {', '.join(known)}")
-        return chosen
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not among {', '.join(choices)}")
+        return names
 
-    return names
-
-
-def _scores(args: argparse.Namespace) -> Scores:
-    options: dict[str, Any] = {"tasks": args.tasks, "extras": args.extras, "protocol": args.protocol}
-    if args.annotations:
-        return score_file(args.results, args.annotations, **options)
-    config = composed([f"dataset={args.dataset}", *args.overrides])
-    evaluator = config.dataset.evaluator
-    named = str(evaluator["_target_"]).split(".")[-2]
-    options["protocol"] = args.protocol or (named if named in PROTOCOLS else None)
-    options["sigmas"] = list(evaluator.get("sigmas") or []) or None
-    return score_file(args.results, build(config.dataset.val).ground_truth(), **options)
+    return parse
 
 
-def composed(overrides: list[str]) -> DictConfig:
-    """conf/ with overrides; a typo ends in a message."""
-    return compose.composed(paths.shipped(), overrides)
+def _to_json(scores: Scores) -> str:
+    per_class = {name: _without_nan(values) for name, values in scores.per_class.items()}
+    return json.dumps({"metrics": _without_nan(scores.metrics), "classes": per_class}, indent=1)
 
 
-def _as_json(scores: Scores) -> str:
-    document = {"metrics": _plain(scores.metrics), "classes": {n: _plain(v) for n, v in scores.per_class.items()}}
-    return json.dumps(document, indent=1)
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
+def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 
-def _show(scores: Scores, per_class: bool) -> None:
+def _print_tables(scores: Scores, per_class: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(_table("metric", scores.metrics))
+    console.print(_table_by_task("metric", scores.metrics))
     if per_class:
         columns = list(dict.fromkeys(name for values in scores.per_class.values() for name in values))
         table = Table("class", *columns, box=None)
         for name, values in scores.per_class.items():
-            table.add_row(name, *(_number(values.get(column, math.nan)) for column in columns))
+            table.add_row(name, *(_format(values.get(column, NAN)) for column in columns))
         console.print(table)
 
 
-def _table(title: str, metrics: Mapping[str, float]) -> Table:
-    """One row per task, as papers have it."""
+def _table_by_task(title: str, metrics: Mapping[str, float]) -> Table:
+    """Return a table with a column for each task."""
     tasks = dict.fromkeys(name.partition("/")[0] for name in metrics)
     columns = dict.fromkeys(name.partition("/")[2] for name in metrics)
     table = Table(title, *tasks, box=None)
     for column in columns:
-        table.add_row(column, *(_number(metrics.get(f"{task}/{column}", math.nan)) for task in tasks))
+        table.add_row(column, *(_format(metrics.get(f"{task}/{column}", NAN)) for task in tasks))
     return table
 
 
-def _number(value: float) -> str:
+def _format(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"

@@ -23,8 +23,8 @@ from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labe
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import bind
-from lineage.eval.predictions.collector import restore as to_file
-from lineage.eval.predictions.predictions import Detected
+from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.eval.predictions.predictions import Predictions
 from lineage.ops.random import fold_in
 from lineage.report.draw import Area, paint
 from lineage.report.image_sources import Picture, Unreadable, numbers, pictures
@@ -178,7 +178,7 @@ def detected(
         images = Images(*(on(field, device) for field in made.images))
         detections = restored.model.detect(images)
         for slot, picture in enumerate(group):
-            flat = to_file(detections, made, slot, ("box", "mask", "keypoint"))
+            flat = to_image_coordinates(detections, made, slot, ("box", "mask", "keypoint"))
             height, width = picture.pixels.shape[:2]
             number = ids.get(picture.name, first + slot)
             best = float(flat.scores.max()) if len(flat.scores) else 0.0
@@ -206,17 +206,17 @@ def with_proposals(restored: Restored, gallery: Gallery) -> Dataset:
                           "Choose proposals that can be made here: proposals=selective_search") from error  # fmt: skip
 
 
-def records(found: Detected, meta: DatasetMeta, score: float) -> list[dict[str, Any]]:
+def records(predictions: Predictions, meta: DatasetMeta, score: float) -> list[dict[str, Any]]:
     """COCO result records, best first."""
     columns: dict[str, list[Any]] = {
-        "category_id": [meta.category_ids[label] for label in found.labels.tolist()],
-        "score": found.scores.tolist(),
-        "bbox": [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in found.boxes.astype(float).tolist()],
+        "category_id": [meta.category_ids[label] for label in predictions.labels.tolist()],
+        "score": predictions.scores.tolist(),
+        "bbox": predictions.boxes.tolist(),
     }
-    if len(found.rle_lengths):
-        columns["segmentation"] = found.masks()
-    if found.keypoints.size:
-        columns["keypoints"] = found.keypoints.reshape(len(found.scores), -1).tolist()
+    if len(predictions.rle_lengths):
+        columns["segmentation"] = predictions.masks()
+    if predictions.keypoints.size:
+        columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return sorted((row for row in rows if row["score"] >= score), key=lambda row: -row["score"])
 

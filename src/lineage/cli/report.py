@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lineage.report.from_folder import report
+from lineage.results.run_folder import RunFolder
 
 
 def main(argv: list[str]) -> int:
@@ -14,8 +15,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="for example runs/20261123-101500-000000")
     parser.add_argument("--experiments", type=Path, default=Path("experiments"), help="where the papers' tables are")
     args = parser.parse_args(argv)
-    if not (args.folder / "entry.json").is_file():
-        print(f"{args.folder} has no entry.json: name the folder of a run that has ended.", file=sys.stderr)
+    entry = RunFolder(args.folder).entry
+    if not entry.is_file():
+        print(f"{args.folder} has no {entry.name}: name the folder of a run that has ended.", file=sys.stderr)
         return 1
     print(report(args.folder, args.experiments))
     return 0

@@ -16,16 +16,10 @@ from pathlib import Path
 from lineage.results import diff, git_state, paths, store
 from lineage.results.entry import Entry
 from lineage.results.git_state import Commit
+from lineage.results.key_roles import VOLATILE, Role, keys_with, role_of
+from lineage.results.overrides import Override
 
-PLACES = (
-    "paths.results",
-    "paths.runs",
-    "logger",
-    "hydra",
-    "resume",
-    "cell.note",
-)  # where a run reports, not what it does
-IGNORED = ("seed", "logger", "paths", "resume", "cell")
+OWN = (Role.OUTPUT, Role.DISPLAY, Role.PROCESS)  # the repetition has its own
 
 
 class RerunError(ValueError):
@@ -69,9 +63,9 @@ def code_differs(entry: Entry, now: Commit) -> str | None:
 
 def overrides_of(entry: Entry, results: Path) -> list[str]:
     """What the run was asked for. A continued run was asked for by the run that it continues."""
-    overrides = [text for text in entry.command[1:] if "=" in text or text.startswith("~")]
-    if not any(text.startswith("resume=") for text in overrides):
-        return [text for text in overrides if not _about_places(text)]
+    typed = [Override.parse(text) for text in entry.command[1:] if "=" in text or text.startswith("~")]
+    if not any(override.key == "resume" for override in typed):
+        return [str(override) for override in typed if role_of(override.key) not in OWN]
     if entry.supersedes is None:
         raise RerunError(f"{entry.id} continued a run that left no entry, so its command is not known")
     return overrides_of(store.read(store.find(results, entry.supersedes)), results)
@@ -97,7 +91,7 @@ def repeat(old: Entry, overrides: list[str], results: Path) -> Entry:
 def report(old: Entry, new: Entry) -> int:
     """0 if the repetition is equal, else 1 with what is different and what could explain it."""
     if old.protocol != new.protocol:
-        changed = diff.configs(old.config, new.config, ignore=IGNORED)
+        changed = diff.configs(old.config, new.config, ignore=keys_with(old.config, *VOLATILE))
         print(f"NOT THE SAME PROTOCOL as {old.id}", *(f"  {one}" for one in changed), sep="\n")
         return 1
     found = diff.metrics(old, new)
@@ -108,8 +102,3 @@ def report(old: Entry, new: Entry) -> int:
     others = diff.provenance(old, new)
     print("what else is different", *([f"  {one}" for one in others] or ["  nothing"]), sep="\n")
     return 1
-
-
-def _about_places(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0].replace("/", ".")
-    return any(key == place or key.startswith(f"{place}.") for place in PLACES)

@@ -6,17 +6,18 @@ import argparse
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from lineage.config.schema import VOLATILE
 from lineage.launch import cost_estimate, local, plan, slurm, slurm_task
 from lineage.launch.job import Site
 from lineage.launch.plan import BLOCKED, DONE, SPARED, TEST, TRAIN, Name, Plan
 from lineage.results import paths, store
 from lineage.results.entry import Entry
+from lineage.results.key_roles import VOLATILE, Role, role_of
+from lineage.results.overrides import Override
 from lineage.tables import read, verdicts
 from lineage.tables.format.terminal import Grid, aligned
 from lineage.tables.suggest import did_you_mean
@@ -26,7 +27,7 @@ from lineage.tables.tiers import load as load_tiers
 
 STOPPED = 130  # the exit code of Ctrl-C
 
-OURS = ("seed", "paths", "resume", "cell", "evaluate_only", "dump_proposals", "dump_labels", "hydra")  # said of a cell
+PLANNED = (Role.SEED, Role.OUTPUT, Role.PROCESS, Role.CELL, Role.PARENT, Role.TASK)  # the plan sets these keys
 
 EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
@@ -167,13 +168,13 @@ def _names(asked: argparse.Namespace, project: Path, tables: Callable[[str], Tab
 
 def _override(text: str) -> str:
     """What changes the result would make another cell of it, which this table would never find."""
-    key, equals, _ = text.lstrip("+~").partition("=")
-    if not equals:
+    override = Override.parse(text)
+    if override.value is None:
         raise TableError(f"--set {text}: expected KEY=VALUE")
-    within: Callable[[Iterable[str]], bool] = lambda keys: any(f"{key}.".startswith(f"{one}.") for one in keys)  # noqa: E731
-    if within(OURS):
+    role = role_of(override.key)
+    if role in PLANNED:
         raise TableError(f"--set {text}: `lineage run` says that itself; see --seeds, --results and --runs")
-    if not within(VOLATILE) and key != "trainer":
+    if role not in VOLATILE and override.key != "trainer":
         raise TableError(
             f"--set {text}: this is for what a machine needs, such as trainer.devices=8 or dataset.root=PATH. "
             f"To change what is computed: python train.py -m experiment=<tier>/<paper>/<table>/<row> {text} seed=0,1,2"

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from lineage.results import paths
 from lineage.results.atomic import atomic_path
-from lineage.run.initialize import located
+from lineage.results.run_folder import RunFolder
+from lineage.run.initialize import locate_weights
 from lineage.weights import pretrained
-from lineage.weights.identify import Given, is_grouped, options, repainted
+from lineage.weights.identify import LoadedWeights, adapt_input_normalization, is_resnext
+from lineage.weights.infer_overrides import infer_overrides
 from lineage.weights.pretrained import WeightsError
 from lineage.weights.sources import detectron2, detectron2_variants, torchvision
-from lineage.weights.sources.table import IMAGENET, Pixels, Table, back
+from lineage.weights.sources.table import IMAGENET, NameTable, PixelNormalization, to_theirs
 
 VERBS = ("list", "convert")  # the first goes without saying
 OURS = "lineage"
@@ -35,8 +37,8 @@ SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
 
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv if {*argv[:1]} <= {*VERBS, "-h", "--help"} else ["list", *argv])
-    path = located(args.weights, args.results)
-    given = pretrained.whole(path, args.sha256)
+    path = locate_weights(args.weights, args.results)
+    given = pretrained.load_full(path, args.sha256)
     if args.do == "list":
         show(path, given, args.names)
         return 0
@@ -67,18 +69,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def show(path: str, given: Given, names: bool) -> None:
+def show(path: str, given: LoadedWeights, names: bool) -> None:
     numbers = sum(value.numel() for value in given.state.values())
     said = {
         "file": path,
         "source": given.source,
         "tensors": f"{len(given.state)} of {numbers:,} numbers",
-        "model": " ".join(options(given.state)) or "-",
+        "model": " ".join(infer_overrides(given.state)) or "-",
     }
-    if given.maths:
-        mean, std = given.maths.pixels
+    if given.conventions:
+        mean, std = given.conventions.pixels.mean, given.conventions.pixels.std
         said["pixels"] = f"backbone.mean={list(mean)} backbone.std={list(std)}"
-        said["computes"] = " ".join(given.maths.settings) or "as here"
+        said["computes"] = " ".join(given.conventions.settings) or "as here"
     if given.unknown:
         said["unknown"] = ", ".join(given.unknown)
     for name, text in said.items():
@@ -90,7 +92,7 @@ def show(path: str, given: Given, names: bool) -> None:
 def converted(state: dict[str, Tensor], target: str) -> dict[str, Tensor]:
     """Ours -> theirs; WeightsError when they have no such model, with the tensors they have no place for."""
     table = fitting(state, target)
-    found, unknown = back(table, state)
+    found, unknown = to_theirs(table, state)
     counters = [name for name in unknown if name.endswith("num_batches_tracked")]
     if left := [name for name in unknown if name not in counters]:
         some = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
@@ -98,8 +100,8 @@ def converted(state: dict[str, Tensor], target: str) -> dict[str, Tensor]:
     return found
 
 
-def fitting(state: dict[str, Tensor], target: str) -> Table:
-    return max(TARGETS[target], key=lambda table: sum(table.theirs(name) is not None for name in state))
+def fitting(state: dict[str, Tensor], target: str) -> NameTable:
+    return max(TARGETS[target], key=lambda table: sum(table.their_name(name) is not None for name in state))
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
@@ -117,49 +119,49 @@ def save(state: dict[str, Tensor], path: Path) -> None:
             torch.save(whole, temporary)
 
 
-def seen_pixels(path: Path, given: Given) -> Pixels | None:
+def seen_pixels(path: Path, given: LoadedWeights) -> PixelNormalization | None:
     """What the weights were trained on: known of another code base, and of a run by its config."""
-    from lineage.run.restore import of_run, run_of  # composes configs, which `list` does not need
+    from lineage.run.restore import of_run  # composes configs, which `list` does not need
 
-    if given.maths:
-        return given.maths.pixels
-    folder = run_of(path)
+    if given.conventions:
+        return given.conventions.pixels
+    folder = RunFolder.containing(path)
     backbone = of_run(folder, []).backbone if folder else None
-    return Pixels(tuple(backbone.mean), tuple(backbone.std)) if backbone and "mean" in backbone else None
+    return PixelNormalization.of(backbone.mean, backbone.std) if backbone and "mean" in backbone else None
 
 
-def trained_with(path: Path, given: Given) -> set[str]:
+def trained_with(path: Path, given: LoadedWeights) -> set[str]:
     """What no tensor tells, as overrides: of another code base by its table, of a run by its config."""
-    from lineage.run.restore import of_run, run_of
+    from lineage.run.restore import of_run
 
-    if given.maths:
-        return {*given.maths.settings}
-    known = {text for tables in TARGETS.values() for table in tables for text in table.maths.settings}
-    config = of_run(folder, []) if (folder := run_of(path)) else OmegaConf.create()
+    if given.conventions:
+        return {*given.conventions.settings}
+    known = {text for tables in TARGETS.values() for table in tables for text in table.conventions.settings}
+    config = of_run(folder, []) if (folder := RunFolder.containing(path)) else OmegaConf.create()
     pairs = {text: text.split("=") for text in known}
     return {text for text, (key, value) in pairs.items() if str(OmegaConf.select(config, key)).lower() == value}
 
 
-def counted_otherwise(path: Path, given: Given, target: str) -> str:
+def counted_otherwise(path: Path, given: LoadedWeights, target: str) -> str:
     """A warning, where models of `target` count otherwise with the same weights; else nothing."""
     table = fitting(given.state, target)
-    theirs = table.grouped if is_grouped(given.state) else table.maths
+    theirs = table.grouped if is_resnext(given.state) else table.conventions
     here, there = (settings - {OUR_STRIDE} for settings in (trained_with(path, given), {*theirs.settings}))
     said = [" ".join(sorted(settings)) or "none of this" for settings in (here - there, there - here)]
     return f"trained with {said[0]}; {target} has {said[1]}: what is found differs a little" if here != there else ""
 
 
-def for_target(path: Path, given: Given, target: str) -> tuple[dict[str, Tensor], str]:
+def for_target(path: Path, given: LoadedWeights, target: str) -> tuple[dict[str, Tensor], str]:
     """The weights under the names of `target`, and what has to be set there."""
     pixels = seen_pixels(path, given)
     if target == OURS:
         told = f"backbone.mean={list(pixels.mean)} backbone.std={list(pixels.std)}" if pixels else ""
-        return given.state, " ".join([told, *(given.maths.settings if given.maths else ())])
+        return given.state, " ".join([told, *(given.conventions.settings if given.conventions else ())])
     if target == "detectron2":
-        mean, std = (list(reversed(values)) for values in pixels or ((), ()))
+        mean, std = (list(reversed(values)) for values in ((pixels.mean, pixels.std) if pixels else ((), ())))
         return converted(given.state, target), f"MODEL.PIXEL_MEAN {mean} MODEL.PIXEL_STD {std} INPUT.FORMAT BGR"
     try:
-        state = repainted(given.state, pixels, IMAGENET) if pixels else given.state
+        state = adapt_input_normalization(given.state, pixels, IMAGENET) if pixels else given.state
     except ValueError as error:
         raise WeightsError(f"torchvision's detectors subtract the mean of ImageNet, and {error}") from error
     return converted(state, target), ""

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lineage.results import paths
+from lineage.results.overrides import Override
 from lineage.tables import read, tiers
 from lineage.tables.suggest import did_you_mean, nearest_key
 
@@ -140,7 +142,8 @@ def _first_unknown(key: str, known: list[str]) -> str:
 
 def _keys(conf: Path, arguments: list[str]) -> Iterator[str]:
     """Every key of the config that the command line chooses, without the values it sets."""
-    chosen = [text.split(",")[0] for text in arguments if _chooses(text, conf)]
+    typed = [Override.parse(text) for text in arguments]
+    chosen = [str(replace(override, value=override.options[0])) for override in typed if _chooses(override, conf)]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             config = compose("train", chosen)
@@ -149,9 +152,8 @@ def _keys(conf: Path, arguments: list[str]) -> Iterator[str]:
     yield from _flat(OmegaConf.to_container(config, resolve=False), "")
 
 
-def _chooses(argument: str, conf: Path) -> bool:
-    key = argument.lstrip("+").partition("=")[0]
-    return "=" in argument and (key == "experiment" or (conf / key).is_dir())
+def _chooses(override: Override, conf: Path) -> bool:
+    return override.value is not None and (override.name == "experiment" or (conf / override.name).is_dir())
 
 
 def _flat(node: Any, prefix: str) -> Iterator[str]:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lineage.config.schema import TEST_ONLY, VOLATILE
 from lineage.results.entry import digest
+from lineage.results.key_roles import VOLATILE, Role, keys_with
 from lineage.results.renames import canonical
 
-PLACES = ("cell", "evaluate_only", "dataset.classes")  # where a result goes and how it is come by
+NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and what a run reads from its dataset
 
 
 def training(config: DictConfig) -> str:
     """Of everything that the weights depend on, but for the seed."""
     plain = _plain(config)
-    return digest(canonical(plain, (*VOLATILE, *PLACES, *_test_only(plain))))
+    return digest(canonical(plain, keys_with(plain, *NOT_ASKED, Role.TEST)))
 
 
 def following(own: str, parents: Mapping[str, str]) -> str:
@@ -33,28 +32,18 @@ def following(own: str, parents: Mapping[str, str]) -> str:
 
 def test(config: DictConfig) -> str:
     """Of everything that was asked for, the test included."""
-    return digest(canonical(_plain(config), (*VOLATILE, *PLACES)))
+    plain = _plain(config)
+    return digest(canonical(plain, keys_with(plain, *NOT_ASKED)))
 
 
 def protocol(config: dict[str, Any]) -> str:
     """Of a resolved config: entries of equal protocol are repetitions of one experiment."""
-    return digest(canonical(config, VOLATILE))
+    return digest(canonical(config, keys_with(config, *VOLATILE)))
 
 
 def recipe(tested: str, trained: str, proposals: str | None = None) -> str:
     """Of a cell: everything about its test, how its checkpoint was trained, and the recipe of its proposals."""
     return _joined(tested, trained, *([] if proposals is None else [f"proposals:{proposals}"]))
-
-
-def _test_only(plain: dict[str, Any]) -> list[str]:
-    return [key for key in _keys(plain, "") if any(fnmatchcase(key, pattern) for pattern in TEST_ONLY)]
-
-
-def _keys(node: Any, prefix: str) -> list[str]:
-    if not isinstance(node, dict):
-        return []
-    below = [(f"{prefix}{name}", value) for name, value in node.items()]
-    return [key for name, value in below for key in (name, *_keys(value, f"{name}."))]
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

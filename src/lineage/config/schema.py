@@ -1,6 +1,7 @@
 """The typed part of a run's config: unknown keys and wrong types fail while Hydra composes, before anything is built.
 
-Nodes typed `Any` are trees of `_target_` objects; tests bind each of them to its class.
+Nodes typed `Any` are trees of `_target_` objects; tests bind each of them to its class. A new key needs a role in
+results/key_roles.py, which says whether it is part of what a run computes.
 """
 
 from __future__ import annotations
@@ -88,18 +89,5 @@ class Run:
     cell: CellRef = field(default_factory=CellRef)
     paths: Paths = field(default_factory=Paths)
 
-
-# Keys that change where or how fast a run goes, never what it computes: left out of the protocol digest and deviations.
-VOLATILE = ("seed", "logger", "paths", "resume", "data", "cell.note", "cell.start", "cell.proposals",
-            "cell.labels", "checkpoint_every", "dataset.root", "proposals.folder", "dataset.labels", "dump_proposals",
-            "dump_labels", "evaluate_only", "hydra", "weights_sha256",
-            "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "trainer.strategy",
-            "trainer.log_every_n_steps", "trainer.detect_anomaly")  # fmt: skip
-
-# Keys that no weight depends on: runs that differ in nothing else share one training. What is doubtful is left out.
-TEST_ONLY = ("evaluator", "tta", "suppression", "dataset.val", "dataset.evaluator", "augment.test",
-             "schedule.evaluate_every", "model.*.test", "model.box.score", "model.box.nms", "model.box.detections",
-             "model.box.candidates", "model.head.score", "model.head.nms", "model.head.detections",
-             "model.head.candidates")  # fmt: skip
 
 ConfigStore.instance().store(name="schema", node=Run)

@@ -24,7 +24,7 @@ from lineage.data.samples.dataset import Dataset, ObjectLabels
 from lineage.data.samples.sample import Sample
 from lineage.ops.random import fold_in
 from lineage.results.atomic import atomic_write
-from lineage.weights.safe_pickle import load
+from lineage.weights.safe_pickle import load_pickle
 
 Boxes = NDArray[np.float32]  # [r, 4] x1, y1, x2, y2
 
@@ -149,7 +149,7 @@ def _npz(path: Path, dataset: Dataset) -> ProposalFile:
 
 def _pickle(path: Path, dataset: Dataset) -> ProposalFile:
     """detectron2: ids, boxes, objectness_logits, bbox_mode (0 corners, 1 sides); Detectron: ids or indexes, scores."""
-    content = load(path)
+    content = load_pickle(path)
     scores = content["objectness_logits"] if "objectness_logits" in content else content["scores"]
     lists = listed(content["ids"] if "ids" in content else content["indexes"], content["boxes"], scores)
     if int(content.get("bbox_mode", 0)) == 1:

@@ -22,8 +22,8 @@ from lineage.tables.tiers import PAPER
 
 SOURCES = Path(__file__).resolve().parents[2]  # src/: the schema and the plugins are part of what composes a config
 PARTS = ("lineage/config/schema.py", "lineage/config/digests.py", "lineage/results/renames.py",
-         "lineage/results/renames.yaml", "lineage/results/entry.py", "lineage/tables/tiers.py",
-         "hydra_plugins/lineage/tables.py")  # fmt: skip
+         "lineage/results/renames.yaml", "lineage/results/key_roles.py", "lineage/results/entry.py",
+         "lineage/tables/tiers.py", "hydra_plugins/lineage/tables.py")  # fmt: skip
 
 
 class Ask(NamedTuple):

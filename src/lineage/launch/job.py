@@ -11,7 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,9 +23,10 @@ from lineage.launch.compose_rows import Ask
 from lineage.launch.plan import TEST, Cell
 from lineage.results import lease, paths
 from lineage.results.lease import Lease
+from lineage.results.overrides import Override
+from lineage.results.run_folder import RunFolder
 
 LEASES = ".leases"
-START, ENTRY = "start.json", "entry.json"  # what a run folder holds from its beginning, and after its end
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Job:
     @property
     def continues(self) -> bool:
         """A run that was killed, from its last checkpoint."""
-        return any(word.startswith("resume=") for word in self.words)
+        return any(Override.parse(word).key == "resume" for word in self.words)
 
     def ended(self) -> int | None:
         """The exit code, once there is one; the claim is given back with it."""
@@ -79,7 +80,7 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
         return None
     folder = (site.runs / cell.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    words, log = command(cell, site), folder / "terminal.log"
+    words, log = command(cell, site), RunFolder(folder).terminal_log
     with log.open("ab") as output:
         process = subprocess.Popen(
             words,
@@ -133,16 +134,12 @@ def _short(path: Path, site: Site) -> str:
 
 def reached(cells: Iterable[Cell], site: Site) -> set[Path]:
     """The checkpoints of these cells: while work goes on, new ones take the place of old ones."""
-    return {path for cell in cells for path in _checkpoints(site.runs / cell.folder)}
+    return {path for cell in cells for path in RunFolder(site.runs / cell.folder).list_checkpoints().values()}
 
 
 def goes_on(folder: Path) -> bool:
     """Was this run begun and not finished? What a test left half done is done anew."""
-    return (folder / START).is_file() and any(_checkpoints(folder))
-
-
-def _checkpoints(folder: Path) -> Iterator[Path]:
-    return (folder / "checkpoints").glob("step-*.ckpt")
+    return RunFolder(folder).start.is_file() and bool(RunFolder(folder).list_checkpoints())
 
 
 def explain(job: Job, code: int) -> str:

@@ -17,6 +17,7 @@ from lineage.launch import compose_rows as composed
 from lineage.launch.compose_rows import Ask, Composed
 from lineage.results import paths, store
 from lineage.results.entry import Entry
+from lineage.results.run_folder import RunFolder
 from lineage.tables import links, verdicts
 from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table
 
@@ -248,7 +249,7 @@ class _Shelf:
         """An entry of such a training, or recipe, whose run folder still has what it left for this role."""
         entries = (self.trained if role == START else self.tested)[digest, seed]
         for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
-            if entry.folder and (paths.found(entry.folder, self.project) / links.LEFT[role]).exists():
+            if entry.folder and RunFolder(paths.found(entry.folder, self.project)).artifact(role).exists():
                 return entry
         return None
 

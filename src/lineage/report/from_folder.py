@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from lineage.report.page import write_report
+from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.tables import read
 from lineage.tables.table import TableError
 
 
 def report(folder: Path, experiments: Path) -> Path:
     """The page of a run from entry.json, metrics.csv, per_class.json and pictures/ in its folder."""
-    entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-    classes = folder / "per_class.json"
-    per_class = json.loads(classes.read_text(encoding="utf-8")) if classes.is_file() else {}
-    pictures = sorted((folder / "pictures").glob("*.png"))
-    rows = curves(folder / "metrics.csv")
-    return write_report(folder, entry, rows, pictures, per_class, published(entry, experiments))
-
-
-def curves(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    files = RunFolder(folder)
+    entry = json.loads(files.entry.read_text(encoding="utf-8"))
+    per_class = json.loads(files.per_class.read_text(encoding="utf-8")) if files.per_class.is_file() else {}
+    pictures = sorted(files.pictures.glob("*.png"))
+    curves = read_metrics(files.metrics)
+    return write_report(folder, entry, curves, pictures, per_class, published(entry, experiments))
 
 
 def published(entry: dict[str, Any], experiments: Path) -> dict[str, float]:

@@ -19,6 +19,7 @@ from lineage.report.chart import Line, chart
 from lineage.report.facts import commands, details, deviations, facts
 from lineage.report.scores import Values, classes, metrics, number
 from lineage.results.atomic import atomic_write
+from lineage.results.run_folder import RunFolder
 
 AXES = ("step", "epoch")
 QUALITY = 88  # JPEG
@@ -32,8 +33,8 @@ def write_report(
     per_class: Mapping[str, Values],
     published: Values | None = None,
 ) -> Path:
-    """`folder`/report.html. `curves` are the rows of metrics.csv, `published` the paper's numbers of the run's row."""
-    path = folder / "report.html"
+    """Write report.html. `curves` are the rows of metrics.csv, `published` the paper's numbers of the run's row."""
+    path = RunFolder(folder).report
     comparable = entry.get("tier") == "paper" and not entry.get("deviations")
     sections = [
         _header(entry),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineage.results.entry import Entry
+from lineage.results.key_roles import SAME_EXPERIMENT, keys_with, within
 
 ABSENT = "(absent)"
 
@@ -27,10 +28,16 @@ class Difference:
 
 
 def configs(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
-    """The keys that differ; a node on one side only is one difference. Copies of an ignored node are ignored too."""
+    """Return the keys that differ. A node on one side only is one difference; a copy of an ignored value is none."""
     pairs = [(at(a, key), at(b, key)) for key in ignore]
-    copies = [pair for pair in pairs if any(isinstance(node, dict | list) for node in pair)]
-    return [found for found in _walk(a, b, "", copies) if not any(within(found.key, key) for key in ignore)]
+    copies = [pair for pair in pairs if any(_is_recognizable(value) for value in pair)]
+    return [difference for difference in _walk(a, b, "", copies) if not within(difference.key, ignore)]
+
+
+def experiments(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
+    """Return what two configs compute differently, each difference once: no places, seeds, hardware or cells."""
+    neutral = [key for config in (a, b) for key in keys_with(config, *SAME_EXPERIMENT)]
+    return shortest(configs(a, b, ignore=[*dict.fromkeys(neutral), *ignore]))
 
 
 def shortest(found: Sequence[Difference]) -> list[Difference]:
@@ -87,17 +94,13 @@ class Reason:
     found: list[Difference]
 
 
-NOT_COMPUTED = ("cell", "paths", "seed", "logger", "resume", "data", "evaluate_only", "checkpoint_every",
-                "dump_proposals", "dump_labels")  # fmt: skip  # keys that say nothing about the numbers
-
-
 def explain(a: Entry, b: Entry) -> list[Reason]:
     """What two entries did differently, in the order in which it can explain another number."""
     tests = [] if a.evaluation == b.evaluation else [Difference("evaluation", a.evaluation[:8], b.evaluation[:8])]
     code = [found for found in provenance(a, b) if found.key in ("commit", "dirty", "diff")]
     ranked = [
         ("data", "other images or ground truth are another experiment", _fields(a, b, "dataset") + tests),
-        ("config", "it asks for something else", shortest(configs(a.config, b.config, ignore=NOT_COMPUTED))),
+        ("config", "it asks for something else", experiments(a.config, b.config)),
         ("weights", "it starts from something else", _fields(a, b, "weights", "parents")),
         ("code", "look at what changed between the commits", code),
         ("seed", "as much as seeds do: `lineage table` shows the spread", _fields(a, b, "seed")),
@@ -114,7 +117,7 @@ def _fields(a: Entry, b: Entry, *names: str) -> list[Difference]:
 
 
 def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> Iterator[Difference]:
-    if a == b or (a, b) in known:
+    if a == b or _is_copy(a, b, known):
         return
     if not (isinstance(a, dict) and isinstance(b, dict)):
         yield Difference(key, a, b)
@@ -124,8 +127,19 @@ def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> It
         yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, known)
 
 
-def within(key: str, root: str) -> bool:
-    return key == root or key.startswith(root + ".")
+def _is_recognizable(value: Any) -> bool:
+    """Return whether an equal value elsewhere is a copy: of a node or a path it is, of a number it may be chance."""
+    return isinstance(value, dict | list) or (isinstance(value, str) and "/" in value)
+
+
+def _is_copy(a: Any, b: Any, originals: Sequence[tuple[Any, Any]]) -> bool:
+    """Return whether two values differ as an ignored pair does, or by a path that they begin with."""
+    if (a, b) in originals:
+        return True
+    texts = [(x, y) for x, y in originals if isinstance(x, str) and isinstance(y, str)]
+    if not isinstance(a, str) or not isinstance(b, str):
+        return False
+    return any(a.startswith(x) and b.startswith(y) and a[len(x) :] == b[len(y) :] for x, y in texts)
 
 
 def _short(value: Any) -> str:

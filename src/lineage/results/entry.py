@@ -10,11 +10,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from lineage.results.key_roles import VOLATILE, role_of, within
+from lineage.results.overrides import Override
 from lineage.results.renames import choices_today, upgrade
 
 VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26
@@ -77,14 +79,15 @@ def new_id(started: datetime, protocol: str) -> str:
     return f"{started:%Y%m%dT%H%M%SZ}-{protocol[:8]}-{os.urandom(3).hex()}"
 
 
-def deviations(overrides: Iterable[str], volatile: Sequence[str]) -> list[str]:
-    """Of the overrides a user typed, those that change what is computed; choosing the row is not one of them."""
-    return sorted(text for text in overrides if not _within(_key(text), ("experiment", *volatile)))
+def deviations(overrides: Iterable[str]) -> list[str]:
+    """Return the overrides that change what a run computes. Its row is no deviation, and no option of `trainer` is."""
+    parsed = {text: Override.parse(text) for text in overrides}
+    return sorted(text for text, override in parsed.items() if not _is_neutral(override))
 
 
-def digest(config: dict[str, Any], volatile: Sequence[str] = ()) -> str:
-    """sha256 over a resolved config; neither volatile keys, and what lies below them, nor the order of keys count."""
-    text = json.dumps(_plain(_without(config, volatile)), sort_keys=True, separators=(",", ":"))
+def digest(config: dict[str, Any]) -> str:
+    """Return the sha256 of a config; the order of its keys does not count."""
+    text = json.dumps(_plain(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -124,21 +127,9 @@ def check(record: Any) -> None:
         raise EntryError(f"status is {record.get('status')!r}, expected one of {', '.join(STATUSES)}")
 
 
-def _key(override: str) -> str:
-    """`+model@x=y` -> `model`; config groups and config keys are treated alike."""
-    name = override.lstrip("+~").partition("=")[0]
-    return name.partition("@")[0].replace("/", ".")
-
-
-def _within(key: str, roots: Sequence[str]) -> bool:
-    return any(key == root or key.startswith(root + ".") for root in roots)
-
-
-def _without(node: Any, volatile: Sequence[str], prefix: str = "") -> Any:
-    if not isinstance(node, dict):
-        return node
-    kept = {name: value for name, value in node.items() if prefix + str(name) not in volatile}
-    return {name: _without(value, volatile, f"{prefix}{name}.") for name, value in kept.items()}
+def _is_neutral(override: Override) -> bool:
+    """Return whether an override leaves the protocol as it is. All options of `trainer` do; not all of its keys."""
+    return within(override.key, ("experiment",)) or override.key == "trainer" or role_of(override.key) in VOLATILE
 
 
 def _plain(value: Any) -> Any:

@@ -16,10 +16,8 @@ from lineage.report.pictures import predictions
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
+from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
-from lineage.run.restore import NAMES
-from lineage.tables.links import LEFT
-from lineage.tables.table import START
 from lineage.train.entry_writer import EntryWriter
 from lineage.weights import state_dict
 
@@ -30,21 +28,21 @@ COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head;
 
 def keep(folder: Path, parts: Parts) -> str:
     """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
-    evaluator = parts.module.evaluator
+    files, evaluator = RunFolder(folder), parts.module.evaluator
     weights = parts.model.state_dict()
-    atomic_write(folder / LEFT[START], lambda temporary: torch.save(weights, temporary), durable=True)
-    atomic_write(folder / "results.json", json.dumps(evaluator.results()))
-    atomic_write(folder / "per_class.json", json.dumps(evaluator.per_class(), indent=1))
+    atomic_write(files.weights, lambda temporary: torch.save(weights, temporary), durable=True)
+    atomic_write(files.results, json.dumps(evaluator.results()))
+    atomic_write(files.per_class, json.dumps(evaluator.per_class(), indent=1))
     meta = asdict(parts.data.val.meta)
-    atomic_write(folder / NAMES, json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
+    atomic_write(files.classes, json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
     return state_dict.sha256(parts.model)
 
 
 def illustrate(folder: Path, parts: Parts) -> None:
     """Pictures of a few detections."""
-    evaluator = parts.module.evaluator
-    (folder / "pictures").mkdir(exist_ok=True)
-    predictions(parts.data.val, evaluator.results(), folder / "pictures" / "predictions.png")
+    files, evaluator = RunFolder(folder), parts.module.evaluator
+    files.pictures.mkdir(exist_ok=True)
+    predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
 
 
 def show(folder: Path, writer: EntryWriter, console: Console) -> None:
@@ -52,7 +50,7 @@ def show(folder: Path, writer: EntryWriter, console: Console) -> None:
     entry = store.read(path)
     said = {
         "entry": path,
-        "picture": next((folder / "pictures").glob("*.png"), "-"),
+        "picture": next(RunFolder(folder).pictures.glob("*.png"), "-"),
         "report": report(folder, paths.experiments()),
         "next": "\n         ".join(commands(entry)),
     }

@@ -21,9 +21,11 @@ from lineage.data.concat import ConcatDataset
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import presence
+from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
-from lineage.run.initialize import start_from
-from lineage.run.resume import CHECKPOINTS, Attempt
+from lineage.results.run_folder import RunFolder
+from lineage.run.initialize import load_initial_weights
+from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.entry_writer import KeepSigtermHandler
@@ -58,8 +60,8 @@ def assemble(config: DictConfig) -> Parts:
         seen = torch.from_numpy(presence(train).labels)  # each class once per image
         count_classes(model, seen.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
-        start_from(model, config.weights, whole=config.evaluate_only, sha256=config.get("weights_sha256"),
-                   results=Path(config.paths.results))  # fmt: skip
+        sha256, results = config.get("weights_sha256"), Path(config.paths.results)
+        load_initial_weights(model, config.weights, require_all=config.evaluate_only, sha256=sha256, results=results)
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:
@@ -75,7 +77,7 @@ def assemble(config: DictConfig) -> Parts:
             warmup_steps=schedule.warmup_steps,
             warmup_factor=schedule.warmup_factor,
         ),
-        evaluator=build(config.evaluator or config.dataset.evaluator)(dataset=val),
+        evaluator=make_evaluator(build(config.evaluator or config.dataset.evaluator), val),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
@@ -142,7 +144,7 @@ def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
 def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
     loggers = [build(logger) for logger in (config.logger or {}).values()]
-    checkpoints = Checkpoints(folder / CHECKPOINTS, every=config.checkpoint_every)
+    checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
     make = build(config.trainer, _partial_=True)
     try:
         trainer: pl.Trainer = make(

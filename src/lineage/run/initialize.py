@@ -1,9 +1,10 @@
-"""What a model starts from: a file, a URL, a torchvision weight, a run folder or the entry of an earlier run."""
+"""Initialize a model from a file, a URL, a torchvision weight, a run folder or the entry of an earlier run."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,55 +12,55 @@ from torch import nn
 
 from lineage.config.build import ConfigError
 from lineage.results import paths, store
+from lineage.results.run_folder import RunFolder
 from lineage.results.store import StoreError
-from lineage.tables.links import LEFT
-from lineage.tables.table import START
-from lineage.train.checkpoint import list_checkpoints
 from lineage.weights import pretrained
-from lineage.weights.identify import Given, options, repainted
+from lineage.weights.identify import LoadedWeights, adapt_input_normalization
+from lineage.weights.infer_overrides import infer_overrides
 from lineage.weights.pretrained import WeightsError
-from lineage.weights.sources.table import Pixels
-from lineage.weights.state_dict import Fit, fit
+from lineage.weights.sources.table import PixelNormalization
+from lineage.weights.state_dict import StateMatch, match_state
 
-WEIGHTS, CHECKPOINTS = LEFT[START], "checkpoints"  # in a run folder
 SHOWN = 6  # names of a kind in a message
 
 log = logging.getLogger(__name__)
 
 
-def start_from(
+def load_initial_weights(
     model: nn.Module,
     weights: str | Sequence[str],
     *,
-    whole: bool,
+    require_all: bool,
     sha256: str | None = None,
     results: Path,
-    settled: bool = False,
+    warn_about_settings: bool = True,
 ) -> None:
     """Load weights into a model; of several files, the later win where both fit.
 
-    `whole`: nothing may be missing, for nothing will be learned. `settled`: the config suits their source. Raises
-    ConfigError when they do not fit, with the overrides of the model that they are of, and WeightsError when they
-    cannot be had.
+    require_all: raise if a parameter of the model is missing, because nothing will be trained.
+    sha256: expected digest of the file.
+    results: the store in which entries are looked up.
+    warn_about_settings: log overrides under which the source computes; false if the config has them already.
+    Raises ConfigError, which names the model of the weights, if they do not fit; WeightsError if they cannot be loaded.
     """
     for source in [weights] if isinstance(weights, str) else weights:
-        given = pretrained.whole(located(source, results), sha256)
-        found = fit(model, painted(model, given).state)
-        if not found.fitting:
-            raise ConfigError(mismatch(source, given, found))
+        loaded = pretrained.load_full(locate_weights(source, results), sha256)
+        match = match_state(model, adapt_pixels(model, loaded).state)
+        if not match.matching:
+            raise ConfigError(format_mismatch(source, loaded, match))
         with torch.no_grad():
-            model.load_state_dict(found.fitting, strict=False)
+            model.load_state_dict(match.matching, strict=False)
         if isinstance(weights, str):
-            _report(source, given, found, whole)
-            if given.maths and given.maths.settings and not settled:
-                log.warning(f"weights of {given.source} were trained with {' '.join(given.maths.settings)}")
+            _report(source, loaded, match, require_all)
+            if warn_about_settings and loaded.conventions and loaded.conventions.settings:
+                log.warning(f"weights of {loaded.source} were trained with {' '.join(loaded.conventions.settings)}")
 
 
-def located(weights: str, results: Path) -> str:
-    """A run folder or an entry becomes the file of its weights; anything else is left to `pretrained.locate`."""
+def locate_weights(weights: str, results: Path) -> str:
+    """Resolve a run folder or an entry to its file of weights; return anything else as it is, for pretrained.locate."""
     path = Path(weights)
     if path.is_dir():
-        return str(of_run(path))
+        return str(find_run_weights(RunFolder(path)))
     if (path.is_file() and path.suffix != ".json") or "://" in weights or "_Weights." in weights:
         return weights
     try:
@@ -71,60 +72,65 @@ def located(weights: str, results: Path) -> str:
     folder = paths.found(entry.folder or "")
     if entry.folder is None or not folder.is_dir():
         raise WeightsError(f"weights {weights}: its run folder {entry.folder} is not here; name a file of its weights")
-    return str(of_run(folder))
+    return str(find_run_weights(RunFolder(folder)))
 
 
-def of_run(folder: Path) -> Path:
-    """The weights a run ended with, or those of its last checkpoint."""
-    if (folder / WEIGHTS).is_file():
-        return folder / WEIGHTS
-    kept = list(list_checkpoints(folder / CHECKPOINTS).values())
-    if not kept:
-        raise WeightsError(f"{folder} holds neither {WEIGHTS} nor checkpoints: it is no run folder, or left nothing")
-    return kept[-1]
+def find_run_weights(folder: RunFolder) -> Path:
+    """Return the final weights of a run, or its last checkpoint."""
+    if folder.weights.is_file():
+        return folder.weights
+    checkpoints = list(folder.list_checkpoints().values())
+    if not checkpoints:
+        names = f"neither {folder.weights.name} nor {folder.checkpoints.name}"
+        raise WeightsError(f"{folder.path} holds {names}: it is no run folder, or left nothing")
+    return checkpoints[-1]
 
 
-def painted(model: nn.Module, given: Given) -> Given:
-    """Weights of another code base, for the pixels that this model's backbone sees."""
+def adapt_pixels(model: nn.Module, loaded: LoadedWeights) -> LoadedWeights:
+    """Adapt weights of another code base to the pixel normalisation of the model's backbone."""
     normalize = getattr(getattr(model, "backbone", None), "normalize", None)
-    if given.maths is None or normalize is None or normalize.mean.is_meta:
-        return given
-    wanted = Pixels(tuple(normalize.mean.flatten().tolist()), tuple(normalize.std.flatten().tolist()))
+    if loaded.conventions is None or normalize is None or normalize.mean.is_meta:
+        return loaded
+    pixels = PixelNormalization.of(normalize.mean.flatten().tolist(), normalize.std.flatten().tolist())
     try:
-        return given._replace(state=repainted(given.state, given.maths.pixels, wanted))
+        return replace(loaded, state=adapt_input_normalization(loaded.state, loaded.conventions.pixels, pixels))
     except ValueError as error:
         raise ConfigError(f"{error}") from error
 
 
-def mismatch(source: str, given: Given, found: Fit) -> str:
-    """What does not fit, and which model it would fit."""
-    lines = [f"weights {source}: these are weights of {given.source}, and they are of another model."]
-    lines += [f"  {name}: {_size(theirs)} in the file, {_size(ours)} in the model" for name, theirs, ours in
-              found.misshapen[:SHOWN]]  # fmt: skip
-    for said, names in (
-        ("not in the file", found.missing),
-        ("not in the model", found.unused),
-        (f"known to no table of {given.source}", given.unknown),
+def format_mismatch(source: str, loaded: LoadedWeights, match: StateMatch) -> str:
+    """List the tensors that do not fit, and the model that the weights would fit."""
+    lines = [f"weights {source}: these are weights of {loaded.source}, and they are of another model."]
+    lines += [f"  {name}: {_format_shape(theirs)} in the file, {_format_shape(ours)} in the model"
+              for name, theirs, ours in match.mismatched[:SHOWN]]  # fmt: skip
+    for label, names in (
+        ("not in the file", match.missing),
+        ("not in the model", match.unexpected),
+        (f"known to no table of {loaded.source}", loaded.unknown),
     ):
         if names:
-            some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-            lines.append(f"  {said} ({len(names)}): {some}")
-    if fits := " ".join(options(given.state)):
-        lines.append(f"They would fit {fits}")
+            lines.append(f"  {label} ({len(names)}): {_abbreviate(names)}")
+    if overrides := " ".join(infer_overrides(loaded.state)):
+        lines.append(f"They would fit {overrides}")
     return "\n".join(lines)
 
 
-def _report(source: str, given: Given, found: Fit, whole: bool) -> None:
-    if whole and (found.missing or found.misshapen):
-        raise ConfigError(mismatch(source, given, found) + "\nNothing is trained, so all of the model must be there.")
-    if not found.missing:
+def _report(source: str, loaded: LoadedWeights, match: StateMatch, require_all: bool) -> None:
+    if require_all and (match.missing or match.mismatched):
+        mismatch = format_mismatch(source, loaded, match)
+        raise ConfigError(f"{mismatch}\nNothing is trained, so all of the model must be there.")
+    if not match.missing:
         return
-    some = ", ".join(found.missing[:SHOWN]) + (", ..." if len(found.missing) > SHOWN else "")
-    told = f"weights={source}: not there or of another shape, so starting afresh ({len(found.missing)}): {some}"
-    if len(found.missing) > len(found.fitting) and (fits := " ".join(options(given.state))):
-        told += f"\nThat is most of the model. The file would fit {fits}"
-    log.warning(told)
+    names = f"({len(match.missing)}): {_abbreviate(match.missing)}"
+    message = f"weights={source}: not there or of another shape, so starting afresh {names}"
+    if len(match.missing) > len(match.matching) and (overrides := " ".join(infer_overrides(loaded.state))):
+        message += f"\nThat is most of the model. The file would fit {overrides}"
+    log.warning(message)
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _abbreviate(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a number"

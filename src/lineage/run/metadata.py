@@ -13,8 +13,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config import digests
-from lineage.config.schema import VOLATILE
 from lineage.results import entry, git_state, paths
+from lineage.results.key_roles import within
+from lineage.results.overrides import Override
 from lineage.results.paths import ROOT
 from lineage.run.assemble import Parts, processes
 from lineage.run.resume import Attempt
@@ -42,7 +43,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "id": entry.new_id(started, protocol),
         "tier": config["tier"],
         "seed": config["seed"],
-        "deviations": entry.deviations(protocol_overrides(attempt.overrides), VOLATILE),
+        "deviations": entry.deviations(attempt.overrides),
         "protocol": protocol,
         "evaluation": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
         "choices": attempt.choices,
@@ -83,11 +84,6 @@ def name(facts: dict[str, Any]) -> RunName:
     return RunName(facts["id"], table, row, facts["seed"])
 
 
-def protocol_overrides(overrides: list[str]) -> list[str]:
-    """The options of `trainer` differ in nothing that is computed; its keys, such as the precision, may."""
-    return [text for text in overrides if not text.startswith("trainer=")]
-
-
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     """The line before the start, and a second one if the learning rate does not go with the batch."""
     config, device = attempt.config, trainer.strategy.root_device
@@ -102,7 +98,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
 
 def follows_row(attempt: Attempt) -> bool:
     """A row of a table, run as written: its own numbers are the paper's."""
-    changed = any(text.startswith(("schedule", "optimizer")) for text in attempt.overrides)
+    changed = any(within(Override.parse(text).key, ("schedule", "optimizer")) for text in attempt.overrides)
     return bool(attempt.config.cell.row) and not changed
 
 

@@ -16,10 +16,9 @@ from lineage.config import digests
 from lineage.config.build import ConfigError
 from lineage.results import paths, store
 from lineage.results.entry import Entry
-from lineage.tables.links import LEFT
+from lineage.results.run_folder import RunFolder
 from lineage.tables.table import LABELS, PROPOSALS, START
 
-ENTRY = "entry.json"  # in a run folder
 KEYS = {START: "weights", PROPOSALS: "proposals.folder", LABELS: "dataset.labels"}  # which key says where it is
 
 
@@ -38,7 +37,7 @@ def trace(config: DictConfig) -> Ancestry:
     found = config.copy() if named else config
     with open_dict(found):
         for role, entry in named.items():
-            OmegaConf.update(found, KEYS[role], str(_left(entry, LEFT[role])), force_add=True)
+            OmegaConf.update(found, KEYS[role], str(_left(entry, role)), force_add=True)
     if config.evaluate_only and not found.weights:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
     trained = _training(config, parents)
@@ -68,7 +67,7 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     if name := config.cell[role]:
         return store.read(store.find(results, name))
     path = OmegaConf.select(config, KEYS[role])
-    beside = Path(path).parent / ENTRY if isinstance(path, str) else None
+    beside = RunFolder(Path(path).parent).entry if isinstance(path, str) else None
     if beside is None or not beside.is_file():
         return None
     known = json.loads(beside.read_text(encoding="utf-8"))["id"]
@@ -76,13 +75,13 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     return store.read(found[0]) if found else None
 
 
-def _left(entry: Entry, name: str) -> Path:
-    path = paths.found(entry.folder or "") / name
+def _left(entry: Entry, role: str) -> Path:
+    path = RunFolder(paths.found(entry.folder or "")).artifact(role)
     if path.exists():
         return path
     if entry.status != "finished":
-        raise ConfigError(f"{entry.id} {entry.status}, so it left no {name}")
+        raise ConfigError(f"{entry.id} {entry.status}, so it left no {path.name}")
     raise ConfigError(
-        f"{entry.id} left its {name} in {path} on {entry.host or 'another machine'}, where this run cannot see it. "
-        f"Copy its run folder to that place, or run its row here"
+        f"{entry.id} left its {path.name} in {path} on {entry.host or 'another machine'}, where this run cannot "
+        f"see it. Copy its run folder to that place, or run its row here"
     )

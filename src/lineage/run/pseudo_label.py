@@ -19,10 +19,10 @@ from pytorch_lightning.utilities import move_data_to_device
 
 from lineage.config.build import ConfigError, build
 from lineage.data.samples.dataset import Dataset
-from lineage.eval.predictions.collector import Collector
-from lineage.eval.predictions.predictions import Detected
-from lineage.eval.protocols.coco import DEFAULT
-from lineage.eval.pseudo_labels import as_coco, density, labelled
+from lineage.eval.predictions.accumulator import DetectionAccumulator
+from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.protocols.coco import DEFAULT_TASKS
+from lineage.eval.pseudo_labels import label_density, select_labels, to_annotations
 from lineage.results.atomic import atomic_write
 from lineage.run.assemble import Parts
 
@@ -43,20 +43,21 @@ def unlabelled(config: DictConfig) -> Dataset:
 
 def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> None:
     """Every process does its share; the first writes the file."""
-    found = detected(trainer, parts, images)
+    predictions = detect(trainer, parts, images)
     if trainer.global_rank == 0:
         truth = parts.data.train.ground_truth()
-        wanted = density(truth)
-        chosen, told = labelled(found, wanted)
-        if len(chosen.scores) < int(wanted.objects * len(images)):
+        density = label_density(truth)
+        selected, thresholds = select_labels(predictions, density)
+        if len(selected.scores) < int(density.objects_per_image * len(images)):
             log.warning(
-                f"The teacher finds {len(chosen.scores)} objects in {len(images)} images, fewer than the "
-                f"{wanted.objects:.1f} an image that annotators labelled. All are taken, however low their scores."
+                f"The teacher finds {len(selected.scores)} objects in {len(images)} images, fewer than the "
+                f"{density.objects_per_image:.1f} an image that annotators labelled. All are taken, however low their "
+                "scores."
             )
         labels = {
-            "info": {"description": "labels of a model, not of annotators", **told},
+            "info": {"description": "labels of a model, not of annotators", **thresholds},
             "images": images.ground_truth()["images"],
-            "annotations": as_coco(chosen, parts.data.train.meta.category_ids),
+            "annotations": to_annotations(selected, parts.data.train.meta.category_ids),
             "categories": truth["categories"],
         }
         atomic_write(path, json.dumps(labels), durable=True)  # a plan takes it for done where it is
@@ -64,12 +65,12 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
 
 
 @torch.no_grad()
-def detected(trainer: pl.Trainer, parts: Parts, images: Dataset) -> Detected:
+def detect(trainer: pl.Trainer, parts: Parts, images: Dataset) -> Predictions:
     """What the model finds in each image, as it is tested, in the pixels of the files."""
     device = trainer.strategy.root_device
     parts.model.to(device).eval()
-    collector = Collector(images.ids.tolist(), DEFAULT)
+    accumulator = DetectionAccumulator(images.ids.tolist(), DEFAULT_TASKS)
     for batch in parts.data.plain_loader(trainer.global_rank, trainer.world_size, images):
         moved = move_data_to_device(batch, device)
-        collector.add(parts.module.detect(moved.images), moved)
-    return collector.finish()[0]
+        accumulator.update(parts.module.detect(moved.images), moved)
+    return accumulator.finish()[0]

@@ -26,14 +26,14 @@ from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import FIGURE_SKELETON
 from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results import paths
+from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
-from lineage.run.initialize import located, start_from
-from lineage.run.resume import CONFIG
+from lineage.results.run_folder import RunFolder
+from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.weights import pretrained
-from lineage.weights.identify import Given, classes, options
+from lineage.weights.identify import LoadedWeights
+from lineage.weights.infer_overrides import count_classes, infer_overrides
 from lineage.weights.pretrained import LATER
-
-NAMES = "classes.json"  # in a run folder
 
 log = logging.getLogger(__name__)
 
@@ -50,49 +50,45 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
 
     Raises ConfigError or WeightsError when there is no such model, or the weights are of another.
     """
-    path = located(weights, results)
-    folder = run_of(Path(path))
-    config = of_run(folder, overrides) if folder else of_weights(pretrained.whole(path), overrides)
+    path = locate_weights(weights, results)
+    folder = RunFolder.containing(Path(path))
+    config = of_run(folder, overrides) if folder else of_weights(pretrained.load_full(path), overrides)
     OmegaConf.set_struct(config, False)
-    given = pretrained.whole(path) if config.dataset.classes is None or names is None else None
+    given = pretrained.load_full(path) if config.dataset.classes is None or names is None else None
     if given is not None and config.dataset.classes is None:
-        config.dataset.classes = classes(given.state)
+        config.dataset.classes = count_classes(given.state)
     if "weights" in config.backbone:
         config.backbone.weights = LATER
     model = build(config.model)
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)
-    start_from(model, path, whole=True, results=results, settled=True)
+    load_initial_weights(model, path, require_all=True, results=results, warn_about_settings=False)
     return Restored(model.eval(), config, named(names, folder, config), path)
 
 
-def run_of(path: Path) -> Path | None:
-    """The run folder that a file of weights lies in."""
-    return next((folder for folder in list(path.parents)[:2] if (folder / CONFIG).is_file()), None)
-
-
-def of_run(folder: Path, overrides: Sequence[str]) -> DictConfig:
-    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
+def of_run(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
+    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
     assert isinstance(config, DictConfig)
     for text in overrides:
-        key, _, value = text.lstrip("+").partition("=")
+        override = Override.parse(text)
+        key, value = override.key, override.value or ""
         if OmegaConf.select(config, key, default="absent") == "absent":
-            raise ConfigError(f"{text}: {folder / CONFIG} has no key {key}")
+            raise ConfigError(f"{text}: {folder.config} has no key {key}")
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
             raise ConfigError(f"{text}: the run's config says which {key} it is; override single numbers of it")
         OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
     return config
 
 
-def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
+def of_weights(given: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
     """Typed overrides win; what is not typed is told by the weights, then by their source."""
-    typed = {text.lstrip("+~").partition("=")[0] for text in overrides}
-    told = [text for text in options(given.state) if text.partition("=")[0] not in typed]
+    typed = {Override.parse(text).key for text in overrides}
+    told = [text for text in infer_overrides(given.state) if Override.parse(text).key not in typed]
     tier = [] if "tier" in typed else ["tier=paper"]
     first = composed([*tier, *told, *overrides])
     later = []
     for text in settings(given):
-        key = text.partition("=")[0]
+        key = Override.parse(text).key
         if key in typed or key.split(".")[0] not in first:
             continue
         if OmegaConf.select(first, key, default="absent") == "absent":
@@ -102,12 +98,12 @@ def of_weights(given: Given, overrides: Sequence[str]) -> DictConfig:
     return composed([*tier, *told, *later, *overrides])
 
 
-def settings(given: Given) -> list[str]:
+def settings(given: LoadedWeights) -> list[str]:
     """What the source of weights says about the model that they were trained in."""
-    if given.maths is None:
+    if given.conventions is None:
         return []
-    pixels = {"backbone.mean": given.maths.pixels.mean, "backbone.std": given.maths.pixels.std}
-    return [*given.maths.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
+    pixels = {"backbone.mean": given.conventions.pixels.mean, "backbone.std": given.conventions.pixels.std}
+    return [*given.conventions.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -115,7 +111,7 @@ def composed(overrides: list[str]) -> DictConfig:
     return compose.composed(paths.shipped(), overrides)
 
 
-def named(told: str | None, folder: Path | None, config: DictConfig) -> DatasetMeta:
+def named(told: str | None, folder: RunFolder | None, config: DictConfig) -> DatasetMeta:
     """The names of the classes: told, left by the run, of the dataset, or known by their number."""
     count = config.dataset.classes
     left = left_by_run(folder) if folder else None
@@ -139,11 +135,11 @@ def named(told: str | None, folder: Path | None, config: DictConfig) -> DatasetM
     return known(count)
 
 
-def left_by_run(folder: Path) -> DatasetMeta | None:
+def left_by_run(folder: RunFolder) -> DatasetMeta | None:
     """Return the metadata in a run folder, or None if it has none."""
-    if not (folder / NAMES).is_file():
+    if not folder.classes.is_file():
         return None
-    return parse_meta(json.loads((folder / NAMES).read_text(encoding="utf-8")))
+    return parse_meta(json.loads(folder.classes.read_text(encoding="utf-8")))
 
 
 def known(count: int) -> DatasetMeta:

@@ -15,11 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.results.atomic import atomic_write
+from lineage.results.key_roles import Role, role_of
+from lineage.results.overrides import Override
 from lineage.results.renames import upgrade
-from lineage.train.checkpoint import list_checkpoints
-
-CONFIG, START, CHECKPOINTS, ENTRY = "config.yaml", "start.json", "checkpoints", "entry.json"
-FREE = ("resume", "hydra")  # may be said without contradicting anything
+from lineage.results.run_folder import RunFolder
 
 
 class Attempt(NamedTuple):
@@ -36,36 +35,39 @@ class Attempt(NamedTuple):
 
 def begun(attempt: Attempt) -> None:
     """Write down, before anything can go wrong, what a later process needs to continue."""
-    (attempt.folder / CHECKPOINTS).mkdir(exist_ok=True)
-    atomic_write(attempt.folder / CONFIG, OmegaConf.to_yaml(attempt.config), durable=True)
+    folder = RunFolder(attempt.folder)
+    folder.checkpoints.mkdir(exist_ok=True)
+    atomic_write(folder.config, OmegaConf.to_yaml(attempt.config), durable=True)
     start = {"overrides": attempt.overrides, "choices": attempt.choices}
-    atomic_write(attempt.folder / START, json.dumps(start, indent=1), durable=True)
+    atomic_write(folder.start, json.dumps(start, indent=1), durable=True)
 
 
 def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
-    folder = Path(composed.resume)
-    if not (folder / START).is_file():
-        raise ConfigError(f"resume={folder}: that is no run folder (it has no {START}); see {composed.paths.runs}/")
-    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder / CONFIG))))
+    folder = RunFolder(Path(composed.resume))
+    if not folder.start.is_file():
+        raise ConfigError(
+            f"resume={folder.path}: that is no run folder (it has no {folder.start.name}); see {composed.paths.runs}/"
+        )
+    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
     assert isinstance(config, DictConfig)
     _refuse_changes(folder, composed, config, overrides)
-    entry = json.loads((folder / ENTRY).read_text()) if (folder / ENTRY).is_file() else {}
+    entry = json.loads(folder.entry.read_text()) if folder.entry.is_file() else {}
     if entry.get("status") == "finished":
-        raise ConfigError(f"resume={folder}: this run is finished; its entry is {entry['id']}")
-    start = json.loads((folder / START).read_text())
-    step, checkpoint = next(reversed(list_checkpoints(folder / CHECKPOINTS).items()), (0, None))
-    return Attempt(folder, config, start["overrides"], start["choices"], step, checkpoint, entry.get("id"))
+        raise ConfigError(f"resume={folder.path}: this run is finished; its entry is {entry['id']}")
+    start = json.loads(folder.start.read_text())
+    step, checkpoint = next(reversed(folder.list_checkpoints().items()), (0, None))
+    return Attempt(folder.path, config, start["overrides"], start["choices"], step, checkpoint, entry.get("id"))
 
 
-def _refuse_changes(folder: Path, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:
+def _refuse_changes(folder: RunFolder, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:
     """What is said again must be what was said before; what is not said is taken from before."""
     for text in overrides:
-        key = text.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
-        if key.partition(".")[0] in FREE:
+        key = Override.parse(text).key
+        if role_of(key) is Role.PROCESS:
             continue
         said, before = OmegaConf.select(composed, key), OmegaConf.select(config, key)
         if said != before:
             raise ConfigError(
-                f"{text} contradicts {folder / CONFIG}, which says {key}={before}. A resumed run keeps its config: "
+                f"{text} contradicts {folder.config}, which says {key}={before}. A resumed run keeps its config: "
                 f"leave the override out, or start a new run"
             )

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from lineage.launch.child_process import end_with_parent
 from lineage.results import paths
+from lineage.results.run_folder import RunFolder
 from lineage.run import metadata
 from lineage.run.artifacts import illustrate, keep, show
 from lineage.run.assemble import Parts, assemble, trainer_for
@@ -28,8 +29,6 @@ from lineage.run.fit_box_head import refit
 from lineage.run.parents import Ancestry, trace
 from lineage.run.pseudo_label import distil, unlabelled
 from lineage.run.resume import Attempt, begun, continued
-from lineage.tables.links import LEFT
-from lineage.tables.table import LABELS, PROPOSALS
 from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
@@ -61,9 +60,9 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
             else:
                 fit(attempt, trainer, parts)
             if attempt.config.dump_proposals:
-                dump(trainer, parts, attempt.folder / LEFT[PROPOSALS])
+                dump(trainer, parts, RunFolder(attempt.folder).proposals)
             if images is not None:
-                distil(trainer, parts, images, attempt.folder / LEFT[LABELS])
+                distil(trainer, parts, images, RunFolder(attempt.folder).labels)
             if is_first():  # a finished entry promises what other runs start from
                 writer.facts |= {"trained": keep(attempt.folder, parts)}
         if is_first():
@@ -96,13 +95,14 @@ def logged(folder: Path) -> Iterator[None]:
     if not is_first():
         yield
         return
-    terminal, file = logging.StreamHandler(sys.stderr), logging.FileHandler(folder / "run.log", delay=True)
+    log_file = RunFolder(folder).run_log
+    terminal, file = logging.StreamHandler(sys.stderr), logging.FileHandler(log_file, delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     try:
         yield
     except Exception:
-        with (folder / "run.log").open("a", encoding="utf-8") as log:
+        with log_file.open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
         raise
     finally:

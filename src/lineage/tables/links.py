@@ -15,7 +15,6 @@ from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table,
 Tables = Callable[[str], Table]  # by name; raises TableError where there is none
 Name = tuple[str, str]  # table, row
 DUMPS = {PROPOSALS: "dump_proposals", LABELS: "dump_labels"}  # what a row has to set that leaves them for others
-LEFT = {START: "weights.pt", PROPOSALS: "proposals", LABELS: "labels.json"}  # in a run folder, for others
 NAMES = {EVALUATE: "evaluates", START: "start", PROPOSALS: "proposals", LABELS: "labels"}  # role -> field of Row
 
 

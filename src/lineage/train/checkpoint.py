@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lineage.results.atomic import atomic_write, sweep
+from lineage.results.run_folder import checkpoint_name, list_checkpoints
 from lineage.train.detection_module import DetectionModule
 
 KEEP = 2
-NAME = re.compile(r"step-(\d+)\.ckpt")
-
-
-def list_checkpoints(folder: Path) -> dict[int, Path]:
-    """Return the complete checkpoints of a folder by step, oldest first."""
-    paths = {int(match[1]): path for path in folder.glob("step-*.ckpt") if (match := NAME.fullmatch(path.name))}
-    return dict(sorted(paths.items()))
 
 
 class Checkpoints(Callback):
@@ -41,7 +34,7 @@ class Checkpoints(Callback):
 
     def save(self, trainer: Trainer, step: int) -> None:
         self.saved_at = step
-        path = self.folder / f"step-{step:07d}.ckpt"
+        path = self.folder / checkpoint_name(step)
         if not trainer.is_global_zero:
             trainer.save_checkpoint(path)  # takes part; the first process alone writes
             return

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, dump
+from lineage.results.run_folder import RunFolder
 
 
 class EntryWriter:
@@ -44,7 +45,7 @@ class EntryWriter:
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
                 folder = paths.found(entry.folder) if entry.folder else self.path.parent
-                atomic_write(folder / "entry.json", dump(entry), durable=True)
+                atomic_write(RunFolder(folder).entry, dump(entry), durable=True)
             return self.path
 
 

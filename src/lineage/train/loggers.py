@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lineage.results.atomic import atomic_write
+from lineage.results.run_folder import RunFolder, read_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class CsvLogger(Logger):
 
     def __init__(self, *, folder: Path, name: RunName, start: int) -> None:
         super().__init__()
-        self.path = folder / "metrics.csv"
+        self.path = RunFolder(folder).metrics
         self.columns = ["step"]
         self.start = start
 
@@ -46,7 +47,7 @@ class CsvLogger(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Start the file, or drop the rows after the checkpoint that a resumed run starts from."""
-        rows = [row for row in read_rows(self.path) if int(row["step"]) <= self.start]
+        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.start]
         self.columns = list(rows[0]) if rows else ["step"]
         self._rewrite(rows)
 
@@ -56,7 +57,7 @@ class CsvLogger(Logger):
         new = [name for name in row if name not in self.columns]
         if new:
             self.columns += new
-            self._rewrite(read_rows(self.path))
+            self._rewrite(read_metrics(self.path))
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
@@ -66,14 +67,6 @@ class CsvLogger(Logger):
         writer.writeheader()
         writer.writerows(rows)
         atomic_write(self.path, text.getvalue())
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics.csv; none if the file does not exist."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, entity: str | None) -> Logger:

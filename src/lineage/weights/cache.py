@@ -1,4 +1,4 @@
-"""Where downloaded weights stay, and how a URL or a path becomes a file with the content that was asked for."""
+"""The cache of downloaded weights: a URL becomes a local file with a verified digest."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from pathlib import Path
 from lineage.weights.download import DownloadError, download
 from lineage.weights.readers import digest
 
-PUBLISHED = re.compile(r"-([0-9a-f]{8,64})\.[a-z0-9]+$")  # torchvision, timm: a name ends in the first digits of sha256
+NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z0-9]+$")  # torchvision, timm: the first digits of sha256
 
 
-def cache() -> Path:
-    """$LINEAGE_CACHE/weights; a run sets the variable to its `paths.cache`."""
+def cache_folder() -> Path:
+    """Return $LINEAGE_CACHE/weights; a run sets the variable to its `paths.cache`."""
     return Path(os.environ.get("LINEAGE_CACHE", Path.home() / ".cache" / "lineage"), "weights")
 
 
 def fetch(url: str, sha256: str | None = None) -> Path:
-    """The local file of a http, https or file URL. `sha256` may be its beginning; one in the file's name counts too."""
+    """Return the local file of a http, https or file URL.
+
+    sha256: expected digest or its beginning; None: the one that the file's name ends in, if any.
+    """
     parsed = urllib.parse.urlparse(url)
     if parsed.scheme not in ("http", "https", "file"):
-        raise DownloadError(f"{url}: {parsed.scheme}:// is not known here; give a http, https or file URL, or a path")
-    expected = sha256 or "".join(PUBLISHED.findall(parsed.path)[:1])
+        raise DownloadError(f"{url}: {parsed.scheme}:// is not supported; give a http, https or file URL, or a path")
+    expected = sha256 or "".join(NAMED_DIGEST.findall(parsed.path)[:1])
     if parsed.scheme == "file":
-        return checked(Path(urllib.request.url2pathname(parsed.path)), expected)
-    # equal names from two places are two files
-    place = hashlib.sha256(url.encode()).hexdigest()[:10]
-    path = cache() / place / (Path(urllib.parse.unquote(parsed.path)).name or "weights")
+        return verify_digest(Path(urllib.request.url2pathname(parsed.path)), expected)
+    name = Path(urllib.parse.unquote(parsed.path)).name or "weights"
+    # a folder per URL: equal names from two servers are two files
+    path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:10] / name
     return download(url, path, f"sha256:{expected}" if expected else None)
 
 
-def checked(path: Path, sha256: str | None) -> Path:
-    """The path, if the file has that digest or none is asked for."""
+def verify_digest(path: Path, sha256: str | None) -> Path:
+    """Return the path. Raises DownloadError if the file is missing or has another digest than `sha256`."""
     if not path.is_file():
         raise DownloadError(f"{path}: no such file")
-    if sha256 and not (found := digest(path)).startswith(sha256.lower()):
+    if sha256 and not (actual := digest(path)).startswith(sha256.lower()):
         raise DownloadError(
-            f"{path}: its sha256 is {found}, asked for is {sha256}: the file is damaged or another one; "
+            f"{path}: its sha256 is {actual}, expected is {sha256}: the file is damaged or another one; "
             "fetch it again, or correct weights_sha256"
         )
     return path

@@ -1,4 +1,4 @@
-"""A `.caffemodel` without Caffe: the blobs of a NetParameter, read off the protocol buffer's wire format.
+"""A `.caffemodel` without Caffe: the blobs of a NetParameter, parsed from the protocol buffer's wire format.
 
 Of caffe.proto only these fields matter: NetParameter.layer = 100 (and .layers = 2 of version 1), the name of a layer
 (1; 4 in version 1), its blobs (7; 6), and of a BlobProto the old four sizes (1 to 4), data (5) and shape (7).
@@ -14,96 +14,97 @@ from numpy.typing import NDArray
 
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
 LAYERS = {100: (1, 7), 2: (4, 6)}  # field of NetParameter: (field of a layer's name, field of its blobs)
-KINDS = ("weight", "bias", "2")  # a third blob counts (the batches that a norm has seen)
+BLOB_NAMES = ("weight", "bias", "2")  # the third of a batch norm counts batches
 OLD_SIZES, DATA, SHAPE, DOUBLES = (1, 2, 3, 4), 5, 7, 8
 
 Value = int | memoryview
 
 
 class CaffeError(ValueError):
-    """Bytes that are no NetParameter."""
+    """Bytes that are not a NetParameter."""
 
 
-def read(content: bytes) -> dict[str, NDArray[np.float32]]:
-    """{"conv1.weight": ..., "conv1.bias": ...}; sizes are outputs, inputs, rows, columns, as torch's."""
+def read_blobs(content: bytes) -> dict[str, NDArray[np.float32]]:
+    """Return {"conv1.weight": ..., "conv1.bias": ...}; sizes are outputs, inputs, rows, columns, as torch's."""
     arrays = {}
-    for field, value in _fields(memoryview(content)):
+    for field, value in _iter_fields(memoryview(content)):
         if field not in LAYERS or not isinstance(value, memoryview):
             continue
         name_field, blob_field = LAYERS[field]
-        parts = [part for part in _fields(value) if isinstance(part[1], memoryview)]
-        name = "".join(bytes(part).decode() for number, part in parts if number == name_field)
-        blobs = [_blob(part) for number, part in parts if number == blob_field and isinstance(part, memoryview)]
-        arrays.update({f"{name}.{kind}": blob for kind, blob in zip(KINDS, blobs, strict=False)})
+        messages = [(number, inner) for number, inner in _iter_fields(value) if isinstance(inner, memoryview)]
+        name = "".join(bytes(inner).decode() for number, inner in messages if number == name_field)
+        blobs = [_read_blob(inner) for number, inner in messages if number == blob_field]
+        arrays.update({f"{name}.{leaf}": blob for leaf, blob in zip(BLOB_NAMES, blobs, strict=False)})
     if not arrays:
         raise CaffeError("no layer in it has weights, so it is no .caffemodel")
     return arrays
 
 
-def _blob(message: memoryview) -> NDArray[np.float32]:
-    old: dict[int, int] = {}
+def _read_blob(message: memoryview) -> NDArray[np.float32]:
+    old_sizes: dict[int, int] = {}
     shape: list[int] = []
-    pieces = [np.zeros(0, np.float32)]
-    for field, value in _fields(message):
+    chunks = [np.zeros(0, np.float32)]
+    for field, value in _iter_fields(message):
         if field in OLD_SIZES and isinstance(value, int):
-            old[field] = value
+            old_sizes[field] = value
         elif field == SHAPE and isinstance(value, memoryview):
-            shape = [size for _, part in _fields(value) for size in _sizes(part)]
+            shape = [size for _, sizes in _iter_fields(value) for size in _iter_sizes(sizes)]
         elif field in (DATA, DOUBLES) and isinstance(value, memoryview):
-            pieces.append(np.frombuffer(value, "<f8" if field == DOUBLES else "<f4").astype(np.float32))
-    values = np.concatenate(pieces)
+            chunks.append(np.frombuffer(value, "<f8" if field == DOUBLES else "<f4").astype(np.float32))
+    values = np.concatenate(chunks)
     if not shape:
-        shape = _modern([old.get(field, 1) for field in OLD_SIZES])
+        shape = _drop_leading_ones([old_sizes.get(field, 1) for field in OLD_SIZES])
     if values.size != int(np.prod(shape)):
-        raise CaffeError(f"a blob of {values.size} numbers says that it is {tuple(shape)}")
+        raise CaffeError(f"a blob of {values.size} numbers has the shape {tuple(shape)}")
     return values.reshape(shape)
 
 
-def _modern(sizes: list[int]) -> list[int]:
-    """Version 1 gives everything four sizes: a fully connected layer is 1 x 1 x out x in, a bias 1 x 1 x 1 x n."""
+def _drop_leading_ones(sizes: list[int]) -> list[int]:
+    """Convert version 1's four sizes: a fully connected layer is 1 x 1 x out x in there, a bias 1 x 1 x 1 x n."""
     while len(sizes) > 1 and sizes[0] == 1:
         sizes = sizes[1:]
     return sizes
 
 
-def _sizes(value: Value) -> Iterator[int]:
-    """A repeated int64, packed or not."""
+def _iter_sizes(value: Value) -> Iterator[int]:
+    """Iterate a repeated int64, packed or not."""
     if isinstance(value, int):
         yield value
         return
-    place = 0
-    while place < len(value):
-        size, place = _varint(value, place)
+    position = 0
+    while position < len(value):
+        size, position = _read_varint(value, position)
         yield size
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """(field number, value) one after the other; single floats come as the four bytes they are."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
+def _iter_fields(message: memoryview) -> Iterator[tuple[int, Value]]:
+    """Iterate (field number, value); a single float is returned as its four bytes."""
+    position = 0
+    while position < len(message):
+        key, position = _read_varint(message, position)
         kind = key & 7
         if kind == VARINT:
-            value, place = _varint(message, place)
+            value, position = _read_varint(message, position)
             yield key >> 3, value
             continue
         if kind == LENGTH:
-            size, place = _varint(message, place)
+            size, position = _read_varint(message, position)
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             size = struct.calcsize("d" if kind == EIGHT_BYTES else "f")
         else:
-            raise CaffeError(f"wire type {kind} at byte {place}: not a protocol buffer, or damaged")
-        if place + size > len(message):
-            raise CaffeError(f"cut off: {place + size - len(message)} bytes are missing")
-        yield key >> 3, message[place : place + size]
-        place += size
+            raise CaffeError(f"wire type {kind} at byte {position}: not a protocol buffer, or damaged")
+        if position + size > len(message):
+            raise CaffeError(f"cut off: {position + size - len(message)} bytes are missing")
+        yield key >> 3, message[position : position + size]
+        position += size
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return a variable-length integer and the position after it."""
     value = shift = 0
-    while place < len(message) and shift < 64:
-        byte = message[place]
-        value, place, shift = value | (byte & 127) << shift, place + 1, shift + 7
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        value, position, shift = value | (byte & 127) << shift, position + 1, shift + 7
         if byte < 128:
-            return value, place
-    raise CaffeError(f"cut off or damaged at byte {place}")
+            return value, position
+    raise CaffeError(f"cut off or damaged at byte {position}")

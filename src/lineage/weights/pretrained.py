@@ -1,31 +1,32 @@
-"""Pretrained weights: a file, a URL, or the name of a torchvision weight; of whatever code base.
+"""Pretrained weights: a file, a URL, or the name of a torchvision weight; of any known code base.
 
-A backbone of stages asks with `adopt`; a plain network with `load`, and gets Caffe's layer names.
+A backbone of stages calls `load_backbone`; a plain network calls `load_backbone_state` and gets Caffe's layer names.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torchvision
 from torch import Tensor, nn
 
-from lineage.weights.cache import checked, fetch
+from lineage.weights.cache import fetch, verify_digest
 from lineage.weights.download import DownloadError
-from lineage.weights.identify import Given, repainted, understood
-from lineage.weights.readers import FileError, digest, read
+from lineage.weights.identify import LoadedWeights, adapt_input_normalization, identify
+from lineage.weights.readers import FileError, digest, read_tensors
 from lineage.weights.safe_pickle import UnsafePickle
-from lineage.weights.sources.table import Pixels
+from lineage.weights.sources.table import PixelNormalization
 
-LATER = "later"  # in place of weights: the whole model's follow, so a backbone need not fetch its own
+LATER = "later"  # in place of weights: those of the whole model follow, so a backbone need not fetch its own
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had, or are needed; the message says which and what to do."""
+    """Weights that are needed and cannot be loaded; the message names them and the remedy."""
 
 
 def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
-    """Norm and freezing follow the initialisation: what never learns has to have learnt before."""
+    """Raise WeightsError if layers would be frozen that were never trained."""
     if weights is None and (norm == "frozen_bn" or frozen_stages > 0):
         raise WeightsError(
             f"backbone.weights=null with backbone.norm={norm} and backbone.frozen_stages={frozen_stages}: layers that "
@@ -34,72 +35,73 @@ def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
         )
 
 
-def adopt(body: nn.Module, weights: str, pixels: Pixels, *, fresh: tuple[str, ...] = ()) -> None:
-    """Load what a body of stages needs, from a classifier or a detector of any code base.
+def load_backbone(body: nn.Module, weights: str, pixels: PixelNormalization, *, optional: tuple[str, ...] = ()) -> None:
+    """Load weights of a classifier or a detector into a body of stages.
 
-    `fresh` are parts of names of what no published weights have and may start anew. WeightsError as `load`, and when
-    the weights are another network's.
+    `optional`: parts of the names of tensors that published weights lack. Raises WeightsError as load_backbone_state
+    does, and if the weights are another network's.
     """
     if weights == LATER:
         return
-    own, given = body.state_dict(), load(weights, pixels)
-    wanted = [name for name in own if not any(part in name for part in (*fresh, ".num_batches_tracked"))]
-    if lacking := [name for name in wanted if name not in given or given[name].shape != own[name].shape]:
+    own, state = body.state_dict(), load_backbone_state(weights, pixels)
+    required = [name for name in own if not any(text in name for text in (*optional, ".num_batches_tracked"))]
+    if lacking := [name for name in required if name not in state or state[name].shape != own[name].shape]:
         raise WeightsError(
-            f"backbone.weights={weights} are of another network: {len(lacking)} of {len(wanted)} tensors are not there "
-            f"or have another shape, {', '.join(lacking[:3])} among them"
+            f"backbone.weights={weights} are of another network: {len(lacking)} of {len(required)} tensors are not "
+            f"there or have another shape, {', '.join(lacking[:3])} among them"
         )
-    body.load_state_dict(given, strict=False)
+    body.load_state_dict(state, strict=False)
 
 
-def load(weights: str, pixels: Pixels | None = None) -> dict[str, Tensor]:
-    """The state dict of a backbone. `pixels` are those it will see; another deviation moves into its first layer.
+def load_backbone_state(weights: str, pixels: PixelNormalization | None = None) -> dict[str, Tensor]:
+    """Return the state dict of a backbone; if its `pixels` have another deviation, the first layer is adapted.
 
-    Raises WeightsError when the file is missing, holds no weights or expects other pixels, or cannot be downloaded.
+    Raises WeightsError if the file is missing, holds no weights, needs other pixels, or cannot be downloaded.
     """
     if weights == LATER:
         return {}
     path = locate(weights)
-    raw = content(path)
-    given = understood(raw, digest(path))
-    if not any(name.startswith("backbone.stages.") for name in given.state):
-        return raw  # a plain network, or one that only its own class knows
-    if pixels is not None and given.maths is not None:
+    raw = read_state(path)
+    loaded = identify(raw, digest(path))
+    if not any(name.startswith("backbone.stages.") for name in loaded.state):
+        return raw  # a plain network or a MobileNet, whose class translates the names itself
+    if pixels is not None and loaded.conventions is not None:
         try:
-            given = given._replace(state=repainted(given.state, given.maths.pixels, pixels))
+            state = adapt_input_normalization(loaded.state, loaded.conventions.pixels, pixels)
         except ValueError as error:
             raise WeightsError(f"backbone.weights={weights}: {error}") from error
-    inside = "backbone."
-    return {name.removeprefix(inside): one for name, one in given.state.items() if name.startswith(inside)}
+        loaded = replace(loaded, state=state)
+    prefix = "backbone."
+    return {name.removeprefix(prefix): value for name, value in loaded.state.items() if name.startswith(prefix)}
 
 
-def whole(weights: str, sha256: str | None = None) -> Given:
-    """Weights of a detector or a part of one, under our names; errors as `load`."""
+def load_full(weights: str, sha256: str | None = None) -> LoadedWeights:
+    """Load weights of a detector or a part of one, under our names. Raises WeightsError as load_backbone_state does."""
     path = locate(weights, sha256)
-    return understood(content(path), digest(path))
+    return identify(read_state(path), digest(path))
 
 
-def content(path: Path) -> dict[str, Tensor]:
-    """Names and tensors as the file has them."""
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return names and tensors as the file has them. Raises WeightsError if it is not a file of weights."""
     try:
-        return read(path)
+        return read_tensors(path)
     except (FileError, UnsafePickle) as error:
         raise WeightsError(str(error)) from error
 
 
 def locate(weights: str, sha256: str | None = None) -> Path:
-    """A local file. `...#sha256=HEX` after a path or a URL asks for this content, as `sha256` does."""
+    """Return a local file, downloaded if need be. `...#sha256=HEX` after a path or URL is the same as `sha256`."""
     source, _, fragment = weights.partition("#sha256=")
     expected = sha256 or fragment or None
     try:
         if "_Weights." in source:
-            return fetch(_published(source), expected)
+            return fetch(_torchvision_url(source), expected)
         if "://" in source:
             return fetch(source, expected)
         path = Path(source)
         if not path.is_file():
             raise WeightsError(f"weights {weights}: no such file, and no torchvision weight is called that")
-        return checked(path, expected)
+        return verify_digest(path, expected)
     except DownloadError as error:
         scratch = "" if "_Weights." not in source else (
             ", or train from scratch with backbone.weights=null backbone.norm=gn backbone.frozen_stages=0"
@@ -107,7 +109,7 @@ def locate(weights: str, sha256: str | None = None) -> Path:
         raise WeightsError(f"weights {weights}: {error}{scratch}") from error
 
 
-def _published(weights: str) -> str:
+def _torchvision_url(weights: str) -> str:
     try:
         return str(torchvision.models.get_weight(weights).url)
     except (ValueError, KeyError) as error:

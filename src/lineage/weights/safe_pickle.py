@@ -1,7 +1,7 @@
-"""Pickles of strangers, read without running them: numbers, text, containers and numpy arrays, nothing else.
+"""Untrusted pickles, read without executing them: numbers, text, containers and numpy arrays, nothing else.
 
-A pickle is a program. What it may call is a short list here; anything else ends in UnsafePickle before it is called,
-so `os.system` in a model file is a message, not a catastrophe.
+A pickle is a program. What it may call is the list ALLOWED; anything else raises UnsafePickle before it is called, so
+`os.system` in a model file ends in an error message.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 
 class UnsafePickle(ValueError):
-    """A pickle that asks for more than data, or is none."""
+    """A pickle that holds more than data, or bytes that are no pickle."""
 
 
 def _reconstruct(kind: type, shape: tuple[int, ...], _code: bytes) -> np.ndarray:
-    """numpy's own, for what numpy writes: an empty array whose state follows."""
+    """Create the empty array that numpy writes before an array's state; replaces numpy's function."""
     if kind is not np.ndarray or tuple(shape) != (0,):
         raise pickle.UnpicklingError(f"an array of kind {kind} and shape {shape} is not what numpy writes")
     return np.ndarray.__new__(np.ndarray, (0,), "b")
@@ -34,14 +34,14 @@ def _scalar(kind: np.dtype, content: bytes) -> Any:
 
 
 def _frombuffer(content: bytes | bytearray, kind: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    """Arrays of protocol 5."""
+    """Create an array of pickle protocol 5."""
     if kind.hasobject:
         raise pickle.UnpicklingError("an array that holds objects")
     return np.frombuffer(content, kind).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How pickles of protocol 2 write bytes."""
+    """Create bytes, which pickles of protocol 2 write as text."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes written as {encoding}")
     return text.encode("latin1")
@@ -60,21 +60,24 @@ ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class Data(pickle.Unpickler):
+class DataUnpickler(pickle.Unpickler):
+    """Unpickler that resolves the names in ALLOWED alone."""
+
     def find_class(self, module: str, name: str) -> Any:
-        found = ALLOWED.get(("builtins" if module == "__builtin__" else module, name))
-        if found is None:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return found
+        function = ALLOWED.get(("builtins" if module == "__builtin__" else module, name))
+        if function is None:
+            raise pickle.UnpicklingError(f"it calls {module}.{name}")
+        return function
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError(f"it refers to something outside the file ({pid!r})")
 
 
-def load(path: Path) -> Any:
-    """The data in a pickle; UnsafePickle if it is more than data, or damaged."""
+def load_pickle(path: Path) -> Any:
+    """Return the data in a pickle. Raises UnsafePickle if it is more than data, or damaged."""
     try:
-        return Data(io.BytesIO(path.read_bytes()), encoding="latin1").load()  # latin1: those written by Python 2
+        # latin1 reads pickles written by Python 2
+        return DataUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, IndexError, KeyError, ValueError, TypeError, AttributeError,
             MemoryError, OverflowError, ImportError) as error:  # fmt: skip
         raise UnsafePickle(

@@ -23,7 +23,7 @@ CONFIG = {
     "dataset": {
         "train": {"seed": 1},
         "val": {"seed": 2},
-        "evaluator": {"_target_": "lineage.eval.protocols.coco.CocoEvaluator"},
+        "evaluator": {"_target_": "lineage.eval.protocols.coco.CocoScorer"},
     },
 }
 
@@ -164,9 +164,9 @@ def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:
 
 
 def test_metrics_that_the_dataset_or_model_cannot_produce() -> None:
-    voc = CONFIG["dataset"] | {"evaluator": {"_target_": "lineage.eval.protocols.voc.VocEvaluator"}}
+    voc = CONFIG["dataset"] | {"evaluator": {"_target_": "lineage.eval.protocols.voc.VocScorer"}}
     both = {"old": config(dataset=voc), "new": config(roi="m.Align", dataset=voc)}
-    assert "mask/AP is not measured by VocEvaluator" in found(table(), both)["T14"]
+    assert "mask/AP is not measured by VocScorer" in found(table(), both)["T14"]
     bare = {"model": {"heads": {}}}
     assert "needs a mask head" in found(table(), {"old": config(**bare), "new": config(roi="m.Align", **bare)})["T14"]
 

@@ -1,4 +1,4 @@
-"""A ground truth as somebody else wrote it: read, and checked for what would make scores wrong without a word."""
+"""A ground truth that others wrote: read, and checked for defects that would make scores wrong in silence."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lineage.eval.files.coco_results import COMMAND, Record, ResultError, numbers, read_json
+from lineage.eval.files.json_file import COMMAND, Record, ResultError, is_numbers, read_json
 
 LISTS = ("images", "annotations", "categories")
+REFERENCES = {"image_id": "images", "category_id": "categories"}
 ADVICE = "All defects: lineage data check --annotations"
 
 
-def read_truth(path: Path) -> dict[str, Any]:
-    """COCO's, LVIS's or a panoptic file."""
-    truth = read_json(path)
-    absent = [key for key in LISTS if not isinstance(truth, dict) or not isinstance(truth.get(key), list)]
+def read_ground_truth(path: Path) -> dict[str, Any]:
+    """Return the document of a COCO, LVIS or panoptic file. Raises ResultError."""
+    document = read_json(path)
+    absent = [key for key in LISTS if not isinstance(document, dict) or not isinstance(document.get(key), list)]
     if absent:
         raise ResultError(f"{path} is no ground truth: it has no {', '.join(absent)}. {COMMAND}")
-    if not truth["annotations"]:
+    if not document["annotations"]:
         raise ResultError(f"{path}: `annotations` is empty, so no detection can be right. {COMMAND}")
-    panoptic = isinstance(truth["annotations"][0], dict) and "segments_info" in truth["annotations"][0]
+    is_panoptic = isinstance(document["annotations"][0], dict) and "segments_info" in document["annotations"][0]
     for key in LISTS:
-        _named(truth[key], key, path, number="image_id" if panoptic and key == "annotations" else "id")
-    if not panoptic:
-        _objects(truth, path)
-    return dict(truth)
+        _check_ids(document[key], key, path, field="image_id" if is_panoptic and key == "annotations" else "id")
+    if not is_panoptic:
+        _check_objects(document, path)
+    return dict(document)
 
 
-def _named(records: list[Any], key: str, path: Path, number: str) -> None:
-    """Everything has a whole number of its own."""
-    seen: set[int] = set()
-    for place, one in enumerate(records):
-        told = one.get(number) if isinstance(one, dict) else None
-        if not isinstance(told, int):
-            raise ResultError(f"{path}: {key} {place} has the {number} {told!r}, not a whole number. {ADVICE} {path}")
-        if told in seen:
-            raise ResultError(f"{path}: {key} {place} has the {number} {told}, as one before it. {ADVICE} {path}")
-        seen.add(told)
+def _check_ids(records: list[Any], key: str, path: Path, field: str) -> None:
+    """Raise ResultError unless each record has a whole number of its own in `field`."""
+    used: set[int] = set()
+    for index, record in enumerate(records):
+        number = record.get(field) if isinstance(record, dict) else None
+        if not isinstance(number, int):
+            raise ResultError(f"{path}: {key} {index} has the {field} {number!r}, not a whole number. {ADVICE} {path}")
+        if number in used:
+            raise ResultError(f"{path}: {key} {index} has the {field} {number}, as one before it. {ADVICE} {path}")
+        used.add(number)
 
 
-def _objects(truth: Mapping[str, list[Record]], path: Path) -> None:
-    kinds = {"image_id": "images", "category_id": "categories"}
-    known = {key: {one["id"] for one in truth[kind]} for key, kind in kinds.items()}
-    for one in truth["annotations"]:
-        strange = [key for key, ids in known.items() if one.get(key) not in ids]
-        if strange:
-            told = ", ".join(f"{key} {one.get(key)!r}" for key in strange)
-            raise ResultError(f"{path}: annotation {one['id']} has the unknown {told}. {ADVICE} {path}")
-        if "bbox" in one and not (numbers(one["bbox"]) and len(one["bbox"]) == 4):
-            raise ResultError(f"{path}: annotation {one['id']} has the bbox {one['bbox']!r}, not four numbers.")
+def _check_objects(document: Mapping[str, list[Record]], path: Path) -> None:
+    ids = {key: {record["id"] for record in document[kind]} for key, kind in REFERENCES.items()}
+    for annotation in document["annotations"]:
+        unknown = [f"{key} {annotation.get(key)!r}" for key in REFERENCES if annotation.get(key) not in ids[key]]
+        if unknown:
+            raise ResultError(
+                f"{path}: annotation {annotation['id']} has the unknown {', '.join(unknown)}. {ADVICE} {path}"
+            )
+        box = annotation.get("bbox", (0, 0, 0, 0))
+        if not (is_numbers(box) and len(box) == 4):
+            raise ResultError(f"{path}: annotation {annotation['id']} has the bbox {box!r}, not four numbers.")

@@ -1,6 +1,7 @@
-"""Scores anybody's results: COCO's JSON, the text files of VOC or Cityscapes, or COCO's panoptic JSON with its PNGs.
+"""Scores of anybody's results: COCO's JSON, the text files of VOC or Cityscapes, or COCO's panoptic JSON with its PNGs.
 
-What is wrong in a file is said before anything is scored, with the place of the record.
+A file is checked before anything is scored; messages name the record. Its records become the same Predictions that a
+model's detections become in training, and the same Scorer scores them.
 """
 
 from __future__ import annotations
@@ -9,133 +10,118 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hotcoco
-import numpy as np
-
+from lineage.eval.document import CocoDocument, document_of
+from lineage.eval.evaluator import Scorer
+from lineage.eval.files.check_results import check_results
 from lineage.eval.files.cityscapes import read_cityscapes
-from lineage.eval.files.coco_results import ResultError, check, only, read_json
-from lineage.eval.files.ground_truth import read_truth
+from lineage.eval.files.ground_truth import read_ground_truth
+from lineage.eval.files.json_file import Record, ResultError, read_json
 from lineage.eval.files.panoptic import score_panoptic
 from lineage.eval.files.voc import read_voc
-from lineage.eval.protocols import cityscapes, lvis, voc
-from lineage.eval.protocols.coco import tolerances
-from lineage.eval.scores import TASKS, Scores, join, score
+from lineage.eval.predictions.coco_records import from_records
+from lineage.eval.protocols.cityscapes import CityscapesScorer
+from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.protocols.lvis import LvisScorer
+from lineage.eval.protocols.proposals import ProposalScorer
+from lineage.eval.protocols.voc import VocScorer
+from lineage.eval.scores import Scores, join
+from lineage.eval.tasks import FIELDS, TASKS
 
-FIELDS = {"box": "bbox", "mask": "segmentation", "keypoint": "keypoints", "boundary": "segmentation"}
-PROTOCOLS = ("coco", "lvis", "voc", "cityscapes", "panoptic")
-
-
-def evaluate_file(
-    results: Path, ground_truth: Path | dict[str, Any], tasks: Sequence[str] | None = None
-) -> dict[str, float]:
-    """The COCO metrics of a result file, in percent; by default of every task its records have a field for."""
-    return score_file(results, ground_truth, tasks, protocol="coco").metrics
+PANOPTIC = "panoptic"
+SCORERS: dict[str, Any] = {
+    scorer.name: scorer for scorer in (CocoScorer, LvisScorer, VocScorer, CityscapesScorer, ProposalScorer)
+}  # fmt: skip
+PROTOCOLS = (*SCORERS, PANOPTIC)
 
 
 def score_file(
     results: Path,
-    ground_truth: Path | dict[str, Any],
-    tasks: Sequence[str] | None = None,
+    ground_truth: Path | CocoDocument | dict[str, Any],
     *,
     protocol: str | None = None,
+    tasks: Sequence[str] | None = None,
     extras: Sequence[str] = (),
-    sigmas: Sequence[float] | None = None,
+    **options: Any,
 ) -> Scores:
-    """The metrics and those of each class. Without `protocol`, the ground truth tells whether it is LVIS or panoptic.
+    """Score a result file or folder. Raises ResultError.
 
-    `extras` are "lrp", "tide" (COCO) and "fixed" (LVIS). Raises ResultError.
+    protocol: one of PROTOCOLS; None: that of the ground truth, by the fields that only LVIS or panoptic documents have.
+    tasks: those to score; None: the protocol's, as far as the results and the ground truth both have their geometry.
+    extras: metrics that the protocol has on request.
+    options: other keywords of the protocol's Scorer, such as `sigmas`.
     """
-    truth = ground_truth if isinstance(ground_truth, dict) else read_truth(ground_truth)
-    chosen = protocol or guess(truth)
-    if chosen == "panoptic":
-        folder = None if isinstance(ground_truth, dict) else ground_truth.with_suffix("")
-        return score_panoptic(results, truth.get("panoptic", truth), folder)
-    records = read(results, truth, chosen)
-    check(records, truth, results)
-    if chosen == "voc":
-        return score_voc(records, truth, results)
-    if chosen == "cityscapes":
-        return score_cityscapes(records, truth, results)
-    chosen_tasks = scorable(records, truth, tasks, results)
-    wanted = [task for task in chosen_tasks if chosen == "coco" or task in ("box", "mask")]
-    loaded = hotcoco.COCO(truth)
-    if chosen == "lvis":
-        lvis.check(truth)
-        return join(score_lvis(loaded, records, task, "fixed" in extras) for task in wanted)
-    points = tolerances(truth, sigmas) if "keypoint" in wanted else None
-    return join(score(loaded, loaded.load_res(only(records, FIELDS[task])), task, points, extras) for task in wanted)
+    dataset, folder = open_ground_truth(ground_truth)
+    document = dataset.document
+    protocol = protocol or guess_protocol(document)
+    if protocol == PANOPTIC:
+        return score_panoptic(results, document.get(PANOPTIC, document), folder)
+    make_scorer = SCORERS[protocol]
+    check_supported(protocol, "--tasks", tasks or (), make_scorer.supported)
+    check_supported(protocol, "--extras", extras, make_scorer.extra_names)
+    # 1. Read and check.
+    records = read_records(results, document, protocol)
+    check_results(records, document, results)
+    tasks = scorable_tasks(records, document, tasks, make_scorer.defaults, results)
+    # 2. Score each task by its own geometry.
+    if make_scorer.extra_names:  # a protocol with choices
+        options |= {"tasks": tasks, "extras": extras}
+    scorer: Scorer = make_scorer(dataset=dataset, **options)
+    images = document["images"]
+    return join(scorer.score(from_records(records, images, scorer.category_ids, task), task) for task in tasks)
 
 
-def scorable(
-    records: list[dict[str, Any]], truth: Mapping[str, Any], asked: Sequence[str] | None, path: Path
-) -> list[str]:
-    """The tasks asked for, else all whose geometry both sides have. Raises ResultError."""
-    sides: tuple[list[dict[str, Any]], ...] = (records, truth["annotations"])
-    held, known = ([task for task in TASKS if any(one.get(FIELDS[task]) for one in side)] for side in sides)
-    both = [task for task in held if task in known]
-    if not both or not {FIELDS[task] for task in asked or both} <= {FIELDS[task] for task in both}:
-        needed = ", ".join(FIELDS[task] for task in asked or TASKS)
-        raise ResultError(
-            f"{path}: the records hold {held or 'no geometry'}, the ground truth {known or 'none'}; "
-            f"the scores asked for need {needed}."
-        )
-    if "keypoint" in (asked or both):
-        points = max(len(one.get("keypoints") or ()) for one in truth["annotations"])
-        wrong = [place for place, one in enumerate(records) if len(one.get("keypoints", ())) not in (0, points)]
-        if wrong:
-            raise ResultError(f"{path}: record {wrong[0]} has not the {points // 3} keypoints of the ground truth.")
-    return [*(asked or both)]
+def check_supported(protocol: str, option: str, names: Sequence[str], supported: Sequence[str]) -> None:
+    """Raise ResultError for a task or an extra that a protocol does not have."""
+    if unsupported := sorted({*names} - {*supported}):
+        choices = ", ".join(supported) or "none"
+        raise ResultError(f"{option} {','.join(unsupported)}: the protocol {protocol} has {choices}.")
 
 
-def read(results: Path, truth: Mapping[str, Any], protocol: str) -> Any:
-    """The records of a result file or folder, not yet checked."""
+def open_ground_truth(ground_truth: Path | CocoDocument | dict[str, Any]) -> tuple[CocoDocument, Path | None]:
+    """Return a ground truth as a dataset, and the folder of its PNGs if it is a panoptic file: named as the file."""
+    if isinstance(ground_truth, Path):
+        return document_of(read_ground_truth(ground_truth)), ground_truth.with_suffix("")
+    return (ground_truth if isinstance(ground_truth, CocoDocument) else document_of(ground_truth)), None
+
+
+def guess_protocol(document: Mapping[str, Any]) -> str:
+    """Return the protocol that a ground truth has the fields of."""
+    if PANOPTIC in document or any("segments_info" in annotation for annotation in document["annotations"][:1]):
+        return PANOPTIC
+    federated = document["images"] and all("neg_category_ids" in image for image in document["images"])
+    return LvisScorer.name if federated else CocoScorer.name
+
+
+def read_records(results: Path, document: Mapping[str, Any], protocol: str) -> Any:
+    """Return the records of a result file or folder, not yet checked."""
     if not (results.is_dir() or results.suffix == ".txt"):
         return read_json(results)
-    return read_cityscapes(results, truth) if protocol == "cityscapes" else read_voc(results, truth)
+    return read_cityscapes(results, document) if protocol == CityscapesScorer.name else read_voc(results, document)
 
 
-def guess(truth: Mapping[str, Any]) -> str:
-    if "panoptic" in truth or any("segments_info" in note for note in truth["annotations"][:1]):
-        return "panoptic"
-    federated = truth["images"] and all("neg_category_ids" in image for image in truth["images"])
-    return "lvis" if federated else "coco"
+def scorable_tasks(
+    records: Sequence[Record],
+    document: Mapping[str, Any],
+    requested: Sequence[str] | None,
+    defaults: Sequence[str],
+    path: Path,
+) -> list[str]:
+    """Return the requested tasks, else those of `defaults` that both sides have a geometry for.
 
-
-def score_lvis(truth: hotcoco.COCO, records: list[dict[str, Any]], task: str, fixed: bool) -> Scores:
-    mine = only(records, FIELDS[task])
-    scores = [lvis.score(truth, truth.load_res(mine), task)]
-    if fixed:
-        numbers, classes = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
-        keep = lvis.best(numbers, classes, lvis.PER_CLASS)
-        best = [one for one, kept in zip(mine, keep, strict=True) if kept]
-        scores.append(lvis.fixed(truth, truth.load_res(best), task))
-    return join(scores)
-
-
-def score_voc(records: list[dict[str, Any]], truth: Mapping[str, Any], path: Path) -> Scores:
-    if not all("bbox" in one for one in records):
-        raise ResultError(f"{path}: VOC scores boxes, and not every record has a `bbox`.")
-    found = voc.Boxes(
-        image=np.array([one["image_id"] for one in records], np.int64),
-        category=np.array([one["category_id"] for one in records], np.int64),
-        box=np.array([one["bbox"] for one in records], np.float64).reshape(-1, 4),
-        score=np.array([one["score"] for one in records], np.float64),
-    )
-    return voc.score(found, voc.objects(truth), {one["id"]: one["name"] for one in truth["categories"]})
-
-
-def score_cityscapes(records: list[dict[str, Any]], truth: dict[str, Any], path: Path) -> Scores:
-    if not all("segmentation" in one for one in records):
-        raise ResultError(f"{path}: Cityscapes scores masks, and not every record has a `segmentation`.")
-    names = {one["id"]: one["name"] for one in truth["categories"]}
-    objects = cityscapes.Objects(truth)
-    classes: dict[int, list[cityscapes.Pairs]] = {number: [] for number in names}
-    of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
-    for one in records:
-        of_image[one["image_id"]].append(one)
-    for image, mine in of_image.items():
-        scores, category = (np.array([one[key] for one in mine]) for key in ("score", "category_id"))
-        each = cityscapes.pairs([one["segmentation"] for one in mine], scores, category, objects(image), [*classes])
-        for number, pair in each.items():
-            classes[number].append(pair)
-    return cityscapes.scores({names[number]: some for number, some in classes.items()})
+    Raises ResultError if one of them lacks it, or none is left.
+    """
+    sides: tuple[Sequence[Record], ...] = (records, document["annotations"])
+    available, annotated = ([task for task in TASKS if any(one.get(FIELDS[task]) for one in side)] for side in sides)
+    tasks = [*(requested or (task for task in defaults if task in available and task in annotated))]
+    if not tasks or not all(task in available and task in annotated for task in tasks):
+        needed = ", ".join(FIELDS[task] for task in requested or defaults)
+        raise ResultError(
+            f"{path}: the records hold {available or 'no geometry'}, the ground truth {annotated or 'none'}; "
+            f"these scores need {needed}."
+        )
+    if "keypoint" in tasks:
+        length = max(len(annotation.get("keypoints") or ()) for annotation in document["annotations"])
+        wrong = [index for index, record in enumerate(records) if len(record.get("keypoints", ())) not in (0, length)]
+        if wrong:
+            raise ResultError(f"{path}: record {wrong[0]} has not the {length // 3} keypoints of the ground truth.")
+    return tasks

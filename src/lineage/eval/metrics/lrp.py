@@ -3,7 +3,8 @@
     LRP(s) = (sum over matched (1 - IoU) / (1 - 0.5) + FP + FN) / (TP + FP + FN)
 
 of the detections with a score from s on, 0 for perfect and 1 for useless; matched at IoU 0.5 as COCO does. oLRP is the
-least over s, so the score it is reached at is the best threshold of the class for use; its parts say why it is not 0.
+least over s, so the score where it is reached is the best threshold of the class for use; its components give the
+reasons why it is not 0.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lineage.eval.metrics.matching import Ranked
+from lineage.eval.metrics.matching import MatchedDetections
+from lineage.eval.scores import NAN, nan_mean
 
-TIGHT = 0.5  # IoU that matches
+MATCH_IOU = 0.5
+COMPONENTS = ("oLRP", "oLRP_localisation", "oLRP_false", "oLRP_missed")
 
 
-class Error(NamedTuple):
-    """Of one class, in percent at the best threshold; NaN for a class without objects."""
+class LrpError(NamedTuple):
+    """Error of one class, in percent at the best threshold; NaN for a class without objects."""
 
     total: float  # oLRP
     localisation: float  # mean 1 - IoU of the matched
@@ -27,34 +30,28 @@ class Error(NamedTuple):
     threshold: float  # the score of the last detection to keep
 
 
-def error(one: Ranked) -> Error:
-    objects = int(one.objects[0])
-    nothing = float("nan")
-    if not objects:
-        return Error(nothing, nothing, nothing, nothing, nothing)
-    counted = ~one.ignored[0, 0]
-    hit, scores = one.hit[0, 0][counted], one.scores[counted]
-    right, wrong = np.cumsum(hit), np.cumsum(~hit)
-    loose = np.cumsum(np.where(hit, 1 - one.overlap[counted], 0))
+def optimal_lrp(matched: MatchedDetections) -> LrpError:
+    """Return the least LRP over all score thresholds and its components."""
+    num_objects = int(matched.num_objects[0])
+    if not num_objects:
+        return LrpError(NAN, NAN, NAN, NAN, NAN)
+    counts = ~matched.ignored[0, 0]
+    is_tp, scores = matched.is_tp[0, 0][counts], matched.scores[counts]
+    tp, fp = np.cumsum(is_tp), np.cumsum(~is_tp)
+    localisation_error = np.cumsum(np.where(is_tp, 1 - matched.iou[counts], 0))
     last = np.flatnonzero(np.diff(scores, append=-np.inf))  # equal scores are kept or dropped together
-    right, wrong, loose = right[last], wrong[last], loose[last]
-    values = (loose / (1 - TIGHT) + wrong + objects - right) / (wrong + objects)
-    if not len(values) or values.min() >= 1 or not right[values.argmin()]:
-        return Error(100.0, nothing, nothing, 100.0, nothing)
-    best = int(values.argmin())
-    found = right[best] / (right[best] + wrong[best])
-    parts = np.array([values[best], loose[best] / right[best], 1 - found, 1 - right[best] / objects])
-    total, localisation, false, missed = (100 * parts).tolist()
-    return Error(total, localisation, false, missed, float(scores[last][best]))
+    tp, fp, localisation_error = tp[last], fp[last], localisation_error[last]
+    lrp = (localisation_error / (1 - MATCH_IOU) + fp + num_objects - tp) / (fp + num_objects)
+    if not len(lrp) or lrp.min() >= 1 or not tp[lrp.argmin()]:
+        return LrpError(100.0, NAN, NAN, 100.0, NAN)
+    best = int(lrp.argmin())
+    precision = tp[best] / (tp[best] + fp[best])
+    components = np.array([lrp[best], localisation_error[best] / tp[best], 1 - precision, 1 - tp[best] / num_objects])
+    total, localisation, false, missed = (100 * components).tolist()
+    return LrpError(total, localisation, false, missed, float(scores[last][best]))
 
 
-def average(errors: list[Error], task: str) -> dict[str, float]:
-    """Over the classes that have objects: <task>/oLRP and its parts."""
-    names = ("oLRP", "oLRP_localisation", "oLRP_false", "oLRP_missed")
-    columns = np.array(errors, np.float64).reshape(-1, 5).T
-    return {f"{task}/{name}": _mean(column) for name, column in zip(names, columns, strict=False)}
-
-
-def _mean(column: np.ndarray) -> float:
-    known = column[~np.isnan(column)]
-    return float(known.mean()) if len(known) else float("nan")
+def average(errors: list[LrpError], task: str) -> dict[str, float]:
+    """Return <task>/oLRP and its components, averaged over the classes that have them."""
+    columns = np.array(errors, np.float64).reshape(-1, len(LrpError._fields)).T
+    return {f"{task}/{name}": nan_mean(column) for name, column in zip(COMPONENTS, columns, strict=False)}

@@ -1,4 +1,4 @@
-"""Panoptic quality (Kirillov et al., arXiv:1801.00868, section 4): one number for things and stuff.
+"""Panoptic quality (Kirillov et al., arXiv:1801.00868, section 4): one metric for things and stuff.
 
 PQ = sum of IoU over matched / (TP + FP / 2 + FN / 2) = SQ * RQ. Segments of one class match at IoU > 0.5, where
 unlabelled pixels count for neither; so a segment has one match at most. Crowds cannot be found, and a predicted segment
@@ -8,21 +8,25 @@ that lies by more than half in crowds of its class and unlabelled pixels is not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from lineage.eval.scores import NAN, Scores, nan_mean
 
 VOID = 0  # the id of unlabelled pixels, in ground truth and prediction
-MATCH = 0.5
+MATCH_IOU = 0.5
+QUALITIES = ("PQ", "SQ", "RQ")
 
 Ids = NDArray[np.int64]
 Segment = Mapping[str, Any]  # id, category_id, iscrowd
-Numbers = tuple[dict[str, float], dict[str, dict[str, float]]]  # metric -> percent, and the same of each class
 
 
 class Counts(NamedTuple):
-    """R rows: what an image adds to a class."""
+    """Contributions of R pairs of image and class to the sums of panoptic quality."""
 
     image: Ids  # [R] ids
     category: Ids  # [R] ids
@@ -34,73 +38,94 @@ class SegmentError(ValueError):
 
 
 def read_ids(pixels: NDArray[np.uint8]) -> Ids:
-    """[h, w, 3] RGB of a panoptic PNG -> ids: R + 256 G + 256^2 B."""
+    """Return the segment ids [h, w] of the [h, w, 3] RGB of a panoptic PNG: R + 256 G + 256^2 B."""
     return pixels.astype(np.int64) @ np.array([1, 256, 256**2])
 
 
+def read_png(path: Path) -> Ids:
+    """Return the segment ids [h, w] of a panoptic PNG. Raises SegmentError."""
+    try:
+        with Image.open(path) as file:
+            return read_ids(np.asarray(file.convert("RGB")))
+    except OSError as error:
+        raise SegmentError(
+            f"{path}: cannot be read ({error}). The PNGs lie in a folder that is named as their JSON file."
+        ) from error
+
+
 def write_ids(ids: Ids) -> NDArray[np.uint8]:
-    """The inverse of `read_ids`."""
+    """Return the RGB of segment ids, the inverse of `read_ids`."""
     return (ids[..., None] // np.array([1, 256, 256**2]) % 256).astype(np.uint8)
 
 
-def count(image: int, truth: Ids, found: Ids, segments: Sequence[Segment], predicted: Sequence[Segment]) -> Counts:
-    """Of two [h, w] maps of segment ids with the segments they hold."""
-    if truth.shape != found.shape:
-        raise SegmentError(f"Image {image}: a prediction of {found.shape} for a ground truth of {truth.shape} pixels.")
-    g_ids, g_area, g_index = _indexed(truth)
-    d_ids, d_area, d_index = _indexed(found)
-    g_class, g_crowd = _classes(image, g_ids, segments, "ground truth")
-    d_class, _ = _classes(image, d_ids, predicted, "prediction")
-    flat = np.bincount((g_index * len(d_ids) + d_index).ravel(), minlength=len(g_ids) * len(d_ids))
-    shared = flat.reshape(len(g_ids), len(d_ids))  # [G, D] pixels, row and column 0 unlabelled
-    union = g_area[:, None] + d_area - shared - shared[:1]
-    same = (g_class[:, None] == d_class) & ~g_crowd[:, None]
-    same[0] = same[:, 0] = False
-    iou = np.where(same, shared / np.maximum(union, 1), 0)
-    match = iou > MATCH
-    covered = shared[0] + (shared * ((g_class[:, None] == d_class) & g_crowd[:, None])).sum(0)
-    wrong = ~match.any(0) & (covered / np.maximum(d_area, 1) <= MATCH)
-    missed = ~match.any(1) & ~g_crowd
-    wrong[0] = missed[0] = False
-    at = np.nonzero(match)
-    outcomes = (g_class[at[0]], g_class[at[0]], d_class[wrong], g_class[missed])
+def count(image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], guesses: Sequence[Segment]) -> Counts:
+    """Count matches, false positives and false negatives of one image.
+
+    truth, predicted: [h, w] maps of segment ids.
+    segments, guesses: the segments that they hold.
+    """
+    if truth.shape != predicted.shape:
+        shapes = f"a prediction of {predicted.shape} for a ground truth of {truth.shape} pixels"
+        raise SegmentError(f"Image {image}: {shapes}.")
+    # 1. Common pixels of each pair of segments.
+    gt_ids, gt_area, gt_index = _index_segments(truth)
+    pred_ids, pred_area, pred_index = _index_segments(predicted)
+    gt_class, is_crowd = _classes(image, gt_ids, segments, "ground truth")
+    pred_class, _ = _classes(image, pred_ids, guesses, "prediction")
+    pairs = (gt_index * len(pred_ids) + pred_index).ravel()
+    shared = np.bincount(pairs, minlength=len(gt_ids) * len(pred_ids)).reshape(len(gt_ids), len(pred_ids))
+    # 2. IoU of segments of one class, and matches; row and column 0 are unlabelled.
+    union = gt_area[:, None] + pred_area - shared - shared[:1]
+    is_comparable = (gt_class[:, None] == pred_class) & ~is_crowd[:, None]
+    is_comparable[0] = is_comparable[:, 0] = False
+    iou = np.where(is_comparable, shared / np.maximum(union, 1), 0)
+    is_match = iou > MATCH_IOU
+    # 3. Unmatched predictions are wrong unless crowds and unlabelled pixels cover them; other segments are missed.
+    in_crowds = (shared * ((gt_class[:, None] == pred_class) & is_crowd[:, None])).sum(0)
+    is_wrong = ~is_match.any(0) & ((shared[0] + in_crowds) / np.maximum(pred_area, 1) <= MATCH_IOU)
+    is_missed = ~is_match.any(1) & ~is_crowd
+    is_wrong[0] = is_missed[0] = False
+    # 4. Sums by class.
+    rows, columns = np.nonzero(is_match)
+    outcomes = (gt_class[rows], gt_class[rows], pred_class[is_wrong], gt_class[is_missed])
     categories = np.unique(np.concatenate(outcomes))
     numbers = np.zeros((len(categories), 4))
-    for column, part in enumerate(outcomes):
-        value = iou[at] if column == 0 else np.ones(len(part))
-        np.add.at(numbers[:, column], np.searchsorted(categories, part), value)
+    for column, classes in enumerate(outcomes):
+        values = iou[rows, columns] if column == 0 else np.ones(len(classes))
+        np.add.at(numbers[:, column], np.searchsorted(categories, classes), values)
     return Counts(np.full(len(categories), image), categories, numbers)
 
 
-def summary(counts: Counts, categories: Sequence[Mapping[str, Any]]) -> Numbers:
-    """panoptic/PQ, SQ, RQ of all classes, of things and of stuff, and of each class, in percent."""
-    each: dict[str, dict[str, float]] = {}
+def summarize(counts: Counts, categories: Sequence[Mapping[str, Any]]) -> Scores:
+    """Return panoptic/PQ, SQ, RQ of all classes, of things and of stuff, and of each class, in percent."""
+    per_class: dict[str, dict[str, float]] = {}
     groups: dict[str, list[dict[str, float]]] = {"": [], "_things": [], "_stuff": []}
-    for one in categories:
-        total, right, wrong, missed = counts.numbers[counts.category == one["id"]].sum(0)
-        whole = right + wrong / 2 + missed / 2
-        if not whole:
-            each[one["name"]] = {f"panoptic/{name}": float("nan") for name in ("PQ", "SQ", "RQ")}
+    for category in categories:
+        iou, tp, fp, fn = counts.numbers[counts.category == category["id"]].sum(0)
+        divisor = tp + fp / 2 + fn / 2
+        if not divisor:
+            per_class[category["name"]] = {f"panoptic/{name}": NAN for name in QUALITIES}
             continue
-        values = {"PQ": total / whole, "SQ": total / max(right, 1), "RQ": right / whole}
-        each[one["name"]] = {f"panoptic/{name}": 100 * float(value) for name, value in values.items()}
-        for group in ("", "_things" if one["isthing"] else "_stuff"):
-            groups[group].append(each[one["name"]])
+        values = zip(QUALITIES, (iou / divisor, iou / max(tp, 1), tp / divisor), strict=True)
+        per_class[category["name"]] = {f"panoptic/{name}": 100 * float(value) for name, value in values}
+        for group in ("", "_things" if category["isthing"] else "_stuff"):
+            groups[group].append(per_class[category["name"]])
     means = {
-        f"panoptic/{name}{group}": _mean([one[f"panoptic/{name}"] for one in some])
-        for group, some in groups.items()
-        for name in ("PQ", "SQ", "RQ")
+        f"panoptic/{name}{group}": nan_mean([values[f"panoptic/{name}"] for values in classes])
+        for group, classes in groups.items()
+        for name in QUALITIES
     }
-    return means, each
+    return Scores(means, per_class)
 
 
 def concatenate(parts: Sequence[Counts]) -> Counts:
+    """Join the counts of several images."""
     parts = [Counts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4))), *parts]
     return Counts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _indexed(ids: Ids) -> tuple[Ids, Ids, Ids]:
-    """The ids, VOID first even if absent; their areas; the map as places among them."""
+def _index_segments(ids: Ids) -> tuple[Ids, Ids, Ids]:
+    """Return the ids in a map, VOID first even if absent; their areas; and the map as indices of them."""
     present, index, area = np.unique(ids, return_inverse=True, return_counts=True)
     if len(present) and present[0] == VOID:
         return present, area, index.reshape(ids.shape)
@@ -108,19 +133,15 @@ def _indexed(ids: Ids) -> tuple[Ids, Ids, Ids]:
 
 
 def _classes(image: int, ids: Ids, segments: Sequence[Segment], side: str) -> tuple[Ids, NDArray[np.bool_]]:
-    """[n] category of each id, -1 for VOID, and whether it is a crowd."""
-    known = {one["id"]: one for one in segments}
-    listed, drawn = set(known), set(ids.tolist()) - {VOID}
+    """Return [n] the category of each id, -1 for VOID, and a mask of crowds."""
+    segment_of = {segment["id"]: segment for segment in segments}
+    listed, drawn = set(segment_of), set(ids.tolist()) - {VOID}
     if listed != drawn:
         unlisted, undrawn = sorted(drawn - listed)[:5], sorted(listed - drawn)[:5]
         raise SegmentError(
             f"Image {image}: the {side}'s segment ids differ between picture and list: "
             f"{unlisted} are drawn but not listed, {undrawn} are listed but not drawn."
         )
-    rows = [known[one] for one in ids.tolist()[1:]]
-    crowd = np.array([False, *(bool(one.get("iscrowd", 0)) for one in rows)])
-    return np.array([-1, *(one["category_id"] for one in rows)]), crowd
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+    rows = [segment_of[number] for number in ids.tolist()[1:]]
+    is_crowd = np.array([False, *(bool(row.get("iscrowd", 0)) for row in rows)])
+    return np.array([-1, *(row["category_id"] for row in rows)]), is_crowd

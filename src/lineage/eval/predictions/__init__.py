@@ -1,4 +1,4 @@
-"""What a model found, as columns: gathered over processes, pasted into the image, encoded as RLE.
+"""Detections of a model or a result file as columns: gathered over processes, pasted into the image, encoded as RLE.
 
-Imports no other room of eval. Read first: predictions.py.
+Imports no other folder of eval. Read first: predictions.py.
 """

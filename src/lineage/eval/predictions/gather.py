@@ -1,4 +1,4 @@
-"""Detections of all processes on every process, as padded flat tensors: no pickle, any backend."""
+"""Predictions of all processes gathered on every process, as padded flat tensors: no pickle, any backend."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from lineage.eval.predictions.predictions import Detected, concatenate
+from lineage.eval.predictions.predictions import Predictions, concatenate
 
 T = TypeVar("T")
 
 
-def gather(found: Detected) -> Detected:
-    """The detections of rank 0, then of rank 1, ...; unchanged in a single process."""
-    if not _several():
-        return found
-    columns = [_gather_column(column) for column in found]
-    return concatenate([Detected(*parts) for parts in zip(*columns, strict=True)])
+def gather(predictions: Predictions) -> Predictions:
+    """Join the predictions of rank 0, rank 1, ...; in a single process, return them unchanged."""
+    if not _is_distributed():
+        return predictions
+    columns = [_gather_column(column) for column in predictions]
+    return concatenate([Predictions(*parts) for parts in zip(*columns, strict=True)])
 
 
 def gather_rows(columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Each column of rank 0, then of rank 1, ...; unchanged in a single process."""
-    if not _several():
+    """Join each column of rank 0, rank 1, ...; in a single process, return them unchanged."""
+    if not _is_distributed():
         return [*columns]
     return [np.concatenate(_gather_column(column)) for column in columns]
 
 
 def any_rank(flags: list[bool]) -> list[bool]:
-    """Whether a flag is set on at least one process."""
-    if not _several():
+    """Return for each flag if it is set on at least one process."""
+    if not _is_distributed():
         return flags
     votes = torch.tensor(flags, dtype=torch.int64, device=_device())
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
@@ -40,15 +40,15 @@ def any_rank(flags: list[bool]) -> list[bool]:
 
 
 def on_first_rank(work: Callable[[], T]) -> T:
-    """`work` is done once, on rank 0; every process returns its result."""
-    if not _several():
+    """Call `work` on rank 0 only and return its result on every process."""
+    if not _is_distributed():
         return work()
     result = [work() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(result, src=0, device=_device())
     return result[0]  # type: ignore[return-value]  # None only before the broadcast
 
 
-def _several() -> bool:
+def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
@@ -57,7 +57,7 @@ def _device() -> torch.device:
 
 
 def _gather_column(column: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-    """The column of every rank. Ranks may differ in every extent but agree on dtype and number of dimensions."""
+    """Return the column of every rank. Ranks may differ in every extent but agree on dtype and number of dimensions."""
     shape = torch.tensor(column.shape, dtype=torch.int64, device=_device())
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
@@ -66,5 +66,5 @@ def _gather_column(column: NDArray[np.generic]) -> list[NDArray[np.generic]]:
     padded[: column.size] = torch.from_numpy(column.ravel().copy()).to(padded.device)
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
-    joined = zip(parts, sizes, shapes, strict=True)
-    return [part[:size].cpu().numpy().reshape(extents.tolist()) for part, size, extents in joined]
+    columns = zip(parts, sizes, shapes, strict=True)
+    return [part[:size].cpu().numpy().reshape(extents.tolist()) for part, size, extents in columns]

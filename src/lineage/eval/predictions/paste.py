@@ -5,8 +5,8 @@ align_corners=False, zero outside) and is part of the object from one half on.
 
 No pixel is computed. Across, each column of pixels is a blend of two columns of cells; down such a column the value is
 linear from one cell's centre to the next, so it passes one half where a line does, and that is where a run of the RLE
-starts or ends. What rounding could decide is decided by sampling that pixel, in float64: so this is as exact as the
-definition, while the cost grows with the width of a box and not with its area.
+starts or ends. Where rounding could decide, that pixel is sampled, in float64: so this is as exact as the definition,
+while the cost grows with the width of a box and not with its area.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.eval.predictions.rle import Ints, Rles, from_runs
+from lineage.eval.predictions.rle import Ints, Rles, Runs, encode_runs
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -33,127 +33,141 @@ class Columns(NamedTuple):
     mask: Ints  # [C]
     x: Ints  # [C] in the canvas
     left: Ints  # [C] row of `cells`; the next one is the column to the right
-    part: Floats  # [C] weight of the one to the right
-    low: Floats  # [C] upper and
-    high: Floats  # [C] lower edge of the box
+    weight: Floats  # [C] of the column to the right
+    top: Floats  # [C] edges of
+    bottom: Floats  # [C] the box
     cells: NDArray[np.float32]  # [D * (M + 2), M + 2] columns of cells, with zeros around each mask
 
     def values(self, rows: Ints) -> Floats:
-        """[n, M + 2] at the centres of the cells, exactly."""
-        left, part = self.left[rows], self.part[rows, None]
-        return (1 - part) * self.cells[left].astype(np.float64) + part * self.cells[left + 1]
+        """Return [n, M + 2] the values of columns at the centres of the cells, exactly."""
+        left, weight = self.left[rows], self.weight[rows, None]
+        return (1 - weight) * self.cells[left].astype(np.float64) + weight * self.cells[left + 1]
 
 
 # deviates: Detectron (2018) and torchvision round the box to integers and resize the mask into it, which moves
 # contours by up to half a pixel; here, as in detectron2, nothing is rounded.
 def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: tuple[int, int]) -> Rles:
-    """[D, M, M] float32 masks in [D, 4] boxes (file pixels) on a canvas of `size` (height, width)."""
+    """Return the RLE of [D, M, M] masks in [D, 4] boxes (x1, y1, x2, y2 in file pixels) on a (height, width) canvas."""
     count, cells = probabilities.shape[0], probabilities.shape[-1]
     if count == 0:
         return Rles(np.zeros(0, np.uint8), np.zeros(0, np.int64))
-    x1, y1, x2, y2 = boxes.T.astype(np.float64)
+    # 1. Zeros around each mask.
     padded = np.zeros((count, cells + 2, cells + 2), np.float32)
     padded[:, 1:-1, 1:-1] = probabilities.transpose(0, 2, 1)
+    # 2. The columns of pixels that a box may reach.
+    x1, y1, x2, y2 = boxes.T.astype(np.float64)
     first = np.clip(np.floor(x1 - 0.5), 0, size[1]).astype(np.int64)
     stop = np.clip(np.ceil(x2 - 0.5) + 1, first, size[1]).astype(np.int64)
     width = np.where((x2 > x1) & (y2 > y1), stop - first, 0)
+    # 3. Their runs of ones, block by block.
     ends = np.cumsum(width)
     runs = []
     for begin, end in _blocks(ends):
         mask = np.repeat(np.arange(begin, end), width[begin:end])
         before = ends[begin:end] - width[begin:end]
         x = np.arange(len(mask)) + np.repeat(first[begin:end] - before + before[0], width[begin:end])
-        at = spot(x, x1[mask], x2[mask], cells)
-        left = np.clip(np.floor(at), -1, cells - 1)
+        cell = cell_coordinate(x, x1[mask], x2[mask], cells)
+        left = np.clip(np.floor(cell), -1, cells - 1)
         row = mask * (cells + 2) + left.astype(np.int64) + 1
-        columns = Columns(mask, x, row, np.clip(at - left, 0, 1), y1[mask], y2[mask], padded.reshape(-1, cells + 2))
-        runs.append(_runs(columns, size[0]))
-    starts, stops, owner = (np.concatenate(parts) for parts in zip(*runs, strict=True))
-    return from_runs(starts, stops, owner, count, size)
+        weight = np.clip(cell - left, 0, 1)
+        columns = Columns(mask, x, row, weight, y1[mask], y2[mask], padded.reshape(-1, cells + 2))
+        runs.append(_find_runs(columns, size[0]))
+    return encode_runs(Runs(*(np.concatenate(parts) for parts in zip(*runs, strict=True))), count, size)
 
 
-def spot(pixel: Floats | Ints, low: Floats, high: Floats, cells: int) -> Floats:
-    """Where a pixel's centre lies among the cells of a box, 0 at the centre of the first; rounded as by grid_sample."""
+def cell_coordinate(pixel: Floats | Ints, low: Floats, high: Floats, cells: int) -> Floats:
+    """Return the position of a pixel's centre among the cells of a box, 0 at the centre of the first cell.
+
+    Rounded as by grid_sample.
+    """
     return (((pixel + 0.5 - low) / (high - low) * 2 - 1) + 1) * (cells / 2) - 0.5
 
 
 def _blocks(ends: Ints) -> list[tuple[int, int]]:
-    """Ranges of masks of about BLOCK columns."""
+    """Return ranges of masks of about BLOCK columns."""
     cuts = np.unique(np.append(np.searchsorted(ends, np.arange(BLOCK, ends[-1], BLOCK)), len(ends)))
     return [*zip([0, *cuts[:-1].tolist()], cuts.tolist(), strict=True)] if cuts[0] else [(0, int(cuts[-1]))]
 
 
-def _runs(columns: Columns, height: int) -> tuple[Ints, Ints, Ints]:
-    """Canvas positions where the runs of ones start and end, column by column, and the mask of each."""
-    place, tied = _passes(columns)
+def _find_runs(columns: Columns, height: int) -> Runs:
+    """Return the runs of ones, column by column."""
+    # 1. Pixels where a column passes one half.
+    position, uncertain = _crossings(columns)
     side = columns.cells.shape[1]
-    column = (place.astype(np.uint32) // side).astype(np.int64)  # a block is small; divisions of int64 are slow
-    cell = place - column * side
-    pixel = _crossings(columns, column, cell).clip(0, height)
-    column, pixel = column[::2], pixel.reshape(-1, 2)  # a column starts and ends outside: up, down, up, down, ...
-    if len(tied):
-        more = _sampled(columns, tied, height)
-        column, pixel = np.concatenate([column, more[0]]), np.concatenate([pixel, more[1]])
+    column = (position.astype(np.uint32) // side).astype(np.int64)  # a block is small; divisions of int64 are slow
+    cell = position - column * side
+    pixel = _crossing_pixels(columns, column, cell).clip(0, height)
+    # 2. In pairs: a column starts and ends outside, so it passes up, down, up, down, ...
+    column, pixel = column[::2], pixel.reshape(-1, 2)
+    # 3. Columns that float32 cannot decide are sampled.
+    if len(uncertain):
+        sampled_column, sampled_pixel = _sample_columns(columns, uncertain, height)
+        column, pixel = np.concatenate([column, sampled_column]), np.concatenate([pixel, sampled_pixel])
         order = np.argsort(column, kind="stable")
         column, pixel = column[order], pixel[order]
-    some = pixel[:, 1] > pixel[:, 0]
-    column, pixel = column[some], pixel[some]
+    # 4. Runs that hold a pixel.
+    is_run = pixel[:, 1] > pixel[:, 0]
+    column, pixel = column[is_run], pixel[is_run]
     positions = pixel + (columns.x[column] * height)[:, None]
-    return positions[:, 0], positions[:, 1], columns.mask[column]
+    return Runs(positions[:, 0], positions[:, 1], columns.mask[column])
 
 
-def _passes(columns: Columns) -> tuple[Ints, Ints]:
-    """Places in [C, M + 2] where a column passes one half before the next cell; and columns where float32 cannot tell.
+def _crossings(columns: Columns) -> tuple[Ints, Ints]:
+    """Return flat indices into [C, M + 2] of cells where a column passes one half before the next cell.
 
-    The first and last cell are zero, so nothing passes from one column to the next.
+    Also the columns that are too near to one half for float32 to decide. The first and last cell of a column are zero,
+    so no crossing lies between two columns.
     """
     values = np.take(columns.cells, columns.left, axis=0)
     slope = np.take(columns.cells, columns.left + 1, axis=0)
     slope -= values
-    slope *= columns.part.astype(np.float32)[:, None]
+    slope *= columns.weight.astype(np.float32)[:, None]
     values += slope
-    inside = values >= np.float32(HALF - TIE)
-    unsure = inside ^ (values > np.float32(HALF + TIE))
-    tied = np.flatnonzero(unsure.any(1)) if unsure.any() else np.zeros(0, np.int64)
-    inside[tied] = False
-    flat = inside.ravel()
-    return np.flatnonzero(flat[1:] ^ flat[:-1]), tied
+    is_inside = values >= np.float32(HALF - TIE)
+    is_tied = is_inside ^ (values > np.float32(HALF + TIE))
+    uncertain = np.flatnonzero(is_tied.any(1)) if is_tied.any() else np.zeros(0, np.int64)
+    is_inside[uncertain] = False
+    flat = is_inside.ravel()
+    return np.flatnonzero(flat[1:] ^ flat[:-1]), uncertain
 
 
-def _crossings(columns: Columns, column: Ints, cell: Ints) -> Ints:
-    """The first pixel on the far side of each place where a column passes one half, after padded cell `cell`."""
+def _crossing_pixels(columns: Columns, column: Ints, cell: Ints) -> Ints:
+    """Return the first pixel on the far side of each crossing, which lies after padded cell `cell` of its column."""
+    # 1. The values of the cells before and after.
     cells = columns.cells.shape[1] - 2
-    low, high = columns.low.take(column), columns.high.take(column)
-    flat, side, part = columns.cells.ravel(), cells + 2, columns.part.take(column)
-    place = columns.left.take(column) * side + cell
-    before = (1 - part) * flat.take(place) + part * flat.take(place + side)
-    place += 1
-    after = (1 - part) * flat.take(place) + part * flat.take(place + side)
-    exact = low + (high - low) * ((HALF - before) / (after - before) + (cell - 0.5)) / cells - 0.5
-    rising = after >= HALF
+    top, bottom = columns.top.take(column), columns.bottom.take(column)
+    flat, side, weight = columns.cells.ravel(), cells + 2, columns.weight.take(column)
+    position = columns.left.take(column) * side + cell
+    before = (1 - weight) * flat.take(position) + weight * flat.take(position + side)
+    position += 1
+    after = (1 - weight) * flat.take(position) + weight * flat.take(position + side)
+    # 2. Where the line between them is one half.
+    exact = top + (bottom - top) * ((HALF - before) / (after - before) + (cell - 0.5)) / cells - 0.5
+    is_rising = after >= HALF
     pixel = np.floor(exact) + 1
+    # 3. Pixels too near to it are sampled.
     nearest = np.rint(exact)
     near = np.flatnonzero(np.abs(exact - nearest) < CLOSE)
     if len(near):
-        inside = sample(columns, column[near], nearest[near, None])[:, 0]
-        pixel[near] = nearest[near] + (inside != rising[near])
+        is_inside = sample(columns, column[near], nearest[near, None])[:, 0]
+        pixel[near] = nearest[near] + (is_inside != is_rising[near])
     return pixel.astype(np.int64)
 
 
-def _sampled(columns: Columns, rows: Ints, height: int) -> tuple[Ints, Ints]:
-    """Runs [n, 2] of pixels of some columns, and the column of each, from every pixel."""
-    inside = np.zeros((len(rows), height + 2), np.int8)
-    inside[:, 1:-1] = sample(columns, rows, np.arange(height)[None])
-    column, pixel = np.nonzero(np.diff(inside, axis=1))
+def _sample_columns(columns: Columns, rows: Ints, height: int) -> tuple[Ints, Ints]:
+    """Return the column [n] and the pixels [n, 2] of the runs of columns `rows`, from every pixel."""
+    is_inside = np.zeros((len(rows), height + 2), np.int8)
+    is_inside[:, 1:-1] = sample(columns, rows, np.arange(height)[None])
+    column, pixel = np.nonzero(np.diff(is_inside, axis=1))
     return rows[column[::2]], pixel.reshape(-1, 2)
 
 
 def sample(columns: Columns, rows: Ints, pixels: Floats | Ints) -> Flags:
-    """Some columns [n] at [n or 1, p] pixels: whether the value is one half or more."""
+    """Return [n, p] a mask of the pixels [n or 1, p] of columns `rows` [n] whose value is one half or more."""
     cells = columns.cells.shape[1] - 2
-    at = spot(pixels, columns.low[rows, None], columns.high[rows, None], cells)
-    left = np.clip(np.floor(at), -1, cells - 1)
-    part, place = at - left, left.astype(np.int64) + 1
+    cell = cell_coordinate(pixels, columns.top[rows, None], columns.bottom[rows, None], cells)
+    above = np.clip(np.floor(cell), -1, cells - 1)
+    weight, index = cell - above, above.astype(np.int64) + 1
     values, row = columns.values(rows), np.arange(len(rows))[:, None]
-    value = (1 - part) * values[row, place] + part * values[row, place + 1]
-    return (value >= HALF) & (at > -1) & (at < cells)
+    value = (1 - weight) * values[row, index] + weight * values[row, index + 1]
+    return (value >= HALF) & (cell > -1) & (cell < cells)

@@ -1,4 +1,4 @@
-"""The detections of many images as a few flat columns: little memory, and cheap to send between processes."""
+"""The detections of many images as flat columns: little memory, and cheap to send between processes."""
 
 from __future__ import annotations
 
@@ -10,89 +10,111 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
-class Detected(NamedTuple):
-    """I images that own N rows together; a column that the model does not produce is empty."""
 
-    images: NDArray[np.int64]  # [I] image ids
-    sizes: NDArray[np.int64]  # [I, 2] (height, width) of the files
-    rows: NDArray[np.int64]  # [I] detections of each image
-    boxes: NDArray[np.float32]  # [N, 4] xyxy in file pixels
-    scores: NDArray[np.float32]  # [N]
-    labels: NDArray[np.int64]  # [N]
-    rle: NDArray[np.uint8]  # [S] the compressed masks, one after the other
-    rle_lengths: NDArray[np.int64]  # [N] characters of each mask
-    keypoints: NDArray[np.float32]  # [N, K, 3] (x, y, score), COCO's pixel indices
+class Predictions(NamedTuple):
+    """N detections in I images; a column that the model does not produce is empty.
 
-    def image_of_row(self) -> NDArray[np.int64]:
-        """[N] the image id of every detection."""
-        return np.repeat(self.images, self.rows)
+    Numbers are float64, so that those of a result file keep every digit; a model's are float32 values.
+    """
 
-    def xywh(self) -> NDArray[np.float64]:
-        """[N, 4] the boxes as COCO writes them."""
-        boxes = self.boxes.astype(np.float64)
-        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    images: Ints  # [I] image ids
+    sizes: Ints  # [I, 2] (height, width) of the image files
+    image_index: Ints  # [N] row of `images` that a detection belongs to
+    boxes: Floats  # [N, 4] (x, y, width, height) in pixels of the image file
+    scores: Floats  # [N]
+    labels: Ints  # [N]
+    rle: NDArray[np.uint8]  # [S] characters of the compressed masks, one mask after the other
+    rle_lengths: Ints  # [N] number of characters of each mask
+    keypoints: Floats  # [N, K, 3] (x, y, score), COCO's pixel indices
 
-    def rows_of(self, keep: NDArray[np.bool_]) -> Detected:
-        """Only some of the detections, [N] bool, of all images."""
-        owner = np.repeat(np.arange(len(self.images)), self.rows)
-        columns: dict[str, NDArray[Any]] = {"boxes": self.boxes, "scores": self.scores, "labels": self.labels}
-        if len(self.rle_lengths):
-            columns["rle_lengths"] = self.rle_lengths
-        if len(self.keypoints):
-            columns["keypoints"] = self.keypoints
-        kept = {name: column[keep] for name, column in columns.items()}
-        rle = self.rle[np.repeat(keep, self.rle_lengths)] if len(self.rle_lengths) else self.rle
-        return self._replace(**kept, rle=rle, rows=np.bincount(owner[keep], minlength=len(self.images)))
+    def image_ids(self) -> Ints:
+        """Return [N] the image id of every detection."""
+        return self.images[self.image_index]
+
+    def xyxy(self) -> NDArray[np.float32]:
+        """Return [N, 4] the boxes as corners (x1, y1, x2, y2)."""
+        corner = self.boxes[:, :2]
+        return np.concatenate([corner, corner + self.boxes[:, 2:]], axis=1).astype(np.float32)
+
+    def take(self, rows: Ints) -> Predictions:
+        """Return the detections `rows` [n], in that order; all images stay, also those without detections."""
+        per_detection = ("image_index", "boxes", "scores", "labels", "rle_lengths", "keypoints")
+        columns: dict[str, Any] = {name: getattr(self, name) for name in per_detection}
+        columns = {name: column[rows] if len(column) else column for name, column in columns.items()}
+        return self._replace(**columns, rle=self._take_rle(rows))
+
+    def _take_rle(self, rows: Ints) -> NDArray[np.uint8]:
+        if not len(self.rle_lengths):
+            return self.rle
+        lengths = self.rle_lengths[rows]
+        starts = (np.cumsum(self.rle_lengths) - self.rle_lengths)[rows]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self.rle[np.repeat(starts, lengths) + within]
 
     def masks(self) -> list[dict[str, Any]]:
-        """One COCO RLE per detection, ready for JSON."""
-        several = zip(self.sizes.tolist(), self.rows.tolist(), strict=True)
-        sizes = [size for size, rows in several for _ in range(rows)]  # one list for all masks of an image
+        """Return the COCO RLE of every detection, ready for JSON."""
+        sizes = self.sizes.tolist()  # one list for all masks of an image
         text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
-        spans = zip(sizes, (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
-        with without_collector():
-            return [{"size": size, "counts": text[start:end]} for size, start, end in spans]
+        spans = zip(self.image_index.tolist(), (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
+        with garbage_collection_paused():
+            return [{"size": sizes[image], "counts": text[start:end]} for image, start, end in spans]
+
+
+NO_PREDICTIONS = Predictions(
+    images=np.zeros(0, np.int64),
+    sizes=np.zeros((0, 2), np.int64),
+    image_index=np.zeros(0, np.int64),
+    boxes=np.zeros((0, 4)),
+    scores=np.zeros(0),
+    labels=np.zeros(0, np.int64),
+    rle=np.zeros(0, np.uint8),
+    rle_lengths=np.zeros(0, np.int64),
+    keypoints=np.zeros((0, 0, 3)),
+)
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
-    """While half a million dicts without cycles are made, Python would look for cycles among them again and again."""
-    running = gc.isenabled()
+def garbage_collection_paused() -> Iterator[None]:
+    """Pause garbage collection: with half a million new dicts, all free of cycles, it would search them repeatedly."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if running:
+        if was_enabled:
             gc.enable()
 
 
-NOTHING = Detected(
-    images=np.zeros(0, np.int64),
-    sizes=np.zeros((0, 2), np.int64),
-    rows=np.zeros(0, np.int64),
-    boxes=np.zeros((0, 4), np.float32),
-    scores=np.zeros(0, np.float32),
-    labels=np.zeros(0, np.int64),
-    rle=np.zeros(0, np.uint8),
-    rle_lengths=np.zeros(0, np.int64),
-    keypoints=np.zeros((0, 0, 3), np.float32),
-)
-
-
-def concatenate(parts: Sequence[Detected]) -> Detected:
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Join predictions of different images."""
     if not parts:
-        return NOTHING
-    points = max(part.keypoints.shape[1] for part in parts)  # a part without detections may not know K
-    parts = [part._replace(keypoints=part.keypoints.reshape(len(part.keypoints), points, 3)) for part in parts]
-    return Detected(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return NO_PREDICTIONS
+    num_keypoints = max(part.keypoints.shape[1] for part in parts)  # 0 in a part without detections
+    first_image = np.cumsum([0, *(len(part.images) for part in parts)])
+    parts = [
+        part._replace(
+            image_index=part.image_index + first,
+            keypoints=part.keypoints.reshape(len(part.keypoints), num_keypoints, 3),
+        )
+        for part, first in zip(parts, first_image.tolist(), strict=False)
+    ]
+    return Predictions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def unique(found: Detected) -> Detected:
-    """Each image once: distributed samplers repeat a few so that every process has the same number."""
-    image = np.zeros(len(found.images), dtype=bool)
-    image[np.unique(found.images, return_index=True)[1]] = True
-    if image.all():
-        return found
-    row = np.repeat(image, found.rows)
-    return found.rows_of(row)._replace(images=found.images[image], sizes=found.sizes[image], rows=found.rows[image])
+def sort_images(predictions: Predictions) -> Predictions:
+    """Order images by their ids and drop repetitions, which samplers add so that all processes have as many images.
+
+    The order of an image's detections stays.
+    """
+    images, first = np.unique(predictions.images, return_index=True)
+    position = np.full(len(predictions.images), -1)  # of an image in the new order; -1 for a repetition
+    position[first] = np.arange(len(images))
+    image_index = position[predictions.image_index]
+    rows = np.argsort(image_index, kind="stable")
+    rows = rows[image_index[rows] >= 0]
+    return predictions._replace(image_index=image_index).take(rows)._replace(
+        images=images, sizes=predictions.sizes[first]
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Evaluators, one file per dataset's rules: COCO, LVIS, VOC, Cityscapes, panoptic, proposals.
+"""Scorers, one file per protocol: COCO, LVIS, VOC, Cityscapes, panoptic, proposals.
 
 Read first: coco.py.
 """

@@ -8,153 +8,169 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from lineage.eval.document import CocoDocument
+from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.metrics import miou, pq
-from lineage.eval.panoptic_merge import THING, Merged, Rules, classify, merge
-from lineage.eval.predictions.collector import complete, records, restore
+from lineage.eval.panoptic_merge import THING, MergedMap, MergeRules, classify, merge
+from lineage.eval.predictions.accumulator import check_complete
+from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.gather import gather, gather_rows
-from lineage.eval.predictions.predictions import NOTHING, Detected, concatenate, unique
+from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions, concatenate, sort_images
 from lineage.eval.predictions.rle import encode_masks
-from lineage.eval.protocols.coco import CocoEvaluator
+from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.scores import Scores, class_names, join
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
     from lineage.data.samples.dataset import GroundTruth
-    from lineage.data.samples.metadata import DatasetMeta
 
-
-class Things(NamedTuple):
-    """The instances of a panoptic dataset, kept so that their masks are read from the PNGs only once."""
-
-    truth: dict[str, Any]
-    meta: DatasetMeta
-
-    def ground_truth(self) -> dict[str, Any]:
-        return self.truth
+THINGS = "things"  # name of the semantic class of all things in per-class metrics
 
 
 class PanopticError(ValueError):
     """Panoptic evaluation cannot be applied."""
 
 
+class PanopticScorer:
+    """Scorer of panoptic maps: PQ, SQ and RQ of things, stuff and both."""
+
+    def __init__(self, document: Mapping[str, Any], folder: Path | None = None) -> None:
+        """`folder` holds the PNGs of a document that does not name its own."""
+        self.folder = Path(document["folder"]) if "folder" in document else folder or Path()
+        self.names = class_names(document["categories"])
+        categories = sorted(document["categories"], key=lambda category: category["id"])
+        self.categories = [{**category, "name": self.names[category["id"]]} for category in categories]
+        self.annotations = {annotation["image_id"]: annotation for annotation in document["annotations"]}
+
+    def ids(self, image: int) -> NDArray[np.int64]:
+        """Return [h, w] the segment id of each pixel of an image in the ground truth."""
+        annotation = self.annotations[image]
+        if "ids" in annotation:
+            return np.asarray(annotation["ids"], np.int64)
+        return pq.read_png(self.folder / annotation["file_name"])
+
+    def count(self, image: int, truth: NDArray[np.int64], ids: NDArray[np.int64], segments: Any) -> pq.Counts:
+        """Count the matches of an image from both maps of segment ids [h, w] and the predicted segments."""
+        return pq.count(image, truth, ids, self.annotations[image]["segments_info"], segments)
+
+    def score(self, counts: Sequence[pq.Counts]) -> Scores:
+        return pq.summarize(pq.concatenate(counts), self.categories)
+
+
 class PanopticEvaluator:
+    """Evaluator that merges instances and stuff into one map; thresholds are those of `MergeRules`."""
+
+    name = "panoptic"
+
     def __init__(
-        self, *, dataset: GroundTruth, score: float = 0.5, overlap: float = 0.5, stuff_area: int = 4096
+        self,
+        *,
+        dataset: GroundTruth,
+        instance_score_thresh: float = 0.5,
+        overlap_thresh: float = 0.5,
+        stuff_area_limit: int = 4096,
     ) -> None:
-        instances = dataset.ground_truth()
-        truth = instances.pop("panoptic", None)
-        if truth is None:
+        document = dataset.ground_truth()
+        if "panoptic" not in document:
             raise PanopticError("The ground truth is not panoptic: choose dataset=coco_panoptic, or another evaluator.")
-        self.folder = Path(truth.get("folder", ""))
-        self.rules = Rules(score, overlap, stuff_area)
-        self.categories: list[dict[str, Any]] = sorted(truth["categories"], key=lambda one: one["id"])
-        self.annotations = {one["image_id"]: one for one in truth["annotations"]}
-        self.expected = np.array([*self.annotations], np.int64)
-        self.numbers = np.array([one["id"] for one in self.categories], np.int64)
+        self.scorer = PanopticScorer(document["panoptic"])
+        self.rules = MergeRules(instance_score_thresh, overlap_thresh, stuff_area_limit)
+        self.segment_ids = np.array(sorted(self.scorer.names), np.int64)  # category ids of things and stuff
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
         self.stuff_ids = (THING, *dataset.meta.stuff_ids)
-        self.instances = CocoEvaluator(dataset=Things(instances, dataset.meta), tasks=("box", "mask"))
-        self._begin()
-        self._found = NOTHING
-        self._per_class: dict[str, dict[str, float]] = {}
+        things = [{**thing, "name": self.scorer.names.get(thing["id"], thing["name"])}
+                  for thing in document["categories"]]  # fmt: skip
+        instances = {key: value for key, value in document.items() if key != "panoptic"} | {"categories": things}
+        instance_scorer = CocoScorer(dataset=CocoDocument(instances, dataset.meta), tasks=("box", "mask"))
+        self.instances = DetectionEvaluator(instance_scorer)
+        self.scores, self.predictions = Scores({}, {}), NO_PREDICTIONS
+        self._clear()
 
-    def _begin(self) -> None:
-        self._parts: list[Detected] = []
+    def _clear(self) -> None:
+        self._segments: list[Predictions] = []
         self._counts: list[pq.Counts] = []
-        self._pixels: list[miou.Pixels] = []
+        self._pixels: list[miou.PixelCounts] = []
 
     @property
     def protocol(self) -> dict[str, Any]:
-        merged = {"score": self.rules.score, "overlap": self.rules.overlap, "stuff_area": self.rules.stuff}
-        tasks = {"panoptic": {"match": pq.MATCH, "merge": merged}, "semantic": {"classes": list(self.stuff_ids)}}
-        return {"name": "panoptic", "engine": "lineage", "tasks": tasks, "instances": self.instances.protocol}
+        rules = self.rules
+        merged = {"score": rules.score_thresh, "overlap": rules.overlap_thresh, "stuff_area": rules.stuff_area_limit}
+        tasks = {"panoptic": {"match": pq.MATCH_IOU, "merge": merged}, "semantic": {"classes": list(self.stuff_ids)}}
+        return {"name": self.name, "engine": "lineage", "tasks": tasks, "instances": self.instances.protocol}
 
     def update(self, detections: Detections, batch: Batch) -> None:
         if detections.masks is None or detections.semantic is None:
             raise PanopticError("Panoptic evaluation needs masks and a map of stuff: choose model=panoptic_fpn.")
         self.instances.update(detections, batch)
         for slot, image in enumerate(batch.ids.tolist()):
-            found = restore(detections, batch, slot, ("mask",))
+            instances = to_image_coordinates(detections, batch, slot, ("mask",))
             height, width = batch.images.sizes[slot].round().long().tolist()
             size = tuple(batch.original_sizes[slot].tolist())
             semantic = classify(detections.semantic[slot], (height, width), size)
-            rules = (self.stuff_ids, self.rules)
-            merged = merge(found.masks(), found.scores, self.category_ids[found.labels], semantic, *rules)
+            categories = self.category_ids[instances.labels]
+            merged = merge(instances.masks(), instances.scores, categories, semantic, self.stuff_ids, self.rules)
             self._count(image, merged, semantic)
 
-    def _count(self, image: int, merged: Merged, semantic: NDArray[np.int64]) -> None:
-        note = self.annotations.get(image)
-        if note is None:
+    def _count(self, image: int, merged: MergedMap, semantic: NDArray[np.int64]) -> None:
+        if image not in self.scorer.annotations:
             raise PanopticError(f"Detections for image {image}, which the ground truth does not list.")
-        truth = self._ids(note)
-        segments = [{"id": i + 1, "category_id": number} for i, number in enumerate(merged.category.tolist())]
-        self._counts.append(pq.count(image, truth, merged.ids, note["segments_info"], segments))
-        wanted = miou.classes(truth, note["segments_info"], self.stuff_ids)
-        self._pixels.append(miou.count(image, wanted, semantic, len(self.stuff_ids)))
-        self._parts.append(segments_of(image, merged, self.numbers))
-
-    def _ids(self, note: Mapping[str, Any]) -> NDArray[np.int64]:
-        """[h, w] the segments of an image."""
-        if "ids" in note:
-            return np.asarray(note["ids"], np.int64)
-        return pq.read_ids(np.asarray(Image.open(self.folder / note["file_name"]).convert("RGB")))
+        truth = self.scorer.ids(image)
+        segments = [{"id": i, "category_id": number} for i, number in enumerate(merged.category.tolist(), 1)]
+        self._counts.append(self.scorer.count(image, truth, merged.ids, segments))
+        classes = miou.semantic_map(truth, self.scorer.annotations[image]["segments_info"], self.stuff_ids)
+        self._pixels.append(miou.count(image, classes, semantic, len(self.stuff_ids)))
+        self._segments.append(segments_of(image, merged, self.segment_ids))
 
     def compute(self) -> dict[str, float]:
-        """Metrics over the images of all processes, the same on each; begins a new round."""
-        metrics = self.instances.compute()
-        found = gather(concatenate(self._parts))
+        """Score the images of all processes; every process gets the same metrics."""
+        instances = Scores(self.instances.compute(), self.instances.per_class())
+        segments = gather(concatenate(self._segments))
         counts = pq.Counts(*gather_rows(pq.concatenate(self._counts)))
-        pixels = miou.Pixels(*gather_rows(miou.concatenate(self._pixels, len(self.stuff_ids))))
-        self._begin()
-        complete(found.images, self.expected)
-        self._found = unique(found)
-        means, per_class = pq.summary(once(counts), self.categories)
-        names = {one["id"]: one["name"] for one in self.categories}
-        iou, of_class = miou.summary(pixels, [names.get(number, "things") for number in self.stuff_ids])
-        self._per_class = joined(per_class, of_class, self.instances.per_class())
-        return metrics | means | iou
+        pixels = miou.PixelCounts(*gather_rows(miou.concatenate(self._pixels, len(self.stuff_ids))))
+        self._clear()
+        check_complete(segments.images, np.array([*self.scorer.annotations], np.int64))
+        self.predictions = sort_images(segments)
+        names = [self.scorer.names.get(number, THINGS) for number in self.stuff_ids]
+        self.scores = join([instances, self.scorer.score([count_once(counts)]), miou.summarize(pixels, names)])
+        return self.scores.metrics
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        return self._per_class
+        return self.scores.per_class
 
     def results(self) -> list[dict[str, Any]]:
-        """The segments of the last round, one record each: things with their score, stuff with 1."""
-        return records(self._found, self.numbers)
+        """Return the segments as COCO records, one each: things with their score, stuff with 1."""
+        return to_records(self.predictions, self.segment_ids)
 
 
-def segments_of(image: int, merged: Merged, numbers: NDArray[np.int64]) -> Detected:
-    """The segments of a map as detections: `numbers` are the category ids that labels count."""
+def segments_of(image: int, merged: MergedMap, category_ids: NDArray[np.int64]) -> Predictions:
+    """Return the segments of a map as detections; `category_ids` [C] is the id of each label."""
     count, size = len(merged.category), merged.ids.shape
     masks = encode_masks([merged.ids == number + 1 for number in range(count)])
-    boxes = np.zeros((count, 4), np.float32)
-    for place in range(count):
-        y, x = np.nonzero(merged.ids == place + 1)
-        boxes[place] = (x.min(), y.min(), x.max() + 1, y.max() + 1)
+    boxes = np.zeros((count, 4))
+    for index in range(count):
+        y, x = np.nonzero(merged.ids == index + 1)
+        boxes[index] = (x.min(), y.min(), x.max() + 1 - x.min(), y.max() + 1 - y.min())
     texts = [mask["counts"] for mask in masks]
-    return NOTHING._replace(
+    return NO_PREDICTIONS._replace(
         images=np.array([image]),
         sizes=np.array([size], np.int64),
-        rows=np.array([count]),
+        image_index=np.zeros(count, np.int64),
         boxes=boxes,
-        scores=merged.scores,
-        labels=np.searchsorted(numbers, merged.category),
+        scores=merged.scores.astype(np.float64),
+        labels=np.searchsorted(category_ids, merged.category),
         rle=np.frombuffer(b"".join(texts), np.uint8) if texts else np.zeros(0, np.uint8),
         rle_lengths=np.array([len(text) for text in texts], np.int64),
     )
 
 
-def once(counts: pq.Counts) -> pq.Counts:
-    """Each pair of image and class once: distributed samplers repeat a few images."""
+def count_once(counts: pq.Counts) -> pq.Counts:
+    """Keep each pair of image and class once, since distributed samplers repeat images."""
     pairs = np.stack([counts.image, counts.category])
     first = np.unique(pairs, axis=1, return_index=True)[1]
     return pq.Counts(counts.image[first], counts.category[first], counts.numbers[first])
-
-
-def joined(*tables: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    names: Sequence[str] = list(dict.fromkeys(name for table in tables for name in table))
-    return {name: {key: v for table in tables for key, v in table.get(name, {}).items()} for name in names}

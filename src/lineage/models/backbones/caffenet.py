@@ -8,11 +8,11 @@ classifier's in conv1 and the pools so that a map's pixel i lies at image pixel 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from lineage.models.backbones.plain import Plain, convolution
+from lineage.models.backbones.plain import PlainBackbone, PlainOptions, convolution, plain_backbone
 
 
 def caffenet(
@@ -22,9 +22,9 @@ def caffenet(
     groups: int,
     lrn: dict[str, float],
     norm: str | None,
-    **rest: Any,
-) -> Plain:
-    """`stride` is conv1's; the whole body strides four times as far. `rest` is what every plain body has: see Plain."""
+    **options: Unpack[PlainOptions],
+) -> PlainBackbone:
+    """Build CaffeNet. `stride` is conv1's; the whole body has four times that. `options`: see plain_backbone."""
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
         **convolution("conv1", 3, a, 11, stride=stride, padding=5, norm=norm),
@@ -37,16 +37,16 @@ def caffenet(
         **convolution("conv4", c, d, 3, padding=1, groups=groups, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, groups=groups, norm=norm),
     }
-    return Plain(layers, translate=by_layer, **rest)
+    return plain_backbone(layers, rename_blobs, options)
 
 
 def local_response(lrn: dict[str, float]) -> nn.LocalResponseNorm:
-    """Across channels; torch and Caffe both divide alpha by the window."""
+    """Build the normalisation across channels; torch and Caffe both divide alpha by the window."""
     return nn.LocalResponseNorm(int(lrn["window"]), alpha=lrn["alpha"], beta=lrn["beta"], k=lrn["k"])
 
 
-def by_layer(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that carry Caffe's layer names, with or without where we put them; a caffemodel numbers its blobs."""
-    split = {name: name.split(".")[-2:] for name in state}
+def rename_blobs(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Reduce names to `layer.weight` and `layer.bias`: without a prefix such as `trunk.`, blobs of Caffe by name."""
+    leaves = {name: name.split(".")[-2:] for name in state}
     blobs = {"0": "weight", "1": "bias"}
-    return {f"{layer}.{blobs.get(kind, kind)}": state[name] for name, (layer, kind) in split.items()}
+    return {f"{layer}.{blobs.get(leaf, leaf)}": state[name] for name, (layer, leaf) in leaves.items()}

@@ -1,4 +1,4 @@
-"""How new layers start: the three ways of the lineage. Biases start at 0."""
+"""Initialisation of new layers. Biases start at 0."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
 def gaussian(std: float, *layers: Layer) -> None:
-    """Fast and Faster R-CNN's predictors: N(0, std)."""
-    _start(layers, lambda weight: nn.init.normal_(weight, std=std))
+    """Draw from N(0, std): predictors of Fast and Faster R-CNN."""
+    _fill(layers, lambda weight: nn.init.normal_(weight, std=std))
 
 
 def xavier(*layers: Layer) -> None:
-    """Detectron's XavierFill, which is Kaiming's uniform with a = 1: pyramids and fully connected bodies."""
-    _start(layers, lambda weight: nn.init.kaiming_uniform_(weight, a=1))
+    """Apply Caffe2's XavierFill, which is Kaiming's uniform with a = 1: pyramids and fully connected bodies."""
+    _fill(layers, lambda weight: nn.init.kaiming_uniform_(weight, a=1))
 
 
 def msra(*layers: Layer) -> None:
-    """Kaiming's normal over the outputs: mask heads."""
-    _start(layers, lambda weight: nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu"))
+    """Apply Kaiming's normal over the outputs (Caffe2's MSRAFill): mask heads."""
+    _fill(layers, lambda weight: nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu"))
 
 
-def _start(layers: tuple[Layer, ...], fill: Callable[[Tensor], object]) -> None:
+def _fill(layers: tuple[Layer, ...], draw: Callable[[Tensor], object]) -> None:
     for layer in layers:
-        fill(layer.weight)
+        draw(layer.weight)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

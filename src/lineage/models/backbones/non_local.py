@@ -1,4 +1,4 @@
-"""Non-local neural networks (arXiv:1711.07971), section 3: every position gathers from all positions.
+"""Non-local neural networks (arXiv:1711.07971), section 3: every position reads from all positions.
 
 Embedded Gaussian form, keys and values subsampled by 2 (section 3.3); Mask R-CNN's Table 8 has one block before the
 last residual block of res4.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class NonLocal(nn.Module):
-    """x + W softmax(theta(x)^T phi(x)) g(x), which starts as x because W is 0.
+    """Residual block x + W softmax(theta(x)^T phi(x)) g(x); it starts as the identity because W is 0.
 
     # deviates: the paper puts a batch norm of scale 0 behind W; detectors freeze their norms, and 0 would stay 0
     """
@@ -23,14 +23,14 @@ class NonLocal(nn.Module):
         self.phi = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)
         self.out = nn.Conv2d(inner, channels, 1)
-        for start in self.out.parameters():
-            nn.init.zeros_(start)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> the same shape"""
         query = self.theta(x).flatten(2).transpose(1, 2)  # [B, H W, inner]
         key = F.max_pool2d(self.phi(x), 2, ceil_mode=True).flatten(2).transpose(1, 2)
         value = F.max_pool2d(self.g(x), 2, ceil_mode=True).flatten(2).transpose(1, 2)
-        # one kernel that never holds all H W x H W / 4 weights
-        gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return x + self.out(gathered.transpose(1, 2).unflatten(2, x.shape[-2:]))
+        # one kernel, which does not store all H W x H W / 4 weights
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return x + self.out(attended.transpose(1, 2).unflatten(2, x.shape[-2:]))

@@ -1,4 +1,4 @@
-"""Normalisation layers of the lineage, by name.
+"""Normalisation layers, by name.
 
 Frozen batch norm is what every R-CNN fine-tuned from ImageNet uses: batches are too small for statistics. Group norm
 (arXiv:1803.08494) trains from scratch.
@@ -31,23 +31,23 @@ class FrozenBatchNorm(nn.Module):
         return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        state.pop(prefix + "num_batches_tracked", None)  # a trained BatchNorm2d carries it
+        state.pop(prefix + "num_batches_tracked", None)  # saved by a trained BatchNorm2d
         super()._load_from_state_dict(state, prefix, *rest)
 
 
 def group_norm(channels: int, *, groups: int) -> nn.GroupNorm:
-    """The paper's 32 groups; fewer where a thin layer has not enough channels or 32 does not divide them."""
-    most = max(min(groups, channels // 4), 1)
-    return nn.GroupNorm(next(count for count in range(most, 0, -1) if channels % count == 0), channels)
+    """Build a group norm of `groups` groups, or fewer if the layer is thin or its width not divisible."""
+    limit = max(min(groups, channels // 4), 1)
+    return nn.GroupNorm(next(count for count in range(limit, 0, -1) if channels % count == 0), channels)
 
 
-def norm(name: str) -> Callable[[int], nn.Module]:
-    """frozen_bn, bn, sync_bn or gn -> channels -> layer"""
+def get_norm(name: str) -> Callable[[int], nn.Module]:
+    """Return the constructor (channels -> layer) of frozen_bn, bn, sync_bn or gn."""
     layers: dict[str, Callable[[int], nn.Module]] = {
         "frozen_bn": FrozenBatchNorm,
         "bn": nn.BatchNorm2d,
         "sync_bn": nn.SyncBatchNorm,
-        "gn": partial(group_norm, groups=32),
+        "gn": partial(group_norm, groups=32),  # of the paper
     }
     if name not in layers:
         raise ValueError(f"backbone.norm={name} is unknown; choose one of {', '.join(layers)}")

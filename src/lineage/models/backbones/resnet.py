@@ -7,43 +7,33 @@ detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from lineage.models.backbones import norm as norms
-from lineage.models.backbones.deformable_conv import deform as deformable
+from lineage.models.backbones.deformable_conv import make_deformable
 from lineage.models.backbones.non_local import NonLocal
+from lineage.models.backbones.norm import get_norm
+from lineage.models.backbones.normalize import Normalize
 from lineage.structures import Images
-from lineage.weights.pretrained import adopt, check_start
-from lineage.weights.sources.table import Pixels
+from lineage.weights.pretrained import check_start, load_backbone
+from lineage.weights.sources.table import PixelNormalization
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
-class Normalize(nn.Module):
-    """RGB pixels of 0 to 255 -> what the weights were trained on; padding becomes 0."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]):
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
-
-    def forward(self, images: Images) -> Tensor:
-        """-> [B, 3, H, W] float32"""
-        height, width = images.pixels.shape[-2:]
-        rows = torch.arange(height, device=images.sizes.device) < images.sizes[:, :1]
-        columns = torch.arange(width, device=images.sizes.device) < images.sizes[:, 1:]
-        content = (rows[:, :, None] & columns[:, None, :])[:, None]
-        return torch.where(content, (images.pixels.float() - self.mean) / self.std, 0.0)
-
-
 class ResNet(nn.Module):
-    """The body. `frozen_stages` counts from the stem: 2 keeps stem and conv2_x as they came (Detectron's FREEZE_AT).
+    """ResNet or ResNeXt body with maps C2 to C5.
 
-    `deform` and `non_local` name stages as papers do, 2 to 5: which have deformable 3x3 convolutions, and which a
-    non-local block before their last residual block.
+    block: basic or bottleneck.
+    layers: residual blocks per stage.
+    base_channels: width of the stem; stage i has base_channels * 2**i, four times that after a bottleneck.
+    groups, width_per_group: of the 3x3 convolution of a bottleneck; 1 and 64 are a ResNet's.
+    stride_in: 1x1 or 3x3, the convolution of a bottleneck that strides.
+    deform: stages 2 to 5 (numbers as in the papers) whose 3x3 convolutions are deformable.
+    non_local: stages with a non-local block before their last residual block.
+    frozen_stages: counted from the stem; 2 freezes the stem and conv2_x (Detectron's FREEZE_AT).
     """
 
     def __init__(
@@ -51,9 +41,9 @@ class ResNet(nn.Module):
         *,
         block: str,
         layers: Sequence[int],
-        planes: int,
+        base_channels: int,
         groups: int,
-        width: int,
+        width_per_group: int,
         stride_in: str,
         norm: str,
         deform: Sequence[int],
@@ -67,28 +57,27 @@ class ResNet(nn.Module):
         super().__init__()
         check_start(norm, frozen_stages, weights)
         _check_shape(block, layers, stride_in, deform, non_local)
-        layer = norms.norm(norm)
+        layer = get_norm(norm)
+        build_block = partial(BLOCKS[block], groups=groups, base_width=width_per_group, norm_layer=layer)
         self.normalize = Normalize(mean, std)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, planes, 7, stride=2, padding=3, bias=False), layer(planes), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-        )
-        inputs = [planes, *(planes * 2**level * BLOCKS[block].expansion for level in range(4))]
+        self.stem = _stem(base_channels, layer)
+        planes = [base_channels * 2**level for level in range(4)]
+        self.channels = [width * BLOCKS[block].expansion for width in planes]
+        inputs = [base_channels, *self.channels]
+        widths = zip(inputs, planes, self.channels, strict=False)
         self.stages = nn.ModuleList(
-            _stage(
-                BLOCKS[block], inputs[level], planes * 2**level, blocks, 1 if level == 0 else 2, groups, width, layer
-            )
-            for level, blocks in enumerate(layers)
+            _stage(build_block, layer, width, depth=depth, stride=2 if level else 1)
+            for level, (width, depth) in enumerate(zip(widths, layers, strict=True))
         )
         if stride_in == "1x1" and block == "bottleneck":  # basic blocks have no 1x1
             for stage in self.stages:
                 stage[0].conv1.stride, stage[0].conv2.stride = stage[0].conv2.stride, stage[0].conv1.stride
-        self.channels = inputs[1:]
-        self.apply(_initialise)
+        self.apply(_initialize)
         for number in deform:
-            deformable(self.stages[number - 2], deform_version)
+            make_deformable(self.stages[number - 2], deform_version)
         self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
-            adopt(self, weights, pixels(mean, std), fresh=("relations.", ".offset."))
+            load_backbone(self, weights, PixelNormalization.of(mean, std), optional=("relations.", ".offset."))
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 
@@ -110,31 +99,32 @@ class ResNet(nn.Module):
         return last(self.relations[number](x))
 
 
+def _stem(width: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    convolution = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    return nn.Sequential(convolution, norm(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+
+
 def _stage(
-    block: type[nn.Module],
-    inputs: int,
-    planes: int,
-    blocks: int,
-    stride: int,
-    groups: int,
-    width: int,
+    block: Callable[..., nn.Module],
     norm: Callable[[int], nn.Module],
+    widths: tuple[int, int, int],
+    *,
+    depth: int,
+    stride: int,
 ) -> nn.Sequential:
-    """conv2_x ... conv5_x: the first block changes stride and width, through a projection shortcut."""
-    outputs = planes * block.expansion
+    """Build one of conv2_x to conv5_x. `widths`: of its input, inside its blocks, of its output.
+
+    The first block changes stride and width, through a projection shortcut.
+    """
+    inputs, planes, outputs = widths
     shortcut = None
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), norm(outputs))
-    first = block(inputs, planes, stride, shortcut, groups, width, 1, norm)
-    rest = [block(outputs, planes, 1, None, groups, width, 1, norm) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *rest)
+    first = block(inputs, planes, stride, shortcut)
+    return nn.Sequential(first, *(block(outputs, planes) for _ in range(depth - 1)))
 
 
-def pixels(mean: Sequence[float], std: Sequence[float]) -> Pixels:
-    return Pixels((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-
-
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

@@ -6,12 +6,12 @@ From "Return of the Devil in the Details" (arXiv:1405.3531), table 1, CNN-M with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
-from lineage.models.backbones.caffenet import by_layer, local_response
-from lineage.models.backbones.plain import Plain, convolution
+from lineage.models.backbones.caffenet import local_response, rename_blobs
+from lineage.models.backbones.plain import PlainBackbone, PlainOptions, convolution, plain_backbone
 
 
 def vgg_m(
@@ -20,11 +20,11 @@ def vgg_m(
     strides: Sequence[int],
     lrn: dict[str, float],
     norm: str | None,
-    **rest: Any,
-) -> Plain:
-    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2.
+    **options: Unpack[PlainOptions],
+) -> PlainBackbone:
+    """Build VGG_CNN_M. `strides` are those of conv1 and conv2, each followed by a pool of stride 2.
 
-    `rest` is what every plain body has: see Plain.
+    `options`: see plain_backbone.
     """
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
@@ -38,4 +38,4 @@ def vgg_m(
         **convolution("conv4", c, d, 3, padding=1, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, norm=norm),
     }
-    return Plain(layers, translate=by_layer, **rest)
+    return plain_backbone(layers, rename_blobs, options)

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.backbones.caffenet import by_layer
-from lineage.models.backbones.plain import Plain, convolution
+from lineage.models.backbones.caffenet import rename_blobs
+from lineage.models.backbones.plain import PlainBackbone, PlainOptions, convolution, plain_backbone
 
 
 class WithinChannel(nn.Module):
@@ -33,11 +33,11 @@ def zf(
     strides: Sequence[int],
     lrn: dict[str, float],
     norm: str | None,
-    **rest: Any,
-) -> Plain:
-    """`strides` are those of conv1 and conv2; each is followed by a pool of stride 2.
+    **options: Unpack[PlainOptions],
+) -> PlainBackbone:
+    """Build ZF. `strides` are those of conv1 and conv2, each followed by a pool of stride 2.
 
-    `rest` is what every plain body has: see Plain.
+    `options`: see plain_backbone.
     """
     a, b, c, d, e = channels
     layers: dict[str, nn.Module] = {
@@ -51,4 +51,4 @@ def zf(
         **convolution("conv4", c, d, 3, padding=1, norm=norm),
         **convolution("conv5", d, e, 3, padding=1, norm=norm),
     }
-    return Plain(layers, translate=by_layer, **rest)
+    return plain_backbone(layers, rename_blobs, options)

@@ -5,18 +5,19 @@ ResNet (arXiv:1512.03385), appendix A; Mask R-CNN (arXiv:1703.06870), figure 4, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from lineage.models.backbones.fpn import Last
-from lineage.models.detectors.rcnn import RCNN, Sampler
+from lineage.models.backbones.last_stage import split_last_stage
+from lineage.models.detectors.one_map import Heads, RCNNParts, one_map_rcnn
+from lineage.models.detectors.rcnn import RCNN
 
 
-class Stage(nn.Module):
-    """A residual stage applied to regions, averaged for the box head or kept as a map for the mask head."""
+class LastStageBody(nn.Module):
+    """The last residual stage applied to regions, averaged for the box head or kept as a map for the mask head."""
 
     def __init__(self, stage: nn.Module, channels: int, *, average: bool):
         super().__init__()
@@ -28,27 +29,16 @@ class Stage(nn.Module):
         return torch.mean(hidden, dim=(2, 3)) if self.average else hidden
 
 
-def c4(
-    *,
-    backbone: nn.Module,
-    neck: None = None,
-    proposals: Callable[[int], nn.Module],
-    sampler: Sampler,
-    box: Callable[..., nn.Module],
-    heads: dict[str, Callable[..., nn.Module]],
-) -> RCNN:
-    """An RCNN on C4 whose heads share the backbone's last stage, weights included; there is no neck to give."""
-    stage, channels = backbone.stages[-1], backbone.channels[-1]
-    backbone.stages, backbone.channels = backbone.stages[:-1], backbone.channels[:-1]
+def c4(**parts: Unpack[RCNNParts]) -> RCNN:
+    """Build an RCNN on C4. All heads share the backbone's last stage, weights included."""
+    trunk, stage, channels = split_last_stage(parts["backbone"])
 
-    def shared(average: bool) -> Callable[[int, int], nn.Module]:
-        return lambda _channels, _size: Stage(stage, channels, average=average)
+    def build_box_body(_channels: int, _size: int) -> nn.Module:
+        return LastStageBody(stage, channels, average=True)
 
-    return RCNN(
-        backbone=backbone,
-        neck=Last,
-        proposals=proposals,
-        sampler=sampler,
-        box=partial(box, body=shared(average=True)),
-        heads={name: partial(head, body=shared(average=False)) for name, head in heads.items()},
-    )
+    def build_map_body(_channels: int, _size: int) -> nn.Module:
+        return LastStageBody(stage, channels, average=False)
+
+    box = partial(parts["box"], body=build_box_body)
+    heads: Heads = {name: partial(head, body=build_map_body) for name, head in parts["heads"].items()}
+    return one_map_rcnn(**(parts | {"backbone": trunk, "box": box, "heads": heads}))

@@ -4,35 +4,15 @@ with dilation in place of the stride: Deformable ConvNets (arXiv:1703.06211, sec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Unpack
 
-from torch import nn
-
-from lineage.models.backbones.deformable_conv import DeformableConv
-from lineage.models.backbones.fpn import Last
-from lineage.models.detectors.rcnn import RCNN, Sampler
+from lineage.models.backbones.last_stage import dilate_last_stage
+from lineage.models.detectors.one_map import RCNNParts, one_map_rcnn
+from lineage.models.detectors.rcnn import RCNN
 
 
-def dilate(stage: nn.Module, factor: int) -> None:
-    """Strides become 1; 3x3 convolutions look `factor` times as far, so that each sees what it was trained on."""
-    for layer in stage.modules():
-        if isinstance(layer, nn.Conv2d | DeformableConv):
-            layer.stride = (1, 1)
-            if layer.weight.shape[-1] == 3:
-                layer.dilation = layer.padding = (factor, factor)
-
-
-def c5(
-    *,
-    dilation: int,
-    backbone: nn.Module,
-    neck: None = None,
-    proposals: Callable[[int], nn.Module],
-    sampler: Sampler,
-    box: Callable[..., nn.Module],
-    heads: dict[str, Callable[..., nn.Module]],
-) -> RCNN:
-    """An RCNN on C5, of stride 32 or, if `dilation` is 2, of stride 16; there is no neck to give."""
+def c5(*, dilation: int, **parts: Unpack[RCNNParts]) -> RCNN:
+    """Build an RCNN on C5, of stride 32, or of stride 16 if `dilation` is 2."""
     if dilation > 1:
-        dilate(backbone.stages[-1], dilation)
-    return RCNN(backbone=backbone, neck=Last, proposals=proposals, sampler=sampler, box=box, heads=heads)
+        dilate_last_stage(parts["backbone"], dilation)
+    return one_map_rcnn(**parts)

@@ -1,7 +1,8 @@
 """Multi-scale testing of SPPnet (arXiv:1406.4729, section 4.1) and Fast R-CNN (arXiv:1504.08083, section 5.2).
 
-The image is seen at several scales, and each region is pooled from the one where its area is nearest to 224 x 224. In
-training an image is seen at one scale, drawn at random (augment=fast_rcnn_multiscale), so only `detect` differs.
+At test time the image is resized to several scales, and each region is pooled from the scale at which its area is
+nearest to 224 x 224. In training every image has one scale, drawn at random (augment=fast_rcnn_multiscale), so only
+`detect` differs.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.detectors.rcnn import RCNN
-from lineage.models.roi_heads.pooler import Layer, together
+from lineage.models.roi_heads.pooler import Layer, pack_levels
 from lineage.structures import Detections, Images, Losses, Targets
 
 
 class ScalePooler(nn.Module):
     """Regions of a batch -> [B * N, C, size, size], each from the map on which its area is nearest to `area`^2 pixels.
 
-    `ratios` are the sizes of the pyramid's images to the canvas; a single map is that of the canvas itself. There are
-    no levels here, so none is canonical.
+    `ratios` are the sizes of the pyramid's images relative to the canvas; a single map is that of the canvas itself.
+    `canonical_level` has no meaning without pyramid levels and is null.
     """
 
     def __init__(
@@ -39,65 +40,65 @@ class ScalePooler(nn.Module):
         self.register_buffer("ratios", torch.tensor(ratios), persistent=False)
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """features: the canvas's own, or one of each ratio; boxes [B, N, 4]"""
+        """features: the map of the canvas, or one per ratio; boxes [B, N, 4] -> [B * N, C, size, size]"""
         image = torch.arange(boxes.shape[0], device=boxes.device).repeat_interleave(boxes.shape[1])
         if len(features) == 1:
-            feature, placed = features[0], boxes / self.stride
+            feature, scaled = features[0], boxes / self.stride
         else:
-            feature, placed = self._nearest(features, boxes)
-        return self.layer(feature, torch.cat((image[:, None].to(placed.dtype), placed.flatten(0, 1)), dim=1))
+            feature, scaled = self._select_scale(features, boxes)
+        return self.layer(feature, torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1))
 
-    def _nearest(self, features: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """All maps on one canvas, and the boxes on it."""
-        feature, origins = together(features)
+    def _select_scale(self, features: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Pack all maps into one, and move each box to its map inside."""
+        atlas, offsets = pack_levels(features)
         area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-        away = (area[..., None] * self.ratios**2 - self.canonical_size**2).abs()
-        choice = away.argmin(-1)  # [B, N]
-        origin = torch.tensor(origins, device=boxes.device, dtype=boxes.dtype).repeat(1, 2)  # [S, 4] x, y, x, y
-        return feature, boxes * (self.ratios[choice] / self.stride)[..., None] + origin[choice]
+        scale = (area[..., None] * self.ratios**2 - self.canonical_size**2).abs().argmin(-1)  # [B, N]
+        offset = torch.tensor(offsets, device=boxes.device, dtype=boxes.dtype).repeat(1, 2)  # [S, 4] x, y, x, y
+        return atlas, boxes * (self.ratios[scale] / self.stride)[..., None] + offset[scale]
 
 
 class ImagePyramid(nn.Module):
-    """A detector that looks at `ratios` of the canvas when it detects; its box head needs a ScalePooler.
+    """A detector that sees `ratios` of the canvas at test time; the pooler of its box head is a ScalePooler.
 
-    Its parts stand here under their own names, so that weights go from one to the other.
+    It has the detector's parts under the same names, so weights load from one into the other, and trains as it does.
     """
 
     def __init__(self, detector: RCNN, ratios: Sequence[float]):
         super().__init__()
         self.backbone, self.neck, self.proposals = detector.backbone, detector.neck, detector.proposals
         self.sampler, self.box = detector.sampler, detector.box
-        self.ratios, self._detector = tuple(ratios), (detector,)  # in a tuple, which registers nothing twice
+        self.ratios, self.single_scale_losses = tuple(ratios), detector.losses
 
     def losses(self, images: Images, targets: Targets) -> Losses:
-        return self._detector[0].losses(images, targets)
+        """Return the losses of the detector on the images at their own scale."""
+        return self.single_scale_losses(images, targets)
 
     def detect(self, images: Images) -> Detections:
-        """Of regions that were given; an RPN would have to know the scales."""
-        maps = [self.neck(self.backbone(resized(images, ratio)))[0] for ratio in self.ratios]
+        """Classify given proposals; an RPN is not supported, because it would propose at each scale."""
+        maps = [self.neck(self.backbone(resize(images, ratio)))[0] for ratio in self.ratios]
         return self.box.detect(maps, self.proposals.propose(images, maps), images)
 
 
 def image_pyramid(*, detector: Callable[..., RCNN], ratios: Sequence[float], **parts: object) -> ImagePyramid:
-    """`parts` are those of the detector."""
+    """Build a detector from its `parts`, and its multi-scale version."""
     return ImagePyramid(detector(**parts), ratios)
 
 
-def resized(images: Images, ratio: float) -> Images:
-    """The whole canvas at another size; position x goes to ratio * x exactly, though sides are rounded.
+def resize(images: Images, ratio: float) -> Images:
+    """Resize the canvas; position x moves to ratio * x exactly, though sides are rounded down.
 
-    As `interpolate` with antialias, whose place ONNX's Resize cannot take: it goes by the rounded sides, and ONNX
-    Runtime gives it other weights. Pixels stay float, for of those between two whole numbers either is right.
+    Equals `interpolate` with antialias. ONNX's Resize cannot replace it: it takes the ratio from the rounded sides, and
+    ONNX Runtime weights the pixels differently. Pixels stay float: rounding would be ambiguous at halves.
     """
     if ratio == 1:
         return images
-    height, width = (_triangles(side, ratio).to(images.pixels.device) for side in images.pixels.shape[-2:])
-    return images._replace(pixels=height @ images.pixels.float() @ width.T, sizes=images.sizes * ratio)
+    rows, columns = (_triangle_filter(side, ratio).to(images.pixels.device) for side in images.pixels.shape[-2:])
+    return images._replace(pixels=rows @ images.pixels.float() @ columns.T, sizes=images.sizes * ratio)
 
 
-def _triangles(side: int, ratio: float) -> Tensor:
-    """What each new pixel along a side takes of the old ones: [int(side * ratio), side], rows of sum 1."""
-    centres = (torch.arange(int(side * ratio), dtype=torch.float64) + 0.5) / ratio
-    apart = (torch.arange(side, dtype=torch.float64) + 0.5 - centres[:, None]).abs()
-    weights = (1 - apart / max(1 / ratio, 1.0)).clamp(min=0)
+def _triangle_filter(side: int, ratio: float) -> Tensor:
+    """Compute the weight of each old pixel along a side in each new one: [int(side * ratio), side], rows of sum 1."""
+    centers = (torch.arange(int(side * ratio), dtype=torch.float64) + 0.5) / ratio
+    distances = (torch.arange(side, dtype=torch.float64) + 0.5 - centers[:, None]).abs()
+    weights = (1 - distances / max(1 / ratio, 1.0)).clamp(min=0)
     return (weights / weights.sum(1, keepdim=True)).float()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian
-from lineage.models.backbones.norm import norm as normalise
+from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.box_losses import Regression
 from lineage.models.losses.ohem import Mining
 from lineage.models.proposals.rpn import Anchors
@@ -43,7 +43,7 @@ class Subnet(nn.Module):
         super().__init__()
         inputs = [channels] + [width] * (depth - 1)
         self.convolutions = nn.ModuleList(nn.Conv2d(count, width, 3, padding=1, bias=norm is None) for count in inputs)
-        self.norms = nn.ModuleList(normalise(norm)(width) if norm else nn.Identity() for _ in inputs)
+        self.norms = nn.ModuleList(get_norm(norm)(width) if norm else nn.Identity() for _ in inputs)
         self.predictor = nn.Conv2d(width if depth else channels, outputs, 3, padding=1)
         gaussian(0.01, *self.convolutions, self.predictor)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from lineage.models.backbones.fpn import Last
-from lineage.models.detectors.rcnn import RCNN, Sampler
-from lineage.models.detectors.single_map import plain
+from lineage.models.detectors.one_map import RCNNParts, one_map_rcnn
+from lineage.models.detectors.plain_rcnn import require_plain_backbone
+from lineage.models.detectors.rcnn import RCNN
 from lineage.models.roi_heads.pooler import Layer
 
 
@@ -28,30 +29,14 @@ class SpatialPyramid(nn.Module):
         self.layers = nn.ModuleList(layer(grid) for grid in grids)
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+        """feature [B, C, H, W], rois [R, 5] -> [R, C, 1, bins]"""
         return torch.cat([layer(feature, rois).flatten(2) for layer in self.layers], 2)[:, :, None]
 
 
-def sppnet(
-    *,
-    backbone: nn.Module,
-    neck: None = None,
-    proposals: Callable[[int], nn.Module],
-    sampler: Sampler,
-    box: Callable[..., nn.Module],
-    heads: dict[str, Callable[..., nn.Module]],
-    grids: Sequence[int],
-) -> RCNN:
-    """As fc_head.single_map, with an fc6 that reads the whole pyramid.
+def sppnet(*, grids: Sequence[int], **parts: Unpack[RCNNParts]) -> RCNN:
+    """Build an RCNN whose fc6 reads the pyramid of all grids.
 
-    deviates: fc6 starts afresh, where SPPnet took it from an ImageNet classifier that pooled over the same pyramid
+    deviates: fc6 starts from random weights, where SPPnet took it from a classifier pooled over the same pyramid
     """
-    classifier = plain(backbone)
-    head = classifier.head(sum(grid**2 for grid in grids))
-    return RCNN(
-        backbone=backbone,
-        neck=Last,
-        proposals=proposals,
-        sampler=sampler,
-        box=partial(box, body=lambda _channels, _size: head),
-        heads=heads,
-    )
+    body = require_plain_backbone(parts["backbone"]).classifier.body(sum(grid**2 for grid in grids))
+    return one_map_rcnn(**(parts | {"box": partial(parts["box"], body=lambda _channels, _size: body)}))

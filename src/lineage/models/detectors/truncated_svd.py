@@ -1,6 +1,6 @@
 """Truncated SVD of fully connected layers: Fast R-CNN (arXiv:1504.08083), section 3.1.
 
-A u x v layer W ~ U S V^T of rank t becomes two: S V^T without a bias, then U with the old one. Nothing is trained anew.
+A u x v layer W ~ U S V^T of rank t becomes two: S V^T without a bias, then U with the old bias. Nothing is retrained.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from torch import nn
 
 
 class NoSuchLayer(ValueError):
-    """A name to compress that is no fully connected layer of the model."""
+    """A name that is not a fully connected layer of the model."""
 
 
-def compress(model: nn.Module, *, ranks: Mapping[str, int]) -> None:
+def apply_truncated_svd(model: nn.Module, *, ranks: Mapping[str, int]) -> None:
     """Replace each named layer, e.g. box.body.fc6, by its best approximation of that rank."""
     for name, rank in ranks.items():
         linear = dict(model.named_modules()).get(name)
         if not isinstance(linear, nn.Linear):
-            layers = [known for known, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+            layers = [path for path, layer in model.named_modules() if isinstance(layer, nn.Linear)]
             raise NoSuchLayer(f"edit.svd.ranks: {name} is no fully connected layer; there are {', '.join(layers)}")
-        model.set_submodule(name, truncated(linear, rank))
+        model.set_submodule(name, factorize(linear, rank))
 
 
 @torch.no_grad()
-def truncated(linear: nn.Linear, rank: int) -> nn.Sequential:
-    """Rank above that of the layer is cut to it."""
+def factorize(linear: nn.Linear, rank: int) -> nn.Sequential:
+    """Split a layer into two by truncated SVD. A `rank` above that of the layer is reduced to it."""
     u, s, v = torch.linalg.svd(linear.weight.double(), full_matrices=False)
     rank = min(rank, len(s))
     first = nn.Linear(linear.in_features, rank, bias=False)
@@ -39,8 +39,8 @@ def truncated(linear: nn.Linear, rank: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def forget_boxes(model: nn.Module) -> None:
-    """Without box regression at test time (Fast R-CNN, table 6): every detection is its proposal."""
+def zero_box_deltas(model: nn.Module) -> None:
+    """Switch box regression off at test time (Fast R-CNN, table 6): every detection is its proposal."""
     deltas = dict(model.named_modules()).get("box.deltas")
     if not isinstance(deltas, nn.Linear):
         raise NoSuchLayer("edit=no_box_regression: the model has no box.deltas to set to zero")

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.backbones import norm as norms
 from lineage.models.backbones.init import msra
+from lineage.models.backbones.norm import get_norm
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import required
 from lineage.ops.mask_sampling import through
@@ -24,7 +24,7 @@ class Convolutions(nn.Sequential):
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None):
         inputs = [channels] + [width] * (depth - 1)
         convolutions = [nn.Conv2d(count, width, 3, padding=1, bias=norm is None) for count in inputs]
-        middle = [[] if norm is None else [norms.norm(norm)(width)] for _ in inputs]
+        middle = [[] if norm is None else [get_norm(norm)(width)] for _ in inputs]
         layers = zip(convolutions, middle, strict=True)
         super().__init__(*(layer for convolution, between in layers for layer in (convolution, *between, nn.ReLU())))
         self.channels = width

@@ -84,9 +84,9 @@ class Pooler(nn.Module):
         if len(maps) == 1:
             atlas, inside = maps[0], boxes / self.strides[0]
         else:
-            atlas, origins = together(maps)
+            atlas, offsets = pack_levels(maps)
             level, inside = self._level(boxes)[..., None], boxes
-            for index, (stride, (x, y)) in enumerate(zip(self.strides, origins, strict=True)):
+            for index, (stride, (x, y)) in enumerate(zip(self.strides, offsets, strict=True)):
                 placed = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
                 inside = torch.where(level == index, placed, inside)
         rois = torch.cat((image[:, None].to(inside.dtype), inside.flatten(0, 1)), dim=1)
@@ -102,18 +102,18 @@ class Pooler(nn.Module):
         return level.clamp(finest, finest + len(self.strides) - 1).long() - finest
 
 
-def together(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
-    """All levels on one canvas (the finest left, the others stacked right) and where each one's (x, y) = 0 lies.
+def pack_levels(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
+    """Pack all levels into one map (the finest left, the others stacked right); also return the (x, y) of each origin.
 
-    One kernel call then serves every level, with no index lists and no waiting for the device. Each level gets a rim of
-    its own border pixels, which is what RoIAlign reads beyond a border anyway, so the result equals level-wise calls.
+    One kernel call then serves every level, without index lists and without waiting for the device. Each level is
+    padded with its own border pixels, which is what RoIAlign reads there, so the result equals level-wise calls.
     """
     rimmed = [F.pad(level, (1, 1, 1, 1), mode="replicate") for level in maps]
     column = torch.cat([F.pad(level, (0, rimmed[1].shape[3] - level.shape[3])) for level in rimmed[1:]], dim=2)
     height = max(rimmed[0].shape[2], column.shape[2])
     both = [F.pad(part, (0, 0, 0, height - part.shape[2])) for part in (rimmed[0], column)]
-    origins, top = [(1.0, 1.0)], 1.0
+    offsets, top = [(1.0, 1.0)], 1.0
     for level in rimmed[1:]:
-        origins.append((rimmed[0].shape[3] + 1.0, top))
+        offsets.append((rimmed[0].shape[3] + 1.0, top))
         top += level.shape[2]
-    return torch.cat(both, dim=3), origins
+    return torch.cat(both, dim=3), offsets

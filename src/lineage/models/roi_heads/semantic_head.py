@@ -11,8 +11,8 @@ from math import log2
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.backbones import norm as norms
 from lineage.models.backbones.init import msra
+from lineage.models.backbones.norm import get_norm
 from lineage.models.roi_heads.required_targets import required
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
@@ -58,7 +58,7 @@ def _level(channels: int, width: int, norm: str, doublings: int) -> nn.Sequentia
     for index in range(max(doublings, 1)):
         convolution = nn.Conv2d(channels if index == 0 else width, width, 3, padding=1, bias=False)
         msra(convolution)
-        layers += [convolution, norms.norm(norm)(width), nn.ReLU()]
+        layers += [convolution, get_norm(norm)(width), nn.ReLU()]
         if doublings:
             layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
     return nn.Sequential(*layers)

@@ -10,9 +10,6 @@ from lineage.results import diff
 from lineage.results.diff import Difference
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
-IGNORED = ("cell", "seed", "paths", "logger", "data", "resume", "tier", "evaluate_only", "checkpoint_every",
-           "dataset.root", "weights_sha256", "dump_proposals", "dump_labels", "proposals.folder", "dataset.labels",
-           "trainer.devices")  # fmt: skip
 TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")
 BUDGET = ("schedule.steps", "schedule.images_per_step")
 SHOWN = 6  # differences per row
@@ -174,7 +171,7 @@ def separate(subject: Subject) -> Iterator[Finding]:
 
 def changes(a: dict[str, Any], b: dict[str, Any], allowed: Sequence[str]) -> list[Difference]:
     """What differs beside the allowed keys, in its shortest form."""
-    return diff.shortest(diff.configs(a, b, ignore=(*IGNORED, *allowed)))
+    return diff.experiments(a, b, allowed)
 
 
 def _only(config: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Detectron's names (Caffe2): its model zoo and the ImageNet backbones of MSRA that it started from.
 
-Background is the first class and has its own box code and mask. A batch norm is one scale and one shift, its statistics
-multiplied in. Pictures are blue first, minus a mean. The convolutions of all pyramid levels are one and carry the
-name of the second level (`fpn2`).
+Background is the first class and has its own box deltas and mask. A batch norm is one scale and one shift, with its
+statistics multiplied in. Images are blue first, minus a mean. The convolutions of all pyramid levels are one and carry
+the name of the second level (`fpn2`).
 # deviates: Detectron counts a box's last pixel in (+1 to widths); the weights serve either, the decoded boxes differ
 by a small part of a pixel
 """
 
 from __future__ import annotations
 
-from lineage.weights.sources.layout import BACKGROUND_FIRST, BLUE_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
-from lineage.weights.sources.table import CAFFE, Maths, Table
+from lineage.weights.sources.layout import BACKGROUND_FIRST, BLUE_FIRST, NO_BACKGROUND_DELTAS, NO_BACKGROUND_MASK
+from lineage.weights.sources.table import CAFFE, NameTable, SourceConventions, Stems
 from lineage.weights.sources.torchvision import DEPTH
 
 LEAVES = {"_w": ".weight", "_b": ".bias", "_s": ".weight", "_rm": ".running_mean", "_riv": ".running_var"}
@@ -23,7 +23,7 @@ BRANCHES = (
 )
 
 
-def stage(number: int, ours: str) -> tuple[tuple[str, str], ...]:
+def list_stage_stems(number: int, ours: str) -> Stems:
     return tuple(
         pair
         for block in range(DEPTH)
@@ -36,16 +36,16 @@ def stage(number: int, ours: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def pyramid(number: int, level: int) -> tuple[tuple[str, str], ...]:
-    """Named after the block that ends a stage, whichever that is; the top one has nothing to be lateral to."""
+def list_pyramid_stems(number: int, level: int) -> Stems:
+    """Return the stems of a pyramid level, named after the last block of a stage; the top level is not `_lateral`."""
     sums = [f"res{number}_{block}_sum" for block in range(DEPTH)]
     inner = [f"fpn_inner_{name}{suffix}" for name in sums for suffix in ("_lateral", "")]
     outer = [f"fpn_{name}" for name in sums]
     return tuple(
-        (f"{name}{suffix}", f"neck.{ours}{own}.{level}")
+        (f"{name}{suffix}", f"neck.{ours}{our_suffix}.{level}")
         for names, ours in ((inner, "lateral"), (outer, "smooth"))
         for name in names
-        for suffix, own in (("", ""), ("_gn", "_norm"))
+        for suffix, our_suffix in (("", ""), ("_gn", "_norm"))
     )
 
 
@@ -53,8 +53,8 @@ STEMS = (
     ("conv1", "backbone.stem.0"),
     ("res_conv1_bn", "backbone.stem.1"),
     ("conv1_gn", "backbone.stem.1"),
-    *(pair for number in range(4) for pair in stage(number + 2, f"backbone.stages.{number}.")),
-    *(pair for level in range(4) for pair in pyramid(level + 2, level)),
+    *(pair for number in range(4) for pair in list_stage_stems(number + 2, f"backbone.stages.{number}.")),
+    *(pair for level in range(4) for pair in list_pyramid_stems(level + 2, level)),
     ("conv_rpn_fpn2", "proposals.convolution"),
     ("rpn_cls_logits_fpn2", "proposals.objectness"),
     ("rpn_bbox_pred_fpn2", "proposals.deltas"),
@@ -71,20 +71,20 @@ STEMS = (
     *((f"conv_fcn{i + 1}", f"heads.keypoint.body.{2 * i}") for i in range(8)),
     ("kps_score_lowres", "heads.keypoint.deconvolution"),
 )
-TABLE = Table(
+TABLE = NameTable(
     "Detectron",
     STEMS,
     leaves=LEAVES,
     layouts={
         "backbone.stem.0": BLUE_FIRST,
         "box.scores": BACKGROUND_FIRST,
-        "box.deltas": NO_BACKGROUND_CODES,
+        "box.deltas": NO_BACKGROUND_DELTAS,
         "heads.mask.masks": NO_BACKGROUND_MASK,
     },
     # solver state, the classifier of ImageNet, the bias of conv1, which its batch norm has swallowed, and the
     # enlargement of heatmaps, a layer there and a function here
     ignored=("*_momentum", "lr", "model_iter", "pred_?", "fc1000_?", "conv1_b", "weight_order", "kps_score_?"),
-    maths=Maths(CAFFE, ("backbone.stride_in=1x1",)),
-    grouped=Maths(CAFFE, ("backbone.stride_in=3x3",)),
+    conventions=SourceConventions(CAFFE, ("backbone.stride_in=1x1",)),
+    grouped=SourceConventions(CAFFE, ("backbone.stride_in=3x3",)),
     folded="_bn_s",
 )

@@ -1,6 +1,6 @@
 """detectron2's names: model zoo `.pkl` and trained `.pth` files (MODEL_ZOO.md of detectron2).
 
-Background is the last class, boxes have one code per class and no other, as here. What differs: its pictures are blue
+Background is the last class and boxes have deltas per class alone, as here. What differs: its images are blue
 first and not divided by a deviation, its ResNets (those of MSRA) stride in the 1x1 convolution, and where an anchor
 position has several scales they are counted first.
 """
@@ -8,7 +8,7 @@ position has several scales they are counted first.
 from __future__ import annotations
 
 from lineage.weights.sources.layout import BLUE_FIRST, POINTWISE, scales_first
-from lineage.weights.sources.table import IMAGENET, UNSCALED, Maths, Table
+from lineage.weights.sources.table import IMAGENET, UNSCALED, NameTable, SourceConventions, Stems
 from lineage.weights.sources.torchvision import DEPTH
 
 BLOCK = (
@@ -20,15 +20,23 @@ BLOCK = (
 )
 
 
-def stage(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
-    return tuple((f"{theirs}{block}.{layer}", f"{ours}{block}.{own}") for block in range(DEPTH) for layer, own in BLOCK)
+def list_stage_stems(theirs: str, ours: str) -> Stems:
+    return tuple(
+        (f"{theirs}{block}.{layer}", f"{ours}{block}.{our_layer}")
+        for block in range(DEPTH)
+        for layer, our_layer in BLOCK
+    )
 
 
-def resnet(theirs: str) -> tuple[tuple[str, str], ...]:
+def list_resnet_stems(theirs: str) -> Stems:
     return (
         (f"{theirs}stem.conv1", "backbone.stem.0"),
         (f"{theirs}stem.conv1.norm", "backbone.stem.1"),
-        *(pair for number in range(4) for pair in stage(f"{theirs}res{number + 2}.", f"backbone.stages.{number}.")),
+        *(
+            pair
+            for number in range(4)
+            for pair in list_stage_stems(f"{theirs}res{number + 2}.", f"backbone.stages.{number}.")
+        ),
     )
 
 
@@ -85,8 +93,8 @@ POINTREND = (
 HEADS = (*MASK, *KEYPOINT, *SEMANTIC, *POINTREND)
 
 
-def pyramid(first: int) -> tuple[tuple[str, str], ...]:
-    """`first`: the finest stage that has a level."""
+def list_pyramid_stems(first: int) -> Stems:
+    """Return the stems of a pyramid whose finest level belongs to stage `first`."""
     return tuple(
         pair
         for stage in range(first, 6)
@@ -108,8 +116,8 @@ RETINA = tuple(
 )
 TWO_FC = (("roi_heads.box_head.fc1", "box.body.1"), ("roi_heads.box_head.fc2", "box.body.3"))
 SHARED_STAGE = (
-    *stage("roi_heads.res5.", "box.body.stage."),
-    *stage("roi_heads.res5.", "heads.mask.body.stage."),
+    *list_stage_stems("roi_heads.res5.", "box.body.stage."),
+    *list_stage_stems("roi_heads.res5.", "heads.mask.body.stage."),
 )
 LAYOUTS = {
     "backbone.stem.0": BLUE_FIRST,
@@ -117,23 +125,23 @@ LAYOUTS = {
     "proposals.deltas": scales_first(4),
     **{name: POINTWISE for _, name in POINTREND if name.startswith("heads.mask.point.")},
 }
-MSRA = Maths(UNSCALED, ("backbone.stride_in=1x1",))
-RESNEXT = Maths(IMAGENET, ("backbone.stride_in=3x3",))
+MSRA = SourceConventions(UNSCALED, ("backbone.stride_in=1x1",))
+RESNEXT = SourceConventions(IMAGENET, ("backbone.stride_in=3x3",))
 IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linear.*")
 
-PYRAMIDAL = Table(
+PYRAMIDAL = NameTable(
     "detectron2",
-    (*resnet("backbone.bottom_up."), *pyramid(2), *PROPOSALS, *TWO_FC, *BOX, *CASCADE, *HEADS),
+    (*list_resnet_stems("backbone.bottom_up."), *list_pyramid_stems(2), *PROPOSALS, *TWO_FC, *BOX, *CASCADE, *HEADS),
     layouts=LAYOUTS,
     ignored=IGNORED,
-    maths=MSRA,
+    conventions=MSRA,
     grouped=RESNEXT,
 )
-DENSE = Table(
+DENSE = NameTable(
     "detectron2 RetinaNet",
     (
-        *resnet("backbone.bottom_up."),
-        *pyramid(3),
+        *list_resnet_stems("backbone.bottom_up."),
+        *list_pyramid_stems(3),
         *((f"backbone.top_block.{level}", f"neck.top.{level}") for level in ("p6", "p7")),
         *RETINA,
     ),
@@ -143,22 +151,22 @@ DENSE = Table(
         "head.deltas.predictor": scales_first(4),
     },
     ignored=IGNORED,
-    maths=MSRA,
+    conventions=MSRA,
     grouped=RESNEXT,
 )
-SINGLE = Table(
+SINGLE = NameTable(
     "detectron2 on one map",
-    (*resnet("backbone."), *PROPOSALS, *SHARED_STAGE, *TWO_FC, *BOX, *MASK),
+    (*list_resnet_stems("backbone."), *PROPOSALS, *SHARED_STAGE, *TWO_FC, *BOX, *MASK),
     layouts=LAYOUTS,
     ignored=IGNORED,
-    maths=MSRA,
+    conventions=MSRA,
     grouped=RESNEXT,
 )
-CLASSIFICATION = Table(
+CLASSIFICATION = NameTable(
     "detectron2 backbone",
-    resnet(""),
+    list_resnet_stems(""),
     layouts={"backbone.stem.0": BLUE_FIRST},
     ignored=IGNORED,
-    maths=MSRA,
+    conventions=MSRA,
     grouped=RESNEXT,
 )

@@ -1,12 +1,12 @@
 """detectron2's other detectors: with norms in their heads (4conv1fc, group norm, SyncBN), and on RegNets.
 
-Beside zoo.detectron2 because equal names mean other places here: a norm in a head moves what follows it.
+Apart from detectron2.py because a norm in a head shifts the indices after it: equal names, other tensors.
 """
 
 from __future__ import annotations
 
 from lineage.weights.sources import detectron2, regnet
-from lineage.weights.sources.table import IMAGENET, Maths, Table
+from lineage.weights.sources.table import IMAGENET, NameTable, SourceConventions, Stems
 
 DEEPER = (  # an RPN of two convolutions or more: the new baselines
     *((f"proposal_generator.rpn_head.conv.conv{i + 1}", f"proposals.deeper.{i}") for i in range(3)),
@@ -15,8 +15,8 @@ DEEPER = (  # an RPN of two convolutions or more: the new baselines
 )
 
 
-def normed(theirs: str, ours: str, layers: int) -> tuple[tuple[str, str], ...]:
-    """Convolutions, each with a norm and a ReLU."""
+def list_conv_norm_stems(theirs: str, ours: str, layers: int) -> Stems:
+    """Return the stems of convolutions that are each followed by a norm and a ReLU."""
     return tuple(
         pair
         for i in range(layers)
@@ -24,35 +24,42 @@ def normed(theirs: str, ours: str, layers: int) -> tuple[tuple[str, str], ...]:
     )
 
 
-def box(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
-    """4conv1fc"""
-    return (*normed(f"{theirs}.conv", f"{ours}.convolutions", 4), (f"{theirs}.fc1", f"{ours}.fc"))
+def list_4conv1fc_stems(theirs: str, ours: str) -> Stems:
+    return (*list_conv_norm_stems(f"{theirs}.conv", f"{ours}.convolutions", 4), (f"{theirs}.fc1", f"{ours}.fc"))
 
 
 HEADS = (
-    *box("roi_heads.box_head", "box.body"),
-    *(pair for stage in range(3) for pair in box(f"roi_heads.box_head.{stage}", f"box.stages.{stage}.body")),
+    *list_4conv1fc_stems("roi_heads.box_head", "box.body"),
+    *(
+        pair
+        for stage in range(3)
+        for pair in list_4conv1fc_stems(f"roi_heads.box_head.{stage}", f"box.stages.{stage}.body")
+    ),
     *(pair for pair in detectron2.CASCADE if ".body." not in pair[1]),
     *detectron2.BOX,
-    *normed("roi_heads.mask_head.mask_fcn", "heads.mask.body", 8),
+    *list_conv_norm_stems("roi_heads.mask_head.mask_fcn", "heads.mask.body", 8),
     *(pair for pair in detectron2.MASK if ".body." not in pair[1]),
     *detectron2.SEMANTIC,
 )
 PLAIN = (*detectron2.TWO_FC, *detectron2.BOX, *detectron2.CASCADE, *detectron2.HEADS)
-RESNET = (*detectron2.resnet("backbone.bottom_up."), *detectron2.pyramid(2))
-REGNET = (*regnet.pycls("backbone.bottom_up."), *detectron2.pyramid(2))
+RESNET = (*detectron2.list_resnet_stems("backbone.bottom_up."), *detectron2.list_pyramid_stems(2))
+REGNET = (*regnet.list_pycls_stems("backbone.bottom_up."), *detectron2.list_pyramid_stems(2))
 
 
-def table(source: str, *parts: tuple[tuple[str, str], ...], maths: Maths, grouped: Maths | None = None) -> Table:
-    stems = tuple(pair for part in parts for pair in part)
+def build_table(
+    source: str, *groups: Stems, conventions: SourceConventions, grouped: SourceConventions | None = None
+) -> NameTable:
+    stems = tuple(pair for group in groups for pair in group)
     layouts, ignored = detectron2.LAYOUTS, detectron2.IGNORED
-    return Table(f"detectron2 {source}", stems, layouts=layouts, ignored=ignored, maths=maths, grouped=grouped)
+    return NameTable(
+        f"detectron2 {source}", stems, layouts=layouts, ignored=ignored, conventions=conventions, grouped=grouped
+    )
 
 
-MSRA, RESNEXT, AS_PYCLS = detectron2.MSRA, detectron2.RESNEXT, Maths(IMAGENET)
+MSRA, RESNEXT, AS_PYCLS = detectron2.MSRA, detectron2.RESNEXT, SourceConventions(IMAGENET)
 TABLES = (
-    table("with norms in heads", RESNET, detectron2.PROPOSALS, HEADS, maths=MSRA, grouped=RESNEXT),
-    table("new baselines", RESNET, DEEPER, HEADS, maths=MSRA, grouped=RESNEXT),
-    table("on a RegNet", REGNET, detectron2.PROPOSALS, PLAIN, maths=AS_PYCLS),
-    table("new baselines on a RegNet", REGNET, DEEPER, HEADS, maths=AS_PYCLS),
+    build_table("with norms in heads", RESNET, detectron2.PROPOSALS, HEADS, conventions=MSRA, grouped=RESNEXT),
+    build_table("new baselines", RESNET, DEEPER, HEADS, conventions=MSRA, grouped=RESNEXT),
+    build_table("on a RegNet", REGNET, detectron2.PROPOSALS, PLAIN, conventions=AS_PYCLS),
+    build_table("new baselines on a RegNet", REGNET, DEEPER, HEADS, conventions=AS_PYCLS),
 )

@@ -1,58 +1,77 @@
-"""A table of names: how one code base calls and lays out what is ours, as data, readable in both directions.
+"""A table of names: what one code base calls, and how it lays out, the tensors of our models; readable both ways.
 
 A name is a stem and a leaf: `backbone.bottom_up.res2.0.conv1` + `.weight`. Stems are paired one by one, so a table can
-be read, tested and inverted; leaves are few. What has another layout (background first, blue first) is named by its
-stem with the function that changes it and the one that changes it back.
+be read, tested and inverted; leaves are few. A tensor with another layout (background first, blue first) is listed by
+its stem, with the functions that convert it in either direction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 EPS = 1e-5  # of every batch norm here
 
+StateDict = dict[str, Tensor]
+Stems = tuple[tuple[str, str], ...]  # pairs of (their stem, our stem)
 
-class Pixels(NamedTuple):
-    """What a network was trained on: red, green, blue in 0..255, minus the mean, over the deviation."""
+
+@dataclass(frozen=True, slots=True)
+class PixelNormalization:
+    """Mean and deviation of the pixels that a network was trained on: red, green, blue in 0..255."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-
-IMAGENET = Pixels((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-UNSCALED = Pixels((123.675, 116.28, 103.53), (1.0, 1.0, 1.0))  # detectron2 with the ResNets of MSRA
-CAFFE = Pixels((122.7717, 115.9465, 102.9801), (1.0, 1.0, 1.0))  # Fast R-CNN to Detectron
-
-
-class Maths(NamedTuple):
-    """What weights cannot tell: the same tensors in a network that counts otherwise are wrong without an error."""
-
-    pixels: Pixels
-    settings: tuple[str, ...] = ()  # overrides under which our model counts as theirs
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float]) -> PixelNormalization:
+        """Build one from sequences of three numbers."""
+        return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 
-AS_TORCHVISION = Maths(IMAGENET)
+IMAGENET = PixelNormalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+UNSCALED = PixelNormalization((123.675, 116.28, 103.53), (1.0, 1.0, 1.0))  # detectron2 with the ResNets of MSRA
+CAFFE = PixelNormalization((122.7717, 115.9465, 102.9801), (1.0, 1.0, 1.0))  # Fast R-CNN to Detectron
 
 
-class Layout(NamedTuple):
-    """A difference of layout, and what it is in words."""
+@dataclass(frozen=True, slots=True)
+class SourceConventions:
+    """Conventions of a source that tensors do not show; with others the same tensors are wrong without an error."""
 
-    says: str
-    here: Callable[[Tensor], Tensor]  # their tensor -> ours
-    there: Callable[[Tensor], Tensor]  # ours -> theirs
+    pixels: PixelNormalization
+    settings: tuple[str, ...] = ()  # overrides under which our model computes as theirs
+
+
+TORCHVISION_CONVENTIONS = SourceConventions(IMAGENET)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A difference of layout between their tensor and ours."""
+
+    description: str
+    to_ours: Callable[[Tensor], Tensor]
+    to_theirs: Callable[[Tensor], Tensor]
 
 
 TORCH_LEAVES = {leaf: leaf for leaf in (".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked")}
 
 
-class Table:
-    """One source. `ignored` are patterns of names that hold no weight of a model."""
+class NameTable:
+    """The names of one source.
+
+    stems: pairs of (their stem, our stem); of equal stems the first counts.
+    layouts: our stem or name -> difference of layout.
+    leaves: their leaf -> ours; torch's by default.
+    ignored: patterns of names that are no weight of a model.
+    grouped: conventions of ResNeXts, if they differ.
+    folded: leaf of a batch norm whose statistics are multiplied into its scale and shift.
+    """
 
     def __init__(
         self,
@@ -62,8 +81,8 @@ class Table:
         layouts: dict[str, Layout] | None = None,
         leaves: dict[str, str] | None = None,
         ignored: tuple[str, ...] = (),
-        maths: Maths = AS_TORCHVISION,
-        grouped: Maths | None = None,
+        conventions: SourceConventions = TORCHVISION_CONVENTIONS,
+        grouped: SourceConventions | None = None,
         folded: str = "",
     ):
         self.source = source
@@ -71,79 +90,79 @@ class Table:
         self.layouts = layouts or {}
         self.leaves = leaves or TORCH_LEAVES
         self.ignored = ignored
-        self.maths = maths
-        self.grouped = grouped or maths  # of ResNeXts, where these differ
-        self.folded = folded  # the leaf of a batch norm whose statistics were multiplied into its scale and shift
+        self.conventions = conventions
+        self.grouped = grouped or conventions
+        self.folded = folded
 
     @cached_property
-    def _here(self) -> dict[str, str]:
+    def _our_stems(self) -> dict[str, str]:
         return {theirs: ours for theirs, ours in reversed(self.stems)}  # the first of equals counts
 
     @cached_property
-    def _there(self) -> dict[str, str]:
+    def _their_stems(self) -> dict[str, str]:
         return {ours: theirs for theirs, ours in reversed(self.stems)}
 
-    def ours(self, name: str) -> str | None:
-        """Our name of one of theirs; None if the table has none."""
-        for leaf, own in self.leaves.items():
-            if name.endswith(leaf) and (stem := self._here.get(name.removesuffix(leaf))) is not None:
-                return stem + own
+    def our_name(self, name: str) -> str | None:
+        """Translate one of their names. None: it is not in the table."""
+        for theirs, ours in self.leaves.items():
+            if name.endswith(theirs) and (stem := self._our_stems.get(name.removesuffix(theirs))) is not None:
+                return stem + ours
         return None
 
-    def theirs(self, name: str) -> str | None:
-        """Their name of one of ours; None if they have no such thing."""
+    def their_name(self, name: str) -> str | None:
+        """Translate one of our names. None: they have no such tensor."""
         stem, _, leaf = name.rpartition(".")
-        back = {own: leaf for leaf, own in reversed(self.leaves.items())}
-        there = self._there.get(stem)
-        return None if there is None or f".{leaf}" not in back else there + back[f".{leaf}"]
+        their_leaves = {ours: theirs for theirs, ours in reversed(self.leaves.items())}
+        their_stem = self._their_stems.get(stem)
+        return None if their_stem is None or f".{leaf}" not in their_leaves else their_stem + their_leaves[f".{leaf}"]
 
     def ignores(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.ignored)
 
-    def known(self, names: Iterable[str]) -> int:
-        """How many of the names are in this table."""
-        return sum(self.ignores(name) or self.ours(name) is not None for name in names)
+    def count_matches(self, names: Iterable[str]) -> int:
+        """Count the names that are in this table."""
+        return sum(self.ignores(name) or self.our_name(name) is not None for name in names)
 
-    def layout(self, ours: str) -> Layout | None:
-        """What is different about the tensor that we call so."""
-        return self.layouts.get(ours) or self.layouts.get(ours.rpartition(".")[0])
+    def layout(self, our_name: str) -> Layout | None:
+        """Return the difference of layout of a tensor, by our name of it."""
+        return self.layouts.get(our_name) or self.layouts.get(our_name.rpartition(".")[0])
 
 
-def translate(table: Table, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Their tensors under our names in our layout, and the names that the table does not know."""
-    found: dict[str, Tensor] = {}
+def to_ours(table: NameTable, state: StateDict) -> tuple[StateDict, list[str]]:
+    """Convert their tensors to our names and layout. Also return the names that are not in the table."""
+    converted: StateDict = {}
     unknown = []
     for name, value in state.items():
         if table.ignores(name):
             continue
-        ours = table.ours(name)
-        if ours is None:
+        our_name = table.our_name(name)
+        if our_name is None:
             unknown.append(name)
             continue
-        layout = table.layout(ours)
-        found[ours] = layout.here(value) if layout else value
+        layout = table.layout(our_name)
+        converted[our_name] = layout.to_ours(value) if layout else value
         if table.folded and name.endswith(table.folded):
-            found.update(_statistics(ours.removesuffix(".weight"), value))
-    return found, unknown
+            converted.update(_identity_statistics(our_name.removesuffix(".weight"), value))
+    return converted, unknown
 
 
-def _statistics(stem: str, scale: Tensor) -> dict[str, Tensor]:
-    """Those under which a frozen batch norm multiplies by its scale alone: eps is added to the variance."""
+def _identity_statistics(stem: str, scale: Tensor) -> StateDict:
+    """Return statistics with which a frozen batch norm multiplies by its scale alone: eps is added to the variance."""
     return {
         f"{stem}.running_mean": torch.zeros_like(scale),
         f"{stem}.running_var": torch.full_like(scale, 1 - EPS),
     }
 
 
-def back(table: Table, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Our tensors under their names in their layout, and our names that they have no place for."""
-    found: dict[str, Tensor] = {}
+def to_theirs(table: NameTable, state: StateDict) -> tuple[StateDict, list[str]]:
+    """Convert our tensors to their names and layout. Also return our names for which they have no tensor."""
+    converted: StateDict = {}
     unknown = []
     for name, value in state.items():
-        theirs = table.theirs(name)
-        if theirs is None:
+        their_name = table.their_name(name)
+        if their_name is None:
             unknown.append(name)
             continue
         layout = table.layout(name)
-        found[theirs] = (layout.there(value) if layout else value).contiguous()
-    return found, unknown
+        converted[their_name] = (layout.to_theirs(value) if layout else value).contiguous()
+    return converted, unknown

@@ -1,6 +1,6 @@
 """torchvision's names: its detectors (torchvision.models.detection) and its ResNets.
 
-torchvision puts background first, this code base last; box codes and masks of background exist there and not here.
+torchvision puts background first, this code base last; box deltas and masks of background exist there and not here.
 Its published COCO weights v1 were trained with frozen batch norms of eps = 0, see `EPS_ZERO`.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lineage.weights.sources.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
-from lineage.weights.sources.table import IMAGENET, Maths, Table, translate
+from lineage.weights.sources.layout import BACKGROUND_FIRST, NO_BACKGROUND_DELTAS, NO_BACKGROUND_MASK
+from lineage.weights.sources.table import IMAGENET, NameTable, SourceConventions, Stems, to_ours
 
 DEPTH = 36  # blocks of the longest stage of any ResNet here (ResNet-152)
 LEVELS = 5
@@ -17,8 +17,8 @@ LEVELS = 5
 EPS_ZERO = ("258fb6c6", "bf2d0c1e", "fc266e95", "eeacb38b")
 
 
-def resnet(theirs: str, ours: str, stem: str = "stem") -> tuple[tuple[str, str], ...]:
-    """torchvision's ResNet below `theirs`, this code base's below `ours`."""
+def list_resnet_stems(theirs: str, ours: str, stem: str = "stem") -> Stems:
+    """Return the stems of a ResNet below the prefix `theirs` of torchvision, `ours` of this code base."""
     layers = [f"conv{i}" for i in (1, 2, 3)] + [f"bn{i}" for i in (1, 2, 3)] + ["downsample.0", "downsample.1"]
     return (
         (f"{theirs}conv1", f"{ours}{stem}.0"),
@@ -57,22 +57,22 @@ HEADS = (
     *((f"roi_heads.keypoint_head.{i}", f"heads.keypoint.body.{i}") for i in range(0, 16, 2)),
     ("roi_heads.keypoint_predictor.kps_score_lowres", "heads.keypoint.deconvolution"),
 )
-DETECTION = Table(
+DETECTION = NameTable(
     "torchvision detection",
-    (*resnet("backbone.body.", "backbone."), *FPN, *HEADS),
+    (*list_resnet_stems("backbone.body.", "backbone."), *FPN, *HEADS),
     layouts={
         "box.scores": BACKGROUND_FIRST,
-        "box.deltas": NO_BACKGROUND_CODES,
+        "box.deltas": NO_BACKGROUND_DELTAS,
         "heads.mask.masks": NO_BACKGROUND_MASK,
     },
-    maths=Maths(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true")),
+    conventions=SourceConventions(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true")),
 )
-CLASSIFICATION = Table("torchvision classification", resnet("", "backbone."), ignored=("fc.*",))
+CLASSIFICATION = NameTable("torchvision classification", list_resnet_stems("", "backbone."), ignored=("fc.*",))
 
 
-def ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A torchvision detection state dict under our names and class order; KeyError for a name not in the table."""
-    found, unknown = translate(DETECTION, state)
+def convert_detector(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a torchvision detector to our names and class order. Raises KeyError for a name not in the table."""
+    converted, unknown = to_ours(DETECTION, state)
     if unknown:
         raise KeyError(f"torchvision parameter {unknown[0]!r} has no counterpart here")
-    return found
+    return converted

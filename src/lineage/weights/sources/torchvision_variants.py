@@ -1,6 +1,6 @@
 """torchvision's other detectors: the v2 recipes with norms in pyramid and heads, RetinaNet, and MobileNetV3.
 
-Beside zoo.torchvision because equal names mean other places here: a norm in a head moves what follows it.
+Apart from torchvision.py because a norm in a head shifts the indices after it: equal names, other tensors.
 """
 
 from __future__ import annotations
@@ -8,46 +8,46 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lineage.weights.sources.layout import BACKGROUND_FIRST, NO_BACKGROUND_CODES, NO_BACKGROUND_MASK
-from lineage.weights.sources.table import IMAGENET, Layout, Maths, Table
-from lineage.weights.sources.torchvision import FPN, HEADS, LEVELS, resnet
+from lineage.weights.sources.layout import BACKGROUND_FIRST, NO_BACKGROUND_DELTAS, NO_BACKGROUND_MASK
+from lineage.weights.sources.table import IMAGENET, Layout, NameTable, SourceConventions
+from lineage.weights.sources.torchvision import FPN, HEADS, LEVELS, list_resnet_stems
 
 ANCHORS = 9  # per position of torchvision's RetinaNet
-SILENT = -100.0  # a bias whose sigmoid is 0
+NEVER = -100.0  # a bias whose sigmoid is 0
 
 
-def _without_first(rows: Tensor) -> Tensor:
+def _drop_class_zero(rows: Tensor) -> Tensor:
     return rows.unflatten(0, (ANCHORS, -1))[:, 1:].flatten(0, 1)
 
 
-def _with_first(rows: Tensor) -> Tensor:
+def _add_class_zero(rows: Tensor) -> Tensor:
     split = rows.unflatten(0, (ANCHORS, -1))
-    first = torch.full_like(split[:, :1], SILENT if rows.ndim == 1 else 0.0)
+    first = torch.full_like(split[:, :1], NEVER if rows.ndim == 1 else 0.0)
     return torch.cat((first, split), 1).flatten(0, 1)
 
 
-NO_CLASS_ZERO = Layout("every anchor has a class 0 that no object is of; left out here", _without_first, _with_first)
+NO_CLASS_ZERO = Layout("every anchor has a class 0 without objects; left out here", _drop_class_zero, _add_class_zero)
 
 NORMS = (
     *((f"backbone.fpn.inner_blocks.{level}.1", f"neck.lateral_norm.{level}") for level in range(LEVELS)),
     *((f"backbone.fpn.layer_blocks.{level}.1", f"neck.smooth_norm.{level}") for level in range(LEVELS)),
 )
 SUBNETS = tuple(
-    (f"head.{theirs}_head.conv.{layer}.{part}", f"head.{ours}.{own}.{layer}")
+    (f"head.{theirs}_head.conv.{layer}.{index}", f"head.{ours}.{name}.{layer}")
     for theirs, ours in (("classification", "scores"), ("regression", "deltas"))
     for layer in range(4)
-    for part, own in ((0, "convolutions"), (1, "norms"))
+    for index, name in ((0, "convolutions"), (1, "norms"))
 )
-# files of before torchvision 0.13 count the ReLUs in between
+# files from before torchvision 0.13 count the ReLUs in between
 SUBNETS_BEFORE = tuple(
     (f"head.{theirs}_head.conv.{2 * layer}", f"head.{ours}.convolutions.{layer}")
     for theirs, ours in (("classification", "scores"), ("regression", "deltas"))
     for layer in range(4)
 )
-RETINANET = Table(
+RETINANET = NameTable(
     "torchvision RetinaNet",
     (
-        *resnet("backbone.body.", "backbone."),
+        *list_resnet_stems("backbone.body.", "backbone."),
         *FPN,
         ("backbone.fpn.extra_blocks.p6", "neck.top.p6"),
         ("backbone.fpn.extra_blocks.p7", "neck.top.p7"),
@@ -57,28 +57,28 @@ RETINANET = Table(
         ("head.regression_head.bbox_reg", "head.deltas.predictor"),
     ),
     layouts={"head.scores.predictor": NO_CLASS_ZERO},
-    maths=Maths(IMAGENET, ("model.head.anchors.rounded=true",)),
+    conventions=SourceConventions(IMAGENET, ("model.head.anchors.rounded=true",)),
 )
 
 PREDICTORS = {
     "box.scores": BACKGROUND_FIRST,
-    "box.deltas": NO_BACKGROUND_CODES,
+    "box.deltas": NO_BACKGROUND_DELTAS,
     "heads.mask.masks": NO_BACKGROUND_MASK,
 }
-AS_FASTER = Maths(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true"))
+CONVENTIONS = SourceConventions(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true"))
 
-# a convolution, its norm, a ReLU: what follows in a body of ours has moved by one per layer
+# convolution, norm, ReLU: three indices per layer in our body, one in theirs
 BODIES = tuple(
-    (f"{theirs}.{layer}.{part}", f"{ours}.{3 * layer + part}")
+    (f"{theirs}.{layer}.{index}", f"{ours}.{3 * layer + index}")
     for theirs, ours in (("roi_heads.box_head", "box.body.convolutions"), ("roi_heads.mask_head", "heads.mask.body"))
     for layer in range(4)
-    for part in (0, 1)
+    for index in (0, 1)
 )
 PLAIN = tuple(pair for pair in HEADS if not pair[1].startswith(("heads.mask.body", "box.body")))
-V2 = Table(
+V2 = NameTable(
     "torchvision detection v2",
     (
-        *resnet("backbone.body.", "backbone."),
+        *list_resnet_stems("backbone.body.", "backbone."),
         *FPN,
         *NORMS,
         ("rpn.head.conv.1.0", "proposals.deeper.0"),
@@ -87,12 +87,12 @@ V2 = Table(
         *PLAIN,
     ),
     layouts=PREDICTORS,
-    maths=AS_FASTER,
+    conventions=CONVENTIONS,
 )
 
 BLOCKS = 17  # of MobileNetV3-large's features, the stem and the last convolution among them
 LAYERS = ("0", "1", *(f"block.{layer}.{part}" for layer in range(4) for part in ("0", "1", "fc1", "fc2")))
-MOBILENET = Table(
+MOBILENET = NameTable(
     "torchvision detection on MobileNetV3",
     (
         *(
@@ -104,5 +104,5 @@ MOBILENET = Table(
         *HEADS,
     ),
     layouts=PREDICTORS,
-    maths=AS_FASTER,
+    conventions=CONVENTIONS,
 )

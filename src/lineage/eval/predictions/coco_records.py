@@ -1,0 +1,84 @@
+"""Predictions as COCO's result records, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pycocotools.mask
+from numpy.typing import NDArray
+
+from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions
+from lineage.eval.tasks import FIELDS
+
+Record = dict[str, Any]
+
+
+def to_records(predictions: Predictions, category_ids: NDArray[np.int64], task: str | None = None) -> list[Record]:
+    """Return a COCO result record for each detection; `category_ids` [C] is the id of each label.
+
+    With a task, a record holds the geometry of that task only, as COCO's server expects; else all there is.
+    """
+    fields = {*FIELDS.values()} if task is None else {FIELDS[task]}
+    columns: dict[str, list[Any]] = {
+        "image_id": predictions.image_ids().tolist(),
+        "category_id": category_ids[predictions.labels].tolist(),
+        "score": predictions.scores.tolist(),
+    }
+    if "bbox" in fields:
+        columns["bbox"] = predictions.boxes.tolist()
+    if "segmentation" in fields and len(predictions.rle_lengths):
+        columns["segmentation"] = predictions.masks()
+    if "keypoints" in fields and predictions.keypoints.size:
+        columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def from_records(
+    records: Sequence[Record], images: Sequence[Mapping[str, Any]], category_ids: NDArray[np.int64], task: str
+) -> Predictions:
+    """Return the predictions of checked result records that have the geometry of `task`, in the order of the file.
+
+    `images` are the ground truth's records; `category_ids` are in the order of their labels. Masks may also be polygons
+    or run lengths that are not compressed. Boxes are zero in records without a box.
+    """
+    records = [record for record in records if FIELDS[task] in record]
+    row_of = {image["id"]: row for row, image in enumerate(images)}
+    label_of = {number: label for label, number in enumerate(category_ids.tolist())}
+    image_index = np.array([row_of[record["image_id"]] for record in records], np.int64)
+    predictions = NO_PREDICTIONS._replace(
+        images=np.array([*row_of], np.int64),
+        sizes=np.array([(image.get("height") or 0, image.get("width") or 0) for image in images], np.int64),
+        image_index=image_index,
+        boxes=np.array([record.get("bbox", (0, 0, 0, 0)) for record in records], np.float64).reshape(-1, 4),
+        scores=np.array([record["score"] for record in records], np.float64),
+        labels=np.array([label_of[record["category_id"]] for record in records], np.int64),
+    )
+    if FIELDS[task] == "segmentation":
+        return _with_masks(predictions, [record["segmentation"] for record in records])
+    if FIELDS[task] == "keypoints":
+        points = np.array([record["keypoints"] for record in records], np.float64)
+        return predictions._replace(keypoints=points.reshape(len(records), -1, 3) if len(records) else points)
+    return predictions
+
+
+def _with_masks(predictions: Predictions, shapes: Sequence[Any]) -> Predictions:
+    """Add masks to predictions; images of unknown size take that of their masks."""
+    sizes, texts = predictions.sizes.copy(), []
+    for image, shape in zip(predictions.image_index.tolist(), shapes, strict=True):
+        if isinstance(shape, Mapping):
+            sizes[image] = shape["size"]
+        texts.append(compress_counts(shape, sizes[image].tolist()))
+    rle = np.frombuffer(b"".join(texts), np.uint8) if texts else predictions.rle
+    return predictions._replace(sizes=sizes, rle=rle, rle_lengths=np.array([len(text) for text in texts], np.int64))
+
+
+def compress_counts(shape: Any, size: Sequence[int]) -> bytes:
+    """Return the compressed `counts` of an RLE, of run lengths, or of polygons in an image of (height, width)."""
+    if isinstance(shape, Mapping) and isinstance(shape["counts"], str | bytes):
+        counts = shape["counts"]
+        return counts.encode("ascii", "replace") if isinstance(counts, str) else counts
+    rle = pycocotools.mask.frPyObjects(shape, *size)
+    whole = pycocotools.mask.merge(rle) if isinstance(rle, list) else rle
+    return bytes(whole["counts"])

@@ -1,0 +1,143 @@
+"""What each key of a run's config is for: the one table that digests, comparisons and commands ask.
+
+A key that is not listed has the role of the node it lies in. `*` stands for any part of a dotted key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+class Role(Enum):
+    """What a change of a key changes."""
+
+    TRAINING = "the weights"
+    TEST = "the metrics, not the weights"
+    SEED = "the sample of an experiment, not the experiment"
+    TIER = "a label: the rows of a tier differ in other keys too"
+    CELL = "the cell of a table that a run fills"
+    PARENT = "how a run names what it takes over from earlier runs"
+    TASK = "what a run does beside training, or in place of it"
+    DATASET = "filled in from the dataset"
+    PLACE = "where files lie, or how they are checked"
+    OUTPUT = "where a run writes"
+    DISPLAY = "what is shown of a run"
+    SPEED = "how fast a run is, on which hardware"
+    PROCESS = "a single process of a run"
+
+
+ROLES = {
+    "model": Role.TRAINING,
+    "model.*.test": Role.TEST,
+    "model.box.score": Role.TEST,
+    "model.box.nms": Role.TEST,
+    "model.box.detections": Role.TEST,
+    "model.box.candidates": Role.TEST,
+    "model.head.score": Role.TEST,
+    "model.head.nms": Role.TEST,
+    "model.head.detections": Role.TEST,
+    "model.head.candidates": Role.TEST,
+    "backbone": Role.TRAINING,
+    "roi": Role.TRAINING,
+    "proposals": Role.TRAINING,
+    "proposals.folder": Role.PLACE,
+    "dataset": Role.TRAINING,
+    "dataset.root": Role.PLACE,
+    "dataset.labels": Role.PLACE,
+    "dataset.val": Role.TEST,
+    "dataset.evaluator": Role.TEST,
+    "dataset.classes": Role.DATASET,
+    "augment": Role.TRAINING,
+    "augment.test": Role.TEST,
+    "sampling": Role.TRAINING,
+    "schedule": Role.TRAINING,
+    "schedule.evaluate_every": Role.TEST,
+    "optimizer": Role.TRAINING,
+    "trainer": Role.TRAINING,
+    "trainer.devices": Role.SPEED,
+    "trainer.num_nodes": Role.SPEED,
+    "trainer.accelerator": Role.SPEED,
+    "trainer.strategy": Role.SPEED,
+    "trainer.log_every_n_steps": Role.SPEED,
+    "trainer.detect_anomaly": Role.SPEED,
+    "evaluator": Role.TEST,
+    "classification": Role.TRAINING,
+    "regression": Role.TRAINING,
+    "suppression": Role.TEST,
+    "tta": Role.TEST,
+    "edit": Role.TRAINING,
+    "logger": Role.DISPLAY,
+    "data": Role.SPEED,
+    "tier": Role.TIER,
+    "seed": Role.SEED,
+    "checkpoint_every": Role.SPEED,
+    "weights": Role.TRAINING,
+    "weights_sha256": Role.PLACE,
+    "trainable": Role.TRAINING,
+    "loss_weights": Role.TRAINING,
+    "refit_images": Role.TRAINING,
+    "dump_proposals": Role.TASK,
+    "dump_labels": Role.TASK,
+    "evaluate_only": Role.TASK,
+    "resume": Role.PROCESS,
+    "hydra": Role.PROCESS,
+    "cell": Role.CELL,
+    "cell.table": Role.CELL,
+    "cell.row": Role.CELL,
+    "cell.note": Role.DISPLAY,
+    "cell.start": Role.PARENT,
+    "cell.proposals": Role.PARENT,
+    "cell.labels": Role.PARENT,
+    "paths": Role.OUTPUT,
+    "paths.results": Role.OUTPUT,
+    "paths.runs": Role.OUTPUT,
+    "paths.cache": Role.PLACE,
+}
+
+# Keys with these roles change neither weights nor metrics: the digest of a config leaves them out.
+VOLATILE = (
+    Role.SEED, Role.PARENT, Role.TASK, Role.PLACE, Role.OUTPUT, Role.DISPLAY, Role.SPEED, Role.PROCESS,
+)  # fmt: skip
+# Two configs that differ in these roles alone ask for the same.
+SAME_EXPERIMENT = (*VOLATILE, Role.CELL, Role.TIER)
+
+
+def role_of(key: str) -> Role:
+    """Return the role of a dotted key; keys of no role change the weights, for all we know."""
+    for part in _upwards(key):
+        if part in ROLES:
+            return ROLES[part]
+        for pattern, role in ROLES.items():
+            if "*" in pattern and fnmatchcase(part, pattern):
+                return role
+    return Role.TRAINING
+
+
+def keys_with(config: Any, *roles: Role) -> list[str]:
+    """Return the dotted keys of a config that have one of these roles; a node with no other keys counts as one key."""
+    return list(_keys_with(config, "", roles))
+
+
+def within(key: str, roots: Iterable[str]) -> bool:
+    """Return whether a dotted key is one of `roots`, or lies in one."""
+    return any(key == root or key.startswith(f"{root}.") for root in roots)
+
+
+def _keys_with(node: Any, prefix: str, roles: Iterable[Role]) -> Iterator[str]:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        key = f"{prefix}{name}"
+        below = list(_keys_with(value, f"{key}.", roles))
+        if below == [f"{key}.{part}" for part in value] if below else role_of(key) in roles:
+            yield key
+        else:
+            yield from below
+
+
+def _upwards(key: str) -> Iterator[str]:
+    """`a.b.c` -> `a.b.c`, `a.b`, `a`."""
+    while key:
+        yield key
+        key = key.rpartition(".")[0]

@@ -1,0 +1,44 @@
+"""Scores of a result file against a dataset of conf/ or an annotation file: `lineage evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lineage.config.schema  # noqa: F401  (registers the schema)
+from lineage.config import compose
+from lineage.config.build import build
+from lineage.eval.document import document_of
+from lineage.eval.files.score_file import SCORERS, score_file
+from lineage.eval.scores import Scores
+from lineage.results import paths
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """Choices of a user; None leaves one to the dataset or annotations."""
+
+    protocol: str | None = None
+    tasks: Sequence[str] | None = None
+    extras: Sequence[str] | None = None
+
+
+def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateOptions) -> Scores:
+    """Score a result file against a COCO, LVIS or panoptic file."""
+    extras = options.extras or ()
+    return score_file(results, annotations, protocol=options.protocol, tasks=options.tasks, extras=extras)
+
+
+def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], options: EvaluateOptions) -> Scores:
+    """Score a result file against the validation split of conf/dataset/<name>, as its evaluator is configured."""
+    # 1. The dataset and its evaluator: a class and its keywords.
+    config = compose.composed(paths.shipped(), [f"dataset={name}", *overrides])
+    evaluator = build(config.dataset.evaluator)
+    dataset = build(config.dataset.val)
+    document = document_of(dataset.ground_truth(), dataset.meta.sigmas)
+    # 2. Its protocol and keywords, unless the user chooses others.
+    protocol = options.protocol or getattr(evaluator.func, "name", None)
+    keywords = dict(evaluator.keywords) if SCORERS.get(protocol or "") is evaluator.func else {}
+    keywords |= {key: value for key in ("tasks", "extras") if (value := getattr(options, key)) is not None}
+    return score_file(results, document, protocol=protocol, **keywords)

@@ -1,0 +1,106 @@
+"""Infer the model that weights belong to, from the names and shapes of their tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from torch import Tensor
+
+from lineage.weights.identify import is_resnext
+from lineage.weights.sources.layout import RETINANET_ANCHORS
+
+StateDict = dict[str, Tensor]
+
+BACKBONES: dict[tuple[int, ...], tuple[str, ...]] = {  # by blocks per stage
+    (2, 2, 2, 2): ("resnet18",),
+    (3, 4, 6, 3): ("resnet34", "resnet50"),  # of basic blocks, of bottlenecks
+    (3, 4, 23, 3): ("resnet101",),
+    (3, 8, 36, 3): ("resnet152",),
+    (2, 6, 15, 2): ("regnetx_3_2gf",),
+    (2, 5, 14, 2): ("regnetx_4gf",),
+    (2, 5, 13, 1): ("regnety_3_2gf",),
+    (2, 6, 12, 2): ("regnety_4gf",),
+}
+RESNEXT = {  # by inputs of a group
+    ("resnet101", 8): "resnext101_32x8d",
+    ("resnet101", 4): "resnext101_64x4d",
+    ("resnet152", 8): "resnext152_32x8d",
+}
+
+
+def infer_overrides(state: StateDict) -> list[str]:
+    """Return the overrides `model=`, `backbone=` and `dataset.classes=`, as far as names and shapes determine them."""
+    is_detector = _has(state, "proposals.", "box.", "head.")
+    overrides = [f"model={_infer_model(state)}"] if is_detector else []
+    overrides += [f"backbone={backbone}"] if (backbone := _infer_backbone(state)) else []
+    return overrides + ([f"dataset.classes={count}"] if (count := count_classes(state)) else [])
+
+
+def count_classes(state: StateDict) -> int | None:
+    """Count the classes of a detector, without background. None: the weights are of no detector."""
+    scores = state.get("box.scores.bias", state.get("box.stages.0.scores.bias"))
+    dense = state.get("head.scores.predictor.bias")
+    if scores is not None:
+        return len(scores) - 1
+    return len(dense) // RETINANET_ANCHORS if dense is not None else None
+
+
+def _has(state: StateDict, *prefixes: str) -> bool:
+    return any(name.startswith(prefixes) for name in state)
+
+
+def _infer_backbone(state: StateDict) -> str | None:
+    if _has(state, "backbone.trunk."):
+        return "vgg16_caffe" if "backbone.trunk.conv5_3.weight" in state else "caffenet"
+    blocks = {tuple(name.split(".")[2:4]) for name in state if name.startswith("backbone.stages.")}
+    # C4: the last stage is the head's
+    blocks |= {("3", name.split(".")[3]) for name in state if name.startswith("box.body.stage.")}
+    counts = Counter(stage for stage, _ in blocks)
+    depths = tuple(counts[str(stage)] for stage in range(4) if counts[str(stage)])  # an RPN on C4 has three stages
+    names = next((names for key, names in BACKBONES.items() if depths and key[: len(depths)] == depths), ())
+    backbone = names[-1] if names and "backbone.stages.0.0.conv3.weight" in state else next(iter(names), None)
+    if not is_resnext(state):
+        return backbone
+    return RESNEXT.get((backbone or "", state["backbone.stages.0.0.conv2.weight"].shape[1]))
+
+
+def _infer_model(state: StateDict) -> str:
+    """Return the name of the model config, with its variant (v2, gn, mobilenet)."""
+    name = _infer_family(state)
+    if name.startswith("cascade") and _has(state, "heads.semantic."):
+        return "cascade_panoptic_fpn"
+    if _has(state, "backbone.blocks."):
+        return f"{name}_mobilenet"
+    if "neck.lateral_norm.0.weight" not in state:
+        return name
+    # norms in the pyramid: batch norms, which have statistics, are torchvision's v2 recipes
+    return f"{name}_v2" if "neck.lateral_norm.0.running_mean" in state else f"{name}_gn"
+
+
+def _infer_family(state: StateDict) -> str:
+    if _has(state, "head."):
+        return "retinanet"
+    if _has(state, "backbone.trunk."):
+        return "faster_rcnn_vgg" if _has(state, "proposals.") else "fast_rcnn"
+    if not _has(state, "box."):
+        return "rpn" if _has(state, "neck.") else "rpn_c5" if _has(state, "backbone.stages.3.") else "rpn_c4"
+    if _has(state, "box.stages."):
+        return "cascade_mask_rcnn" if _has(state, "heads.mask.") else "cascade_rcnn"
+    if _has(state, "heads.semantic."):
+        return "panoptic_fpn"
+    if _has(state, "heads.mask.point."):
+        return "pointrend"
+    return _infer_two_stage(state)
+
+
+def _infer_two_stage(state: StateDict) -> str:
+    heads = "_".join(head for head in ("mask", "keypoint") if _has(state, f"heads.{head}."))
+    has_rpn = _has(state, "proposals.")
+    name = f"{heads or ('faster' if has_rpn else 'fast')}_rcnn"
+    if _has(state, "neck."):
+        if name == "mask_rcnn" and not has_rpn:
+            return "mask_rcnn_given"
+        return "fast_rcnn_fpn" if name == "fast_rcnn" else name
+    if _has(state, "box.body.stage."):
+        return f"{name}_c4"
+    return "fast_rcnn_c5" if name == "fast_rcnn" else f"{name}_dc5"  # c5 and dc5 have the same tensors

@@ -5,7 +5,7 @@ import torch
 from torchvision import tv_tensors as tv
 
 from lineage.data.collate import bucket, collate, padded
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 
 
@@ -19,7 +19,7 @@ def sample(n: int, height: int, width: int, *, seed: int = 0, crowds: int = 0, j
         boxes=tv.BoundingBoxes(torch.cat([corner, corner + size], 1), format="XYXY", canvas_size=canvas),
         labels=torch.randint(5, (n,), generator=generator),
         crowd=torch.arange(n) < crowds,
-        masks=Crops.from_masks(torch.rand(n, height, width, generator=generator) < 0.1),
+        masks=MaskCrops.from_masks(torch.rand(n, height, width, generator=generator) < 0.1),
         keypoints=tv.KeyPoints(torch.rand(n, joints, 2, generator=generator), canvas_size=canvas) if joints else None,
         visibility=torch.randint(3, (n, joints), generator=generator) if joints else None,
         image_id=seed + 100,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors as tv
 
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.copy_paste import CopyPaste, fitted, paste, subset
 from lineage.data.transforms.geometry import AugmentError
@@ -26,7 +26,7 @@ def plain(*boxes: tuple[int, int, int, int], grey: int, id: int) -> Sample:
         boxes=tv.BoundingBoxes(corners, format="XYXY", canvas_size=(40, 60)),
         labels=torch.full((len(boxes),), id),
         crowd=torch.zeros(len(boxes), dtype=torch.bool),
-        masks=Crops.from_masks(masks),
+        masks=MaskCrops.from_masks(masks),
         keypoints=tv.KeyPoints(middle, canvas_size=(40, 60)),
         visibility=torch.full((len(boxes), 1), 2),
         image_id=id,

@@ -15,7 +15,7 @@ from lineage.config.schema import Data, Schedule
 from lineage.data.collate import collate
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.image import ImageError
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
@@ -48,7 +48,7 @@ class Squares:
             boxes=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
             labels=torch.zeros(1, dtype=torch.int64),
             crowd=torch.zeros(1, dtype=torch.bool),
-            masks=Crops.from_masks(mask),
+            masks=MaskCrops.from_masks(mask),
             keypoints=None,
             visibility=None,
             image_id=index + 1000,

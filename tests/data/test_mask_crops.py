@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from torchvision import tv_tensors as tv
 from torchvision.transforms import v2
 
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 
 
 def blobs(n: int, height: int, width: int, seed: int) -> torch.Tensor:
@@ -36,7 +36,7 @@ def column_major(mask: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(5))
 def test_masks_come_back_and_windows_are_tight(seed: int) -> None:
     masks = blobs(6, 37, 53, seed)
-    crops = Crops.from_masks(masks)
+    crops = MaskCrops.from_masks(masks)
     assert len(crops) == 6
     assert crops.dense().equal(masks)
     for bits, (_, _, width, height) in crops.pieces()[:-1]:
@@ -48,8 +48,8 @@ def test_run_lengths_decode_as_pycocotools_does(seed: int) -> None:
     masks = blobs(5, 41, 29, seed)
     compressed = [rle.encode(column_major(mask)) for mask in masks]
     text = [one | {"counts": one["counts"].decode()} for one in compressed]
-    assert Crops.from_rle(compressed, (41, 29)).dense().equal(masks)
-    assert Crops.from_rle(text, (41, 29)).dense().equal(masks)
+    assert MaskCrops.from_rle(compressed, (41, 29)).dense().equal(masks)
+    assert MaskCrops.from_rle(text, (41, 29)).dense().equal(masks)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -59,7 +59,7 @@ def test_uncompressed_run_lengths(seed: int) -> None:
     flat = mask.T.reshape(-1)
     edges = [0, *((flat[1:] != flat[:-1]).nonzero()[:, 0] + 1).tolist(), len(flat)]
     counts = ([0] if flat[0] else []) + [end - start for start, end in itertools.pairwise(edges)]
-    assert Crops.from_rle([{"size": [17, 23], "counts": counts}], (17, 23)).dense()[0].equal(mask)
+    assert MaskCrops.from_rle([{"size": [17, 23], "counts": counts}], (17, 23)).dense()[0].equal(mask)
 
 
 def decoded(polygons: list[list[float]], size: tuple[int, int]) -> torch.Tensor:
@@ -74,7 +74,7 @@ def test_random_polygons_equal_pycocotools(seed: int) -> None:
         size = (int(generator.integers(5, 60)), int(generator.integers(5, 60)))
         corners = generator.uniform(-4, 64, (int(generator.integers(1, 4)), 2 * int(generator.integers(3, 9))))
         polygons = [np.round(row, int(generator.integers(0, 3))).tolist() for row in corners]
-        assert Crops.from_polygons([polygons], size).dense()[0].equal(decoded(polygons, size))
+        assert MaskCrops.from_polygons([polygons], size).dense()[0].equal(decoded(polygons, size))
 
 
 def test_real_annotations_equal_pycocotools(coco_mini: Path) -> None:
@@ -84,17 +84,17 @@ def test_real_annotations_equal_pycocotools(coco_mini: Path) -> None:
         size, shape = sizes[annotation["image_id"]], annotation["segmentation"]
         if isinstance(shape, dict):
             expected = rle.decode(rle.frPyObjects(shape, *size))
-            assert Crops.from_rle([shape], size).dense()[0].equal(torch.from_numpy(expected))
+            assert MaskCrops.from_rle([shape], size).dense()[0].equal(torch.from_numpy(expected))
         else:
-            assert Crops.from_polygons([shape], size).dense()[0].equal(decoded(shape, size))
+            assert MaskCrops.from_polygons([shape], size).dense()[0].equal(decoded(shape, size))
 
 
 @pytest.mark.parametrize("size", [[40, 60], [17], [80], [37], [111, 20], [7, 211]])
 def test_resize_equals_nearest_exact_of_the_whole_mask(size: list[int]) -> None:
     for seed in range(5):
         masks = blobs(5, 37, 53, seed)
-        resized = v2.functional.resize(Crops.from_masks(masks), size)
-        assert isinstance(resized, Crops)
+        resized = v2.functional.resize(MaskCrops.from_masks(masks), size)
+        assert isinstance(resized, MaskCrops)
         expected = interpolate(masks[None].float(), size=resized.canvas_size, mode="nearest-exact")[0].byte()
         assert resized.dense().equal(expected)
         assert resized.canvas_size == tuple(v2.functional.resize(tv.Mask(masks), size).shape[-2:])
@@ -103,7 +103,7 @@ def test_resize_equals_nearest_exact_of_the_whole_mask(size: list[int]) -> None:
 def test_flip_crop_and_pad_equal_the_same_on_whole_masks() -> None:
     for seed in range(5):
         masks = blobs(5, 37, 53, seed)
-        crops = Crops.from_masks(masks)
+        crops = MaskCrops.from_masks(masks)
         assert v2.functional.horizontal_flip(crops).dense().equal(masks.flip(2))
         assert v2.functional.crop(crops, 5, 9, 20, 30).dense().equal(masks[:, 5:25, 9:39])
         assert v2.functional.crop(crops, -3, 40, 20, 30).dense().equal(v2.functional.crop(masks, -3, 40, 20, 30))
@@ -114,25 +114,25 @@ def test_moves_with_image_and_boxes_in_one_compose() -> None:
     masks = blobs(4, 40, 40, 0)
     boxes = tv.BoundingBoxes(torch.tensor([[2.0, 4.0, 20.0, 30.0]]), format="XYXY", canvas_size=(40, 40))
     compose = v2.Compose([v2.Resize([80, 80]), v2.RandomHorizontalFlip(p=1.0), v2.RandomCrop(60)])
-    image, moved, crops = compose(tv.Image(masks[:3] * 255), boxes, Crops.from_masks(masks))
+    image, moved, crops = compose(tv.Image(masks[:3] * 255), boxes, MaskCrops.from_masks(masks))
     assert image.shape[-2:] == moved.canvas_size == crops.canvas_size == (60, 60)
 
 
 def test_select_by_index_and_by_bool() -> None:
     masks = blobs(5, 20, 30, 1)
-    crops = Crops.from_masks(masks)
+    crops = MaskCrops.from_masks(masks)
     assert crops.select(torch.tensor([3, 0])).dense().equal(masks[[3, 0]])
     assert crops.select(torch.tensor([True, False, True, False, False])).dense().equal(masks[[0, 2]])
     assert len(crops.select(torch.zeros(5, dtype=torch.bool))) == 0
 
 
 def test_survives_copies_and_pickles() -> None:
-    crops = Crops.from_masks(blobs(3, 20, 30, 2))
+    crops = MaskCrops.from_masks(blobs(3, 20, 30, 2))
     for twin in (crops.clone(), copy.deepcopy(crops), pickle.loads(pickle.dumps(crops)), crops.to("cpu")):
-        assert isinstance(twin, Crops)
+        assert isinstance(twin, MaskCrops)
         assert twin.dense().equal(crops.dense())
 
 
 def test_no_masks_at_all() -> None:
-    crops = v2.functional.resize(Crops.from_polygons([], (20, 30)), [40, 60])
+    crops = v2.functional.resize(MaskCrops.from_polygons([], (20, 30)), [40, 60])
     assert crops.dense().shape == (0, 40, 60)

@@ -86,7 +86,7 @@ def test_penn_fudan(real_data: Path) -> None:
     assert len(train.columns.labels) + len(val.columns.labels) == 423
     assert all("Penn" in val.path(i).name for i in range(50))
     sample = val[7]
-    file = val.folder.parent / "PedMasks" / val.path(7).name.replace(".png", "_mask.png")
+    file = val.paths.image_folder.parent / "PedMasks" / val.path(7).name.replace(".png", "_mask.png")
     people = np.asarray(Image.open(file))
     assert sample.masks is not None
     assert len(sample.labels) == people.max()

@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 from torchvision import tv_tensors as tv
 from torchvision.transforms import v2
 
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.resize_flip import Flip, ShortEdge, bind, clean
 
@@ -29,7 +29,7 @@ def scene(n: int = 4, height: int = 37, width: int = 53, joints: int = 5) -> Sam
         boxes=tv.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas),
         labels=torch.arange(n),
         crowd=torch.zeros(n, dtype=torch.bool),
-        masks=Crops.from_masks(masks),
+        masks=MaskCrops.from_masks(masks),
         keypoints=tv.KeyPoints(torch.randint(0, height, (n, joints, 2), generator=generator) + 0.5, canvas_size=canvas),
         visibility=torch.randint(0, 3, (n, joints), generator=generator),
         image_id=5,
@@ -127,7 +127,7 @@ def test_clean_drops_an_object_with_all_that_belongs_to_it() -> None:
 
 
 def test_clean_drops_an_object_whose_mask_vanished_but_keeps_a_crowd() -> None:
-    empty = Crops.from_masks(torch.zeros(2, 37, 53))
+    empty = MaskCrops.from_masks(torch.zeros(2, 37, 53))
     sample = scene(2)._replace(masks=empty, crowd=torch.tensor([True, False]))
     assert clean(sample).labels.tolist() == [0]
 

@@ -21,7 +21,7 @@ from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.to_coco import complete_annotation, to_coco_dict
 from lineage.data.samples import image
 from lineage.data.samples.dataset import ObjectLabels
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 
 
@@ -78,14 +78,14 @@ class IndexedDataset:
             original_size=(height, width),
         )
 
-    def _masks(self, rows: range, size: tuple[int, int]) -> Crops | None:
+    def _masks(self, rows: range, size: tuple[int, int]) -> MaskCrops | None:
         """Decode the masks of objects; a crowd is no target, so its mask is left empty."""
         masks, crowd = self.columns.masks, self.columns.crowd
         if masks is None:
             return None
         empty = packed_masks.encode_rle({"segmentation": {"size": size, "counts": [size[0] * size[1]]}}, size)
         counts = [empty if crowd[row] else packed_masks.to_rle(masks(row), size) or empty for row in rows]
-        return Crops.from_rle([{"size": size, "counts": one} for one in counts], size)
+        return MaskCrops.from_rle([{"size": size, "counts": one} for one in counts], size)
 
     def object_labels(self) -> ObjectLabels:
         """Return the labels of all objects, crowds included, from the columns."""

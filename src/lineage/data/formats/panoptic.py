@@ -27,7 +27,7 @@ from lineage.data.annotations.validate import DatasetError, read_coco, require_f
 from lineage.data.formats.coco import find_annotation_file
 from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.image import ImageError
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 
 UNLABELLED = 255
@@ -69,7 +69,7 @@ class PanopticDataset:
         numbers = columns.extra["segment"][rows]
         masks = (segments == numbers[:, None, None]) & ~columns.crowd[rows][:, None, None]
         return sample._replace(
-            masks=Crops.from_masks(torch.from_numpy(masks)),
+            masks=MaskCrops.from_masks(torch.from_numpy(masks)),
             semantic=tv.Mask(torch.from_numpy(self.label_stuff(position, segments))),
         )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torchvision import tv_tensors as tv
 
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 
 
 class Sample(NamedTuple):
@@ -17,7 +17,7 @@ class Sample(NamedTuple):
     boxes: tv.BoundingBoxes  # [n, 4] float32 XYXY
     labels: Tensor  # [n] int64 in 0..C-1
     crowd: Tensor  # [n] bool: regions of many uncounted objects; proposals inside them are ignored
-    masks: Crops | None  # n instance masks, each stored as its own window
+    masks: MaskCrops | None  # n instance masks, each stored as its own window
     keypoints: tv.KeyPoints | None  # [n, K, 2] float32
     visibility: Tensor | None  # [n, K] int64: 0 not labelled, 1 hidden, 2 visible
     image_id: int  # the image id of the annotation file

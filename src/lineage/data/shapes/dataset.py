@@ -20,7 +20,7 @@ from torchvision import tv_tensors as tv
 from lineage.data.annotations.defects import Defect, Record
 from lineage.data.annotations.skeleton import read_skeleton
 from lineage.data.samples.dataset import ObjectLabels, read_object_labels
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes import scene as drawing
@@ -95,7 +95,7 @@ class Shapes:
             boxes=boxes,
             labels=torch.from_numpy(self._own(scene.labels)),
             crowd=torch.from_numpy(scene.crowd),
-            masks=Crops.from_masks(torch.from_numpy(scene.masks)),
+            masks=MaskCrops.from_masks(torch.from_numpy(scene.masks)),
             keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
             visibility=points[..., 2].long(),
             image_id=index + 1,

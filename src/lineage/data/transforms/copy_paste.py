@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
-from lineage.data.samples.mask_crops import Crops, Window, join, tight
+from lineage.data.samples.mask_crops import MaskCrops, Window, crop_tight, join_pieces
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.geometry import AugmentError
@@ -81,7 +81,7 @@ def picked(sample: Sample, chosen: Tensor) -> Sample:
     return sample._replace(masks=None if sample.masks is None else sample.masks.select(chosen), **rows)
 
 
-def union(masks: Crops) -> Tensor:
+def union(masks: MaskCrops) -> Tensor:
     """[h, w] bool"""
     cover = torch.zeros(masks.canvas_size, dtype=torch.bool)
     for bits, (x, y, width, height) in masks.pieces():
@@ -99,10 +99,10 @@ def occluded(sample: Sample, cover: Tensor) -> Sample:
         if not under.any():
             parts.append((bits, (x, y, width, height)))
             continue
-        rest, (x, y, width, height) = tight(bits * ~under, x, y)
+        rest, (x, y, width, height) = crop_tight(bits * ~under, x, y)
         parts.append((rest, (x, y, width, height)))
         boxes[i] = torch.tensor([x, y, x + width, y + height])
-    masks = join([bits for bits, _ in parts], [window for _, window in parts], sample.masks.canvas_size)
+    masks = join_pieces(parts, sample.masks.canvas_size)
     return clean(
         sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), masks=masks, visibility=_hidden(sample, cover))
     )

@@ -1,7 +1,7 @@
 """Move everything of a sample that lies on its canvas together: pixels, boxes, masks, keypoints, proposals, labels.
 
-The kernels are those of torchvision.transforms.v2 (and of `Crops`); only semantic labels are sampled here, at the same
-pixels as instance masks.
+The kernels are those of torchvision.transforms.v2 (and of `MaskCrops`); only semantic labels are sampled here, at the
+same pixels as instance masks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
-from lineage.data.samples.mask_crops import sources
+from lineage.data.samples.mask_crops import source_pixels
 from lineage.data.samples.sample import Sample
 
 Size = tuple[int, int]  # height, width
@@ -35,7 +35,7 @@ def resize(sample: Sample, size: Size) -> Sample:
         return sample
     labels = sample.semantic
     if labels is not None:
-        rows, columns = sources(labels.shape[-2], size[0]), sources(labels.shape[-1], size[1])
+        rows, columns = source_pixels(labels.shape[-2], size[0]), source_pixels(labels.shape[-1], size[1])
         labels = tv.wrap(labels.index_select(-2, rows).index_select(-1, columns), like=labels)
     moved = _each(sample, lambda one: functional.resize(one, list(size)))
     return moved._replace(image=functional.resize(sample.image, list(size), antialias=True), semantic=labels)

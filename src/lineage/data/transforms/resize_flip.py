@@ -1,7 +1,7 @@
 """Sample -> Sample: what the papers do to an image and its annotations before batching.
 
-Any transform of torchvision.transforms.v2 works here as well: a Sample is a pytree, and the kernels of `Crops` move the
-masks along. Randomness comes from torch's global generator, which the loader seeds for every sample.
+Any transform of torchvision.transforms.v2 works here as well: a Sample is a pytree, and the kernels of `MaskCrops` move
+the masks along. Randomness comes from torch's global generator, which the loader seeds for every sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torchvision import tv_tensors as tv
 from torchvision.transforms.v2 import functional
 
 from lineage.data.samples.dataset import Dataset
-from lineage.data.samples.mask_crops import Crops
+from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.ops.random import fold_in
@@ -142,7 +142,7 @@ def _clipped(regions: tv.BoundingBoxes) -> tv.BoundingBoxes:
     return tv.wrap(boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])], like=regions)
 
 
-def _drawn(masks: Crops) -> Tensor:
+def _drawn(masks: MaskCrops) -> Tensor:
     return torch.tensor([bool(plane.any()) for plane in masks.planes()], dtype=torch.bool)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision import tv_tensors as tv
 
 from lineage.data.samples.dataset import Dataset
-from lineage.data.samples.mask_crops import Crops, join
+from lineage.data.samples.mask_crops import MaskCrops, join_pieces
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.geometry import AugmentError
 
@@ -45,11 +45,11 @@ def _both(one: Any, two: Any) -> Any:
     return tv.wrap(rows, like=one) if isinstance(one, tv.TVTensor) else rows
 
 
-def _masks(one: Sample, two: Sample) -> Crops | None:
+def _masks(one: Sample, two: Sample) -> MaskCrops | None:
     if one.masks is None or two.masks is None:
         return None
     pieces = one.masks.pieces() + two.masks.pieces()
-    return join([bits for bits, _ in pieces], [window for _, window in pieces], one.masks.canvas_size)
+    return join_pieces(pieces, one.masks.canvas_size)
 
 
 def _weights(one: Sample, two: Sample) -> Tensor | None:

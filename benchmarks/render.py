@@ -36,7 +36,7 @@ LIKE_A_RUN = {  # as large as what a run writes: 3 kB, and 15 kB of config
 
 
 def main() -> None:
-    rows = list(read.load(ROOT / "experiments", NAME).rows)
+    rows = list(read.load_table(ROOT / "experiments", NAME).rows)
     with tempfile.TemporaryDirectory() as folder:
         for i in range(ENTRIES):
             metrics = {f"{task}/{name}": 27.123456789 + i % 7 / 10 for task in TASKS for name in NAMES}

@@ -19,8 +19,8 @@ from lineage.tables import read, tiers
 from lineage.tables.table import Table
 
 ROOT = Path(__file__).parents[1]
-TABLES = [read.load(ROOT / "experiments", name) for name in read.names(ROOT / "experiments")]
-TIERS = tiers.load(ROOT / "experiments")
+TABLES = [read.load_table(ROOT / "experiments", name) for name in read.list_tables(ROOT / "experiments")]
+TIERS = tiers.load_tiers(ROOT / "experiments")
 
 APP = """
     import sys

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def planned(table: str, *rows: str) -> plan.Plan:
     asked = [Name(table, row, "smoke", seed) for seed in range(2) for row in rows]
-    return plan.make(ROOT, ROOT / "results", partial(read.load, ROOT / "experiments"), asked, held=[])
+    return plan.make(ROOT, ROOT / "results", partial(read.load_table, ROOT / "experiments"), asked, held=[])
 
 
 def test_schedules_that_a_tier_makes_one_are_told() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lineage.results import integrity, store
 from lineage.results.store import StoreError
-from lineage.tables import verdicts
+from lineage.tables.samples import drop_superseded
 from tests.tables import made
 
 
@@ -61,7 +61,7 @@ def test_a_correction_takes_the_place_of_an_entry(tmp_path: Path) -> None:
     old = made.entry(value=99.0)
     store.write(old, tmp_path)
     integrity.correct(tmp_path, old, "a typo", {"mask/AP": 30.0}, withdraw=False)
-    (valid,) = verdicts.valid(store.contents(tmp_path).entries)
+    (valid,) = drop_superseded(store.contents(tmp_path).entries)
     assert (valid.metrics, valid.supersedes, valid.seed, valid.note) == (
         {"mask/AP": 30.0}, old.id, old.seed, "correction: a typo",
     )  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_correction_takes_the_place_of_an_entry(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="corrected already"):
         integrity.correct(tmp_path, old, "again", {}, withdraw=True)
     integrity.correct(tmp_path, valid, "wrong images", {}, withdraw=True)
-    assert [entry.status for entry in verdicts.valid(store.contents(tmp_path).entries)] == ["failed"]
+    assert [entry.status for entry in drop_superseded(store.contents(tmp_path).entries)] == ["failed"]
     assert integrity.verify(tmp_path) == (3, [])
 
 

@@ -16,8 +16,8 @@ import pytest
 from lineage.results import integrity, store
 from lineage.results.atomic import TEMPORARY
 from lineage.results.store import StoreError
-from lineage.tables.format import terminal
-from lineage.tables.format.view import sheet
+from lineage.tables.format.terminal import render_terminal
+from lineage.tables.format.view import build_view
 from tests.tables import made
 
 WRITER = """
@@ -91,7 +91,9 @@ def test_stores_merge_by_copying(tmp_path: Path) -> None:
         store.write(entry, tmp_path / "all")
     shutil.copytree(tmp_path / "b", tmp_path / "a", dirs_exist_ok=True)
     shutil.copytree(tmp_path / "b", tmp_path / "a", dirs_exist_ok=True)  # copying twice changes nothing
-    texts = [terminal.terminal(sheet(made.table(), store.contents(tmp_path / name).entries)) for name in ("a", "all")]
+    texts = [
+        render_terminal(build_view(made.table(), store.contents(tmp_path / name).entries)) for name in ("a", "all")
+    ]
     assert texts[0] == texts[1]
     assert integrity.verify(tmp_path / "a") == (8, [])
 

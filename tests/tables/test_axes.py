@@ -24,7 +24,7 @@ OF_THE_MACHINE = ("dataset", "backbone")  # rows name the paper's, the page what
 
 @cache
 def _rows(table: str) -> dict[str, Row]:
-    return read.load(PROJECT / "experiments", table).rows
+    return read.load_table(PROJECT / "experiments", table).rows
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -39,7 +39,7 @@ def test_a_choice_is_what_its_row_says(choice: str, row: str) -> None:
     for override in OverridesParser.create().parse_overrides(choice.split()):
         key = override.key_or_group
         if key not in OF_THE_MACHINE:
-            assert (said.choose | said.assign)[key] == override.value()
+            assert (said.choices | said.assignments)[key] == override.value()
 
 
 @pytest.mark.slow

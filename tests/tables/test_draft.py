@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lineage.tables.draft import column, draft, main, slug
-from lineage.tables.read import load
+from lineage.cli.draft import main
+from lineage.tables.draft import draft_table, match_column, slug
+from lineage.tables.read import load_table
 from lineage.tables.table import TableError
 
 RECORD: dict[str, Any] = {
@@ -37,7 +38,7 @@ def test_a_draft_reads_back_with_the_numbers_of_the_paper(tmp_path: Path) -> Non
     source = tmp_path / "tables.json"
     source.write_text(json.dumps([RECORD]))
     assert main([str(source), "--out", str(tmp_path)]) == 0
-    table = load(tmp_path, "fast_rcnn/table6_s")
+    table = load_table(tmp_path, "fast_rcnn/table6_s")
     assert table.kind == "one_factor"
     assert table.baseline == "cls_only"
     assert table.dataset == "voc07"
@@ -75,21 +76,21 @@ def test_a_file_that_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_columns_of_papers_are_our_metrics(title: str, paper: str, metric: str) -> None:
-    found = column(title, RECORD | {"paper": paper, "dataset": "COCO", "columns": [title]})
-    assert found is not None
-    assert found.metric == metric
+    column = match_column(title, RECORD | {"paper": paper, "dataset": "COCO", "columns": [title]})
+    assert column is not None
+    assert column.metric == metric
 
 
 @pytest.mark.parametrize("title", ["car", "iterations", "# proposals", "run3", "top-1 err", "mask AP sd"])
 def test_other_columns_are_left_out(title: str) -> None:
-    assert column(title, RECORD) is None
+    assert match_column(title, RECORD) is None
 
 
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(TableError, match="no 'columns'"):
-        draft({key: value for key, value in RECORD.items() if key != "columns"})
+        draft_table({key: value for key, value in RECORD.items() if key != "columns"})
     with pytest.raises(TableError, match="Objects365"):
-        draft(RECORD | {"dataset": "Objects365"})
+        draft_table(RECORD | {"dataset": "Objects365"})
 
 
 def test_names_of_rows_are_keys() -> None:

@@ -37,7 +37,7 @@ def test_a_new_model_needs_no_facts_and_gets_them_by_a_command(tmp_path: Path) -
     (conf / "model/fresh.yaml").write_text("# a new head: arXiv:2222.22222, section 3\n")
     (conf / "model/odd.yaml").write_text("defaults: [fresh]\n")
     assert model_facts.load(experiments) == []
-    new = model_facts.unmeasured(experiments, [conf])
+    new = model_facts.find_unmeasured(experiments, [conf])
     assert [*new] == ["fresh", "odd"]
     assert model_list.text([], [*new]).splitlines()[0] == "fresh        new  model=fresh"
     for config in new.values():
@@ -45,7 +45,7 @@ def test_a_new_model_needs_no_facts_and_gets_them_by_a_command(tmp_path: Path) -
     (odd, fresh) = model_facts.load(experiments)
     assert (odd.paper, fresh.paper) == ("-", "arXiv:2222.22222")
     assert fresh.variants == [Variant("fresh", "model=fresh", "arXiv:2222.22222", 1_500_000, "-")]
-    assert model_facts.unmeasured(experiments, [conf]) == {}
+    assert model_facts.find_unmeasured(experiments, [conf]) == {}
 
 
 def test_the_page_is_current() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from lineage.results import store
 from lineage.results.entry import Entry
 from lineage.tables.format import overview
-from lineage.tables.format.view import Block, Sheet, Text, sheet
+from lineage.tables.format.view import Block, CellText, TableView, build_view
 from lineage.tables.table import Detail, Effect, Row, Table
 from tests.tables import made
 
@@ -48,7 +48,7 @@ def runs(chance: random.Random) -> list[Entry]:
     return found
 
 
-def told(shown: Sheet) -> list[tuple[Counter[str], Counter[str]]]:
+def told(shown: TableView) -> list[tuple[Counter[str], Counter[str]]]:
     """Of each setting the words of the printed claims and of the printed cells."""
     *blocks, claims = shown.blocks
     found = []
@@ -60,7 +60,7 @@ def told(shown: Sheet) -> list[tuple[Counter[str], Counter[str]]]:
     return found
 
 
-def judged_in(line: tuple[Text, ...], blocks: list[Block]) -> str:
+def judged_in(line: tuple[CellText, ...], blocks: list[Block]) -> str:
     """The title of the block; a claim without one counts in the first."""
     if line[2].text == "-":
         return blocks[0].title
@@ -73,15 +73,15 @@ def test_overview_and_table_agree_on_every_verdict() -> None:
     seen: Counter[str] = Counter()
     for _ in range(200):
         held = runs(chance)
-        listed = [(counted(line[4]), counted(line[5])) for line in overview.lines(one, held)]
-        assert listed == told(sheet(one, held))
+        listed = [(counted(line[4]), counted(line[5])) for line in overview.build_lines(one, held)]
+        assert listed == told(build_view(one, held))
         seen += sum((claims + numbers for claims, numbers in listed), Counter())
     words = {"reproduced", "contradicted", "underpowered", "off protocol", "missing", "failed", "same run"}
     assert words <= set(seen)
 
 
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
-    text = overview.overview(EXPERIMENTS, tmp_path / "results", everything=False)
+    text = overview.render_overview(EXPERIMENTS, tmp_path / "results", everything=False)
     assert "has no run of any table" in text
     assert "lineage run TABLE --tier mini --plan" in text
 
@@ -89,7 +89,7 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
 def test_a_table_with_runs_is_one_line(tmp_path: Path) -> None:
     for seed in range(3):
         store.write(made.entry("roi_align", 30.0, seed, table="mask_rcnn/table2c", recipe="r"), tmp_path)
-    lines = overview.overview(EXPERIMENTS, tmp_path, everything=False).splitlines()
+    lines = overview.render_overview(EXPERIMENTS, tmp_path, everything=False).splitlines()
     assert lines[1].split()[:6] == ["mask_rcnn/table2c", "paper", "1", "of", "5", "3"]
     assert "Tables without a run: 82" in lines[2]
 

@@ -14,7 +14,7 @@ from lineage.tables.table import Table
 
 PROJECT = Path(__file__).parents[2]
 TABLES = PROJECT / "experiments"
-NAMES = read.names(TABLES)
+NAMES = read.list_tables(TABLES)
 FILES = {  # paper and table, as published -> file
     ("R-CNN", "Table 2"): "rcnn/table2",
     ("R-CNN", "Table 3"): "rcnn/table3",
@@ -129,7 +129,7 @@ def papers() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Table]:
-    return {name: read.load(TABLES, name) for name in NAMES}
+    return {name: read.load_table(TABLES, name) for name in NAMES}
 
 
 def test_every_row_can_run(tables: dict[str, Table]) -> None:

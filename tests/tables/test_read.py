@@ -14,9 +14,9 @@ GOOD: dict[str, Any] = yaml.safe_load((EXPERIMENTS / "mask_rcnn/table2c.yaml").r
 
 
 def test_mask_rcnn_table_2c() -> None:
-    table = read.load(EXPERIMENTS, "mask_rcnn/table2c")
+    table = read.load_table(EXPERIMENTS, "mask_rcnn/table2c")
     assert next(iter(table.rows.values())).label == "RoIPool max"
-    assert table.rows["roi_pool"].choose == {
+    assert table.rows["roi_pool"].choices == {
         "model": "mask_rcnn_c4", "backbone": "resnet50", "dataset": "coco", "schedule": "mask_rcnn", "roi": "pool",
     }  # fmt: skip
     assert len(table.claims) == 15
@@ -24,8 +24,8 @@ def test_mask_rcnn_table_2c() -> None:
 
 
 def test_effects_agree_with_the_published_numbers() -> None:
-    for name in read.names(EXPERIMENTS):
-        table = read.load(EXPERIMENTS, name)
+    for name in read.list_tables(EXPERIMENTS):
+        table = read.load_table(EXPERIMENTS, name)
         for effect in table.effects:
             rows = (table.rows[effect.better].published, table.rows[effect.worse].published)
             if effect.gain is not None and all(effect.metric in row for row in rows):
@@ -73,26 +73,26 @@ def test_a_wrong_file_is_told_where_it_is_wrong(tmp_path: Path, change: dict[str
 
 def test_a_missing_table_is_told_its_neighbours() -> None:
     with pytest.raises(TableError, match="Did you mean mask_rcnn/table2c"):
-        read.load(EXPERIMENTS, "mask_rcnn/table2cc")
+        read.load_table(EXPERIMENTS, "mask_rcnn/table2cc")
 
 
 def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.yaml").write_text("rows: [")
     with pytest.raises(TableError, match=r"b\.yaml: not YAML"):
-        read.load(tmp_path, "a/b")
+        read.load_table(tmp_path, "a/b")
 
 
 def test_tiers_translate_what_they_name() -> None:
-    choose = read.load(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choose
-    mini = tiers.translate(choose, tiers.load(EXPERIMENTS)["mini"])
+    choose = read.load_table(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choices
+    mini = tiers.translate_choices(choose, tiers.load_tiers(EXPERIMENTS)["mini"])
     assert mini == choose | {"backbone": "mini", "dataset": "shapes", "schedule": "mini_table"}
 
 
 def load(folder: Path, record: dict[str, Any]) -> None:
     (folder / "a").mkdir()
     (folder / "a/b.yaml").write_text(yaml.safe_dump(record))
-    read.load(folder, "a/b")
+    read.load_table(folder, "a/b")
 
 
 MINIMAL: dict[str, Any] = {
@@ -105,14 +105,14 @@ def tables(folder: Path, **named: dict[str, Any]) -> dict[str, Any]:
     (folder / "a").mkdir()
     for name, change in named.items():
         (folder / f"a/{name}.yaml").write_text(yaml.safe_dump(MINIMAL | change))
-    return {name: read.load(folder, f"a/{name}") for name in named}
+    return {name: read.load_table(folder, f"a/{name}") for name in named}
 
 
 def test_a_cumulative_row_adds_to_the_row_above(tmp_path: Path) -> None:
     rows = {"a": {"with": {"roi": "pool"}}, "b": {"set": {"x": 1}}, "c": {"quoted": "theirs"}, "d": {"set": {"y": 2}}}
     table = tables(tmp_path, t={"kind": "cumulative", "rows": rows})["t"]
-    assert table.rows["d"].choose == {"roi": "pool"}
-    assert table.rows["d"].assign == {"x": 1, "y": 2}
+    assert table.rows["d"].choices == {"roi": "pool"}
+    assert table.rows["d"].assignments == {"x": 1, "y": 2}
     assert table.rows["d"].own == ("y",)
 
 
@@ -122,9 +122,9 @@ def test_a_row_that_tests_a_checkpoint_is_that_row_with_its_own_changes(tmp_path
     second = {"base": {"with": {"model": "other"}}, "rows": {"q": {"from": "a/one/s", "set": {"z": 3}}}}
     found = tables(tmp_path, one=first, two=second)
     assert found["one"].rows["s"].evaluates == "a/one/r"
-    assert found["one"].rows["s"].assign == {"x": 1, "y": 2}
-    assert found["two"].rows["q"].choose == {"model": "m", "roi": "align"}
-    assert found["two"].rows["q"].assign == {"x": 1, "y": 2, "z": 3}
+    assert found["one"].rows["s"].assignments == {"x": 1, "y": 2}
+    assert found["two"].rows["q"].choices == {"model": "m", "roi": "align"}
+    assert found["two"].rows["q"].assignments == {"x": 1, "y": 2, "z": 3}
 
 
 def test_what_cannot_run_cannot_be_tested_either(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_row_leaves_what_others_use(tmp_path: Path, role: str, key: str) -> No
     assert table.rows["u"].unsupported == f"it needs the {role} of a/t/t, which does not run: no head"
     (tmp_path / "a/t.yaml").write_text(yaml.safe_dump(MINIMAL | {"rows": {"r": {}, "s": {role: "r"}}}))
     with pytest.raises(TableError, match=rf"rows.s: a/t/r leaves no {role}; give it set: {{{key}: true}}"):
-        read.load(tmp_path, "a/t")
+        read.load_table(tmp_path, "a/t")
 
 
 @pytest.mark.parametrize(

@@ -12,53 +12,55 @@ from pathlib import Path
 import pytest
 
 from lineage.tables import read
-from lineage.tables.format import html, quote, terminal
-from lineage.tables.format.latex import escape, latex
-from lineage.tables.format.markdown import markdown
-from lineage.tables.format.overview import free_runs
-from lineage.tables.format.view import sheet
+from lineage.tables.format import quote
+from lineage.tables.format.html import render_page
+from lineage.tables.format.latex import escape, render_latex
+from lineage.tables.format.markdown import render_markdown
+from lineage.tables.format.overview import render_free_runs
+from lineage.tables.format.terminal import WIDEST, render_csv, render_terminal
+from lineage.tables.format.view import build_view
 from tests.tables import made
 
 ENTRIES = [
     *(made.entry("new", value, seed) for seed, value in enumerate((30.1, 30.3, 30.5))),
     made.entry("old", 12.4, tier="mini", deviations=["schedule=smoke"]),
 ]
-SHEET = sheet(made.table(), ENTRIES)
+SHEET = build_view(made.table(), ENTRIES)
 
 
 def test_terminal() -> None:
-    text = terminal.terminal(SHEET)
+    text = render_terminal(SHEET)
     assert "new  30.3 ± 0.2  3       30.0  +0.3  reproduced" in text
     assert "old  12.4  1       27.0     -  off protocol" in text
     assert "new > old by 3" in text
-    assert max(map(len, text.splitlines())) <= terminal.WIDEST
+    assert max(map(len, text.splitlines())) <= WIDEST
 
 
 def test_terminal_cuts_labels_where_it_is_narrow() -> None:
     table = made.table()
     rows = {name: replace(row, label=f"{row.label} and a long explanation") for name, row in table.rows.items()}
-    text = terminal.terminal(sheet(replace(table, rows=rows), ENTRIES), width=72)
+    text = render_terminal(build_view(replace(table, rows=rows), ENTRIES), width=72)
     assert max(map(len, text.splitlines())) <= 72
     assert "new and a lo..." in text
 
 
 def test_colour_changes_nothing_but_colour() -> None:
-    text = terminal.terminal(SHEET, colour=True)
+    text = render_terminal(SHEET, colour=True)
     assert "\x1b[32mreproduced\x1b[0m" in text
     for code in (0, 1, 31, 32, 33, 36, 90):
         text = text.replace(f"\x1b[{code}m", "")
-    assert text == terminal.terminal(SHEET)
+    assert text == render_terminal(SHEET)
 
 
 def test_markdown_rows_have_equal_columns() -> None:
-    text = markdown(SHEET)
+    text = render_markdown(SHEET)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.count("|") for line in lines[:4]} == {lines[0].count("|")}
     assert "read in source" in text
 
 
 def test_latex_is_balanced_and_escapes() -> None:
-    text = latex(SHEET)
+    text = render_latex(SHEET)
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
     assert escape("50% a_b ± 1") == r"50\% a\_b $\pm$ 1"
     unescaped = text.replace(r"\{", "").replace(r"\}", "")
@@ -69,16 +71,16 @@ def test_latex_is_balanced_and_escapes() -> None:
 @pytest.mark.parametrize("name", ["mask_rcnn/table2c", "faster_rcnn/table2", "cascade_rcnn/table6", "detectron2/lsj"])
 def test_latex_compiles_and_fits_the_page(tmp_path: Path, name: str) -> None:
     """With an ordinary text width: no error, nothing more than a hair too wide, no float longer than a page."""
-    table = read.load(Path(__file__).parents[2] / "experiments", name)
+    table = read.load_table(Path(__file__).parents[2] / "experiments", name)
     runs = [
         made.entry(row.name, 0, seed, table=name, metrics=dict(row.published) | {"x_y": 1.0}, tier=tier, flops=4e11)
         for tier in ("paper", "mini") for row in table.rows.values() for seed in range(3)
     ]  # fmt: skip
     quoted = rf"\lineage{{{name}/{next(iter(table.rows))}/{next(iter(table.metrics)).replace('/', '_')}}}"
-    numbers = quote.macros(quote.cells(table, runs))
+    numbers = quote.render_macros(quote.collect_cells(table, runs))
     head = rf"\documentclass{{article}}\usepackage{{booktabs}}{numbers}"
     text = rf"{head}\begin{{document}}{quoted}\input{{t}}\end{{document}}"
-    (tmp_path / "t.tex").write_text(latex(sheet(table, runs)))
+    (tmp_path / "t.tex").write_text(render_latex(build_view(table, runs)))
     (tmp_path / "main.tex").write_text(text)
     done = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"], cwd=tmp_path,
                           capture_output=True, text=True, check=False)  # fmt: skip
@@ -89,7 +91,7 @@ def test_latex_compiles_and_fits_the_page(tmp_path: Path, name: str) -> None:
 
 
 def test_page_asks_for_nothing_from_elsewhere() -> None:
-    text = html.page(SHEET)
+    text = render_page(SHEET)
     assert 'class="badge reproduced"' in text
     assert "http" not in text
     assert "<link" not in text
@@ -100,12 +102,12 @@ def test_bold_only_beyond_chance() -> None:
     near += [made.entry("new", value, seed) for seed, value in ((0, 30.1), (2, 30.9), (5, 33.0))]
     far = [made.entry("old", 27.0 + 0.01 * seed**2, seed) for seed in range(3)]
     far += [made.entry("new", 30.0 + 0.02 * seed**2, seed) for seed in range(3)]
-    assert "(best)" not in terminal.terminal(sheet(made.table(), near))
-    assert "(best)" in terminal.terminal(sheet(made.table(), far))
+    assert "(best)" not in render_terminal(build_view(made.table(), near))
+    assert "(best)" in render_terminal(build_view(made.table(), far))
 
 
 def test_csv_gives_numbers_in_full() -> None:
-    rows = list(csv.DictReader(io.StringIO(terminal.comma_separated(made.table(), ENTRIES))))
+    rows = list(csv.DictReader(io.StringIO(render_csv(made.table(), ENTRIES))))
     assert [(row["row"], row["tier"], row["n"], row["verdict"]) for row in rows] == [
         ("old", "paper", "0", "missing"),
         ("new", "paper", "3", "reproduced"),
@@ -118,17 +120,17 @@ def test_csv_gives_numbers_in_full() -> None:
 def test_ten_thousand_entries_render_fast() -> None:
     many = [made.entry(("old", "new")[seed % 2], 27.0 + seed % 7 / 10, seed) for seed in range(10_000)]
     started = time.process_time()
-    assert "5000" in terminal.terminal(sheet(made.table(), many))
+    assert "5000" in render_terminal(build_view(made.table(), many))
     assert time.process_time() - started < 2
 
 
 def test_every_table_of_the_project_renders_empty() -> None:
     experiments = Path(__file__).parents[2] / "experiments"
-    for name in read.names(experiments):
-        assert "Published numbers" in terminal.terminal(sheet(read.load(experiments, name), []))
+    for name in read.list_tables(experiments):
+        assert "Published numbers" in render_terminal(build_view(read.load_table(experiments, name), []))
 
 
 def test_free_runs_are_listed_newest_last() -> None:
-    text = free_runs([made.entry(None, 20.0, seed) for seed in range(30)])
+    text = render_free_runs([made.entry(None, 20.0, seed) for seed in range(30)])
     assert "newest 10 of 30" in text
     assert text.count("mask_rcnn") == 10

@@ -22,13 +22,15 @@ from tests.tables.step import filled, step
 
 PROJECT = Path(__file__).parents[2]
 TABLES = PROJECT / "experiments"
-ROWS = [(name, row) for name in read.names(TABLES) for row in read.load(TABLES, name).rows.values() if row.runs]
+ROWS = [
+    (name, row) for name in read.list_tables(TABLES) for row in read.load_table(TABLES, name).rows.values() if row.runs
+]
 MODEL = ("model", "backbone", "trainable", "edit", "proposals", "tta", "optimizer", "loss_weights")  # what a step is of
 
 
 def _chosen(row: tuple[str, object]) -> str:
     """The family a row stands for: its model."""
-    return row[1].choose.get("model", "mask_rcnn")  # type: ignore[attr-defined]
+    return row[1].choices.get("model", "mask_rcnn")  # type: ignore[attr-defined]
 
 
 FIRST = {_chosen(row): f"{row[0]}/{row[1].name}" for row in reversed(ROWS)}
@@ -38,13 +40,15 @@ FAMILIES = [row for row in ROWS if FIRST[_chosen(row)] == f"{row[0]}/{row[1].nam
 @lru_cache(maxsize=3)
 def _composed(tier: str) -> dict[str, Composed]:
     """Every row at a tier, by name; of rows that say the same there, which a third of them do, the first."""
-    said: dict[str, Ask] = {}
+    first: dict[str, Ask] = {}
     for table, row in ROWS:
-        rules = tiers.load(TABLES).get(tier, {})
-        says = [tiers.translate(row.choose, rules), tiers.assign(row.assign, rules), row.uses]
-        said.setdefault(digest(dict(zip("csu", says, strict=True))), Ask(table, row, tier))
-    made = compose_rows.rows(PROJECT, said.values())
-    return {f"{ask.table}/{ask.row.name}": one for ask, one in zip(said.values(), made, strict=True)}
+        rules = tiers.load_tiers(TABLES).get(tier, {})
+        choices = tiers.translate_choices(row.choices, rules)
+        assignments = tiers.translate_assignments(row.assignments, rules)
+        key = digest({"choices": choices, "assignments": assignments, "uses": row.uses})
+        first.setdefault(key, Ask(table, row, tier))
+    composed = compose_rows.rows(PROJECT, first.values())
+    return {f"{ask.table}/{ask.row.name}": one for ask, one in zip(first.values(), composed, strict=True)}
 
 
 def _differing(tier: str, keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -59,7 +63,7 @@ def _differing(tier: str, keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", [f"{table}/{row.name}" for table, row in FAMILIES])
 def test_the_first_row_of_each_model_takes_a_step(name: str) -> None:
     table, _, row = name.rpartition("/")
-    (made,) = compose_rows.rows(PROJECT, [Ask(table, read.load(TABLES, table).rows[row], "mini")])
+    (made,) = compose_rows.rows(PROJECT, [Ask(table, read.load_table(TABLES, table).rows[row], "mini")])
     assert made.error is None, made.error
     step(made.config)
 

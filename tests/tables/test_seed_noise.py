@@ -21,6 +21,6 @@ def test_equal_values_have_exactly_no_spread() -> None:
 
 
 def test_a_dataset_is_known_by_its_family() -> None:
-    assert seed_noise.published("voc07") is seed_noise.published("VOC0712") is seed_noise.PUBLISHED["voc"]
-    assert seed_noise.published("coco_person") is seed_noise.PUBLISHED["coco"]
-    assert seed_noise.published("cityscapes") is None
+    assert seed_noise.find_published("voc07") is seed_noise.find_published("VOC0712") is seed_noise.PUBLISHED["voc"]
+    assert seed_noise.find_published("coco_person") is seed_noise.PUBLISHED["coco"]
+    assert seed_noise.find_published("cityscapes") is None

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from lineage.results.entry import Entry
+from lineage.tables import samples
 from lineage.tables import verdicts as judge
 from lineage.tables.verdicts import CONTRADICTED, FAILED, MISSING, OFF_PROTOCOL, REPRODUCED, UNDERPOWERED
 from tests.tables import made
@@ -103,14 +104,16 @@ def test_without_known_noise_a_single_run_decides_nothing() -> None:
 
 def test_a_seed_counts_once_and_the_newest_run_is_its_value() -> None:
     again = made.entry("new", 31.0, 0, id="20261124T000000Z-a3d31b8b-ffffff")
-    runs = judge.finished([again, made.entry("new", 30.0, 0), made.entry("new", 29.0, 1)])
-    (sample,) = judge.samples(runs["new"], "mask/AP").values()
+    runs = samples.group_finished([again, made.entry("new", 30.0, 0), made.entry("new", 29.0, 1)])
+    (sample,) = samples.collect_samples(runs["new"], "mask/AP").values()
     assert sorted(sample.values) == [29.0, 31.0]
 
 
 def test_a_corrected_entry_does_not_count() -> None:
     wrong = made.entry("new", 99.0, 0)
-    assert judge.valid([wrong, made.entry("new", 30.0, 1, supersedes=wrong.id)])[0].metrics == {"mask/AP": 30.0}
+    assert samples.drop_superseded([wrong, made.entry("new", 30.0, 1, supersedes=wrong.id)])[0].metrics == {
+        "mask/AP": 30.0
+    }
 
 
 def test_equal_rows_are_called_different_about_as_rarely_as_stated() -> None:

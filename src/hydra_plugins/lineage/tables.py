@@ -77,15 +77,16 @@ class TableSource(ConfigSource):
         )
 
     def _compose(self, tier: str | None, table: Table, row: Row) -> DictConfig:
-        choose, keys = row.choose, row.assign
+        choices, assignments = row.choices, row.assignments
         if tier is not None:
-            known = tiers.load(Path(self.path))[tier]
-            choose, keys = {"tier": tier} | tiers.translate(choose, known), tiers.assign(keys, known)
-        defaults: list[Any] = [{f"override /{group}": option} for group, option in choose.items()]
+            rules = tiers.load_tiers(Path(self.path))[tier]
+            choices = {"tier": tier} | tiers.translate_choices(choices, rules)
+            assignments = tiers.translate_assignments(assignments, rules)
+        defaults: list[Any] = [{f"override /{group}": option} for group, option in choices.items()]
         config = OmegaConf.create({"defaults": defaults, "cell": {"table": table.name, "row": row.name}})
         if row.evaluates:
             config.evaluate_only = True
-        for key, value in keys.items():
+        for key, value in assignments.items():
             OmegaConf.update(config, key, value, force_add=True)
         return config
 
@@ -94,7 +95,7 @@ class TableSource(ConfigSource):
         name, _, row = (rest or "").rpartition("/")
         if not self._is_table(name):
             return None
-        table = read.load(Path(self.path), name)
+        table = read.load_table(Path(self.path), name)
         return (tier, table, table.rows[row]) if row in table.rows else None
 
     def _split(self, config_path: str) -> tuple[str | None, str | None]:
@@ -103,15 +104,15 @@ class TableSource(ConfigSource):
         if group != GROUP:
             return None, None
         first, _, more = rest.partition("/")
-        return (first, more) if first in tiers.load(Path(self.path)) else (None, rest)
+        return (first, more) if first in tiers.load_tiers(Path(self.path)) else (None, rest)
 
     def _is_table(self, name: str) -> bool:
-        return "/" in name and read.file(Path(self.path), name).is_file()
+        return "/" in name and read.table_path(Path(self.path), name).is_file()
 
     def _below(self, rest: str) -> Sequence[str]:
         """What lies below: papers, then a paper's tables, then a table's rows."""
         if self._is_table(rest):
-            return sorted(read.load(Path(self.path), rest).rows)
+            return sorted(read.load_table(Path(self.path), rest).rows)
         prefix = f"{rest}/" if rest else ""
-        tables = [name.removeprefix(prefix) for name in read.names(Path(self.path)) if name.startswith(prefix)]
+        tables = [name.removeprefix(prefix) for name in read.list_tables(Path(self.path)) if name.startswith(prefix)]
         return sorted({name.partition("/")[0] for name in tables})

@@ -15,11 +15,10 @@ from lineage.cli.store import found, section
 from lineage.results import diff, paths, store
 from lineage.results.entry import Entry
 from lineage.tables import read
-from lineage.tables.format.terminal import Grid, aligned
+from lineage.tables.format.terminal import Grid, align
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
-from lineage.tables.tiers import PAPER
-from lineage.tables.tiers import load as load_tiers
+from lineage.tables.tiers import PAPER, load_tiers
 
 HELP = "an entry (its file, its id, a beginning or the end of the id) or a row, e.g. mask_rcnn/table2c/roi_pool"
 
@@ -49,7 +48,7 @@ def main(argv: list[str]) -> int:
         section("otherwise", diff.provenance(a.entry, b.entry))
     elif not choices and not config:
         print("the two ask for the same\n")
-    print(aligned(_metrics(a, b)))
+    print(align(_metrics(a, b)))
     return 0
 
 
@@ -69,7 +68,7 @@ def _row(name: str, experiments: Path) -> Side | None:
     tier = parts.pop(0) if len(parts) == 4 and parts[0] in tiers else PAPER
     if len(parts) != 3 or Path(name).is_file():
         return None
-    table = read.load(experiments, "/".join(parts[:2]))
+    table = read.load_table(experiments, "/".join(parts[:2]))
     if parts[2] not in table.rows:
         raise TableError(f"table {table.name} has no row {parts[2]!r}. {did_you_mean(parts[2], table.rows)}")
     row = table.rows[parts[2]]

@@ -34,8 +34,8 @@ def main(argv: list[str]) -> int:
         return 0
     project = paths.project()
     experiments = paths.experiments()
-    tiers.check(experiments, asked.tier)
-    known = read.names(experiments)
+    tiers.check_tier(experiments, asked.tier)
+    known = read.list_tables(experiments)
     names = known if asked.all or not asked.tables else [_named(name) for name in asked.tables]
     if strange := [name for name in names if name not in known]:
         raise TableError(f"{experiments} has no table {strange[0]!r}. {did_you_mean(strange[0], known)}")
@@ -87,11 +87,11 @@ def rule(key: str) -> str:
 
 def _of(project: Path, experiments: Path, name: str, tier: str) -> list[Finding]:
     try:
-        table = read.load(experiments, name)
+        table = read.load_table(experiments, name)
     except TableError as error:
         return [Finding("T1", str(error))]
     if tier != PAPER:
-        return list(apart(project, table, partial(read.load, experiments), tier))
+        return list(apart(project, table, partial(read.load_table, experiments), tier))
     return lint(project, [table])[name]
 
 

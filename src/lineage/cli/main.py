@@ -1,4 +1,4 @@
-"""`lineage <command>`: what is done with runs once they exist. A command's module is imported when it is asked for."""
+"""`lineage <command>`: one module of this package per command, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from importlib import import_module
 COMMANDS = {  # name: (what it does, where its main(argv) is)
     "train": ("train, evaluate and log one run; `python train.py` is the same", "lineage.cli.train:main"),
     "table": ("tables of the papers, filled in and judged", "lineage.cli.table:main"),
-    "quote": ("macros with which a text quotes cells of the store", "lineage.tables.format.quote:quote"),
-    "check-text": ("do the numbers of a text equal those of the store?", "lineage.tables.format.quote:check_text"),
+    "quote": ("macros with which a text quotes cells of the store", "lineage.cli.quote:main"),
+    "check-text": ("do the numbers of a text equal those of the store?", "lineage.cli.check_text:main"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.cli.run:main"),
     "lint": ("does each table isolate what it claims to isolate?", "lineage.cli.lint:main"),
     "compare": ("two runs or rows: what is different, and what came of it", "lineage.cli.compare:main"),
     "show": ("everything behind one entry", "lineage.cli.store:show"),
     "why": ("what could explain that two entries differ", "lineage.cli.store:why"),
     "store": ("verify, merge or correct the results", "lineage.cli.store:store"),
-    "draft": ("tables typed off papers (JSON) become draft files", "lineage.tables.draft:main"),
+    "draft": ("tables typed off papers (JSON) become draft files", "lineage.cli.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.cli.rerun:main"),
     "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data.main:main"),
     "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.cli.predict:main"),
@@ -31,7 +31,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code; an error of this project ends in its message, any other in a traceback."""
+    """Run a command and return its exit code; print the message of an error of ours, raise any other."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _unknown(name)
     try:
         return _load(COMMANDS[name][1])(arguments[1:]) or 0
-    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+    except BrokenPipeError:  # the reader, e.g. `head`, has stopped reading
         sys.stderr.close()
         return 0
     except Exception as error:

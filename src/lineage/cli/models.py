@@ -24,5 +24,5 @@ def main(argv: list[str]) -> int:
     if args.markdown:
         print(model_list.markdown(facts), end="")
     else:
-        print(model_list.text(facts, list(model_facts.unmeasured(experiments, paths.configs()))))
+        print(model_list.text(facts, list(model_facts.find_unmeasured(experiments, paths.configs()))))
     return 0

@@ -18,12 +18,12 @@ from lineage.results import paths, store
 from lineage.results.entry import Entry
 from lineage.results.key_roles import VOLATILE, Role, role_of
 from lineage.results.overrides import Override
-from lineage.tables import read, verdicts
-from lineage.tables.format.terminal import Grid, aligned
+from lineage.tables import read
+from lineage.tables.format.terminal import Grid, align
+from lineage.tables.samples import drop_superseded
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
-from lineage.tables.tiers import PAPER
-from lineage.tables.tiers import load as load_tiers
+from lineage.tables.tiers import PAPER, load_tiers
 
 STOPPED = 130  # the exit code of Ctrl-C
 
@@ -44,11 +44,11 @@ class SiteError(RuntimeError):
 def main(argv: list[str]) -> int:
     asked = _parser().parse_intermixed_args(_joined(argv))
     project = paths.project()
-    tables = partial(read.load, paths.experiments())
+    tables = partial(read.load_table, paths.experiments())
     names = _names(asked, project, tables)
     site = Site(project, asked.results.resolve(), asked.runs.resolve(), [_override(text) for text in asked.set])
     held = store.contents(site.results).entries
-    planned = plan.make(project, site.results, tables, names, verdicts.valid(held))
+    planned = plan.make(project, site.results, tables, names, drop_superseded(held))
     if asked.cell is None:
         print(overview(planned, held, asked.hardware or cost_estimate.device(), paths.experiments()))
     if asked.plan or not planned.open:
@@ -84,7 +84,7 @@ def overview(planned: Plan, held: list[Entry], hardware: str, experiments: Path)
         text = "; ".join(filter(None, [own, same.get(row, ""), *notes, *basis]))
         body.append([f"{row[0]}/{row[1]}", row[2], seeds, *map(str, counts), cost, text])
     head = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
-    return f"{aligned(Grid(head, body))}\n{_sum(planned, prices, hardware)}"
+    return f"{align(Grid(head, body))}\n{_sum(planned, prices, hardware)}"
 
 
 def repeats(planned: Plan) -> dict[tuple[str, str, str], str]:
@@ -156,7 +156,7 @@ def _names(asked: argparse.Namespace, project: Path, tables: Callable[[str], Tab
     if asked.seeds < 1 or (asked.jobs is not None and asked.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
     named, _, row = asked.table.removesuffix(".yaml").rpartition("/")
-    cell = named in read.names(project / "experiments")  # mask_rcnn/table2c/roi_align, as the plan prints it
+    cell = named in read.list_tables(project / "experiments")  # mask_rcnn/table2c/roi_align, as the plan prints it
     table = tables(named if cell else asked.table.removesuffix(".yaml"))
     rows = [row, *asked.rows] if cell else asked.rows
     for row in rows:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lineage.results import cache, diff, integrity, paths
 from lineage.results import store as files
 from lineage.results.entry import Entry, dump
-from lineage.tables import verdicts
+from lineage.tables.samples import drop_superseded
 
 ENTRY = "its file, its id, a beginning or the end of the id, or a row: its newest finished run"
 
@@ -117,7 +117,7 @@ def found(results: Path, name: str, like: Entry | None = None) -> Path:
     folder = results / name
     if not (name.count("/") > 1 and folder.is_dir()):
         return files.find(results, name)
-    runs = [entry for entry in verdicts.valid(cache.contents(folder).entries) if entry.status == "finished"]
+    runs = [entry for entry in drop_superseded(cache.contents(folder).entries) if entry.status == "finished"]
     if not runs:
         raise files.StoreError(f"{folder} has no finished run; `lineage table {name.rpartition('/')[0]}` says more")
     near = [(entry.tier, entry.seed) == (like.tier, like.seed) if like else True for entry in runs]

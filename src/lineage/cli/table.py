@@ -1,4 +1,4 @@
-"""`lineage table`: the tables, filled in from the store, in the format that is asked for."""
+"""`lineage table`: the tables, filled in from the store, in any format."""
 
 from __future__ import annotations
 
@@ -7,23 +7,77 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lineage.results import paths
-from lineage.results import store as files
+from lineage.results import paths, store
 from lineage.results.entry import Entry
 from lineage.tables import read, tiers
-from lineage.tables.format import html, terminal
-from lineage.tables.format.latex import latex
-from lineage.tables.format.load import entries, filled
-from lineage.tables.format.markdown import markdown
-from lineage.tables.format.overview import free_runs, overview
-from lineage.tables.format.view import Sheet
+from lineage.tables.format.html import render_index, render_page
+from lineage.tables.format.latex import render_latex
+from lineage.tables.format.load import load_entries, load_filled
+from lineage.tables.format.markdown import render_markdown
+from lineage.tables.format.overview import render_free_runs, render_overview
+from lineage.tables.format.terminal import render_csv, render_terminal
+from lineage.tables.format.view import TableView
 from lineage.tables.table import Table, TableError
 
-FORMATS: dict[str, Callable[[Sheet], str]] = {"markdown": markdown, "latex": latex, "html": html.page}
+RENDER: dict[str, Callable[[TableView], str]] = {
+    "markdown": render_markdown,
+    "latex": render_latex,
+    "html": render_page,
+}
 SUFFIX = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    experiments = paths.experiments()
+    if args.tier is not None:
+        tiers.check_tier(experiments, args.tier)
+    if args.name is None:
+        return _print_several(args, experiments)
+    if (paper := args.name.strip("/")) in {name.partition("/")[0] for name in read.list_tables(experiments)}:
+        print(render_overview(experiments, args.results, everything=True, paper=paper), end="")
+        return 0
+    if args.name.startswith(store.SCRATCH):
+        print(render_free_runs(load_entries(args.results / args.name)), end="")
+        return 0
+    text = _render(args, *load_filled(experiments, args.results, args.name.removesuffix(".yaml"), args.tier))
+    _write(args.out, text) if args.out else print(text, end="")
+    return 0
+
+
+def _print_several(args: argparse.Namespace, experiments: Path) -> int:
+    """Print the overview or, in the format of `args`, all tables; write a file per table if `args` has a folder."""
+    if args.form is None:
+        print(render_overview(experiments, args.results, everything=args.all), end="")
+        return 0
+    if not args.all:
+        raise TableError("which table? Give its name, or --all; `lineage table` lists them")
+    tables = [load_filled(experiments, args.results, name, args.tier) for name in read.list_tables(experiments)]
+    if args.out is None:
+        print("\n".join(_render(args, *one) for one in tables), end="")
+        return 0
+    for table, entries, view in tables:
+        _write(args.out / f"{table.name}{SUFFIX[args.form]}", _render(args, table, entries, view))
+    if args.form == "html":
+        _write(args.out / "index.html", render_index([(table, view) for table, _, view in tables]))
+    print(f"{len(tables)} tables are in {args.out}")
+    return 0
+
+
+def _render(args: argparse.Namespace, table: Table, entries: list[Entry], view: TableView) -> str:
+    if args.form == "csv":
+        return render_csv(table, entries)
+    if args.form in RENDER:
+        return RENDER[args.form](view)
+    return render_terminal(view, colour=args.out is None and sys.stdout.isatty())
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lineage table", description="Tables of the papers, filled in and judged.")
     parser.add_argument(
         "name", nargs="?", help="a table, e.g. mask_rcnn/table2c; a paper, e.g. mask_rcnn; without it, an overview"
@@ -33,49 +87,4 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
     parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
-    asked = parser.parse_args(argv)
-    experiments = paths.experiments()
-    if asked.tier is not None:
-        tiers.check(experiments, asked.tier)
-    if asked.name is None:
-        return _several(asked, experiments)
-    if (experiments / asked.name).is_dir():
-        print(overview(experiments, asked.results, everything=True, paper=asked.name.strip("/")), end="")
-        return 0
-    if asked.name.startswith(files.SCRATCH):
-        print(free_runs(entries(asked.results / asked.name)), end="")
-        return 0
-    text = rendered(asked, *filled(experiments, asked.results, asked.name.removesuffix(".yaml"), asked.tier))
-    _write(asked.out, text) if asked.out else print(text, end="")
-    return 0
-
-
-def rendered(asked: argparse.Namespace, table: Table, held: list[Entry], made: Sheet) -> str:
-    if asked.form == "csv":
-        return terminal.comma_separated(table, held)
-    if asked.form in FORMATS:
-        return FORMATS[asked.form](made)
-    return terminal.terminal(made, colour=asked.out is None and sys.stdout.isatty())
-
-
-def _several(asked: argparse.Namespace, experiments: Path) -> int:
-    if asked.form is None:
-        print(overview(experiments, asked.results, everything=asked.all), end="")
-        return 0
-    if not asked.all:
-        raise TableError("which table? Give its name, or --all; `lineage table` lists them")
-    made = [filled(experiments, asked.results, name, asked.tier) for name in read.names(experiments)]
-    if asked.out is None:
-        print("\n".join(rendered(asked, *one) for one in made), end="")
-        return 0
-    for one in made:
-        _write(asked.out / f"{one[0].name}{SUFFIX[asked.form]}", rendered(asked, *one))
-    if asked.form == "html":
-        _write(asked.out / "index.html", html.index([(table, shown) for table, _, shown in made]))
-    print(f"{len(made)} tables are in {asked.out}")
-    return 0
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    return parser

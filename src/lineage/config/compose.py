@@ -109,11 +109,11 @@ def _missing_option(error: MissingConfigException, root: Path) -> str:
 def _missing_row(path: str, experiments: Path) -> str:
     """Name the part that is wrong: the table, or the row of it."""
     tier, _, rest = path.partition("/")
-    prefix, path = (f"{tier}/", rest) if tier in tiers.load(experiments) else ("", path)
+    prefix, path = (f"{tier}/", rest) if tier in tiers.load_tiers(experiments) else ("", path)
     table, _, row = path.rpartition("/")
-    tables = read.names(experiments)
+    tables = read.list_tables(experiments)
     if table in tables:
-        rows = read.load(experiments, table).rows
+        rows = read.load_table(experiments, table).rows
         return f"experiment={prefix}{path}: table {table} has no row {row!r}. {did_you_mean(row, rows)}"
     if path in tables:
         whole = f"-m '+experiment/{prefix}{path}=glob(*)'"

@@ -41,7 +41,7 @@ def usage() -> str:
     groups = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in HIDDEN)
     folders = [[root / group for root in (conf, own) if root is not None] for group in groups]
     lines = [_line(group, roots, defaults.get(group, "")) for group, roots in zip(groups, folders, strict=True)]
-    tables = read.names(paths.experiments())
+    tables = read.list_tables(paths.experiments())
     example = f", e.g. {min(tables)}" if tables else ""
     lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} table(s){example}")
     return TEXT.format(choices="\n".join(lines))

@@ -122,7 +122,8 @@ def _fingerprint(project: Path) -> str:
 
 
 def _name(ask: Ask) -> str:
-    said = json.dumps([ask.table, ask.row.name, ask.tier, ask.row.choose, ask.row.assign, ask.row.uses], default=str)
+    row = ask.row
+    said = json.dumps([ask.table, row.name, ask.tier, row.choices, row.assignments, row.uses], default=str)
     return f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.json"
 
 

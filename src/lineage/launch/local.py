@@ -10,7 +10,7 @@ from lineage.launch import plan
 from lineage.launch.job import Job, Site
 from lineage.launch.plan import DONE, TEST, Cell, Name, Plan
 from lineage.results import store
-from lineage.tables import verdicts
+from lineage.tables.samples import drop_superseded
 
 POLL = 0.5  # seconds between looks at the own jobs
 LOOK = 10.0  # seconds between looks at the work of others
@@ -58,7 +58,7 @@ def _still(cell: Cell, planned: Plan, site: Site) -> bool:
 
 
 def _refresh(planned: Plan, site: Site) -> None:
-    plan.settle(planned, verdicts.valid(store.contents(site.results).entries))
+    plan.settle(planned, drop_superseded(store.contents(site.results).entries))
 
 
 def _ready(cell: Cell, planned: Plan, failed: set[Name]) -> bool:

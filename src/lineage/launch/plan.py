@@ -18,8 +18,9 @@ from lineage.launch.compose_rows import Ask, Composed
 from lineage.results import paths, store
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
-from lineage.tables import links, verdicts
-from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table
+from lineage.tables import links
+from lineage.tables.samples import drop_superseded
+from lineage.tables.table import ParentRole, Row, Table
 
 DONE, TRAIN, TEST, BLOCKED = "done", "train", "test", "blocked"
 SPARED = "spared"  # not done, and only needed for a checkpoint that is there
@@ -89,7 +90,7 @@ def make(
     """The plan for these cells and all that they need."""
     named = _closure(list(asked), tables)
     planned = Plan(_cells(project, tables, named), project)
-    settle(planned, verdicts.valid(store.contents(results).entries) if held is None else held)
+    settle(planned, drop_superseded(store.contents(results).entries) if held is None else held)
     return planned
 
 
@@ -111,7 +112,7 @@ def _closure(asked: list[Name], tables: Callable[[str], Table]) -> dict[Name, bo
 
 
 def _uses(name: Name, row: Row) -> dict[str, Name]:
-    named = {role: links.full(name.table, reference) for role, reference in row.uses.items()}
+    named = {role: links.parse_reference(name.table, reference) for role, reference in row.uses.items()}
     return {role: Name(table, other, name.tier, name.seed) for role, (table, other) in named.items()}
 
 
@@ -130,24 +131,24 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
             cells[name] = Cell(name, row, replace(whole, error=error), "", "", asked, BLOCKED, note=error)
             continue
         training = _training(whole, parents)
-        regions = parents[PROPOSALS].recipe if PROPOSALS in parents else None
+        regions = parents[ParentRole.PROPOSALS].recipe if ParentRole.PROPOSALS in parents else None
         cells[name] = Cell(name, row, whole, training, digests.recipe(whole.test, training, regions), asked)
         cells[name].after = [parent.name for parent in parents.values()]
     return cells
 
 
 def _training(whole: Composed, parents: dict[str, Cell]) -> str:
-    if EVALUATE in parents:
-        return parents[EVALUATE].training
-    used = {role: parent.training if role == START else parent.recipe for role, parent in parents.items()}
+    if ParentRole.EVALUATE in parents:
+        return parents[ParentRole.EVALUATE].training
+    used = {role: parent.training if role == ParentRole.START else parent.recipe for role, parent in parents.items()}
     return digests.following(whole.training, used)
 
 
 def _unlabelled(whole: Composed, parents: dict[str, Cell]) -> str | None:
     """A head whose targets the labels that it is to be trained on do not have."""
-    if LABELS not in parents or parents[LABELS].composed.error is not None:
+    if ParentRole.LABELS not in parents or parents[ParentRole.LABELS].composed.error is not None:
         return None
-    teacher = parents[LABELS]
+    teacher = parents[ParentRole.LABELS]
     ours, theirs = (one.config.get("model", {}).get("heads") or {} for one in (whole, teacher.composed))
     lacking = [head for head in ours if head not in theirs]
     who = f"{teacher.name.table}/{teacher.name.row}"
@@ -175,17 +176,17 @@ def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int
         cell.action, cell.note = BLOCKED, f"needs {blocked[0].name}: {blocked[0].note}"
         return
     cell.note, cell.after = shelf.history(cell), []
-    made = shelf.left(START, cell.training, cell.name.seed)
-    if made is not None or EVALUATE in uses or identity_ in trainers:
-        cell.action, cell.given = TEST, {START: made.id} if made else {}
+    made = shelf.left(ParentRole.START, cell.training, cell.name.seed)
+    if made is not None or ParentRole.EVALUATE in uses or identity_ in trainers:
+        cell.action, cell.given = TEST, {ParentRole.START: made.id} if made else {}
         if made is None:
-            cell.after = [trainers[identity_].name if identity_ in trainers else uses[EVALUATE]]
+            cell.after = [trainers[identity_].name if identity_ in trainers else uses[ParentRole.EVALUATE]]
         elif not cell.note:
             cell.note = f"tests the checkpoint of {made.table}/{made.row}" if made.row else f"tests {made.id}"
     else:
         trainers[identity_] = cell
-        _take(cell, plan, shelf, START, LABELS)
-    _take(cell, plan, shelf, PROPOSALS)
+        _take(cell, plan, shelf, ParentRole.START, ParentRole.LABELS)
+    _take(cell, plan, shelf, ParentRole.PROPOSALS)
     lost = [parent for name in cell.after if (parent := plan.cells[name]).action == DONE]
     if lost:
         cell.action, cell.note = BLOCKED, _where(lost[0])
@@ -197,7 +198,7 @@ def _take(cell: Cell, plan: Plan, shelf: _Shelf, *roles: str) -> None:
         if role not in roles:
             continue
         used = plan.cells[name]
-        found = shelf.left(role, used.training if role == START else used.recipe, cell.name.seed)
+        found = shelf.left(role, used.training if role == ParentRole.START else used.recipe, cell.name.seed)
         if found:
             cell.given[role] = found.id
         else:
@@ -247,7 +248,7 @@ class _Shelf:
 
     def left(self, role: str, digest: str, seed: int) -> Entry | None:
         """An entry of such a training, or recipe, whose run folder still has what it left for this role."""
-        entries = (self.trained if role == START else self.tested)[digest, seed]
+        entries = (self.trained if role == ParentRole.START else self.tested)[digest, seed]
         for entry in sorted(entries, key=lambda entry: entry.steps == 0):  # who trained, before who tested that
             if entry.folder and RunFolder(paths.found(entry.folder, self.project)).artifact(role).exists():
                 return entry

@@ -27,7 +27,7 @@ def published(entry: dict[str, Any], experiments: Path) -> dict[str, float]:
     if not entry.get("table"):
         return {}
     try:
-        rows = read.load(experiments, entry["table"]).rows
+        rows = read.load_table(experiments, entry["table"]).rows
     except TableError:
         return {}
     return dict(rows[entry["row"]].published) if entry["row"] in rows else {}

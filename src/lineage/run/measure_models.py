@@ -27,7 +27,7 @@ def measure_models(project: Path) -> list[Path]:
     project that lies over the shipped configs, only its own files are written.
     """
     experiments = project / "experiments"
-    unmeasured = model_facts.unmeasured(paths.experiments(), paths.configs())
+    unmeasured = model_facts.find_unmeasured(paths.experiments(), paths.configs())
     new = [model_facts.create(experiments, config) for config in unmeasured.values()]
     for path in sorted((experiments / model_facts.FOLDER).glob("*.yaml")):
         variants = model_facts.read_facts(path).variants

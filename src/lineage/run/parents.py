@@ -7,6 +7,7 @@ its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,13 @@ from lineage.config.build import ConfigError
 from lineage.results import paths, store
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
-from lineage.tables.table import LABELS, PROPOSALS, START
+from lineage.tables.table import ParentRole
 
-KEYS = {START: "weights", PROPOSALS: "proposals.folder", LABELS: "dataset.labels"}  # which key says where it is
+KEYS: Mapping[str, str] = {  # of the config: where the artifact of each role lies
+    ParentRole.START: "weights",
+    ParentRole.PROPOSALS: "proposals.folder",
+    ParentRole.LABELS: "dataset.labels",
+}
 
 
 class Ancestry(NamedTuple):
@@ -41,15 +46,15 @@ def trace(config: DictConfig) -> Ancestry:
     if config.evaluate_only and not found.weights:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
     trained = _training(config, parents)
-    regions = _recipe(parents[PROPOSALS]) if PROPOSALS in parents else None
+    regions = _recipe(parents[ParentRole.PROPOSALS]) if ParentRole.PROPOSALS in parents else None
     whole = digests.recipe(digests.test(config), trained, regions)
     return Ancestry(found, [parent.id for parent in parents.values()], trained, whole)
 
 
-def _training(config: DictConfig, parents: dict[str, Entry]) -> str:
-    if config.evaluate_only and START in parents:
-        return _trained(parents[START])
-    known = {role: _trained(entry) if role == START else _recipe(entry) for role, entry in parents.items()}
+def _training(config: DictConfig, parents: Mapping[str, Entry]) -> str:
+    if config.evaluate_only and ParentRole.START in parents:
+        return _trained(parents[ParentRole.START])
+    known = {role: _trained(entry) if role == ParentRole.START else _recipe(entry) for role, entry in parents.items()}
     return digests.following(digests.training(config), known)
 
 

@@ -19,53 +19,53 @@ from lineage.tables.yaml_node import Node
 
 KEYS = ("better", "worse", "gain", "order", "equal", "row", "value", "metric", "tolerance", "quote", "source")
 FORMS = ("better", "order", "equal", "row")
+EXPECTED = "better: ROW and worse: ROW; order: [ROWS]; equal: [ROWS]; row: ROW and value: NUMBER"
 
 
-def read(
+def read_claims(
     table: Node, rows: dict[str, Row], metrics: Sequence[str], tolerance: float
 ) -> tuple[dict[tuple[str, str], Claim], list[Effect]]:
-    """The numbers and the relations between rows."""
-    values: dict[tuple[str, str], Claim] = {}
+    """Return the claims about numbers, by (row, metric), and those about relations between rows."""
+    numbers: dict[tuple[str, str], Claim] = {}
     effects: list[Effect] = []
-    for node in table.items("claims"):
-        node.check(KEYS)
+    for node in table.mappings("claims"):
+        node.check_keys(KEYS)
         forms = [form for form in FORMS if form in node.record]
         if len(forms) != 1:
-            forms_are = "better: ROW and worse: ROW; order: [ROWS]; equal: [ROWS]; row: ROW and value: NUMBER"
-            raise node.error(forms[1] if forms else "better", f"a claim has exactly one of these forms: {forms_are}")
+            raise node.error(forms[1] if forms else "better", f"a claim has exactly one of these forms: {EXPECTED}")
         metric = node.one_of("metric", metrics) if "metric" in node.record else metrics[0]
         if forms[0] == "row":
-            value = _value(node, rows, metric, tolerance)
-            values[value.row, value.metric] = value
+            claim = _read_number(node, rows, metric, tolerance)
+            numbers[claim.row, claim.metric] = claim
         else:
-            effects += _effects(node, forms[0], rows, metric, tolerance)
-    return values, effects
+            effects += _read_effects(node, forms[0], rows, metric, tolerance)
+    return numbers, effects
 
 
-def _value(node: Node, rows: dict[str, Row], metric: str, tolerance: float) -> Claim:
+def _read_number(node: Node, rows: dict[str, Row], metric: str, tolerance: float) -> Claim:
     row = rows[node.one_of("row", rows)]
-    stated, printed = node.number("value"), row.published.get(metric)
-    if stated != printed:
-        raise node.error("value", f"{stated} is claimed, but the row {row.name} has published {metric}: {printed}")
+    value, published = node.number("value"), row.published.get(metric)
+    if value != published:
+        raise node.error("value", f"{value} is claimed, but the row {row.name} has published {metric}: {published}")
     detail = row.details.get(metric, Detail())
-    return Claim(row.name, metric, stated, node.number("tolerance", tolerance), detail, node.text("quote"))
+    return Claim(row.name, metric, value, node.number("tolerance", tolerance), detail, node.text("quote"))
 
 
-def _effects(node: Node, form: str, rows: dict[str, Row], metric: str, tolerance: float) -> list[Effect]:
-    pairs = _pairs(node, form, rows)
+def _read_effects(node: Node, form: str, rows: dict[str, Row], metric: str, tolerance: float) -> list[Effect]:
+    pairs = _read_pairs(node, form, rows)
     if "gain" in node.record and form != "better":
         raise node.error("gain", "only a claim of better: and worse: has one")
     gain = node.number("gain") if "gain" in node.record else None
     kind = "equal" if form == "equal" else "order" if gain is None else "gain"
-    told = (node.number("tolerance", tolerance), node.text("quote"), node.text("source"))
-    return [Effect(kind, better, worse, metric, gain, *told) for better, worse in pairs]
+    shared = (node.number("tolerance", tolerance), node.text("quote"), node.text("source"))
+    return [Effect(kind, better, worse, metric, gain, *shared) for better, worse in pairs]
 
 
-def _pairs(node: Node, form: str, rows: dict[str, Row]) -> list[tuple[str, str]]:
-    """(better, worse): an order is what its neighbours are; the first of equal rows stands for all."""
+def _read_pairs(node: Node, form: str, rows: dict[str, Row]) -> list[tuple[str, str]]:
+    """Return pairs (better, worse): the neighbours of an order; the first of equal rows with each other one."""
     if form == "better":
         return [(node.one_of("better", rows), node.one_of("worse", rows))]
-    named = node.texts(form, rows)
-    if len(set(named)) != len(named) or len(named) < 2:
+    names = node.text_list(form, rows)
+    if len(set(names)) != len(names) or len(names) < 2:
         raise node.error(form, "expected two rows or more, each once")
-    return list(pairwise(named)) if form == "order" else [(named[0], other) for other in named[1:]]
+    return list(pairwise(names)) if form == "order" else [(names[0], other) for other in names[1:]]

@@ -1,4 +1,4 @@
-"""One metric of a table in one setting: what each row measured, the word for it, and how the rows compare."""
+"""One metric of a table in one setting: the sample of each row, its verdict, and how the rows compare."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lineage.results.entry import Entry
-from lineage.tables import costs
-from lineage.tables import verdicts as judge
-from lineage.tables.statistics.seed_noise import Sample
+from lineage.tables import costs, verdicts
+from lineage.tables.numbers import EMPTY
+from lineage.tables.samples import RowName, Runs, Setting, collect_samples, group_finished
+from lineage.tables.statistics.seed_noise import SeedSample
+from lineage.tables.statistics.significance import adjust_holm, compare
 from lineage.tables.statistics.student_t import ALPHA
-from lineage.tables.statistics.tests import compare, holm
 from lineage.tables.table import COST, COSTS, Row, Table
 from lineage.tables.tiers import PAPER
-from lineage.tables.verdicts import Setting, Verdict
+from lineage.tables.verdicts import Verdict
 
-EMPTY = "-"
 UNSUPPORTED, QUOTED, STOPPED = "unsupported", "quoted", "stopped"  # beside the verdicts
 
-Found = dict[str, dict[Setting, Sample]]  # row -> what it measured, by setting
+RowSamples = dict[str, dict[Setting, SeedSample]]  # row -> its values, by setting
 
 
 @dataclass(frozen=True)
 class Column:
     table: Table
     metric: str
-    where: Setting | None  # None: nothing has run
-    ours: dict[str, Sample]
-    words: dict[str, str]  # of each row; costs have none
+    setting: Setting | None  # None: nothing has run
+    samples: dict[str, SeedSample]  # by row
+    verdicts: dict[str, str]  # by row: the word of a verdict or what stands in its place; costs have none
 
     @property
     def decimals(self) -> int:
-        """As the paper prints them, at least one."""
-        told = [row.published.get(self.metric) for row in self.table.rows.values()]
-        shown = [len(f"{value:.10g}".partition(".")[2]) for value in told if value is not None]
-        return min(3, max([1, *shown]))
+        """The decimals that the paper prints, 1 to 3."""
+        published = [row.published.get(self.metric) for row in self.table.rows.values()]
+        decimals = [len(f"{value:.10g}".partition(".")[2]) for value in published if value is not None]
+        return min(3, max([1, *decimals]))
 
     @property
     def sign(self) -> int:
+        """1 if a higher value is better, else -1."""
         return -1 if self.metric in self.table.lower or self.metric in costs.TITLES else 1
 
     @property
     def noise(self) -> str:
-        """The dataset whose published seed noise may be used; at a smaller tier nobody knows it."""
-        return self.table.dataset if self.where and self.where.tier == PAPER else ""
+        """The dataset whose published seed noise applies; "" at a smaller tier, for which none is published."""
+        return self.table.dataset if self.setting and self.setting.tier == PAPER else ""
 
     @property
     def cost(self) -> bool:
@@ -55,113 +56,112 @@ class Column:
         return self.table.metrics.get(self.metric) or costs.TITLES[self.metric]
 
     def title(self) -> str:
-        """With what the machine calls it."""
+        """Return the paper's title with our name of the metric, its unit and its direction."""
         unit = COSTS.get(self.metric, "") if self.cost else "%"
         better = "lower" if self.sign < 0 else "higher"
-        told = f"{self.metric}, {unit}" if unit else self.metric
-        return f"{self.name} ({told}, {better} is better)"
+        metric = f"{self.metric}, {unit}" if unit else self.metric
+        return f"{self.name} ({metric}, {better} is better)"
 
     def best(self) -> str | None:
-        """The row that is better than each other one beyond chance; None where no row is."""
-        ranked = sorted(self.ours, key=lambda row: -self.sign * self.ours[row].mean)
+        """Return the row that is significantly better than each other row, or None."""
+        ranked = sorted(self.samples, key=lambda row: -self.sign * self.samples[row].mean)
         if len(ranked) < 2:
             return None
-        against = [compare(self.ours[ranked[0]], self.ours[row], self.noise) for row in ranked[1:]]
-        surely = [one is not None and one.differs() <= ALPHA for one in against]
-        return ranked[0] if all(surely) else None
+        comparisons = [compare(self.samples[ranked[0]], self.samples[row], self.noise) for row in ranked[1:]]
+        significant = [one is not None and one.p_different() <= ALPHA for one in comparisons]
+        return ranked[0] if all(significant) else None
 
     def difference(self, row: Row) -> float | None:
-        """To the paper's number, only where both are the same experiment."""
-        ours, published = self.ours.get(row.name), row.published.get(self.metric)
-        if ours is None or published is None or self.where is None or not self.where.on_protocol:
+        """Return ours minus the paper's number, or None if the two are not the same experiment."""
+        sample, published = self.samples.get(row.name), row.published.get(self.metric)
+        if sample is None or published is None or self.setting is None or not self.setting.on_protocol:
             return None
-        return ours.mean - published
+        return sample.mean - published
 
-    def against(self) -> dict[str, Delta]:
-        """Each row minus the baseline row, p corrected for the number of rows (Holm)."""
-        base = self.ours.get(self.table.baseline or "")
+    def deltas(self) -> dict[str, Delta]:
+        """Return each row minus the baseline row, p corrected for the number of rows (Holm)."""
+        base = self.samples.get(self.table.baseline or "")
         if base is None:
             return {}
-        others = {row: ours for row, ours in self.ours.items() if row != self.table.baseline}
-        told = {row: Delta(ours.mean - base.mean, same=ours.repeats(base)) for row, ours in others.items()}
-        found = {row: compare(ours, base, self.noise) for row, ours in others.items() if not told[row].same}
-        known = {row: one for row, one in found.items() if one is not None}
-        corrected = holm([one.differs() for one in known.values()])
-        for (row, one), p in zip(known.items(), corrected, strict=True):
-            told[row] = Delta(one.difference, one.margin(), p)
-        return told
+        others = {row: sample for row, sample in self.samples.items() if row != self.table.baseline}
+        deltas = {row: Delta(sample.mean - base.mean, same=sample.repeats(base)) for row, sample in others.items()}
+        compared = {row: compare(sample, base, self.noise) for row, sample in others.items() if not deltas[row].same}
+        comparisons = {row: comparison for row, comparison in compared.items() if comparison is not None}
+        p_values = adjust_holm([comparison.p_different() for comparison in comparisons.values()])
+        for (row, comparison), p in zip(comparisons.items(), p_values, strict=True):
+            deltas[row] = Delta(comparison.difference, comparison.margin(), p)
+        return deltas
 
 
 @dataclass(frozen=True)
 class Delta:
-    """A row minus the baseline; margin and p are None where nobody knows the noise."""
+    """A row minus the baseline; margin and p are None if the noise is unknown."""
 
     difference: float
     margin: float | None = None  # half the 95 % interval
     p: float | None = None
     same: bool = False  # the row is the baseline's experiment once more
 
-    def told(self, decimals: int) -> str:
+    def format(self, decimals: int) -> str:
         if self.same:
-            return judge.SAME_RUN
-        shown = f"{round(self.difference, decimals) + 0.0:+.{decimals}f}"
+            return verdicts.SAME_RUN
+        difference = f"{round(self.difference, decimals) + 0.0:+.{decimals}f}"
         if self.margin is None or self.p is None:
-            return shown
-        return f"{shown} ± {self.margin:.{decimals}f}" + ("*" if self.p <= ALPHA else "")
+            return difference
+        return f"{difference} ± {self.margin:.{decimals}f}" + ("*" if self.p <= ALPHA else "")
 
 
-def columns(table: Table, held: list[Entry]) -> list[Column]:
-    """Each metric in each setting, the paper's own setting first, with the word for each row."""
-    metrics = list(dict.fromkeys([*table.metrics, *costs.TITLES]))
-    runs = judge.finished(held)
-    found = {metric: _found(table, metric, runs) for metric in metrics}
-    settings = {where for rows in found.values() for cells in rows.values() for where in cells}
-    ordered = sorted(settings, key=lambda at: (not at.on_protocol, at))
-    judged = judge.judge_claims(table, held)
-    verdicts = {(claim.row, claim.metric): verdict for claim, verdict in zip(table.claims, judged, strict=True)}
+def build_columns(table: Table, entries: list[Entry]) -> list[Column]:
+    """Return a column per metric and setting, the paper's own setting first."""
+    runs = group_finished(entries)
+    samples = {metric: _collect(table, metric, runs) for metric in dict.fromkeys([*table.metrics, *costs.TITLES])}
+    settings = {setting for rows in samples.values() for by_setting in rows.values() for setting in by_setting}
+    ordered = sorted(settings, key=lambda setting: (not setting.on_protocol, setting))
+    judged = dict(zip(((claim.row, claim.metric) for claim in table.claims), verdicts.judge_claims(table, entries),
+                      strict=True))  # fmt: skip
     shown: list[Setting | None] = [*ordered] or [None]
-    return [column for where in shown for column in _in_setting(table, where, found, verdicts, held)]
+    return [column for setting in shown for column in _columns_of_setting(table, setting, samples, judged, entries)]
 
 
-def _in_setting(
+def _columns_of_setting(
     table: Table,
-    where: Setting | None,
-    found: dict[str, Found],
-    verdicts: dict[tuple[str, str], Verdict],
-    held: list[Entry],
+    setting: Setting | None,
+    samples: dict[str, RowSamples],
+    judged: dict[tuple[str, str], Verdict],
+    entries: list[Entry],
 ) -> Iterator[Column]:
-    there = [entry for entry in held if where is None or entry.tier == where.tier]
-    status = {row.name: _status(row, there) for row in table.rows.values()}
-    for metric, rows in found.items():
-        ours = {name: cells[where] for name, cells in rows.items() if where is not None and where in cells}
-        if metric not in table.metrics and not ours:
+    of_tier = [entry for entry in entries if setting is None or entry.tier == setting.tier]
+    status = {row.name: _row_status(row, of_tier) for row in table.rows.values()}
+    for metric, rows in samples.items():
+        ran = {name: cells[setting] for name, cells in rows.items() if setting is not None and setting in cells}
+        if metric not in table.metrics and not ran:
             continue
         words = {} if metric.startswith(COST) else {
-            name: _word(name in ours, where, verdicts.get((name, metric)), status[name]) for name in table.rows
+            name: _choose_word(name in ran, setting, judged.get((name, metric)), status[name]) for name in table.rows
         }  # fmt: skip
-        yield Column(table, metric, where, ours, words)
+        yield Column(table, metric, setting, ran, words)
 
 
-def _found(table: Table, metric: str, runs: Mapping[str | None, Mapping[Setting, list[Entry]]]) -> Found:
-    of = costs.samples if metric.startswith(COST) else judge.samples
-    return {name: of(runs.get(name, {}), metric) for name in table.rows}
+def _collect(table: Table, metric: str, runs: Mapping[RowName, Runs]) -> RowSamples:
+    collect = costs.collect_costs if metric.startswith(COST) else collect_samples
+    return {name: collect(runs.get(name, {}), metric) for name in table.rows}
 
 
-def _word(ran: bool, where: Setting | None, verdict: Verdict | None, status: str) -> str:
+def _choose_word(ran: bool, setting: Setting | None, verdict: Verdict | None, status: str) -> str:
     if not ran and status:
         return status
     if verdict is None:
         return EMPTY
     if not ran:
-        return judge.MISSING
-    return verdict.word if verdict.setting == where else judge.OFF_PROTOCOL
+        return verdicts.MISSING
+    return verdict.word if verdict.setting == setting else verdicts.OFF_PROTOCOL
 
 
-def _status(row: Row, entries: list[Entry]) -> str:
-    """Why a row has no number, where there is a better word than missing."""
+def _row_status(row: Row, entries: list[Entry]) -> str:
+    """Return why a row has no number, or "" if it is simply missing."""
     if row.unsupported is not None:
         return UNSUPPORTED
     if row.quoted is not None:
         return QUOTED
     states = {entry.status for entry in entries if entry.row == row.name}
-    return judge.FAILED if "failed" in states else STOPPED if states == {"stopped"} else ""
+    return verdicts.FAILED if "failed" in states else STOPPED if states == {"stopped"} else ""

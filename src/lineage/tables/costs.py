@@ -1,26 +1,25 @@
-"""What a run cost, read from its entry in the units of the table's cost columns. What was not measured is no number.
+"""The costs of a run, read from its entry in the units of the table's cost columns; None where nothing was measured.
 
 A row that only tests another row's checkpoint has no costs of training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from lineage.results.entry import Entry
-from lineage.tables.statistics.seed_noise import Sample
-from lineage.tables.verdicts import Setting
+from lineage.tables.samples import Runs, Setting
+from lineage.tables.statistics.seed_noise import SeedSample
 
-Measured = Callable[[Entry], float | None]
 GIGA, MILLION, HOUR = 1e9, 1e6, 3600.0
 
-MEASURED: dict[str, Measured] = {
-    "cost/gpu_hours": lambda entry: _scaled(_training(entry), HOUR / entry.processes),
-    "cost/hours": lambda entry: _scaled(_training(entry), HOUR),
-    "cost/step_seconds": lambda entry: _scaled(_training(entry), entry.steps),
-    "cost/memory_gb": lambda entry: _scaled(entry.peak_memory, GIGA),
-    "cost/parameters_m": lambda entry: _scaled(entry.parameters, MILLION),
-    "cost/gflops": lambda entry: _scaled(entry.flops, GIGA),
+COST_OF: dict[str, Callable[[Entry], float | None]] = {
+    "cost/gpu_hours": lambda entry: _divide(_training_seconds(entry), HOUR / entry.processes),
+    "cost/hours": lambda entry: _divide(_training_seconds(entry), HOUR),
+    "cost/step_seconds": lambda entry: _divide(_training_seconds(entry), entry.steps),
+    "cost/memory_gb": lambda entry: _divide(entry.peak_memory, GIGA),
+    "cost/parameters_m": lambda entry: _divide(entry.parameters, MILLION),
+    "cost/gflops": lambda entry: _divide(entry.flops, GIGA),
     "cost/image_ms": lambda entry: entry.image_ms,
     "cost/images_per_second": lambda entry: 1000 / entry.image_ms if entry.image_ms else None,
 }
@@ -34,31 +33,31 @@ TITLES = {  # of those that every table shows
 }
 
 
-def samples(runs: Mapping[Setting, list[Entry]], metric: str) -> dict[Setting, Sample]:
-    """What the finished runs of a row cost, by setting; the newest run of a seed counts."""
-    cells = {where: _by_seed(held, metric) for where, held in runs.items()}
-    return {where: Sample(tuple(values.values()), tuple(values)) for where, values in cells.items() if values}
+def collect_costs(runs: Runs, metric: str) -> dict[Setting, SeedSample]:
+    """Return one cost of the finished runs of a row, by setting; a seed counts once, with its newest run."""
+    costs = {setting: _by_seed(entries, metric) for setting, entries in runs.items()}
+    return {setting: SeedSample(tuple(values.values()), tuple(values)) for setting, values in costs.items() if values}
 
 
-def _by_seed(runs: list[Entry], metric: str) -> dict[int, float]:
-    told = ((entry.seed, of(entry, metric)) for entry in runs)
-    return {seed: value for seed, value in told if value is not None}
+def _by_seed(entries: list[Entry], metric: str) -> dict[int, float]:
+    costs = ((entry.seed, read_cost(entry, metric)) for entry in entries)
+    return {seed: cost for seed, cost in costs if cost is not None}
 
 
-def of(entry: Entry, metric: str) -> float | None:
-    """One cost of one run; a metric of that name, where the run wrote one, is the better measurement."""
+def read_cost(entry: Entry, metric: str) -> float | None:
+    """Return one cost of one run; if the run wrote a metric of that name, it is the better measurement."""
     written = entry.metrics.get(metric)
-    if written is not None or metric not in MEASURED:
+    if written is not None or metric not in COST_OF:
         return written
-    return MEASURED[metric](entry)
+    return COST_OF[metric](entry)
 
 
-def _training(entry: Entry) -> float | None:
-    """Seconds. An entry from before steps were timed has only its whole time, evaluations included."""
+def _training_seconds(entry: Entry) -> float | None:
+    """Entries from before steps were timed have only the time of the whole run, evaluations included."""
     if not entry.steps:
         return None
     return entry.steps * entry.step_seconds if entry.step_seconds is not None else entry.seconds
 
 
-def _scaled(value: float | None, unit: float) -> float | None:
+def _divide(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit

@@ -1,4 +1,4 @@
-"""Rows that use what another row left: `from` its checkpoint, `start` from its weights, its `proposals`, its `labels`.
+"""Rows that use what another row left: `from` its checkpoint, `start` from its weights, its `proposals` or `labels`.
 
 A reference is the name of a row of the same table, or <paper>/<table>/<row>.
 """
@@ -10,63 +10,78 @@ from dataclasses import replace
 from typing import Any
 
 from lineage.tables.suggest import did_you_mean
-from lineage.tables.table import EVALUATE, LABELS, PROPOSALS, START, Row, Table, TableError
+from lineage.tables.table import ParentRole, Row, Table, TableError
 
-Tables = Callable[[str], Table]  # by name; raises TableError where there is none
-Name = tuple[str, str]  # table, row
-DUMPS = {PROPOSALS: "dump_proposals", LABELS: "dump_labels"}  # what a row has to set that leaves them for others
-NAMES = {EVALUATE: "evaluates", START: "start", PROPOSALS: "proposals", LABELS: "labels"}  # role -> field of Row
+LoadTable = Callable[[str], Table]  # by name; raises TableError if the table does not exist
+RowKey = tuple[str, str]  # table, row
+# The key that a row has to set so that its run leaves the artifact
+DUMP_KEYS: dict[str, str] = {ParentRole.PROPOSALS: "dump_proposals", ParentRole.LABELS: "dump_labels"}
+# The field of Row that holds the reference
+FIELDS = {
+    ParentRole.EVALUATE: "evaluates",
+    ParentRole.START: "start",
+    ParentRole.PROPOSALS: "proposals",
+    ParentRole.LABELS: "labels",
+}
 
 
-def linked(table: Table, tables: Tables) -> Table:
-    """The table with every reference in full and looked up, and the configs of `from` rows completed."""
+def resolve_references(table: Table, load_table: LoadTable) -> Table:
+    """Return the table with every reference in full and checked, and with the configs of `from` rows completed."""
     if not any(row.uses for row in table.rows.values()):
         return table
-    here: Tables = lambda name: table if name == table.name else tables(name)  # noqa: E731
-    rows = {name: _linked((table.name, name), here, ()) for name in table.rows}
-    return replace(table, rows=rows)
+    load: LoadTable = lambda name: table if name == table.name else load_table(name)  # noqa: E731
+    return replace(table, rows={name: _resolve_row((table.name, name), load, ()) for name in table.rows})
 
 
-def full(table: str, reference: str) -> Name:
+def parse_reference(table: str, reference: str) -> RowKey:
+    """Return the row that a reference in `table` names."""
     other, _, row = reference.rpartition("/")
     return (other or table, row)
 
 
-def _linked(name: Name, tables: Tables, path: tuple[Name, ...]) -> Row:
-    """Follow the references of a row to their ends; a row on its own path would wait for itself."""
-    row = _row(name, tables, path)
-    if name in path:
-        ring = " -> ".join("/".join(one) for one in (*path[path.index(name) :], name))
-        raise TableError(f"{name[0]}: rows.{name[1]}: the rows wait for each other: {ring}")
-    used = {role: full(name[0], reference) for role, reference in row.uses.items()}
-    rows = {role: _linked(other, tables, (*path, name)) for role, other in used.items()}
-    named = {role: "/".join(other) for role, other in used.items()}
-    for role, key in DUMPS.items():
-        if role in rows and rows[role].runs and not rows[role].assign.get(key):
-            where = f"{name[0]}: rows.{name[1]}: {named[role]}"
-            raise TableError(f"{where} leaves no {role}; give it set: {{{key}: true}}")
-    reasons = [_missing(rows[role], role, named[role]) for role in rows if not rows[role].runs]
+def _resolve_row(key: RowKey, load_table: LoadTable, path: tuple[RowKey, ...]) -> Row:
+    """Follow the references of a row to their ends; raise TableError if a row waits for itself."""
+    row = _find_row(key, load_table, path)
+    if key in path:
+        ring = " -> ".join("/".join(name) for name in (*path[path.index(key) :], key))
+        raise TableError(f"{key[0]}: rows.{key[1]}: the rows wait for each other: {ring}")
+    # 1. The rows that it uses, resolved in turn.
+    keys = {role: parse_reference(key[0], reference) for role, reference in row.uses.items()}
+    used = {role: _resolve_row(other, load_table, (*path, key)) for role, other in keys.items()}
+    names = {role: "/".join(other) for role, other in keys.items()}
+    # 2. Each has to leave the artifact, and to run; otherwise this row cannot run either.
+    for role, row_used in used.items():
+        dump_key = DUMP_KEYS.get(role)
+        if dump_key and row_used.runs and not row_used.assignments.get(dump_key):
+            where = f"{key[0]}: rows.{key[1]}: {names[role]}"
+            raise TableError(f"{where} leaves no {role}; give it set: {{{dump_key}: true}}")
+    reasons = [_explain_missing(used[role], role, names[role]) for role in used if not used[role].runs]
     reason = row.unsupported or (reasons[0] if reasons and not row.quoted else None)
-    uses: dict[str, Any] = {NAMES[role]: reference for role, reference in named.items()}
+    # 3. The row with full references and, if it only tests a checkpoint, with that row's config below its own.
+    uses: dict[str, Any] = {FIELDS[role]: name for role, name in names.items()}
     row = replace(row, **uses, unsupported=reason)
-    return _completed(row, rows[EVALUATE], tables(name[0]).rows[name[1]]) if EVALUATE in rows else row
+    return (
+        _complete(row, used[ParentRole.EVALUATE], load_table(key[0]).rows[key[1]])
+        if ParentRole.EVALUATE in used
+        else row
+    )
 
 
-def _completed(row: Row, tested: Row, own: Row) -> Row:
-    """The config of the tested row, and on top of it what this row says itself."""
-    choose = tested.choose | {group: own.choose[group] for group in own.own if group in own.choose}
-    assign = tested.assign | {key: own.assign[key] for key in own.own if key in own.assign}
-    return replace(row, choose=choose, assign=assign)
+def _complete(row: Row, tested: Row, declared: Row) -> Row:
+    """Lay what the row itself declares over the config of the row whose checkpoint it tests."""
+    choices = {group: declared.choices[group] for group in declared.own if group in declared.choices}
+    assignments = {key: declared.assignments[key] for key in declared.own if key in declared.assignments}
+    return replace(row, choices=tested.choices | choices, assignments=tested.assignments | assignments)
 
 
-def _missing(used: Row, role: str, name: str) -> str:
-    what = role if role in DUMPS else "checkpoint"
-    return f"it needs the {what} of {name}, which does not run: {used.unsupported or used.quoted}"
+def _explain_missing(used: Row, role: ParentRole, name: str) -> str:
+    artifact = role if role in DUMP_KEYS else "checkpoint"
+    return f"it needs the {artifact} of {name}, which does not run: {used.unsupported or used.quoted}"
 
 
-def _row(name: Name, tables: Tables, path: tuple[Name, ...]) -> Row:
-    table = tables(name[0])
-    if name[1] not in table.rows:
-        asked = f"{path[-1][0]}: rows.{path[-1][1]}" if path else name[0]
-        raise TableError(f"{asked}: table {name[0]} has no row {name[1]!r}. {did_you_mean(name[1], table.rows)}")
-    return table.rows[name[1]]
+def _find_row(key: RowKey, load_table: LoadTable, path: tuple[RowKey, ...]) -> Row:
+    table = load_table(key[0])
+    if key[1] not in table.rows:
+        user = f"{path[-1][0]}: rows.{path[-1][1]}" if path else key[0]
+        raise TableError(f"{user}: table {key[0]} has no row {key[1]!r}. {did_you_mean(key[1], table.rows)}")
+    return table.rows[key[1]]

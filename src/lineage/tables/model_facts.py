@@ -93,7 +93,7 @@ def load(experiments: Path) -> list[ModelFacts]:
     return sorted(map(read_facts, find_files(experiments).values()), key=lambda facts: (facts.paper, facts.option))
 
 
-def unmeasured(experiments: Path, configs: Iterable[Path]) -> dict[str, Path]:
+def find_unmeasured(experiments: Path, configs: Iterable[Path]) -> dict[str, Path]:
     """Return option -> config file of the models of these conf folders that have no facts."""
     options = {path.stem: path for conf in configs for path in (conf / "model").glob("*.yaml")}
     return {option: options[option] for option in sorted(options.keys() - find_files(experiments).keys())}
@@ -117,17 +117,18 @@ def write_parameters(path: Path, counts: Iterable[int]) -> None:
 
 
 def read_facts(path: Path) -> ModelFacts:
-    node = read_node(path).check(("paper", "variants", "learning"), ("paper", "variants"))
+    node = read_node(path).check_keys(("paper", "variants", "learning"), ("paper", "variants"))
     option, paper = path.stem, node.text("paper")
-    variants = [_variant(variant, option, paper) for variant in node.items("variants")]
-    return ModelFacts(option, paper, variants, _learning(node.map("learning")) if "learning" in node.record else None)
+    variants = [_read_variant(variant, option, paper) for variant in node.mappings("variants")]
+    learning = _read_learning(node.mapping("learning")) if "learning" in node.record else None
+    return ModelFacts(option, paper, variants, learning)
 
 
-def _variant(node: Node, option: str, paper: str) -> Variant:
+def _read_variant(node: Node, option: str, paper: str) -> Variant:
     allowed = ("name", "with", "paper", "benchmark", "parameters", "counted", "published", "parity")
-    node.check(allowed, ("name", "parity"))
-    node.map("published").check(CODEBASES)
-    counted = node.map("counted")
+    node.check_keys(allowed, ("name", "parity"))
+    node.mapping("published").check_keys(CODEBASES)
+    counted = node.mapping("counted")
     return Variant(
         name=node.text("name"),
         choices=f"model={option} {node.text('with')}".rstrip(),
@@ -135,15 +136,15 @@ def _variant(node: Node, option: str, paper: str) -> Variant:
         parameters=int(node.number("parameters")),
         parity=node.text("parity"),
         benchmark=node.text("benchmark", COCO),
-        published=node.words("published"),
+        published=node.text_map("published"),
         counted={source: counted.number(source) for source in counted.record},
     )
 
 
-def _learning(node: Node) -> Learning:
+def _read_learning(node: Node) -> Learning:
     metrics = [metric for metric in node.record if metric != "with"]
     fields = ("untrained", "reached", "floor")
-    measures = {metric: node.map(metric).check(fields, fields) for metric in metrics}
+    measures = {metric: node.mapping(metric).check_keys(fields, fields) for metric in metrics}
     return Learning(
         node.text("with"),
         {metric: Measure(*(values.number(name) for name in fields)) for metric, values in measures.items()},

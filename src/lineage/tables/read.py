@@ -1,4 +1,4 @@
-"""From a file of experiments/ to a Table. A file that does not say what a table must say fails with file and key."""
+"""From a file of experiments/ to a Table. A missing, unknown or wrong key raises TableError with file and key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from lineage.results import paths
 from lineage.tables import claims, links, model_facts
 from lineage.tables.suggest import did_you_mean
-from lineage.tables.table import KINDS, Detail, Row, Table, TableError
+from lineage.tables.table import KINDS, Detail, ParentRole, Row, Table, TableError
 from lineage.tables.yaml_node import Node, read_node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
@@ -18,60 +18,60 @@ OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "toleran
             "unsupported", "note", "mixed")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
             "confidence", "unsupported", "quoted", "note")  # fmt: skip
-TOLERANCE = 0.5  # what detectron2's regression tests allow its own reruns, roughly
+TOLERANCE = 0.5  # roughly that of detectron2's own regression tests
 
 
-def names(folder: Path) -> list[str]:
+def list_tables(folder: Path) -> list[str]:
     """Return the names of all tables below `experiments/` and, if the folder lies over it, of the shipped folder."""
     roots = [folder, shipped] if (shipped := paths.lower_experiments(folder)) else [folder]
     files = [(root, path) for root in roots for path in root.glob("*/*.yaml") if path.parent.name != model_facts.FOLDER]
     return sorted({path.relative_to(root).with_suffix("").as_posix() for root, path in files})
 
 
-def file(folder: Path, name: str) -> Path:
-    """The file of a table, whether it exists or not."""
+def table_path(folder: Path, name: str) -> Path:
+    """Return the file of a table, whether it exists or not."""
     path, shipped = folder / f"{name}.yaml", paths.lower_experiments(folder)
     return path if path.is_file() or shipped is None else shipped / f"{name}.yaml"
 
 
-def load(folder: Path, name: str) -> Table:
-    """The table, with the rows that use another row's checkpoint completed from that row, of whatever table."""
-    return links.linked(alone(folder, name), lambda other: alone(folder, other))
+def load_table(folder: Path, name: str) -> Table:
+    """Return the table; rows that test another row's checkpoint have its config, whichever table it is in."""
+    return links.resolve_references(load_unresolved(folder, name), lambda other: load_unresolved(folder, other))
 
 
-def alone(folder: Path, name: str) -> Table:
-    """What the file itself says."""
-    path = file(folder, name)
+def load_unresolved(folder: Path, name: str) -> Table:
+    """Return the table as its file has it, with references to other rows as they are written."""
+    path = table_path(folder, name)
     if not path.is_file():
-        raise TableError(f"{folder} has no table {name!r}. {_meant(name, names(folder))}")
+        raise TableError(f"{folder} has no table {name!r}. {_suggest(name, list_tables(folder))}")
     return _load(path, name, path.stat().st_mtime_ns)
 
 
-def _meant(name: str, known: list[str]) -> str:
-    """The tables that are called so in some paper, else the nearest of all."""
-    called = [one for one in known if one.endswith(f"/{name}")]
-    return f"Did you mean {' or '.join(called)}?" if called else did_you_mean(name, known)
+def _suggest(name: str, tables: list[str]) -> str:
+    """Suggest the tables of that name in any paper, else the nearest of all."""
+    same = [table for table in tables if table.endswith(f"/{name}")]
+    return f"Did you mean {' or '.join(same)}?" if same else did_you_mean(name, tables)
 
 
 @lru_cache(maxsize=256)
 def _load(path: Path, name: str, changed: int) -> Table:
-    """Cached, for composing one config asks many times; `changed` only makes an edited file a new question."""
-    return _table(name, read_node(path))
+    """Cached, because composing one config loads tables repeatedly; `changed` (mtime) invalidates the cache."""
+    return _read_table(name, read_node(path))
 
 
-def _table(name: str, node: Node) -> Table:
-    node.check((*REQUIRED, *OPTIONAL), REQUIRED)
-    kind, metrics = node.one_of("kind", KINDS), _metrics(node.map("metrics"))
-    rows = _rows(node, kind, metrics)
+def _read_table(name: str, node: Node) -> Table:
+    node.check_keys((*REQUIRED, *OPTIONAL), REQUIRED)
+    kind, metrics = node.one_of("kind", KINDS), _read_titles(node.mapping("metrics"))
+    rows = _read_rows(node, kind, metrics)
     tolerance = node.number("tolerance", TOLERANCE)
-    values, effects = claims.read(node, rows, list(metrics), tolerance)
+    values, effects = claims.read_claims(node, rows, list(metrics), tolerance)
     return Table(
         name=name,
         paper=node.text("paper"),
         label=node.text("label"),
         message=node.text("message"),
         kind=kind,
-        factor=_factor(node, kind),
+        factor=_read_factor(node, kind),
         dataset=node.text("dataset"),
         metrics=metrics,
         tolerance=tolerance,
@@ -80,113 +80,113 @@ def _table(name: str, node: Node) -> Table:
         rows=rows,
         effects=effects,
         note=node.text("note"),
-        arxiv=_arxiv(node),
+        arxiv=_read_arxiv(node),
         split=node.text("split"),
         baseline=node.one_of("baseline", rows) if node.record.get("baseline") is not None else None,
-        lower=_lower(node.map("metrics")),
-        covaries=node.words("covaries"),
-        gaps=[{key: str(level) for key, level in gap.record.items()} for gap in node.items("gaps")],
-        unsupported=node.maybe("unsupported"),
-        mixed=node.maybe("mixed"),
+        lower=_read_lower(node.mapping("metrics")),
+        covaries=node.text_map("covaries"),
+        gaps=[{key: str(level) for key, level in gap.record.items()} for gap in node.mappings("gaps")],
+        unsupported=node.optional_text("unsupported"),
+        mixed=node.optional_text("mixed"),
         values=values,
     )
 
 
-def _arxiv(node: Node) -> str:
+def _read_arxiv(node: Node) -> str:
     if isinstance(node.record.get("arxiv"), float):  # 1505.08080 would lose its zero
         raise node.error("arxiv", "YAML reads this as a number; write it in quotes: arxiv: '1703.06870'")
     return node.text("arxiv")
 
 
-def _metrics(node: Node) -> dict[str, str]:
-    """metric: title, or metric: {title: ..., better: lower}."""
+def _read_titles(node: Node) -> dict[str, str]:
+    """Read `metric: title` or `metric: {title: ..., better: lower}`."""
     titles = {}
     for metric, title in node.record.items():
-        detail = node.map(metric).check(("title", "better"), ("title",)) if isinstance(title, dict) else None
+        detail = node.mapping(metric).check_keys(("title", "better"), ("title",)) if isinstance(title, dict) else None
         titles[metric] = detail.text("title") if detail else str(title)
     return titles
 
 
-def _lower(node: Node) -> frozenset[str]:
-    told = {metric: node.map(metric) for metric, title in node.record.items() if isinstance(title, dict)}
+def _read_lower(node: Node) -> frozenset[str]:
+    """Return the metrics of which less is better."""
+    details = {metric: node.mapping(metric) for metric, title in node.record.items() if isinstance(title, dict)}
     return frozenset(
-        name for name, detail in told.items() if "better" in detail.record
+        name for name, detail in details.items() if "better" in detail.record
         and detail.one_of("better", ("lower", "higher")) == "lower"
     )  # fmt: skip
 
 
-def _factor(node: Node, kind: str) -> dict[str, tuple[str, ...]]:
-    """One key; a list of keys, which are one factor (factorial: one each); or {name of the factor: its keys}."""
-    told = node.record.get("factor")
-    if told is None:
+def _read_factor(node: Node, kind: str) -> dict[str, tuple[str, ...]]:
+    """Read one key; a list of keys, which are one factor (factorial: one each); or {name of the factor: its keys}."""
+    factor = node.record.get("factor")
+    if factor is None:
         return {}
-    if isinstance(told, str):
-        return {told: (told,)}
-    if isinstance(told, list):
-        keys = node.texts("factor")
+    if isinstance(factor, str):
+        return {factor: (factor,)}
+    if isinstance(factor, list):
+        keys = node.text_list("factor")
         return {key: (key,) for key in keys} if kind == "factorial" else {keys[0]: tuple(keys)}
-    named = node.map("factor")
+    factors = node.mapping("factor")
     return {
-        name: tuple(named.texts(name)) if isinstance(keys, list) else (str(keys),)
-        for name, keys in named.record.items()
+        name: tuple(factors.text_list(name)) if isinstance(keys, list) else (str(keys),)
+        for name, keys in factors.record.items()
     }
 
 
-def _rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row]:
-    """Each starts from the base; in a cumulative table, from the row above."""
-    base, listed = table.map("base").check(("with", "set")), table.map("rows")
-    if any("/" in name for name in listed.record):
-        raise listed.error(next(name for name in listed.record if "/" in name), "the name of a row has no slash")
+def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row]:
+    """Read the rows: each starts from the base, in a cumulative table from the row above."""
+    base, nodes = table.mapping("base").check_keys(("with", "set")), table.mapping("rows")
+    if any("/" in name for name in nodes.record):
+        raise nodes.error(next(name for name in nodes.record if "/" in name), "the name of a row has no slash")
     rows: dict[str, Row] = {}
-    below = (base.words("with"), base.map("set").record)
-    for name in listed.record:
-        row = _row(name, listed.map(name), below, metrics)
-        rows[name] = replace(
-            row, unsupported=row.unsupported or (table.maybe("unsupported") if not row.quoted else None)
-        )
+    below = (base.text_map("with"), base.mapping("set").record)
+    for name in nodes.record:
+        row = _read_row(name, nodes.mapping(name), below, metrics)
+        unsupported = row.unsupported or (table.optional_text("unsupported") if not row.quoted else None)
+        rows[name] = replace(row, unsupported=unsupported)
         if kind == "cumulative" and not row.quoted:
-            below = (row.choose, row.assign)
+            below = (row.choices, row.assignments)
     return rows
 
 
-def _row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], metrics: dict[str, str]) -> Row:
-    node.check(ROW_KEYS)
-    choose, assign = node.words("with"), node.map("set").record
-    for role in ("start", "labels"):
-        if node.maybe("from") and node.maybe(role):
+def _read_row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], metrics: dict[str, str]) -> Row:
+    node.check_keys(ROW_KEYS)
+    choices, assignments = node.text_map("with"), node.mapping("set").record
+    for role in (ParentRole.START, ParentRole.LABELS):
+        if node.optional_text(ParentRole.EVALUATE) and node.optional_text(role):
             raise node.error("from", f"a row that tests another row's checkpoint trains nothing: leave {role} out")
-    published, details = _published(node.map("published").check(metrics))
+    published, details = _read_published(node.mapping("published").check_keys(metrics))
     return Row(
         name=name,
         label=node.text("label", name),
-        choose=below[0] | choose,
-        assign=below[1] | assign,
+        choices=below[0] | choices,
+        assignments=below[1] | assignments,
         published=published,
-        unsupported=node.maybe("unsupported"),
+        unsupported=node.optional_text("unsupported"),
         note=node.text("note"),
-        quoted=node.maybe("quoted"),
-        evaluates=node.maybe("from"),
-        start=node.maybe("start"),
-        proposals=node.maybe("proposals"),
-        labels=node.maybe("labels"),
-        covaries=node.words("covaries"),
+        quoted=node.optional_text("quoted"),
+        evaluates=node.optional_text(ParentRole.EVALUATE),
+        start=node.optional_text(ParentRole.START),
+        proposals=node.optional_text(ParentRole.PROPOSALS),
+        labels=node.optional_text(ParentRole.LABELS),
+        covaries=node.text_map("covaries"),
         details=details,
-        own=(*choose, *assign),
+        own=(*choices, *assignments),
         source=node.text("source"),
         confidence=node.text("confidence"),
     )
 
 
-def _published(node: Node) -> tuple[dict[str, float], dict[str, Detail]]:
-    """metric: number, or metric: {value: number, sd: ..., runs: ..., source: ...}; null is no number."""
+def _read_published(node: Node) -> tuple[dict[str, float], dict[str, Detail]]:
+    """Read `metric: number` or `metric: {value: number, sd: ..., runs: ..., source: ...}`; null is left out."""
     numbers, details = {}, {}
-    for metric, told in node.record.items():
-        if isinstance(told, dict):
-            detail = node.map(metric).check(("value", "sd", "runs", "source", "confidence"), ("value",))
+    for metric, value in node.record.items():
+        if isinstance(value, dict):
+            detail = node.mapping(metric).check_keys(("value", "sd", "runs", "source", "confidence"), ("value",))
             numbers[metric] = detail.number("value")
             sd = detail.number("sd") if "sd" in detail.record else None
             runs = int(detail.number("runs", 1))
             details[metric] = Detail(sd, runs, detail.text("source"), detail.text("confidence"))
-        elif told is not None:
+        elif value is not None:
             numbers[metric] = node.number(metric)
     return numbers, details

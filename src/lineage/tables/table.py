@@ -1,4 +1,4 @@
-"""A paper's table as data: what its rows change, what the paper measured, and what it concludes from that.
+"""A paper's table as data: the changes that its rows make, the paper's numbers, and its conclusions from them.
 
 `experiments/mask_rcnn/table2c.yaml` is the table `mask_rcnn/table2c`; read.py reads it, docs/tables.md explains it.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +20,8 @@ KINDS = {
     "seed_variance": "the spread of one experiment over its seeds",
     "zoo": "a list of trained models",
 }
-COST = "cost/"  # begins the name of a column that depends on the machine: shown, never judged
-COSTS = {  # of these, our own value is read from the entry
+COST = "cost/"  # prefix of metrics that depend on the machine: shown, never judged
+COSTS = {  # those that are measured here
     "cost/gpu_hours": "hours of training times devices",
     "cost/hours": "hours of training",
     "cost/step_seconds": "seconds per training step",
@@ -30,16 +31,24 @@ COSTS = {  # of these, our own value is read from the entry
     "cost/parameters_m": "parameters, millions",
     "cost/gflops": "10^9 multiply-adds of one image",
 }
-TRAIN, START, PROPOSALS, LABELS, EVALUATE = "train", "start", "proposals", "labels", "from"  # of another row
+
+
+class ParentRole(StrEnum):
+    """The kind of result that a row takes from another row."""
+
+    EVALUATE = "from"  # its checkpoint, to test it
+    START = "start"  # its weights, to train on
+    PROPOSALS = "proposals"
+    LABELS = "labels"  # those it gave to images without labels
 
 
 class TableError(ValueError):
-    """A table file that does not say what a table must say; the message names the file and the key."""
+    """A table file with a missing, unknown or wrong key; the message names the file and the key."""
 
 
 @dataclass(frozen=True)
 class Detail:
-    """What is known of a published number beyond its value."""
+    """A published number beyond its value: its spread and its source."""
 
     sd: float | None = None  # over `runs` repetitions of the authors
     runs: int = 1
@@ -49,36 +58,39 @@ class Detail:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the options it chooses and the keys it sets, those of the base included."""
+    """One row: its options and its values of config keys, those of the base included."""
 
     name: str
     label: str
-    choose: dict[str, str]  # yaml "with": config group -> option
-    assign: dict[str, Any]  # yaml "set": dotted key -> value
+    choices: dict[str, str]  # yaml "with": config group -> option
+    assignments: dict[str, Any]  # yaml "set": dotted key -> value
     published: dict[str, float]
-    unsupported: str | None = None  # why this row cannot run yet
+    unsupported: str | None = None  # the reason why this row cannot run yet
     note: str = ""
-    quoted: str | None = None  # whose number it is: a system outside the lineage, shown and never run
-    evaluates: str | None = None  # yaml "from": this row is a test of that row's checkpoint
-    start: str | None = None  # the training starts from the weights of that row
-    proposals: str | None = None  # the proposals that this row was trained and tested on are that row's
-    labels: str | None = None  # it is also trained on images that have no labels but those that row gave them
+    quoted: str | None = None  # the system outside the lineage whose number it is; it is shown and never run
+    evaluates: str | None = None  # yaml "from": the row whose checkpoint this one tests
+    start: str | None = None  # the row from whose weights the training starts
+    proposals: str | None = None  # the row whose proposals this one is trained and tested on
+    labels: str | None = None  # the row that labelled further training images
     covaries: dict[str, str] = field(default_factory=dict)  # key that changes beside the factor -> why it has to
     details: dict[str, Detail] = field(default_factory=dict)  # of published numbers, where there is something to say
-    own: tuple[str, ...] = ()  # groups and keys that this row says itself
+    own: tuple[str, ...] = ()  # groups and keys of this row itself, not of the base
     source: str = ""
     confidence: str = ""
 
     @property
     def runs(self) -> bool:
-        """Is it ours to run?"""
+        """Whether it is ours to run."""
         return self.unsupported is None and self.quoted is None
 
     @property
-    def uses(self) -> dict[str, str]:
+    def uses(self) -> dict[ParentRole, str]:
         """The rows whose results it needs, by what it takes from them."""
-        named = {EVALUATE: self.evaluates, START: self.start, PROPOSALS: self.proposals, LABELS: self.labels}
-        return {role: row for role, row in named.items() if row is not None}
+        names = {
+            ParentRole.EVALUATE: self.evaluates, ParentRole.START: self.start, ParentRole.PROPOSALS: self.proposals,
+            ParentRole.LABELS: self.labels,
+        }  # fmt: skip
+        return {role: row for role, row in names.items() if row is not None}
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the paper says about two rows: one is better (by `gain`, if it says how much), or they are equal."""
+    """The paper's statement about two rows: one is better (by `gain`, if it gives a size), or they are equal."""
 
     kind: str  # gain, order or equal
     better: str
@@ -113,9 +125,9 @@ class Table:
     paper: str
     label: str
     message: str
-    kind: str
-    factor: dict[str, tuple[str, ...]]  # what the rows vary: name of the factor -> its config groups and keys
-    dataset: str  # what the numbers were measured on; names the published seed noise
+    kind: str  # one of KINDS
+    factor: dict[str, tuple[str, ...]]  # name of a factor that the rows vary -> its config groups and keys
+    dataset: str  # on which the numbers were measured; it also selects the published seed noise
     metrics: dict[str, str]  # metric -> the paper's column title; the first is the one that counts
     tolerance: float  # a difference to the paper that still counts as the same number
     source: str
@@ -130,12 +142,12 @@ class Table:
     covaries: dict[str, str] = field(default_factory=dict)
     gaps: list[dict[str, str]] = field(default_factory=list)  # factorial: combinations the paper left out
     unsupported: str | None = None
-    mixed: str | None = None  # why rows that are tested differently stand in one table: the source prints it so
-    values: dict[tuple[str, str], Claim] = field(default_factory=dict)  # (row, metric): claims that the file spells out
+    mixed: str | None = None  # the reason why rows that are tested differently stand in one table
+    values: dict[tuple[str, str], Claim] = field(default_factory=dict)  # (row, metric) -> a claim of the file itself
 
     @cached_property
     def claims(self) -> list[Claim]:
-        """One per published number that our runs can have; what a machine takes is no claim."""
+        """One claim per published number that our runs can have; costs depend on the machine and are not claims."""
         cells = ((row, metric, value) for row in self.rows.values() for metric, value in row.published.items())
         return [self._claim(*cell) for cell in cells if not cell[1].startswith(COST) and cell[0].quoted is None]
 

@@ -1,6 +1,6 @@
 """The same table at three costs: `paper`, and the tiers of experiments/tiers.yaml, which translate a row's choices.
 
-A tier also says what becomes of the keys that rows set: anchors of 512 pixels are none on images of 128.
+A tier also translates the keys that rows set: anchors of 512 pixels make no sense on images of 128.
 """
 
 from __future__ import annotations
@@ -18,65 +18,68 @@ from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
 PAPER = "paper"
-OTHERWISE = "*"  # stands for every option that is not named
+OTHERWISE = "*"  # matches every option without a translation of its own
 
-SET = "set"  # beside the groups: rules for keys
+SET = "set"  # not a group: rules for keys, by pattern
 DROP, SCALE, ONLY, VALUE = "drop", "scale", "only", "value"
 
 Tier = dict[str, dict[str, Any]]  # config group -> option of the paper -> option of the tier; `set` -> pattern -> rule
 Tiers = dict[str, Tier]
 
 
-def load(folder: Path) -> Tiers:
+def load_tiers(folder: Path) -> Tiers:
+    """Return the tiers of a folder of tables, or of the shipped folder that it lies over."""
     path = (paths.lower_experiments(folder) or folder) / "tiers.yaml"
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
-def check(folder: Path, tier: str) -> None:
-    """Is there such a tier?"""
-    known = [PAPER, *load(folder)]
-    if tier not in known:
-        raise TableError(f"there is no tier {tier!r}. {did_you_mean(tier, known)}")
+def check_tier(folder: Path, tier: str) -> None:
+    """Raise TableError if the tier does not exist."""
+    names = [PAPER, *load_tiers(folder)]
+    if tier not in names:
+        raise TableError(f"there is no tier {tier!r}. {did_you_mean(tier, names)}")
 
 
-def translate(choose: Mapping[str, str], tier: Tier) -> dict[str, str]:
-    """A row's choices at a tier; an option without a translation stays what the paper has."""
-    return {group: _option(tier.get(group, {}), option) for group, option in choose.items()}
+def translate_choices(choices: Mapping[str, str], tier: Tier) -> dict[str, str]:
+    """Return a row's choices at a tier; an option without a translation stays the paper's."""
+    return {group: _translate_option(tier.get(group, {}), option) for group, option in choices.items()}
 
 
-def assign(keys: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
-    """The keys that a row sets, at a tier; one without a rule keeps the paper's value, of several rules the first."""
-    ruled = {key: (value, _rule(tier.get(SET, {}), key)) for key, value in keys.items()}
-    return {key: _apply(value, rule) for key, (value, rule) in ruled.items() if not _dropped(value, rule)}
+def translate_assignments(assignments: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
+    """Return the keys that a row sets, at a tier: by the first rule that matches, else with the paper's value."""
+    rules = {key: _find_rule(tier.get(SET, {}), key) for key in assignments}
+    remaining = {key: value for key, value in assignments.items() if not _drops(rules[key], value)}
+    return {key: _apply(rules[key], value) for key, value in remaining.items()}
 
 
-def _rule(rules: Mapping[str, Any], key: str) -> Any:
+def _find_rule(rules: Mapping[str, Any], key: str) -> Any:
     return next((rule for pattern, rule in rules.items() if fnmatchcase(key, pattern)), None)
 
 
-def _dropped(value: Any, rule: Any) -> bool:
+def _drops(rule: Any, value: Any) -> bool:
     return rule == DROP or (isinstance(rule, dict) and ONLY in rule and value not in rule[ONLY])
 
 
-def _apply(value: Any, rule: Any) -> Any:
+def _apply(rule: Any, value: Any) -> Any:
     if isinstance(rule, dict) and VALUE in rule:
         return rule[VALUE]
-    return _scaled(value, rule[SCALE]) if isinstance(rule, dict) and SCALE in rule else value
+    return _scale(value, rule[SCALE]) if isinstance(rule, dict) and SCALE in rule else value
 
 
-def _scaled(value: Any, factor: float) -> Any:
-    """Counts and sizes in pixels stay whole numbers."""
+def _scale(value: Any, factor: float) -> Any:
+    """Scale a number or a list of numbers; integers, such as counts and pixels, stay integers of at least 1."""
     if isinstance(value, list):
-        return [_scaled(each, factor) for each in value]
+        return [_scale(item, factor) for item in value]
     return max(1, round(value * factor)) if isinstance(value, int) else value * factor
 
 
-def _option(options: dict[str, str], option: str) -> str:
+def _translate_option(options: dict[str, str], option: str) -> str:
     return options.get(option, options.get(OTHERWISE, option))
 
 
 @lru_cache(maxsize=8)
 def _load(path: Path, changed: int) -> Tiers:
+    """Cached; `changed` (the file's mtime) invalidates the cache."""
     try:
         tiers = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -91,12 +94,12 @@ def _load(path: Path, changed: int) -> Tiers:
 
 
 def _check_rule(where: str, rule: Any) -> None:
-    known: dict[str, Any] = {SCALE: int | float, ONLY: list, VALUE: object}
+    types: dict[str, Any] = {SCALE: int | float, ONLY: list, VALUE: object}
     if rule == DROP:
         return
     if isinstance(rule, dict) and len(rule) == 1:
         ((name, value),) = rule.items()
-        if name in known and isinstance(value, known[name]):
+        if name in types and isinstance(value, types[name]):
             return
     raise TableError(
         f"{where}: expected {DROP}, {{{SCALE}: number}}, {{{ONLY}: [values that stay]}} or "

@@ -1,4 +1,4 @@
-"""A mapping of a YAML file that knows where it stands, for the sake of the messages."""
+"""A mapping of a YAML file with its place in that file, so that errors name file and key."""
 
 from __future__ import annotations
 
@@ -21,77 +21,81 @@ def read_node(path: Path) -> Node:
         record = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise TableError(f"{path}: not YAML: {error}") from error
-    return Node(path, "", {"file": record}).map("file", at="")
+    return Node(path, "", {"file": record}).mapping("file", key_path="")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
+    """Every reader below raises TableError if the value has another type than the one it returns."""
+
     path: Path
     where: str  # the dotted key of this node
     record: dict[str, Any]
 
-    def at(self, key: object) -> str:
+    def key_path(self, key: object) -> str:
         return f"{self.where}.{key}" if self.where else str(key)
 
     def error(self, key: object, what: str) -> TableError:
-        return TableError(f"{self.path}: {self.at(key)}: {what}")
+        return TableError(f"{self.path}: {self.key_path(key)}: {what}")
 
-    def map(self, key: str, at: str | None = None) -> Node:
-        node = self.record.get(key)
-        if node is not None and not isinstance(node, dict):
-            raise self.error(key, f"expected keys and values, found {node!r}")
-        named = {str(name): value for name, value in (node or {}).items()}
-        return Node(self.path, self.at(key) if at is None else at, named)
+    def mapping(self, key: str, key_path: str | None = None) -> Node:
+        """Return the mapping below a key; an empty one if the key is absent."""
+        value = self.record.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.error(key, f"expected keys and values, found {value!r}")
+        record = {str(name): item for name, item in (value or {}).items()}
+        return Node(self.path, self.key_path(key) if key_path is None else key_path, record)
 
-    def items(self, key: str) -> list[Node]:
-        """A list of mappings."""
-        listed = self.record.get(key) or []
-        if not isinstance(listed, list):
+    def mappings(self, key: str) -> list[Node]:
+        """Return a list of mappings; an empty one if the key is absent."""
+        values = self.record.get(key) or []
+        if not isinstance(values, list):
             raise self.error(key, "expected a list")
-        at = [f"{self.at(key)}[{i}]" for i in range(len(listed))]
-        held = Node(self.path, "", dict(zip(at, listed, strict=True)))
-        return [held.map(name) for name in at]
+        key_paths = [f"{self.key_path(key)}[{i}]" for i in range(len(values))]
+        items = Node(self.path, "", dict(zip(key_paths, values, strict=True)))
+        return [items.mapping(name) for name in key_paths]
 
-    def texts(self, key: str, names: Iterable[str] | None = None) -> list[str]:
-        """A list of words, each one of `names`."""
-        listed = self.record.get(key)
-        if not isinstance(listed, list) or not all(isinstance(item, str | int | float) for item in listed):
-            raise self.error(key, f"expected a list of words, found {listed!r}")
-        words, known = [str(item) for item in listed], None if names is None else list(names)
+    def text_list(self, key: str, allowed: Iterable[str] | None = None) -> list[str]:
+        """Return a list of words, each of them in `allowed`."""
+        values = self.record.get(key)
+        if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
+            raise self.error(key, f"expected a list of words, found {values!r}")
+        words, names = [str(value) for value in values], None if allowed is None else list(allowed)
         for word in words:
-            if known is not None and word not in known:
-                raise self.error(key, f"there is no {word!r}. {did_you_mean(word, known)}")
+            if names is not None and word not in names:
+                raise self.error(key, f"there is no {word!r}. {did_you_mean(word, names)}")
         return words
 
-    def words(self, key: str) -> dict[str, str]:
-        """A mapping of names to sentences or options."""
-        return {name: str(value) for name, value in self.map(key).record.items()}
+    def text_map(self, key: str) -> dict[str, str]:
+        """Return a mapping of names to sentences or options."""
+        return {name: str(value) for name, value in self.mapping(key).record.items()}
 
-    def text(self, key: str, otherwise: str = "") -> str:
-        value = self.record.get(key, otherwise)
-        return " ".join(str(otherwise if value is None else value).split())
+    def text(self, key: str, default: str = "") -> str:
+        """Return a text on one line."""
+        value = self.record.get(key, default)
+        return " ".join(str(default if value is None else value).split())
 
-    def maybe(self, key: str) -> str | None:
+    def optional_text(self, key: str) -> str | None:
         return self.text(key) or None
 
-    def number(self, key: str, otherwise: float | None = None) -> float:
-        value = self.record.get(key, otherwise)
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self.record.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, f"{value!r} is not a number")
         return float(value)
 
-    def check(self, allowed: Iterable[str], required: Iterable[str] = ()) -> Node:
-        known = list(allowed)
+    def check_keys(self, allowed: Iterable[str], required: Iterable[str] = ()) -> Node:
+        names = list(allowed)
         for key in self.record:
-            if key not in known:
-                raise self.error(key, f"unknown key. {did_you_mean(key, known)}")
+            if key not in names:
+                raise self.error(key, f"unknown key. {did_you_mean(key, names)}")
         for key in required:
             if self.record.get(key) in (None, "", {}):
                 raise self.error(key, "missing")
         return self
 
-    def one_of(self, key: str, names: Iterable[str]) -> str:
-        value, known = self.text(key), list(names)
-        if value not in known:
-            raise self.error(key, f"unknown: {value!r}. {did_you_mean(value, known)}")
+    def one_of(self, key: str, allowed: Iterable[str]) -> str:
+        value, names = self.text(key), list(allowed)
+        if value not in names:
+            raise self.error(key, f"unknown: {value!r}. {did_you_mean(value, names)}")
         return value

@@ -148,7 +148,7 @@ def test_a_table_may_say_why_its_rows_are_tested_differently() -> None:
 
 
 def test_rows_that_a_tier_makes_one_experiment_are_named() -> None:
-    tables = partial(read.load, ROOT / "experiments")
+    tables = partial(read.load_table, ROOT / "experiments")
     told = [one.message for one in lint.apart(ROOT, tables("detectron2/retinanet"), tables, "smoke")]
     assert told == ["r50_3x and r50_1x are one experiment at tier smoke"]
     assert not list(lint.apart(ROOT, tables("mask_rcnn/table2c"), tables, "smoke"))
@@ -179,12 +179,12 @@ def test_a_row_that_does_not_compose_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["table2a", "table2b", "table2c", "table2d", "table2e", "table8"])
 def test_tables_2_and_8_of_mask_rcnn_pass(name: str) -> None:
-    table = read.load(ROOT / "experiments", f"mask_rcnn/{name}")
+    table = read.load_table(ROOT / "experiments", f"mask_rcnn/{name}")
     assert [finding for finding in lint.lint(ROOT, [table])[table.name] if finding.severity == ERROR] == []
 
 
 def test_table_2_of_faster_rcnn_has_two_factors() -> None:
-    table = read.load(ROOT / "experiments", "faster_rcnn/table2")
+    table = read.load_table(ROOT / "experiments", "faster_rcnn/table2")
     findings = lint.lint(ROOT, [table])[table.name]
     assert any(one.rule == "T2" and one.message.startswith("two factors: unshared, shared train") for one in findings)
 

@@ -3,8 +3,8 @@
 # ruff: noqa: RUF001 (the letters that papers use are the subject here)
 from __future__ import annotations
 
-from lineage.tables.column import EMPTY
-from lineage.tables.format.view import CLAIM_HEAD, PRINTED, Section, Sheet, Text
+from lineage.tables.format.view import CLAIM_HEAD, PRINTED, CellText, Section, TableView
+from lineage.tables.numbers import EMPTY
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -20,16 +20,16 @@ LONG = 24  # characters from which a label is broken
 BREAKABLE = r"p{0.28\linewidth}"
 
 
-def latex(sheet: Sheet) -> str:
-    """One float per setting, or more where a page is too short; the notes stand below the last."""
-    parts = [(block.title, sections) for block in sheet.blocks for sections in _pages(block.sections)]
-    floats = [_float(sheet, title, sections, i) for i, (title, sections) in enumerate(parts)]
-    notes = "".join(rf"\par {escape(note)}" + "\n" for note in [*sheet.notes, sheet.source])
+def render_latex(view: TableView) -> str:
+    """Return one float per setting, or more if it is longer than a page; the notes stand below the last."""
+    parts = [(block.title, sections) for block in view.blocks for sections in _split_pages(block.sections)]
+    floats = [_render_float(view, title, sections, i) for i, (title, sections) in enumerate(parts)]
+    notes = "".join(rf"\par {escape(note)}" + "\n" for note in [*view.notes, view.source])
     floats[-1] = floats[-1].replace("\\end{table}", f"\\smallskip\\scriptsize\\raggedright\n{notes}\\end{{table}}")
-    return f"% {sheet.name}: \\usepackage{{booktabs}}\n" + "\n".join(floats)
+    return f"% {view.name}: \\usepackage{{booktabs}}\n" + "\n".join(floats)
 
 
-def _pages(sections: list[Section]) -> list[list[Section]]:
+def _split_pages(sections: list[Section]) -> list[list[Section]]:
     pages: list[list[Section]] = []
     room = 0
     for section in sections:
@@ -43,45 +43,48 @@ def _pages(sections: list[Section]) -> list[list[Section]]:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX prints it; a minus sign is as long as a plus sign."""
+    """Return the text as LaTeX prints it; a minus sign is as long as a plus sign."""
     return "".join(SPECIAL.get(letter, letter if letter.isascii() else "?") for letter in text)
 
 
-def _float(sheet: Sheet, title: str, sections: list[Section], i: int) -> str:
-    caption = escape(f"{sheet.title}: {sheet.message} {title}.")
-    label = f"tab:{sheet.name.replace('_', '-')}" + (f"-{i}" if i else "")
+def _render_float(view: TableView, title: str, sections: list[Section], i: int) -> str:
+    caption = escape(f"{view.title}: {view.message} {title}.")
+    label = f"tab:{view.name.replace('_', '-')}" + (f"-{i}" if i else "")
     lines = [r"\begin{table}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}"]
     lines += [rf"\caption{{{caption}}}", rf"\label{{{label}}}"]
     for section in sections:
-        lines += [_tabular(section), r"\par\smallskip"]
+        lines += [_render_tabular(section), r"\par\smallskip"]
     return "\n".join([*lines[:-1], r"\end{table}"]) + "\n"
 
 
-def _tabular(section: Section) -> str:
-    """As in a terminal: what is missing for a claim stands below it, for no line has room for a sentence."""
+def _render_tabular(section: Section) -> str:
+    """Render a section; the remark of a claim, which is a sentence, stands on a line of its own below it."""
+    # 1. The columns: of claims those on paper, in their order.
     claims = section.head == CLAIM_HEAD
     head = PRINTED if claims else section.head
-    at = [section.head.index(name) for name in head] if claims else range(len(head))
-    body = [[line[i] for i in at] for line in section.body]
-    named = len(head) - 1 if claims else 0
-    aligned = ["r" if any(line[i].number for line in body) else "l" for i in range(len(head))]
-    if any(len(line[named].text) > LONG for line in body):
-        aligned[named] = BREAKABLE
+    order = [section.head.index(name) for name in head] if claims else range(len(head))
+    body = [[line[i] for i in order] for line in section.body]
+    # 2. Their alignment; a long label may break.
+    label = len(head) - 1 if claims else 0
+    alignment = ["r" if any(line[i].number for line in body) else "l" for i in range(len(head))]
+    if any(len(line[label].text) > LONG for line in body):
+        alignment[label] = BREAKABLE
+    # 3. Title, head and rows.
     title = rf"\multicolumn{{{len(head)}}}{{l}}{{\emph{{{escape(section.title)}}}}} \\"
-    lines = [rf"\begin{{tabular}}{{{''.join(aligned)}}}", r"\toprule", title, r"\midrule"]
+    lines = [rf"\begin{{tabular}}{{{''.join(alignment)}}}", r"\toprule", title, r"\midrule"]
     lines += [" & ".join(map(escape, head)) + r" \\", r"\midrule"]
     for line, cells in zip(section.body, body, strict=True):
-        lines.append(" & ".join(map(_cell, cells)) + r" \\")
+        lines.append(" & ".join(map(_render_cell, cells)) + r" \\")
         if claims and line[-1].text:
-            said = rf"\quad {escape(line[-1].text)}"
-            lines.append(rf"\multicolumn{{{len(head)}}}{{p{{0.9\linewidth}}}}{{{said}}} \\")
+            remark = rf"\quad {escape(line[-1].text)}"
+            lines.append(rf"\multicolumn{{{len(head)}}}{{p{{0.9\linewidth}}}}{{{remark}}} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _cell(text: Text) -> str:
-    if text.text == EMPTY:
+def _render_cell(cell: CellText) -> str:
+    if cell.text == EMPTY:
         return "--"
-    plain = escape(text.text).replace(r"\_", r"\_\allowbreak{}")  # names of rows are long
-    if text.number and plain[0] in "+-":
+    plain = escape(cell.text).replace(r"\_", r"\_\allowbreak{}")  # names of rows are long
+    if cell.number and plain[0] in "+-":
         plain = f"${plain[0]}$" + plain[1:]
-    return rf"\textbf{{{plain}}}" if text.bold else plain
+    return rf"\textbf{{{plain}}}" if cell.bold else plain

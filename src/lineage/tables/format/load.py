@@ -8,18 +8,22 @@ from pathlib import Path
 from lineage.results import cache
 from lineage.results.entry import Entry
 from lineage.tables import read
-from lineage.tables.format.view import Sheet, sheet
+from lineage.tables.format.view import TableView, build_view
 from lineage.tables.table import Table
 
 
-def filled(experiments: Path, results: Path, name: str, tier: str | None = None) -> tuple[Table, list[Entry], Sheet]:
-    table, held = read.load(experiments, name), entries(results / name)
-    held = [entry for entry in held if tier in (None, entry.tier)]
-    return table, held, sheet(table, held)
+def load_filled(
+    experiments: Path, results: Path, name: str, tier: str | None = None
+) -> tuple[Table, list[Entry], TableView]:
+    """Return a table, its entries of the store, all or those of one tier, and the view of both."""
+    table, entries = read.load_table(experiments, name), load_entries(results / name)
+    entries = [entry for entry in entries if tier in (None, entry.tier)]
+    return table, entries, build_view(table, entries)
 
 
-def entries(folder: Path) -> list[Entry]:
-    held = cache.contents(folder)
-    for damage in held.damaged:
+def load_entries(folder: Path) -> list[Entry]:
+    """Return the entries of a folder; print a line for each file that cannot be read."""
+    contents = cache.contents(folder)
+    for damage in contents.damaged:
         print(f"left out: {damage.path}: {damage.reason}", file=sys.stderr)
-    return held.entries
+    return contents.entries

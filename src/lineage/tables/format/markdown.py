@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from lineage.tables.format.view import Section, Sheet, Text
+from lineage.tables.format.view import CellText, Section, TableView
 
 
-def markdown(sheet: Sheet) -> str:
-    parts = [f"## {sheet.title}", "", sheet.message, ""]
-    for block in sheet.blocks:
+def render_markdown(view: TableView) -> str:
+    parts = [f"## {view.title}", "", view.message, ""]
+    for block in view.blocks:
         parts += [f"### {block.title}", ""]
         for section in block.sections:
-            parts += [section.title, "", *_piped(section), ""]
-    parts += [f"- {note}" for note in sheet.notes] + ([""] if sheet.notes else [])
-    return "\n".join([*parts, f"{sheet.source} `{sheet.name}`"]) + "\n"
+            parts += [section.title, "", *_render_section(section), ""]
+    parts += [f"- {note}" for note in view.notes] + ([""] if view.notes else [])
+    return "\n".join([*parts, f"{view.source} `{view.name}`"]) + "\n"
 
 
-def _piped(section: Section) -> list[str]:
+def _render_section(section: Section) -> list[str]:
     flush = [any(line[i].number for line in section.body) for i in range(len(section.head))]
     rule = ["---:" if right else "---" for right in flush]
-    rows = [section.head, tuple(rule), *(tuple(map(_cell, line)) for line in section.body)]
+    rows = [section.head, tuple(rule), *(tuple(map(_escape, line)) for line in section.body)]
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _cell(text: Text) -> str:
-    plain = text.text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
-    return f"**{plain}**" if text.bold else plain
+def _escape(cell: CellText) -> str:
+    plain = cell.text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    return f"**{plain}**" if cell.bold else plain

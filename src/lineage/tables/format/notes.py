@@ -1,4 +1,4 @@
-"""What a reader has to know beside the numbers: runs that were lost or left out, rows that are one experiment."""
+"""The notes below a table: runs that were lost or left out, rows that are one experiment."""
 
 from __future__ import annotations
 
@@ -6,60 +6,62 @@ import textwrap
 from collections import Counter, defaultdict
 
 from lineage.results.entry import Entry
-from lineage.tables import verdicts
 from lineage.tables.column import Column
+from lineage.tables.samples import drop_superseded
 from lineage.tables.table import Table
 
 LONGEST = 100  # characters of an error
 
 
-def of_rows(table: Table, entries: list[Entry]) -> list[str]:
-    """Runs without a result, corrected entries, entries of no row, rows that cannot run."""
-    held = verdicts.valid(entries)
-    lost = [entry for entry in held if entry.status != "finished" and entry.row in table.rows]
-    corrected = Counter(entry.row for entry in entries) - Counter(entry.row for entry in held)
-    strange = Counter(entry.row for entry in held if entry.row not in table.rows)
-    told = [_lost(row, status, lost) for row, status in sorted({(str(one.row), one.status) for one in lost})]
-    told += [f"{row}: {_runs(n)} corrected by a later entry and not counted" for row, n in corrected.items()]
-    told += [f"{row}: the table has no such row any more; {_runs(n)} not shown" for row, n in strange.items()]
-    told += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
+def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
+    """Return notes on runs without a result, corrected entries, entries of unknown rows, and rows that cannot run."""
+    valid = drop_superseded(entries)
+    lost = [entry for entry in valid if entry.status != "finished" and entry.row in table.rows]
+    corrected = Counter(entry.row for entry in entries) - Counter(entry.row for entry in valid)
+    unknown = Counter(entry.row for entry in valid if entry.row not in table.rows)
+    notes = [_describe_lost(row, status, lost) for row, status in sorted({(str(one.row), one.status) for one in lost})]
+    notes += [f"{row}: {_count_runs(n)} corrected by a later entry and not counted" for row, n in corrected.items()]
+    notes += [f"{row}: the table has no such row any more; {_count_runs(n)} not shown" for row, n in unknown.items()]
+    notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
     if not entries and any(row.runs for row in table.rows.values()):
-        told.append(f"Nothing has run yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
-    return told
+        notes.append(f"Nothing has run yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
+    return notes
 
 
-def of_columns(shown: list[Column]) -> list[str]:
-    """Runs of an earlier config, rows that repeat each other, tests that differ."""
-    older = {(name, ours.older): None for column in shown for name, ours in column.ours.items() if ours.older}
-    told = [f"{name}: {_runs(n)} left out, of a config that the row had earlier" for name, n in older]
-    settings = list(dict.fromkeys(column.where for column in shown if column.where))
-    for where in settings:
-        same = [" = ".join(rows) for rows in twins([column for column in shown if column.where == where])]
-        if same:
-            told.append(f"Rows that are one experiment at tier {where.tier}, so that it tells nothing about their "
-                        f"difference: {'; '.join(same)}")  # fmt: skip
-    if len({str(where) for where in settings}) < len(settings):
-        told.append("Tests of other images or rules than these are not comparable and stand apart; "
-                    "`lineage why A B` of two entries says what differs")  # fmt: skip
-    return told
+def describe_columns(columns: list[Column]) -> list[str]:
+    """Return notes on runs of an earlier config, rows that repeat each other, and tests that differ."""
+    samples = [pair for column in columns for pair in column.samples.items()]
+    excluded = dict.fromkeys((name, sample.excluded) for name, sample in samples if sample.excluded)
+    notes = [f"{name}: {_count_runs(n)} left out, of a config that the row had earlier" for name, n in excluded]
+    settings = list(dict.fromkeys(column.setting for column in columns if column.setting))
+    for setting in settings:
+        groups = find_repeated_rows([column for column in columns if column.setting == setting])
+        if groups:
+            rows = "; ".join(" = ".join(group) for group in groups)
+            notes.append(f"Rows that are one experiment at tier {setting.tier}, so that it tells nothing about their "
+                         f"difference: {rows}")  # fmt: skip
+    if len({str(setting) for setting in settings}) < len(settings):
+        notes.append("Tests of other images or rules than these are not comparable and stand apart; "
+                     "`lineage why A B` of two entries says what differs")  # fmt: skip
+    return notes
 
 
-def twins(columns: list[Column]) -> list[list[str]]:
-    """The rows that ran the same experiment, of the columns of one setting."""
-    recipes: dict[str, dict[str, None]] = defaultdict(dict)
+def find_repeated_rows(columns: list[Column]) -> list[list[str]]:
+    """Return groups of rows that ran the same experiment; the columns are those of one setting."""
+    cells: dict[str, dict[str, None]] = defaultdict(dict)
     for column in columns:
-        for name, ours in column.ours.items():
-            recipes[ours.recipe][name] = None
-    return [list(rows) for recipe, rows in recipes.items() if recipe and len(rows) > 1]
+        for name, sample in column.samples.items():
+            cells[sample.cell][name] = None
+    return [list(rows) for cell, rows in cells.items() if cell and len(rows) > 1]
 
 
-def _lost(row: str, status: str, lost: list[Entry]) -> str:
-    """How many, and how the newest ended."""
-    found = [entry for entry in lost if (entry.row, entry.status) == (row, status)]
-    newest = max(found, key=lambda entry: entry.id)
+def _describe_lost(row: str, status: str, lost: list[Entry]) -> str:
+    """Return the number of lost runs of a row, and the error of the newest."""
+    entries = [entry for entry in lost if (entry.row, entry.status) == (row, status)]
+    newest = max(entries, key=lambda entry: entry.id)
     why = f": {textwrap.shorten(newest.error, LONGEST, placeholder=' ...')}" if newest.error else ""
-    return f"{row}: {len(found)} {status} run{'s' * (len(found) > 1)}{why} (lineage show {newest.id[-6:]})"
+    return f"{row}: {len(entries)} {status} run{'s' * (len(entries) > 1)}{why} (lineage show {newest.id[-6:]})"
 
 
-def _runs(n: int) -> str:
+def _count_runs(n: int) -> str:
     return f"{n} run is" if n == 1 else f"{n} runs are"

@@ -1,26 +1,22 @@
-r"""A paper's text quotes cells of the store: \lineage{mask_rcnn/table2c/roi_align/mask_AP}{30.3}.
+r"""Cells of the store that a paper's text quotes: \lineage{mask_rcnn/table2c/roi_align/mask_AP}{30.3}.
 
-`lineage quote` writes the macro and what every key stands for; `lineage check-text` fails where the number typed beside
-a key is not the number of the store. A key is TABLE/ROW/METRIC with the metric's slash as an underscore, and a part
-after it: sd, n, published, diff or verdict. Without a part it is the mean. A tier other than paper begins the key:
+`lineage quote` writes the macro and the number of every key; `lineage check-text` fails if the number typed beside a
+key is not the number of the store. A key is TABLE/ROW/METRIC with the metric's slash as an underscore, and a part after
+it: sd, n, published, diff or verdict. Without a part it is the mean. A tier other than paper begins the key:
 mini:mask_rcnn/table2c/roi_align/mask_AP.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-from lineage.results import paths as places
 from lineage.results.entry import Entry
-from lineage.tables import read, verdicts
-from lineage.tables.column import EMPTY, columns
+from lineage.tables import verdicts
+from lineage.tables.column import build_columns
 from lineage.tables.format.latex import escape
-from lineage.tables.format.load import entries
-from lineage.tables.format.view import number
+from lineage.tables.numbers import EMPTY, format_number
+from lineage.tables.samples import drop_superseded
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table
 from lineage.tables.tiers import PAPER
@@ -35,106 +31,57 @@ MACRO = r"""% written by `lineage quote`; \input it in the preamble
 """
 
 
-def quote(argv: list[str]) -> int:
-    parser = _parser("quote", "Macros with which a paper's text quotes cells of the store.")
-    parser.add_argument("name", nargs="?", help="one table, e.g. mask_rcnn/table2c")
-    parser.add_argument("--all", action="store_true", help="every table")
-    parser.add_argument("--out", type=Path, help="the file to write (default: print)")
-    asked = parser.parse_args(argv)
-    experiments = places.experiments()
-    if bool(asked.name) == asked.all:
-        parser.error("give one TABLE or --all")
-    names = read.names(experiments) if asked.all else [asked.name.removesuffix(".yaml")]
-    numbers: dict[str, str] = {}
-    for name in names:
-        numbers |= cells(read.load(experiments, name), entries(asked.results / name))
-    text = macros(numbers)
-    if asked.out is None:
-        print(text, end="")
-        return 0
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(text, encoding="utf-8")
-    print(f"{len(numbers)} numbers of {len(names)} tables are in {asked.out}")
-    return 0
-
-
-def check_text(argv: list[str]) -> int:
-    parser = _parser("check-text", "Do the numbers of a text equal those of the store that it quotes?")
-    parser.add_argument("texts", nargs="+", type=Path, help="LaTeX or Markdown files")
-    asked = parser.parse_args(argv)
-    experiments = places.experiments()
-    held: dict[str, dict[str, str]] = {}
-    wrong = checked = 0
-    for path in asked.texts:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            print(f"{path}: cannot be read: {error.strerror if isinstance(error, OSError) else error}")
-            wrong += 1
-            continue
-        for line, key, typed in quoted(text, comments=path.suffix == ".tex"):
-            checked += 1
-            name = "/".join(key.partition(":")[2].split("/")[:2] if ":" in key else key.split("/")[:2])
-            if name not in held and read.file(experiments, name).is_file():
-                held[name] = cells(read.load(experiments, name), entries(asked.results / name))
-            fault = disagreement(key, typed, held.get(name, {}))
-            if fault:
-                wrong += 1
-                print(f"{path}:{line}: {fault}")
-    print(f"{checked} quotes, {wrong} wrong", file=sys.stderr)
-    return 1 if wrong else 0
-
-
-def quoted(text: str, comments: bool) -> Iterator[tuple[int, str, str | None]]:
-    """(line, key, number typed beside it) of every quote; `comments`: what % begins is none."""
+def find_quotes(text: str, comments: bool) -> Iterator[tuple[int, str, str | None]]:
+    """Yield (line, key, number typed beside it or None); with `comments`, % begins a comment, as in LaTeX."""
     if comments:
         text = "\n".join(COMMENT.sub("", line) for line in text.split("\n"))
-    for found in QUOTE.finditer(text):
-        yield text.count("\n", 0, found.start()) + 1, found[1], found[2]
+    for match in QUOTE.finditer(text):
+        yield text.count("\n", 0, match.start()) + 1, match[1], match[2]
 
 
-def disagreement(key: str, typed: str | None, known: dict[str, str]) -> str:
-    """What is wrong with a quote; empty where the text and the store agree."""
-    if key not in known:
-        return f"\\lineage{{{key}}}: no such cell has a value. {did_you_mean(key, known)}"
+def table_of(key: str) -> str:
+    """Return the table of a key: mini:mask_rcnn/table2c/roi_align/mask_AP -> mask_rcnn/table2c."""
+    return "/".join(key.rpartition(":")[2].split("/")[:2])
+
+
+def explain_mismatch(key: str, typed: str | None, cells: dict[str, str]) -> str:
+    """Return the error in a quote, or "" if the text and the store agree."""
+    if key not in cells:
+        return f"\\lineage{{{key}}}: no such cell has a value. {did_you_mean(key, cells)}"
     if typed is None:
         return ""
-    said, holds = (text.strip().strip("$").replace("\N{MINUS SIGN}", "-") for text in (typed, known[key]))
-    if said == holds:
+    ours, stored = (text.strip().strip("$").replace("\N{MINUS SIGN}", "-") for text in (typed, cells[key]))
+    if ours == stored:
         return ""
-    return f"\\lineage{{{key}}}: the text says {said!r}, the store says {holds!r}"
+    return f"\\lineage{{{key}}}: the text says {ours!r}, the store says {stored!r}"
 
 
-def cells(table: Table, held: list[Entry]) -> dict[str, str]:
-    """Key -> what it prints. Only runs without deviations are quoted."""
-    made: dict[str, str] = {}
-    for column in columns(table, verdicts.valid(held)):
-        words = column.words
+def collect_cells(table: Table, entries: list[Entry]) -> dict[str, str]:
+    """Return key -> text of every cell with a value; runs with deviations are left out."""
+    cells: dict[str, str] = {}
+    for column in build_columns(table, drop_superseded(entries)):
+        setting, words = column.setting, column.verdicts
         for name, row in table.rows.items():
-            key, places = f"{table.name}/{name}/{column.metric.replace('/', '_')}", column.decimals
+            key, decimals = f"{table.name}/{name}/{column.metric.replace('/', '_')}", column.decimals
+            # 1. The paper's number, whatever has run.
             published = row.published.get(column.metric)
             if published is not None:
-                made[f"{key}/published"] = number(published, places)
-                made.setdefault(f"{key}/verdict", verdicts.MISSING if words else EMPTY)
-            ours = column.ours.get(name)
-            if ours is None or column.where is None or column.where.deviations:
+                cells[f"{key}/published"] = format_number(published, decimals)
+                cells.setdefault(f"{key}/verdict", verdicts.MISSING if words else EMPTY)
+            # 2. Ours, of this setting's tier.
+            sample = column.samples.get(name)
+            if sample is None or setting is None or setting.deviations:
                 continue
-            key = key if column.where.tier == PAPER else f"{column.where.tier}:{key}"
-            told = {"": number(ours.mean, places), "/n": str(ours.n), "/verdict": words.get(name, EMPTY)}
-            told |= {"/sd": number(ours.sd, places)} if ours.sd is not None else {}
-            difference = column.difference(row)
-            told |= {"/diff": number(difference, places, sign=True)} if difference is not None else {}
-            made |= {key + part: text for part, text in told.items()}
-    return {key: text for key, text in made.items() if text != EMPTY}
+            prefix = key if setting.tier == PAPER else f"{setting.tier}:{key}"
+            cells[prefix] = format_number(sample.mean, decimals)
+            cells[f"{prefix}/n"] = str(sample.n)
+            cells[f"{prefix}/verdict"] = words.get(name, EMPTY)
+            cells[f"{prefix}/sd"] = format_number(sample.sd, decimals)
+            cells[f"{prefix}/diff"] = format_number(column.difference(row), decimals, sign=True)
+    return {key: text for key, text in cells.items() if text != EMPTY}
 
 
-def macros(numbers: dict[str, str]) -> str:
-    """The definition of \\lineage and one line per key, sorted: a changed number is a changed line."""
-    lines = [rf"\@namedef{{lineage@{key}}}{{{escape(text)}}}" for key, text in sorted(numbers.items())]
+def render_macros(cells: dict[str, str]) -> str:
+    """Return the definition of \\lineage and one line per key, sorted: a changed number is a changed line."""
+    lines = [rf"\@namedef{{lineage@{key}}}{{{escape(text)}}}" for key, text in sorted(cells.items())]
     return "\n".join([MACRO.rstrip(), *lines, r"\makeatother"]) + "\n"
-
-
-def _parser(name: str, text: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"lineage {name}", description=text)
-    parser.add_argument("--results", type=Path, default=places.results(), help="the store (default: %(default)s)")
-    return parser

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from lineage.results.entry import Entry
 from lineage.tables import verdicts
-from lineage.tables.column import EMPTY, Column, Delta, columns
-from lineage.tables.format.view import CLAIM_HEAD, PRINTED, Section, Sheet
+from lineage.tables.column import Column, Delta, build_columns
+from lineage.tables.format.view import CLAIM_HEAD, PRINTED, Section, TableView
+from lineage.tables.numbers import EMPTY
+from lineage.tables.samples import drop_superseded
 from lineage.tables.table import Table
 
 WIDEST, NARROWEST = 100, 60  # lines longer than that are hard to read
-LABEL = 12  # characters of a row's label that are left in any case
+LABEL = 12  # characters of a row's label that are printed in any case
 COLOURS = {
     verdicts.REPRODUCED: 32,
     verdicts.CONTRADICTED: 31,
@@ -28,7 +30,7 @@ COLOURS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grid:
     """A table of strings, however it is printed."""
 
@@ -36,35 +38,34 @@ class Grid:
     body: Sequence[Sequence[str]]
 
 
-def terminal(sheet: Sheet, colour: bool = False, width: int | None = None) -> str:
-    """As wide as the terminal; labels are cut where they have to be."""
+def render_terminal(view: TableView, colour: bool = False, width: int | None = None) -> str:
+    """Print at most `width` columns (default: the terminal's); labels of rows are cut to fit."""
     width = min(WIDEST, max(NARROWEST, width or shutil.get_terminal_size((WIDEST, 24)).columns))
-    parts = [f"{sheet.name}  {sheet.title}", *textwrap.wrap(sheet.message, width)]
-    for block in sheet.blocks:
+    parts = [f"{view.name}  {view.title}", *textwrap.wrap(view.message, width)]
+    for block in view.blocks:
         parts += ["", _bold(block.title, colour)]
-        parts += [f"\n{section.title}\n{_printed(section, colour, width)}" for section in block.sections]
-    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in sheet.notes]
-    return "\n".join([*parts, "", *notes, textwrap.fill(sheet.source, width)]) + "\n"
+        parts += [f"\n{section.title}\n{_render_section(section, colour, width)}" for section in block.sections]
+    notes = [textwrap.fill(note, width, subsequent_indent="  ") for note in view.notes]
+    return "\n".join([*parts, "", *notes, textwrap.fill(view.source, width)]) + "\n"
 
 
-def _printed(section: Section, colour: bool, width: int) -> str:
+def _render_section(section: Section, colour: bool, width: int) -> str:
     if section.head == CLAIM_HEAD:
-        return _claims(section, colour, width)
-    body = [[f"{text.text} (best)" if text.bold else text.text for text in line] for line in section.body]
+        return _render_claims(section, colour, width)
+    body = [[f"{cell.text} (best)" if cell.bold else cell.text for cell in line] for line in section.body]
     rest = [max(map(len, column)) + 2 for column in list(zip(section.head, *body, strict=True))[1:]]
     longest = max(LABEL, width - sum(rest))
     for line in body:
         line[0] = _cut(line[0], longest)
-    return aligned(Grid(section.head, body), colour)
+    return align(Grid(section.head, body), colour)
 
 
-def _claims(section: Section, colour: bool, width: int) -> str:
-    """What is missing is a sentence, and stands below its claim."""
-    at = [CLAIM_HEAD.index(name) for name in PRINTED]
-    printed = aligned(Grid(PRINTED, [[line[i].text for i in at] for line in section.body]), colour).split("\n")
-    below = [textwrap.indent(textwrap.fill(line[-1].text, width - 4), "    ") for line in section.body]
-    rows = [f"{row}\n{said}" if said else row for row, said in zip(printed[1:], below, strict=True)]
-    return "\n".join([printed[0], *rows])
+def _render_claims(section: Section, colour: bool, width: int) -> str:
+    """Print the remark of a claim, which is a sentence, on lines of its own below it."""
+    order = [CLAIM_HEAD.index(name) for name in PRINTED]
+    head, *lines = align(Grid(PRINTED, [[line[i].text for i in order] for line in section.body]), colour).split("\n")
+    remarks = [textwrap.indent(textwrap.fill(line[-1].text, width - 4), "    ") for line in section.body]
+    return "\n".join([head, *(text for pair in zip(lines, remarks, strict=True) for text in pair if text)])
 
 
 def _cut(label: str, longest: int) -> str:
@@ -79,47 +80,52 @@ CSV = ("table", "row", "tier", "deviations", "metric", "n", "mean", "sd", "publi
        "vs_baseline", "p", "best")  # fmt: skip
 
 
-def comma_separated(table: Table, entries: list[Entry]) -> str:
-    """One line per cell and setting, numbers in full; costs too, without a verdict."""
+def render_csv(table: Table, entries: list[Entry]) -> str:
+    """Return one line per cell and setting, numbers in full; costs too, without a verdict."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV)
-    for column in columns(table, verdicts.valid(entries)):
-        best, against = column.best(), column.against()
-        writer.writerows(_record(column, name, name == best, against.get(name)) for name in table.rows)
+    for column in build_columns(table, drop_superseded(entries)):
+        best, deltas = column.best(), column.deltas()
+        writer.writerows(_csv_record(column, name, name == best, deltas.get(name)) for name in table.rows)
     return out.getvalue()
 
 
-def _record(column: Column, name: str, best: bool, against: Delta | None) -> list[object]:
-    where, ours = column.where, column.ours.get(name)
-    at = [where.tier, " ".join(where.deviations)] if where else ["", ""]
-    values = [ours.n, ours.mean, ours.sd] if ours else [0, None, None]
-    row, word = column.table.rows[name], column.words.get(name, EMPTY)
-    delta = [against.difference, against.p] if against else [None, None]
-    told = [row.published.get(column.metric), column.difference(row), word if word != EMPTY else "", *delta]
-    return [column.table.name, name, *at, column.metric, *values, *told, int(best and not column.cost)]
+def _csv_record(column: Column, name: str, best: bool, delta: Delta | None) -> list[object]:
+    """Return the values of one cell, in the order of CSV."""
+    setting, sample = column.setting, column.samples.get(name)
+    row, word = column.table.rows[name], column.verdicts.get(name, EMPTY)
+    return [
+        column.table.name, name,
+        *([setting.tier, " ".join(setting.deviations)] if setting else ["", ""]),
+        column.metric,
+        *([sample.n, sample.mean, sample.sd] if sample else [0, None, None]),
+        row.published.get(column.metric), column.difference(row), word if word != EMPTY else "",
+        *([delta.difference, delta.p] if delta else [None, None]),
+        int(best and not column.cost),
+    ]  # fmt: skip
 
 
-def aligned(grid: Grid, colour: bool = False) -> str:
-    """Columns padded to their widest cell; a column of numbers is flushed right."""
+def align(grid: Grid, colour: bool = False) -> str:
+    """Pad columns to their widest cell; columns of numbers are flushed right."""
     columns = list(zip(grid.head, *grid.body, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [all(_numeric(cell) for cell in column[1:]) for column in columns]
+    flush = [all(_is_number(cell) for cell in column[1:]) for column in columns]
     lines = (
-        "  ".join(_padded(*cell, colour) for cell in zip(row, widths, right, strict=True))
-        for row in (grid.head, *grid.body)
+        "  ".join(_pad(*cell, colour) for cell in zip(line, widths, flush, strict=True))
+        for line in (grid.head, *grid.body)
     )
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _padded(cell: str, width: int, flush: bool, colour: bool) -> str:
+def _pad(cell: str, width: int, flush: bool, colour: bool) -> str:
     padded = cell.rjust(width) if flush else cell.ljust(width)
     code = COLOURS.get(cell) if colour else None
     return padded.replace(cell, f"\x1b[{code}m{cell}\x1b[0m", 1) if code else padded
 
 
-def _numeric(cell: str) -> bool:
-    """A number, perhaps with its spread and a star, or a word that stands where a number would."""
+def _is_number(cell: str) -> bool:
+    """Accept numbers, also with a spread and a star, and the words that stand in the place of one."""
     if cell in (EMPTY, "baseline", verdicts.SAME_RUN):
         return True
     first = cell.partition(" (")[0].rstrip("*").partition(" ± ")[0]

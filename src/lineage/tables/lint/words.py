@@ -64,7 +64,7 @@ def sourced(subject: Subject) -> Iterator[Finding]:
 
 def distinguishable(subject: Subject) -> Iterator[Finding]:
     """T8: a difference of two single runs has the noise of both."""
-    known = seed_noise.published(subject.table.dataset)
+    known = seed_noise.find_published(subject.table.dataset)
     if known is None:
         return
     for effect in subject.table.effects:

@@ -1,1 +1,1 @@
-"""Student's t, tests of differences and equivalence, and the noise of seeds. Read first: tests.py."""
+"""Student's t, tests of differences and equivalence, and the noise of seeds. Read first: significance.py."""

@@ -1,4 +1,4 @@
-"""How much a metric moves when nothing but the seed changes, measured here or by others.
+"""Seed noise: how much a metric moves when only the seed changes, measured here or published.
 
 A smaller difference is not a result: 16 % of the row differences in the papers' ablation tables are inside the noise.
 """
@@ -14,35 +14,37 @@ ENOUGH = 3  # runs from which our own spread is used instead of a published one
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedNoise:
     sd: float
     source: str
 
 
 # Standard deviation of AP between runs that differ in their seed, by the family of the dataset they are evaluated on.
 PUBLISHED = {
-    "coco": Published(0.15, "arXiv:1706.02677, Table 3a: 0.1 to 0.2 over 5 runs of Mask R-CNN R50-FPN"),
-    "voc": Published(0.4, "ShaoqingRen/faster_rcnn README: 59.9 60.4 59.5 60.1 59.5; mmdetection#2773: 0.50, 0.37"),
-    "lvis": Published(0.3, "ViTDet's README in detectron2: 0.30 over 5 runs of ViT-B"),
+    "coco": PublishedNoise(0.15, "arXiv:1706.02677, Table 3a: 0.1 to 0.2 over 5 runs of Mask R-CNN R50-FPN"),
+    "voc": PublishedNoise(
+        0.4, "ShaoqingRen/faster_rcnn README: 59.9 60.4 59.5 60.1 59.5; mmdetection#2773: 0.50, 0.37"
+    ),
+    "lvis": PublishedNoise(0.3, "ViTDet's README in detectron2: 0.30 over 5 runs of ViT-B"),
 }
 
 
 @dataclass(frozen=True)
-class Sample:
+class SeedSample:
     """The values of one cell over its seeds."""
 
     values: tuple[float, ...]
     seeds: tuple[int, ...] = ()  # in the order of the values; without them, runs of two samples form no pairs
-    older: int = field(default=0, compare=False)  # runs left out, of a config that the row no longer has
-    recipe: str = field(default="", compare=False)  # what was run: another row of an equal one ran the same
+    excluded: int = field(default=0, compare=False)  # number of runs of an earlier config of the row
+    cell: str = field(default="", compare=False)  # digest of the cell; rows of equal digests are one experiment
 
     @property
     def n(self) -> int:
         return len(self.values)
 
-    def repeats(self, other: Sample) -> bool:
-        """Are both the same experiment, so that their difference says nothing?"""
-        return bool(self.recipe) and self.recipe == other.recipe
+    def repeats(self, other: SeedSample) -> bool:
+        """Return whether both are the same experiment; their difference is then no result."""
+        return bool(self.cell) and self.cell == other.cell
 
     @cached_property
     def mean(self) -> float:
@@ -50,7 +52,7 @@ class Sample:
 
     @cached_property
     def sd(self) -> float | None:
-        """Of the population, estimated with n - 1; None for a single run."""
+        """Standard deviation, estimated with n - 1; None for a single run."""
         return sd(self.values) if self.n > 1 else None
 
 
@@ -59,12 +61,16 @@ def mean(values: Sequence[float]) -> float:
 
 
 def sd(values: Sequence[float]) -> float:
-    """Of the population, estimated with n - 1; the standard library's takes longer to import than a table to render."""
+    """Return the standard deviation, estimated with n - 1.
+
+    The standard library's `statistics` takes longer to import than a table takes to render.
+    """
     if min(values) == max(values):  # exactly zero, whatever the rounding of their mean
         return 0.0
-    middle = mean(values)
-    return sqrt(fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+    center = mean(values)
+    return sqrt(fsum((value - center) ** 2 for value in values) / (len(values) - 1))
 
 
-def published(dataset: str) -> Published | None:
+def find_published(dataset: str) -> PublishedNoise | None:
+    """Return the published noise of the dataset's family: voc07 and voc_0712 are of the family voc."""
     return PUBLISHED.get(dataset.lower().partition("_")[0].rstrip("0123456789"))

@@ -27,7 +27,7 @@ APP = """
 
     import hydra
 
-    from lineage.config.compose import explained
+    from lineage.config.friendly_errors import run_with_friendly_errors
 
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -38,7 +38,7 @@ APP = """
 
 
     if __name__ == "__main__":
-        explained(main)
+        run_with_friendly_errors(main)
 """
 CONF = """
     defaults:

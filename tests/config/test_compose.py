@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
 import lineage.config.schema  # noqa: F401  the schema
-from lineage.config.compose import explain
+from lineage.config.build import ConfigError
+from lineage.config.compose import compose_config
+from lineage.config.friendly_errors import explain
+from lineage.launch import compose_rows
+from lineage.launch.compose_rows import Ask
+from lineage.results import renames
+from lineage.tables.read import load_table
 from lineage.tables.suggest import did_you_mean, nearest_key
 
 ROOT = Path(__file__).parents[2]
@@ -50,16 +59,96 @@ def test_the_nearest_names(override: str, says: str) -> None:
     assert "search path" not in message
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("track=csv", "track is now logger: write logger=csv"),
+        ("track@x=csv", "track is now logger: write logger@x=csv"),
+        ("~track", "track is now logger: write ~logger"),
+        ("entry.note='a=b'", "entry.note is now cell.note: write cell.note='a=b'"),
+        ("model.old=3", "model.old is now model.heads: write model.heads=3"),
+        ("roi=aligned", "roi=aligned: the option 'aligned' of roi is now 'align'. Write roi=align"),
+    ],
+)
+def test_a_former_name_is_told_with_that_of_today(override: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename(monkeypatch)
+    assert message_of(override) == says
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("+track=csv", "track is now logger"),
+        ("++entry.note=x", "entry is now cell"),
+        ("+model.old=3", "model.old is now model.heads"),
+        (
+            "model._target_=lineage.models.rcnn.RCNN",
+            "RCNN is now lineage.models.detectors.rcnn.RCNN",
+        ),
+        ("+new=3", "there is no key 'new'"),
+        ("+data.worker=3", "there is no key 'data.worker'. Did you mean data.workers?"),
+    ],
+)
+def test_adding_a_key_needs_a_name_of_today_too(override: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename(monkeypatch)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        compose_config([override], ROOT)
+
+
+def test_a_row_of_former_names_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename(monkeypatch)
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "paper").mkdir(parents=True)
+    rows = {"key": "set: {entry.note: x}", "option": "with: {roi: aligned}", "group": "with: {track: csv}",
+            "keyword": "set: {model.old: 3}"}  # fmt: skip
+    table = """
+        paper: A Paper
+        label: Table 1
+        message: Anything.
+        kind: zoo
+        dataset: coco
+        metrics: {mask/AP: AP}
+        source: arXiv
+        confidence: verified
+        base: {with: {model: mask_rcnn}}
+        rows:
+    """
+    listed = "".join(f"  {name}: {{{says}}}\n" for name, says in rows.items())
+    (tmp_path / "experiments" / "paper" / "table1.yaml").write_text(dedent(table).rstrip(" ") + listed)
+    read = load_table(tmp_path / "experiments", "paper/table1")
+    asked = [Ask("paper/table1", read.rows[name], "paper") for name in rows]
+    errors = dict(zip(rows, (row.error for row in compose_rows.rows(tmp_path, asked)), strict=True))
+    assert errors["key"] == "In 'experiment/paper/table1/key': entry is now cell"
+    assert errors["keyword"] == "model.old is now model.heads"
+    assert "the option 'aligned' of roi is now 'align'" in str(errors["option"])
+    assert "track is now logger" in str(errors["group"])
+
+
+def rename(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if model.heads had been model.old, and roi=align had been roi=aligned."""
+    path = ROOT / "src" / "lineage" / "results" / "renames.yaml"
+    table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    table["keys"].setdefault("lineage.models.detectors.rcnn.RCNN", {})["heads"] = "old"
+    table["options"].setdefault("roi", {})["align"] = "aligned"
+    changed = renames.read(table)
+    monkeypatch.setattr(renames, "renames", lambda: changed)
+
+
 def test_a_second_wrong_choice_does_not_hide_the_first_error() -> None:
     error = error_of("schedule.stepss=3")
     assert "schedule.steps?" in explain(error, ROOT, ["model=nobody", "schedule.stepss=3"])
 
 
 def test_in_a_sweep_the_parent_says_it_once(tmp_path: Path) -> None:
-    done = train("-m", "schedule.stepss=1,2", f"hydra.sweep.dir={tmp_path}")
-    assert done.returncode == 1
-    assert done.stderr.startswith("there is no key 'schedule.stepss'. Did you mean schedule.steps?")
-    assert "Traceback" not in done.stderr
+    for override, says in (
+        ("schedule.stepss=1,2", "there is no key 'schedule.stepss'. Did you mean schedule.steps?"),
+        ("track=csv,none", "track is now logger: write logger=csv,none"),
+    ):
+        done = train("-m", override, f"hydra.sweep.dir={tmp_path}")
+        assert done.returncode == 1
+        assert done.stderr.startswith(says)
+        assert "Traceback" not in done.stderr
 
 
 def test_composing_needs_no_torch() -> None:

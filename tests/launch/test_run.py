@@ -199,6 +199,7 @@ def test_the_cost_is_measured(root: Path) -> None:
         (["--seeds", "0"], "1 or more"),
         (["--jobs", "0"], "1 or more"),
         (["--set", "x"], "expected KEY=VALUE"),
+        (["--set", "track=wandb"], "track is now logger: --set logger=wandb"),
         (["--set", "seed=3"], "see --seeds"),
         (["--set", "trainer.precision=bf16-mixed"], "To change what is computed: python train.py -m experiment="),
         (["--results", "train.py"], "train.py/.leases: Not a directory. --results and --runs name other places"),

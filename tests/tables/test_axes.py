@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from lineage.config.compose import composed
+from lineage.config.compose import compose_config
 from lineage.tables import read
 from lineage.tables.table import Row
 from tests.tables.step import step
@@ -29,7 +29,7 @@ def _rows(table: str) -> dict[str, Row]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_choice_composes(choice: str) -> None:
-    OmegaConf.resolve(composed(PROJECT, choice.split()))
+    OmegaConf.resolve(compose_config(choice.split(), PROJECT))
 
 
 @pytest.mark.parametrize(("choice", "row"), IN_A_TABLE)
@@ -45,7 +45,7 @@ def test_a_choice_is_what_its_row_says(choice: str, row: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_choice_takes_a_step(choice: str) -> None:
-    plain = OmegaConf.to_container(composed(PROJECT, choice.split()), resolve=True, throw_on_missing=False)
+    plain = OmegaConf.to_container(compose_config(choice.split(), PROJECT), resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)
     step({str(key): value for key, value in plain.items()})
 

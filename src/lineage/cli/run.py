@@ -171,6 +171,8 @@ def _override(text: str) -> str:
     override = Override.parse(text)
     if override.value is None:
         raise TableError(f"--set {text}: expected KEY=VALUE")
+    if (today := override.today({})) != override:
+        raise TableError(f"--set {text}: {override.name} is now {today.name}: --set {today}")
     role = role_of(override.key)
     if role in PLANNED:
         raise TableError(f"--set {text}: `lineage run` says that itself; see --seeds, --results and --runs")

@@ -20,11 +20,11 @@ def main(argv: list[str]) -> int:
     import hydra  # after --help, which answers in a tenth of the time
 
     import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
-    from lineage.config.compose import explained
+    from lineage.config.friendly_errors import run_with_friendly_errors
 
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
     application = hydra.main(version_base="1.3", config_path=str(paths.shipped() / "conf"), config_name="train")
-    explained(application(_run))
+    run_with_friendly_errors(application(_run))
     return 0
 
 
@@ -33,10 +33,10 @@ def _run(config: object) -> None:
     from omegaconf import DictConfig
 
     from lineage.config import validate
-    from lineage.config.compose import for_people
+    from lineage.config.friendly_errors import friendly_errors
 
     assert isinstance(config, DictConfig)
-    with for_people():
+    with friendly_errors():
         validate.check(config)
         from lineage.run.train import run  # imports torch: `--cfg job` and typos answer without it
 

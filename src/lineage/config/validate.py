@@ -1,10 +1,16 @@
-"""Numbers and words that no run can have: what the types of config.py cannot say, said before torch is imported."""
+"""Refuse configs that no run can have: what the types of the schema cannot say, checked before torch is imported."""
 
 from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.config.schema import Run
+from lineage.results.renames import former_names, key_today
+from lineage.tables.suggest import nearest_key
 
 LEAST = {
     "schedule.steps": 0,  # evaluates only, with weights=PATH
@@ -19,9 +25,16 @@ LEAST = {
 }
 CHOICES = {"data.corrupt": ("raise", "skip")}
 LARGEST_SEED = 2**32 - 1  # numpy's
+TYPES = get_type_hints(Run)
+KEYS = {"": [key.name for key in fields(Run)]} | {  # by node of the schema
+    node: [key.name for key in fields(kind)] for node, kind in TYPES.items() if is_dataclass(kind)
+}
 
 
 def check(config: DictConfig) -> None:
+    """Raise ConfigError for a wrong name, number or word."""
+    refuse_unknown_keys(config)
+    refuse_former_names(config)
     for key, least in LEAST.items():
         value = OmegaConf.select(config, key)
         if value is not None and not value >= least:  # NaN too
@@ -34,3 +47,30 @@ def check(config: DictConfig) -> None:
         raise ConfigError(f"seed={config.seed}: seed is at most {LARGEST_SEED}")
     if sorted(config.schedule.milestones) != config.schedule.milestones:
         raise ConfigError(f"schedule.milestones={config.schedule.milestones}: they ascend")
+
+
+def refuse_unknown_keys(config: DictConfig) -> None:
+    """Raise ConfigError for a key that the schema does not have: `+KEY=x` and the `set:` of a row add any key."""
+    if OmegaConf.get_type(config) is not Run:
+        return
+    for node, keys in KEYS.items():
+        below = OmegaConf.select(config, node) if node else config
+        for name in below if OmegaConf.is_dict(below) else ():
+            if name not in keys:
+                raise ConfigError(_unknown(f"{node}.{name!s}".lstrip("."), config))
+
+
+def refuse_former_names(config: DictConfig) -> None:
+    """Raise ConfigError for former names of keywords and classes: what a run computes is written in names of today."""
+    former = former_names(OmegaConf.to_container(config))
+    if former:
+        lines = [f"{name} is now {today}" for name, today in former.items()]
+        raise ConfigError("\n".join(lines))
+
+
+def _unknown(key: str, config: DictConfig) -> str:
+    today = key_today(key, OmegaConf.to_container(config))
+    if today != key:
+        return f"{key} is now {today}"
+    close = nearest_key(key, [f"{node}.{name}" if node else name for node, keys in KEYS.items() for name in keys])
+    return f"there is no key {key!r}.{f' Did you mean {close[0]}?' if close else ''}"

@@ -79,8 +79,9 @@ def _one(project: Path, ask: Ask) -> Composed:
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
-    from lineage.config import digests
-    from lineage.config.compose import explain
+    from lineage.config import digests, validate
+    from lineage.config.build import ConfigError
+    from lineage.config.friendly_errors import explain
     from lineage.tables.table import TableError
 
     overrides = [experiment(ask)]
@@ -93,9 +94,11 @@ def _one(project: Path, ask: Ask) -> Composed:
         plain = OmegaConf.to_container(whole, resolve=True, throw_on_missing=False)
         assert isinstance(plain, dict)
         config = {str(key): value for key, value in plain.items()}
+        validate.refuse_unknown_keys(whole)
+        validate.refuse_former_names(whole)
         chosen = {str(group): str(option) for group, option in choices.items()}
         return Composed(config, chosen, digests.training(whole), digests.test(whole))
-    except (HydraException, OmegaConfBaseException, TableError) as error:
+    except (HydraException, OmegaConfBaseException, TableError, ConfigError) as error:
         return Composed({}, {}, "", "", explain(error, project, overrides))
 
 

@@ -23,13 +23,15 @@ from lineage.results import entry as entries
 from lineage.results import store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import VERSION, Entry, EntryError
+from lineage.results.overrides import has_former_name
+from lineage.results.renames import choices_today, fingerprint
 from lineage.results.store import Contents, Damage, StoreError
 
 NAME = ".index.json"
 FIELDS = ("id", "table", "row", "tier", "status", "error", "metrics", "deviations", "seed", "protocol", "recipe",
           "evaluation", "choices", "seconds", "steps", "processes", "step_seconds", "image_ms", "peak_memory",
           "parameters", "flops", "dirty", "supersedes")  # fmt: skip
-SHAPE = [VERSION, *FIELDS]  # an index of another lineage is rebuilt
+SHAPE = [VERSION, fingerprint(), *FIELDS]  # an index of another lineage is rebuilt
 HEAD = 8192  # bytes: what stands before the config is 3 kB
 CONFIG, END = b',\n "config": {', b"\n}\n"  # as entry.dump writes them
 DEFAULTS = {field.name: field.default for field in fields(Entry) if field.default is not MISSING} | {
@@ -94,8 +96,9 @@ def _read(path: str) -> list[Any]:
     """The values of FIELDS."""
     try:
         record = _head(path)
-        if record is None:
+        if record is None or has_former_name(map(str, record["deviations"])):
             record = vars(store.read(path))
+        record["choices"] = choices_today(record["choices"])
         entries.check(record)
     except EntryError as error:
         raise StoreError(str(error)) from error

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from lineage.results.key_roles import VOLATILE, role_of, within
-from lineage.results.overrides import Override
+from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import choices_today, upgrade
 
 VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26
@@ -110,11 +110,15 @@ def parse(text: str) -> Entry:
 
 
 def _upgrade(record: dict[str, Any]) -> None:
-    """Translate former names."""
+    """Translate former names, those in its command too: a person copies it, and `lineage rerun` runs it."""
     if isinstance(record.get("config"), dict):
         record["config"] = upgrade(record["config"])
     if isinstance(record.get("choices"), dict):
         record["choices"] = choices_today(record["choices"])
+    for name in ("command", "deviations"):
+        if isinstance(record.get(name), list) and all(isinstance(text, str) for text in record[name]):
+            translated = overrides_today(record[name], record.get("config"))
+            record[name] = sorted(translated) if name == "deviations" else translated
 
 
 def check(record: Any) -> None:

@@ -65,3 +65,10 @@ class Override:
 def overrides_today(overrides: Iterable[str], config: Any) -> list[str]:
     """Translate the former names in overrides; what is no override, such as `-m`, stays as it is."""
     return [text if text.startswith("-") else str(Override.parse(text).today(config)) for text in overrides]
+
+
+def has_former_name(overrides: Iterable[str]) -> bool:
+    """Return whether one of the overrides may hold a former name; which, only its config says."""
+    former = renames.former_words()
+    words = (word for text in overrides for word in re.findall(r"\w+", text))
+    return any(word in former for word in words)

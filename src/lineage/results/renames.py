@@ -7,6 +7,7 @@ how to rename something.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -75,6 +76,20 @@ def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
     )
 
 
+@cache
+def former_words() -> frozenset[str]:
+    """Return every former name of a key, group or option."""
+    table = renames()
+    tables = [*table.keys.values(), *table.options.values(), table.groups]
+    return frozenset(name.rpartition("/")[2] for names in tables for name in names)
+
+
+@cache
+def fingerprint() -> str:
+    """Return a digest of the table: what is remembered in names of today is of this table."""
+    return hashlib.sha256(Path(__file__).with_name("renames.yaml").read_bytes()).hexdigest()[:16]
+
+
 def upgrade(config: Any) -> Any:
     """Copy a stored config into the names of today. A config of today stays as it is."""
     return _Translation(config, target_today, renames().keys, to_today=True).copy()
@@ -83,6 +98,13 @@ def upgrade(config: Any) -> Any:
 def canonical(config: Any, without: Iterable[str] = ()) -> Any:
     """Copy a config of today into first names, without the dotted keys `without` (names of today)."""
     return _Translation(config, first_target, renames().first_keys, without=frozenset(without)).copy()
+
+
+def former_names(config: Any) -> Names:
+    """Return the former names in a config: dotted key -> key of today, KEY._target_=CLASS -> class of today."""
+    translation = _Translation(config, target_today, renames().keys, to_today=True)
+    translation.copy()
+    return translation.renamed
 
 
 def key_today(key: str, config: Any) -> str:
@@ -141,6 +163,7 @@ class _Translation:
     ):
         self.root, self.target, self.keys = root, target, keys
         self.to_today, self.without = to_today, without
+        self.renamed: Names = {}  # filled by copy
 
     def copy(self) -> Any:
         return self._copy((Place(self.root, ""),))
@@ -162,6 +185,7 @@ class _Translation:
         if isinstance(node, dict):
             names = self._names(places[-1])
             items = {name: self._child(places[-1], name) for name in node if _joined(path, name) not in self.without}
+            self.renamed |= {_joined(path, name): _joined(path, names[name]) for name in items if name in names}
             return {names.get(name, name): self._value(name, (*places, child)) for name, child in items.items()}
         if isinstance(node, list):
             return [self._copy((*places, Place(item, _joined(path, i)))) for i, item in enumerate(node)]
@@ -170,8 +194,12 @@ class _Translation:
         return node
 
     def _value(self, name: Any, places: Places) -> Any:
-        value = places[-1].node
-        return self.target(value) if name == TARGET and isinstance(value, str) else self._copy(places)
+        value, path = places[-1]
+        if name != TARGET or not isinstance(value, str):
+            return self._copy(places)
+        if self.target(value) != value:
+            self.renamed[f"{path}={value}"] = self.target(value)
+        return self.target(value)
 
     def _names(self, place: Place) -> Names:
         return self.keys.get(_owner(place), {})

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
-from lineage.config import compose
 from lineage.config.build import build
+from lineage.config.compose import compose_config
 from lineage.eval.document import document_of
 from lineage.eval.files.score_file import SCORERS, score_file
 from lineage.eval.scores import Scores
-from lineage.results import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateO
 def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], options: EvaluateOptions) -> Scores:
     """Score a result file against the validation split of conf/dataset/<name>, as its evaluator is configured."""
     # 1. The dataset and its evaluator: a class and its keywords.
-    config = compose.composed(paths.shipped(), [f"dataset={name}", *overrides])
+    config = compose_config([f"dataset={name}", *overrides])
     evaluator = build(config.dataset.evaluator)
     dataset = build(config.dataset.val)
     document = document_of(dataset.ground_truth(), dataset.meta.sigmas)

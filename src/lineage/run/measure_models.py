@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from lineage.config.build import build
+from lineage.config.compose import compose_config
 from lineage.results import paths
-from lineage.run.restore import composed
 from lineage.tables import model_facts
 from lineage.tables.format import model_list
 
@@ -40,7 +40,7 @@ def measure_models(project: Path) -> list[Path]:
 
 def count_parameters(choices: Iterable[str], *, trainable: bool = False) -> int:
     """Count all parameters, or only those that are trained; for 80 classes unless the choices have another number."""
-    config = composed(["tier=paper", "dataset.classes=80", "backbone.weights=later", *choices])
+    config = compose_config(["tier=paper", "dataset.classes=80", "backbone.weights=later", *choices])
     with torch.device("meta"):
         model: nn.Module = build(config.model)
     return sum(one.numel() for one in model.parameters() if one.requires_grad or not trainable)

@@ -18,16 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import lineage.config.schema  # noqa: F401  registers the schema
-from lineage.config import compose
 from lineage.config.build import ConfigError, build
+from lineage.config.compose import compose_config
 from lineage.data.annotations.skeleton import read_skeleton
 from lineage.data.formats import voc
 from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import FIGURE_SKELETON
 from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
-from lineage.results import paths
 from lineage.results.overrides import Override
-from lineage.results.renames import upgrade
+from lineage.results.renames import key_today, upgrade
 from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.weights import pretrained
@@ -73,7 +72,9 @@ def of_run(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
         override = Override.parse(text)
         key, value = override.key, override.value or ""
         if OmegaConf.select(config, key, default="absent") == "absent":
-            raise ConfigError(f"{text}: {folder.config} has no key {key}")
+            today = key_today(key, OmegaConf.to_container(config))
+            renamed = "" if today == key else f"; its name is now {today}"
+            raise ConfigError(f"{text}: {folder.config} has no key {key}{renamed}")
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
             raise ConfigError(f"{text}: the run's config says which {key} it is; override single numbers of it")
         OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
@@ -85,7 +86,7 @@ def of_weights(given: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
     typed = {Override.parse(text).key for text in overrides}
     told = [text for text in infer_overrides(given.state) if Override.parse(text).key not in typed]
     tier = [] if "tier" in typed else ["tier=paper"]
-    first = composed([*tier, *told, *overrides])
+    first = compose_config([*tier, *told, *overrides])
     later = []
     for text in settings(given):
         key = Override.parse(text).key
@@ -95,7 +96,7 @@ def of_weights(given: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
             log.warning(f"weights of {given.source} were trained with {text}, which this model has no key for")
             continue
         later.append(text)
-    return composed([*tier, *told, *later, *overrides])
+    return compose_config([*tier, *told, *later, *overrides])
 
 
 def settings(given: LoadedWeights) -> list[str]:
@@ -104,11 +105,6 @@ def settings(given: LoadedWeights) -> list[str]:
         return []
     pixels = {"backbone.mean": given.conventions.pixels.mean, "backbone.std": given.conventions.pixels.std}
     return [*given.conventions.settings, *(f"{key}={list(value)}" for key, value in pixels.items())]
-
-
-def composed(overrides: list[str]) -> DictConfig:
-    """conf/ with overrides; a typo ends in a message."""
-    return compose.composed(paths.shipped(), overrides)
 
 
 def named(told: str | None, folder: RunFolder | None, config: DictConfig) -> DatasetMeta:

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.config.build import ConfigError
 from lineage.results.atomic import atomic_write
 from lineage.results.key_roles import Role, role_of
-from lineage.results.overrides import Override
-from lineage.results.renames import upgrade
+from lineage.results.overrides import Override, overrides_today
+from lineage.results.renames import choices_today, upgrade
 from lineage.results.run_folder import RunFolder
 
 
@@ -56,7 +56,9 @@ def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
         raise ConfigError(f"resume={folder.path}: this run is finished; its entry is {entry['id']}")
     start = json.loads(folder.start.read_text())
     step, checkpoint = next(reversed(folder.list_checkpoints().items()), (0, None))
-    return Attempt(folder.path, config, start["overrides"], start["choices"], step, checkpoint, entry.get("id"))
+    overrides_then = overrides_today(start["overrides"], OmegaConf.to_container(config))
+    choices = choices_today(start["choices"])
+    return Attempt(folder.path, config, overrides_then, choices, step, checkpoint, entry.get("id"))
 
 
 def _refuse_changes(folder: RunFolder, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:

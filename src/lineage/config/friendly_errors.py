@@ -1,0 +1,200 @@
+"""Messages for a config that does not compose: the wrong name, and its name of today or the nearest name.
+
+Hydra's own message, "Could not override 'schedule.stepss'. To append to your config use +schedule.stepss=3", proposes
+what nobody with a typo wants to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lineage.config import validate
+from lineage.results import paths
+from lineage.results.overrides import Override
+from lineage.results.renames import option_today
+from lineage.tables import read, tiers
+from lineage.tables.suggest import did_you_mean, nearest_key
+
+RAW = "HYDRA_FULL_ERROR"  # Hydra's switch for exceptions as they are
+OURS = "LINEAGE_EXPLAINS"  # says that the switch was set here and not by the user; jobs and ranks inherit both
+
+NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
+UNKNOWN_KEY = re.compile(
+    r"Could not override '(?P<set>[^']+)'|Could not delete from config. '(?P<delete>[^']+)' does not exist"
+    r"|config group '(?P<group>[^']+)' does not exist"
+)
+
+
+def run_with_friendly_errors(main: Callable[[], Any]) -> None:
+    """Run a `hydra.main` function. An error in the user's input ends in one message without a traceback."""
+    if os.environ.get(RAW) == "1" and OURS not in os.environ:
+        main()
+        return
+    os.environ[RAW] = os.environ[OURS] = "1"  # else Hydra prints and exits itself
+    try:
+        main()
+    except Exception as error:
+        if not is_user_error(error):
+            _print_from(main, error)
+            raise SystemExit(1) from None
+        raise SystemExit(explain(error, _root(), sys.argv[1:])) from None
+
+
+@contextmanager
+def friendly_errors() -> Iterator[None]:
+    """Catch errors in the user's input inside the job: else Hydra prints all overrides before the message."""
+    try:
+        yield
+    except Exception as error:
+        if OURS not in os.environ or not is_user_error(error):
+            raise
+        raise SystemExit(explain(error, _root(), sys.argv[1:])) from None
+
+
+def _root() -> Path:
+    """Return the folder that holds the conf/ of the script that runs."""
+    beside = Path(sys.argv[0]).resolve().parent
+    return beside if (beside / "conf").is_dir() else paths.shipped()
+
+
+def explain(error: Exception, root: Path, arguments: list[str]) -> str:
+    """Return the message for an error; `root` holds conf/ and experiments/."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _missing_option(error, root)
+    if match := UNKNOWN_KEY.match(str(error)) or UNKNOWN_KEY.search(str(error)):
+        return _unknown_key(next(filter(None, match.groups())), root, arguments)
+    if match := NOT_IN_SCHEMA.search(str(error)):
+        return f"{_line(error).partition(':')[0]}: {_unknown_key(match['key'], root, arguments)}"
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        return f"{_line(error)}: {_line(error.__cause__)}"
+    return str(error).strip()
+
+
+def is_user_error(error: Exception) -> bool:
+    """Return whether the input is wrong: errors of Hydra, OmegaConf and every exception class of this project."""
+    ours = type(error).__module__.startswith(("lineage.", "hydra_plugins.lineage."))
+    return ours or isinstance(error, HydraException | OmegaConfBaseException)
+
+
+def _print_from(main: Callable[[], Any], error: Exception) -> None:
+    """Print the traceback from the decorated function on, without Hydra's own frames."""
+    code = getattr(main, "__wrapped__", main).__code__
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not code:
+        trace = trace.tb_next
+    traceback.print_exception(error.with_traceback(trace or error.__traceback__))
+
+
+def _missing_option(error: MissingConfigException, root: Path) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    if group.startswith("experiment") or option == "experiment":
+        return _missing_row(f"{group}/{option}".removeprefix("experiment/"), root / "experiments")
+    if not error.options:
+        return str(error).partition("\nConfig search path")[0].strip()
+    parent = _line(error).partition(":")[0].removeprefix("In ").strip("'")
+    where = "" if parent == "train" else f" (in the defaults of {parent})"
+    if (today := option_today(group, option)) in error.options:
+        return f"{group}={option}: the option {option!r} of {group} is now {today!r}{where}. Write {group}={today}"
+    return f"{group}={option}: {group} has no option {option!r}{where}. {did_you_mean(option, error.options)}"
+
+
+def _missing_row(path: str, experiments: Path) -> str:
+    """Return which part is wrong: the table, or the row of it."""
+    tier, _, rest = path.partition("/")
+    prefix, path = (f"{tier}/", rest) if tier in tiers.load_tiers(experiments) else ("", path)
+    table, _, row = path.rpartition("/")
+    tables = read.list_tables(experiments)
+    if table in tables:
+        rows = read.load_table(experiments, table).rows
+        return f"experiment={prefix}{path}: table {table} has no row {row!r}. {did_you_mean(row, rows)}"
+    if path in tables:
+        whole = f"-m '+experiment/{prefix}{path}=glob(*)'"
+        return f"experiment={prefix}{path} is a table; name a row of it, or all of them: {whole}"
+    return f"experiment={prefix}{path}: there is no table {table!r}. {did_you_mean(table, tables)}"
+
+
+def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
+    conf = root / "conf"
+    config = _chosen(conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf", arguments)
+    if renamed := _renamed(key, arguments, config):
+        return renamed
+    known = list(_flat(config, ""))
+    part = _first_unknown(key, known)
+    close = nearest_key(part, known)
+    guess = f" Did you mean {' or '.join(close)}?" if close else ""
+    named = "" if part == key else f" (in {key})"
+    add = "" if key.rpartition(".")[0] in validate.KEYS else f"; `+{key}=...` would add a new one"
+    return f"there is no key {part!r}{named}.{guess}\n`python train.py --cfg job` prints all keys{add}."
+
+
+def _renamed(key: str, arguments: list[str], config: dict[str, Any]) -> str | None:
+    """Return the message for a former name, with the override as it is written today."""
+    typed = [override for override in map(Override.parse, arguments) if override.name == key]
+    former = typed[0] if typed else Override("", key)
+    today = former.today(config)
+    written = f": write {today}" if typed else ""
+    return None if today == former else f"{key} is now {today.name}{written}"
+
+
+def _first_unknown(key: str, known: list[str]) -> str:
+    """`model.hads.mask.size` -> `model.hads`: the shortest part that does not exist."""
+    parts = key.split(".")
+    heads = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return next((head for head in heads if head not in known), key)
+
+
+def _chosen(conf: Path, arguments: list[str]) -> dict[str, Any]:
+    """Compose the options that the command line chooses, without the keys it sets."""
+    typed = [Override.parse(text).today({}) for text in arguments]
+    chosen = [str(replace(override, value=override.options[0])) for override in typed if _chooses(override, conf)]
+    with _hydra(conf):
+        try:
+            config = compose("train", chosen)
+        except HydraException:  # a choice is wrong as well: the default config is the best that can be asked
+            config = compose("train")
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
+@contextmanager
+def _hydra(conf: Path) -> Iterator[None]:
+    """Set Hydra up for `conf`, also while it is set up for something else, such as rows of tables."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def _chooses(override: Override, conf: Path) -> bool:
+    return override.value is not None and (override.name == "experiment" or (conf / override.name).is_dir())
+
+
+def _flat(node: Any, prefix: str) -> Iterator[str]:
+    pairs = node.items() if isinstance(node, dict) else ()
+    for name, value in pairs:
+        yield f"{prefix}{name}"
+        yield from _flat(value, f"{prefix}{name}.")
+
+
+def _line(error: BaseException, number: int = 0) -> str:
+    return (str(error).splitlines() or [""])[number]

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import PIL
@@ -39,7 +38,10 @@ from lineage.data.formats import coco
 from lineage.data.samples import image
 from lineage.data.shapes.dataset import Shapes
 from lineage.data.transforms import geometry
-from lineage.data.transforms.resize_flip import Flip, ShortEdge, clean
+from lineage.data.transforms.augment import Augment
+from lineage.data.transforms.flip import RandomFlip, flip
+from lineage.data.transforms.resize import ResizeShortestEdge
+from lineage.data.transforms.sanitize import sanitize
 
 ROOT = Path(__file__).parents[1]
 PASSES = 5
@@ -56,8 +58,10 @@ def ours(root: Path) -> tuple[Callable[[], int], DetectionData]:
     dataset = coco.load(
         root=str(root), images="train2017", annotations="annotations/instances_train2017.json", filter_empty=True
     )
-    train = v2.Compose([ShortEdge([SHORT], LONG), Flip(0.5)])
-    augment = SimpleNamespace(train=train, test=None, collate=partial(collate, multiple=32, shapes=SHAPES))
+    train = v2.Compose([ResizeShortestEdge([SHORT], LONG), RandomFlip(p=0.5)])
+    augment = Augment(
+        train=train, test=torch.nn.Identity(), collate=partial(collate, size_divisibility=32, buckets=SHAPES)
+    )
     schedule, data = Schedule(steps=len(dataset) // 2, images_per_step=2), Data(images_per_device=2, workers=0)
     module = DetectionData(dataset, dataset, augment, schedule, data, seed=0)
     return lambda: sum(len(batch.ids) for batch in module.train_loader()), module
@@ -105,7 +109,7 @@ def measure(loaders: dict[str, Callable[[], int]]) -> dict[str, Speed]:
 
 def stages(module: DetectionData) -> dict[str, float]:
     """Milliseconds of processor time an image spends in each part of ours."""
-    dataset, flip, resize = module.train, Flip(1.0), ShortEdge([SHORT], LONG)
+    dataset, resize = module.train, ResizeShortestEdge([SHORT], LONG)
     used = range(len(dataset))
     samples = [dataset[i] for i in used]
     large = [resize(sample) for sample in samples]
@@ -113,11 +117,11 @@ def stages(module: DetectionData) -> dict[str, float]:
     work = {
         "decode the JPEG": lambda i: image.read(dataset.path(i), sizes[i]),
         "decode the JPEG, read boxes, draw mask windows": lambda i: dataset[i],
-        "resize the image": lambda i: geometry.resize(samples[i]._replace(masks=None), geometry.canvas(large[i])),
+        "resize the image": lambda i: geometry.resize(samples[i]._replace(masks=None), geometry.get_size(large[i])),
         "resize image, boxes and masks": lambda i: resize(samples[i]),
-        "mirror everything": lambda i: flip(large[i]),
-        "clean": lambda i: clean(large[i]),
-        "pad and batch, per image": lambda i: collate([large[i]], [0], multiple=32, shapes=SHAPES),
+        "mirror everything": lambda i: flip(large[i], dataset.meta.flip_indices),
+        "sanitize": lambda i: sanitize(large[i]),
+        "pad and batch, per image": lambda i: collate([large[i]], [0], size_divisibility=32, buckets=SHAPES),
     }
     return {name: 1000 * fastest(step, used) for name, step in work.items()}
 

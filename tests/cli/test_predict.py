@@ -133,7 +133,7 @@ def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
 def test_foreign_weights_need_nothing_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = tmp_path / "model_final.pth", tmp_path / "out"
     torch.save({"model": published.filled(published.d2_faster_fpn(50, 20))}, weights)
-    shrink = ["augment.test.sizes=[96]", "augment.collate.shapes=[]"]
+    shrink = ["augment.test.sizes=[96]", "augment.collate.buckets=[]"]
     assert main(["predict", str(photos / "a.png"), *shrink, f"--weights={weights}", f"--out={out}", "--score=0"]) == 0
     assert [one["name"] for one in predicted(out)["categories"]][:2] == ["aeroplane", "bicycle"]
 

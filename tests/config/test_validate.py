@@ -14,7 +14,7 @@ from tests.config.test_compose import train
 GOOD = {
     "schedule": {"steps": 9, "images_per_step": 2, "warmup_steps": 0, "evaluate_every": 0, "milestones": [3, 6]},
     "optimizer": {"lr": 0.1},
-    "data": {"images_per_device": 1, "workers": 0, "corrupt": "raise"},
+    "data": {"images_per_device": 1, "workers": 0, "on_unreadable": "raise"},
     "checkpoint_every": 1,
     "seed": 0,
 }
@@ -25,7 +25,7 @@ GOOD = {
     [
         *((key, least - 1) for key, least in LEAST.items()),
         ("optimizer.lr", float("nan")),
-        ("data.corrupt", "maybe"),
+        ("data.on_unreadable", "maybe"),
         ("seed", 2**32),
         ("schedule.milestones", [5, 3]),
     ],

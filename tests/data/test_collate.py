@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import tv_tensors as tv
 
-from lineage.data.collate import bucket, collate, padded
+from lineage.data.collate import choose_canvas, collate, round_up_to_power
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 
@@ -45,21 +45,21 @@ def test_differently_sized_images_and_one_without_objects() -> None:
     assert batch.images.rng_keys.tolist() == [7, 8, 9]
     assert batch.original_sizes.tolist() == [[80, 120], [100, 60], [40, 140]]
     assert batch.targets.valid.sum(1).tolist() == [3, 0, 11]
-    for b, one in enumerate(samples):
-        height, width = one.image.shape[-2:]
-        assert batch.images.pixels[b, :, :height, :width].equal(one.image.as_subclass(torch.Tensor))
+    for b, expected in enumerate(samples):
+        height, width = expected.image.shape[-2:]
+        assert batch.images.pixels[b, :, :height, :width].equal(expected.image.as_subclass(torch.Tensor))
         assert not batch.images.pixels[b, :, height:].any()
         assert not batch.images.pixels[b, :, :, width:].any()
-        assert batch.targets.boxes[b, : len(one.labels)].equal(one.boxes.as_subclass(torch.Tensor))
-        assert not batch.targets.boxes[b, len(one.labels) :].any()
+        assert batch.targets.boxes[b, : len(expected.labels)].equal(expected.boxes.as_subclass(torch.Tensor))
+        assert not batch.targets.boxes[b, len(expected.labels) :].any()
 
 
 def test_pixels_are_the_same_however_they_lie_in_memory() -> None:
-    one = sample(1, 40, 60)
-    together = one.image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    single = sample(1, 40, 60)
+    together = single.image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     wider = torch.cat([together, together], 2).contiguous(memory_format=torch.preserve_format)[..., :60]
-    for image in (together, together[..., :60], wider, one.image[:, :, ::2], together[:, ::2, ::2]):
-        pixels = collate([one._replace(image=tv.Image(image))], [0]).images.pixels[0]
+    for image in (together, together[..., :60], wider, single.image[:, :, ::2], together[:, ::2, ::2]):
+        pixels = collate([single._replace(image=tv.Image(image))], [0]).images.pixels[0]
         height, width = image.shape[-2:]
         assert pixels[:, :height, :width].equal(image.as_subclass(torch.Tensor))
         assert not pixels[:, height:].any()
@@ -70,21 +70,21 @@ def test_masks_come_back_bit_by_bit() -> None:
     samples = [sample(3, 40, 60, seed=1), sample(0, 50, 30, seed=2), sample(9, 20, 70, seed=3)]
     masks = collate(samples, [0, 0, 0]).targets.masks
     assert masks is not None
-    for b, one in enumerate(samples):
-        assert one.masks is not None
-        for slot, dense in enumerate(one.masks.dense()):
-            assert window(masks, b, slot, one.masks.canvas_size).equal(dense)
+    for b, expected in enumerate(samples):
+        assert expected.masks is not None
+        for slot, dense in enumerate(expected.masks.dense()):
+            assert window(masks, b, slot, expected.masks.canvas_size).equal(dense)
 
 
 def test_crowds_are_marked_and_carry_no_mask() -> None:
-    one = sample(5, 40, 60, seed=1, crowds=2)
-    targets = collate([one], [0]).targets
+    single = sample(5, 40, 60, seed=1, crowds=2)
+    targets = collate([single], [0]).targets
     assert targets.crowd[0].tolist() == [True, True] + [False] * 6
     assert targets.masks is not None
     assert not targets.masks.windows[0, :2].any()
-    assert one.masks is not None
+    assert single.masks is not None
     for slot in range(2, 5):
-        assert window(targets.masks, 0, slot, (40, 60)).equal(one.masks.dense()[slot])
+        assert window(targets.masks, 0, slot, (40, 60)).equal(single.masks.dense()[slot])
 
 
 def test_keypoints_carry_their_visibility() -> None:
@@ -110,13 +110,13 @@ def test_everything_in_a_batch_is_a_plain_tensor() -> None:
 
 @pytest.mark.parametrize(("n", "expected"), [(0, 8), (1, 8), (8, 8), (9, 16), (64, 64), (65, 128), (300, 512)])
 def test_slots_grow_by_powers_of_two(n: int, expected: int) -> None:
-    assert bucket(n, 8) == expected
+    assert round_up_to_power(n, 8) == expected
 
 
 def test_the_smallest_listed_shape_either_way_round_is_taken() -> None:
     shapes = [[800, 1088], [800, 1344]]
-    assert padded([(800, 1067)], 32, shapes) == (800, 1088)
-    assert padded([(1067, 800)], 32, shapes) == (1088, 800)
-    assert padded([(800, 1067), (750, 1333)], 32, shapes) == (800, 1344)
-    assert padded([(800, 1067), (1067, 800)], 32, shapes) == (1088, 1088)
-    assert padded([(801, 65)], 32) == (832, 96)
+    assert choose_canvas([(800, 1067)], 32, shapes) == (800, 1088)
+    assert choose_canvas([(1067, 800)], 32, shapes) == (1088, 800)
+    assert choose_canvas([(800, 1067), (750, 1333)], 32, shapes) == (800, 1344)
+    assert choose_canvas([(800, 1067), (1067, 800)], 32, shapes) == (1088, 1088)
+    assert choose_canvas([(801, 65)], 32) == (832, 96)

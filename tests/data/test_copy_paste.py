@@ -7,11 +7,11 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
-from lineage.data.transforms.copy_paste import CopyPaste, fitted, paste, subset
+from lineage.data.transforms.context import Context
+from lineage.data.transforms.copy_paste import CopyPaste, crop_or_pad, draw_objects, paste
 from lineage.data.transforms.geometry import AugmentError
-from lineage.data.transforms.resize_flip import bind, clean
-from tests.data.test_geometry import full
-from tests.data.test_resize_flip import same, scene
+from lineage.data.transforms.sanitize import sanitize
+from tests.data.samples import full, same, scene
 
 
 def plain(*boxes: tuple[int, int, int, int], grey: int, id: int) -> Sample:
@@ -67,18 +67,18 @@ def test_pixels_come_from_the_mask_of_the_pasted_objects_alone() -> None:
 
 def test_pasting_nothing_changes_nothing() -> None:
     target = full(3)._replace(proposals=None)
-    assert same(paste(target, full(4), torch.zeros(0, dtype=torch.int64)), clean(target))
+    assert same(paste(target, full(4), torch.zeros(0, dtype=torch.int64)), sanitize(target))
 
 
 def test_any_subset_but_no_crowd_is_chosen() -> None:
     torch.manual_seed(0)
     source = scene(3)._replace(crowd=torch.tensor([False, True, False]))
-    drawn = {tuple(subset(source).tolist()) for _ in range(100)}
+    drawn = {tuple(draw_objects(source).tolist()) for _ in range(100)}
     assert drawn == {(), (0,), (2,), (0, 2)}
 
 
 def test_an_image_of_another_size_is_cut_and_grown() -> None:
-    sample = clean(fitted(full(4, 50, 30), (37, 53)))
+    sample = sanitize(crop_or_pad(full(4, 50, 30), (37, 53)))
     assert sample.image.shape == (3, 37, 53)
     assert sample.masks.canvas_size == sample.boxes.canvas_size == (37, 53)
     assert sample.image[:, :, :30].equal(full(4, 50, 30).image[:, :37])
@@ -93,19 +93,17 @@ class Two:
 
 
 def test_the_transform_draws_a_partner_and_repeats_with_its_seed() -> None:
-    transform = CopyPaste(each=nn.Identity(), probability=1.0)
-    bind(transform, Two())
-    seen = set()
+    transform, context = CopyPaste(transform=nn.Identity(), p=1.0), Context(Two(), step=0, seed=0)  # type: ignore[arg-type]
+    counts = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        first = transform(Two()[0])
+        first = transform(Two()[0], context)
         torch.manual_seed(seed)
-        assert same(first, transform(Two()[0]))
-        seen.add(len(first.labels))
-    assert seen == {1, 2}
-    never = CopyPaste(each=nn.Identity(), probability=0.0)
-    bind(never, Two())
-    assert same(never(Two()[0]), clean(Two()[0]))
+        assert same(first, transform(Two()[0], context))
+        counts.add(len(first.labels))
+    assert counts == {1, 2}
+    never = CopyPaste(transform=nn.Identity(), p=0.0)
+    assert same(never(Two()[0], context), sanitize(Two()[0]))
 
 
 def test_what_cannot_be_pasted_says_why() -> None:

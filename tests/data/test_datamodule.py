@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +17,10 @@ from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
-from lineage.data.sampling.order import Order, Shuffle, micro_batches, share
-from lineage.data.transforms.resize_flip import Flip, ShortEdge
+from lineage.data.sampling.order import ShuffleSampler, StepOrder, split_micro_batches, split_step
+from lineage.data.transforms.augment import Augment
+from lineage.data.transforms.flip import RandomFlip
+from lineage.data.transforms.resize import ResizeShortestEdge
 from lineage.structures import Batch
 
 
@@ -60,16 +61,16 @@ class Squares:
 
 
 def module(n: int = 40, per_step: int = 4, per_device: int = 4, steps: int = 10, **data: Any) -> DetectionData:
-    transform = v2.Compose([ShortEdge([32, 48], 100), Flip(0.5)])
-    augment = SimpleNamespace(train=transform, test=torch.nn.Identity(), collate=partial(collate, multiple=32))
+    transform = v2.Compose([ResizeShortestEdge([32, 48], 100), RandomFlip(p=0.5)])
+    augment = Augment(train=transform, test=torch.nn.Identity(), collate=partial(collate, size_divisibility=32))
     schedule = Schedule(steps=steps, images_per_step=per_step)
     broken = data.pop("broken", ())
     config = Data(images_per_device=per_device, workers=data.pop("workers", 0), **data)
     return DetectionData(Squares(n, broken), Squares(n), augment, schedule, config, seed=7)
 
 
-def order(dataset: Squares, images_per_step: int, seed: int = 0) -> Order:
-    return Order(dataset.sizes, images_per_step, Shuffle(dataset, seed))
+def order(dataset: Squares, images_per_step: int, seed: int = 0) -> StepOrder:
+    return StepOrder(dataset.sizes, images_per_step, ShuffleSampler(dataset, seed))
 
 
 def ids(batches: list[Batch]) -> list[int]:
@@ -82,16 +83,15 @@ def equal(a: list[Batch], b: list[Batch]) -> bool:
 
 
 def test_each_epoch_shows_every_image_once_or_leaves_it_to_the_next() -> None:
-    made = order(Squares(40), 4)
-    steps = made.steps()
-    seen = torch.tensor([next(steps) for _ in range(100)]).flatten().bincount()
-    assert seen.min() >= 8
-    assert seen.max() <= 12
+    steps = order(Squares(40), 4).iter_steps()
+    counts = torch.tensor([next(steps) for _ in range(100)]).flatten().bincount()
+    assert counts.min() >= 8
+    assert counts.max() <= 12
 
 
 def test_a_step_has_one_orientation() -> None:
     sizes = Squares(40).sizes
-    steps = order(Squares(40), 4).steps()
+    steps = order(Squares(40), 4).iter_steps()
     for _ in range(50):
         tall = {bool(sizes[i, 0] > sizes[i, 1]) for i in next(steps)}
         assert len(tall) == 1
@@ -99,29 +99,29 @@ def test_a_step_has_one_orientation() -> None:
 
 def test_a_rare_orientation_does_not_fill_steps_with_copies() -> None:
     sizes = torch.tensor([[40, 60]] * 9 + [[60, 40]])
-    steps = Order(sizes, 5, Shuffle(Squares(10), 0)).steps()
+    steps = StepOrder(sizes, 5, ShuffleSampler(Squares(10), 0)).iter_steps()
     for _ in range(2):
         assert len(set(next(steps))) == 5
 
 
 def test_seeds_differ_and_repeat() -> None:
-    first, again, other = (next(order(Squares(40), 8, seed).steps()) for seed in (1, 1, 2))
+    first, again, other = (next(order(Squares(40), 8, seed).iter_steps()) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_a_dataset_smaller_than_a_step() -> None:
-    steps = order(Squares(3), 8).steps()
+    steps = order(Squares(3), 8).iter_steps()
     assert sorted(set(next(steps))) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("start", [1, 3, 17])
 def test_order_starts_anywhere(start: int) -> None:
-    made = order(Squares(40), 4)
-    whole, part = made.steps(), made.steps(start)
+    steps = order(Squares(40), 4)
+    whole, rest = steps.iter_steps(), steps.iter_steps(start)
     for _ in range(start):
         next(whole)
-    assert [next(whole) for _ in range(20)] == [next(part) for _ in range(20)]
+    assert [next(whole) for _ in range(20)] == [next(rest) for _ in range(20)]
 
 
 def test_resuming_gives_the_same_batches_bit_by_bit() -> None:
@@ -143,16 +143,16 @@ def test_workers_change_nothing_and_leave_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(("world", "per_device"), [(1, 4), (1, 3), (2, 4), (2, 1), (4, 1)])
 def test_any_split_sees_the_same_images_with_the_same_augmentation(world: int, per_device: int) -> None:
     def rows(data: DetectionData, world: int) -> dict[int, tuple[int, list[float], list[float]]]:
-        found = {}
+        by_key = {}
         for rank in range(world):
             for batch in data.train_loader(rank, world):
                 for b, name in enumerate(batch.images.rng_keys.tolist()):
-                    found[name] = (
+                    by_key[name] = (
                         int(batch.ids[b]),
                         batch.images.sizes[b].tolist(),
                         batch.targets.boxes[b, 0].tolist(),
                     )
-        return found
+        return by_key
 
     expected = rows(module(), 1)
     assert len(expected) == 40
@@ -163,14 +163,14 @@ def test_every_process_does_as_many_device_batches_a_step() -> None:
     data = module(per_step=12, per_device=4)
     assert data.accumulate(1) == 3
     assert data.accumulate(2) == 2
-    assert [len(part) for part in micro_batches(6, 4)] == [3, 3]
-    assert [list(share(12, rank, 3)) for rank in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert [len(micro_batch) for micro_batch in split_micro_batches(6, 4)] == [3, 3]
+    assert [list(split_step(12, rank, 3)) for rank in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert len(data.train_loader(1, 2)) == len(list(data.train_loader(1, 2))) == 20
 
 
 def test_a_batch_that_cannot_be_split_says_what_to_set() -> None:
     with pytest.raises(ValueError, match=r"schedule\.images_per_step=12"):
-        share(10, 0, 4)
+        split_step(10, 0, 4)
 
 
 def test_augmentation_changes_from_epoch_to_epoch() -> None:
@@ -194,13 +194,13 @@ def test_an_unreadable_image_stops_training_with_its_path(workers: int) -> None:
 
 
 def test_an_unreadable_image_is_replaced_and_reported_on_request(caplog: pytest.LogCaptureFixture) -> None:
-    whole, skipped = list(module().train_loader()), list(module(broken=[3], corrupt="skip").train_loader())
+    whole, skipped = list(module().train_loader()), list(module(broken=[3], on_unreadable="skip").train_loader())
     differing = [pair for pair in zip(ids(whole), ids(skipped), strict=True) if pair[0] != pair[1]]
     assert [before for before, _ in differing] == [1003]
     assert "squares/3.png" in caplog.text
-    assert ids(skipped) == ids(list(module(broken=[3], corrupt="skip", workers=2).train_loader()))
+    assert ids(skipped) == ids(list(module(broken=[3], on_unreadable="skip", workers=2).train_loader()))
 
 
 def test_a_dataset_of_unreadable_images_does_not_loop_forever() -> None:
     with pytest.raises(ImageError, match="10 images in a row"):
-        list(module(n=4, broken=range(4), corrupt="skip").train_loader())
+        list(module(n=4, broken=range(4), on_unreadable="skip").train_loader())

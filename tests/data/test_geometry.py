@@ -6,25 +6,13 @@ from torch.nn.functional import interpolate
 from torchvision import tv_tensors as tv
 
 from lineage.data.collate import collate
-from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
-from lineage.data.transforms.resize_flip import Flip, ShortEdge, clean
-from tests.data.test_resize_flip import scene
+from lineage.data.transforms.flip import flip
+from lineage.data.transforms.resize import ResizeShortestEdge
+from lineage.data.transforms.sanitize import sanitize
+from tests.data.samples import full, scene
 
-
-def full(n: int = 4, height: int = 37, width: int = 53, joints: int = 5, regions: int = 6) -> Sample:
-    """A scene with everything a sample can carry: the first proposals are its boxes."""
-    sample = scene(n, height, width, joints)
-    generator = torch.Generator().manual_seed(n + 1)
-    low = torch.rand(regions, 2, generator=generator) * 20
-    others = torch.cat([low, low + 5 + torch.rand(regions, 2, generator=generator) * 10], 1).round()
-    proposals = torch.cat([sample.boxes.as_subclass(Tensor), others])
-    semantic = torch.randint(0, 7, (height, width), dtype=torch.uint8, generator=generator)
-    return sample._replace(
-        proposals=tv.BoundingBoxes(proposals, format="XYXY", canvas_size=(height, width)),
-        semantic=tv.Mask(semantic),
-        object_weights=torch.rand(n, generator=generator),
-    )
+FLIP_INDICES = (0, 2, 1, 4, 3)
 
 
 def test_resizing_moves_proposals_with_boxes_and_labels_with_masks() -> None:
@@ -45,19 +33,19 @@ def test_labels_are_sampled_at_pixel_centres() -> None:
     resized = geometry.resize(sample, (19, 97)).semantic
     assert sample.semantic is not None
     assert resized is not None
-    wanted = interpolate(sample.semantic.as_subclass(Tensor)[None, None].float(), size=(19, 97), mode="nearest-exact")
-    assert resized.equal(wanted[0, 0].byte())
+    expected = interpolate(sample.semantic.as_subclass(Tensor)[None, None].float(), size=(19, 97), mode="nearest-exact")
+    assert resized.equal(expected[0, 0].byte())
 
 
 def test_a_mirror_shows_the_same_pixels_under_every_field() -> None:
     sample = full()
-    flipped = Flip(1.0)(sample)
+    flipped = flip(sample, FLIP_INDICES)
     assert sample.semantic is not None
     assert flipped.semantic is not None
     assert flipped.proposals is not None
     assert flipped.semantic.equal(sample.semantic.flip(-1))
     assert flipped.proposals[:4].equal(flipped.boxes)
-    again = Flip(1.0)(flipped)
+    again = flip(flipped, FLIP_INDICES)
     assert again.proposals.equal(sample.proposals)
     assert again.object_weights.equal(sample.object_weights)
 
@@ -71,9 +59,9 @@ def test_a_crop_is_a_slice_of_everything() -> None:
     assert cut.masks.dense().equal(sample.masks.dense()[:, window[0], window[1]])
     assert cut.semantic.equal(sample.semantic[window])
     assert cut.keypoints.equal(sample.keypoints - torch.tensor([7.0, 4.0]))
-    wanted = sample.boxes.as_subclass(Tensor) - torch.tensor([7.0, 4.0, 7.0, 4.0])
+    expected = sample.boxes.as_subclass(Tensor) - torch.tensor([7.0, 4.0, 7.0, 4.0])
     limits = torch.tensor([30.0, 20.0, 30.0, 20.0])
-    assert cut.boxes.equal(torch.minimum(wanted.clamp(min=0), limits))
+    assert cut.boxes.equal(torch.minimum(expected.clamp(min=0), limits))
     assert cut.proposals[:4].equal(cut.boxes)
 
 
@@ -96,38 +84,38 @@ def test_clean_clips_proposals_and_drops_weights_with_their_objects() -> None:
     boxes[1] = torch.tensor([60.0, 5.0, 70.0, 9.0])
     regions = torch.tensor([[-5.0, 1, 9, 9], [55, 1, 60, 9], [1, 30, 9, 99]])
     proposals = tv.wrap(regions, like=sample.proposals)
-    cleaned = clean(sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), proposals=proposals))
+    cleaned = sanitize(sample._replace(boxes=tv.wrap(boxes, like=sample.boxes), proposals=proposals))
     assert cleaned.proposals.tolist() == [[0, 1, 9, 9], [1, 30, 9, 37]]
     assert cleaned.object_weights.equal(sample.object_weights[[0, 2, 3]])
 
 
 def test_a_batch_carries_proposals_labels_and_weights_padded() -> None:
-    one, other = full(3, 40, 60), ShortEdge([30], 90)(full(9, 37, 53, regions=100))
-    batch = collate([one, other._replace(object_weights=None)], [1, 2])
+    first, second = full(3, 40, 60), ResizeShortestEdge([30], 90)(full(9, 37, 53, regions=100))
+    batch = collate([first, second._replace(object_weights=None)], [1, 2])
     proposals, targets = batch.images.proposals, batch.targets
     assert proposals is not None
     assert proposals.boxes.shape == (2, 128, 4)
     assert proposals.valid.sum(1).tolist() == [9, 109]
-    assert proposals.boxes[1, :109].equal(other.proposals.as_subclass(Tensor))
+    assert proposals.boxes[1, :109].equal(second.proposals.as_subclass(Tensor))
     assert not proposals.boxes[0, 9:].any()
     assert (proposals.scores[1, :108] > proposals.scores[1, 1:109]).all()
     assert not proposals.scores[0, 9:].any()
     assert targets.semantic is not None
     assert targets.semantic.shape == (2, *batch.images.pixels.shape[-2:])
-    assert targets.semantic[0, :40, :60].equal(one.semantic.as_subclass(Tensor))
+    assert targets.semantic[0, :40, :60].equal(first.semantic.as_subclass(Tensor))
     assert (targets.semantic[0, 40:] == 255).all()
     assert (targets.semantic[1, 30:] == 255).all()
     assert targets.object_weights is not None
-    assert targets.object_weights[0, :3].equal(one.object_weights)
+    assert targets.object_weights[0, :3].equal(first.object_weights)
     assert targets.object_weights[1].tolist() == [1.0] * 9 + [0.0] * 7
 
 
 def test_a_batch_keeps_the_best_of_a_given_number_of_proposals() -> None:
     sample = full(3, regions=20)
-    proposals = collate([sample], [0], proposals=5).images.proposals
+    proposals = collate([sample], [0], max_proposals=5).images.proposals
     assert proposals is not None
     assert proposals.boxes[0].equal(sample.proposals[:5].as_subclass(Tensor))
-    few = collate([sample], [0], proposals=50).images.proposals
+    few = collate([sample], [0], max_proposals=50).images.proposals
     assert few is not None
     assert few.valid.sum() == 23
     assert few.boxes.shape == (1, 50, 4)
@@ -143,7 +131,7 @@ def test_without_proposals_labels_or_weights_a_batch_has_none() -> None:
 
 def test_no_proposal_and_no_object() -> None:
     bare = full(0, regions=0)
-    moved = clean(Flip(1.0)(ShortEdge([50], 90)(bare)))
+    moved = sanitize(flip(ResizeShortestEdge([50], 90)(bare), FLIP_INDICES))
     batch = collate([moved], [0])
     assert batch.images.proposals is not None
     assert not batch.images.proposals.valid.any()

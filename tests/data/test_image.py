@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +17,8 @@ from lineage.data.collate import collate
 from lineage.data.datamodule import DetectionData
 from lineage.data.formats import coco
 from lineage.data.samples.image import ImageError, read
+from lineage.data.transforms.augment import Augment
+from lineage.data.transforms.context import Transform
 from lineage.data.transforms.copy_paste import CopyPaste
 from tests.data import folder
 
@@ -38,7 +39,7 @@ BROKEN = [(truncated, "cannot be decoded"), (emptied, "cannot be decoded|is not 
           (Path.unlink, "no such image")]  # fmt: skip
 
 
-def module(root: Path, corrupt: str, workers: int = 0, train: object = None) -> DetectionData:
+def module(root: Path, on_unreadable: str, workers: int = 0, train: Transform | None = None) -> DetectionData:
     """Four JPEGs, all seen in four steps; the second one is broken after the dataset was opened."""
     told = folder.content(4)
     for image in told["images"]:
@@ -46,45 +47,45 @@ def module(root: Path, corrupt: str, workers: int = 0, train: object = None) -> 
     folder.write(root, told)
     dataset = coco.load(root=str(root), annotations="train.json", images="images")
     same = torch.nn.Identity()
-    augment = SimpleNamespace(train=train or same, test=same, collate=partial(collate, multiple=32))
-    data = Data(images_per_device=1, workers=workers, corrupt=corrupt)
-    return DetectionData(dataset, dataset, augment, Schedule(steps=4, images_per_step=1), data, seed=0)
+    augment = Augment(train=train or same, test=same, collate=partial(collate, size_divisibility=32))
+    settings = Data(images_per_device=1, workers=workers, on_unreadable=on_unreadable)
+    return DetectionData(dataset, dataset, augment, Schedule(steps=4, images_per_step=1), settings, seed=0)
 
 
 @pytest.mark.parametrize(("spoil", "said", "workers"), [(*BROKEN[0], 1), *((*one, 0) for one in BROKEN)])
 def test_it_stops_training_with_its_path(
     tmp_path: Path, spoil: Callable[[Path], None], said: str, workers: int
 ) -> None:
-    made = module(tmp_path, "raise", workers)
-    spoil(made.train.path(1))
+    data = module(tmp_path, "raise", workers)
+    spoil(data.train.path(1))
     with pytest.raises(ImageError, match=said) as found:
-        list(made.train_loader())
-    assert str(made.train.path(1)) in str(found.value)
-    assert "data.corrupt=skip" in str(found.value)
+        list(data.train_loader())
+    assert str(data.train.path(1)) in str(found.value)
+    assert "data.on_unreadable=skip" in str(found.value)
 
 
 @pytest.mark.parametrize(("spoil", "said"), BROKEN)
 def test_it_is_reported_and_replaced_where_that_is_asked_for(
     tmp_path: Path, spoil: Callable[[Path], None], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = module(tmp_path, "skip")
-    spoil(made.train.path(1))
+    data = module(tmp_path, "skip")
+    spoil(data.train.path(1))
     with caplog.at_level(logging.WARNING):
-        ids = [int(batch.ids[0]) for batch in made.train_loader()]
+        ids = [int(batch.ids[0]) for batch in data.train_loader()]
     assert len(ids) == 4
     assert {10, 30, 40} == set(ids)
-    assert str(made.train.path(1)) in caplog.text
-    assert "skipped because of data.corrupt=skip" in caplog.text
+    assert str(data.train.path(1)) in caplog.text
+    assert "skipped because of data.on_unreadable=skip" in caplog.text
 
 
 def test_a_broken_partner_of_an_augmentation_is_treated_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    paste = CopyPaste(each=torch.nn.Identity(), probability=1.0)
-    made = module(tmp_path, "skip", train=paste)
-    emptied(made.train.path(1))
+    paste = CopyPaste(transform=torch.nn.Identity(), p=1.0)
+    data = module(tmp_path, "skip", train=paste)
+    emptied(data.train.path(1))
     with caplog.at_level(logging.WARNING):
-        ids = {int(batch.ids[0]) for batch in made.train_loader()}
+        ids = {int(batch.ids[0]) for batch in data.train_loader()}
     assert ids <= {10, 30, 40}
-    assert str(made.train.path(1)) in caplog.text
+    assert str(data.train.path(1)) in caplog.text
     strict = module(tmp_path / "strict", "raise", train=paste)
     for index in (1, 2, 3):
         emptied(strict.train.path(index))

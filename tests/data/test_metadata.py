@@ -18,7 +18,8 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import Shapes
 from lineage.data.shapes.outlines import FLIP_INDICES
-from lineage.data.transforms.resize_flip import Flip, bind
+from lineage.data.transforms.context import Context
+from lineage.data.transforms.flip import RandomFlip
 from tests.data import folder
 
 LEFT_EYE, RIGHT_EYE = 1, 2
@@ -56,11 +57,10 @@ WRAPPERS: list[Callable[[Path], Dataset]] = [with_proposals, concatenated, pseud
 @pytest.mark.parametrize("wrap", WRAPPERS)
 def test_a_mirrored_image_renames_keypoints_in_every_wrapper(wrap: Callable[[Path], Dataset], tmp_path: Path) -> None:
     dataset = wrap(tmp_path)
-    flip = Flip(1.0)
-    bind(flip, dataset)
+    flip, context = RandomFlip(p=1.0), Context(dataset, step=0, seed=0)
     for index in range(len(dataset)):
         sample = dataset[index]
-        mirrored = flip(sample)
+        mirrored = flip(sample, context)
         assert sample.keypoints is not None
         width = sample.image.shape[-1]
         assert torch.equal(mirrored.keypoints[:, LEFT_EYE, 0], width - sample.keypoints[:, RIGHT_EYE, 0])

@@ -65,7 +65,7 @@ def test_labels_are_for_a_dataset_that_takes_them_and_for_training() -> None:
     with pytest.raises(ConfigError, match=r"dataset=shapes_figures is trained on its own labels, not on a.json"):
         assemble(config(*small, "dataset=shapes_figures", "+dataset.labels=a.json"))
     with pytest.raises(DatasetError, match=r"dataset.labels is not set"):
-        assemble(config(*small, "dataset=shapes_figures_distilled", "sampling=mixed"))
+        assemble(config(*small, "dataset=shapes_figures_distilled", "sampling=ratio"))
     test = config(*small, "dataset=shapes_figures_distilled", "evaluate_only=true")
     assert isinstance(with_labels(test, Shapes(seed=1, length=4)), Shapes)  # needs none
 
@@ -76,7 +76,7 @@ def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
     truth = figures.ground_truth()
     boxes = {"annotations": [{**one, "keypoints": [], "segmentation": None} for one in truth["annotations"]]}
     (tmp_path / "labels.json").write_text(json.dumps(truth | boxes))
-    labels = ("dataset=shapes_figures_distilled", "dataset.train.length=4", "dataset.val.length=2", "sampling=mixed",
+    labels = ("dataset=shapes_figures_distilled", "dataset.train.length=4", "dataset.val.length=2", "sampling=ratio",
               "dataset.distilled.min_keypoints=0", f"dataset.labels={tmp_path / 'labels.json'}")  # fmt: skip
     with pytest.raises(ConfigError, match=r"model.heads.keypoint cannot be trained on .*, which has no keypoints"):
         assemble(config("model=keypoint_rcnn", *labels))

@@ -22,7 +22,8 @@ from lineage.data.annotations.defects import Defect, Record
 from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labels
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
-from lineage.data.transforms.resize_flip import bind
+from lineage.data.transforms.augment import Augment
+from lineage.data.transforms.context import Context, bind_context
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import Predictions
 from lineage.ops.random import fold_in
@@ -31,7 +32,7 @@ from lineage.report.image_sources import Picture, Unreadable, numbers, pictures
 from lineage.report.pictures import found_marks, seen_areas
 from lineage.results import paths
 from lineage.run.restore import Restored, restore
-from lineage.structures import Batch, Images
+from lineage.structures import Images
 
 LARGEST, SMALLEST = 1600, 480  # pixels of the longer side of a picture that is written
 
@@ -166,15 +167,14 @@ def detected(
     restored: Restored, found: Iterator[Picture], ids: dict[str, int], batch: int, score: float, device: torch.device
 ) -> Iterator[tuple[Picture, Seen]]:
     """Some at a time through the transforms, the model and back to the pixels of the files."""
-    augment = build(restored.config.augment)
-    transform, collate = augment["test"], augment["collate"]
+    augment = Augment(**build(restored.config.augment))
     first = 1
     while group := list(islice(found, batch)):
         gallery = Gallery(group, first, restored.meta)
-        bind(transform, gallery)
+        transform = bind_context(augment.test, Context(gallery, step=0, seed=0))
         dataset = with_proposals(restored, gallery)
         samples = [transform(dataset[index]) for index in range(len(group))]
-        made: Batch = collate(samples, [fold_in(sample.image_id) for sample in samples])
+        made = augment.collate(samples, [fold_in(sample.image_id) for sample in samples])
         images = Images(*(on(field, device) for field in made.images))
         detections = restored.model.detect(images)
         for slot, picture in enumerate(group):

@@ -32,7 +32,7 @@ class Data:
 
     images_per_device: int = 2  # the rest of images_per_step is accumulated
     workers: int = 2
-    corrupt: str = "raise"  # what an unreadable image does during training: raise | skip (reported either way)
+    on_unreadable: str = "raise"  # what an unreadable image does during training: raise | skip (reported either way)
 
 
 @dataclass

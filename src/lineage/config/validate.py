@@ -23,7 +23,7 @@ LEAST = {
     "checkpoint_every": 1,
     "seed": 0,
 }
-CHOICES = {"data.corrupt": ("raise", "skip")}
+CHOICES = {"data.on_unreadable": ("raise", "skip")}
 LARGEST_SEED = 2**32 - 1  # numpy's
 TYPES = get_type_hints(Run)
 KEYS = {"": [key.name for key in fields(Run)]} | {  # by node of the schema

@@ -24,7 +24,7 @@ from lineage.data.samples.sample import Sample
 HELP = """\
 A trained model leaves labels:  python train.py weights=RUN evaluate_only=true dump_labels=true tta=scales \\
                                     model=MODEL dataset=coco_person_unlabelled dataset.root=ROOT
-Its student is trained on them: python train.py model=MODEL sampling=mixed dataset=coco_person_distilled \\
+Its student is trained on them: python train.py model=MODEL sampling=ratio dataset=coco_person_distilled \\
                                     dataset.root=ROOT dataset.labels=<the run folder of the first>/labels.json
 A row of a table says of which row:  labels: ROW"""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytorch_lightning as pl
@@ -20,7 +19,8 @@ from lineage.config.schema import Data, Schedule
 from lineage.data.concat import ConcatDataset
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
-from lineage.data.sampling.class_presence import presence
+from lineage.data.sampling.class_presence import find_presence
+from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
 from lineage.results.run_folder import RunFolder
@@ -52,12 +52,12 @@ def assemble(config: DictConfig) -> Parts:
     fill_stuff(config, train)
     train, val = with_proposals(config, with_labels(config, train), val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
-    augment = SimpleNamespace(**build(config.augment))
+    augment = Augment(**build(config.augment))
     if config.weights and config.backbone.get("weights", LATER) is None:
         config.backbone.weights = LATER  # the whole model's are given: no frozen layer stays untrained
     model = build(config.model)
     if asking(model):
-        seen = torch.from_numpy(presence(train).labels)  # each class once per image
+        seen = torch.from_numpy(find_presence(train).labels)  # each class once per image
         count_classes(model, seen.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
         sha256, results = config.get("weights_sha256"), Path(config.paths.results)

@@ -1,6 +1,6 @@
-"""Training on two sets at a fixed ratio: data distillation (arXiv:1712.04440), section 3.
+"""Sampling of two datasets at a fixed ratio: data distillation (arXiv:1712.04440), section 3.
 
-Every batch holds true labels beside generated ones, however many images either set has.
+Every batch holds true labels beside generated ones, however many images either dataset has.
 """
 
 from __future__ import annotations
@@ -11,53 +11,64 @@ from lineage.data.samples.dataset import Dataset
 from lineage.ops.random import fold_in
 
 
-class Mixed:
-    """Of any images in a row, `ratio[0]` of `sum(ratio)` are of the training set's first part, to within one image.
+class RatioSampler:
+    """Sampler of a concatenation of two datasets.
 
-    An epoch shows each image of the first part once, with as many of the second as that takes: these come in rounds
-    that go on in the next epoch. The ratio holds among wide images and among tall ones, of which batches are made.
+    In any run of consecutive images the share from the first dataset is ratio[0] / sum(ratio), within one image. An
+    epoch draws each image of the first dataset once, and as many of the second as the ratio requires: these come in
+    rounds that continue in the next epoch. The ratio holds among wide images and among tall ones, because batches are
+    made of one kind.
     """
 
     def __init__(self, dataset: Dataset, seed: int, *, ratio: tuple[int, int]) -> None:
         if len(dataset.part_lengths) != 2:
             raise ValueError(
-                "sampling=mixed mixes two sets, and the training images are one; dataset=coco_person_distilled has two"
+                "sampling=ratio mixes two sets, and the training images are one; dataset=coco_person_distilled has two"
             )
         self.seed, self.ratio = seed, (int(ratio[0]), int(ratio[1]))
-        tall = (dataset.sizes[:, 0] > dataset.sizes[:, 1]).numpy()
-        second = np.arange(len(tall)) >= dataset.part_lengths[0]
-        self.kinds = [[np.flatnonzero((tall == kind) & (second == part)) for part in (0, 1)] for kind in (0, 1)]
-        if any(not len(images) for kind in self.kinds for images in kind):  # then wide and tall cannot both be mixed
-            self.kinds = [[np.flatnonzero(second == part) for part in (0, 1)]]
+        is_tall = (dataset.sizes[:, 0] > dataset.sizes[:, 1]).numpy()
+        is_second = np.arange(len(is_tall)) >= dataset.part_lengths[0]
+        # groups[tall] = [indices in the first dataset, indices in the second]
+        self.groups = [
+            [np.flatnonzero((is_tall == tall) & (is_second == second)) for second in (0, 1)] for tall in (0, 1)
+        ]
+        if any(not len(images) for group in self.groups for images in group):  # wide and tall cannot both be mixed
+            self.groups = [[np.flatnonzero(is_second == second) for second in (0, 1)]]
 
     def __call__(self, epoch: int) -> np.ndarray:
-        """The image indices of an epoch, in their order."""
-        streams = [self._stream(epoch, kind) for kind in range(len(self.kinds))]
-        chance = np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, epoch)))
-        which = chance.permutation(np.repeat(np.arange(len(streams)), [len(one) for one in streams]))
-        found = np.zeros(len(which), np.int64)
-        for kind, stream in enumerate(streams):
-            found[which == kind] = stream
-        return found
+        """Return the image indices of an epoch in their order."""
+        streams = [self._draw_group(epoch, group) for group in range(len(self.groups))]
+        rng = np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, epoch)))
+        group_of = rng.permutation(np.repeat(np.arange(len(streams)), [len(one) for one in streams]))
+        indices = np.zeros(len(group_of), np.int64)
+        for group, stream in enumerate(streams):
+            indices[group_of == group] = stream
+        return indices
 
-    def _stream(self, epoch: int, kind: int) -> np.ndarray:
-        """Images of one kind: a piece of a sequence without end, so that the ratio also holds across epochs."""
-        (first, second), (a, b) = self.kinds[kind], self.ratio
+    def _draw_group(self, epoch: int, group: int) -> np.ndarray:
+        """Return the images of one group in an epoch.
+
+        Each group is one endless sequence, of which an epoch is a piece, so the ratio also holds across epochs.
+        """
+        (first, second), (a, b) = self.groups[group], self.ratio
+        # 1. The epoch starts and stops where the sequence has drawn so many images of the first dataset.
         drawn = epoch * len(first), (epoch + 1) * len(first)
-        start, stop = (-(-count * (a + b) // a) for count in drawn)  # where the sequence has so many of the first
-        places = np.arange(start, stop + 1) * a // (a + b)
-        of_first = np.diff(places) > 0
-        found = np.zeros(stop - start, np.int64)
-        found[of_first] = self._rounds(first, *drawn, ("first", kind))
-        found[~of_first] = self._rounds(second, start - drawn[0], stop - drawn[1], ("second", kind))
-        return found
+        start, stop = (-(-count * (a + b) // a) for count in drawn)
+        # 2. Position i is of the first dataset if floor(i * a / (a + b)) grows there.
+        count_first = np.arange(start, stop + 1) * a // (a + b)
+        is_first = np.diff(count_first) > 0
+        # 3. Fill the positions of each dataset with its own rounds.
+        indices = np.zeros(stop - start, np.int64)
+        indices[is_first] = self._draw_rounds(first, *drawn, ("first", group))
+        indices[~is_first] = self._draw_rounds(second, start - drawn[0], stop - drawn[1], ("second", group))
+        return indices
 
-    def _rounds(self, images: np.ndarray, start: int, stop: int, name: tuple[str, int]) -> np.ndarray:
-        """Draws `start` to `stop` of these images, each round of which is a new permutation."""
+    def _draw_rounds(self, images: np.ndarray, start: int, stop: int, name: tuple[str, int]) -> np.ndarray:
+        """Return draws `start` to `stop` of these images; each round through them is a new permutation."""
         size = len(images)
         rounds = range(start // size, -(-stop // size))
-        shown = [self._permutation(images, (*name, number)) for number in rounds]
-        return np.concatenate([np.zeros(0, np.int64), *shown])[start - rounds.start * size :][: stop - start]
+        draws = [self._permute(images, (*name, number)) for number in rounds]
+        return np.concatenate([np.zeros(0, np.int64), *draws])[start - rounds.start * size :][: stop - start]
 
-    def _permutation(self, images: np.ndarray, name: tuple[str, int, int]) -> np.ndarray:
+    def _permute(self, images: np.ndarray, name: tuple[str, int, int]) -> np.ndarray:
         return np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, *name))).permutation(images)

@@ -1,1 +1,1 @@
-"""Augmentation: Sample -> Sample, seeded by (seed, position, image id). Read first: resize_flip.py."""
+"""Augmentation: Sample -> Sample, seeded by (seed, position, image id). Read first: resize.py, context.py."""

@@ -1,7 +1,7 @@
-"""Train on a window of the image: detectron2's random crops, as DETR's and DeepLab's recipes use them.
+"""Random crops, as the recipes of detectron2, DETR and DeepLab use them.
 
-An object's box may be cut at the border of the window. With `most`, windows that one class fills beyond that share are
-drawn again (Panoptic-DeepLab, arXiv:1911.10194): a crop of nothing but road teaches little.
+An object's box may be cut at the border of the window. With `single_category_max_area`, windows of which one class
+covers that share or more are drawn again (Panoptic-DeepLab, arXiv:1911.10194): a crop of road alone teaches little.
 """
 
 from __future__ import annotations
@@ -15,63 +15,70 @@ from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
 from lineage.data.transforms.geometry import UNLABELLED, AugmentError, Size
 
-ATTEMPTS = 10  # windows drawn before the last one is taken as it is
+ATTEMPTS = 10  # windows drawn; the last one is used whatever it contains
 
 
-class Crop:
-    """`window` draws a (height, width) for an image of some (height, width); `most` needs semantic labels."""
+class RandomCrop:
+    """Crop to a random window.
 
-    def __init__(self, *, window: Callable[[Size], Size], most: float | None) -> None:
-        self.window, self.most = window, most
+    `window` draws a (height, width) for an image of some (height, width): one of the functions below.
+    `single_category_max_area`, a share of the labelled pixels, needs semantic labels; None takes every window.
+    """
+
+    def __init__(self, *, window: Callable[[Size], Size], single_category_max_area: float | None) -> None:
+        self.window, self.single_category_max_area = window, single_category_max_area
 
     def __call__(self, sample: Sample) -> Sample:
-        if self.most is not None and sample.semantic is None:
-            raise AugmentError(f"augment: a crop with most={self.most} needs semantic labels, image {sample.image_id} "
-                               "has none; use most=null or a dataset with such labels")  # fmt: skip
+        max_area = self.single_category_max_area
+        if max_area is not None and sample.semantic is None:
+            raise AugmentError(
+                f"augment: a crop with single_category_max_area={max_area} needs semantic labels, image "
+                f"{sample.image_id} has none; use single_category_max_area=null or a dataset with such labels"
+            )
         for _ in range(ATTEMPTS):
-            size, (top, left) = self._draw(geometry.canvas(sample))
-            if self.most is None or sample.semantic is None:
+            size, (top, left) = self._draw_window(geometry.get_size(sample))
+            if max_area is None or sample.semantic is None:
                 break
-            if balanced(sample.semantic[top : top + size[0], left : left + size[1]], self.most):
+            if is_balanced(sample.semantic[top : top + size[0], left : left + size[1]], max_area):
                 break
         return geometry.crop(sample, top, left, size)
 
-    def _draw(self, whole: Size) -> tuple[Size, tuple[int, int]]:
-        """Size and top left corner, every corner that fits equally likely."""
-        height, width = (min(a, b) for a, b in zip(self.window(whole), whole, strict=True))
-        corner = integer(0, whole[0] - height), integer(0, whole[1] - width)
+    def _draw_window(self, image: Size) -> tuple[Size, tuple[int, int]]:
+        """Return a size and a top left corner, each corner that fits with equal probability."""
+        height, width = (min(a, b) for a, b in zip(self.window(image), image, strict=True))
+        corner = draw_integer(0, image[0] - height), draw_integer(0, image[1] - width)
         return (height, width), corner
 
 
-def absolute(whole: Size, *, size: Sequence[int]) -> Size:
-    """These pixels, or the whole side where it is shorter."""
+def absolute(image: Size, *, size: Sequence[int]) -> Size:
+    """Return (height, width) in pixels; RandomCrop limits it to the image."""
     return int(size[0]), int(size[1])
 
 
-def relative(whole: Size, *, share: Sequence[float]) -> Size:
-    """These shares of the height and of the width."""
-    return int(whole[0] * share[0] + 0.5), int(whole[1] * share[1] + 0.5)
+def relative(image: Size, *, shares: Sequence[float]) -> Size:
+    """Return these shares of the image's height and width."""
+    return int(image[0] * shares[0] + 0.5), int(image[1] * shares[1] + 0.5)
 
 
-def relative_range(whole: Size, *, least: Sequence[float]) -> Size:
-    """Shares between `least` and 1, drawn for each side."""
-    drawn = [low + (1 - low) * float(torch.rand(())) for low in least]
-    return relative(whole, share=drawn)
+def relative_range(image: Size, *, min_shares: Sequence[float]) -> Size:
+    """Draw a share for the height and one for the width, each uniform between its minimum and 1."""
+    shares = [low + (1 - low) * float(torch.rand(())) for low in min_shares]
+    return relative(image, shares=shares)
 
 
-def absolute_range(whole: Size, *, sides: Sequence[int]) -> Size:
-    """Each side between the two of `sides` in pixels (DETR: 384 to 600)."""
-    least, most = sides
-    height, width = (integer(min(side, least), min(side, most)) for side in whole)
+def absolute_range(image: Size, *, side_range: Sequence[int]) -> Size:
+    """Draw each side between the two of `side_range` in pixels (DETR: 384 to 600)."""
+    low, high = side_range
+    height, width = (draw_integer(min(side, low), min(side, high)) for side in image)
     return height, width
 
 
-def integer(low: int, high: int) -> int:
-    """Uniform in low..high, both included."""
+def draw_integer(low: int, high: int) -> int:
+    """Draw uniformly from low..high, both included."""
     return int(torch.randint(low, high + 1, ()))
 
 
-def balanced(labels: Tensor, most: float) -> bool:
-    """More than one class, none with `most` of the labelled pixels or more."""
+def is_balanced(labels: Tensor, max_area: float) -> bool:
+    """Return whether there are several classes and each covers less than `max_area` of the labelled pixels."""
     counts = torch.bincount(labels.as_subclass(Tensor).flatten().long(), minlength=UNLABELLED + 1)[:UNLABELLED]
-    return bool((counts > 0).sum() > 1) and bool(counts.max() < most * counts.sum())
+    return bool((counts > 0).sum() > 1) and bool(counts.max() < max_area * counts.sum())

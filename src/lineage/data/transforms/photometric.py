@@ -15,58 +15,65 @@ from torchvision.transforms.v2 import functional
 from lineage.data.samples.sample import Sample
 
 
-class Distort:
-    """`brightness` in grey levels; `contrast` and `saturation` as (least, most) factors; `hue` in degrees."""
+class PhotometricDistort:
+    """Distort the colours of an image.
+
+    p           probability of each of the four changes
+    brightness  largest change in grey levels
+    contrast    (lowest, highest) factor
+    saturation  (lowest, highest) factor
+    hue         largest change in degrees
+    """
 
     def __init__(
-        self, *, probability: float, brightness: float, contrast: tuple[float, float], saturation: tuple[float, float],
-        hue: float,
-    ) -> None:  # fmt: skip
-        self.probability = probability
+        self, *, p: float, brightness: float, contrast: tuple[float, float], saturation: tuple[float, float], hue: float
+    ) -> None:
+        self.p = p
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
     def __call__(self, sample: Sample) -> Sample:
         image = sample.image.as_subclass(Tensor)
         contrast_first = self._happens(0.5)
-        if self._happens(self.probability):
-            image = brighter(image, between(-self.brightness, self.brightness))
-        if contrast_first and self._happens(self.probability):
-            image = scaled(image, between(*self.contrast))
-        if self._happens(self.probability):
-            image = saturated(image, between(*self.saturation))
-        if self._happens(self.probability):
+        if self._happens(self.p):
+            image = adjust_brightness(image, draw_uniform(-self.brightness, self.brightness))
+        if contrast_first and self._happens(self.p):
+            image = adjust_contrast(image, draw_uniform(*self.contrast))
+        if self._happens(self.p):
+            image = adjust_saturation(image, draw_uniform(*self.saturation))
+        if self._happens(self.p):
             # deviates: Caffe adds to OpenCV's H of 0..180 without wrapping red around; degrees are meant here
-            image = functional.adjust_hue(image, between(-self.hue, self.hue) / 360)
-        if not contrast_first and self._happens(self.probability):
-            image = scaled(image, between(*self.contrast))
+            image = functional.adjust_hue(image, draw_uniform(-self.hue, self.hue) / 360)
+        if not contrast_first and self._happens(self.p):
+            image = adjust_contrast(image, draw_uniform(*self.contrast))
         return sample._replace(image=tv.wrap(image, like=sample.image))
 
-    def _happens(self, probability: float) -> bool:
-        return bool(torch.rand(()) < probability)
+    def _happens(self, p: float) -> bool:
+        return bool(torch.rand(()) < p)
 
 
-def between(low: float, high: float) -> float:
+def draw_uniform(low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand(()))
 
 
-def brighter(image: Tensor, levels: float) -> Tensor:
+def adjust_brightness(image: Tensor, levels: float) -> Tensor:
     """Add grey levels to uint8."""
-    return _whole(image.float() + levels)
+    return _to_uint8(image.float() + levels)
 
 
-def scaled(image: Tensor, factor: float) -> Tensor:
+def adjust_contrast(image: Tensor, factor: float) -> Tensor:
     """Multiply uint8 by a factor: contrast around black, as OpenCV's convertTo does."""
-    return _whole(image.float() * factor)
+    return _to_uint8(image.float() * factor)
 
 
-def saturated(image: Tensor, factor: float) -> Tensor:
-    """Scale S of HSV with H and V kept: every channel's distance from the largest is scaled, at most down to 0."""
+def adjust_saturation(image: Tensor, factor: float) -> Tensor:
+    """Scale S of HSV and keep H and V: the distance of each channel from the largest is scaled, at most down to 0."""
     pixels = image.float()
     value = pixels.amax(-3, keepdim=True)
-    below = value - pixels
-    most = value / below.amax(-3, keepdim=True).clamp(min=1)  # factor that makes the smallest channel 0: S = 1
-    return _whole(value - below * most.clamp(max=factor))
+    distance = value - pixels
+    # the factor that makes the smallest channel 0: S = 1
+    max_factor = value / distance.amax(-3, keepdim=True).clamp(min=1)
+    return _to_uint8(value - distance * max_factor.clamp(max=factor))
 
 
-def _whole(pixels: Tensor) -> Tensor:
+def _to_uint8(pixels: Tensor) -> Tensor:
     return pixels.round_().clamp_(0, 255).to(torch.uint8)

@@ -12,10 +12,10 @@ import onnx
 import pytest
 import torch
 
-from lineage.cli.export import images
 from lineage.cli.main import main
-from lineage.models.export import onnx as onnx_file
-from lineage.models.export.program import Detector, named
+from lineage.models.export.onnx import open_session, run_session
+from lineage.models.export.program import ExportableDetector, name_inputs
+from lineage.run.export import draw_inputs
 from lineage.run.restore import restore
 from lineage.weights.readers import digest
 from tests.models.compose import CONF
@@ -42,16 +42,16 @@ def test_onnx(model: str, tmp_path: Path) -> None:
     assert told["inside"]["mean"] == [123.675, 116.28, 103.53]
     graph = onnx.load(str(out)).graph
     assert {node.domain for node in graph.node} <= {"", "ai.onnx"}  # nothing of ours is needed
-    session = onnx_file.session(out)
+    session = open_session(out)
     outputs = {one.name: one.shape for one in session.get_outputs()}
     assert outputs == {one["name"]: one["shape"] for one in told["outputs"]}
     assert all(isinstance(side, int) for shape in outputs.values() for side in shape)  # fixed
-    eager = Detector(restore(str(run), [], tmp_path).model)
+    eager = ExportableDetector(restore(str(run), [], tmp_path).model)
     found = 0
     for seed in range(20, 25):  # others than those the command checked
-        pixels, sizes = images(SIZE, 2, 0, seed)
+        pixels, sizes = draw_inputs(SIZE, 2, 0, seed)
         sizes = sizes * torch.tensor([1.0, 0.75])  # content narrower than the canvas
-        given = onnx_file.run(session, {"pixels": pixels.numpy(), "sizes": sizes.numpy()})
+        given = run_session(session, {"pixels": pixels.numpy(), "sizes": sizes.numpy()})
         with torch.no_grad():
             wanted = eager(pixels, sizes)
         for name, ours, theirs in zip(outputs, wanted, given, strict=True):
@@ -67,12 +67,12 @@ def test_given_proposals_go_in(tmp_path: Path) -> None:
     assert main(["export", str(run), str(out), "--proposals", "80"]) == 0
     (*_, proposals) = json.loads(out.with_name("model.onnx.json").read_text())["inputs"]
     assert (proposals["name"], proposals["shape"]) == ("proposals", [1, 80, 4])
-    pixels, sizes, boxes = images(SIZE, 1, 80, 9)
+    pixels, sizes, boxes = draw_inputs(SIZE, 1, 80, 9)
     boxes[:, 40:] = 0  # fewer than those of the check
-    given = {name: value.numpy() for name, value in named((pixels, sizes, boxes)).items()}
-    got = onnx_file.run(onnx_file.session(out), given)
+    given = {name: value.numpy() for name, value in name_inputs((pixels, sizes, boxes)).items()}
+    got = run_session(open_session(out), given)
     with torch.no_grad():
-        wanted = Detector(restore(str(run), [], tmp_path).model)(pixels, sizes, boxes)
+        wanted = ExportableDetector(restore(str(run), [], tmp_path).model)(pixels, sizes, boxes)
     for ours, theirs in zip(wanted, got, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-2)
     assert wanted[3].any()
@@ -82,7 +82,7 @@ def test_given_proposals_go_in(tmp_path: Path) -> None:
 def test_torch_export_runs_without_this_package(tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / "model.pt2"
     assert main(["export", str(run), str(out)]) == 0
-    pixels, sizes = images(SIZE, 1, 0, 7)
+    pixels, sizes = draw_inputs(SIZE, 1, 0, 7)
     torch.save((pixels, sizes), tmp_path / "inputs.pt")
     code = (
         "import sys, torch, torchvision\n"
@@ -93,7 +93,7 @@ def test_torch_export_runs_without_this_package(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     with torch.no_grad():
-        wanted = Detector(restore(str(run), [], tmp_path).model)(pixels, sizes)
+        wanted = ExportableDetector(restore(str(run), [], tmp_path).model)(pixels, sizes)
     for ours, theirs in zip(wanted, torch.load(tmp_path / "outputs.pt"), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 

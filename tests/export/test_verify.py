@@ -10,9 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lineage.cli.export import images
-from lineage.models.export.program import Detector, ExportError
-from lineage.models.export.verify import CHECKED, DRAWN, Moved, compare, in_order
+from lineage.models.export.program import ExportableDetector, ExportError
+from lineage.models.export.verify import (
+    MAX_IMAGES,
+    REQUIRED_IMAGES,
+    Perturbation,
+    Verification,
+    align_slots,
+    verify,
+)
+from lineage.run.export import draw_inputs
 from lineage.run.restore import restore
 from tests.trained import run_folder
 
@@ -21,16 +28,16 @@ Answer = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path: Path) -> None:
-    eager = Detector(restore(str(run_folder(tmp_path / "run", "faster_rcnn")), [], tmp_path).model)
-    draw = partial(images, (128, 128), 1, 0)
-    assert compare(eager, eager, draw, NAMES) == (dict.fromkeys(NAMES, 0.0), 0)
+    eager = ExportableDetector(restore(str(run_folder(tmp_path / "run", "faster_rcnn")), [], tmp_path).model)
+    draw = partial(draw_inputs, (128, 128), 1, 0)
+    assert verify(eager, eager, draw, NAMES) == Verification(dict.fromkeys(NAMES, 0.0), 0)
 
     def wrong(pixels: Tensor, sizes: Tensor) -> list[Tensor]:
         boxes, scores, *rest = eager(pixels, sizes)
         return [boxes, scores * 1.001, *rest]
 
     with pytest.raises(ExportError, match="computes something else than the model: scores by"):
-        compare(eager, wrong, draw, NAMES)
+        verify(eager, wrong, draw, NAMES)
 
 
 class Best(nn.Module):
@@ -62,26 +69,26 @@ def numbered(seed: int) -> tuple[Tensor, ...]:
 
 def test_images_on_which_rounding_decides_are_left_out() -> None:
     odd = lambda seed: 0.25 * (seed % 2)  # noqa: E731  a lead, or none
-    found = compare(Best(odd), Other(odd), numbered, NAMES)
-    assert found.differs["boxes"] == 0
-    assert found.doubtful == CHECKED  # every second one, until enough are equal
+    found = verify(Best(odd), Other(odd), numbered, NAMES)
+    assert found.max_difference["boxes"] == 0
+    assert found.uncertain_images == REQUIRED_IMAGES  # every second one, until enough are equal
 
 
 def test_a_wrong_answer_is_no_doubt() -> None:
     with pytest.raises(ExportError, match="something else than the model: boxes"):
-        compare(Best(lambda seed: 0.25), Other(lambda seed: 0.0), numbered, NAMES)
+        verify(Best(lambda seed: 0.25), Other(lambda seed: 0.0), numbered, NAMES)
     with pytest.raises(ExportError, match="something else than the model: boxes"):  # it is sure of the fifth image
-        compare(Best(lambda seed: 0.25 * (seed > 3)), Other(lambda seed: 0.0), numbered, NAMES)
+        verify(Best(lambda seed: 0.25 * (seed > 3)), Other(lambda seed: 0.0), numbered, NAMES)
 
 
 def test_a_model_that_is_never_sure_cannot_be_compared() -> None:
-    with pytest.raises(ExportError, match=f"on {DRAWN} of {DRAWN} images rounding decides .*--tolerance"):
-        compare(Best(lambda seed: 0.0), Other(lambda seed: 0.0), numbered, NAMES)
+    with pytest.raises(ExportError, match=f"on {MAX_IMAGES} of {MAX_IMAGES} images rounding decides .*--tolerance"):
+        verify(Best(lambda seed: 0.0), Other(lambda seed: 0.0), numbered, NAMES)
 
 
 def test_numbers_move_in_their_last_digits_only() -> None:
     layer, x = nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
-    with Moved(0):
+    with Perturbation(0):
         moved, ranked = layer(x), torch.tensor([3.0, -torch.inf, 1.0]).topk(3)
     assert not torch.equal(moved, layer(x))
     torch.testing.assert_close(moved, layer(x), rtol=1e-5, atol=0)
@@ -94,6 +101,6 @@ def test_equal_scores_may_come_in_either_order() -> None:
     scores, labels = torch.tensor([[0.9, 0.5, 0.5, 0.0]]), torch.tensor([[1, 2, 2, 0]])
     wanted = {"boxes": boxes, "scores": scores, "labels": labels, "semantic": torch.rand(1, 3, 4, 4)}
     swapped = wanted | {"boxes": boxes[:, [0, 2, 1, 3]]}
-    assert torch.equal(in_order(wanted, swapped)["boxes"], boxes)
+    assert torch.equal(align_slots(wanted, swapped)["boxes"], boxes)
     other = wanted | {"boxes": boxes[:, [1, 0, 2, 3]]}  # their scores differ: this is another answer
-    assert torch.equal(in_order(wanted, other)["boxes"], other["boxes"])
+    assert torch.equal(align_slots(wanted, other)["boxes"], other["boxes"])

@@ -1,7 +1,8 @@
 """A captured detector as ONNX, and the same numbers from ONNX Runtime.
 
-`lineage::nms` becomes NonMaxSuppression. That operator keeps classes apart by a dimension of the scores, so groups
-turn into it: a box scores only in its own group. Its indices are scattered back into flags, and shapes stay fixed.
+`lineage::nms` becomes NonMaxSuppression. That operator separates classes by a dimension of the scores, so groups become
+that dimension: a box has a score in its own group alone. The returned indices are scattered back into flags, and shapes
+stay fixed.
 """
 
 from __future__ import annotations
@@ -17,45 +18,51 @@ import torch
 import torchvision  # noqa: F401  registers its operators
 from numpy.typing import NDArray
 from onnxscript import opset18
+from torch import Tensor
 from torch.export import ExportedProgram
+from torch.onnx import OnnxExporterError
 
-import lineage.ops.nms  # noqa: F401  registers the operator
+from lineage.models.export.program import ExportError, name_inputs
 
 OPSET = 18
-op: Any = opset18  # its type variables do not know that a traced value is of the type it needs
-ALL = 1 << 30  # more boxes than any model keeps
+op: Any = opset18  # its type variables do not match traced values
+ALL = 1 << 30  # more boxes than any model has
 
 
 def nms_onnx(boxes: Any, groups: Any, valid: Any, threshold: float) -> Any:
-    """boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> [R, K] bool."""
-    one = op.Constant(value_ints=[1])
-    count = op.Add(op.ReduceMax(op.Reshape(groups, op.Constant(value_ints=[-1])), keepdims=1), one)
+    """boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> flags of the survivors [R, K] bool."""
+    # 1. scores [R, G, K]: falling from K to 1 in the group of a box, 0 in the others
+    axis = op.Constant(value_ints=[1])
+    count = op.Add(op.ReduceMax(op.Reshape(groups, op.Constant(value_ints=[-1])), keepdims=1), axis)
     classes = op.Range(op.Constant(value_int=0), op.Squeeze(count), op.Constant(value_int=1))
-    mine = op.Equal(op.Unsqueeze(groups, one), op.Unsqueeze(classes, op.Constant(value_ints=[0, 2])))  # [R, G, K]
-    mine = op.And(mine, op.Unsqueeze(valid, one))
+    in_group = op.Equal(op.Unsqueeze(groups, axis), op.Unsqueeze(classes, op.Constant(value_ints=[0, 2])))
+    in_group = op.And(in_group, op.Unsqueeze(valid, axis))
     slots = op.Shape(boxes, start=1, end=2)
     falling = op.Cast(op.Range(op.Squeeze(slots), op.Constant(value_int=0), op.Constant(value_int=-1)), to=1)
-    scores = op.Where(mine, op.Unsqueeze(falling, op.Constant(value_ints=[0, 1])), op.Constant(value_float=0.0))
-    kept = op.NonMaxSuppression(
+    zero = op.Constant(value_float=0.0)
+    scores = op.Where(in_group, op.Unsqueeze(falling, op.Constant(value_ints=[0, 1])), zero)
+    # 2. suppress
+    survivors = op.NonMaxSuppression(
         boxes,
         scores,
         op.Constant(value_ints=[ALL]),
         op.Constant(value_floats=[threshold]),
         op.Constant(value_floats=[0.5]),  # real scores are 1 or more
     )
-    places = op.Gather(kept, op.Constant(value_ints=[0, 2]), axis=1)  # (row, class, slot) -> (row, slot)
-    ones = op.Expand(op.Constant(value_int=1), op.Shape(kept, start=0, end=1))
-    none = op.Expand(op.Constant(value_int=0), op.Shape(valid))
-    return op.Cast(op.ScatterND(none, places, ones), to=9)
+    # 3. indices (row, class, slot) -> flags by (row, slot)
+    indices = op.Gather(survivors, op.Constant(value_ints=[0, 2]), axis=1)
+    ones = op.Expand(op.Constant(value_int=1), op.Shape(survivors, start=0, end=1))
+    zeros = op.Expand(op.Constant(value_int=0), op.Shape(valid))
+    return op.Cast(op.ScatterND(zeros, indices, ones), to=9)
 
 
 def sort_onnx(values: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-    """TopK of everything: among equals ONNX, too, keeps the order."""
+    """Sort by a TopK of everything; ONNX also keeps the order of equal values."""
     return op.TopK(values, op.Shape(values, start=dim, end=dim + 1 or None), axis=dim, largest=int(descending))
 
 
 def roi_pool_onnx(values: Any, rois: Any, scale: float, height: int, width: int) -> Any:
-    """MaxRoiPool counts as Caffe did, and so does torchvision; nobody reads the places of the maxima."""
+    """Pool with MaxRoiPool, which rounds as Caffe and torchvision do. The positions of the maxima are unused."""
     pooled = op.MaxRoiPool(values, rois, pooled_shape=[height, width], spatial_scale=scale)
     return pooled, op.Cast(pooled, to=6)
 
@@ -67,30 +74,56 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-def write(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Weights inside the file; checked by onnx's own checker."""
-    made = torch.onnx.export(
-        program,
-        (),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=list(inputs),
-        output_names=list(outputs),
-        custom_translation_table=TRANSLATIONS,
-        external_data=False,
-        verbose=False,
-    )
-    assert made is not None  # None is what the exporter before dynamo returned
-    made.save(str(path), external_data=False)
+def write_onnx(program: ExportedProgram, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Write one file with the weights inside, checked by onnx's own checker.
+
+    Raises ExportError if ONNX has no equivalent of an operator.
+    """
+    try:
+        exported = torch.onnx.export(
+            program,
+            (),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            custom_translation_table=TRANSLATIONS,
+            external_data=False,
+            verbose=False,
+        )
+    except OnnxExporterError as error:
+        raise ExportError(f"ONNX cannot express this model: {_root_cause(error)}\nA .pt2 file can.") from error
+    assert exported is not None  # the exporter before dynamo returned None
+    exported.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
+def _root_cause(error: BaseException) -> str:
+    """Return the first line of the innermost error; the exporter wraps it in pages of text."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run(running: onnxruntime.InferenceSession, inputs: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-    found: list[NDArray[np.generic]] = running.run(None, inputs)
-    return found
+def run_session(
+    session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[np.generic]]
+) -> list[NDArray[np.generic]]:
+    outputs: list[NDArray[np.generic]] = session.run(None, inputs)
+    return outputs
+
+
+def load_onnx(path: Path) -> Callable[..., Sequence[Tensor]]:
+    """Return a function that runs the file on tensors."""
+    session = open_session(path)
+
+    def run(*inputs: Tensor) -> list[Tensor]:
+        arrays = {name: value.numpy() for name, value in name_inputs(inputs).items()}
+        return [torch.from_numpy(np.asarray(value)) for value in run_session(session, arrays)]
+
+    return run

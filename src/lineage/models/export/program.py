@@ -1,34 +1,34 @@
 """A detector as a program of fixed shapes: pixels in, padded slots out, nothing of Python left.
 
-Because every step of `detect` keeps its shapes, the whole of it can be captured: normalisation, proposals, NMS, heads.
-One operator is ours, `lineage::nms`. A program that has to run where this package is not needs another one:
-`flags` here is its pure-torch equal, `nms_onnx` in onnx_file.py its ONNX equal.
+Every step of `detect` keeps its shapes, so that all of it can be captured: normalisation, proposals, NMS, heads. One
+operator is ours, `lineage::nms`. A program that runs without this package needs a replacement: `nms_in_torch` here is
+its pure-torch equal, `nms_onnx` in onnx.py its ONNX equal.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
+from torch.export import ExportedProgram
 
+import lineage.ops.nms  # noqa: F401  registers the operator
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images, Proposals
 
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
-WHOLE = ("valid", "semantic")  # as they are; the rest has slots that may be empty
-INPUTS = ("pixels", "sizes", "proposals")  # the last where a model takes regions that were made before
+WITHOUT_SLOTS = ("valid", "semantic")  # outputs without empty slots to clear
+INPUTS = ("pixels", "sizes", "proposals")  # the last is for models that take precomputed proposals
 
 
 class ExportError(ValueError):
     """A model that cannot be exported, or whose file computes something else."""
 
 
-class Detector(nn.Module):
-    """(pixels [B, 3, H, W] uint8 RGB, sizes [B, 2] float32 height and width of the content) -> tuple of `fields`.
+class ExportableDetector(nn.Module):
+    """(pixels [B, 3, H, W] uint8 RGB, sizes [B, 2] float32 height and width of the content) -> tuple of the outputs.
 
     Some models also take proposals [B, N, 4] float32 in canvas pixels, best first; a slot without a size is empty.
     """
@@ -38,12 +38,16 @@ class Detector(nn.Module):
         self.model = model
 
     def forward(self, pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> tuple[Tensor, ...]:
-        found = self.model.detect(seen(pixels, sizes, proposals))
-        return tuple(value if name in WHOLE else _blank(value, found.valid) for name, value in fields(found))
+        """Return the outputs in the order of OUTPUTS, those that the model has."""
+        detections = self.model.detect(build_images(pixels, sizes, proposals))
+        return tuple(
+            value if name in WITHOUT_SLOTS else _clear_empty_slots(value, detections.valid)
+            for name, value in list_outputs(detections)
+        )
 
 
-def seen(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Images:
-    """What goes into a program, as a model takes it."""
+def build_images(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Images:
+    """Convert the inputs of a program to the model's."""
     keys = sizes.new_zeros(sizes.shape[0], dtype=torch.int64)
     if proposals is None:
         return Images(pixels, sizes, keys)
@@ -51,59 +55,63 @@ def seen(pixels: Tensor, sizes: Tensor, proposals: Tensor | None = None) -> Imag
     return Images(pixels, sizes, keys, Proposals(proposals, rank.float(), box_ops.area(proposals) > 0))
 
 
-def named(inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What goes into a program, by name."""
+def name_inputs(inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the inputs of a program by name."""
     return dict(zip(INPUTS[: len(inputs)], inputs, strict=True))
 
 
-def _blank(value: Tensor, valid: Tensor) -> Tensor:
-    """Slots without an object are zero, so that equal programs give equal arrays."""
+def list_outputs(detections: Detections) -> list[tuple[str, Tensor]]:
+    """Return (name, value) of the outputs that a model has, in the order of a program."""
+    outputs = [(name, getattr(detections, name, None)) for name in OUTPUTS]
+    return [(name, value) for name, value in outputs if value is not None]
+
+
+@torch.no_grad()
+def name_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
+    """Run the model once and return the names of its outputs."""
+    return [name for name, _ in list_outputs(model.detect(build_images(*inputs)))]
+
+
+def _clear_empty_slots(value: Tensor, valid: Tensor) -> Tensor:
+    """Set slots without an object to zero, so that equal programs give equal arrays."""
     return torch.where(valid.view(*valid.shape, *[1] * (value.dim() - 2)), value, torch.zeros_like(value))
 
 
-def fields(found: Detections) -> list[tuple[str, Tensor]]:
-    """What the model gives, by name, in the order of a program's outputs."""
-    named = [(name, getattr(found, name, None)) for name in OUTPUTS]
-    return [(name, value) for name, value in named if value is not None]
-
-
-def flags(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    """`lineage::nms` in torch alone: boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> [R, K] bool.
-
-    A box stays if no better one that stays suppresses it. Starting from all, this is asked again until the answer is
-    the same: then it is the greedy one, for the first k boxes are settled after k rounds, in practice after a few.
-    """
-    apart = groups[:, :, None] != groups[:, None, :]
-    place = torch.arange(boxes.shape[1], device=boxes.device)
-    better = place[:, None] < place[None, :]
-    iou = box_ops.iou(boxes, boxes).nan_to_num()
-    suppresses = ((iou > threshold) & ~apart & better).float()  # [R, better, worse]
-
-    def changed(kept: Tensor, before: Tensor, suppresses: Tensor, valid: Tensor) -> Tensor:
-        return (kept != before).any()
-
-    def again(kept: Tensor, before: Tensor, suppresses: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
-        beaten = (kept.float()[:, None, :] @ suppresses)[:, 0] > 0
-        return valid & ~beaten, kept.clone(), suppresses.clone(), valid.clone()
-
-    start = valid & ~((valid.float()[:, None, :] @ suppresses)[:, 0] > 0)
-    return while_loop(changed, again, (start, valid.clone(), suppresses, valid.clone()))[0]
-
-
-@contextmanager
-def without_own_operators() -> Iterator[None]:
-    """Models call `flags` in place of `lineage::nms`."""
-    import lineage.ops.nms as module
-
-    users = [user for user in _loaded("lineage.models") if getattr(user, "nms", None) is module.nms]
+@torch.no_grad()
+def capture(detector: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    """Trace a detector. Raises ExportError, which names the line of the model that cannot be traced."""
     try:
-        for user in users:
-            user.nms = flags  # type: ignore[attr-defined]
-        yield
-    finally:
-        for user in users:
-            user.nms = module.nms  # type: ignore[attr-defined]
+        return torch.export.export(detector, inputs, strict=False)
+    except Exception as error:  # torch.export raises dozens of types
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"this model cannot be captured as one program: {type(error).__name__}: {reason}") from error
 
 
-def _loaded(package: str) -> list[object]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith(f"{package}.")]
+def replace_own_operators(program: ExportedProgram) -> ExportedProgram:
+    """Replace `lineage::nms` in a captured program by its pure-torch equal."""
+    return program.run_decompositions({torch.ops.lineage.nms.default: nms_in_torch})
+
+
+def nms_in_torch(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
+    """Compute `lineage::nms` in torch alone.
+
+    boxes [R, K, 4] by falling score, groups [R, K], valid [R, K] -> flags of the boxes that survive [R, K] bool
+
+    A box survives unless a better survivor overlaps it. The rule is applied to all boxes at once and repeated until
+    nothing changes: this is the greedy result, because the first k boxes are final after k rounds, usually after few.
+    """
+    other_group = groups[:, :, None] != groups[:, None, :]
+    rank = torch.arange(boxes.shape[1], device=boxes.device)
+    better = rank[:, None] < rank[None, :]
+    iou = box_ops.iou(boxes, boxes).nan_to_num()
+    suppresses = ((iou > threshold) & ~other_group & better).float()  # [R, better, worse]
+
+    def has_changed(survivors: Tensor, before: Tensor, suppresses: Tensor, valid: Tensor) -> Tensor:
+        return (survivors != before).any()
+
+    def apply_rule(survivors: Tensor, before: Tensor, suppresses: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
+        suppressed = (survivors.float()[:, None, :] @ suppresses)[:, 0] > 0
+        return valid & ~suppressed, survivors.clone(), suppresses.clone(), valid.clone()
+
+    first = valid & ~((valid.float()[:, None, :] @ suppresses)[:, 0] > 0)
+    return while_loop(has_changed, apply_rule, (first, valid.clone(), suppresses, valid.clone()))[0]

@@ -1,0 +1,163 @@
+"""Export a trained model to a file, verify the file beside the model, and describe its inputs and outputs.
+
+The file gets its name only after it has been verified. A JSON file beside it holds what a program that uses it needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from lineage.data.shapes.dataset import Shapes
+from lineage.models.export.onnx import load_onnx, write_onnx
+from lineage.models.export.program import (
+    ExportableDetector,
+    ExportError,
+    capture,
+    name_inputs,
+    name_outputs,
+    replace_own_operators,
+)
+from lineage.models.export.verify import REQUIRED_IMAGES, Run, Verification, verify
+from lineage.results.atomic import atomic_path, atomic_write
+from lineage.run.restore import Restored
+from lineage.weights.readers import digest
+
+USED_PROPOSALS = 64  # of an image in the check; see draw_inputs
+SIZE_DIVISIBILITY = 32
+SUFFIXES = (".onnx", ".pt2")
+INPUT_FACTS = {
+    "pixels": {"order": "RGB", "padding": "content at the top left, zeros beyond"},
+    "sizes": {"meaning": "height and width of the content"},
+    "proposals": {"meaning": "x1, y1, x2, y2 in input pixels, best first; an empty slot is zero"},
+}
+OUTPUT_MEANINGS = {
+    "boxes": "x1, y1, x2, y2 in input pixels; divide by size / original size for the file's",
+    "scores": "falling",
+    "labels": "index into classes",
+    "valid": "whether the slot holds a detection; the others are zero",
+    "masks": "probabilities inside the box: paste, resized bilinearly, and cut at 0.5",
+    "keypoints": "x, y in input pixels (pixel centres at .5), score",
+    "semantic": "logits per class at a quarter of the input's size",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file that was written, and the result of its verification."""
+
+    inputs: tuple[Tensor, ...]  # an example
+    outputs: list[str]
+    verification: Verification
+    description: Path  # the JSON file
+
+
+def export_model(
+    restored: Restored, path: Path, *, size: tuple[int, int] | None, batch: int, proposals: int, tolerance: float
+) -> Export:
+    """Write a model to an .onnx or .pt2 file.
+
+    size: height and width of the input; None: the largest that the model's test transform makes.
+    proposals: slots of precomputed proposals per image; 0: as in the config.
+    tolerance: relative difference that the verification accepts.
+    Raises ExportError if the model cannot be exported, or if the file computes something else.
+    """
+    draw = partial(draw_inputs, size or input_size(restored.config), batch,
+                   proposals or count_proposals(restored.config))  # fmt: skip
+    inputs = draw(0)
+    outputs = name_outputs(restored.model, inputs)
+    with atomic_path(path) as unverified:
+        run = write_program(restored.model, unverified, inputs, outputs)
+        verification = verify(ExportableDetector(restored.model), run, draw, outputs, tolerance)
+    description = path.with_name(f"{path.name}.json")
+    content = describe(path, restored, inputs, outputs, verification)
+    atomic_write(description, json.dumps(content, indent=1) + "\n")
+    return Export(inputs, outputs, verification, description)
+
+
+def input_size(config: DictConfig) -> tuple[int, int]:
+    """Return the largest landscape size that the test transform makes; without resizing, that of the dataset."""
+    test, dataset_size = config.augment.test, OmegaConf.select(config, "dataset.size")
+    if "max_size" in test:
+        height, width = max(test.sizes), test.max_size
+    elif dataset_size and all(isinstance(side, int) for side in dataset_size):
+        height, width = dataset_size
+    else:
+        raise ExportError("the size of the images is not known from the config: give --size HEIGHTxWIDTH")
+    return -(-height // SIZE_DIVISIBILITY) * SIZE_DIVISIBILITY, -(-width // SIZE_DIVISIBILITY) * SIZE_DIVISIBILITY
+
+
+def count_proposals(config: DictConfig) -> int:
+    """Return the number of proposals per image, if the model takes precomputed ones; else 0."""
+    proposals = config.get("proposals")
+    return int(proposals.top_k.val) if proposals and proposals.get("val") is not None else 0
+
+
+def draw_inputs(size: tuple[int, int], batch: int, proposals: int, seed: int) -> tuple[Tensor, ...]:
+    """Draw scenes with objects, of the full size, and proposals if the model takes them.
+
+    At most USED_PROPOSALS slots are used: with more, RoI pooling rounds two to the same pixels, their scores tie, and
+    the order of ties is undefined.
+    """
+    scenes = Shapes(seed=1000 + seed, length=batch, size=[size])
+    pixels = torch.stack([scenes[i].image.as_subclass(Tensor) for i in range(batch)]).contiguous()
+    sizes = torch.tensor([size] * batch, dtype=torch.float32)
+    if not proposals:
+        return pixels, sizes
+    corners = torch.rand(batch, proposals, 2, 2, generator=torch.Generator().manual_seed(seed)).sort(2).values
+    corners[:, USED_PROPOSALS:] = 0
+    return pixels, sizes, (corners * sizes.flip(-1)[:, None, None]).flatten(2)
+
+
+@torch.no_grad()
+def write_program(model: nn.Module, path: Path, inputs: tuple[Tensor, ...], outputs: Sequence[str]) -> Run:
+    """Write the file; return a function that runs it."""
+    program = capture(ExportableDetector(model).eval(), inputs)
+    if path.suffix == ".onnx":
+        write_onnx(program, path, list(name_inputs(inputs)), outputs)
+        return load_onnx(path)
+    torch.export.save(replace_own_operators(program), path)
+    run: Run = torch.export.load(path).module()
+    return run
+
+
+def describe(
+    path: Path, restored: Restored, inputs: tuple[Tensor, ...], outputs: Sequence[str], verification: Verification
+) -> dict[str, Any]:
+    """Return what a program that uses the file needs: shapes, types, resizing, classes."""
+    backbone, test = restored.config.backbone, restored.config.augment.test
+    with torch.no_grad():
+        values = dict(zip(outputs, ExportableDetector(restored.model)(*inputs), strict=True))
+    resize = {key: list(test[key]) if key == "sizes" else test[key] for key in ("sizes", "max_size") if key in test}
+    return {
+        "file": path.name,
+        "sha256": digest(path),
+        "format": "onnx" if path.suffix == ".onnx" else "torch.export",
+        "weights": restored.source,
+        "inputs": [_describe_tensor(name, value) | INPUT_FACTS[name] for name, value in name_inputs(inputs).items()],
+        "fixed_size": True,
+        "resize": resize or None,  # the shorter side to `sizes`, the longer at most `max_size`
+        "inside": {"mean": list(backbone.get("mean", ())), "std": list(backbone.get("std", ()))},
+        "outputs": [
+            _describe_tensor(name, value) | {"meaning": OUTPUT_MEANINGS[name]} for name, value in values.items()
+        ],
+        "classes": list(restored.meta.classes),
+        "category_ids": list(restored.meta.category_ids),
+        "checked": {
+            "images": REQUIRED_IMAGES,
+            "doubtful": verification.uncertain_images,
+            "largest_difference": verification.max_difference,
+        },
+    }
+
+
+def _describe_tensor(name: str, value: Tensor) -> dict[str, Any]:
+    return {"name": name, "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch.")}

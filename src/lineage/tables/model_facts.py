@@ -9,7 +9,7 @@ They stand in experiments/models/<option>.yaml, one file per option:
       paper: arXiv:...               # if not the paper above
       benchmark: VOC 2007 test, mAP  # if not COCO val2017
       parameters: 41699936           # measured by `lineage models --write`, and again by tests/tables/test_models.py
-      counted: {torchvision: 41755286}             # what others count; the test says by which rule
+      counted: {torchvision: 41755286}             # by others; the test has the rule of each
       published: {paper: "33.9", torchvision: "37.0"}  # box AP, then mask or keypoint AP after a slash
       parity: "which test holds it to another code base, or to its paper's equations"
     learning:                        # a minute on the embedded dataset: tests/train/test_learning.py

@@ -1,4 +1,4 @@
-"""Numbers as text: fixed decimals, and a dash if there is no number."""
+"""Numbers as text: fixed decimals, and a dash for a missing one."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Row:
 
     @property
     def runs(self) -> bool:
-        """Whether it is ours to run."""
+        """True if it is ours to run."""
         return self.unsupported is None and self.quoted is None
 
     @property

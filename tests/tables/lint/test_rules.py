@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lineage.cli import lint
+from lineage.cli.lint import main
+from lineage.launch import lint
 from lineage.tables import read
 from lineage.tables.lint.rules import ERROR, RULES, Subject
 from lineage.tables.table import Effect, Row, Table
@@ -43,7 +44,7 @@ def found(one: Table, configs: dict[str, dict[str, Any]] | None = None, choices:
     """rule -> message, without notes."""
     configs = configs or {"old": config(), "new": config(roi="m.Align")}
     subject = Subject(one, configs, choices or {name: {} for name in configs})
-    return {finding.rule: finding.message for finding in lint._check(subject) if finding.severity != "note"}
+    return {finding.rule: finding.message for finding in lint.check(subject) if finding.severity != "note"}
 
 
 def rows(**named: Any) -> dict[str, Row]:
@@ -149,9 +150,9 @@ def test_a_table_may_say_why_its_rows_are_tested_differently() -> None:
 
 def test_rows_that_a_tier_makes_one_experiment_are_named() -> None:
     tables = partial(read.load_table, ROOT / "experiments")
-    told = [one.message for one in lint.apart(ROOT, tables("detectron2/retinanet"), tables, "smoke")]
+    told = [one.message for one in lint.lint_tier(ROOT, tables("detectron2/retinanet"), tables, "smoke")]
     assert told == ["r50_3x and r50_1x are one experiment at tier smoke"]
-    assert not list(lint.apart(ROOT, tables("mask_rcnn/table2c"), tables, "smoke"))
+    assert not list(lint.lint_tier(ROOT, tables("mask_rcnn/table2c"), tables, "smoke"))
 
 
 def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:
@@ -173,32 +174,32 @@ def test_metrics_that_the_dataset_or_model_cannot_produce() -> None:
 
 def test_a_row_that_does_not_compose_is_told() -> None:
     one = Subject(table(), {}, {}, {"new": "there is no key 'model.hads'"})
-    told = [finding.message for finding in lint._check(one) if finding.rule == "T15"]
+    told = [finding.message for finding in lint.check(one) if finding.rule == "T15"]
     assert told == ["there is no key 'model.hads'"]
 
 
 @pytest.mark.parametrize("name", ["table2a", "table2b", "table2c", "table2d", "table2e", "table8"])
 def test_tables_2_and_8_of_mask_rcnn_pass(name: str) -> None:
     table = read.load_table(ROOT / "experiments", f"mask_rcnn/{name}")
-    assert [finding for finding in lint.lint(ROOT, [table])[table.name] if finding.severity == ERROR] == []
+    assert [finding for finding in lint.lint_table(ROOT, table) if finding.severity == ERROR] == []
 
 
 def test_table_2_of_faster_rcnn_has_two_factors() -> None:
     table = read.load_table(ROOT / "experiments", "faster_rcnn/table2")
-    findings = lint.lint(ROOT, [table])[table.name]
+    findings = lint.lint_table(ROOT, table)
     assert any(one.rule == "T2" and one.message.startswith("two factors: unshared, shared train") for one in findings)
 
 
 def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for name, rule in RULES.items():
-        assert lint.main(["--rule", name.lower()]) == 0
+        assert main(["--rule", name.lower()]) == 0
         assert rule.why in capsys.readouterr().out
     assert all(f"| {name} |" in (ROOT / "docs/tables.md").read_text() for name in RULES)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert lint.main(["mask_rcnn/table2c"]) == 0
+    assert main(["mask_rcnn/table2c"]) == 0
     assert "1 tables: 0 errors" in capsys.readouterr().out
-    assert lint.main(["experiments/faster_rcnn/table2.yaml", "--quiet"]) == 1
+    assert main(["experiments/faster_rcnn/table2.yaml", "--quiet"]) == 1
     assert "error T2" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The rules a table is held to: what each asks, why, and how bad it is to break it. docs/tables.md explains them."""
+"""The rules of a table: the requirement, the reason, and the severity of a violation. docs/tables.md explains them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from lineage.tables.table import Table
 
-ERROR, WARNING, NOTE = "error", "warning", "note"
+SEVERITIES = ERROR, WARNING, NOTE = "error", "warning", "note"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     level: str
-    asks: str
+    requirement: str
     why: str
 
 
 RULES = {
-    "T1": Rule(ERROR, "an ablation declares its kind and its factor", "else nobody can say what a row may change"),
+    "T1": Rule(ERROR, "an ablation declares its kind and its factor", "else it is not stated what a row may change"),
     "T2": Rule(
         ERROR,
         "rows differ from the baseline in the factor alone",
@@ -28,7 +28,7 @@ RULES = {
     "T4": Rule(ERROR, "a factorial table has its full grid, or lists the gaps", "an unlisted gap looks like a choice"),
     "T5": Rule(ERROR, "all rows are tested alike", "numbers of two protocols do not belong in one column"),
     "T6": Rule(ERROR, "an ablation names its baseline, which has a number", "a gain is a gain over something"),
-    "T7": Rule(ERROR, "every number has a source and a confidence", "a number nobody can look up is a rumour"),
+    "T7": Rule(ERROR, "every number has a source and a confidence", "a number without a source cannot be checked"),
     "T8": Rule(
         WARNING,
         "what is claimed is larger than twice the seed noise",
@@ -56,21 +56,21 @@ RULES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     rule: str
     message: str
     row: str | None = None  # None: the table as a whole
-    level: str = ""  # where it is milder than its rule
+    level: str = ""  # if it is milder than its rule
 
     @property
     def severity(self) -> str:
         return self.level or RULES[self.rule].level
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A table with the resolved configs of its rows; a row that is not ours to run has none."""
+    """A table with the resolved configs and the choices of those of its rows that are ours to run."""
 
     table: Table
     configs: dict[str, dict[str, Any]]

@@ -34,7 +34,7 @@ class Comparison:
         return t_isf(level / 2, self.df) * self.standard_error
 
     def p_different(self) -> float:
-        """p of the hypothesis that there is no difference."""
+        """p of the hypothesis that the means are equal."""
         return min(1.0, 2 * self._tail(abs(self.difference)))
 
     def p_equivalent(self, target: float, tolerance: float) -> float:

@@ -1,4 +1,4 @@
-"""Rules about what the rows change: T2 to T5, T12, C3. They look at resolved configs, not at what the file says."""
+"""Rules about the changes that rows make: T2 to T5, T12, C3. They compare resolved configs, not the table's file."""
 
 from __future__ import annotations
 
@@ -15,97 +15,97 @@ BUDGET = ("schedule.steps", "schedule.images_per_step")
 SHOWN = 6  # differences per row
 
 
-def one_factor(subject: Subject) -> Iterator[Finding]:
+def check_one_factor(subject: Subject) -> Iterator[Finding]:
     """T2, T12: everything that differs from the baseline is the factor, or is listed with a reason."""
     table = subject.table
     if table.kind not in ("one_factor", "ordered") or table.baseline not in subject.configs:
         return
     keys = [key for group in table.factor.values() for key in group]
-    yield from _twice(subject)
+    yield from _check_two_factors(subject)
     for name, config in subject.configs.items():
         row = table.rows[name]
-        if not row.published and _serves(subject, name):
+        if not row.published and _is_parent(subject, name):
             continue
         listed = table.covaries | row.covaries
         extra = changes(subject.configs[table.baseline], config, [*keys, *listed])
         if extra:
-            says = f"differs from {table.baseline} in more than {', '.join(table.factor)}: {_told(extra)}"
-            yield Finding("T2", says, name)
-        yield from _covarying(subject, name, listed, config)
+            message = f"differs from {table.baseline} in more than {', '.join(table.factor)}: {_format(extra)}"
+            yield Finding("T2", message, name)
+        yield from _note_covarying(subject, name, listed, config)
         same = not extra and not changes(subject.configs[table.baseline], config, list(listed))
         if name != table.baseline and same and row.uses == table.rows[table.baseline].uses:
             yield Finding("T2", f"is the same experiment as {table.baseline}", name)
 
 
-def _twice(subject: Subject) -> Iterator[Finding]:
-    """A series of other trainings beside a series of other tests of the baseline's checkpoint: two factors."""
+def _check_two_factors(subject: Subject) -> Iterator[Finding]:
+    """Report a series of trainings beside a series of tests of the baseline's checkpoint, which are two factors."""
     table, base = subject.table, f"{subject.table.name}/{subject.table.baseline}"
     rows = [table.rows[name] for name in subject.configs if name != table.baseline and table.rows[name].published]
     tests = [row.name for row in rows if row.evaluates == base]
     trains = [row.name for row in rows if row.evaluates is None]
     if len(tests) > 1 and len(trains) > 1:  # a single one is a method that needs no training of its own
-        says = f"two factors: {', '.join(trains)} train otherwise than {table.baseline}, "
-        yield Finding("T2", f"{says}{', '.join(tests)} only test its checkpoint otherwise; make it two tables")
+        message = f"two factors: {', '.join(trains)} train otherwise than {table.baseline}, "
+        yield Finding("T2", f"{message}{', '.join(tests)} only test its checkpoint otherwise; make it two tables")
 
 
-def _serves(subject: Subject, name: str) -> bool:
-    """Is it only here because other rows need what it leaves?"""
+def _is_parent(subject: Subject, name: str) -> bool:
+    """Return whether other rows use its results; such a row needs no published number."""
     full = f"{subject.table.name}/{name}"
     return any(full in row.uses.values() for row in subject.table.rows.values())
 
 
-def _covarying(subject: Subject, name: str, listed: dict[str, str], config: dict[str, Any]) -> Iterator[Finding]:
+def _note_covarying(subject: Subject, name: str, listed: dict[str, str], config: dict[str, Any]) -> Iterator[Finding]:
     base = subject.configs[subject.table.baseline or name]
     for key, reason in listed.items():
         if diff.at(base, key) != diff.at(config, key):
             yield Finding("T12", f"{key} changes along: {reason}", name)
 
 
-def cumulative(subject: Subject) -> Iterator[Finding]:
-    """T3: from the row above, the keys of one step."""
+def check_cumulative(subject: Subject) -> Iterator[Finding]:
+    """T3: a row differs from the row above in the keys of one step."""
     if subject.table.kind != "cumulative":
         return
-    shown = [name for name in subject.configs if subject.table.rows[name].published or not _serves(subject, name)]
-    for above, name in pairwise(shown):
+    names = [name for name in subject.configs if subject.table.rows[name].published or not _is_parent(subject, name)]
+    for above, name in pairwise(names):
         row = subject.table.rows[name]
         listed = subject.table.covaries | row.covaries
-        every = changes(subject.configs[above], subject.configs[name], list(listed))
+        changed = changes(subject.configs[above], subject.configs[name], list(listed))
         steps = subject.table.factor
-        fitting = [step for step, keys in steps.items() if not _outside(subject, above, name, [*keys, *listed])]
-        if not every and row.uses == subject.table.rows[above].uses:
+        fitting = [step for step, keys in steps.items() if not _changes_beside(subject, above, name, [*keys, *listed])]
+        if not changed and row.uses == subject.table.rows[above].uses:
             yield Finding("T3", f"changes nothing from {above}", name)
-        elif every and not fitting:
-            yield Finding("T3", f"is no single step of {', '.join(steps)} from {above}: {_told(every)}", name)
+        elif changed and not fitting:
+            yield Finding("T3", f"is no single step of {', '.join(steps)} from {above}: {_format(changed)}", name)
 
 
-def _outside(subject: Subject, above: str, name: str, keys: Sequence[str]) -> list[Difference]:
+def _changes_beside(subject: Subject, above: str, name: str, keys: Sequence[str]) -> list[Difference]:
     return changes(subject.configs[above], subject.configs[name], keys)
 
 
-def factorial(subject: Subject) -> Iterator[Finding]:
+def check_factorial(subject: Subject) -> Iterator[Finding]:
     """T4 and T2: every combination of levels is a row or a listed gap, and nothing else changes."""
     table = subject.table
     if table.kind != "factorial" or len(table.factor) < 2 or not subject.configs:
         return
     levels = {name: _levels(subject, name) for name in subject.configs}
     axes = [list(dict.fromkeys(cell[factor] for cell in levels.values())) for factor in table.factor]
-    seen = [tuple(cell.values()) for cell in levels.values()]
+    present = [tuple(cell.values()) for cell in levels.values()]
     gaps = [tuple(gap.get(factor, "") for factor in table.factor) for gap in table.gaps]
     for cell in product(*axes):
-        if cell not in seen and cell not in gaps:
-            told = ", ".join(f"{factor}={level}" for factor, level in zip(table.factor, cell, strict=True))
-            yield Finding("T4", f"the grid lacks {told}; add the row, or list it under gaps")
+        if cell not in present and cell not in gaps:
+            levels_text = ", ".join(f"{factor}={level}" for factor, level in zip(table.factor, cell, strict=True))
+            yield Finding("T4", f"the grid lacks {levels_text}; add the row, or list it under gaps")
     keys = [key for group in table.factor.values() for key in group]
     first = table.baseline if table.baseline in subject.configs else next(iter(subject.configs))
     for name, config in subject.configs.items():
         listed = table.covaries | table.rows[name].covaries
         extra = changes(subject.configs[first], config, [*keys, *listed])
         if extra:
-            yield Finding("T2", f"differs from {first} in more than {', '.join(table.factor)}: {_told(extra)}", name)
+            yield Finding("T2", f"differs from {first} in more than {', '.join(table.factor)}: {_format(extra)}", name)
 
 
 def _levels(subject: Subject, row: str) -> dict[str, str]:
-    """The level of each factor: the option of a group, else the values of its keys."""
+    """Return the level of each factor: the option of a group, else the values of its keys."""
     return {
         factor: "+".join(str(_level(subject, row, key)) for key in keys)
         for factor, keys in subject.table.factor.items()
@@ -116,72 +116,72 @@ def _level(subject: Subject, row: str, key: str) -> Any:
     return subject.choices[row].get(key, diff.at(subject.configs[row], key))
 
 
-def tested_alike(subject: Subject) -> Iterator[Finding]:
-    """T5: the same images, ground truth and evaluator, unless the table says why not; never within a claim."""
+def check_same_test(subject: Subject) -> Iterator[Finding]:
+    """T5: all rows have the same images, ground truth and evaluator; `mixed` allows others, but not within a claim."""
     table = subject.table
     names = [name for name in subject.configs if table.rows[name].published]  # the others only serve these
     level = NOTE if table.mixed else WARNING if table.kind == "zoo" else ""
     because = f" (mixed: {table.mixed})" if table.mixed else ""
-    different = [(name, found) for name in names[1:] if (found := _tests(subject, names[0], name))]
-    for name, found in different:
-        yield Finding("T5", f"is tested otherwise than {names[0]}{because}: {_told(found)}", name, level)
+    different = [(name, changed) for name in names[1:] if (changed := _compare_tests(subject, names[0], name))]
+    for name, changed in different:
+        yield Finding("T5", f"is tested otherwise than {names[0]}{because}: {_format(changed)}", name, level)
     for effect in table.effects if table.mixed else ():
-        if {effect.better, effect.worse} <= set(names) and _tests(subject, effect.better, effect.worse):
+        if {effect.better, effect.worse} <= set(names) and _compare_tests(subject, effect.better, effect.worse):
             yield Finding("T5", f"{effect.better} and {effect.worse} are tested differently, and a claim compares them")
     if table.mixed and not different:
         yield Finding("T5", "mixed is declared, but all rows are tested alike", None, WARNING)
-    yield from _budgets(subject, names)
+    yield from _check_budgets(subject, names)
 
 
-def _tests(subject: Subject, a: str, b: str) -> list[Difference]:
-    allowed = _allowed(subject, b)
+def _compare_tests(subject: Subject, a: str, b: str) -> list[Difference]:
+    allowed = _list_allowed(subject, b)
     return [
         one for key in TESTED_ON
         for one in changes(_only(subject.configs[a], key), _only(subject.configs[b], key), allowed)
     ]  # fmt: skip
 
 
-def _budgets(subject: Subject, names: list[str]) -> Iterator[Finding]:
-    """T5: systems that were trained for longer or shorter stand beside each other knowingly."""
+def _check_budgets(subject: Subject, names: list[str]) -> Iterator[Finding]:
+    """T5: note systems of a headline table that were trained for longer or shorter than the first."""
     if subject.table.kind != "headline":
         return
     for name in names[1:]:
-        base, ours, allowed = subject.configs[names[0]], subject.configs[name], _allowed(subject, name)
-        found = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
-        if found:
-            yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_told(found)}", name, NOTE)
+        base, ours, allowed = subject.configs[names[0]], subject.configs[name], _list_allowed(subject, name)
+        changed = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
+        if changed:
+            yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_format(changed)}", name, NOTE)
 
 
-def _allowed(subject: Subject, name: str) -> list[str]:
-    """The factor, and what changes along."""
+def _list_allowed(subject: Subject, name: str) -> list[str]:
+    """Return the keys of the factor, and those that change along with it."""
     table = subject.table
     return [*(key for group in table.factor.values() for key in group), *table.covaries, *table.rows[name].covaries]
 
 
-def separate(subject: Subject) -> Iterator[Finding]:
-    """C3."""
+def check_test_images(subject: Subject) -> Iterator[Finding]:
+    """C3: no row is tested on its training images."""
     for name, config in subject.configs.items():
         train, val = diff.at(config, "dataset.train"), diff.at(config, "dataset.val")
-        told = ("annotations", "images", "root", "seed", "split", "list", "year", "image_set", "_target_")
+        keys = ("annotations", "images", "root", "seed", "split", "list", "year", "image_set", "_target_")
         if isinstance(train, dict) and isinstance(val, dict) and (train.get("annotations") or train.get("seed")):
-            same = all(train.get(key) == val.get(key) for key in told if key not in ("split",))
+            same = all(train.get(key) == val.get(key) for key in keys if key not in ("split",))
             if same:
                 yield Finding("C3", "is tested on its training images", name)
 
 
 def changes(a: dict[str, Any], b: dict[str, Any], allowed: Sequence[str]) -> list[Difference]:
-    """What differs beside the allowed keys, in its shortest form."""
+    """Return the differences beside the allowed keys, each once."""
     return diff.experiments(a, b, allowed)
 
 
 def _only(config: dict[str, Any], key: str) -> dict[str, Any]:
-    """The config as if it had nothing but this node."""
+    """Return a config that has only this node."""
     node: Any = diff.at(config, key)
     for part in reversed(key.split(".")):
         node = {part: node}
     return node if isinstance(node, dict) else {}
 
 
-def _told(found: Sequence[Difference]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(map(str, found[:SHOWN])) + more
+def _format(changed: Sequence[Difference]) -> str:
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    return "; ".join(map(str, changed[:SHOWN])) + more

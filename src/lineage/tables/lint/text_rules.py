@@ -1,4 +1,4 @@
-"""Rules about what the table says: T1, T6 to T11, T13 to T15, C1, C2. They look at the file and its numbers."""
+"""Rules about the contents of a table's file: T1, T6 to T11, T13 to T15, C1, C2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVEN = r"same|equal|no difference|insensitive|robust|enough|on par|nearly|consta
 NOT = r"\b(not|no|without|never|barely|hardly)\b"
 ARCHITECTURE = ("model", "backbone", "roi", "neck", "box", "tta")
 OF_TASK = {"mask": "mask", "keypoint": "keypoint"}  # metric's task -> the head it needs
-METRICS = (  # evaluator's class -> what it can measure
+METRICS = (  # pattern of the evaluator's class -> patterns of its metrics
     ("*lvis*", ("box/*", "mask/*", "lvis/*")),
     ("*voc*", ("voc/*", "box/*")),
     ("*cityscapes*", ("box/*", "mask/*")),
@@ -28,8 +28,8 @@ METRICS = (  # evaluator's class -> what it can measure
 )
 
 
-def declared(subject: Subject) -> Iterator[Finding]:
-    """T1."""
+def check_factor(subject: Subject) -> Iterator[Finding]:
+    """T1: an ablation declares the factor that its rows vary."""
     table = subject.table
     if subject.ablation and not table.factor:
         yield Finding("T1", f"kind {table.kind} needs a factor: the groups or keys that its rows vary")
@@ -37,8 +37,8 @@ def declared(subject: Subject) -> Iterator[Finding]:
         yield Finding("T1", "a factorial table has two factors or more")
 
 
-def baseline(subject: Subject) -> Iterator[Finding]:
-    """T6."""
+def check_baseline(subject: Subject) -> Iterator[Finding]:
+    """T6: an ablation names its baseline, which is ours to run and has a number."""
     table = subject.table
     if table.baseline is None:
         if table.kind in ("one_factor", "ordered", "factorial"):
@@ -51,99 +51,99 @@ def baseline(subject: Subject) -> Iterator[Finding]:
         yield Finding("T6", "the baseline is a quoted row, which nobody runs", row.name)
 
 
-def sourced(subject: Subject) -> Iterator[Finding]:
-    """T7. The reader insists on the table's own source."""
+def check_source(subject: Subject) -> Iterator[Finding]:
+    """T7: every number has a confidence; that the table has a source is checked when it is read."""
     table = subject.table
     if table.confidence == "unstated":
         yield Finding("T7", "say how sure the numbers are: confidence: read in source | recalled | derived: how")
     for row in table.rows.values():
-        told = [detail.confidence for detail in row.details.values()] + [row.confidence or table.confidence]
-        if row.published and any(word.startswith("recalled") for word in told):
+        confidences = [detail.confidence for detail in row.details.values()] + [row.confidence or table.confidence]
+        if row.published and any(word.startswith("recalled") for word in confidences):
             yield Finding("T7", "has numbers that were recalled, not read", row.name, WARNING)
 
 
-def distinguishable(subject: Subject) -> Iterator[Finding]:
-    """T8: a difference of two single runs has the noise of both."""
-    known = seed_noise.find_published(subject.table.dataset)
-    if known is None:
+def check_effect_sizes(subject: Subject) -> Iterator[Finding]:
+    """T8: a claimed difference is larger than the noise of two single runs."""
+    noise = seed_noise.find_published(subject.table.dataset)
+    if noise is None:
         return
     for effect in subject.table.effects:
         size = _size(subject, effect)
-        limit = 2 * known.sd * 2**0.5
+        limit = 2 * noise.sd * 2**0.5
         if effect.kind != "equal" and size is not None and abs(size) < limit:
-            says = f"{effect.better} over {effect.worse} is {size:+.1f} {effect.metric}"
-            yield Finding("T8", f"{says}, below {limit:.1f}: {known.source}")
+            difference = f"{effect.better} over {effect.worse} is {size:+.1f} {effect.metric}"
+            yield Finding("T8", f"{difference}, below {limit:.1f}: {noise.source}")
 
 
-def numbered(subject: Subject) -> Iterator[Finding]:
-    """T9."""
+def check_numbers(subject: Subject) -> Iterator[Finding]:
+    """T9: every row that could run has a published number, or is used by one that has."""
     used = {reference.rpartition("/")[2] for row in subject.table.rows.values() for reference in row.uses.values()}
     for row in subject.table.rows.values():
         if row.runs and not row.published and row.name not in used:
             yield Finding("T9", "has no published number", row.name)
 
 
-def message(subject: Subject) -> Iterator[Finding]:
-    """T10."""
+def check_message(subject: Subject) -> Iterator[Finding]:
+    """T10: the message is one sentence, of a gain if the claims are gains."""
     text, effects = subject.table.message, subject.table.effects
     if not text.endswith("."):
         yield Finding("T10", f"the message does not end in a period: {text!r}")
     if re.search(r"[.!?;]\s+[A-Z]", re.sub(r"\b(vs|etc|al|Fig|Sec)\.", r"\1", text)):
         yield Finding("T10", f"the message is more than one sentence: {text!r}")
     ordered = [effect for effect in effects if effect.kind != "equal"]
-    said = re.sub(rf"{NOT}[^,;]*", "", text, flags=re.IGNORECASE)  # what is denied is not claimed
-    if re.search(rf"\b({UP})", said, re.IGNORECASE) and effects and not ordered:
+    stated = re.sub(rf"{NOT}[^,;]*", "", text, flags=re.IGNORECASE)  # without negated clauses
+    if re.search(rf"\b({UP})", stated, re.IGNORECASE) and effects and not ordered:
         yield Finding("T10", "the message tells of a gain, but every claim is that rows are equal")
-    even = re.search(rf"\b({EVEN})", text, re.IGNORECASE) and not re.search(rf"\b({UP}|{DOWN})", said, re.IGNORECASE)
+    even = re.search(rf"\b({EVEN})", text, re.IGNORECASE) and not re.search(rf"\b({UP}|{DOWN})", stated, re.IGNORECASE)
     if even and effects and len(ordered) == len(effects):
-        says = "the message tells of rows that are equal, but every claim is a difference"
-        yield Finding("T10", says, None, WARNING)
-    yield from _direction(subject, said, ordered)
+        text = "the message tells of rows that are equal, but every claim is a difference"
+        yield Finding("T10", text, None, WARNING)
+    yield from _check_direction(subject, stated, ordered)
 
 
-def _direction(subject: Subject, said: str, ordered: list[Effect]) -> Iterator[Finding]:
-    """What is told of the factor is told against the baseline, where the claims name it."""
+def _check_direction(subject: Subject, stated: str, ordered: list[Effect]) -> Iterator[Finding]:
+    """T10: the direction of the message agrees with the claims, if all of them compare with the baseline."""
     base = subject.table.baseline
     ups = [effect for effect in ordered if effect.worse == base]
     downs = [effect for effect in ordered if effect.better == base]
-    up, down = (re.search(rf"\b({words})", said, re.IGNORECASE) for words in (UP, DOWN))
+    up, down = (re.search(rf"\b({words})", stated, re.IGNORECASE) for words in (UP, DOWN))
     if up and not down and downs and not ups and len(downs) == len(ordered):
-        says = f"the message says {up[0]!r}, but in every claim the baseline {base} is the better row"
-        yield Finding("T10", says, None, NOTE)
+        text = f"the message says {up[0]!r}, but in every claim the baseline {base} is the better row"
+        yield Finding("T10", text, None, NOTE)
     if down and not up and ups and not downs and len(ups) == len(ordered):
         yield Finding("T10", f"the message says {down[0]!r}, but in every claim the baseline {base} is the worse row")
 
 
-def titled(subject: Subject) -> Iterator[Finding]:
-    """T11."""
+def check_titles(subject: Subject) -> Iterator[Finding]:
+    """T11: every column has its own title."""
     titles = list(subject.table.metrics.values())
     for title in dict.fromkeys(title for title in titles if titles.count(title) > 1):
         yield Finding("T11", f"{titles.count(title)} columns are called {title!r}")
 
 
-def priced(subject: Subject) -> Iterator[Finding]:
-    """T13; and a cost that nothing measures here."""
+def check_costs(subject: Subject) -> Iterator[Finding]:
+    """T13: a table about the architecture has a cost column; note costs that are not measured here."""
     table = subject.table
     keys = [key for group in table.factor.values() for key in group]
     touched = [key for key in keys if key.split(".")[0] in ARCHITECTURE]
     if subject.ablation and touched and not table.costs:
-        says = f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so"
-        yield Finding("T13", says)
+        text = f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so"
+        yield Finding("T13", text)
     for cost in table.costs:
         if cost not in COSTS:
             yield Finding("T13", f"{cost} is not measured here: its column shows the paper's numbers alone", None, NOTE)
 
 
-def measurable(subject: Subject) -> Iterator[Finding]:
-    """T14."""
+def check_metrics(subject: Subject) -> Iterator[Finding]:
+    """T14: the evaluator and the heads of a row can produce its metrics."""
     for name, config in subject.configs.items():
         target = str(diff.at(config, "evaluator._target_"))
         target = str(diff.at(config, "dataset.evaluator._target_")) if target == diff.ABSENT else target
-        known = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
+        patterns = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
         for metric in subject.table.rows[name].published:
             if metric.startswith(COST):
                 continue
-            if known is not None and not any(fnmatchcase(metric, pattern) for pattern in known):
+            if patterns is not None and not any(fnmatchcase(metric, pattern) for pattern in patterns):
                 yield Finding("T14", f"{metric} is not measured by {target.rpartition('.')[2]}", name)
             head = OF_TASK.get(metric.partition("/")[0])
             heads = diff.at(config, "model.heads")
@@ -152,38 +152,38 @@ def measurable(subject: Subject) -> Iterator[Finding]:
                 yield Finding("T14", f"{metric} needs a {head} head; model.heads has {has}", name)
 
 
-def composes(subject: Subject) -> Iterator[Finding]:
-    """T15."""
+def check_composes(subject: Subject) -> Iterator[Finding]:
+    """T15: every row composes."""
     for name, error in subject.errors.items():
         yield Finding("T15", error, name)
 
 
-def claimed(subject: Subject) -> Iterator[Finding]:
-    """C1: the paper's own numbers have to agree with what the paper says of them."""
+def check_claims(subject: Subject) -> Iterator[Finding]:
+    """C1: the claims hold for the published numbers."""
     for effect in subject.table.effects:
         size = _size(subject, effect)
         if size is None:
-            said = f"no published {effect.metric} of both {effect.better} and {effect.worse}"
-            yield Finding("C1", f"cannot be checked: {said}", None, NOTE)
+            reason = f"no published {effect.metric} of both {effect.better} and {effect.worse}"
+            yield Finding("C1", f"cannot be checked: {reason}", None, NOTE)
         elif effect.kind == "equal" and abs(size) > effect.tolerance + ROUNDING:
-            says = f"{effect.better} = {effect.worse}: published {size:+.1f} {effect.metric}"
-            yield Finding("C1", f"{says}, tolerance {effect.tolerance:.1f}")
+            text = f"{effect.better} = {effect.worse}: published {size:+.1f} {effect.metric}"
+            yield Finding("C1", f"{text}, tolerance {effect.tolerance:.1f}")
         elif effect.kind != "equal" and size <= 0:
             yield Finding("C1", f"{effect.better} > {effect.worse}: published {size:+.1f} {effect.metric}")
         elif effect.gain is not None and abs(size - effect.gain) > ROUNDING:
-            says = f"{effect.better} > {effect.worse} by {effect.gain:.1f}: published {size:+.1f} {effect.metric}"
-            yield Finding("C1", says)
+            text = f"{effect.better} > {effect.worse} by {effect.gain:.1f}: published {size:+.1f} {effect.metric}"
+            yield Finding("C1", text)
 
 
-def claims(subject: Subject) -> Iterator[Finding]:
-    """C2."""
+def check_has_claim(subject: Subject) -> Iterator[Finding]:
+    """C2: an ablation has a claim."""
     if not subject.table.effects:
         level = "" if subject.ablation else NOTE
         yield Finding("C2", "no claim says what the table shows", None, level)
 
 
 def _size(subject: Subject, effect: Effect) -> float | None:
-    """The published difference, counted so that more is better."""
+    """Return the published difference, positive if it is an improvement; None without both numbers."""
     rows = [subject.table.rows[name].published.get(effect.metric) for name in (effect.better, effect.worse)]
     if rows[0] is None or rows[1] is None:
         return None

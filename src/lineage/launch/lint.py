@@ -1,0 +1,53 @@
+"""Lint of tables: each row composed, then held to the rules of tables/lint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lineage.launch import compose_rows, plan
+from lineage.launch.compose_rows import Ask
+from lineage.tables.lint import config_rules, text_rules
+from lineage.tables.lint.rules import SEVERITIES, Finding, Subject
+from lineage.tables.table import Table
+from lineage.tables.tiers import PAPER
+
+CHECKS = (
+    text_rules.check_composes, text_rules.check_factor, text_rules.check_baseline, config_rules.check_one_factor,
+    config_rules.check_cumulative, config_rules.check_factorial, config_rules.check_same_test,
+    config_rules.check_test_images, text_rules.check_source, text_rules.check_effect_sizes, text_rules.check_numbers,
+    text_rules.check_message, text_rules.check_titles, text_rules.check_costs, text_rules.check_metrics,
+    text_rules.check_claims, text_rules.check_has_claim,
+)  # fmt: skip
+
+
+def lint_table(project: Path, table: Table) -> list[Finding]:
+    """Compose the rows of a table and return its findings, the worst first."""
+    return sorted(check(compose_subject(project, table)), key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def check(subject: Subject) -> list[Finding]:
+    """Return the findings of all rules, in their order."""
+    return [finding for check_rule in CHECKS for finding in check_rule(subject)]
+
+
+def compose_subject(project: Path, table: Table) -> Subject:
+    """Compose the rows that are ours to run; the others are left out."""
+    rows = [row for row in table.rows.values() if row.runs]
+    composed = compose_rows.rows(project, [Ask(table.name, row, PAPER) for row in rows])
+    by_name = {row.name: one for row, one in zip(rows, composed, strict=True)}
+    errors = {name: one.error for name, one in by_name.items() if one.error is not None}
+    valid = {name: one for name, one in by_name.items() if one.error is None}
+    configs, choices = ({name: getattr(one, field) for name, one in valid.items()} for field in ("config", "choices"))
+    return Subject(table, configs, choices, errors)
+
+
+def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], tier: str) -> Iterator[Finding]:
+    """Yield T16: a tier's schedule, dataset or backbone may make two rows of a claim one experiment."""
+    names = [plan.Name(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
+    cells = plan.make(project, project, load_table, names, held=[]).cells
+    digests = {name.row: cells[name].recipe for name in names}
+    for effect in table.effects:
+        better, worse = (digests.get(row, "") for row in (effect.better, effect.worse))
+        if better and better == worse:
+            yield Finding("T16", f"{effect.better} and {effect.worse} are one experiment at tier {tier}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 
 from lineage.data.concat import ConcatDataset
 from lineage.data.formats import coco, panoptic
-from lineage.data.proposals import Jittered, WithProposals
+from lineage.data.proposals.jittered import JitteredProposals
+from lineage.data.proposals.source import WithProposals
 from lineage.data.pseudo_labelled import PseudoLabelled
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta, parse_meta
@@ -30,8 +32,8 @@ def shapes() -> Shapes:
 
 
 def with_proposals(tmp_path: Path) -> Dataset:
-    return WithProposals(shapes(), source=lambda dataset: Jittered(dataset, copies=1, random=1, shift=0.1, recall=1.0),
-                         top_k=5)  # fmt: skip
+    source = partial(JitteredProposals, copies=1, random=1, shift=0.1, recall=1.0)
+    return WithProposals(shapes(), source=source, top_k=5)
 
 
 def concatenated(tmp_path: Path) -> Dataset:

@@ -11,7 +11,9 @@ import pytest
 from scipy.io import savemat
 
 from lineage.data.collate import collate
-from lineage.data.proposals import Jittered, ProposalFile, ProposalsError, Stored, WithProposals, join, read, write
+from lineage.data.proposals.file import ProposalFile, StoredProposals, join_files, read_proposals, write_proposals
+from lineage.data.proposals.jittered import JitteredProposals
+from lineage.data.proposals.source import ProposalsError, WithProposals
 from lineage.data.shapes.dataset import Shapes
 
 IDS = [1, 2, 3]
@@ -26,7 +28,9 @@ def shapes() -> Shapes:
 
 def npz(folder: Path, ids: list[int] = IDS) -> Path:
     rows = np.array([len(one) for one in BOXES])
-    write(folder / "val.npz", ProposalFile(np.array(ids), rows, np.concatenate(BOXES), np.concatenate(SCORES)))
+    write_proposals(
+        folder / "val.npz", ProposalFile(np.array(ids), rows, np.concatenate(BOXES), np.concatenate(SCORES))
+    )
     return folder / "val.npz"
 
 
@@ -36,7 +40,7 @@ def pkl(folder: Path, content: dict[str, Any]) -> Path:
 
 
 def found(path: Path, dataset: Shapes) -> list[list[list[float]]]:
-    source = Stored(dataset, path=str(path))
+    source = StoredProposals(dataset, path=str(path))
     return [source(dataset[index]).tolist() for index in range(3)]
 
 
@@ -57,13 +61,13 @@ def test_matlab_counts_pixels_from_one_and_rows_first(tmp_path: Path, shapes: Sh
     cells[0, 0], cells[0, 1] = np.array([[3, 2, 40, 30], [1, 1, 64, 64]]), np.array([[1, 1, 5, 6]])
     names[0, 0], names[0, 1] = "000000000001", "000000000003"
     savemat(tmp_path / "voc.mat", {"boxes": cells, "images": names})
-    source = Stored(shapes, path=str(tmp_path / "voc.mat"))
+    source = StoredProposals(shapes, path=str(tmp_path / "voc.mat"))
     assert source(shapes[0]).tolist() == [[1, 2, 30, 40], [0, 0, 64, 64]]
     assert source(shapes[2]).tolist() == [[0, 0, 6, 5]]
 
 
 def test_samples_and_batches_carry_the_best(tmp_path: Path, shapes: Shapes) -> None:
-    with_two = WithProposals(shapes, source=lambda dataset: Stored(dataset, path=str(npz(tmp_path))), top_k=1)
+    with_two = WithProposals(shapes, source=lambda dataset: StoredProposals(dataset, path=str(npz(tmp_path))), top_k=1)
     assert [len(with_two[index].proposals) for index in range(3)] == [1, 0, 1]
     assert (len(with_two), with_two.meta, with_two.part_lengths) == (3, shapes.meta, (3,))
     assert with_two.fingerprint != shapes.fingerprint
@@ -75,8 +79,8 @@ def test_samples_and_batches_carry_the_best(tmp_path: Path, shapes: Shapes) -> N
     assert len(again[0].proposals) == 5
 
 
-def _jittered(dataset: Any) -> Jittered:
-    return Jittered(dataset, copies=3, random=20, shift=0.2, recall=0.5)
+def _jittered(dataset: Any) -> JitteredProposals:
+    return JitteredProposals(dataset, copies=3, random=20, shift=0.2, recall=0.5)
 
 
 def test_an_image_without_an_entry_is_named(tmp_path: Path, shapes: Shapes) -> None:
@@ -86,15 +90,15 @@ def test_an_image_without_an_entry_is_named(tmp_path: Path, shapes: Shapes) -> N
 
 def test_what_is_no_list_is_refused(tmp_path: Path, shapes: Shapes) -> None:
     with pytest.raises(ProposalsError, match=r"no such file.*model=rpn dump_proposals=true"):
-        read(tmp_path / "none.npz", shapes)
+        read_proposals(tmp_path / "none.npz", shapes)
     (tmp_path / "cut.npz").write_bytes(npz(tmp_path).read_bytes()[:100])
     with pytest.raises(ProposalsError, match=r"cut\.npz: no list of proposals, or damaged"):
-        read(tmp_path / "cut.npz", shapes)
+        read_proposals(tmp_path / "cut.npz", shapes)
     np.savez(tmp_path / "bad.npz", ids=[1], rows=[3], boxes=np.zeros((2, 4)), scores=np.zeros(2))
     with pytest.raises(ProposalsError, match=r"disagree: 2, 2 and 3"):
-        read(tmp_path / "bad.npz", shapes)
+        read_proposals(tmp_path / "bad.npz", shapes)
     with pytest.raises(ProposalsError, match=r"read from \.npz, \.pkl, \.mat"):
-        read(tmp_path / "list.txt", shapes)
+        read_proposals(tmp_path / "list.txt", shapes)
 
 
 def test_a_pickle_is_read_and_never_run(tmp_path: Path, shapes: Shapes) -> None:
@@ -103,20 +107,20 @@ def test_a_pickle_is_read_and_never_run(tmp_path: Path, shapes: Shapes) -> None:
             return (Path.touch, (tmp_path / "touched",))
 
     with pytest.raises(ProposalsError, match="nothing of it was run"):
-        read(pkl(tmp_path, {"ids": Evil()}), shapes)
+        read_proposals(pkl(tmp_path, {"ids": Evil()}), shapes)
     assert not (tmp_path / "touched").exists()
 
 
 def test_parts_of_processes_join_each_image_once() -> None:
     one = ProposalFile(np.array([4, 5]), np.array([1, 2]), np.arange(12.0).reshape(3, 4), np.array([1.0, 2, 3]))
     two = ProposalFile(np.array([6, 4]), np.array([0, 1]), np.zeros((1, 4)), np.array([9.0]))
-    both = join([one, two])
+    both = join_files([one, two])
     assert (both.ids.tolist(), both.rows.tolist(), both.scores.tolist()) == ([4, 5, 6], [1, 2, 0], [1, 2, 3])
 
 
 def test_jittered_has_the_recall_it_says() -> None:
     many = Shapes(seed=3, length=60, size=128)
-    proposer = Jittered(many, copies=4, random=30, shift=0.3, recall=0.7)
+    proposer = JitteredProposals(many, copies=4, random=30, shift=0.3, recall=0.7)
     hit = total = 0
     for index in range(60):
         sample = many[index]
@@ -126,7 +130,7 @@ def test_jittered_has_the_recall_it_says() -> None:
         hit += (overlap(objects, boxes).max(1) >= 0.7).sum()
         total += len(objects)
     assert 0.65 < hit / total < 0.85  # random boxes and copies of neighbours add a little
-    empty = Jittered(many, copies=4, random=0, shift=0.3, recall=0.0)
+    empty = JitteredProposals(many, copies=4, random=0, shift=0.3, recall=0.0)
     assert empty(many[0]).shape == (0, 4)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lineage.data.proposals import ProposalsError
-from lineage.data.selective_search import SelectiveSearch
+from lineage.data.proposals.selective_search import SelectiveSearch
+from lineage.data.proposals.source import ProposalsError
 from lineage.data.shapes.dataset import Shapes
 from tests.data.test_proposals import overlap
 
@@ -19,7 +19,7 @@ SHAPES = Shapes(seed=5, length=3, size=96)
 
 
 def finder(cache: Path, mode: str = "fast", width: int = 150) -> SelectiveSearch:
-    return SelectiveSearch(SHAPES, mode=mode, width=width, smallest=8, cache=str(cache))
+    return SelectiveSearch(SHAPES, mode=mode, width=width, min_size=8, cache=str(cache))
 
 
 def test_a_second_call_and_another_process_find_the_same_in_the_same_order(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_regions_lie_in_the_picture_and_find_most_objects(tmp_path: Path) -> Non
     assert hit / total > 0.6
 
 
-def test_what_was_found_is_kept_per_picture_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_found_is_read_cached_per_picture_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = finder(tmp_path)(SHAPES[0])
     finder(tmp_path, width=120)(SHAPES[0])
     assert len(list(tmp_path.rglob("*.npy"))) == 2

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from lineage.data.collate import collate
-from lineage.data.proposals import Jittered
+from lineage.data.proposals.jittered import JitteredProposals
 from lineage.data.shapes.dataset import Shapes
 from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.protocols.proposals import ProposalScorer
@@ -31,7 +31,7 @@ def detections(boxes: np.ndarray) -> Detections:
 
 
 def batches() -> list[tuple[Detections, Batch]]:
-    source = Jittered(DATA, copies=6, random=200, shift=0.2, recall=0.8)
+    source = JitteredProposals(DATA, copies=6, random=200, shift=0.2, recall=0.8)
     return [(detections(source(DATA[index])), collate([DATA[index]], [0])) for index in range(len(DATA))]
 
 

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities import move_data_to_device
 from torch import nn
 
 from lineage.config.build import ConfigError
-from lineage.data.proposals import ProposalFile, join, listed, read, write
+from lineage.data.proposals.file import ProposalFile, join_files, join_lists, read_proposals, write_proposals
 from lineage.run.assemble import Parts
 from lineage.structures import Batch
 
@@ -31,11 +31,11 @@ def dump(trainer: pl.Trainer, parts: Parts, folder: Path) -> None:
     loaders = {"train": parts.data.plain_loader(rank, world), "val": parts.data.val_loader(rank, world)}
     for split, loader in loaders.items():
         share = [folder / f"{split}.{part}.npz" for part in range(world)]
-        write(share[rank], propose(model, loader, trainer.strategy.root_device))
+        write_proposals(share[rank], propose(model, loader, trainer.strategy.root_device))
         trainer.strategy.barrier()
         if rank == 0:
             dataset = getattr(parts.data, split)
-            write(folder / f"{split}.npz", join(read(path, dataset) for path in share))
+            write_proposals(folder / f"{split}.npz", join_files(read_proposals(path, dataset) for path in share))
             for path in share:
                 path.unlink()
 
@@ -48,7 +48,7 @@ def check(model: nn.Module) -> None:
 @torch.no_grad()
 def propose(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> ProposalFile:
     """The regions of every image in the pixels of its file, with the scores that ranked them."""
-    return join(_of_batch(model, move_data_to_device(batch, device)) for batch in batches)
+    return join_files(_of_batch(model, move_data_to_device(batch, device)) for batch in batches)
 
 
 def _of_batch(model: nn.Module, batch: Batch) -> ProposalFile:
@@ -56,4 +56,4 @@ def _of_batch(model: nn.Module, batch: Batch) -> ProposalFile:
     scale = (batch.original_sizes / batch.images.sizes).flip(1).repeat(1, 2)  # [B, 4] x, y, x, y
     regions = regions._replace(boxes=regions.boxes * scale[:, None])
     columns = [(boxes[keep], scores[keep]) for boxes, scores, keep in zip(*regions, strict=True)]
-    return listed(batch.ids, [boxes.cpu() for boxes, _ in columns], [scores.cpu() for _, scores in columns])
+    return join_lists(batch.ids, [boxes.cpu() for boxes, _ in columns], [scores.cpu() for _, scores in columns])

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.proposals import Boxes, ProposalsError
+from lineage.data.proposals.source import Boxes, ProposalsError
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.sample import Sample
 from lineage.results.atomic import atomic_write
@@ -28,28 +28,27 @@ VERSION = 1  # of what a cached file means
 
 
 class SelectiveSearch:
-    """Regions of an image scaled to `width` pixels, both sides of which are `smallest` pixels or more there."""
+    """A proposal source: Selective Search on the image scaled to `width` pixels; sides are `min_size` there."""
 
-    def __init__(self, dataset: Dataset, *, mode: str, width: int, smallest: int, cache: str) -> None:
+    def __init__(self, dataset: Dataset, *, mode: str, width: int, min_size: int, cache: str) -> None:
         if mode not in MODES:
             raise ProposalsError(f"proposals.mode={mode}: selective search is {' or '.join(MODES)}")
-        self.mode, self.width, self.smallest = mode, width, smallest
-        self.fingerprint = f"selective search {VERSION} {mode} {width} {smallest} opencv {cv2.__version__}"
+        self.mode, self.width, self.min_size = mode, width, min_size
+        self.fingerprint = f"selective search {VERSION} {mode} {width} {min_size} opencv {cv2.__version__}"
         self.folder = Path(cache) / hashlib.sha256(self.fingerprint.encode()).hexdigest()[:16]
 
     def __call__(self, sample: Sample) -> Boxes:
         pixels = sample.image.permute(1, 2, 0).contiguous().numpy()
         name = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
         path = self.folder / name[:2] / f"{name}.npy"
-        kept = _kept(path)
-        if kept is not None:
-            return kept
-        boxes = self.search(pixels, seed=int(name[:8], 16))
-        _keep(path, boxes)
+        boxes = _read_cached(path)
+        if boxes is None:
+            boxes = self.search(pixels, seed=int(name[:8], 16))
+            _write_cached(path, boxes)
         return boxes
 
     def search(self, pixels: NDArray[np.uint8], seed: int) -> Boxes:
-        """pixels [h, w, 3] RGB -> regions [r, 4] in those pixels, best first"""
+        """Return boxes [r, 4] in these pixels [h, w, 3] RGB, best first."""
         scale = self.width / pixels.shape[1]
         size = (self.width, max(1, round(pixels.shape[0] * scale)))
         cv2.setNumThreads(1)  # workers share the machine among themselves
@@ -60,14 +59,14 @@ class SelectiveSearch:
             finder.switchToSelectiveSearchFast()
         else:
             finder.switchToSelectiveSearchQuality()
-        found = np.asarray(finder.process(), np.float32).reshape(-1, 4)  # x, y, width, height
-        found = found[(found[:, 2:] >= self.smallest).all(1)]
+        boxes = np.asarray(finder.process(), np.float32).reshape(-1, 4)  # x, y, width, height
+        boxes = boxes[(boxes[:, 2:] >= self.min_size).all(1)]
         back = np.array([pixels.shape[1] / size[0], pixels.shape[0] / size[1]] * 2, np.float32)
-        return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1) * back
+        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) * back
 
 
-def _kept(path: Path) -> Boxes | None:
-    """What an earlier call found; a damaged file counts as none and is written again."""
+def _read_cached(path: Path) -> Boxes | None:
+    """Return the boxes of an earlier call; None if there are none or the file is damaged."""
     try:
         boxes = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -78,7 +77,7 @@ def _kept(path: Path) -> Boxes | None:
     return np.asarray(boxes, np.float32) if boxes.ndim == 2 and boxes.shape[1] == 4 else None
 
 
-def _keep(path: Path, boxes: Boxes) -> None:
+def _write_cached(path: Path, boxes: Boxes) -> None:
     """Write the boxes of an image. Two workers may do the same image at once, and either's file is whole."""
     try:
         atomic_write(path, lambda temporary: np.save(temporary, boxes))

@@ -30,7 +30,7 @@ LIKE_A_RUN = {  # as large as what a run writes: 3 kB, and 15 kB of config
     "packages": {f"package-{i}": "1.2.3+cu130" for i in range(10)},
     "hardware": {"device": "NVIDIA H100 80GB HBM3", "cpu": "AMD EPYC 9654 96-Core Processor", "cores": 192},
     "dataset": {"train": "a" * 64, "val": "b" * 64},
-    **dict.fromkeys(("training", "recipe", "weights", "trained"), "c" * 64),
+    **dict.fromkeys(("training_digest", "cell_digest", "initial_weights_sha256", "trained_weights_sha256"), "c" * 64),
     **{"steps": 90_000, "step_seconds": 0.4, "image_ms": 62.5, "peak_memory": 7 << 30, "parameters": 44_000_000},
 }
 

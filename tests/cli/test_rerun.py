@@ -114,7 +114,7 @@ def test_a_commit_that_changed_no_code_is_no_other_code(project: Path, capsys: p
 
 
 def test_another_protocol_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    other = made.entry(protocol="b" * 64, config={"seed": 1, "model": {"_target_": "x.RCNN", "size": 14}})
+    other = made.entry(config_digest="b" * 64, config={"seed": 1, "model": {"_target_": "x.RCNN", "size": 14}})
     assert rerun.report(made.entry(), other) == 1
     assert "model.size: 7 -> 14" in capsys.readouterr().out
 

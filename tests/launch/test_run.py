@@ -34,8 +34,8 @@ def test_a_table_is_filled_once(root: Path) -> None:
     assert set(entries) == {"pool", "align", "tested", "twin", "child"}, text
     assert sorted({line.split()[0] for line in toy.trained(root)}) == ["align", "child", "pool"]
     assert all(entries[row].parents == [entries["align"].id] for row in ("tested", "twin", "child"))
-    assert entries["tested"].training == entries["twin"].training == entries["align"].training
-    assert entries["child"].training != entries["align"].training
+    assert entries["tested"].training_digest == entries["twin"].training_digest == entries["align"].training_digest
+    assert entries["child"].training_digest != entries["align"].training_digest
     before = len(toy.trained(root))
     code, text = toy.run(root, "--seeds", "1")
     assert "5 cells are done, 0 to train, 0 to test" in text
@@ -141,7 +141,7 @@ def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> N
     entries = {entry.row: entry for entry in store.contents(root / "results").entries}
     assert entries["child"].parents == [entries["tested"].id]
     assert f"cell.labels={entries['tested'].id}" in entries["child"].command
-    assert entries["child"].training != entries["align"].training
+    assert entries["child"].training_digest != entries["align"].training_digest
     assert "3 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
     (left,) = root.glob("runs/cells/**/labels.json")
     left.unlink()

@@ -39,7 +39,7 @@ def test_kills_lose_nothing_and_train_nothing_twice(tmp_path: Path, luck: int) -
     assert not held.damaged
     rows = Counter((entry.row, entry.seed) for entry in held.entries if entry.status == "finished")
     assert rows == {(row, seed): 1 for row in ("pool", "align", "tested", "twin", "child") for seed in range(3)}
-    trained = Counter(entry.training + str(entry.seed) for entry in held.entries if entry.steps)
+    trained = Counter(entry.training_digest + str(entry.seed) for entry in held.entries if entry.steps)
     assert set(trained.values()) == {1}
     steps = Counter(toy.trained(root))
     assert len(steps) == 4 * 3 * 3  # of every training each step was taken,

@@ -39,8 +39,9 @@ TRAIN = f"""
             (folder / "labels.json").touch()
         value = config.model.quality + 0.1 * config.seed
         entry = made.entry(
-            config.cell.row, value, config.seed, table=config.cell.table, tier=config.tier, training=known.training,
-            recipe=known.recipe, parents=known.parents, folder=places.portable(folder, root), command=sys.argv,
+            config.cell.row, value, config.seed, table=config.cell.table, tier=config.tier,
+            training_digest=known.training, cell_digest=known.recipe, parents=known.parents,
+            folder=places.portable(folder, root), command=sys.argv,
             config={{"schedule": {{"steps": 4, "images_per_step": 2}}}}, steps=len(steps), seconds=10.0,
             images_per_second=None if config.evaluate_only else 4.0, hardware={{"device": "CPU"}},
             choices={{"model": "toy", "backbone": "none"}},

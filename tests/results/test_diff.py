@@ -48,7 +48,7 @@ def test_what_could_explain_a_difference_the_likeliest_first() -> None:
     assert [reason.what for reason in reasons] == ["config", "seed", "packages"]
     assert [str(found) for found in reasons[0].found] == ["roi._target_: x.Pool -> x.Align"]  # the copy is not told
     assert diff.explain(a, a) == []
-    data = made.entry(evaluation="f", dataset={"val": "1"})
+    data = made.entry(evaluation_digest="f", dataset={"val": "1"})
     assert diff.explain(made.entry(), data)[0].what == "data"
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lineage.results import cache, integrity, store
 from lineage.results import entry as entries
-from lineage.results.entry import EntryError, deviations, digest, dump, parse
+from lineage.results.entry import FORMER_FIELDS, Entry, EntryError, deviations, digest, dump, parse
 from tests.tables import made
 
 
@@ -76,3 +78,25 @@ def test_an_unknown_field_is_named() -> None:
     record = json.loads(dump(replace(made.entry()))) | {"metric": 1}
     with pytest.raises(EntryError, match="'metric'"):
         parse(json.dumps(record))
+
+
+def test_entries_with_former_field_names_are_read(tmp_path: Path) -> None:
+    entry = made.entry(training_digest="t", cell_digest="c", macs=4e9, initial_weights_sha256="i")
+    record = json.loads(dump(entry)) | {"v": 3}
+    for former, today in FORMER_FIELDS.items():
+        record[former] = record.pop(today)
+    path = tmp_path / store.place(entry) / f"{entry.id}.json"
+    path.parent.mkdir(parents=True)
+    in_order = {**record, "config": record.pop("config")}  # the config stands last
+    path.write_text(text := json.dumps(in_order, indent=1) + "\n")
+    assert store.read(path) == replace(entry, v=3)
+    (cached,) = cache.contents(tmp_path).entries
+    assert [getattr(cached, name) for name in cache.FIELDS] == [getattr(entry, name) for name in cache.FIELDS]
+    assert integrity.verify(tmp_path) == (1, [])
+    assert path.read_text() == text
+
+
+def test_every_former_name_stands_for_a_field() -> None:
+    names = {field.name for field in fields(Entry)}
+    assert set(FORMER_FIELDS.values()) <= names
+    assert not set(FORMER_FIELDS) & names

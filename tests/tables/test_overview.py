@@ -42,8 +42,8 @@ def runs(chance: random.Random) -> list[Entry]:
             found.append(made.entry(
                 row, 0.0, seed, metrics=values, tier=chance.choice(("paper", "paper", "mini")),
                 status=chance.choice(("finished", "finished", "finished", "failed", "stopped")),
-                deviations=chance.choice(([], [], ["schedule=smoke"])), evaluation=chance.choice("eef"),
-                recipe=chance.choice((row, row, "same")),
+                deviations=chance.choice(([], [], ["schedule=smoke"])), evaluation_digest=chance.choice("eef"),
+                cell_digest=chance.choice((row, row, "same")),
             ))  # fmt: skip
     return found
 
@@ -88,7 +88,7 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_table_with_runs_is_one_line(tmp_path: Path) -> None:
     for seed in range(3):
-        store.write(made.entry("roi_align", 30.0, seed, table="mask_rcnn/table2c", recipe="r"), tmp_path)
+        store.write(made.entry("roi_align", 30.0, seed, table="mask_rcnn/table2c", cell_digest="r"), tmp_path)
     lines = overview.render_overview(EXPERIMENTS, tmp_path, everything=False).splitlines()
     assert lines[1].split()[:6] == ["mask_rcnn/table2c", "paper", "1", "of", "5", "3"]
     assert "Tables without a run: 82" in lines[2]

@@ -73,7 +73,7 @@ def test_latex_compiles_and_fits_the_page(tmp_path: Path, name: str) -> None:
     """With an ordinary text width: no error, nothing more than a hair too wide, no float longer than a page."""
     table = read.load_table(Path(__file__).parents[2] / "experiments", name)
     runs = [
-        made.entry(row.name, 0, seed, table=name, metrics=dict(row.published) | {"x_y": 1.0}, tier=tier, flops=4e11)
+        made.entry(row.name, 0, seed, table=name, metrics=dict(row.published) | {"x_y": 1.0}, tier=tier, macs=4e11)
         for tier in ("paper", "mini") for row in table.rows.values() for seed in range(3)
     ]  # fmt: skip
     quoted = rf"\lineage{{{name}/{next(iter(table.rows))}/{next(iter(table.metrics)).replace('/', '_')}}}"

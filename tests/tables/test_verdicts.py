@@ -76,7 +76,7 @@ def test_at_another_tier_only_the_sign_counts_and_only_with_seeds() -> None:
 def test_rows_are_compared_only_where_they_deviate_equally() -> None:
     apart = runs("old", 27.0, deviations=["seed_of=a"]) + runs("new", 30.0)
     assert [verdict.word for verdict in verdicts(apart)] == [OFF_PROTOCOL]
-    measured_otherwise = runs("old", 27.0, evaluation="f") + runs("new", 30.0)
+    measured_otherwise = runs("old", 27.0, evaluation_digest="f") + runs("new", 30.0)
     assert [verdict.word for verdict in verdicts(measured_otherwise)] == [OFF_PROTOCOL]
     assert verdicts(runs("new", 30.0))[0].word == MISSING
     assert verdicts(runs("new", 30.0) + runs("old", 27.0, status="failed"))[0].word == FAILED
@@ -86,13 +86,11 @@ def test_rows_that_are_one_experiment_at_a_tier_show_nothing() -> None:
     """Equal in every digit, or a little apart where a device is not deterministic: neither is a result."""
     for kind, gain in (("equal", None), ("order", None), ("gain", 3.0)):
         for shift in (0.0, 0.4):
-            same = [made.entry(row, value + shift * (row == "new"), seed, tier="mini", recipe="r")
+            same = [made.entry(row, value + shift * (row == "new"), seed, tier="mini", cell_digest="r")
                     for row in ("old", "new") for seed, value in enumerate((10.0, 10.2, 9.9))]  # fmt: skip
             (verdict,) = verdicts(same, kind, gain)
             assert (verdict.word, verdict.reason) == (judge.SAME_RUN, "the rows are one experiment at this tier")
-    apart = [
-        made.entry(row, value, seed, recipe=row) for row in ("old", "new") for seed, value in enumerate((27, 28, 27))
-    ]
+    apart = [made.entry(row, v, seed, cell_digest=row) for row in ("old", "new") for seed, v in enumerate((27, 28, 27))]
     assert verdicts(apart, "equal", None)[0].word == REPRODUCED
 
 

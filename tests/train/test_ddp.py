@@ -40,7 +40,7 @@ def test_the_command_line_with_two_processes_equals_one(tmp_path: Path) -> None:
     assert tiny.losses(double) == pytest.approx(tiny.losses(single), abs=1e-4)
     entries = [json.loads((run / "entry.json").read_text()) for run in (single, double)]
     assert [entry["processes"] for entry in entries] == [1, 2]
-    assert entries[0]["protocol"] == entries[1]["protocol"]
+    assert entries[0]["config_digest"] == entries[1]["config_digest"]
     assert entries[0]["metrics"] == pytest.approx(entries[1]["metrics"])
     assert sorted(path.name for path in double.iterdir()) == sorted(path.name for path in single.iterdir())
 

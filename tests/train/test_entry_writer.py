@@ -22,8 +22,8 @@ from tests.train.test_resume import wait_for
 
 def make_writer(folder: Path) -> EntryWriter:
     facts: dict[str, Any] = {"id": "20260101T000000Z-aaaaaaaa-bbbbbb", "folder": str(folder), "config": {}}
-    facts |= {"choices": {}, "table": None, "row": None, "tier": "mini", "deviations": [], "seed": 0, "protocol": "p"}
-    facts |= {"evaluation": "e", "command": [], "commit": None, "dirty": True}
+    facts |= {"choices": {}, "table": None, "row": None, "tier": "mini", "deviations": [], "seed": 0}
+    facts |= {"config_digest": "p", "evaluation_digest": "e", "command": [], "commit": None, "dirty": True}
     return EntryWriter(folder / "results", datetime.now(UTC), facts, lambda: {"metrics": {"box/AP": 1.0}, "steps": 7})
 
 

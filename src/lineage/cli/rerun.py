@@ -90,7 +90,7 @@ def repeat(old: Entry, overrides: list[str], results: Path) -> Entry:
 
 def report(old: Entry, new: Entry) -> int:
     """0 if the repetition is equal, else 1 with what is different and what could explain it."""
-    if old.protocol != new.protocol:
+    if old.config_digest != new.config_digest:
         changed = diff.configs(old.config, new.config, ignore=keys_with(old.config, *VOLATILE))
         print(f"NOT THE SAME PROTOCOL as {old.id}", *(f"  {one}" for one in changed), sep="\n")
         return 1

@@ -92,8 +92,8 @@ def repeats(planned: Plan) -> dict[tuple[str, str, str], str]:
     first: dict[tuple[str, int], Name] = {}
     told = {}
     for name, cell in planned.cells.items():
-        above = first.setdefault((cell.recipe, name.seed), name)
-        if cell.recipe and above[:3] != name[:3] and above.table == name.table:
+        above = first.setdefault((cell.cell_digest, name.seed), name)
+        if cell.cell_digest and above[:3] != name[:3] and above.table == name.table:
             told[name.table, name.row, name.tier] = f"same run as {above.row} at this tier"
     return told
 

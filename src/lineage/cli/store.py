@@ -134,10 +134,10 @@ def section(title: str, found: list[diff.Difference]) -> None:
 def _summary(entry: Entry) -> str:
     """Every field on a line of its own; the long ones are named with the flag that prints them."""
     short = replace(entry, config={}, diff=None)
-    lines = [f"{name:<18}{_value(value)}" for name, value in vars(short).items() if value not in (None, "", [], {}, ())]
-    lines.append(f"{'config':<18}lineage show {entry.id} --config")
+    lines = [f"{name:<24}{_value(value)}" for name, value in vars(short).items() if value not in (None, "", [], {}, ())]
+    lines.append(f"{'config':<24}lineage show {entry.id} --config")
     if entry.diff:
-        lines.append(f"{'diff':<18}lineage show {entry.id} --diff")
+        lines.append(f"{'diff':<24}lineage show {entry.id} --diff")
     return "\n".join(lines) + "\n"
 
 

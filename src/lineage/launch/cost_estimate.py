@@ -73,7 +73,7 @@ def _alike(cell: Cell, entries: list[Entry]) -> list[Entry]:
 
 
 def _kin(entry: Entry, cell: Cell) -> bool:
-    return entry.recipe == cell.recipe and (entry.steps > 0) == (cell.action == TRAIN)
+    return entry.cell_digest == cell.cell_digest and (entry.steps > 0) == (cell.action == TRAIN)
 
 
 def _on(entry: Entry, hardware: str) -> bool:

@@ -46,7 +46,7 @@ def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], t
     """Yield T16: a tier's schedule, dataset or backbone may make two rows of a claim one experiment."""
     names = [plan.Name(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
     cells = plan.make(project, project, load_table, names, held=[]).cells
-    digests = {name.row: cells[name].recipe for name in names}
+    digests = {name.row: cells[name].cell_digest for name in names}
     for effect in table.effects:
         better, worse = (digests.get(row, "") for row in (effect.better, effect.worse))
         if better and better == worse:

@@ -41,8 +41,8 @@ class Cell:
     name: Name
     row: Row
     composed: Composed
-    training: str  # digest, see identity.py
-    recipe: str
+    training_digest: str  # see config/digests.py
+    cell_digest: str
     asked: bool  # else it is here because another cell needs it
     action: str = TRAIN
     entry: Entry | None = None  # the finished one
@@ -63,15 +63,15 @@ class Cell:
     def claim(self) -> str:
         """What nobody else may do at the same time."""
         if self.action == TRAIN:
-            return f"train-{self.training[:24]}-{self.name.seed}"
+            return f"train-{self.training_digest[:24]}-{self.name.seed}"
         where = f"{self.name.table}-{self.name.row}".replace("/", "-").replace(".", "-")
-        return f"test-{self.recipe[:24]}-{self.name.seed}-{where}"
+        return f"test-{self.cell_digest[:24]}-{self.name.seed}-{where}"
 
     @property
     def folder(self) -> Path:
         """Of its run, below paths.runs: a later attempt finds it and goes on there."""
         name = self.name
-        return Path("cells", name.tier, name.table, name.row, f"seed-{name.seed}-{self.recipe[:8]}")
+        return Path("cells", name.tier, name.table, name.row, f"seed-{name.seed}-{self.cell_digest[:8]}")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
             cells[name] = Cell(name, row, replace(whole, error=error), "", "", asked, BLOCKED, note=error)
             continue
         training = _training(whole, parents)
-        regions = parents[ParentRole.PROPOSALS].recipe if ParentRole.PROPOSALS in parents else None
+        regions = parents[ParentRole.PROPOSALS].cell_digest if ParentRole.PROPOSALS in parents else None
         cells[name] = Cell(name, row, whole, training, digests.recipe(whole.test, training, regions), asked)
         cells[name].after = [parent.name for parent in parents.values()]
     return cells
@@ -139,8 +139,11 @@ def _cells(project: Path, tables: Callable[[str], Table], named: dict[Name, bool
 
 def _training(whole: Composed, parents: dict[str, Cell]) -> str:
     if ParentRole.EVALUATE in parents:
-        return parents[ParentRole.EVALUATE].training
-    used = {role: parent.training if role == ParentRole.START else parent.recipe for role, parent in parents.items()}
+        return parents[ParentRole.EVALUATE].training_digest
+    used = {
+        role: parent.training_digest if role == ParentRole.START else parent.cell_digest
+        for role, parent in parents.items()
+    }
     return digests.following(whole.training, used)
 
 
@@ -170,13 +173,13 @@ def settle(plan: Plan, entries: list[Entry]) -> None:
 
 
 def _settle(cell: Cell, plan: Plan, shelf: _Shelf, trainers: dict[tuple[str, int], Cell]) -> None:
-    uses, identity_ = _uses(cell.name, cell.row), (cell.training, cell.name.seed)
+    uses, identity_ = _uses(cell.name, cell.row), (cell.training_digest, cell.name.seed)
     blocked = [plan.cells[name] for name in uses.values() if plan.cells[name].action == BLOCKED]
     if blocked:
         cell.action, cell.note = BLOCKED, f"needs {blocked[0].name}: {blocked[0].note}"
         return
     cell.note, cell.after = shelf.history(cell), []
-    made = shelf.left(ParentRole.START, cell.training, cell.name.seed)
+    made = shelf.left(ParentRole.START, cell.training_digest, cell.name.seed)
     if made is not None or ParentRole.EVALUATE in uses or identity_ in trainers:
         cell.action, cell.given = TEST, {ParentRole.START: made.id} if made else {}
         if made is None:
@@ -198,7 +201,7 @@ def _take(cell: Cell, plan: Plan, shelf: _Shelf, *roles: str) -> None:
         if role not in roles:
             continue
         used = plan.cells[name]
-        found = shelf.left(role, used.training if role == ParentRole.START else used.recipe, cell.name.seed)
+        found = shelf.left(role, used.training_digest if role == ParentRole.START else used.cell_digest, cell.name.seed)
         if found:
             cell.given[role] = found.id
         else:
@@ -237,12 +240,16 @@ class _Shelf:
         for entry in entries:
             if entry.table and entry.row:
                 self.cells[Name(entry.table, entry.row, entry.tier, entry.seed)].append(entry)
-            if entry.status == "finished" and entry.training:
-                self.trained[entry.training, entry.seed].append(entry)
-                self.tested[entry.recipe, entry.seed].append(entry)
+            if entry.status == "finished" and entry.training_digest:
+                self.trained[entry.training_digest, entry.seed].append(entry)
+                self.tested[entry.cell_digest, entry.seed].append(entry)
 
     def finished(self, cell: Cell) -> Entry | None:
-        found = [entry for entry in self.cells[cell.name] if entry.status == "finished" and entry.recipe == cell.recipe]
+        found = [
+            entry
+            for entry in self.cells[cell.name]
+            if entry.status == "finished" and entry.cell_digest == cell.cell_digest
+        ]
         exact = [entry for entry in found if not entry.deviations]
         return exact[-1] if exact else None
 
@@ -257,7 +264,7 @@ class _Shelf:
     def history(self, cell: Cell) -> str:
         """Why there are entries and the cell is still open."""
         earlier = self.cells[cell.name]
-        failed = [entry for entry in earlier if entry.status != "finished" and entry.recipe == cell.recipe]
+        failed = [entry for entry in earlier if entry.status != "finished" and entry.cell_digest == cell.cell_digest]
         if failed:
             return f"{failed[-1].status} before: {failed[-1].error}"[:160]
         return "its entries are of an earlier config" if any(entry.status == "finished" for entry in earlier) else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.report.page import write_report
+from lineage.results.entry import upgrade_record
 from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.tables import read
 from lineage.tables.table import TableError
@@ -15,7 +16,7 @@ from lineage.tables.table import TableError
 def report(folder: Path, experiments: Path) -> Path:
     """The page of a run from entry.json, metrics.csv, per_class.json and pictures/ in its folder."""
     files = RunFolder(folder)
-    entry = json.loads(files.entry.read_text(encoding="utf-8"))
+    entry = upgrade_record(json.loads(files.entry.read_text(encoding="utf-8")))
     per_class = json.loads(files.per_class.read_text(encoding="utf-8")) if files.per_class.is_file() else {}
     pictures = sorted(files.pictures.glob("*.png"))
     curves = read_metrics(files.metrics)

@@ -28,9 +28,9 @@ from lineage.results.renames import choices_today, fingerprint
 from lineage.results.store import Contents, Damage, StoreError
 
 NAME = ".index.json"
-FIELDS = ("id", "table", "row", "tier", "status", "error", "metrics", "deviations", "seed", "protocol", "recipe",
-          "evaluation", "choices", "seconds", "steps", "processes", "step_seconds", "image_ms", "peak_memory",
-          "parameters", "flops", "dirty", "supersedes")  # fmt: skip
+FIELDS = ("id", "table", "row", "tier", "status", "error", "metrics", "deviations", "seed", "config_digest",
+          "cell_digest", "evaluation_digest", "choices", "seconds", "steps", "processes", "step_seconds", "image_ms",
+          "peak_memory", "parameters", "macs", "dirty", "supersedes")  # fmt: skip
 SHAPE = [VERSION, fingerprint(), *FIELDS]  # an index of another lineage is rebuilt
 HEAD = 8192  # bytes: what stands before the config is 3 kB
 CONFIG, END = b',\n "config": {', b"\n}\n"  # as entry.dump writes them
@@ -122,7 +122,10 @@ def _head(path: str) -> dict[str, Any] | None:
         record = json.loads(start[:at] + b"}")
     except ValueError:
         return None
-    return record if isinstance(record, dict) and REQUIRED <= record.keys() <= NAMES else None
+    if not isinstance(record, dict):
+        return None
+    record = entries.rename_fields(record)
+    return record if REQUIRED <= record.keys() <= NAMES else None
 
 
 def _load(folder: Path) -> Known:

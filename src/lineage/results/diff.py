@@ -78,7 +78,7 @@ def provenance(a: Entry, b: Entry) -> list[Difference]:
         "diff",
         "processes",
         "dataset",
-        "weights",
+        "initial_weights_sha256",
         "packages",
         "hardware",
         "host",
@@ -96,12 +96,13 @@ class Reason:
 
 def explain(a: Entry, b: Entry) -> list[Reason]:
     """What two entries did differently, in the order in which it can explain another number."""
-    tests = [] if a.evaluation == b.evaluation else [Difference("evaluation", a.evaluation[:8], b.evaluation[:8])]
+    rules = Difference("evaluation_digest", a.evaluation_digest[:8], b.evaluation_digest[:8])
+    tests = [] if rules.a == rules.b else [rules]
     code = [found for found in provenance(a, b) if found.key in ("commit", "dirty", "diff")]
     ranked = [
         ("data", "other images or ground truth are another experiment", _fields(a, b, "dataset") + tests),
         ("config", "it asks for something else", experiments(a.config, b.config)),
-        ("weights", "it starts from something else", _fields(a, b, "weights", "parents")),
+        ("weights", "it starts from something else", _fields(a, b, "initial_weights_sha256", "parents")),
         ("code", "look at what changed between the commits", code),
         ("seed", "as much as seeds do: `lineage table` shows the spread", _fields(a, b, "seed")),
         ("packages", "sums in another order; rarely more than the last digits", _fields(a, b, "packages")),

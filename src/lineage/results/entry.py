@@ -1,6 +1,6 @@
 """One run as one record: everything needed to believe a number, and to make it again.
 
-An entry is written once and never changed. Runs of equal `protocol` are repetitions of one experiment and are pooled;
+An entry is written once and never changed. Runs of equal `config_digest` repeat one experiment and are pooled;
 runs with `deviations` computed something else than their row says and are never held against the paper's number.
 """
 
@@ -21,6 +21,15 @@ from lineage.results.renames import choices_today, upgrade
 
 VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26
 STATUSES = ("finished", "failed", "stopped")
+FORMER_FIELDS = {  # names in entries of before 2026-11-26 -> names today
+    "protocol": "config_digest",
+    "training": "training_digest",
+    "recipe": "cell_digest",
+    "evaluation": "evaluation_digest",
+    "flops": "macs",
+    "weights": "initial_weights_sha256",
+    "trained": "trained_weights_sha256",
+}
 
 
 class EntryError(ValueError):
@@ -32,7 +41,7 @@ class Entry:
     """The fields stand in the order a reader wants them: what came out first, the whole config last."""
 
     v: int = VERSION
-    id: str  # utc start - protocol - random: the file's name, unique over all machines
+    id: str  # utc start - config digest - random: the file's name, unique over all machines
     table: str | None  # "mask_rcnn/table2c"; None for a free run
     row: str | None
     tier: str  # paper, mini or smoke
@@ -41,10 +50,10 @@ class Entry:
     metrics: dict[str, float | None]  # {"box/AP": 37.9, ...}, COCO style, in percent
     deviations: list[str]  # overrides that change what the row says, as typed
     seed: int
-    protocol: str  # digest of the resolved config without volatile keys
-    training: str = ""  # digest of what the weights depend on but the seed: equal ones share a checkpoint
-    recipe: str = ""  # digest of the cell: its training and everything about its test
-    evaluation: str  # digest of what the metrics were measured on
+    config_digest: str  # of the resolved config without volatile keys; equal ones are repetitions
+    training_digest: str = ""  # of all that the weights depend on, except the seed; equal ones share a checkpoint
+    cell_digest: str = ""  # of the training and of the test
+    evaluation_digest: str  # of the test images, their annotations and the rules of evaluation
     choices: dict[str, str]  # option of each config group: {"model": "mask_rcnn", "roi": "align", ...}
     started: str  # ISO 8601, UTC
     seconds: float = 0.0
@@ -55,7 +64,7 @@ class Entry:
     image_ms: float | None = None  # of the network at test time, on one device
     peak_memory: int | None = None  # bytes, of the first process
     parameters: int | None = None
-    flops: float | None = None  # multiply-adds of one image at test time
+    macs: float | None = None  # multiply-adds of one image at test time
     command: list[str]  # argv of the first process
     commit: str | None
     dirty: bool
@@ -63,8 +72,8 @@ class Entry:
     hardware: dict[str, Any] = field(default_factory=dict)
     host: str = ""
     dataset: dict[str, str] = field(default_factory=dict)  # fingerprint per split
-    weights: str | None = None  # sha256 of the weights the run started from
-    trained: str | None = None  # sha256 of the weights the run left
+    initial_weights_sha256: str | None = None
+    trained_weights_sha256: str | None = None
     parents: list[str] = field(default_factory=list)  # entries whose checkpoint, proposals or labels this run used
     supersedes: str | None = None  # id of the entry this one corrects
     folder: str | None = None  # the run folder: checkpoints, logs, report
@@ -74,9 +83,9 @@ class Entry:
     diff: str | None = None  # against the commit, when dirty
 
 
-def new_id(started: datetime, protocol: str) -> str:
-    """The name of a run that starts now (`started` in UTC); also its id on a dashboard."""
-    return f"{started:%Y%m%dT%H%M%SZ}-{protocol[:8]}-{os.urandom(3).hex()}"
+def new_id(started: datetime, config_digest: str) -> str:
+    """Return the id of a run that starts now (`started` in UTC); it is the run's id on a dashboard, too."""
+    return f"{started:%Y%m%dT%H%M%SZ}-{config_digest[:8]}-{os.urandom(3).hex()}"
 
 
 def deviations(overrides: Iterable[str]) -> list[str]:
@@ -102,15 +111,15 @@ def parse(text: str) -> Entry:
     except json.JSONDecodeError as error:
         raise EntryError(f"not JSON: {error}") from error
     check(record)
-    _upgrade(record)
     try:
-        return Entry(**record)
+        return Entry(**upgrade_record(record))
     except TypeError as error:
         raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
 
 
-def _upgrade(record: dict[str, Any]) -> None:
-    """Translate former names, those in its command too: a person copies it, and `lineage rerun` runs it."""
+def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Translate former names: fields, config, choices, and the command, which a person copies and `rerun` runs."""
+    record = rename_fields(record)
     if isinstance(record.get("config"), dict):
         record["config"] = upgrade(record["config"])
     if isinstance(record.get("choices"), dict):
@@ -119,6 +128,11 @@ def _upgrade(record: dict[str, Any]) -> None:
         if isinstance(record.get(name), list) and all(isinstance(text, str) for text in record[name]):
             translated = overrides_today(record[name], record.get("config"))
             record[name] = sorted(translated) if name == "deviations" else translated
+    return record
+
+
+def rename_fields(record: dict[str, Any]) -> dict[str, Any]:
+    return {FORMER_FIELDS.get(name, name): value for name, value in record.items()}
 
 
 def check(record: Any) -> None:
@@ -132,7 +146,7 @@ def check(record: Any) -> None:
 
 
 def _is_neutral(override: Override) -> bool:
-    """Return whether an override leaves the protocol as it is. All options of `trainer` do; not all of its keys."""
+    """Return whether an override keeps the config digest: all options of `trainer` do, some of its keys do not."""
     return within(override.key, ("experiment",)) or override.key == "trainer" or role_of(override.key) in VOLATILE
 
 

@@ -45,8 +45,8 @@ def _strays(root: Path, entries: list[Entry]) -> Iterator[Damage]:
         if path.parent != root / store.place(entry):
             yield Damage(path, f"belongs into {root / store.place(entry)}")
         parts = entry.id.split("-")
-        if len(parts) != 3 or parts[1] != entry.protocol[:8]:
-            yield Damage(path, f"its protocol is {entry.protocol[:8]}, which its name does not say: edited by hand?")
+        if len(parts) != 3 or parts[1] != entry.config_digest[:8]:
+            yield Damage(path, f"its config digest is {entry.config_digest[:8]}, unlike in its name: edited by hand?")
 
 
 def _references(root: Path, entries: list[Entry]) -> Iterator[Damage]:
@@ -107,7 +107,7 @@ def correct(root: Path | str, old: Entry, note: str, metrics: dict[str, float], 
         raise StoreError(f"{old.id} has been corrected already, by {later[-1].id}; correct that one")
     made = replace(
         old,
-        id=new_id(datetime.fromisoformat(old.started), old.protocol),
+        id=new_id(datetime.fromisoformat(old.started), old.config_digest),
         supersedes=old.id,
         note=f"{old.note}; correction: {note}".removeprefix("; "),
         metrics={} if withdraw else {**old.metrics, **metrics},

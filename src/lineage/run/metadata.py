@@ -36,16 +36,16 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     """The part of the entry that is known before the first step."""
     config = settings(attempt.config)
     code = git_state.current(ROOT)
-    protocol = digests.protocol(config)
+    config_digest = digests.protocol(config)
     splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
     return {
         **{name: config["cell"][name] for name in ("table", "row", "note")},
-        "id": entry.new_id(started, protocol),
+        "id": entry.new_id(started, config_digest),
         "tier": config["tier"],
         "seed": config["seed"],
         "deviations": entry.deviations(attempt.overrides),
-        "protocol": protocol,
-        "evaluation": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
+        "config_digest": config_digest,
+        "evaluation_digest": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
         "choices": attempt.choices,
         "command": [paths.portable(sys.argv[0], ROOT), *sys.argv[1:]],
         "commit": code.commit,
@@ -54,7 +54,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "packages": environment.read_package_versions(),
         "host": platform.node(),
         "dataset": splits,
-        "weights": state_dict.sha256(parts.model),
+        "initial_weights_sha256": state_dict.sha256(parts.model),
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "supersedes": attempt.supersedes,
         "folder": paths.portable(attempt.folder, ROOT),
@@ -72,7 +72,7 @@ def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
         "images_per_second": round(speed.images / speed.seconds, 3) if speed.seconds else None,
         "step_seconds": round(module.images_per_step * speed.seconds / speed.images, 5) if speed.images else None,
         "image_ms": round(cost.image_ms, 3) if cost.image_ms is not None else None,
-        "flops": cost.macs,
+        "macs": cost.macs,
         "peak_memory": environment.get_peak_memory(device),
         "hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)},
         "dashboard": find_dashboard_url(trainer.loggers),

@@ -59,12 +59,12 @@ def _training(config: DictConfig, parents: Mapping[str, Entry]) -> str:
 
 
 def _trained(entry: Entry) -> str:
-    return entry.training or entry.id
+    return entry.training_digest or entry.id
 
 
 def _recipe(entry: Entry) -> str:
     """Proposals and labels depend on how they were tested as well."""
-    return entry.recipe or entry.id
+    return entry.cell_digest or entry.id
 
 
 def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:

@@ -64,7 +64,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
             if images is not None:
                 distil(trainer, parts, images, RunFolder(attempt.folder).labels)
             if is_first():  # a finished entry promises what other runs start from
-                writer.facts |= {"trained": keep(attempt.folder, parts)}
+                writer.facts |= {"trained_weights_sha256": keep(attempt.folder, parts)}
         if is_first():
             illustrate(attempt.folder, parts)
             show(attempt.folder, writer, console)
@@ -121,7 +121,7 @@ def ending(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[
 
 
 def identified(ancestry: Ancestry) -> dict[str, object]:
-    return {"parents": ancestry.parents, "training": ancestry.training, "recipe": ancestry.recipe}
+    return {"parents": ancestry.parents, "training_digest": ancestry.training, "cell_digest": ancestry.recipe}
 
 
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

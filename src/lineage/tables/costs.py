@@ -19,7 +19,7 @@ COST_OF: dict[str, Callable[[Entry], float | None]] = {
     "cost/step_seconds": lambda entry: _divide(_training_seconds(entry), entry.steps),
     "cost/memory_gb": lambda entry: _divide(entry.peak_memory, GIGA),
     "cost/parameters_m": lambda entry: _divide(entry.parameters, MILLION),
-    "cost/gflops": lambda entry: _divide(entry.flops, GIGA),
+    "cost/gflops": lambda entry: _divide(entry.macs, GIGA),
     "cost/image_ms": lambda entry: entry.image_ms,
     "cost/images_per_second": lambda entry: 1000 / entry.image_ms if entry.image_ms else None,
 }

@@ -46,7 +46,7 @@ def drop_superseded(entries: Iterable[Entry]) -> list[Entry]:
 
 def get_setting(entry: Entry) -> Setting:
     deviations = (*entry.deviations, UNCOMMITTED) if entry.dirty else tuple(entry.deviations)
-    return Setting(entry.tier, deviations, entry.evaluation)
+    return Setting(entry.tier, deviations, entry.evaluation_digest)
 
 
 def group_by_row(entries: Iterable[Entry]) -> dict[RowName, list[Entry]]:
@@ -62,7 +62,7 @@ def group_finished(entries: Iterable[Entry]) -> dict[RowName, dict[Setting, list
     rows: dict[RowName, dict[Setting, list[Entry]]] = defaultdict(dict)
     for entry in sorted(entries, key=lambda entry: entry.id):
         if entry.status == "finished":
-            key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation)
+            key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation_digest)
             setting = settings.get(key) or settings.setdefault(key, get_setting(entry))
             rows[entry.row].setdefault(setting, []).append(entry)
     return rows
@@ -85,11 +85,11 @@ def _sample(runs: list[Entry], metric: str) -> SeedSample | None:
         value = entry.metrics.get(metric)
         if value is None:
             continue
-        if newest is None or entry.protocol != newest.protocol:
-            by_config[entry.protocol] = by_config.pop(entry.protocol, {})  # the newest config stands last
+        if newest is None or entry.config_digest != newest.config_digest:
+            by_config[entry.config_digest] = by_config.pop(entry.config_digest, {})  # the newest config stands last
         newest = entry
-        by_config[entry.protocol][entry.seed] = value
+        by_config[entry.config_digest][entry.seed] = value
     if newest is None:
         return None
     *earlier, values = by_config.values()
-    return SeedSample(tuple(values.values()), tuple(values), sum(map(len, earlier)), newest.recipe)
+    return SeedSample(tuple(values.values()), tuple(values), sum(map(len, earlier)), newest.cell_digest)

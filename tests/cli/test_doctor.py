@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from lineage.cli import doctor
-from lineage.cli.doctor import Finding
+from lineage.run import check_machine, check_packages
+from lineage.run.check_packages import CheckResult
 
 LOCK = """\
 numpy==2.4.6 ; python_full_version < '3.12' \\
@@ -31,7 +32,9 @@ def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine without surprises, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor, "CHECKS", {"python": doctor.python, "can write": doctor.writable})
+    monkeypatch.setattr(
+        doctor, "CHECKS", {"python": check_packages.check_python, "can write": check_machine.check_writable}
+    )
     return tmp_path
 
 
@@ -54,7 +57,7 @@ def test_this_machine_can_run_the_tests(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_fatal_finding_exits_with_1_and_prints_the_fix(
     healthy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(doctor.CHECKS, "torch", lambda: Finding("bad", "does not load [x]", "make setup"))
+    monkeypatch.setitem(doctor.CHECKS, "torch", lambda: CheckResult("bad", "does not load [x]", "make setup"))
     assert doctor.main([]) == 1
     printed = capsys.readouterr().out
     assert "does not load [x]" in printed
@@ -62,7 +65,7 @@ def test_a_fatal_finding_exits_with_1_and_prints_the_fix(
 
 
 def test_a_warning_is_not_fatal(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor.CHECKS, "disk", lambda: Finding("warn", "full", "free some"))
+    monkeypatch.setitem(doctor.CHECKS, "disk", lambda: CheckResult("warn", "full", "free some"))
     assert doctor.main([]) == 0
 
 
@@ -74,9 +77,9 @@ def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
-    finding = doctor.look(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    assert finding.state == "warn"
-    assert "division by zero" in finding.found
+    result = check_machine.run_check(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert result.state == "warn"
+    assert "division by zero" in result.text
 
 
 def test_dataset_places(healthy: Path) -> None:
@@ -95,28 +98,28 @@ def test_torch_and_torchvision_of_different_builds(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("operator torchvision::nms does not exist\nmore")
 
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=broken)))
-    assert doctor.torch_pair() == Finding(
+    assert check_packages.check_torch() == CheckResult(
         "bad",
         "operator torchvision::nms does not exist",
         "torch and torchvision must be builds of one release and device: make setup",
     )
 
 
-@pytest.mark.parametrize(("bf16", "said"), [(True, ", bf16"), (False, ", no bf16")])
-def test_a_gpu_is_named_with_its_memory(bf16: bool, said: str) -> None:
+@pytest.mark.parametrize(("bf16", "text"), [(True, ", bf16"), (False, ", no bf16")])
+def test_a_gpu_is_named_with_its_memory(bf16: bool, text: str) -> None:
     cuda = types.ModuleType("cuda")
     cuda.__dict__.update(
         device_count=lambda: 2,
         get_device_name=lambda _: "NVIDIA H100",
-        get_device_properties=lambda _: SimpleNamespace(total_memory=80 * doctor.GB),
+        get_device_properties=lambda _: SimpleNamespace(total_memory=80 * check_machine.GB),
         is_bf16_supported=lambda including_emulation: bf16,
     )
-    finding = doctor._usable_gpu(cuda, "580.1")
-    assert finding == Finding("ok", f"2 x NVIDIA H100, 80 GB, driver 580.1{said}")
+    result = check_machine._describe_gpu(cuda, "580.1")
+    assert result == CheckResult("ok", f"2 x NVIDIA H100, 80 GB, driver 580.1{text}")
 
 
 @pytest.mark.parametrize(
-    ("have", "state", "said"),
+    ("have", "state", "text"),
     [
         ({"pytorch_lightning": "2.6.6"}, "ok", "2.6.6"),
         ({"pytorch_lightning": "2.6.5"}, "warn", "2.6.5"),
@@ -125,11 +128,11 @@ def test_a_gpu_is_named_with_its_memory(bf16: bool, said: str) -> None:
         ({}, "bad", "not installed"),
     ],
 )
-def test_lightning_releases(monkeypatch: pytest.MonkeyPatch, have: dict[str, str], state: str, said: str) -> None:
+def test_lightning_releases(monkeypatch: pytest.MonkeyPatch, have: dict[str, str], state: str, text: str) -> None:
     versions(monkeypatch, **have)
-    finding = doctor.lightning()
-    assert finding.state == state
-    assert said in finding.found
+    result = check_packages.check_lightning()
+    assert result.state == state
+    assert text in result.text
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_lightning_releases(monkeypatch: pytest.MonkeyPatch, have: dict[str, str
 )
 def test_hydra_releases(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: str, state: str) -> None:
     versions(monkeypatch, hydra_core=hydra, omegaconf=omegaconf)
-    assert doctor.hydra().state == state
+    assert check_packages.check_hydra().state == state
 
 
 @pytest.mark.parametrize(
@@ -151,40 +154,43 @@ def test_hydra_releases(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: 
     ],
 )
 def test_packages_out_of_step_with_the_lock(have: dict[str, str], differing: list[str]) -> None:
-    assert doctor.out_of_step(LOCK, have.get) == differing
+    assert check_packages.compare_with_lock(LOCK, have.get) == differing
 
 
 def test_a_folder_that_refuses_files(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor.writable().state == "ok"
+    assert check_machine.check_writable().state == "ok"
     (healthy / "results").write_text("a file where a folder should be")
-    finding = doctor.writable()
-    assert finding.state == "bad"
-    assert "results" in finding.found
-    assert "runs" not in finding.found
+    result = check_machine.check_writable()
+    assert result.state == "bad"
+    assert "results" in result.text
+    assert "runs" not in result.text
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "text"),
     [
         ({"WANDB_MODE": "offline"}, "WANDB_MODE=offline"),
         ({"WANDB_API_KEY": "k" * 40}, "online"),
         ({}, "no key"),
     ],
 )
-def test_tracker_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], said: str) -> None:
+def test_tracker_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], text: str) -> None:
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    finding = doctor.wandb()
-    assert said in finding.found
-    assert "kkkk" not in finding.found
+    result = check_machine.check_wandb()
+    assert text in result.text
+    assert "kkkk" not in result.text
 
 
 @pytest.mark.parametrize(
-    ("check", "job", "said"), [(doctor.slurm, "77", "inside job 77"), (doctor.processor, "", "cores")]
+    ("check", "job", "text"),
+    [(check_machine.check_slurm, "77", "inside job 77"), (check_machine.check_processor, "", "cores")],
 )
-def test_the_surroundings(monkeypatch: pytest.MonkeyPatch, check: Callable[[], Finding], job: str, said: str) -> None:
+def test_the_surroundings(
+    monkeypatch: pytest.MonkeyPatch, check: Callable[[], CheckResult], job: str, text: str
+) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", job)
-    assert said in check().found
+    assert text in check().text

@@ -21,6 +21,8 @@ from typing import NamedTuple, TypeAlias
 
 from torch import Tensor
 
+UNLABELLED = 255  # the semantic class of pixels without a label, padding among them
+
 
 class Images(NamedTuple):
     pixels: Tensor  # [B, 3, H, W] uint8 RGB, zero beyond each image's size

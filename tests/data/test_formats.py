@@ -24,6 +24,7 @@ from lineage.data.export import voc as write_voc
 from lineage.data.formats import cityscapes, coco, deepfashion2, lvis, panoptic, penn_fudan, voc
 from lineage.data.samples.image import ImageError
 from lineage.data.shapes.dataset import Shapes
+from lineage.eval.protocols.cityscapes import LABELS
 
 Load = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -289,3 +290,8 @@ def test_cityscapes_ids_in_colour(drawn: Shapes, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(next(folder.glob("*/*_instanceIds.png")))
     said = told(cityscapes.load, image_set="train", root=str(tmp_path))
     assert "has channels R/G/B, where instance ids have one of 16 bits" in said
+
+
+def test_reader_and_evaluation_number_cityscapes_alike() -> None:
+    """The evaluation imports no dataset, so that both have the list."""
+    assert cityscapes.THINGS == LABELS

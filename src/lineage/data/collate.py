@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lineage.data.samples.sample import Sample
-from lineage.data.transforms.geometry import UNLABELLED, Size, get_size
-from lineage.structures import Batch, Images, Masks, Proposals, Targets
+from lineage.data.transforms.geometry import Size, get_size
+from lineage.structures import UNLABELLED, Batch, Images, Masks, Proposals, Targets
 
 MIN_SLOTS = 8
 MIN_BITS = 1 << 12

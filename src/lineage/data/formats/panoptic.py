@@ -29,8 +29,8 @@ from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
+from lineage.structures import UNLABELLED
 
-UNLABELLED = 255
 THINGS = 0  # the semantic class of all of them
 MISSING_SEGMENTS = DefectKind(
     "image without segments", "add its record to `annotations`, or take the image out of `images`", "image"

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from lineage.data.shapes import textures
 
 CLASSES = ("haze", "furrows", "tiles", "gravel")  # semantic class 1, 2, ...; 0 is any thing
-THING, UNLABELLED = 0, 255
+THING = 0
 CATEGORY = 100  # plus the semantic class is a material's category id, beyond those of any thing
 
 

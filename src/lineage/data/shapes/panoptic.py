@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lineage.data.shapes.materials import CATEGORY, UNLABELLED
+from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.scene import Layout, labelled, over
+from lineage.structures import UNLABELLED
 
 STUFF = 1000  # segment ids from here on are areas of the ground
 

@@ -17,6 +17,7 @@ from lineage.data.shapes import materials as stuff
 from lineage.data.shapes import outlines, textures
 from lineage.data.shapes.outlines import CLASSES, DRAWN, KEYPOINTS, Outline
 from lineage.ops.random import fold_in
+from lineage.structures import UNLABELLED
 
 VERSION = 1  # raise it whenever the same parameters give different pixels or annotations
 CLUTTER = -1
@@ -87,7 +88,7 @@ def over(areas: np.ndarray, painted: list[Piece]) -> np.ndarray:
     """The semantic class of each pixel once the pieces lie on the ground."""
     semantic = areas.copy()
     for piece in painted:
-        semantic[piece.window][piece.mask] = stuff.UNLABELLED if piece.label == CLUTTER else stuff.THING
+        semantic[piece.window][piece.mask] = UNLABELLED if piece.label == CLUTTER else stuff.THING
     return semantic
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms import geometry
-from lineage.data.transforms.geometry import UNLABELLED, AugmentError, Size
+from lineage.data.transforms.geometry import AugmentError, Size
+from lineage.structures import UNLABELLED
 
 ATTEMPTS = 10  # windows drawn; the last one is used whatever it contains
 

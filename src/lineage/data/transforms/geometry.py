@@ -15,9 +15,9 @@ from torchvision.transforms.v2 import functional
 
 from lineage.data.samples.mask_crops import source_pixels
 from lineage.data.samples.sample import Sample
+from lineage.structures import UNLABELLED
 
 Size = tuple[int, int]  # height, width
-UNLABELLED = 255  # in semantic labels
 
 
 class AugmentError(ValueError):

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.eval.scores import Scores, nan_mean
-
-UNLABELLED = 255
+from lineage.structures import UNLABELLED
 
 Ids = NDArray[np.int64]
 

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.roi_heads.required_targets import required
-from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
-
-UNLABELLED = 255  # such pixels, padding among them, cost nothing
+from lineage.structures import UNLABELLED, Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class SemanticHead(nn.Module):

@@ -53,9 +53,9 @@ def flat(node: Any, prefix: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("key", "role"),
     [
-        ("model.box.nms", Role.TEST),
+        ("model.box.nms_thresh", Role.TEST),
         ("model.box.roi", Role.TRAINING),
-        ("model.proposals.test.after_nms", Role.TEST),
+        ("model.proposals.test.post_nms_top_n", Role.TEST),
         ("dataset.train.root", Role.TRAINING),
         ("dataset.root", Role.PLACE),
         ("dataset.val.list", Role.TEST),
@@ -76,13 +76,13 @@ def test_keys_of_a_config_by_role() -> None:
         "seed": 0,
         "paths": {"results": "a", "runs": "b", "cache": "c"},
         "cell": {"table": None, "start": "x", "note": ""},
-        "model": {"box": {"nms": 0.5, "size": 7}},
+        "model": {"box": {"nms_thresh": 0.5, "size": 7}},
         "data": {},
         "logger": {"csv": {"_target_": "x"}},
     }
     assert keys_with(config, *VOLATILE) == ["seed", "paths", "cell.start", "cell.note", "data", "logger"]
     assert keys_with(config, *SAME_EXPERIMENT) == ["seed", "paths", "cell", "data", "logger"]
-    assert keys_with(config, Role.TEST) == ["model.box.nms"]
+    assert keys_with(config, Role.TEST) == ["model.box.nms_thresh"]
     assert keys_with(config, Role.OUTPUT) == ["paths.results", "paths.runs"]
 
 

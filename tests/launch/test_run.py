@@ -131,7 +131,7 @@ def teach(root: Path, tested: str = "dump_labels: true", child: str = "model.roi
     table = root / "experiments/paper/table1.yaml"
     text = table.read_text().replace("{start: align, set: {model.roi: align", f"{{labels: tested, set: {{{child}")
     text = text.replace("tested: {from: align, set: {", f"tested: {{from: align, set: {{{tested}, ")
-    table.write_text(text.replace("  later:", "  grown: {from: child, set: {model.box.nms: 0.4}}\n  later:"))
+    table.write_text(text.replace("  later:", "  grown: {from: child, set: {model.box.nms_thresh: 0.4}}\n  later:"))
 
 
 def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> None:

@@ -79,7 +79,7 @@ TABLE = """
     rows:
       pool: {}
       align: {set: {model.roi: align, model.quality: 33}}
-      tested: {from: align, set: {model.box.nms: 0.3}}
+      tested: {from: align, set: {model.box.nms_thresh: 0.3}}
       twin: {set: {model.roi: align, model.quality: 33, dataset.val.length: 20}}
       child: {start: align, set: {model.roi: align, model.quality: 35}}
       later: {unsupported: needs a head}

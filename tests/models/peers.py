@@ -25,12 +25,16 @@ AS_TORCHVISION = (
     "roi.aligned=false",
     "model.proposals.anchors.rounded=true",
     "regression=smooth_l1_ninth",
-    "model.box.score=0.02",
-    "model.box.candidates=4000",
-    "model.proposals.after_nms={train: 60, test: 200}",
-    "model.proposals.matcher.foreground=0.5",
+    "model.box.score_thresh=0.02",
+    "model.box.topk_candidates=4000",
+    "model.proposals.post_nms_top_n={train: 60, test: 200}",
+    "model.proposals.matcher.fg_iou_thresh=0.5",
 )
-MASK = ("model.heads.mask.aligned=false", "model.heads.mask.binary=false", "model.heads.mask.grid=16")
+MASK = (
+    "model.heads.mask.target_aligned=false",
+    "model.heads.mask.binary_targets=false",
+    "model.heads.mask.target_sampling_ratio=16",
+)
 EVERYTHING = {
     "rpn_batch_size_per_image": ALL, "box_batch_size_per_image": ALL, "rpn_post_nms_top_n_train": 60,
     "box_score_thresh": 0.02, "rpn_fg_iou_thresh": 0.5,  # low enough that random anchors hit
@@ -123,7 +127,7 @@ def assert_same_objects(found: Detections, image: int, wanted: dict[str, Tensor]
 
 def assert_same_losses(reference: nn.Module, model: nn.Module, images: Images, targets: Targets) -> None:
     """`reference` samples ALL; after this, both are left as they learn."""
-    model.proposals.samples = model.sampler.samples = model.sampler.foreground = ALL
+    model.proposals.batch_size_per_image = model.sampler.batch_size_per_image = model.sampler.num_foreground = ALL
     expected = learning(reference)(*as_lists(images, targets))
     found = {name: loss.sum / loss.normalizer.clamp(min=1) for name, loss in model.losses(images, targets).items()}
     assert {LOSSES[name] for name in found} == expected.keys()

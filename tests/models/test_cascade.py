@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder
 
-from lineage.models.roi_heads.cascade import Cascade
+from lineage.models.roi_heads.cascade import CascadeBoxHead
 from lineage.ops.matching import Matcher
 from lineage.structures import Detections, Images, Proposals, SampledProposals, Targets
 from tests.models.compose import build, config
@@ -16,6 +16,8 @@ from tests.models.scenes import batch
 from tests.models.test_rcnn import total
 
 SIZE = (128, 128)
+
+RESAMPLE = {"batch_size_per_image": 8, "positive_fraction": 0.25, "proposal_append_gt": True}
 
 
 def model(*overrides: str, name: str = "cascade_rcnn") -> nn.Module:
@@ -44,12 +46,17 @@ def single(made: nn.Module) -> SampledProposals:
     images, targets = scene()
     features = made.neck(made.backbone(images))
     proposals, _ = made.proposals.losses(images, features, targets)
-    return made.sampler(proposals, targets, images, made.box.classes)
+    return made.sampler(proposals, targets, images, made.box.num_classes)
 
 
 @torch.no_grad()
 def test_three_stages_equal_three_heads_by_hand() -> None:
-    made = model("model.box.nms=1.0", "model.box.score=-1", "model.box.candidates=400", "model.box.detections=400")
+    made = model(
+        "model.box.nms_thresh=1.0",
+        "model.box.score_thresh=-1",
+        "model.box.topk_candidates=400",
+        "model.box.detections_per_img=400",
+    )
     images, _ = scene((1,))
     features, rois = regions(made, images)
     boxes, scores = rois.boxes[0], []
@@ -68,7 +75,7 @@ def test_three_stages_equal_three_heads_by_hand() -> None:
 
 
 def test_one_stage_is_one_head() -> None:
-    made = model("model.box.stages=1", "model.box.scale_gradient=false")
+    made = model("model.box.num_stages=1", "model.box.scale_gradient=false")
     images, targets = scene()
     features = made.neck(made.backbone(images))
     rois = single(made)
@@ -107,7 +114,7 @@ def test_stages_and_ensembles_at_test_time() -> None:
 
 @torch.no_grad()
 def test_the_iterative_box_applies_one_head_to_its_own_output() -> None:
-    made = model("model.box.stages=1", "model.box.test_stages=[1,1,1]", "model.box.ensemble=last")
+    made = model("model.box.num_stages=1", "model.box.test_stages=[1,1,1]", "model.box.ensemble=last")
     images, _ = scene()
     features, rois = regions(made, images)
     head = made.box.stages[0]
@@ -123,7 +130,9 @@ def test_the_iterative_box_applies_one_head_to_its_own_output() -> None:
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-3)
 
 
-def stage(box: Cascade, number: int, boxes: Tensor, resample: dict[str, object] | None = None) -> SampledProposals:
+def stage(
+    box: CascadeBoxHead, number: int, boxes: Tensor, resample: dict[str, object] | None = None
+) -> SampledProposals:
     truth = torch.tensor([[[10.0, 10.0, 50.0, 50.0], [60.0, 60.0, 100.0, 100.0]]])
     targets = Targets(
         truth, torch.tensor([[2, 0]]), torch.tensor([[True, True]]), torch.tensor([[False, True]]), None, None
@@ -134,7 +143,7 @@ def stage(box: Cascade, number: int, boxes: Tensor, resample: dict[str, object] 
 
 
 def test_later_stages_ask_for_more_overlap() -> None:
-    made = build("model=cascade_rcnn", "model.box.stages=4").box
+    made = build("model=cascade_rcnn", "model.box.num_stages=4").box
     near = torch.tensor(
         [[[10, 10, 50, 50], [10, 10, 50, 38.4], [10, 10, 50, 36], [10, 10, 50, 32], [62, 62, 98, 98.0]]]
     )
@@ -157,10 +166,10 @@ def test_a_box_that_clipping_left_nothing_of_teaches_nothing() -> None:
 def test_resampling_puts_foreground_first_and_adds_objects() -> None:
     made = build("model=cascade_rcnn").box
     boxes = torch.tensor([[[0.0, 80.0, 30.0, 110.0], [12.0, 10.0, 50.0, 50.0]] * 6])
-    again = stage(made, 3, boxes, {"samples": 8, "foreground": 0.25, "add_objects": True})
+    again = stage(made, 3, boxes, RESAMPLE)
     assert again.labels[0].tolist() == [2, 2] + [4] * 6
     assert again.valid.all()
-    assert stage(made, 3, boxes[:, :1], {"samples": 8, "foreground": 0.25, "add_objects": True}).labels[0, 0] == 2
+    assert stage(made, 3, boxes[:, :1], RESAMPLE).labels[0, 0] == 2
 
 
 def test_scaled_gradients_leave_values_and_heads_alone() -> None:
@@ -213,15 +222,15 @@ def test_the_integral_loss_trains_a_classifier_per_overlap() -> None:
 
 def test_integral_labels_follow_the_overlap() -> None:
     made = model(name="integral_rcnn").box
-    match = Matcher(foreground=0.7, background=(0.0, 0.7), keep_best=False, crowd=0.7)
+    match = Matcher(fg_iou_thresh=0.7, bg_iou_thresh=(0.0, 0.7), allow_low_quality_matches=False, crowd_ignore_iof=0.7)
     _, targets = scene()
     shifted = targets.boxes + torch.tensor([1.0, 1.0, 1.0, 1.0]) * torch.arange(8)[:, None]
-    labels = torch.where(match(shifted, targets).foreground, targets.labels, made.classes)
+    labels = torch.where(match(shifted, targets).foreground, targets.labels, made.num_classes)
     seen: list[Tensor] = []
     made.heads[2].classification.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[1]))
     features = [torch.randn(2, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32, 64)]
     slots = torch.arange(8).expand(2, 8)
-    own = torch.where(targets.valid, targets.labels, made.classes)
+    own = torch.where(targets.valid, targets.labels, made.num_classes)
     made.losses(features, SampledProposals(shifted, targets.valid, own, slots), targets, None)
     assert torch.equal(seen[0][targets.valid], labels[targets.valid])
 
@@ -250,7 +259,7 @@ def count(module: nn.Module) -> int:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.box.stages=5", "ious has 4 values for 5 stages"),
+        ("model.box.num_stages=5", "ious has 4 values for 5 stages"),
         ("model.box.test_stages=[1,4]", r"test_stages=\[1, 4\]: stages count from 1 to 3"),
         ("model.box.head_stages=[]", "head_stages="),
         ("model.box.ensemble=all", "one of each, shared, last"),
@@ -262,4 +271,4 @@ def test_impossible_numbers_are_named(override: str, said: str) -> None:
 
 
 def test_the_vgg_cascade_composes() -> None:
-    assert config("model=cascade_rcnn_vgg", "tier=paper").model.box.stages == 3
+    assert config("model=cascade_rcnn_vgg", "tier=paper").model.box.num_stages == 3

@@ -92,7 +92,7 @@ def test_sigmoid_is_the_sum_of_binary_cross_entropies() -> None:
 
 def test_smoothing_nothing_is_softmax() -> None:
     logits, labels, valid = example(CLASSES + 1)
-    smoothed = loss("softmax_smooth", "classification.smoothing=0.0")
+    smoothed = loss("softmax_smooth", "classification.label_smoothing=0.0")
     torch.testing.assert_close(smoothed(logits, labels, valid), loss("softmax")(logits, labels, valid))
 
 

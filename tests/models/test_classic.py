@@ -89,7 +89,7 @@ def rpn(*overrides: str) -> nn.Module:
 
 def test_without_regression_proposals_are_anchors_and_without_scores_random() -> None:
     images, _ = scene([2, 2])
-    usual, still, random = rpn(), rpn("moved=false", "nms=1.0"), rpn("ranking=chance")
+    usual, still, random = rpn(), rpn("regress_at_test=false", "nms_thresh=1.0"), rpn("ranking=random")
     with torch.no_grad():
         anchors = still.proposals.anchors(still.neck(still.backbone(images)))[0]
         found = still.detect(images)
@@ -104,14 +104,16 @@ def test_without_regression_proposals_are_anchors_and_without_scores_random() ->
 def test_without_nms_the_best_stay_whatever_they_overlap() -> None:
     images, _ = scene([2])
     with torch.no_grad():
-        counts = [int(rpn(f"nms={nms}", "after_nms.test=1000").detect(images).valid.sum()) for nms in (0.7, 1.0)]
+        counts = [
+            int(rpn(f"nms_thresh={nms}", "post_nms_top_n.test=1000").detect(images).valid.sum()) for nms in (0.7, 1.0)
+        ]
     assert counts[0] < counts[1] <= 1000
     assert counts[1] > 900  # all but those too small to keep
 
 
 def test_lambda_scales_the_box_loss_and_positions_divide_it() -> None:
     inputs = scene([3, 2])
-    plain, ten = rpn().losses(*inputs), rpn("balance=10.0", "divisor=positions").losses(*inputs)
+    plain, ten = rpn().losses(*inputs), rpn("box_loss_weight=10.0", "box_loss_normalizer=positions").losses(*inputs)
     torch.testing.assert_close(ten["rpn_box"].sum, 10 * plain["rpn_box"].sum)
     assert ten["rpn_box"].normalizer == 2 * 32 * 32  # both images' positions on a map of stride 4
     torch.testing.assert_close(ten["rpn_cls"].sum, plain["rpn_cls"].sum)
@@ -120,13 +122,13 @@ def test_lambda_scales_the_box_loss_and_positions_divide_it() -> None:
 def test_anchors_across_the_border_are_not_trained() -> None:
     images, targets = scene([1], [(100, 100)])
     targets = targets._replace(boxes=torch.tensor([[60.0, 60, 100, 100]] + [[0.0] * 4] * 7)[None])
-    network = rpn("border=0").proposals
+    network = rpn("anchor_boundary_thresh=0").proposals
     anchors = network.anchors([torch.zeros(1, 1, 32, 32)])[0]
     match = network._match(images, anchors, targets)
     outside = (anchors < 0).any(1) | (anchors > 100).any(1)
     assert not (match.foreground | match.background)[0, outside].any()
     assert match.foreground[0].any()  # the best of the others stands in
-    network.border = None
+    network.anchor_boundary_thresh = None
     assert (network._match(images, anchors, targets).background[0, outside]).any()
 
 
@@ -136,7 +138,7 @@ def test_dense_windows_replace_or_join_proposals() -> None:
     assert given is not None
     counts = {}
     for option in ("dense", "selective_search_dense", "selective_search_nearest"):
-        model = build("model=fast_rcnn", f"proposals={option}", "proposals.module.count=50").eval()
+        model = build("model=fast_rcnn", f"proposals={option}", "proposals.module.num_windows=50").eval()
         counts[option] = model.proposals.propose(images, [torch.zeros(2, 1, 32, 32)])
         assert total(model.losses(images, targets)).isfinite()
     assert counts["dense"].boxes.shape[1] == 50
@@ -183,7 +185,7 @@ def test_without_box_regression_detections_are_their_proposals() -> None:
 
 
 def test_spatial_pyramid_bins_are_those_of_each_grid() -> None:
-    layer = lambda size: RoIAlign(size, sampling=2, aligned=True, reduce="mean")  # noqa: E731
+    layer = lambda size: RoIAlign(size, sampling_ratio=2, aligned=True, reduce="mean")  # noqa: E731
     feature, rois = torch.rand(1, 3, 20, 20), torch.tensor([[0, 2.0, 3, 14, 16]])
     bins = SpatialPyramid(6, layer=layer, grids=[1, 2, 3, 6])(feature, rois)
     assert bins.shape == (1, 3, 1, 50)
@@ -193,7 +195,7 @@ def test_spatial_pyramid_bins_are_those_of_each_grid() -> None:
 
 
 def test_each_region_is_pooled_from_the_scale_nearest_to_its_canonical_size() -> None:
-    layer = lambda size: RoIAlign(size, sampling=2, aligned=True, reduce="mean")  # noqa: E731
+    layer = lambda size: RoIAlign(size, sampling_ratio=2, aligned=True, reduce="mean")  # noqa: E731
     ratios = [0.5, 1.0, 2.0]
     pool = ScalePooler(layer, size=4, strides=[4], ratios=ratios, canonical_size=32)
     maps = [torch.rand(1, 3, round(32 * r), round(32 * r)) for r in ratios]

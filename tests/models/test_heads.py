@@ -51,7 +51,7 @@ def test_the_heads_of_a_model_share_its_regions(model: nn.Module) -> None:
     finally:
         model.heads = heads
     parts = len(getattr(model.box, "head_stages", [1]))
-    assert seen[0].labels.shape == (2, parts * model.sampler.foreground)
+    assert seen[0].labels.shape == (2, parts * model.sampler.num_foreground)
     for part in seen[0].labels.chunk(parts, 1):
         background = (part == 4).long()
         assert torch.equal(background, background.cummax(1).values)

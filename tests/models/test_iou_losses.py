@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision import ops
 
 from lineage.models.losses import iou_losses
-from lineage.models.losses.iou_losses import Decoded
+from lineage.models.losses.iou_losses import DecodedBoxLoss
 
 ALL = {
     "iou": partial(iou_losses.iou, eps=1e-7, logarithm=False),
@@ -70,7 +70,7 @@ def test_bounded_iou_is_the_overlap_of_a_pure_shift() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_slots_without_an_object_cost_nothing_and_stay_finite(name: str) -> None:
-    loss = Decoded(cost=ALL[name], factor=10.0)
+    loss = DecodedBoxLoss(loss_fn=ALL[name], loss_weight=10.0)
     deltas = torch.full((1, 4, 4), 0.05).requires_grad_()
     regions = torch.cat((boxes(2, 5), torch.zeros(2, 4)))[None]
     truth = torch.cat((boxes(2, 5) + 2, torch.zeros(2, 4)))[None]

@@ -31,7 +31,7 @@ def scene(counts: list[int]) -> tuple[Images, Targets]:
 def pair() -> tuple[nn.Module, nn.Module]:
     reference = theirs("keypointrcnn_resnet50_fpn")
     reference.roi_heads.detections_per_img = DETECTIONS
-    model = build("model=keypoint_rcnn", *AS_TORCHVISION, f"model.box.detections={DETECTIONS}")
+    model = build("model=keypoint_rcnn", *AS_TORCHVISION, f"model.box.detections_per_img={DETECTIONS}")
     model.load_state_dict(zoo.convert_detector(reference.state_dict()))
     return reference, model.eval()
 
@@ -90,7 +90,7 @@ def test_the_two_normalisations_differ_by_their_counts_only() -> None:
     model = head()
     features, rois = small([[0, 4]])  # the second is background
     visible = model.heads.keypoint.losses(features, rois, labelled(2), None)["roi_keypoint"]
-    model.heads.keypoint.normalize = "slots"
+    model.heads.keypoint.loss_normalizer = "slots"
     slots = model.heads.keypoint.losses(features, rois, labelled(2), None)["roi_keypoint"]
     assert (visible.normalizer, slots.normalizer) == (17, 34)
     assert visible.sum == slots.sum > 0

@@ -50,14 +50,14 @@ def test_softmax_masks_share_each_pixel() -> None:
     assert shares.shape == (2, 8, 5, 14, 14)
     picked = torch.stack([shares[b, n, targets.labels[b, n]] for b in range(2) for n in range(8)]).view(2, 8, 14, 14)
     assert torch.equal(detected(made), picked)
-    goal = goals(targets, rois, images, size=14, grid=2, aligned=True) >= 0.5
+    goal = goals(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5
     truth = torch.where(goal, picked, shares[:, :, 4])[targets.valid]
     loss = made.losses(features, rois, targets, images)["roi_mask"]
     torch.testing.assert_close(loss.sum / loss.normalizer, -truth.log().mean())
 
 
 def test_agnostic_softmax_has_two_maps() -> None:
-    made = head(SOFTMAX, "model.heads.mask.agnostic=true")
+    made = head(SOFTMAX, "model.heads.mask.class_agnostic=true")
     assert made.head.masks.out_channels == 2
     assert detected(made).shape == (2, 8, 14, 14)
     assert losses(made)["roi_mask"].normalizer == 5 * 14**2
@@ -80,7 +80,7 @@ def test_an_mlp_predicts_the_own_class(widths: str) -> None:
     every = made.masks(hidden).view(2, 8, 4, 14, 14)
     wanted = torch.stack([every[b, n, targets.labels[b, n]] for b in range(2) for n in range(8)]).view(2, 8, 14, 14)
     torch.testing.assert_close(detected(made), wanted.sigmoid())
-    goal = (goals(targets, rois, images, size=14, grid=2, aligned=True) >= 0.5).float()
+    goal = (goals(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5).float()
     loss = losses(made)["roi_mask"]
     expected = F.binary_cross_entropy_with_logits(wanted[targets.valid], goal[targets.valid])
     torch.testing.assert_close(loss.sum / loss.normalizer, expected)

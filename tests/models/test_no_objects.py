@@ -22,7 +22,7 @@ SIZE = (64, 64)
 def small(name: str) -> nn.Module:
     """At tier mini, and with few regions: they are most of the cost."""
     config = compose.config(f"model={name}", "tier=mini")
-    for key in ("model.sampler.samples", "model.box.resample.samples"):
+    for key in ("model.sampler.batch_size_per_image", "model.box.resample.batch_size_per_image"):
         if OmegaConf.select(config, key) is not None:
             OmegaConf.update(config, key, 8)
     torch.manual_seed(0)

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from lineage.models.losses.ohem import Mining
+from lineage.models.losses.ohem import OHEM
 from tests.models.compose import build
 from tests.models.scenes import batch
 
-OHEM = "{_target_: lineage.models.losses.ohem.Mining, samples: 16, nms: 0.7, ratio: RATIO, candidates: 1000}"
+MINING = (
+    "{_target_: lineage.models.losses.ohem.OHEM, batch_size_per_image: 16, nms_thresh: 0.7, neg_pos_ratio: RATIO, "
+    "topk_candidates: 1000}"
+)
 
 
 def regions(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -24,7 +27,9 @@ def regions(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def test_the_dearest_survivors_of_nms_are_chosen() -> None:
     cost, boxes, foreground, usable = regions()
-    chosen = Mining(samples=8, nms=0.5, ratio=None, candidates=60)(cost, boxes, foreground, usable)
+    chosen = OHEM(batch_size_per_image=8, nms_thresh=0.5, neg_pos_ratio=None, topk_candidates=60)(
+        cost, boxes, foreground, usable
+    )
     for image in range(2):
         slots = usable[image].nonzero()[:, 0]
         kept = slots[nms(boxes[image, slots], cost[image, slots], 0.5)][:8]
@@ -34,7 +39,9 @@ def test_the_dearest_survivors_of_nms_are_chosen() -> None:
 def test_a_ratio_bounds_background_by_foreground() -> None:
     cost, boxes, foreground, usable = regions()
     foreground[1] = False
-    chosen = Mining(samples=16, nms=0.9, ratio=3.0, candidates=60)(cost, boxes, foreground, usable)
+    chosen = OHEM(batch_size_per_image=16, nms_thresh=0.9, neg_pos_ratio=3.0, topk_candidates=60)(
+        cost, boxes, foreground, usable
+    )
     objects = (chosen & foreground).sum(1)
     assert objects.tolist() == [min(4, int((usable & foreground)[0].sum())), 0]
     assert (chosen & ~foreground).sum(1).tolist() == [3 * objects[0], 3]
@@ -42,7 +49,9 @@ def test_a_ratio_bounds_background_by_foreground() -> None:
 
 def test_nothing_usable_gives_nothing() -> None:
     cost, boxes, foreground, usable = regions()
-    assert not Mining(samples=8, nms=0.5, ratio=None, candidates=60)(cost, boxes, foreground, usable & False).any()
+    assert not OHEM(batch_size_per_image=8, nms_thresh=0.5, neg_pos_ratio=None, topk_candidates=60)(
+        cost, boxes, foreground, usable & False
+    ).any()
 
 
 @pytest.mark.parametrize("ratio", ["null", "3.0"])
@@ -50,8 +59,8 @@ def test_nothing_usable_gives_nothing() -> None:
 def test_models_learn_from_at_most_so_many(place: str, ratio: str) -> None:
     torch.manual_seed(0)
     model, node = place.split()
-    network = build(model, f"{node}={OHEM.replace('RATIO', ratio)}", "model.head.normalizer=batch"
-                    if "retinanet" in model else "model.sampler.samples=200")  # fmt: skip
+    network = build(model, f"{node}={MINING.replace('RATIO', ratio)}", "model.head.loss_normalizer=batch"
+                    if "retinanet" in model else "model.sampler.batch_size_per_image=200")  # fmt: skip
     for counts in ([3, 0], [0, 0]):
         losses = network.losses(*batch([(128, 128)] * 2, counts, 4, canvas=(128, 128)))
         costs = [loss for name, loss in losses.items() if not name.startswith("rpn")]

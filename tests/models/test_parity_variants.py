@@ -55,8 +55,8 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     choice, table = VARIANTS[request.param]
     assert find_table(reference.state_dict()) is table
     proposals = 150 if "320" in choice else 1000
-    options = [one for one in AS_TORCHVISION if "after_nms" not in one]
-    after = f"model.proposals.after_nms={{train: 60, test: {proposals}}}"
+    options = [one for one in AS_TORCHVISION if "post_nms_top_n" not in one]
+    after = f"model.proposals.post_nms_top_n={{train: 60, test: {proposals}}}"
     eps = ["backbone.eps=1e-5"] if "mobilenet" in choice else []
     model = build(choice, *options, after, *eps, *(MASK if "mask" in choice else ()))
     found, unknown = to_ours(table, reference.state_dict())

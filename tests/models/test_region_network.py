@@ -38,7 +38,7 @@ def scene() -> tuple[Images, Targets]:
 def model(request: pytest.FixtureRequest) -> RCNN:
     torch.manual_seed(0)
     small = SMALL if request.param == "rcnn" else SMALL[:2]
-    settings = ("model.box.svm.cost=1", "model.box.svm.refit=3", "model.box.penalty=1")
+    settings = ("model.box.svm.cost=1", "model.box.svm.retrain_limit=3", "model.box.ridge_lambda=1")
     model = build(f"model={request.param}", *settings, *small)
     assert isinstance(model, RCNN)
     return model.eval()

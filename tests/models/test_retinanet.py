@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.models.detectors.retinanet import octave_anchors
-from lineage.models.losses.focal import Focal
+from lineage.models.detectors.retinanet import build_octave_anchors
+from lineage.models.losses.focal import FocalLoss
 from lineage.ops.matching import Match
 from lineage.weights.sources.table import to_ours, to_theirs
 from lineage.weights.sources.torchvision_variants import RETINANET
@@ -27,16 +27,16 @@ AS_TORCHVISION = (
     "backbone.norm=bn",
     "backbone.frozen_stages=0",
     "model.head.anchors.rounded=true",
-    "model.head.normalizer=image",
-    "model.head.score=0.02",
-    "model.head.detections=300",
+    "model.head.loss_normalizer=image",
+    "model.head.score_thresh=0.02",
+    "model.head.detections_per_img=300",
 )
 VARIANTS = {
     "retinanet_resnet50_fpn": ("model.neck.top_block.source=P5", "regression=l1"),
     "retinanet_resnet50_fpn_v2": (
         "model.head.subnet.norm=gn",
         "regression=giou",
-        "regression.factor=1.0",
+        "regression.loss_weight=1.0",
     ),
 }
 
@@ -111,7 +111,9 @@ def test_losses_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
 
 
 def test_nine_anchors_span_the_octave() -> None:
-    anchors = octave_anchors(base=4.0, scales=3, ratios=[0.5, 1.0, 2.0], strides=[8], rounded=False).base0
+    anchors = build_octave_anchors(
+        octave_base_scale=4.0, scales_per_octave=3, aspect_ratios=[0.5, 1.0, 2.0], strides=[8], rounded=False
+    ).base0
     areas = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
     sides = areas.sqrt().view(3, 3)
     torch.testing.assert_close(sides, torch.tensor([32.0, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3)]).expand(3, 3))
@@ -120,23 +122,23 @@ def test_nine_anchors_span_the_octave() -> None:
 def test_focal_loss_is_torchvisions_and_alpha_balanced_at_gamma_zero() -> None:
     logits, goal = torch.randn(50, 4), (torch.rand(50, 4) > 0.8).float()
     expected = torchvision.ops.sigmoid_focal_loss(logits, goal, 0.25, 2.0)
-    torch.testing.assert_close(Focal(alpha=0.25, gamma=2.0)(logits, goal), expected)
+    torch.testing.assert_close(FocalLoss(alpha=0.25, gamma=2.0)(logits, goal), expected)
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
-    torch.testing.assert_close(Focal(alpha=None, gamma=0.0)(logits, goal), entropy)
+    torch.testing.assert_close(FocalLoss(alpha=None, gamma=0.0)(logits, goal), entropy)
     balanced = entropy * torch.where(goal > 0, 0.75, 0.25)
-    torch.testing.assert_close(Focal(alpha=0.75, gamma=0.0)(logits, goal), balanced)
+    torch.testing.assert_close(FocalLoss(alpha=0.75, gamma=0.0)(logits, goal), balanced)
 
 
 def test_focal_gradient_is_finite_at_certain_answers() -> None:
     logits = torch.tensor([-200.0, 200.0, 0.0]).requires_grad_()
-    Focal(alpha=0.25, gamma=0.5)(logits, torch.tensor([0.0, 1.0, 1.0])).sum().backward()
+    FocalLoss(alpha=0.25, gamma=0.5)(logits, torch.tensor([0.0, 1.0, 1.0])).sum().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("normalizer", ["batch", "image"])
 def test_ignored_anchors_cost_nothing(normalizer: str) -> None:
-    head = build("model=retinanet", f"model.head.normalizer={normalizer}").head
+    head = build("model=retinanet", f"model.head.loss_normalizer={normalizer}").head
     logits, deltas = torch.randn(1, 6, 4), torch.randn(1, 6, 4)
     _, targets = batch([(128, 128)], [2], 4, canvas=(128, 128))
     nowhere = torch.zeros(1, 6, dtype=torch.bool)
@@ -147,11 +149,14 @@ def test_ignored_anchors_cost_nothing(normalizer: str) -> None:
 
 
 def test_an_unknown_normalizer_is_named() -> None:
-    with pytest.raises(Exception, match=r"model.head.normalizer=all is unknown; choose batch or image"):
-        build("model=retinanet", "model.head.normalizer=all")
+    with pytest.raises(Exception, match=r"model.head.loss_normalizer=all is unknown; choose batch or image"):
+        build("model=retinanet", "model.head.loss_normalizer=all")
 
 
-OHEM = "{_target_: lineage.models.losses.ohem.Mining, samples: 16, nms: 0.7, ratio: 3.0, candidates: 500}"
+OHEM = (
+    "{_target_: lineage.models.losses.ohem.OHEM, batch_size_per_image: 16, nms_thresh: 0.7, neg_pos_ratio: 3.0, "
+    "topk_candidates: 500}"
+)
 
 
 @pytest.mark.parametrize(

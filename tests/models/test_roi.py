@@ -22,7 +22,7 @@ def test_one_atlas_equals_one_call_per_level(height: int, width: int) -> None:
     boxes[:, 1] = torch.tensor([width - 9.0, height - 7.0, width, height])
     boxes = torch.minimum(boxes, torch.tensor([width, height, width, height]).float())
     pooler = Pooler(
-        lambda size: RoIAlign(size, sampling=2, aligned=False, reduce="mean"),
+        lambda size: RoIAlign(size, sampling_ratio=2, aligned=False, reduce="mean"),
         size=7, strides=STRIDES, canonical_size=224, canonical_level=4,
     )  # fmt: skip
     reference = torchvision.ops.MultiScaleRoIAlign([str(s) for s in STRIDES], 7, 2)
@@ -37,7 +37,7 @@ def test_aligned_regions_agree_at_the_border_of_a_level(aligned: bool) -> None:
     maps = pyramid(256, 256)
     boxes = torch.tensor([[[0.0, 0.0, 60.0, 60.0], [190.0, 190.0, 256.0, 256.0]]]).expand(2, 2, 4)
     pooler = Pooler(
-        lambda size: RoIAlign(size, sampling=2, aligned=aligned, reduce="mean"),
+        lambda size: RoIAlign(size, sampling_ratio=2, aligned=aligned, reduce="mean"),
         size=7, strides=STRIDES, canonical_size=224, canonical_level=4,
     )  # fmt: skip
     rois = torch.cat((torch.tensor([[0.0], [0], [1], [1]]), boxes.reshape(-1, 4)), 1)
@@ -49,7 +49,7 @@ def test_gradients_reach_every_level() -> None:
     maps = [level.requires_grad_() for level in pyramid(256, 256)]
     sides = torch.tensor([20.0, 80.0, 150.0, 250.0])
     boxes = torch.stack((torch.zeros(4), torch.zeros(4), sides, sides), -1).expand(2, 4, 4)
-    layer = lambda size: RoIAlign(size, sampling=2, aligned=True, reduce="mean")  # noqa: E731
+    layer = lambda size: RoIAlign(size, sampling_ratio=2, aligned=True, reduce="mean")  # noqa: E731
     Pooler(layer, size=7, strides=STRIDES, canonical_size=56, canonical_level=3)(maps, boxes).sum().backward()
     assert all(level.grad is not None and level.grad.abs().sum() > 0 for level in maps)
 
@@ -59,14 +59,14 @@ def test_the_layers_differ_as_the_papers_say() -> None:
     feature = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     exact = torch.tensor([[0.0, 2.0, 3.0, 11.0, 15.0]])
     shifted = exact + torch.tensor([0.0, 0.3, 0.3, 0.3, 0.3])
-    align = RoIAlign(4, sampling=2, aligned=False, reduce="mean")
-    warp = RoIWarp(4, sampling=2, reduce="mean")
+    align = RoIAlign(4, sampling_ratio=2, aligned=False, reduce="mean")
+    warp = RoIWarp(4, sampling_ratio=2, reduce="mean")
     assert torch.equal(warp(feature, exact), warp(feature, shifted))
     assert not torch.allclose(align(feature, exact), align(feature, shifted))
     assert torch.equal(RoIPool(4)(feature, exact), RoIPool(4)(feature, shifted))
-    most = RoIAlign(4, sampling=2, aligned=False, reduce="max")
+    most = RoIAlign(4, sampling_ratio=2, aligned=False, reduce="max")
     assert (most(feature, exact) >= align(feature, exact) - 1e-6).all()
     torch.testing.assert_close(
-        RoIAlign(4, sampling=1, aligned=False, reduce="max")(feature, exact),
-        RoIAlign(4, sampling=1, aligned=False, reduce="mean")(feature, exact),
+        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="max")(feature, exact),
+        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="mean")(feature, exact),
     )

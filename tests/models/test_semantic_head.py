@@ -18,7 +18,7 @@ STRIDES = (4, 8, 16, 32)
 
 def head(channels: int = 16, width: int = 32, classes: int = 5) -> SemanticHead:
     torch.manual_seed(0)
-    return SemanticHead(channels, strides=STRIDES, width=width, norm="gn", classes=classes, weight=0.5)
+    return SemanticHead(channels, strides=STRIDES, width=width, norm="gn", num_classes=classes, loss_weight=0.5)
 
 
 def pyramid(size: tuple[int, int] = (64, 96), images: int = 2) -> list[Tensor]:
@@ -82,7 +82,7 @@ def test_a_dataset_without_labels_is_named() -> None:
 
 def test_parameters_of_the_paper() -> None:
     """Seven 3x3 convolutions with group norm: one for P2 and P3, two for P4, three for P5; and 54 classes."""
-    made = SemanticHead(256, strides=STRIDES, width=128, norm="gn", classes=54, weight=0.5)
+    made = SemanticHead(256, strides=STRIDES, width=128, norm="gn", num_classes=54, loss_weight=0.5)
     first, later, norms = 4 * 256 * 128 * 9, 3 * 128 * 128 * 9, 7 * 2 * 128
     assert sum(p.numel() for p in made.parameters()) == first + later + norms + 129 * 54
 

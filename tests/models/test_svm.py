@@ -9,9 +9,18 @@ import torch
 from sklearn.svm import LinearSVC
 
 from lineage.models.roi_heads import ridge
-from lineage.models.roi_heads.svm import Mining, Observed, SVMs
+from lineage.models.roi_heads.svm import Observed, SVMMining, SVMs
 
-MINING = Mining(cost=1e-3, positive_weight=2.0, bias=10.0, norm=20.0, overlap=0.3, hard=-1.0001, easy=-1.2, refit=200)
+MINING = SVMMining(
+    cost=1e-3,
+    pos_loss_weight=2.0,
+    bias_mult=10.0,
+    target_norm=20.0,
+    neg_iou_thresh=0.3,
+    hard_thresh=-1.0001,
+    evict_thresh=-1.2,
+    retrain_limit=200,
+)
 FEATURES, CLASSES = 16, 2
 
 
@@ -36,10 +45,10 @@ def test_mining_finds_what_an_svm_of_everything_finds() -> None:
     svms = SVMs(FEATURES, CLASSES)
     svms.fit(lambda: iter(seen), MINING)
     features = torch.cat([one.features for one in seen]) * svms.scale
-    assert features.norm(dim=1).mean() == pytest.approx(MINING.norm, rel=1e-5)
+    assert features.norm(dim=1).mean() == pytest.approx(MINING.target_norm, rel=1e-5)
     for label in range(CLASSES):
         positive = torch.cat([one.objects for one in seen]) == label
-        used = positive | (torch.cat([one.overlaps for one in seen])[:, label] < MINING.overlap)
+        used = positive | (torch.cat([one.overlaps for one in seen])[:, label] < MINING.neg_iou_thresh)
         whole = LinearSVC(
             loss="hinge", C=1e-3, class_weight={1: 2.0, 0: 1.0}, intercept_scaling=10.0, max_iter=20_000, random_state=3
         ).fit(features[used].numpy(), positive[used].int().numpy())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lineage.models.detectors.tta import TTA, view
-from lineage.models.roi_heads.nms_variants import Greedy
+from lineage.models.roi_heads.nms_variants import GreedyNMS
 from lineage.run.assemble import assemble
 from lineage.structures import Detections, Images, Proposals
 from tests.models.compose import build, config
@@ -26,11 +26,16 @@ def images(proposals: Proposals | None = None) -> Images:
 
 def model(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return build(f"model={name}", "model.head.score=0.0" if name == "retinanet" else "seed=0").eval()
+    return build(f"model={name}", "model.head.score_thresh=0.0" if name == "retinanet" else "seed=0").eval()
 
 
 def views(model: nn.Module, scales: list[float], flip: bool, **options: object) -> TTA:
-    settings = {"nms": 0.5, "suppression": Greedy(agnostic=False), "detections": 50, "flip_indices": ()} | options
+    settings = {
+        "nms_thresh": 0.5,
+        "suppression": GreedyNMS(class_agnostic=False),
+        "detections_per_img": 50,
+        "flip_indices": (),
+    } | options
     return TTA(model, scales=scales, flip=flip, **settings)  # type: ignore[arg-type]
 
 
@@ -67,8 +72,8 @@ def test_resizing_mixes_no_padding_into_the_content() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_plain_view_alone_gives_what_the_model_gives(name: str) -> None:
     network = model(name)
-    plain, asked = network.detect(images()), views(network, [1.0], False, nms=1.0, detections=1000).detect(images())
-    assert_alike(plain, asked)
+    plain_view = views(network, [1.0], False, nms_thresh=1.0, detections_per_img=1000)
+    assert_alike(network.detect(images()), plain_view.detect(images()))
 
 
 def assert_alike(plain: Detections, asked: Detections) -> None:
@@ -122,7 +127,7 @@ def test_a_flipped_view_agrees_with_the_plain_one() -> None:
 @torch.no_grad()
 def test_keypoints_of_a_flipped_view_change_their_names() -> None:
     network = model("keypoint_rcnn")
-    network.box.select.score = 0.0
+    network.box.select.score_thresh = 0.0
     joints = network.heads["keypoint"].deconvolution.out_channels
     swapped = list(reversed(range(joints)))
     same = views(network, [1.0], True).detect(images())

@@ -23,7 +23,7 @@ def test_labels_equal_torchvision(seed: int) -> None:
     reference = Reference(0.6, 0.3, allow_low_quality_matches=True)(torchvision.ops.box_iou(boxes, anchors))
     padded = torch.zeros(1, 24, 4)
     padded[0, :count] = boxes
-    match = Matcher(foreground=0.6, background=(0.0, 0.3), keep_best=True, crowd=0.7)(
+    match = Matcher(fg_iou_thresh=0.6, bg_iou_thresh=(0.0, 0.3), allow_low_quality_matches=True, crowd_ignore_iof=0.7)(
         anchors[None], targets_of(padded, torch.arange(24)[None] < count)
     )
     assert torch.equal(match.foreground[0], reference >= 0)
@@ -34,7 +34,7 @@ def test_labels_equal_torchvision(seed: int) -> None:
 def test_an_object_that_overlaps_nothing_makes_no_region_foreground() -> None:
     anchors = random_boxes(60, seed=0)
     boxes = torch.tensor([[[500.0, 500.0, 520.0, 520.0]]])
-    match = Matcher(foreground=0.7, background=(0.0, 0.3), keep_best=True, crowd=0.7)(
+    match = Matcher(fg_iou_thresh=0.7, bg_iou_thresh=(0.0, 0.3), allow_low_quality_matches=True, crowd_ignore_iof=0.7)(
         anchors[None], targets_of(boxes, torch.ones(1, 1, dtype=torch.bool))
     )
     assert not match.foreground.any()
@@ -46,7 +46,7 @@ def test_regions_inside_a_crowd_are_ignored() -> None:
     boxes = torch.tensor([[[0.0, 0.0, 50.0, 50.0], [60.0, 60.0, 80.0, 80.0]]])
     crowd = torch.tensor([[True, False]])
     regions = torch.tensor([[[10.0, 10.0, 20.0, 20.0], [61.0, 61.0, 80.0, 80.0], [100.0, 100.0, 110.0, 110.0]]])
-    match = Matcher(foreground=0.5, background=(0.0, 0.5), keep_best=False, crowd=0.7)(
+    match = Matcher(fg_iou_thresh=0.5, bg_iou_thresh=(0.0, 0.5), allow_low_quality_matches=False, crowd_ignore_iof=0.7)(
         regions, targets_of(boxes, torch.ones_like(crowd), crowd)
     )
     assert match.foreground.tolist() == [[False, True, False]]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from lineage.models.roi_heads.nms_variants import Greedy, Soft, Voting
+from lineage.models.roi_heads.nms_variants import BoxVoting, GreedyNMS, SoftNMS
 from lineage.ops.box_voting import vote
 from lineage.ops.soft_nms import soft_nms
 
@@ -85,16 +85,18 @@ def test_votes_are_the_weighted_mean_of_close_rivals() -> None:
 
 def test_suppressions_agree_where_they_must() -> None:
     boxes, scores, labels, valid = candidates()
-    same, greedy = Greedy(agnostic=True)(boxes, scores, labels, valid, 0.5, 40)
+    same, greedy = GreedyNMS(class_agnostic=True)(boxes, scores, labels, valid, 0.5, 40)
     assert same is boxes
     for image in range(2):
         slots = valid[image].nonzero()[:, 0]
         kept = slots[nms(boxes[image, slots], scores[image, slots], 0.5)]
         assert set((greedy[image] >= 0).nonzero()[:, 0].tolist()) == set(kept.tolist())
-    _, by_class = Greedy(agnostic=False)(boxes, scores, labels, valid, 0.5, 40)
+    _, by_class = GreedyNMS(class_agnostic=False)(boxes, scores, labels, valid, 0.5, 40)
     assert (by_class >= 0).sum() > (greedy >= 0).sum()
-    _, soft = Soft(sigma=None, floor=0.2, agnostic=False)(boxes, scores, labels, valid, 1.0, 40)
+    _, soft = SoftNMS(sigma=None, min_score=0.2, class_agnostic=False)(boxes, scores, labels, valid, 1.0, 40)
     torch.testing.assert_close(soft, torch.where(valid & (scores >= 0.2), scores, -1.0))  # no overlap exceeds 1
-    moved, kept = Voting(inner=Greedy(agnostic=False), overlap=1.0)(boxes, scores, labels, valid, 0.5, 10)
+    moved, kept = BoxVoting(inner=GreedyNMS(class_agnostic=False), vote_thresh=1.0)(
+        boxes, scores, labels, valid, 0.5, 10
+    )
     torch.testing.assert_close(moved, boxes, atol=1e-4, rtol=1e-4)  # each hears itself alone
     assert torch.equal(kept, by_class)

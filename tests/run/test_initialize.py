@@ -51,7 +51,7 @@ def test_a_run_folder_and_its_entry_are_weights(tmp_path: Path, model: nn.Module
 def test_what_starts_afresh_is_told(
     tmp_path: Path, model: nn.Module, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = build("model=mask_rcnn", "tier=mini", "model.box.agnostic=true")
+    other = build("model=mask_rcnn", "tier=mini", "model.box.class_agnostic=true")
     load_initial_weights(other, str(run), require_all=False, results=tmp_path)
     assert "of another shape, so starting afresh (" in caplog.text
     assert "box.deltas.bias, box.deltas.weight, heads.mask.body.0.bias" in caplog.text

@@ -51,7 +51,7 @@ def select_labels(predictions: Predictions, density: LabelDensity) -> tuple[Pred
     if not len(predictions.scores):
         raise NothingFound(
             f"The teacher finds nothing in the {len(predictions.images)} images of dataset.unlabelled, so nothing can "
-            "be learned from it. Train it for longer, or lower model.box.score."
+            "be learned from it. Train it for longer, or lower model.box.score_thresh."
         )
     score = threshold(predictions.scores, round(density.objects_per_image * len(predictions.images)))
     labels = predictions.take(np.flatnonzero(predictions.scores >= score))

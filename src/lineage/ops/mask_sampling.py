@@ -13,21 +13,23 @@ from lineage.ops.boxes import take
 from lineage.structures import Masks
 
 
-def through(masks: Masks, boxes: Tensor, gt: Tensor, sizes: Tensor, *, size: int, grid: int, aligned: bool) -> Tensor:
+def through(
+    masks: Masks, boxes: Tensor, gt: Tensor, sizes: Tensor, *, size: int, sampling_ratio: int, aligned: bool
+) -> Tensor:
     """Average mask in each of size x size bins: boxes [B, P, 4], gt [B, P], sizes [B, 2] -> [B, P, size, size] in 0..1.
 
-    A bin is sampled ceil(its side) times along each axis, like RoIAlign's adaptive grid, but at most `grid` times.
+    A bin has ceil(its side) samples along each axis, like RoIAlign's adaptive grid, but at most `sampling_ratio`.
     """
     window, offset = take(masks.windows, gt), take(masks.offsets, gt)
     start, extent = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
     if not aligned:
         extent = extent.clamp(min=1)  # torchvision's unaligned RoIAlign never looks at less than a pixel
     limits = sizes.flip(-1)[:, None]  # [B, 1, 2] as (width, height)
-    xs, x_share = _points(start[..., 0], extent[..., 0], limits[..., 0], size, grid, aligned)
-    ys, y_share = _points(start[..., 1], extent[..., 1], limits[..., 1], size, grid, aligned)
+    xs, x_share = _points(start[..., 0], extent[..., 0], limits[..., 0], size, sampling_ratio, aligned)
+    ys, y_share = _points(start[..., 1], extent[..., 1], limits[..., 1], size, sampling_ratio, aligned)
     values = _bilinear(masks.bits, offset, window, xs, ys)
     weighted = values * y_share[..., :, None] * x_share[..., None, :]
-    return weighted.unflatten(3, (size, grid)).unflatten(2, (size, grid)).sum((3, 5))
+    return weighted.unflatten(3, (size, sampling_ratio)).unflatten(2, (size, sampling_ratio)).sum((3, 5))
 
 
 def at(masks: Masks, points: Tensor, gt: Tensor) -> Tensor:
@@ -39,19 +41,21 @@ def at(masks: Masks, points: Tensor, gt: Tensor) -> Tensor:
     return _bilinear(masks.bits, offset, window, x[..., None], y[..., None]).view(points.shape[:-1])
 
 
-def _points(start: Tensor, extent: Tensor, limit: Tensor, size: int, grid: int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Sampling positions along one axis, [B, P, size * grid], and the share of its bin that each stands for."""
+def _points(
+    start: Tensor, extent: Tensor, limit: Tensor, size: int, sampling_ratio: int, aligned: bool
+) -> tuple[Tensor, Tensor]:
+    """Return positions along one axis, [B, P, size * sampling_ratio], and the weight of each in its bin."""
     bin_side = extent / size
-    used = bin_side.ceil().clamp(1, grid)[..., None]  # [B, P, 1]
-    step = torch.arange(grid, device=start.device)
-    inside_bin = (step + 0.5) / used  # [B, P, grid]
+    used = bin_side.ceil().clamp(1, sampling_ratio)[..., None]  # [B, P, 1]
+    step = torch.arange(sampling_ratio, device=start.device)
+    inside_bin = (step + 0.5) / used  # [B, P, sampling_ratio]
     share = (step < used) / used
     bins = torch.arange(size, device=start.device)[:, None]
     points = start[..., None, None] + (bins + inside_bin[..., None, :]) * bin_side[..., None, None]
     points = (points - 0.5 if aligned else points).flatten(2)
     # beyond the centres of the outermost pixels the image is continued by its border
     points = torch.minimum(points.clamp(min=0), (limit - 1)[..., None])
-    return points, share[..., None, :].expand(*share.shape[:2], size, grid).flatten(2)
+    return points, share[..., None, :].expand(*share.shape[:2], size, sampling_ratio).flatten(2)
 
 
 def _bilinear(bits: Tensor, offset: Tensor, window: Tensor, xs: Tensor, ys: Tensor) -> Tensor:

@@ -57,20 +57,31 @@ def _overlap(regions: Tensor, targets: Targets, start: int) -> Overlaps:
 
 
 class Matcher:
-    """Labels regions by overlap: foreground from `foreground` up, background below `background`, else ignored."""
+    """Labels by IoU: foreground from `fg_iou_thresh` up, background in [low, high) `bg_iou_thresh`, else ignored."""
 
-    def __init__(self, *, foreground: float, background: tuple[float, float], keep_best: bool, crowd: float):
-        self.foreground, self.background = foreground, background
-        self.keep_best = keep_best  # an object's best region is foreground however small the overlap
-        self.crowd = crowd  # a region lying in a crowd by this share is no background (Detectron: 0.7)
+    def __init__(
+        self,
+        *,
+        fg_iou_thresh: float,
+        bg_iou_thresh: tuple[float, float],
+        allow_low_quality_matches: bool,
+        crowd_ignore_iof: float,
+    ):
+        self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
+        self.allow_low_quality_matches = (
+            allow_low_quality_matches  # an object's best region is foreground however small the overlap
+        )
+        self.crowd_ignore_iof = (
+            crowd_ignore_iof  # a region lying in a crowd by this share is no background (Detectron: 0.7)
+        )
 
     def __call__(self, regions: Tensor, targets: Targets) -> Match:
         found = overlaps(regions, targets)
-        foreground = found.iou >= self.foreground
-        if self.keep_best:
+        foreground = found.iou >= self.fg_iou_thresh
+        if self.allow_low_quality_matches:
             foreground = foreground | found.best
-        low, high = self.background
-        background = (found.iou >= low) & (found.iou < high) & ~foreground & (found.crowded < self.crowd)
+        low, high = self.bg_iou_thresh
+        background = (found.iou >= low) & (found.iou < high) & ~foreground & (found.crowded < self.crowd_ignore_iof)
         return Match(found.matched_idx, foreground, background)
 
 

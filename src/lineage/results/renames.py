@@ -1,4 +1,4 @@
-"""Former names of classes, keywords, config groups and options (`renames.yaml`), and the two translations they need.
+"""Former names of classes, keywords, their values, config groups and options (`renames.yaml`), and two translations.
 
 `upgrade` turns a config that was stored earlier into one that the code of today reads. `canonical` turns a config into
 the first names of its parts, so that a digest does not depend on what they are called today. docs/identity.md explains
@@ -25,6 +25,7 @@ WHOLE = re.compile(rf"\s*\$\{{{KEY}\}}\s*")  # a value that is a reference and n
 DEEPEST = 20  # references that lead to references
 
 Names = dict[str, str]
+Values = dict[str, dict[str, dict[Any, Any]]]  # by class and by keyword (name of today)
 Formers = Mapping[str, "str | list[str]"]  # name of today -> its first name, or all former names in order
 
 
@@ -40,6 +41,8 @@ class Renames:
     keys: dict[str, Names]
     options: dict[str, Names]  # by config group
     groups: Names
+    first_values: Values
+    values: Values
 
 
 class Place(NamedTuple):
@@ -73,6 +76,11 @@ def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
         {owner: _today(names) for owner, names in keys.items()},
         {group: _today(names) for group, names in table["options"].items()},
         _today(table["groups"]),
+        dict(table.get("values", {})),
+        {
+            owner: {key: {first: today for today, first in values.items()} for key, values in keywords.items()}
+            for owner, keywords in table.get("values", {}).items()
+        },
     )
 
 
@@ -92,24 +100,26 @@ def fingerprint() -> str:
 
 def upgrade(config: Any) -> Any:
     """Copy a stored config into the names of today. A config of today stays as it is."""
-    return _Translation(config, target_today, renames().keys, to_today=True).copy()
+    return _Translation(config, target_today, renames().keys, renames().values, to_today=True).copy()
 
 
 def canonical(config: Any, without: Iterable[str] = ()) -> Any:
     """Copy a config of today into first names, without the dotted keys `without` (names of today)."""
-    return _Translation(config, first_target, renames().first_keys, without=frozenset(without)).copy()
+    return _Translation(
+        config, first_target, renames().first_keys, renames().first_values, without=frozenset(without)
+    ).copy()
 
 
 def former_names(config: Any) -> Names:
-    """Return the former names in a config: dotted key -> key of today, KEY._target_=CLASS -> class of today."""
-    translation = _Translation(config, target_today, renames().keys, to_today=True)
+    """Return the former names in a config: dotted key -> key of today, KEY=VALUE -> value (or class) of today."""
+    translation = _Translation(config, target_today, renames().keys, renames().values, to_today=True)
     translation.copy()
     return translation.renamed
 
 
 def key_today(key: str, config: Any) -> str:
     """Return the name of today of a dotted key, whose owners are read from `config` (names of today)."""
-    return _Translation(config, target_today, renames().keys, to_today=True).key((Place(config, ""),), key)
+    return _Translation(config, target_today, renames().keys, {}, to_today=True).key((Place(config, ""),), key)
 
 
 def choices_today(choices: Mapping[str, str]) -> Names:
@@ -150,18 +160,19 @@ def first_target(name: str) -> str:
 
 
 class _Translation:
-    """One pass over a config: targets, keys by the class of their node, and the paths in interpolations."""
+    """One pass over a config: targets, keys and values by the class of their node, and the paths in interpolations."""
 
     def __init__(
         self,
         root: Any,
         target: Callable[[str], str],
         keys: Mapping[str, Names],
+        values: Values,
         *,
         to_today: bool = False,
         without: frozenset[str] = frozenset(),
     ):
-        self.root, self.target, self.keys = root, target, keys
+        self.root, self.target, self.keys, self.values = root, target, keys, values
         self.to_today, self.without = to_today, without
         self.renamed: Names = {}  # filled by copy
 
@@ -195,11 +206,17 @@ class _Translation:
 
     def _value(self, name: Any, places: Places) -> Any:
         value, path = places[-1]
-        if name != TARGET or not isinstance(value, str):
-            return self._copy(places)
-        if self.target(value) != value:
-            self.renamed[f"{path}={value}"] = self.target(value)
-        return self.target(value)
+        if name == TARGET and isinstance(value, str):
+            translated = self.target(value)
+        else:
+            today = self._names(places[-2]).get(name, name) if self.to_today else name
+            values = self.values.get(_owner(places[-2]), {}).get(today, {})
+            if not isinstance(value, str | bool) or value not in values:
+                return self._copy(places)
+            translated = values[value]
+        if translated != value:
+            self.renamed[f"{path}={value}"] = str(translated)
+        return translated
 
     def _names(self, place: Place) -> Names:
         return self.keys.get(_owner(place), {})

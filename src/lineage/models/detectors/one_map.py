@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 from torch import nn
 
 from lineage.models.backbones.last_map import LastMap
-from lineage.models.detectors.rcnn import RCNN, Sampler
+from lineage.models.detectors.rcnn import RCNN, ProposalSampler
 
 Heads = dict[str, Callable[..., nn.Module]]
 
@@ -23,7 +23,7 @@ class RCNNParts(TypedDict):
     backbone: nn.Module
     neck: Callable[[Sequence[int]], nn.Module] | None
     proposals: Callable[[int], nn.Module]
-    sampler: Sampler
+    sampler: ProposalSampler
     box: Callable[..., nn.Module]
     heads: Heads
 

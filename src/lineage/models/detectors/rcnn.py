@@ -26,7 +26,7 @@ class ProposalGenerator(Protocol):
 class RoIBoxHead(Protocol):
     """What is in a region, and where exactly."""
 
-    classes: int
+    num_classes: int
 
     def losses(
         self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
@@ -45,26 +45,33 @@ class RoIHead(Protocol):
     def detect(self, features: list[Tensor], found: Detections) -> Detections: ...
 
 
-class Sampler(nn.Module):
+class ProposalSampler(nn.Module):
     """The regions of a training step (Fast R-CNN, section 2.3): a quarter foreground, the objects themselves added."""
 
-    def __init__(self, *, matcher: Matcher, samples: int, foreground: float, add_objects: bool):
+    def __init__(
+        self, *, matcher: Matcher, batch_size_per_image: int, positive_fraction: float, proposal_append_gt: bool
+    ):
         super().__init__()
-        self.match, self.samples, self.fraction, self.add_objects = matcher, samples, foreground, add_objects
-        self.foreground = int(samples * foreground)  # slots that can hold foreground: the first ones
+        self.match, self.proposal_append_gt = matcher, proposal_append_gt
+        self.batch_size_per_image, self.positive_fraction = batch_size_per_image, positive_fraction
+        self.num_foreground = int(
+            batch_size_per_image * positive_fraction
+        )  # the first slots: those that can hold foreground
 
     @torch.no_grad()
-    def forward(self, rois: Proposals, targets: Targets, images: Images, classes: int) -> SampledProposals:
-        """[B, N] proposals -> [B, samples] of them with their targets"""
+    def forward(self, rois: Proposals, targets: Targets, images: Images, num_classes: int) -> SampledProposals:
+        """[B, N] proposals -> [B, batch_size_per_image] of them with their targets"""
         boxes, valid = rois.boxes, rois.valid
-        if self.add_objects:
+        if self.proposal_append_gt:
             boxes = torch.cat((boxes, targets.boxes), 1)
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
         match = self.match(boxes, targets)
         match = match._replace(foreground=match.foreground & valid, background=match.background & valid)
-        chosen = subsample(match, count=self.samples, fraction=self.fraction, rng_keys=images.rng_keys, salt=SALT)
+        chosen = subsample(
+            match, count=self.batch_size_per_image, fraction=self.positive_fraction, rng_keys=images.rng_keys, salt=SALT
+        )
         gt = match.matched_idx.gather(1, chosen.slots)
-        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), classes)
+        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), num_classes)
         return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
 
 
@@ -77,7 +84,7 @@ class RCNN(nn.Module):
         backbone: nn.Module,
         neck: Callable[[Sequence[int]], nn.Module],
         proposals: Callable[[int], nn.Module],
-        sampler: Sampler,
+        sampler: ProposalSampler,
         box: Callable[[int], nn.Module],
         heads: dict[str, Callable[[int], nn.Module]],
     ):
@@ -91,10 +98,10 @@ class RCNN(nn.Module):
         """What a training step minimises; each value is a sum and what it is divided by."""
         features = self.neck(self.backbone(images))
         rois, losses = self.proposals.losses(images, features, targets)
-        rois = self.sampler(rois, targets, images, self.box.classes)
+        rois = self.sampler(rois, targets, images, self.box.num_classes)
         seen, found = self.box.losses(features, rois, targets, images)
         losses = losses | found
-        parts = [first(each, self.sampler.foreground) for each in seen]
+        parts = [first(each, self.sampler.num_foreground) for each in seen]
         foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*parts, strict=True)))
         for head in self.heads.values():
             losses = losses | head.losses(features, foreground, targets, images)

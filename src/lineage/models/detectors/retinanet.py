@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.box_losses import Regression
-from lineage.models.losses.ohem import Mining
-from lineage.models.proposals.rpn import Anchors
+from lineage.models.losses.ohem import OHEM
+from lineage.models.proposals.rpn import AnchorGenerator
 from lineage.models.roi_heads.nms_variants import Suppression, best
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Match, Matcher, shares
@@ -26,14 +26,22 @@ from lineage.structures import Detections, Images, Loss, Losses, Targets
 Cost = Callable[[Tensor, Tensor], Tensor]  # logits and goal, both [B, A, C] -> the cost of each
 
 
-def octave_anchors(
-    *, base: float, scales: int, ratios: Sequence[float], strides: Sequence[int], rounded: bool
-) -> Anchors:
-    """`scales` sizes per octave from `base` x stride up, at every ratio; Table 1c varies both."""
-    sizes = [[base * stride * 2 ** (step / scales) for step in range(scales)] for stride in strides]
+def build_octave_anchors(
+    *,
+    octave_base_scale: float,
+    scales_per_octave: int,
+    aspect_ratios: Sequence[float],
+    strides: Sequence[int],
+    rounded: bool,
+) -> AnchorGenerator:
+    """`scales_per_octave` sizes from `octave_base_scale` x stride up, at every aspect ratio; Table 1c varies both."""
+    sizes = [
+        [octave_base_scale * stride * 2 ** (step / scales_per_octave) for step in range(scales_per_octave)]
+        for stride in strides
+    ]
     if rounded:  # torchvision cuts sizes to whole pixels before it rounds corners
         sizes = [[float(int(size)) for size in level] for level in sizes]
-    return Anchors(sizes=sizes, ratios=ratios, strides=strides, rounded=rounded)
+    return AnchorGenerator(sizes=sizes, aspect_ratios=aspect_ratios, strides=strides, rounded=rounded)
 
 
 class Subnet(nn.Module):
@@ -64,45 +72,45 @@ class DenseHead(nn.Module):
         self,
         channels: int,
         *,
-        anchors: Anchors,
+        anchors: AnchorGenerator,
         matcher: Matcher,
         subnet: Callable[[int, int], Subnet],
-        classes: int,
-        prior: float,
+        num_classes: int,
+        prior_prob: float,
         classification: Cost,
         regression: Regression,
-        mining: Mining | None,
-        normalizer: str,
-        weights: Sequence[float],
-        score: float,
-        nms: float,
+        mining: OHEM | None,
+        loss_normalizer: str,
+        bbox_reg_weights: Sequence[float],
+        score_thresh: float,
+        nms_thresh: float,
         suppression: Suppression,
-        candidates: int,
-        detections: int,
+        topk_candidates: int,
+        detections_per_img: int,
     ):
         super().__init__()
-        _check(normalizer)
-        self.anchors, self.match, self.classes = anchors, matcher, classes
-        self.scores = subnet(channels, anchors.per_position * classes)
+        _check(loss_normalizer)
+        self.anchors, self.match, self.num_classes = anchors, matcher, num_classes
+        self.scores = subnet(channels, anchors.per_position * num_classes)
         self.deltas = subnet(channels, anchors.per_position * 4)
-        # section 4.1: training starts from a probability of `prior` everywhere, else background drowns the first steps
-        nn.init.constant_(cast(Tensor, self.scores.predictor.bias), -math.log((1 - prior) / prior))
+        # section 4.1: initially all probabilities are `prior_prob`, else background dominates the first steps
+        nn.init.constant_(cast(Tensor, self.scores.predictor.bias), -math.log((1 - prior_prob) / prior_prob))
         self.classification, self.regression, self.mining = classification, regression, mining
-        self.by_image, self.weights = normalizer == "image", tuple(weights)
-        self.score, self.nms, self.suppression = score, nms, suppression
-        self.candidates, self.detections = candidates, detections
+        self.by_image, self.bbox_reg_weights = loss_normalizer == "image", tuple(bbox_reg_weights)
+        self.score_thresh, self.nms_thresh, self.suppression = score_thresh, nms_thresh, suppression
+        self.topk_candidates, self.detections_per_img = topk_candidates, detections_per_img
 
     def losses(self, features: list[Tensor], images: Images, targets: Targets) -> Losses:
         """Both losses over all anchors, divided by how many are foreground."""
         anchors = torch.cat(self.anchors(features))[None]
-        logits = torch.cat(self.scores(features, self.classes), 1)
+        logits = torch.cat(self.scores(features, self.num_classes), 1)
         deltas = torch.cat(self.deltas(features, 4), 1)
         match = self.match(anchors, targets)
         cls, box = self._costs(logits, deltas, anchors.expand_as(deltas), match, targets)
         counted = match.foreground
         if self.mining is not None:
             with torch.no_grad():
-                boxes = box_ops.clip(box_ops.decode(deltas, anchors, self.weights), images.sizes)
+                boxes = box_ops.clip(box_ops.decode(deltas, anchors, self.bbox_reg_weights), images.sizes)
                 usable = match.foreground | match.background
                 counted = self.mining(cls + box, boxes, match.foreground, usable)
             cls, box = cls * counted, box * counted
@@ -113,11 +121,11 @@ class DenseHead(nn.Module):
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, match: Match, targets: Targets
     ) -> tuple[Tensor, Tensor]:
         """What each anchor costs, by class and by box: two of [B, A]"""
-        labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.classes)
-        goal = (labels[..., None] == torch.arange(self.classes, device=labels.device)).float()
+        labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
+        goal = (labels[..., None] == torch.arange(self.num_classes, device=labels.device)).float()
         cls = self.classification(logits, goal).sum(-1) * (match.foreground | match.background)
         truth = box_ops.take(targets.boxes, match.matched_idx)
-        box = self.regression(deltas, anchors, truth, match.foreground, self.weights)
+        box = self.regression(deltas, anchors, truth, match.foreground, self.bbox_reg_weights)
         share = shares(targets, match.matched_idx, match.foreground)
         return cls * share, box * share
 
@@ -130,15 +138,17 @@ class DenseHead(nn.Module):
     def detect(self, features: list[Tensor], images: Images) -> Detections:
         """The best scores of each level (section 4.1, inference), then NMS per class over all levels"""
         anchors = self.anchors(features)
-        logits, deltas = self.scores(features, self.classes), self.deltas(features, 4)
+        logits, deltas = self.scores(features, self.num_classes), self.deltas(features, 4)
         starts = [sum(len(level) for level in anchors[:index]) for index in range(len(anchors))]
         levels = [self._top(*level) for level in zip(anchors, logits, deltas, starts, strict=True)]
         boxes, scores, labels, anchor = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         boxes = box_ops.clip(box_ops.take(boxes, order), images.sizes)
         labels, anchor = labels.gather(1, order), anchor.gather(1, order)
-        boxes, ranked = self.suppression(boxes, scores, labels, scores > self.score, self.nms, self.detections)
-        score, slot = best(ranked, self.detections)
+        boxes, ranked = self.suppression(
+            boxes, scores, labels, scores > self.score_thresh, self.nms_thresh, self.detections_per_img
+        )
+        score, slot = best(ranked, self.detections_per_img)
         valid, region = score >= 0, anchor.gather(1, slot)
         probabilities = box_ops.take(torch.cat(logits, 1), region).sigmoid()
         return Detections(
@@ -153,15 +163,15 @@ class DenseHead(nn.Module):
     def _top(self, anchors: Tensor, logits: Tensor, deltas: Tensor, start: int) -> tuple[Tensor, ...]:
         """The best (anchor, class) pairs of one level: boxes, scores, labels and anchors counted over all levels"""
         flat = logits.flatten(1)
-        value, index = flat.topk(min(self.candidates, flat.shape[1]))
-        anchor, label = index // self.classes, index % self.classes
-        boxes = box_ops.decode(box_ops.take(deltas, anchor), anchors[anchor], self.weights)
+        value, index = flat.topk(min(self.topk_candidates, flat.shape[1]))
+        anchor, label = index // self.num_classes, index % self.num_classes
+        boxes = box_ops.decode(box_ops.take(deltas, anchor), anchors[anchor], self.bbox_reg_weights)
         return boxes, value.sigmoid(), label, anchor + start
 
 
-def _check(normalizer: str) -> None:
-    if normalizer not in ("batch", "image"):
-        raise ValueError(f"model.head.normalizer={normalizer} is unknown; choose batch or image")
+def _check(loss_normalizer: str) -> None:
+    if loss_normalizer not in ("batch", "image"):
+        raise ValueError(f"model.head.loss_normalizer={loss_normalizer} is unknown; choose batch or image")
 
 
 class RetinaNet(nn.Module):

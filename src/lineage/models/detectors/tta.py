@@ -80,7 +80,7 @@ def _continued(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
 class TTA:
     """A thing that detects, like the model it holds: an RCNN with its heads, or any other model, for boxes alone.
 
-    `flip_indices[k]` is the keypoint that k becomes in a mirrored image.
+    `flip_indices[k]` is the keypoint that k becomes in a flipped image.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class TTA:
         *,
         scales: Sequence[float],
         flip: bool,
-        nms: float,
+        nms_thresh: float,
         suppression: Suppression,
-        detections: int,
+        detections_per_img: int,
         flip_indices: Sequence[int],
     ):
         if 1.0 not in scales:
@@ -99,7 +99,7 @@ class TTA:
         ordered = sorted(scales, key=lambda scale: scale != 1)  # the plain view first
         self.model = model
         self.views = [(scale, mirror) for mirror in ((False, True) if flip else (False,)) for scale in ordered]
-        self.nms, self.suppression, self.detections = nms, suppression, detections
+        self.nms_thresh, self.suppression, self.detections_per_img = nms_thresh, suppression, detections_per_img
         self.flip_indices = list(flip_indices)
 
     def detect(self, images: Images) -> Detections:
@@ -126,8 +126,8 @@ class TTA:
         )
         scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
         boxes, labels = box_ops.take(boxes, order), labels.gather(1, order)
-        boxes, kept = self.suppression(boxes, scores, labels, scores >= 0, self.nms, self.detections)
-        score, slot = best(kept, self.detections)
+        boxes, kept = self.suppression(boxes, scores, labels, scores >= 0, self.nms_thresh, self.detections_per_img)
+        score, slot = best(kept, self.detections_per_img)
         chosen = order.gather(1, slot)
         return Detections(
             boxes=torch.where((score >= 0)[..., None], box_ops.take(boxes, slot), 0.0),

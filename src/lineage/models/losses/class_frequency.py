@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from lineage.models.losses.class_losses import one_hot, start, with_background
 
 
-def asking(model: nn.Module) -> list[ClassBalanced | Equalization | Seesaw]:
+def asking(model: nn.Module) -> list[ClassBalancedLoss | EqualizationLoss | SeesawLoss]:
     """The losses of the model that must be told how frequent classes are."""
-    return [module for module in model.modules() if isinstance(module, ClassBalanced | Equalization | Seesaw)]
+    return [
+        module for module in model.modules() if isinstance(module, ClassBalancedLoss | EqualizationLoss | SeesawLoss)
+    ]
 
 
 def count_classes(model: nn.Module, images_of_class: Sequence[int], images: int) -> None:
@@ -27,7 +29,7 @@ def count_classes(model: nn.Module, images_of_class: Sequence[int], images: int)
         module.images.fill_(images)
 
 
-class ClassBalanced(nn.Module):
+class ClassBalancedLoss(nn.Module):
     """Sigmoid cross entropy, weighted by the inverse effective number of a region's class (equation 12).
 
     Weights of the classes average 1, as does background's.
@@ -36,9 +38,9 @@ class ClassBalanced(nn.Module):
     counts: Tensor  # [C] float32
     images: Tensor  # [] float32
 
-    def __init__(self, classes: int, *, beta: float, prior: float):
+    def __init__(self, classes: int, *, beta: float, prior_prob: float):
         super().__init__()
-        self.outputs, self.beta, self.bias = classes, beta, start(prior)
+        self.outputs, self.beta, self.bias = classes, beta, start(prior_prob)
         self.register_buffer("counts", torch.ones(classes))
         self.register_buffer("images", torch.ones(()))
 
@@ -58,25 +60,25 @@ class ClassBalanced(nn.Module):
         return with_background(logits.sigmoid())
 
 
-class Equalization(nn.Module):
+class EqualizationLoss(nn.Module):
     """Objects of other classes do not push a rare class down (equations 2 to 4); background still does.
 
-    Rare is a class that less than `rare` of all training images show (lambda of equation 4).
+    Rare is a class that less than `rare_thresh` of all training images show (lambda of equation 4).
     """
 
     counts: Tensor  # [C] float32
     images: Tensor  # [] float32
 
-    def __init__(self, classes: int, *, rare: float, prior: float):
+    def __init__(self, classes: int, *, rare_thresh: float, prior_prob: float):
         super().__init__()
-        self.outputs, self.rare, self.bias = classes, rare, start(prior)
+        self.outputs, self.rare_thresh, self.bias = classes, rare_thresh, start(prior_prob)
         self.register_buffer("counts", torch.ones(classes))
         self.register_buffer("images", torch.ones(()))
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """logits [B, N, C], labels and valid [B, N] -> [B, N]"""
         goal = one_hot(labels, self.outputs)
-        rare = self.counts < self.rare * self.images
+        rare = self.counts < self.rare_thresh * self.images
         foreground = labels < self.outputs
         spared = foreground[..., None] & rare & (goal == 0)
         cost = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
@@ -86,7 +88,7 @@ class Equalization(nn.Module):
         return with_background(logits.sigmoid())
 
 
-class Seesaw(nn.Module):
+class SeesawLoss(nn.Module):
     """Softmax over classes in which frequent classes push rare ones down less (equations 4 to 6), times objectness.
 
     The last two logits say object or background (section 3.3); the classes are learnt from foreground regions alone.
@@ -95,10 +97,10 @@ class Seesaw(nn.Module):
     counts: Tensor  # [C] float32
     images: Tensor  # [] float32
 
-    def __init__(self, classes: int, *, mitigation: float, compensation: float, least: float):
+    def __init__(self, classes: int, *, mitigation: float, compensation: float, eps: float):
         super().__init__()
         self.classes, self.outputs, self.bias = classes, classes + 2, 0.0
-        self.mitigation, self.compensation, self.least = mitigation, compensation, least
+        self.mitigation, self.compensation, self.eps = mitigation, compensation, eps
         # deviates: the paper counts the samples seen so far while it trains; the data set's counts are known before,
         # equal on every process, and what those of a long training approach
         self.register_buffer("counts", torch.ones(classes))
@@ -119,7 +121,7 @@ class Seesaw(nn.Module):
         counts = self.counts.clamp(min=1)
         mitigation = self.mitigation * (counts / counts[own]).log().clamp(max=0)
         score = classes.softmax(-1)
-        ratio = score / score.gather(-1, own).clamp(min=self.least)
+        ratio = score / score.gather(-1, own).clamp(min=self.eps)
         return mitigation + self.compensation * ratio.clamp(min=1).log()
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -29,16 +29,16 @@ def start(prior: float) -> float:
     return -math.log((1 - prior) / prior)
 
 
-class Sigmoid(nn.Module):
-    """C independent answers per region; `prior` is what all start from."""
+class SigmoidLoss(nn.Module):
+    """C independent answers per region; `prior_prob` is the initial probability of all."""
 
-    def __init__(self, classes: int, *, cost: Callable[[Tensor, Tensor], Tensor], prior: float):
+    def __init__(self, classes: int, *, loss_fn: Callable[[Tensor, Tensor], Tensor], prior_prob: float):
         super().__init__()
-        self.outputs, self.cost, self.bias = classes, cost, start(prior)
+        self.outputs, self.loss_fn, self.bias = classes, loss_fn, start(prior_prob)
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """logits [B, N, C], labels and valid [B, N] -> [B, N]"""
-        return self.cost(logits, one_hot(labels, self.outputs)).sum(-1) * valid
+        return self.loss_fn(logits, one_hot(labels, self.outputs)).sum(-1) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return with_background(logits.sigmoid())
@@ -47,12 +47,14 @@ class Sigmoid(nn.Module):
 class SmoothedSoftmax(nn.Module):
     """Label smoothing (arXiv:1512.00567, section 7): the right class gets 1 - smoothing, all share the rest."""
 
-    def __init__(self, classes: int, *, smoothing: float):
+    def __init__(self, classes: int, *, label_smoothing: float):
         super().__init__()
-        self.outputs, self.smoothing, self.bias = classes + 1, smoothing, 0.0
+        self.outputs, self.label_smoothing, self.bias = classes + 1, label_smoothing, 0.0
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        cost = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=self.smoothing)
+        cost = F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=self.label_smoothing
+        )
         return cost.view(labels.shape) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:

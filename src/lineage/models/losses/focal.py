@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Focal(nn.Module):
+class FocalLoss(nn.Module):
     """Equation 5 per logit; `alpha` weighs objects, 1 - alpha background; null weighs both by 1 (equation 4)."""
 
     def __init__(self, *, alpha: float | None, gamma: float):

@@ -18,12 +18,12 @@ from lineage.ops import boxes as box_ops
 Cost = Callable[[Tensor, Tensor], Tensor]
 
 
-class Decoded(nn.Module):
-    """A regression loss for box and dense heads: `factor` x cost(decoded box, object)."""
+class DecodedBoxLoss(nn.Module):
+    """A regression loss for box and dense heads: `loss_weight` x loss_fn(decoded box, object)."""
 
-    def __init__(self, *, cost: Cost, factor: float):
+    def __init__(self, *, loss_fn: Cost, loss_weight: float):
         super().__init__()
-        self.cost, self.factor = cost, factor
+        self.loss_fn, self.loss_weight = loss_fn, loss_weight
 
     def forward(
         self, deltas: Tensor, regions: Tensor, truth: Tensor, foreground: Tensor, weights: Sequence[float]
@@ -33,7 +33,7 @@ class Decoded(nn.Module):
         slot = foreground[..., None]
         codes, regions = torch.where(slot, deltas, 0.0), torch.where(slot, regions, unit)
         boxes = box_ops.decode(codes, regions, weights)
-        return self.factor * self.cost(boxes, torch.where(slot, truth, unit)) * foreground
+        return self.loss_weight * self.loss_fn(boxes, torch.where(slot, truth, unit)) * foreground
 
 
 class _Pair(NamedTuple):

@@ -11,7 +11,7 @@ class ProposalsMissing(ValueError):
     """The data bring no proposals; the message says which option does."""
 
 
-class Precomputed(nn.Module):
+class PrecomputedProposals(nn.Module):
     """Hands on what the images carry, best first, and learns nothing."""
 
     def __init__(self, channels: int):

@@ -1,7 +1,7 @@
 """Cascade R-CNN (arXiv:1712.00726): box heads in a row, each trained on what the one before made of the regions.
 
 One class also says the paper's alternatives: one stage applied three times at test time is the iterative box of section
-3.1 (`stages=1 test_stages=[1,1,1] ensemble=last`), equal IoUs or equal code weights are the rows of table 3.
+3.1 (`num_stages=1 test_stages=[1,1,1] ensemble=last`), equal IoUs or equal code weights are the rows of table 3.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ class CascadeError(ValueError):
     """Numbers that no cascade can have."""
 
 
-class Cascade(nn.Module):
-    """`stages` box heads, built alike from `head` (the arguments of BoxHead) but for their code weights.
+class CascadeBoxHead(nn.Module):
+    """`num_stages` box heads, built alike from `head` (the arguments of BoxHead) but for their code weights.
 
-    ious, weights, loss_weights: one per stage; more may be given than there are stages.
-    resample: null keeps all regions of the step in every stage (Detectron2), or {samples, foreground, add_objects}.
-    scale_gradient: each stage sends 1 / stages of its gradient to the features (Detectron2).
+    ious, bbox_reg_weights, stage_loss_weights: one per stage; more may be given than there are stages.
+    resample: null keeps all regions of the step in every stage (Detectron2), or {batch_size_per_image,
+    positive_fraction, proposal_append_gt}.
+    scale_gradient: each stage sends 1 / num_stages of its gradient to the features (Detectron2).
     head_stages: the stages, from 1 on, whose incoming regions the other heads learn from.
     test_stages: the stages applied one after the other at test time; null is all of them.
     ensemble: whose scores count: the mean of "each" stage's on its own regions (Detectron2), the mean of all on the
@@ -42,11 +43,11 @@ class Cascade(nn.Module):
         self,
         channels: int,
         *,
-        stages: int,
+        num_stages: int,
         ious: Sequence[float],
-        weights: Sequence[Sequence[float]],
-        loss_weights: Sequence[float],
-        crowd: float,
+        bbox_reg_weights: Sequence[Sequence[float]],
+        stage_loss_weights: Sequence[float],
+        crowd_ignore_iof: float,
         resample: dict[str, Any] | None,
         scale_gradient: bool,
         head_stages: Sequence[int],
@@ -55,15 +56,25 @@ class Cascade(nn.Module):
         **head: Any,
     ):
         super().__init__()
-        test_stages = list(test_stages or range(1, stages + 1))
-        lists = {"ious": ious, "weights": weights, "loss_weights": loss_weights}
-        _check(stages, lists, {"head_stages": head_stages, "test_stages": test_stages}, ensemble)
-        self.stages = nn.ModuleList(BoxHead(channels, weights=weights[i], **head) for i in range(stages))
+        test_stages = list(test_stages or range(1, num_stages + 1))
+        lists = {"ious": ious, "bbox_reg_weights": bbox_reg_weights, "stage_loss_weights": stage_loss_weights}
+        _check(num_stages, lists, {"head_stages": head_stages, "test_stages": test_stages}, ensemble)
+        self.stages = nn.ModuleList(
+            BoxHead(channels, bbox_reg_weights=bbox_reg_weights[i], **head) for i in range(num_stages)
+        )
         _own_bodies(self.stages)
-        self.classes = self.stages[0].classes
-        self.match = [Matcher(foreground=u, background=(0.0, u), keep_best=False, crowd=crowd) for u in ious[:stages]]
-        self.loss_weights, self.resample = loss_weights[:stages], resample
-        self.gradient = 1 / stages if scale_gradient else 1.0
+        self.num_classes = self.stages[0].num_classes
+        self.match = [
+            Matcher(
+                fg_iou_thresh=iou,
+                bg_iou_thresh=(0.0, iou),
+                allow_low_quality_matches=False,
+                crowd_ignore_iof=crowd_ignore_iof,
+            )
+            for iou in ious[:num_stages]
+        ]
+        self.stage_loss_weights, self.resample = stage_loss_weights[:num_stages], resample
+        self.gradient = 1 / num_stages if scale_gradient else 1.0
         self.head_stages, self.test_stages, self.ensemble = list(head_stages), test_stages, ensemble
 
     def losses(
@@ -78,7 +89,7 @@ class Cascade(nn.Module):
             costs = head.costs(logits, deltas, seen[i], targets)
             sampled = seen[i].valid.sum().float()
             for what, cost in zip(("cls", "box"), costs, strict=True):
-                found[f"roi{i + 1}_{what}"] = Loss(self.loss_weights[i] * cost.sum(), sampled)
+                found[f"roi{i + 1}_{what}"] = Loss(self.stage_loss_weights[i] * cost.sum(), sampled)
             boxes = _refined(head, logits, deltas, seen[i].boxes, images.sizes)
         return [seen[i - 1] for i in self.head_stages], found
 
@@ -86,19 +97,19 @@ class Cascade(nn.Module):
     def _regions(self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images) -> SampledProposals:
         """What this stage learns from: [B, N] refined regions, labelled by its own IoU."""
         sampling = self.resample or {}
-        if sampling.get("add_objects"):
+        if sampling.get("proposal_append_gt"):
             boxes = torch.cat((boxes, targets.boxes), 1)
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
         match = self.match[stage](boxes, targets)
         valid = valid & box_ops.large(boxes, 1e-3)  # clipping may leave nothing
         match = Match(match.matched_idx, match.foreground & valid, match.background & valid)
         if self.resample is None:
-            labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.classes)
+            labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
             return SampledProposals(boxes, match.foreground | match.background, labels, match.matched_idx)
-        count, fraction = sampling["samples"], sampling["foreground"]
+        count, fraction = sampling["batch_size_per_image"], sampling["positive_fraction"]
         chosen = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT + stage)
         gt = match.matched_idx.gather(1, chosen.slots)
-        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), self.classes)
+        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), self.num_classes)
         return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
 
     def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
@@ -112,14 +123,14 @@ class Cascade(nn.Module):
         if self.ensemble == "shared":
             scores = [head.classification.probabilities(head.logits(features, rois.boxes)) for head in before]
         counted = [*(scores if self.ensemble != "last" else []), last.classification.probabilities(logits)]
-        return last.select(torch.stack(counted).mean(0), deltas, rois, last.weights, images.sizes)
+        return last.select(torch.stack(counted).mean(0), deltas, rois, last.bbox_reg_weights, images.sizes)
 
 
 @torch.no_grad()
 def _refined(head: BoxHead, logits: Tensor, deltas: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
     """The regions [B, N, 4] moved by the code of their likeliest class, inside the image."""
     label = head.classification.probabilities(logits)[..., :-1].argmax(-1)
-    return box_ops.clip(box_ops.decode(head.own(deltas, label), boxes, head.weights), sizes)
+    return box_ops.clip(box_ops.decode(head.own(deltas, label), boxes, head.bbox_reg_weights), sizes)
 
 
 def _own_bodies(stages: nn.ModuleList) -> None:

@@ -16,18 +16,18 @@ from lineage.models.roi_heads.mask_head import MaskHead
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
-class CascadeMask(nn.Module):
+class CascadeMaskHead(nn.Module):
     """As many mask heads, built alike from `head` (the arguments of MaskHead), as the box cascade has `head_stages`."""
 
-    def __init__(self, channels: int, *, stages: int, loss_weights: Sequence[float], **head: Any):
+    def __init__(self, channels: int, *, num_stages: int, stage_loss_weights: Sequence[float], **head: Any):
         super().__init__()
-        self.stages = nn.ModuleList(MaskHead(channels, **head) for _ in range(stages))
-        self.loss_weights = loss_weights[:stages]
+        self.stages = nn.ModuleList(MaskHead(channels, **head) for _ in range(num_stages))
+        self.stage_loss_weights = stage_loss_weights[:num_stages]
 
     def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         parts = zip(*(field.chunk(len(self.stages), 1) for field in rois), strict=True)
         found: Losses = {}
-        for i, (head, part, weight) in enumerate(zip(self.stages, parts, self.loss_weights, strict=True)):
+        for i, (head, part, weight) in enumerate(zip(self.stages, parts, self.stage_loss_weights, strict=True)):
             total, terms = head.losses(features, SampledProposals(*part), targets, images)["roi_mask"]
             found[f"roi{i + 1}_mask"] = Loss(weight * total, terms)
         return found

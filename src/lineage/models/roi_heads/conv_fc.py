@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import xavier
-from lineage.models.roi_heads.mask_head import Convolutions
+from lineage.models.roi_heads.mask_head import ConvStack
 
 
 class ConvFC(nn.Module):
@@ -13,7 +13,7 @@ class ConvFC(nn.Module):
 
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None, fc: int):
         super().__init__()
-        self.convolutions = Convolutions(channels, size, depth=depth, width=width, norm=norm)
+        self.convolutions = ConvStack(channels, size, depth=depth, width=width, norm=norm)
         self.fc = nn.Linear(width * size**2, fc)
         self.channels = fc
         xavier(self.fc)

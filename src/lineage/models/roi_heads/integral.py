@@ -15,7 +15,7 @@ from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
-class Integral(nn.Module):
+class IntegralBoxHead(nn.Module):
     """A box head (its arguments are `head`) for each of `ious`; the first, of the lowest IoU, moves the boxes.
 
     The other heads' regressors do not exist. Scores are the mean of all classifiers.
@@ -26,7 +26,7 @@ class Integral(nn.Module):
         self.heads = nn.ModuleList(BoxHead(channels, **head) for _ in ious)
         for other in self.heads[1:]:
             other.deltas = nn.Identity()
-        self.ious, self.classes = list(ious), self.heads[0].classes
+        self.ious, self.num_classes = list(ious), self.heads[0].num_classes
 
     def losses(
         self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
@@ -37,8 +37,8 @@ class Integral(nn.Module):
         truth = box_ops.take(targets.boxes, rois.matched_idx)
         overlap = box_ops.iou(rois.boxes[:, :, None], truth[:, :, None])[:, :, 0, 0]
         for head, threshold in zip(others, self.ious[1:], strict=True):
-            near = (rois.labels < self.classes) & (overlap >= threshold)
-            labels = torch.where(near, rois.labels, self.classes)
+            near = (rois.labels < self.num_classes) & (overlap >= threshold)
+            labels = torch.where(near, rois.labels, self.num_classes)
             cls = cls + head.classification(head.logits(features, rois.boxes), labels, rois.valid)
         sampled = rois.valid.sum().float()
         return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
@@ -48,4 +48,4 @@ class Integral(nn.Module):
         logits, deltas = first.predict(features, rois.boxes)
         scores = [first.classification.probabilities(logits)]
         scores += [head.classification.probabilities(head.logits(features, rois.boxes)) for head in others]
-        return first.select(torch.stack(scores).mean(0), deltas, rois, first.weights, images.sizes)
+        return first.select(torch.stack(scores).mean(0), deltas, rois, first.bbox_reg_weights, images.sizes)

@@ -20,8 +20,9 @@ from lineage.structures import Detections, Images, Loss, Losses, SampledProposal
 class KeypointHead(nn.Module):
     """Body, a 4x4 deconvolution of stride 2 to one map per keypoint, bilinear upscaling: 14 x 14 becomes 56 x 56.
 
-    `normalize`: "visible" divides the loss by the keypoints that have a cell, "slots" by those of all foreground slots,
-    so that a keypoint weighs the same in images with few. `score`: "logit" of the peak, or its "probability".
+    `loss_normalizer`: "visible" divides the loss by the number of keypoints inside their box, "slots" by that of all
+    foreground slots, so that a keypoint weighs the same in images with few. `score`: "logit" or "probability" of the
+    peak.
     """
 
     def __init__(
@@ -31,22 +32,24 @@ class KeypointHead(nn.Module):
         pool: Callable[[Callable[[int], Layer]], Pooler],
         roi: Callable[[int], Layer],
         body: Callable[[int, int], nn.Module],
-        classes: int,
-        keypoints: int,
+        num_classes: int,
+        num_keypoints: int,
         upscale: int,
-        normalize: str,
+        loss_normalizer: str,
         score: str,
-        weight: float,
+        loss_weight: float,
     ):
         super().__init__()
-        if normalize not in ("visible", "slots") or score not in ("logit", "probability"):
-            raise ValueError(f"normalize={normalize} is visible or slots; score={score} is logit or probability")
+        if loss_normalizer not in ("visible", "slots") or score not in ("logit", "probability"):
+            raise ValueError(
+                f"loss_normalizer={loss_normalizer} is visible or slots; score={score} is logit or probability"
+            )
         self.pool = pool(roi)
         self.body = body(channels, self.pool.size)
-        self.deconvolution = nn.ConvTranspose2d(self.body.channels, keypoints, 4, stride=2, padding=1)
+        self.deconvolution = nn.ConvTranspose2d(self.body.channels, num_keypoints, 4, stride=2, padding=1)
         msra(self.deconvolution)
-        self.classes, self.upscale = classes, upscale
-        self.normalize, self.score, self.weight = normalize, score, weight
+        self.num_classes, self.upscale = num_classes, upscale
+        self.loss_normalizer, self.score, self.loss_weight = loss_normalizer, score, loss_weight
 
     def heatmaps(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """boxes [B, N, 4] -> logits [B, N, K, M, M]"""
@@ -59,11 +62,11 @@ class KeypointHead(nn.Module):
         cell, valid = encode(
             take(required(targets.keypoints, "keypoints"), rois.matched_idx), rois.boxes, logits.shape[-1]
         )
-        valid = valid & (rois.valid & (rois.labels < self.classes))[..., None]
+        valid = valid & (rois.valid & (rois.labels < self.num_classes))[..., None]
         cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
         share = shares(targets, rois.matched_idx, rois.valid)[..., None]
-        counted = valid.sum() if self.normalize == "visible" else torch.full_like(valid.sum(), valid.numel())
-        return {"roi_keypoint": Loss(self.weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
+        counted = valid.sum() if self.loss_normalizer == "visible" else torch.full_like(valid.sum(), valid.numel())
+        return {"roi_keypoint": Loss(self.loss_weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in keypoints [B, D, K, 3] (x, y, score)"""

@@ -25,21 +25,22 @@ class MLPMaskHead(nn.Module):
         roi: Callable[[int], Layer],
         widths: Sequence[int],
         size: int,
-        classes: int,
-        agnostic: bool,
-        grid: int,
-        aligned: bool,
-        binary: bool,
+        num_classes: int,
+        class_agnostic: bool,
+        target_sampling_ratio: int,
+        target_aligned: bool,
+        binary_targets: bool,
     ):
         super().__init__()
         self.pool = pool(roi)
-        self.classes, self.maps = classes, 1 if agnostic else classes
+        self.num_classes, self.maps = num_classes, 1 if class_agnostic else num_classes
         inputs = [channels * self.pool.size**2, *widths]
         self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(inputs))
         self.masks = nn.Linear(inputs[-1], self.maps * size**2)
         xavier(*self.layers)
         gaussian(0.001, self.masks)
-        self.size, self.grid, self.aligned, self.binary = size, grid, aligned, binary
+        self.size, self.binary_targets = size, binary_targets
+        self.target_sampling_ratio, self.target_aligned = target_sampling_ratio, target_aligned
 
     def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
         """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
@@ -52,8 +53,17 @@ class MLPMaskHead(nn.Module):
 
     def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes, rois.labels)
-        goal = goals(targets, rois, images, size=self.size, grid=self.grid, aligned=self.aligned)
-        return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)
+        goal = goals(
+            targets,
+            rois,
+            images,
+            size=self.size,
+            sampling_ratio=self.target_sampling_ratio,
+            aligned=self.target_aligned,
+        )
+        return sigmoid_loss(
+            logits, (goal >= 0.5).float() if self.binary_targets else goal, rois, targets, self.num_classes
+        )
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in masks [B, D, M, M]: probabilities inside each box"""

@@ -18,7 +18,7 @@ from lineage.ops.matching import shares
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
-class Convolutions(nn.Sequential):
+class ConvStack(nn.Sequential):
     """Figure 4, right: `depth` 3x3 convolutions, normalised by `norm` if given; [R, C, s, s] -> [R, width, s, s]"""
 
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None):
@@ -42,20 +42,21 @@ class MaskHead(nn.Module):
         roi: Callable[[int], Layer],
         body: Callable[[int, int], nn.Module],
         width: int,
-        classes: int,
-        agnostic: bool,
-        grid: int,
-        aligned: bool,
-        binary: bool,
+        num_classes: int,
+        class_agnostic: bool,
+        target_sampling_ratio: int,
+        target_aligned: bool,
+        binary_targets: bool,
     ):
         super().__init__()
         self.pool = pool(roi)
         self.body = body(channels, self.pool.size)
         self.deconvolution = nn.ConvTranspose2d(self.body.channels, width, 2, stride=2)
-        self.classes, self.maps = classes, 1 if agnostic else classes
+        self.num_classes, self.maps = num_classes, 1 if class_agnostic else num_classes
         self.masks = nn.Conv2d(width, self.maps, 1)
         msra(self.deconvolution, self.masks)
-        self.grid, self.aligned, self.binary = grid, aligned, binary
+        self.target_sampling_ratio, self.target_aligned = target_sampling_ratio, target_aligned
+        self.binary_targets = binary_targets
 
     def hidden(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """What the last convolution reads: boxes [B, N, 4] -> [B * N, width, M, M]"""
@@ -72,18 +73,31 @@ class MaskHead(nn.Module):
 
     def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes, rois.labels)
-        goal = goals(targets, rois, images, size=logits.shape[-1], grid=self.grid, aligned=self.aligned)
-        return sigmoid_loss(logits, (goal >= 0.5).float() if self.binary else goal, rois, targets, self.classes)
+        goal = goals(
+            targets,
+            rois,
+            images,
+            size=logits.shape[-1],
+            sampling_ratio=self.target_sampling_ratio,
+            aligned=self.target_aligned,
+        )
+        return sigmoid_loss(
+            logits, (goal >= 0.5).float() if self.binary_targets else goal, rois, targets, self.num_classes
+        )
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in masks [B, D, M, M]: probabilities inside each box"""
         return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())
 
 
-def goals(targets: Targets, rois: SampledProposals, images: Images, *, size: int, grid: int, aligned: bool) -> Tensor:
+def goals(
+    targets: Targets, rois: SampledProposals, images: Images, *, size: int, sampling_ratio: int, aligned: bool
+) -> Tensor:
     """The ground truth through each region: [B, N, size, size] in 0..1"""
     masks = required(targets.masks, "masks")
-    return through(masks, rois.boxes, rois.matched_idx, images.sizes, size=size, grid=grid, aligned=aligned)
+    return through(
+        masks, rois.boxes, rois.matched_idx, images.sizes, size=size, sampling_ratio=sampling_ratio, aligned=aligned
+    )
 
 
 def sigmoid_loss(logits: Tensor, goal: Tensor, rois: SampledProposals, targets: Targets, classes: int) -> Losses:

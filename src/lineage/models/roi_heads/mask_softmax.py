@@ -20,10 +20,10 @@ from lineage.structures import Detections, Images, Loss, Losses, SampledProposal
 class SoftmaxMaskHead(nn.Module):
     """A mask head, built from its own arguments, with one more map: the last is background. Targets are binary."""
 
-    def __init__(self, channels: int, *, classes: int, agnostic: bool, **head: Any):
+    def __init__(self, channels: int, *, num_classes: int, class_agnostic: bool, **head: Any):
         super().__init__()
-        self.classes, self.maps = classes, 1 if agnostic else classes
-        self.head = MaskHead(channels, classes=self.maps + 1, agnostic=False, **head)
+        self.num_classes, self.maps = num_classes, 1 if class_agnostic else num_classes
+        self.head = MaskHead(channels, num_classes=self.maps + 1, class_agnostic=False, **head)
 
     def _predict(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """boxes [B, N, 4] -> logits [B, N, maps + 1, M, M]"""
@@ -33,10 +33,17 @@ class SoftmaxMaskHead(nn.Module):
     def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         logits = self._predict(features, rois.boxes)
         size = logits.shape[-1]
-        goal = goals(targets, rois, images, size=size, grid=self.head.grid, aligned=self.head.aligned)
+        goal = goals(
+            targets,
+            rois,
+            images,
+            size=size,
+            sampling_ratio=self.head.target_sampling_ratio,
+            aligned=self.head.target_aligned,
+        )
         wanted = torch.where(goal >= 0.5, rois.labels.clamp(max=self.maps - 1)[..., None, None], self.maps)
         pixels = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1), reduction="none").sum((1, 2))
-        foreground = (rois.valid & (rois.labels < self.classes)).float()
+        foreground = (rois.valid & (rois.labels < self.num_classes)).float()
         cost = pixels.view(foreground.shape) * foreground * shares(targets, rois.matched_idx, rois.valid)
         return {"roi_mask": Loss(cost.sum(), foreground.sum() * size**2)}
 

@@ -33,38 +33,38 @@ def best(scores: Tensor, detections: int) -> tuple[Tensor, Tensor]:
     return scores.topk(min(detections, scores.shape[1]))
 
 
-class Greedy:
-    """Greedy NMS (R-CNN, arXiv:1311.2524, section 2.2), class by class, or across classes if `agnostic`."""
+class GreedyNMS:
+    """Greedy NMS (R-CNN, arXiv:1311.2524, section 2.2), class by class, or across classes if `class_agnostic`."""
 
-    def __init__(self, *, agnostic: bool):
-        self.agnostic = agnostic
+    def __init__(self, *, class_agnostic: bool):
+        self.class_agnostic = class_agnostic
 
     def __call__(
         self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
     ) -> tuple[Tensor, Tensor]:
-        groups = torch.zeros_like(labels) if self.agnostic else labels
+        groups = torch.zeros_like(labels) if self.class_agnostic else labels
         return boxes, torch.where(nms(boxes, groups, valid, threshold), scores, -1.0)
 
 
-class Soft:
-    """Soft-NMS (arXiv:1704.04503): linear if `sigma` is null, else Gaussian; below `floor` a box is out."""
+class SoftNMS:
+    """Soft-NMS (arXiv:1704.04503): linear if `sigma` is null, else Gaussian; below `min_score` a box is out."""
 
-    def __init__(self, *, sigma: float | None, floor: float, agnostic: bool):
-        self.sigma, self.floor, self.agnostic = sigma, floor, agnostic
+    def __init__(self, *, sigma: float | None, min_score: float, class_agnostic: bool):
+        self.sigma, self.min_score, self.class_agnostic = sigma, min_score, class_agnostic
 
     def __call__(
         self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
     ) -> tuple[Tensor, Tensor]:
-        groups = torch.zeros_like(labels) if self.agnostic else labels
+        groups = torch.zeros_like(labels) if self.class_agnostic else labels
         decayed = soft_nms(boxes, scores, groups, valid, rounds=detections, threshold=threshold, sigma=self.sigma)
-        return boxes, torch.where(decayed >= self.floor, decayed, -1.0)
+        return boxes, torch.where(decayed >= self.min_score, decayed, -1.0)
 
 
-class Voting:
+class BoxVoting:
     """What survives `inner` moves to the mean of the candidates of its class around it."""
 
-    def __init__(self, *, inner: Suppression, overlap: float):
-        self.inner, self.overlap = inner, overlap
+    def __init__(self, *, inner: Suppression, vote_thresh: float):
+        self.inner, self.vote_thresh = inner, vote_thresh
 
     def __call__(
         self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
@@ -72,6 +72,6 @@ class Voting:
         moved, kept = self.inner(boxes, scores, labels, valid, threshold, detections)
         score, slot = best(kept, detections)  # only what will be shown is moved: [B, D, K] overlaps, not [B, K, K]
         winners, own = box_ops.take(moved, slot), labels.gather(1, slot)
-        voted = vote(winners, own, boxes, scores, labels, valid, threshold=self.overlap)
+        voted = vote(winners, own, boxes, scores, labels, valid, threshold=self.vote_thresh)
         voted = torch.where((score >= 0)[..., None], voted, winners)
         return moved.scatter(1, slot[..., None].expand(-1, -1, 4), voted), kept

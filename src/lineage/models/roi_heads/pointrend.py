@@ -26,24 +26,24 @@ SALT = 32  # separates the random streams of points from all others
 
 
 class CoarseHead(nn.Module):
-    """A region seen at grid x grid points of the finest map -> one mask of size x size per class."""
+    """A region sampled at input_size^2 points of the finest map -> one mask of output_size^2 per class."""
 
-    def __init__(self, channels: int, maps: int, *, grid: int, width: int, fc: int, size: int):
+    def __init__(self, channels: int, maps: int, *, input_size: int, width: int, fc: int, output_size: int):
         super().__init__()
         self.reduce = nn.Conv2d(channels, width, 2, stride=2)
-        self.fc = nn.ModuleList((nn.Linear(width * (grid // 2) ** 2, fc), nn.Linear(fc, fc)))
-        self.masks = nn.Linear(fc, maps * size**2)
-        self.grid, self.maps, self.size = grid, maps, size
+        self.fc = nn.ModuleList((nn.Linear(width * (input_size // 2) ** 2, fc), nn.Linear(fc, fc)))
+        self.masks = nn.Linear(fc, maps * output_size**2)
+        self.input_size, self.maps, self.output_size = input_size, maps, output_size
         msra(self.reduce)
         xavier(*self.fc)
         gaussian(0.001, self.masks)
 
     def forward(self, regions: Tensor) -> Tensor:
-        """[R, channels, grid, grid] -> logits [R, maps, size, size]"""
+        """[R, channels, input_size, input_size] -> logits [R, maps, output_size, output_size]"""
         hidden = F.relu(self.reduce(regions)).flatten(1)
         for layer in self.fc:
             hidden = F.relu(layer(hidden))
-        return self.masks(hidden).view(-1, self.maps, self.size, self.size)
+        return self.masks(hidden).view(-1, self.maps, self.output_size, self.output_size)
 
 
 class PointHead(nn.Module):
@@ -69,10 +69,11 @@ class PointHead(nn.Module):
 
 
 class PointRend(nn.Module):
-    """Training takes `train_points` of a region; `uncertain` is the share taken as the least sure of `oversample` times
-    as many random ones.
+    """Training samples `train_num_points` points of a region: of `oversample_ratio` times as many random ones the least
+    certain for the share `importance_sample_ratio`, the others at random.
 
-    At test time the coarse map is doubled `steps` times, and its `test_points` least sure cells are decided each time.
+    At test time the coarse map is doubled `subdivision_steps` times; each time the point head predicts the
+    `subdivision_num_points` least certain cells.
     """
 
     def __init__(
@@ -82,40 +83,44 @@ class PointRend(nn.Module):
         coarse: Callable[[int, int], CoarseHead],
         point: Callable[[int, int], PointHead],
         stride: int,
-        classes: int,
-        agnostic: bool,
-        train_points: int,
-        oversample: int,
-        uncertain: float,
-        steps: int,
-        test_points: int,
-        grid: int,
-        aligned: bool,
-        binary: bool,
+        num_classes: int,
+        class_agnostic: bool,
+        train_num_points: int,
+        oversample_ratio: int,
+        importance_sample_ratio: float,
+        subdivision_steps: int,
+        subdivision_num_points: int,
+        target_sampling_ratio: int,
+        target_aligned: bool,
+        binary_targets: bool,
     ):
         super().__init__()
-        self.maps = 1 if agnostic else classes
+        self.maps = 1 if class_agnostic else num_classes
         self.coarse, self.point = coarse(channels, self.maps), point(channels, self.maps)
-        self.stride, self.classes = stride, classes
-        self.train_points, self.oversample, self.uncertain = train_points, oversample, uncertain
-        self.steps, self.test_points = steps, test_points
-        self.grid, self.aligned, self.binary = grid, aligned, binary
+        self.stride, self.num_classes = stride, num_classes
+        self.train_num_points, self.oversample_ratio = train_num_points, oversample_ratio
+        self.importance_sample_ratio = importance_sample_ratio
+        self.subdivision_steps, self.subdivision_num_points = subdivision_steps, subdivision_num_points
+        self.target_sampling_ratio, self.target_aligned = target_sampling_ratio, target_aligned
+        self.binary_targets = binary_targets
 
     def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
         masks = required(targets.masks, "masks")
         coarse = self._coarse(features, rois.boxes)
         labels = rois.labels.clamp(max=self.maps - 1)
         own = self._own(coarse, labels)  # [B, N, s, s]
-        foreground = (rois.valid & (rois.labels < self.classes)).float()
+        foreground = (rois.valid & (rois.labels < self.num_classes)).float()
         size = own.shape[-1]
-        goal = goals(targets, rois, images, size=size, grid=self.grid, aligned=self.aligned)
-        goal = (goal >= 0.5).float() if self.binary else goal
+        goal = goals(
+            targets, rois, images, size=size, sampling_ratio=self.target_sampling_ratio, aligned=self.target_aligned
+        )
+        goal = (goal >= 0.5).float() if self.binary_targets else goal
         rough = F.binary_cross_entropy_with_logits(own, goal, reduction="none").sum((2, 3))
         fine = self._points(features, coarse, own, labels, rois, masks, images)
         count, foreground = foreground.sum(), foreground * shares(targets, rois.matched_idx, rois.valid)
         return {
             "roi_mask": Loss((rough * foreground).sum(), count * size**2),
-            "roi_point": Loss((fine * foreground).sum(), count * self.train_points),
+            "roi_point": Loss((fine * foreground).sum(), count * self.train_num_points),
         }
 
     def _points(
@@ -133,11 +138,11 @@ class PointRend(nn.Module):
     @torch.no_grad()
     def _choose(self, own: Tensor, rng_keys: Tensor) -> Tensor:
         """Section 3.2: coarse logits [B, N, s, s] -> places in 0..1 [B, N, train_points, 2]"""
-        regions, sure = own.shape[1], self.train_points - int(self.uncertain * self.train_points)
-        many = self.train_points * self.oversample
+        regions, sure = own.shape[1], self.train_num_points - int(self.importance_sample_ratio * self.train_num_points)
+        many = self.train_num_points * self.oversample_ratio
         drawn = uniform(rng_keys, SALT, regions * many * 2).view(-1, regions, many, 2)
         doubt = -point_ops.sample(own.flatten(0, 1)[:, None], drawn.flatten(0, 1), (1, 1))[..., 0].abs()
-        picked = doubt.topk(self.train_points - sure, 1).indices.view(*own.shape[:2], -1, 1)
+        picked = doubt.topk(self.train_num_points - sure, 1).indices.view(*own.shape[:2], -1, 1)
         rest = uniform(rng_keys, SALT + 1, regions * sure * 2).view(-1, regions, sure, 2)
         return torch.cat((drawn.gather(2, picked.expand(-1, -1, -1, 2)), rest), 2)
 
@@ -146,9 +151,11 @@ class PointRend(nn.Module):
         labels = found.labels.clamp(max=self.maps - 1)
         coarse = self._coarse(features, found.boxes)
         masks = self._own(coarse, labels)
-        for step in range(1, self.steps + 1):
+        for step in range(1, self.subdivision_steps + 1):
             masks = F.interpolate(masks, scale_factor=2, mode="bilinear", align_corners=False)
-            if (2 * masks.shape[-1]) ** 2 > self.test_points or step == self.steps:  # else the next decides every cell
+            if (
+                2 * masks.shape[-1]
+            ) ** 2 > self.subdivision_num_points or step == self.subdivision_steps:  # else the next decides every cell
                 masks = self._refine(features, coarse, masks, labels, found.boxes)
         return found._replace(masks=masks.sigmoid())
 
@@ -156,14 +163,14 @@ class PointRend(nn.Module):
         """The least sure cells of logits [B, D, M, M] decided by the point head."""
         size = masks.shape[-1]
         flat = masks.flatten(2)
-        cells = (-flat.abs()).topk(min(self.test_points, size**2), 2).indices
+        cells = (-flat.abs()).topk(min(self.subdivision_num_points, size**2), 2).indices
         places = point_ops.centres(size, masks.device)[cells]
         decided = self._decide(features, coarse, labels, places, point_ops.inside(boxes, places))
         return flat.scatter(2, cells, decided).view_as(masks)
 
     def _coarse(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """boxes [B, N, 4] -> logits [B * N, maps, s, s]"""
-        side = self.coarse.grid
+        side = self.coarse.input_size
         points = point_ops.inside(boxes, point_ops.centres(side, boxes.device))
         seen = self._look(features, points).transpose(1, 2)
         return self.coarse(seen.unflatten(2, (side, side))).float()

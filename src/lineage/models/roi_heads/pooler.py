@@ -24,24 +24,24 @@ Layer = Callable[[Tensor, Tensor], Tensor]  # map [B, C, H, W], rois [R, 5] (ima
 class RoIAlign(nn.Module):
     """Bilinear samples at exact positions, reduced per bin; nothing is rounded."""
 
-    def __init__(self, size: int, *, sampling: int, aligned: bool, reduce: str):
+    def __init__(self, size: int, *, sampling_ratio: int, aligned: bool, reduce: str):
         super().__init__()
-        self.size, self.sampling, self.aligned, self.reduce = size, sampling, aligned, reduce
+        self.size, self.sampling_ratio, self.aligned, self.reduce = size, sampling_ratio, aligned, reduce
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
         if self.reduce == "mean":
-            return roi_align(feature, rois, self.size, self.sampling, self.aligned)
+            return roi_align(feature, rois, self.size, self.sampling_ratio, self.aligned)
         # one sample per cell of a finer grid, so that the maximum can be taken outside the kernel
-        fine = roi_align(feature, rois, self.size * self.sampling, 1, self.aligned)
-        return F.max_pool2d(fine, self.sampling)
+        fine = roi_align(feature, rois, self.size * self.sampling_ratio, 1, self.aligned)
+        return F.max_pool2d(fine, self.sampling_ratio)
 
 
 class RoIWarp(nn.Module):
     """Bilinear samples inside a region whose border was rounded to the map's pixels, as in RoIPool."""
 
-    def __init__(self, size: int, *, sampling: int, reduce: str):
+    def __init__(self, size: int, *, sampling_ratio: int, reduce: str):
         super().__init__()
-        self.align = RoIAlign(size, sampling=sampling, aligned=False, reduce=reduce)
+        self.align = RoIAlign(size, sampling_ratio=sampling_ratio, aligned=False, reduce=reduce)
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
         image, corners = rois[:, :1], rois[:, 1:].round()

@@ -17,15 +17,15 @@ class Selection:
     def __init__(
         self,
         *,
-        score: float,
-        nms: float,
+        score_thresh: float,
+        nms_thresh: float,
         suppression: Suppression,
-        detections: int,
-        candidates: int,
-        smallest: float,
+        detections_per_img: int,
+        topk_candidates: int,
+        min_size: float,
     ):
-        self.score, self.nms, self.detections, self.smallest = score, nms, detections, smallest
-        self.suppression, self.candidates = suppression, candidates
+        self.score_thresh, self.nms_thresh, self.detections_per_img = score_thresh, nms_thresh, detections_per_img
+        self.suppression, self.topk_candidates, self.min_size = suppression, topk_candidates, min_size
 
     def __call__(
         self, probabilities: Tensor, deltas: Tensor, rois: Proposals, weights: Sequence[float], sizes: Tensor
@@ -34,14 +34,14 @@ class Selection:
         classes, codes = probabilities.shape[-1] - 1, deltas.shape[2]
         scores = torch.where(rois.valid[..., None], probabilities[..., :-1], -1.0).flatten(1)
         # pairs are cut to a fixed number before NMS; 5 % thresholds leave far fewer, so nothing is lost
-        best, index = scores.topk(min(self.candidates, scores.shape[1]))
+        best, index = scores.topk(min(self.topk_candidates, scores.shape[1]))
         region, label = index // classes, index % classes
         code = region * codes + (label if codes > 1 else 0)
         boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), code), box_ops.take(rois.boxes, region), weights)
         boxes = box_ops.clip(boxes, sizes)
-        usable = (best > self.score) & box_ops.large(boxes, self.smallest)
-        boxes, kept = self.suppression(boxes, best, label, usable, self.nms, self.detections)
-        score, order = best_slots(kept, self.detections)
+        usable = (best > self.score_thresh) & box_ops.large(boxes, self.min_size)
+        boxes, kept = self.suppression(boxes, best, label, usable, self.nms_thresh, self.detections_per_img)
+        score, order = best_slots(kept, self.detections_per_img)
         valid, region = score >= 0, region.gather(1, order)
         return Detections(
             boxes=torch.where(valid[..., None], box_ops.take(boxes, order), 0.0),

@@ -20,14 +20,16 @@ from lineage.structures import UNLABELLED, Detections, Images, Loss, Losses, Sam
 class SemanticHead(nn.Module):
     """Each level is convolved and doubled up to the finest, the sum is classified. Class 0 is any thing.
 
-    `weight` balances it with the losses of instances (section 3.2; lambda_s).
+    `loss_weight` balances it with the losses of instances (section 3.2; lambda_s).
     """
 
-    def __init__(self, channels: int, *, strides: Sequence[int], width: int, norm: str, classes: int, weight: float):
+    def __init__(
+        self, channels: int, *, strides: Sequence[int], width: int, norm: str, num_classes: int, loss_weight: float
+    ):
         super().__init__()
         self.levels = nn.ModuleList(_level(channels, width, norm, int(log2(s / strides[0]))) for s in strides)
-        self.classes = nn.Conv2d(width, classes, 1)
-        self.stride, self.weight = strides[0], weight
+        self.classes = nn.Conv2d(width, num_classes, 1)
+        self.stride, self.loss_weight = strides[0], loss_weight
         msra(self.classes)
 
     def _predict(self, features: list[Tensor]) -> Tensor:
@@ -43,7 +45,7 @@ class SemanticHead(nn.Module):
         logits = F.interpolate(self._predict(features), scale_factor=self.stride, mode="bilinear", align_corners=False)
         logits = logits[..., : labels.shape[1], : labels.shape[2]]
         total = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-        return {"semantic": Loss(self.weight * total, (labels != UNLABELLED).sum().float())}
+        return {"semantic": Loss(self.loss_weight * total, (labels != UNLABELLED).sum().float())}
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:
         """Fills in semantic [B, S, H / 4, W / 4]: logits over the canvas"""

@@ -31,17 +31,17 @@ Pass = Callable[[], Iterator[Observed]]  # one round over the training images
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mining:
+class SVMMining:
     """The numbers of R-CNN's released training code (github.com/rbgirshick/rcnn, rcnn_train.m)."""
 
     cost: float  # C of the SVM
-    positive_weight: float  # a positive counts as this many
-    bias: float  # the constant feature; large, so that the bias is hardly regularised
-    norm: float  # features are scaled to this mean length
-    overlap: float  # regions below it are negatives
-    hard: float  # a negative with a score above this is hard
-    easy: float  # one below this is dropped again
-    refit: int  # new negatives after which a class is fitted anew
+    pos_loss_weight: float  # a positive counts as this many
+    bias_mult: float  # the constant feature; large, so that the bias is hardly regularised
+    target_norm: float  # features are scaled to this mean length
+    neg_iou_thresh: float  # regions below it are negatives
+    hard_thresh: float  # a negative with a score above this is hard
+    evict_thresh: float  # one below this is dropped again
+    retrain_limit: int  # new negatives after which a class is fitted anew
 
 
 class SVMs(nn.Module):
@@ -58,10 +58,10 @@ class SVMs(nn.Module):
         return (features * self.scale) @ self.weight.T + self.bias
 
     @torch.no_grad()
-    def fit(self, passes: Pass, mining: Mining) -> None:
+    def fit(self, passes: Pass, mining: SVMMining) -> None:
         """Two rounds over the images: one for the objects, one for the negatives."""
         classes = len(self.weight)
-        positives, self.scale = _positives(passes, classes, mining.norm)
+        positives, self.scale = _positives(passes, classes, mining.target_norm)
         machines = [Machine(self, label, rows, mining) for label, rows in enumerate(positives) if len(rows)]
         for seen in passes():
             scores = self(seen.features)
@@ -74,7 +74,7 @@ class SVMs(nn.Module):
 class Machine:
     """The training set of one class while it grows."""
 
-    def __init__(self, svms: SVMs, label: int, positives: Array, mining: Mining):
+    def __init__(self, svms: SVMs, label: int, positives: Array, mining: SVMMining):
         self.svms, self.label, self.mining = svms, label, mining
         self.positives, self.negatives = positives, positives[:0]
         self.fresh = 0
@@ -82,14 +82,14 @@ class Machine:
 
     def see(self, seen: Observed, scores: Tensor) -> None:
         """Keep the hard negatives among these regions; before the first fit all of them are."""
-        hard = seen.overlaps[:, self.label] < self.mining.overlap
+        hard = seen.overlaps[:, self.label] < self.mining.neg_iou_thresh
         hard &= seen.objects != self.label
         if self.fitted:
-            hard &= scores > self.mining.hard
+            hard &= scores > self.mining.hard_thresh
         added = (seen.features[hard] * self.svms.scale).cpu().numpy()
         self.negatives = np.concatenate((self.negatives, added))
         self.fresh += len(added)
-        if self.fresh >= self.mining.refit:
+        if self.fresh >= self.mining.retrain_limit:
             self.refit()
 
     def refit(self) -> None:
@@ -98,7 +98,7 @@ class Machine:
         weight, bias = _solve(self.positives, self.negatives, self.mining)
         self.svms.weight[self.label] = torch.as_tensor(weight).to(self.svms.weight)
         self.svms.bias[self.label] = bias
-        self.negatives = self.negatives[self.negatives @ weight + bias >= self.mining.easy]
+        self.negatives = self.negatives[self.negatives @ weight + bias >= self.mining.evict_thresh]
         self.fitted, self.fresh = True, 0
 
 
@@ -116,13 +116,13 @@ def _positives(passes: Pass, classes: int, norm: float) -> tuple[list[Array], Te
     return [(torch.cat(parts) * scale).numpy() if parts else empty for parts in rows], scale
 
 
-def _solve(positives: Array, negatives: Array, mining: Mining) -> tuple[Array, float]:
+def _solve(positives: Array, negatives: Array, mining: SVMMining) -> tuple[Array, float]:
     """Hinge loss, L2: liblinear's dual, as R-CNN used it."""
     machine = LinearSVC(
         loss="hinge",
         C=mining.cost,
-        class_weight={1: mining.positive_weight, 0: 1.0},
-        intercept_scaling=mining.bias,
+        class_weight={1: mining.pos_loss_weight, 0: 1.0},
+        intercept_scaling=mining.bias_mult,
         max_iter=20_000,
         random_state=3,
     )

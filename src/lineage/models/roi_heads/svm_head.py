@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.models.roi_heads.ridge import Ridge
-from lineage.models.roi_heads.svm import Mining, Observed, SVMs
+from lineage.models.roi_heads.svm import Observed, SVMMining, SVMs
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import overlaps
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
@@ -38,26 +38,34 @@ BOXES = ("ridge", "head", "proposals")
 class SVMHead(nn.Module):
     """`layer` names the features of the SVMs: a layer of the body, or `pool` for what enters it.
 
-    `boxes` come from a ridge regression, from the head as it was trained, or are the proposals themselves.
+    Boxes come (`box_source`) from a ridge regression, from the head as it was trained, or are the proposals themselves.
     """
 
-    def __init__(self, head: BoxHead, *, layer: str, mining: Mining, boxes: str, penalty: float, near: float):
+    def __init__(
+        self, head: BoxHead, *, layer: str, mining: SVMMining, box_source: str, ridge_lambda: float, min_overlap: float
+    ):
         super().__init__()
-        if boxes not in BOXES:
-            raise ValueError(f"model.box.boxes={boxes} is unknown; choose one of {', '.join(BOXES)}")
+        if box_source not in BOXES:
+            raise ValueError(f"model.box.box_source={box_source} is unknown; choose one of {', '.join(BOXES)}")
         for name, part in head.named_children():  # under the same names, so that a trained head's weights fit
             self.add_module(name, part)
         self._head = (head,)  # in a tuple, which registers nothing
-        self.classes, self.layer, self.mining, self.boxes, self.near = head.classes, layer, mining, boxes, near
+        self.num_classes, self.layer, self.mining, self.box_source, self.min_overlap = (
+            head.num_classes,
+            layer,
+            mining,
+            box_source,
+            min_overlap,
+        )
         pooled, wanted = self._widths()
-        self.svms = SVMs(wanted, self.classes)
-        self.ridge = Ridge(pooled, self.classes, penalty=penalty) if boxes == "ridge" else None
+        self.svms = SVMs(wanted, self.num_classes)
+        self.ridge = Ridge(pooled, self.num_classes, penalty=ridge_lambda) if box_source == "ridge" else None
 
     def losses(
         self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
         regions, losses = self._head[0].losses(features, rois, targets, images)
-        if self.boxes != "head":  # R-CNN fine-tunes as a classifier only
+        if self.box_source != "head":  # R-CNN fine-tunes as a classifier only
             losses["roi_box"] = Loss(0 * losses["roi_box"].sum, losses["roi_box"].normalizer)
         return regions, losses
 
@@ -76,8 +84,10 @@ class SVMHead(nn.Module):
         head = self._head[0]
         if self.ridge is not None:
             return self.ridge(pooled.flatten(1)), (1.0,) * 4
-        if self.boxes == "head":
-            return head.deltas(head.body(pooled)).float().view(len(pooled), head.codes, 4), head.weights
+        if self.box_source == "head":
+            return head.deltas(head.body(pooled)).float().view(
+                len(pooled), head.num_bbox_reg_classes, 4
+            ), head.bbox_reg_weights
         return pooled.new_zeros(len(pooled), 1, 4), (1.0,) * 4
 
     @torch.no_grad()
@@ -92,12 +102,12 @@ class SVMHead(nn.Module):
 
     def _observe(self, seen: Seen) -> Observed:
         """Proposals and objects of a batch: features, overlap with each class, and which are objects."""
-        boxes, valid, objects = _with_objects(seen, self.classes)
+        boxes, valid, objects = _with_objects(seen, self.num_classes)
         shared = box_ops.iou(boxes, seen.targets.boxes)  # [B, N, G]
         counted = (seen.targets.valid & ~seen.targets.crowd)[:, None]
         each = torch.where(counted, shared.nan_to_num(), 0.0)
         labels = seen.targets.labels[:, None].expand_as(each)
-        by_class = each.new_zeros(*boxes.shape[:2], self.classes).scatter_reduce(2, labels, each, "amax")
+        by_class = each.new_zeros(*boxes.shape[:2], self.num_classes).scatter_reduce(2, labels, each, "amax")
         features = self._hidden(self._head[0].pool(seen.features, boxes))
         keep = valid.flatten()
         return Observed(features[keep], by_class.flatten(0, 1)[keep], objects.flatten()[keep])
@@ -105,7 +115,7 @@ class SVMHead(nn.Module):
     def _pairs(self, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
         """Proposals near an object: what enters the body [n, D], the code that would move it there, its class."""
         found = overlaps(seen.rois.boxes, seen.targets)
-        near = seen.rois.valid & (found.iou > self.near)
+        near = seen.rois.valid & (found.iou > self.min_overlap)
         truth = box_ops.take(seen.targets.boxes, found.matched_idx)[near]
         codes = box_ops.encode(truth, seen.rois.boxes[near], (1.0,) * 4)
         pooled = self._head[0].pool(seen.features, seen.rois.boxes).flatten(1)[near.flatten()]
@@ -139,15 +149,22 @@ def _with_objects(seen: Seen, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     return boxes, torch.cat((seen.rois.valid, counted), 1), objects
 
 
-def with_svms(
+def build_svm_head(
     channels: int,
     *,
     layer: str,
-    svm: Mining,
-    boxes: str,
-    penalty: float,
-    near: float,
+    svm: SVMMining,
+    box_source: str,
+    ridge_lambda: float,
+    min_overlap: float,
     **head: Any,
 ) -> SVMHead:
     """A box head of these settings, to be fitted anew after training."""
-    return SVMHead(BoxHead(channels, **head), layer=layer, mining=svm, boxes=boxes, penalty=penalty, near=near)
+    return SVMHead(
+        BoxHead(channels, **head),
+        layer=layer,
+        mining=svm,
+        box_source=box_source,
+        ridge_lambda=ridge_lambda,
+        min_overlap=min_overlap,
+    )

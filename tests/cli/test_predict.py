@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
 from lineage.report.image_sources import Picture, files, frames, numbers, picture
 from lineage.results.run_folder import RunFolder
-from lineage.run.restore import known, left_by_run, restore
+from lineage.run.class_names import default_meta, read_run_meta
+from lineage.run.restore import restore
 from tests.trained import run_folder
 from tests.weights import published
 
@@ -143,8 +146,8 @@ def test_foreign_weights_need_nothing_said(photos: Path, tmp_path: Path, capsys:
     [
         (["--weights=nowhere"], "no such file, and no entry named"),
         (["--weights={run}", "model.box.scoer=0.1"], "has no key model.box.scoer"),
-        (["--weights={run}", "model=faster_rcnn"], "the run's config says which model it is"),
-        (["--weights={run}", "--classes=cat,dog"], "--classes names 2 classes, the model tells 6 apart"),
+        (["--weights={run}", "model=faster_rcnn"], "the run's config determines its model"),
+        (["--weights={run}", "--classes=cat,dog"], "--classes names 2 classes, the model has 6"),
     ],
 )
 def test_bad_wishes(
@@ -152,6 +155,13 @@ def test_bad_wishes(
 ) -> None:
     assert main(["predict", str(photos), NOTHING_KNOWN, *(text.format(run=run) for text in arguments)]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_neither_prediction_nor_export_imports_a_trainer() -> None:
+    trainers = "[name for name in sys.modules if name.startswith(('pytorch_lightning', 'lineage.train'))]"
+    code = f"import sys, lineage.cli.predict, lineage.cli.export; print({trainers})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_patterns_and_repeats(photos: Path) -> None:
@@ -218,7 +228,7 @@ def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monk
     numbered = pictured(run, photos / "a.png", tmp_path / "numbered")
     told(run, stuff=["things", *("sky" for _ in range(53))])
     named = pictured(run, photos / "a.png", tmp_path / "named")
-    monkeypatch.setattr("lineage.cli.predict.seen_areas", lambda *_: [])
+    monkeypatch.setattr("lineage.run.predict.seen_areas", lambda *_: [])
     without = pictured(run, photos / "a.png", tmp_path / "without")
     assert (named != without).any(-1).mean() > 0.2
     assert 0 < (named != numbered).any(-1).mean() < 0.2, "the names differ"
@@ -230,18 +240,18 @@ def test_names_told_by_hand_keep_what_the_run_left(tmp_path: Path) -> None:
     meta = restore(str(run), [], tmp_path, "a,b,c,d,e,f").meta
     assert (meta.classes, meta.category_ids) == (("a", "b", "c", "d", "e", "f"), (1, 2, 3, 4, 5, 6))
     assert (meta.skeleton, meta.stuff) == (((0, 1),), ("things", "sky"))
-    assert known(1).skeleton == FIGURE_SKELETON
-    assert known(80).skeleton == ()
+    assert default_meta(1).skeleton == FIGURE_SKELETON
+    assert default_meta(80).skeleton == ()
 
 
 @pytest.mark.parametrize("older", [["classes", "category_ids"], ["classes", "category_ids", "skeleton", "stuff"]])
 def test_runs_of_earlier_versions_left_less_metadata(tmp_path: Path, older: list[str]) -> None:
     meta = asdict(Shapes(seed=0, length=1, stuff=True).meta)
     (tmp_path / "classes.json").write_text(json.dumps({name: meta[name] for name in older}))
-    assert left_by_run(RunFolder(tmp_path)) == DatasetMeta(**{name: meta[name] for name in older})
+    assert read_run_meta(RunFolder(tmp_path)) == DatasetMeta(**{name: meta[name] for name in older})
 
 
 def test_metadata_of_a_dataset_comes_back(tmp_path: Path) -> None:
     meta = Shapes(seed=0, length=1, stuff=True).meta
     (tmp_path / "classes.json").write_text(json.dumps(asdict(meta)))
-    assert left_by_run(RunFolder(tmp_path)) == meta
+    assert read_run_meta(RunFolder(tmp_path)) == meta

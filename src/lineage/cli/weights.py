@@ -121,23 +121,23 @@ def save(state: dict[str, Tensor], path: Path) -> None:
 
 def seen_pixels(path: Path, given: LoadedWeights) -> PixelNormalization | None:
     """What the weights were trained on: known of another code base, and of a run by its config."""
-    from lineage.run.restore import of_run  # composes configs, which `list` does not need
+    from lineage.run.restore import load_run_config  # composes configs, which `list` does not need
 
     if given.conventions:
         return given.conventions.pixels
     folder = RunFolder.containing(path)
-    backbone = of_run(folder, []).backbone if folder else None
+    backbone = load_run_config(folder, []).backbone if folder else None
     return PixelNormalization.of(backbone.mean, backbone.std) if backbone and "mean" in backbone else None
 
 
 def trained_with(path: Path, given: LoadedWeights) -> set[str]:
     """What no tensor tells, as overrides: of another code base by its table, of a run by its config."""
-    from lineage.run.restore import of_run
+    from lineage.run.restore import load_run_config
 
     if given.conventions:
         return {*given.conventions.settings}
     known = {text for tables in TARGETS.values() for table in tables for text in table.conventions.settings}
-    config = of_run(folder, []) if (folder := RunFolder.containing(path)) else OmegaConf.create()
+    config = load_run_config(folder, []) if (folder := RunFolder.containing(path)) else OmegaConf.create()
     pairs = {text: text.split("=") for text in known}
     return {text for text, (key, value) in pairs.items() if str(OmegaConf.select(config, key)).lower() == value}
 

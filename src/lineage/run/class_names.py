@@ -1,0 +1,91 @@
+"""Names of a trained model's classes: given by the user, left in the run folder, of the dataset, or by their number."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from omegaconf import DictConfig
+
+from lineage.config.build import ConfigError, build
+from lineage.data.annotations.skeleton import read_skeleton
+from lineage.data.formats import voc
+from lineage.data.samples.metadata import DatasetMeta, parse_meta
+from lineage.data.shapes.dataset import FIGURE_SKELETON
+from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
+from lineage.results.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def resolve_meta(names: str | None, folder: RunFolder | None, config: DictConfig) -> DatasetMeta:
+    """Return the metadata of the classes that a model was trained on.
+
+    names: of --classes, see read_class_names; they replace all others.
+    folder: the run folder of the weights, if they have one.
+    """
+    count = config.dataset.classes
+    run_meta = read_run_meta(folder) if folder else None
+    if names is not None:
+        given = read_class_names(names)
+        if len(given.classes) != count:
+            raise ConfigError(f"--classes names {len(given.classes)} classes, the model has {count}")
+        known = run_meta or default_meta(count)
+        skeleton = given.skeleton or known.skeleton
+        return replace(known, classes=given.classes, category_ids=given.category_ids, skeleton=skeleton)
+    if run_meta is not None:
+        return run_meta
+    if folder:
+        try:
+            dataset = build(config.dataset.val)
+        except Exception as error:  # the dataset is on another machine
+            log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
+        else:
+            meta: DatasetMeta = dataset.meta
+            return meta
+    return default_meta(count)
+
+
+def read_run_meta(folder: RunFolder) -> DatasetMeta | None:
+    """Return the metadata in a run folder, or None if it has none."""
+    if not folder.classes.is_file():
+        return None
+    return parse_meta(json.loads(folder.classes.read_text(encoding="utf-8")))
+
+
+def default_meta(count: int) -> DatasetMeta:
+    """Return COCO's 80 classes, torchvision's 90 with gaps, VOC's 20 or one person; else numbers as names."""
+    ids = tuple(range(1, count + 1))
+    coco = torchvision.models.detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    by_count = {
+        80: DatasetMeta(*zip(*((name, i) for i, name in enumerate(coco) if i and name != "N/A"), strict=True)),
+        90: DatasetMeta(tuple(coco[1:]), ids),
+        20: DatasetMeta(voc.CLASSES, ids),
+        1: DatasetMeta(("person",), ids, KEYPOINTS, FLIP_INDICES, FIGURE_SKELETON),
+    }
+    return by_count.get(count) or DatasetMeta(tuple(f"class {i}" for i in ids), ids)
+
+
+def read_class_names(names: str) -> DatasetMeta:
+    """Parse `cat,dog`, the path of a text file with a name per line, or of a JSON file with COCO's categories."""
+    path = Path(names)
+    if not path.is_file():
+        if "," not in names and ("/" in names or path.suffix in (".txt", ".json")):
+            raise ConfigError(f"--classes {names}: no such file")
+        return _number_classes([name.strip() for name in names.split(",")])
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".json":
+        return _number_classes([line.strip() for line in text.splitlines() if line.strip()])
+    content: Any = json.loads(text)
+    categories = content["categories"] if isinstance(content, dict) else content
+    categories = sorted(categories, key=lambda category: category["id"])
+    ids = tuple(int(category["id"]) for category in categories)
+    return DatasetMeta(tuple(category["name"] for category in categories), ids, skeleton=read_skeleton(categories))
+
+
+def _number_classes(names: list[str]) -> DatasetMeta:
+    return DatasetMeta(tuple(names), tuple(range(1, len(names) + 1)))

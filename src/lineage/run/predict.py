@@ -1,0 +1,182 @@
+"""Predict on images without annotations: transform, detect, and return to the pixels of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors as tv
+
+from lineage.config.build import ConfigError, build
+from lineage.data.annotations.defects import Defect, Record
+from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labels
+from lineage.data.samples.metadata import DatasetMeta
+from lineage.data.samples.sample import Sample
+from lineage.data.transforms.augment import Augment
+from lineage.data.transforms.context import Context, bind_context
+from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.eval.predictions.predictions import Predictions
+from lineage.ops.random import fold_in
+from lineage.report.draw import Area
+from lineage.report.image_sources import Picture
+from lineage.report.pictures import seen_areas
+from lineage.run.restore import Restored
+from lineage.structures import Images
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePredictions:
+    """The predictions of a model on one image."""
+
+    image_id: int
+    name: str
+    height: int
+    width: int
+    records: list[dict[str, Any]]  # COCO results in the file's pixels, best first
+    max_score: float  # of all detections, those below the threshold included
+    stuff: list[Area]  # of models with a semantic head
+
+
+class UnannotatedImages:
+    """Pictures as a dataset without annotations, for proposals that read a dataset."""
+
+    fingerprint = ""
+
+    def __init__(self, pictures: Sequence[Picture], first_id: int, meta: DatasetMeta):
+        self.pictures, self.first_id = pictures, first_id
+        self.meta = meta
+        self.ids = torch.arange(first_id, first_id + len(pictures))
+        sizes = [picture.pixels.shape[:2] for picture in pictures]
+        self.sizes = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2)
+        self.part_lengths: tuple[int, ...] = (len(pictures),)
+        self.source: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        pixels = self.pictures[index].pixels
+        size = (int(pixels.shape[0]), int(pixels.shape[1]))
+        labels = torch.zeros(0, dtype=torch.int64)
+        return Sample(
+            image=tv.Image(torch.from_numpy(pixels).permute(2, 0, 1)),
+            boxes=tv.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=size),
+            labels=labels,
+            crowd=labels.bool(),
+            masks=None,
+            keypoints=None,
+            visibility=None,
+            image_id=self.first_id + index,
+            original_size=size,
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        return {"images": [], "annotations": [], "categories": []}
+
+    def object_labels(self) -> ObjectLabels:
+        return read_object_labels(self.ground_truth(), ())
+
+    def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
+        return iter(())
+
+
+@torch.inference_mode()
+def predict_images(
+    restored: Restored,
+    pictures: Iterator[Picture],
+    *,
+    ids: dict[str, int],
+    batch: int,
+    score_thresh: float,
+    device: torch.device,
+) -> Iterator[tuple[Picture, ImagePredictions]]:
+    """Yield each picture with its predictions, `batch` at a time.
+
+    ids: image ids by the names of files; other images are numbered from 1.
+    score_thresh: records below this score are left out.
+    """
+    augment = Augment(**build(restored.config.augment))
+    first_id = 1
+    while group := list(islice(pictures, batch)):
+        # 1. to the canvas of the model
+        images = UnannotatedImages(group, first_id, restored.meta)
+        transform = bind_context(augment.test, Context(images, step=0, seed=0))
+        dataset = add_proposals(restored, images)
+        samples = [transform(dataset[index]) for index in range(len(group))]
+        inputs = augment.collate(samples, [fold_in(sample.image_id) for sample in samples])
+        # 2. detect
+        detections = restored.model.detect(Images(*(move_to(field, device) for field in inputs.images)))
+        # 3. back to the pixels of the files
+        for slot, picture in enumerate(group):
+            predictions = to_image_coordinates(detections, inputs, slot, ("box", "mask", "keypoint"))
+            height, width = picture.pixels.shape[:2]
+            yield (
+                picture,
+                ImagePredictions(
+                    image_id=ids.get(picture.name, first_id + slot),
+                    name=picture.name,
+                    height=height,
+                    width=width,
+                    records=to_coco_records(predictions, restored.meta, score_thresh),
+                    max_score=float(predictions.scores.max()) if len(predictions.scores) else 0.0,
+                    stuff=seen_areas(detections, inputs, slot, restored.meta.stuff),
+                ),
+            )
+        first_id += len(group)
+
+
+def move_to(field: Any, device: torch.device) -> Any:
+    """Move a tensor, or a tuple of them, to the device."""
+    if field is None or isinstance(field, Tensor):
+        return None if field is None else field.to(device)
+    return type(field)(*(move_to(value, device) for value in field))
+
+
+def add_proposals(restored: Restored, images: UnannotatedImages) -> Dataset:
+    """Add precomputed proposals if the model takes them. Raises ConfigError if their source has none of new images."""
+    proposals = restored.config.get("proposals")
+    if not proposals or proposals.get("val") is None:
+        return images
+    try:
+        return build(proposals.val)(images)
+    except (KeyError, OSError, ValueError) as error:
+        raise ConfigError(f"this model reads proposals that were made before, which new images have not: {error}\n"
+                          "Choose proposals that can be made here: proposals=selective_search") from error  # fmt: skip
+
+
+def to_coco_records(predictions: Predictions, meta: DatasetMeta, score_thresh: float) -> list[dict[str, Any]]:
+    """Convert to COCO result records, best first."""
+    columns: dict[str, list[Any]] = {
+        "category_id": [meta.category_ids[label] for label in predictions.labels.tolist()],
+        "score": predictions.scores.tolist(),
+        "bbox": predictions.boxes.tolist(),
+    }
+    if len(predictions.rle_lengths):
+        columns["segmentation"] = predictions.masks()
+    if predictions.keypoints.size:
+        columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
+    records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return sorted((record for record in records if record["score"] >= score_thresh), key=lambda row: -row["score"])
+
+
+def to_coco_dict(predictions: Sequence[ImagePredictions], restored: Restored) -> dict[str, Any]:
+    """Convert to a COCO annotation file: images, categories, and the detections as annotations with a score."""
+    records = [(image.image_id, record) for image in predictions for record in image.records]
+    categories = zip(restored.meta.category_ids, restored.meta.classes, strict=True)
+    return {
+        "info": {"description": f"predictions of {restored.source}"},
+        "images": [
+            {"id": image.image_id, "file_name": image.name, "height": image.height, "width": image.width}
+            for image in predictions
+        ],
+        "categories": [{"id": number, "name": name} for number, name in categories],
+        "annotations": [
+            {"id": number, "image_id": image, **record, "area": record["bbox"][2] * record["bbox"][3], "iscrowd": 0}
+            for number, (image, record) in enumerate(records, 1)
+        ],
+    }

@@ -82,6 +82,9 @@ class TableSource(ConfigSource):
             rules = tiers.load_tiers(Path(self.path))[tier]
             choices = {"tier": tier} | tiers.translate_choices(choices, rules)
             assignments = tiers.translate_assignments(assignments, rules)
+        refused = [name for name in (*choices, *assignments) if name.replace("/", ".").partition(".")[0] == "hydra"]
+        if refused:
+            raise TableError(f"{table.name}: the row {row.name} sets {refused[0]}: a row has no say in how Hydra runs")
         defaults: list[Any] = [{f"override /{group}": option} for group, option in choices.items()]
         config = OmegaConf.create({"defaults": defaults, "cell": {"table": table.name, "row": row.name}})
         if row.evaluates:

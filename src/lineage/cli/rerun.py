@@ -63,7 +63,7 @@ def code_differs(entry: Entry, now: Commit) -> str | None:
 
 def overrides_of(entry: Entry, results: Path) -> list[str]:
     """What the run was asked for. A continued run was asked for by the run that it continues."""
-    typed = [Override.parse(text) for text in entry.command[1:] if "=" in text or text.startswith("~")]
+    typed = [Override.parse(text) for text in entry.command[1:] if _is_override(text)]
     if not any(override.key == "resume" for override in typed):
         return [str(override) for override in typed if role_of(override.key) not in OWN]
     if entry.supersedes is None:
@@ -102,3 +102,8 @@ def report(old: Entry, new: Entry) -> int:
     others = diff.provenance(old, new)
     print("what else is different", *([f"  {one}" for one in others] or ["  nothing"]), sep="\n")
     return 1
+
+
+def _is_override(text: str) -> bool:
+    """Return whether a word is an override; flags of Hydra, such as --config-dir, would run what an entry names."""
+    return text.startswith("~") or ("=" in text and not text.startswith("-"))

@@ -6,6 +6,9 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from lineage.config.allowed_targets import check_targets, resolve_node
 
 
 class ConfigError(ValueError):
@@ -13,20 +16,31 @@ class ConfigError(ValueError):
 
 
 def build(node: Any, **extra: Any) -> Any:
-    """The object a `_target_` tree describes; plain trees become dicts and lists of what they hold."""
+    """Build the object that a `_target_` tree describes; a tree without becomes dicts and lists.
+
+    Raises TargetError for a class or function that no config may name.
+    """
+    plain = resolve_node(node)
+    check_targets(plain, _key(node) or "the config")
     try:
-        return instantiate(node, **extra, _convert_="all")
+        return instantiate(plain, **extra, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if cause is None:
             raise ConfigError(str(error)) from error
         if type(cause).__module__.startswith("lineage."):
             raise cause from error  # already written for people
-        raise ConfigError(_explain(error, cause)) from error
+        raise ConfigError(_explain(_key(node), error, cause)) from error
 
 
-def _explain(error: InstantiationException, cause: BaseException) -> str:
-    """Hydra's text repeats the cause as a repr; the key it knows is on its last line."""
-    key = str(error).partition("full_key: ")[2].strip()
+def _key(node: Any) -> str:
+    """Return the dotted key of a node in its config; empty for the root."""
+    return str(node._get_full_key("")) if OmegaConf.is_config(node) else ""
+
+
+def _explain(root: str, error: InstantiationException, cause: BaseException) -> str:
+    """Return the cause and the key below `root`, which Hydra names on the last line of its text."""
+    below = str(error).partition("full_key: ")[2].strip()
+    key = ".".join(filter(None, (root, below)))
     where = f"config node {key!r}" if key else "the config"
     return f"{where} cannot be built: {type(cause).__name__}: {cause}"

@@ -7,6 +7,7 @@ from typing import get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
 from lineage.config.schema import Run
 from lineage.results.renames import former_names, key_today
@@ -35,6 +36,8 @@ def check(config: DictConfig) -> None:
     """Raise ConfigError for a wrong name, number or word."""
     refuse_unknown_keys(config)
     refuse_former_names(config)
+    row = OmegaConf.select(config, "cell.row")
+    check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
     for key, least in LEAST.items():
         value = OmegaConf.select(config, key)
         if value is not None and not value >= least:  # NaN too

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
 from lineage.data.samples.metadata import DatasetMeta
@@ -80,6 +81,7 @@ def load_run_config(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
         if OmegaConf.is_dict(OmegaConf.select(config, key)) and not value.startswith("{"):
             raise ConfigError(f"{text}: the run's config determines its {key}; override single numbers of it")
         OmegaConf.update(config, key, OmegaConf.create(f"value: {value}").value)
+    check_targets(config, str(folder.config))
     return config
 
 

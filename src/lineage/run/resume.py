@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
 from lineage.results.atomic import atomic_write
 from lineage.results.key_roles import Role, role_of
@@ -50,6 +51,7 @@ def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
         )
     config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
     assert isinstance(config, DictConfig)
+    check_targets(config, str(folder.config))
     _refuse_changes(folder, composed, config, overrides)
     entry = json.loads(folder.entry.read_text()) if folder.entry.is_file() else {}
     if entry.get("status") == "finished":

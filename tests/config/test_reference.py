@@ -1,0 +1,40 @@
+"""docs/config.md is what the configs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lineage.cli.config import main
+from lineage.config import reference
+
+ROOT = Path(__file__).parents[2]
+CONF, SCHEMA = ROOT / "conf", ROOT / "src" / "lineage" / "config" / "schema.py"
+
+
+def test_the_page_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    assert written == reference.markdown(CONF, SCHEMA), "run `lineage config --write`"
+
+
+def test_keys_stand_at_the_first_option_that_has_them(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "child.yaml").write_text(
+        "# a child\ndefaults: [parent, _self_]\nwidth: 3\ndepth: 2  # blocks\n"
+    )
+    (tmp_path / "model" / "parent.yaml").write_text("head:\n  _target_: a.b.Head\n  size: [1, 2]  # pixels\nwidth: 4\n")
+    parent, child = reference.groups(tmp_path)["model"]
+    assert parent.keys == [
+        reference.Key("head", "Head", ""),
+        reference.Key("head.size", "[1, 2]", "pixels"),
+        reference.Key("width", "4", ""),
+    ]
+    assert (child.name, child.comment, child.keys) == ("child", "a child", [reference.Key("depth", "2", "blocks")])
+
+
+def test_the_command_finds_a_key_and_names_the_nearest_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule.steps"]) == 0
+    assert "schedule.steps" in capsys.readouterr().out
+    assert main(["shedule"]) == 1
+    assert "schedule" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Downloads of datasets: fetch, check and unpack the archives, or print what to fetch by hand and where to put it.
 
 If a licence needs a registration, nothing is fetched: the reader has to accept it. If the owners publish no checksum,
-only the archive's own (CRC-32 of each file in a zip) can be checked, and the printed line says so.
+only the archive's own (CRC-32 of each file in a zip) can be checked; the printed line shows it.
 """
 
 from __future__ import annotations

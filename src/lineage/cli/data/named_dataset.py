@@ -20,7 +20,7 @@ class UnknownDataset(ValueError):
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, splits: Sequence[str] = SPLITS) -> None:
-    """Add NAME, KEY=VALUE, --root and --split; `default` says which splits are used without --split."""
+    """Add NAME, KEY=VALUE, --root and --split; `default` names the splits that are used without --split."""
     parser.usage = f"{parser.prog} NAME [KEY=VALUE ...] [options]"
     parser.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")

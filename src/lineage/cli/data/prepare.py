@@ -1,4 +1,4 @@
-"""`lineage data prepare`: fetch a dataset, check what arrived, unpack it; or say what to fetch and where to put it."""
+"""`lineage data prepare`: fetch, check and unpack a dataset, or print what to fetch and where to put it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class IndexedDataset:
         )
 
     def _masks(self, rows: range, size: tuple[int, int]) -> MaskCrops | None:
-        """Decode the masks of objects; a crowd is no target, so its mask is left empty."""
+        """Decode the masks of objects. A crowd is not a target, so its mask stays empty."""
         masks, crowd = self.columns.masks, self.columns.crowd
         if masks is None:
             return None

@@ -30,7 +30,7 @@ FORMAT = "COCO format is {'images': [...], 'annotations': [...], 'categories': [
 
 
 class DatasetError(ValueError):
-    """A dataset that cannot be used; the message says what is wrong and what to do."""
+    """A dataset that cannot be used; the message names what is wrong and what to do."""
 
 
 def read_coco(path: Path, advice: str) -> dict[str, list[Record]]:

@@ -14,9 +14,9 @@ Corner = tuple[int, int]  # (x, y)
 def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
     """Return COCO polygons [x1, y1, x2, y2, ...] of a mask [h, w], outlines clockwise."""
     loops = trace_loops(find_edges(mask))
-    outlines = [loop for loop in loops if signed_area(loop) > 0]
-    for hole in (loop for loop in loops if signed_area(loop) < 0):
-        owner = min((loop for loop in outlines if surrounds(loop, hole)), key=signed_area)
+    outlines = [loop for loop in loops if compute_area(loop) > 0]
+    for hole in (loop for loop in loops if compute_area(loop) < 0):
+        owner = min((loop for loop in outlines if surrounds(loop, hole)), key=compute_area)
         owner += [owner[0], *hole, hole[0]]
     return [[float(side) for corner in loop for side in corner] for loop in outlines]
 
@@ -62,7 +62,7 @@ def turns(step: Corner) -> tuple[Corner, Corner, Corner]:
     return (-y, x), step, (y, -x)
 
 
-def signed_area(loop: list[Corner]) -> float:
+def compute_area(loop: list[Corner]) -> float:
     """Return the area: positive for outlines, negative for holes."""
     x, y = np.array(loop).T
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2

@@ -1,7 +1,7 @@
 """LVIS (arXiv:1908.03195), v0.5 and v1: COCO's images with 1,230 or 1,203 classes, each image annotated for a few.
 
 The lists of these few (neg_category_ids, not_exhaustive_category_ids) matter to evaluation alone, so they stay in the
-ground truth and never enter a Sample. LVIS splits are not COCO's: an image lies where its coco_url says.
+ground truth and never enter a Sample. LVIS splits are not COCO's, so the folder of an image is read from its coco_url.
 """
 
 from __future__ import annotations

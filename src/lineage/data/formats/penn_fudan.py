@@ -1,6 +1,6 @@
 """Penn-Fudan pedestrians (Wang et al., ACCV 2007): 170 images, 423 people, a PNG with one number per person.
 
-There is no official split; here the last `held_out` images by name, all from Penn, are for validation.
+It has no official split; here the last `held_out` images by name, all from Penn, are for validation.
 """
 
 from __future__ import annotations

@@ -88,14 +88,23 @@ class Detections(NamedTuple):
     semantic: Tensor | None = None  # [B, S, H / 4, W / 4] logits over the canvas
 
 
+class Diagnostic(NamedTuple):
+    """A number that is logged beside a loss, such as an accuracy, as a sum and its normalizer; it has no gradient."""
+
+    name: str  # logged as <loss>/<name>, e.g. roi_cls/accuracy
+    sum: Tensor  # []
+    normalizer: Tensor  # []
+
+
 class Loss(NamedTuple):
-    """A loss as a sum and its normalizer.
+    """A loss as a sum and its normalizer, with the diagnostics of the tensors that it was computed from.
 
     The trainer divides by the normalizer summed over *all* processes, so 8 GPUs x 2 images equal 1 GPU x 16 images.
     """
 
     sum: Tensor  # [] sum of the per-element losses
     normalizer: Tensor  # [] number of elements the paper divides by
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 Losses: TypeAlias = dict[str, Loss]  # keys are <where>_<what>: rpn_cls rpn_box roi_cls roi_box roi_mask

@@ -10,25 +10,34 @@ from pathlib import Path
 import pytest
 import torch
 
+from lineage.results.run_folder import read_metrics
+from lineage.train.loggers import CsvLogger, RunName
 from tests.train import tiny, toy
 
 # Rounding grows through NMS and sampling, which are discontinuous: in float32 two equal runs drift apart in ten steps.
 EQUAL = (*tiny.TINY, "schedule.steps=20", "schedule.milestones=[15]", "trainer.precision=64-true")
+LOGGED = ("loss", "roi_cls/accuracy", "grad_norm")
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
-def test_two_toys_equal_one(accumulated: int) -> None:
-    states = []
+def test_two_toys_equal_one(accumulated: int, tmp_path: Path) -> None:
+    states, curves = [], []
     for devices in (1, 2):
         module = toy.detection_module(images=4 * accumulated)
         module.model.body[2].p = 0.0
         strategy = "ddp_spawn" if devices == 2 else "auto"
-        trainer = toy.trainer(6, devices=devices, strategy=strategy, accumulate_grad_batches=accumulated)
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        logger = CsvLogger(folder=folder, name=RunName("id", "table", "row", 0), start=0)
+        options = {"devices": devices, "strategy": strategy, "accumulate_grad_batches": accumulated}
+        trainer = toy.trainer(6, logger=logger, **options)
         trainer.fit(module, toy.ToyData(size=4))
         states.append(module.model.state_dict())
+        curves.append([[float(row[name]) for name in LOGGED] for row in read_metrics(folder / "metrics.csv")])
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, rtol=0, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(curves[1]), torch.tensor(curves[0]), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -7,15 +7,17 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lineage.structures import Loss
+from lineage.results.run_folder import read_metrics
+from lineage.structures import Diagnostic, Loss
 from lineage.train.detection_module import combine_losses
-from lineage.train.loss_buffer import NonFiniteLoss
+from lineage.train.loggers import CsvLogger, RunName
+from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
 from tests.train import toy
 
 
 def test_each_loss_is_divided_by_its_own_count() -> None:
     losses = {"a": Loss(torch.tensor(6.0), torch.tensor(3)), "b": Loss(torch.tensor(5.0), torch.tensor(0))}
-    total, means = combine_losses(losses)
+    total, means, _ = combine_losses(losses)
     assert means.tolist() == [2.0, 5.0]
     assert total.item() == 7.0
 
@@ -72,6 +74,48 @@ def test_the_host_waits_once_per_reading_not_per_step() -> None:
     for _ in range(5):
         with Syncs() as syncs:
             toy_batch = toy.batch(0)
-            total, _ = combine_losses(module.model.losses(toy_batch.images, toy_batch.targets))
+            losses = module.model.losses(toy_batch.images, toy_batch.targets)
+            total, means, diagnostics = combine_losses(losses)
             total.backward()
+            module.loss_buffer.append(losses, StepLosses(0, means, diagnostics, toy_batch.ids))
+            module.on_before_optimizer_step(None)
         assert syncs.count == 0
+    with Syncs() as syncs:
+        flushed = module.loss_buffer.flush()
+    assert flushed.diagnostics.keys() == {"roi_cls/accuracy", "grad_norm"}
+
+
+def test_diagnostics_are_ratios_of_sums_over_the_steps_of_a_flush() -> None:
+    buffer = LossBuffer()
+    for count, total in ((3.0, 4.0), (0.0, 0.0), (1.0, 1.0)):
+        accuracy = Diagnostic("accuracy", torch.tensor(count), torch.tensor(total))
+        losses = {
+            "a": Loss(torch.tensor(6.0), torch.tensor(3), (accuracy,)),
+            "b": Loss(torch.tensor(5.0), torch.tensor(1)),
+        }
+        _, means, diagnostics = combine_losses(losses)
+        buffer.append(losses, StepLosses(0, means, diagnostics, torch.zeros(0)))
+        buffer.append_grad_norm(torch.tensor(total))
+    flushed = buffer.flush()
+    assert flushed.means == {"loss": 7.0, "a": 2.0, "b": 5.0}
+    assert flushed.diagnostics == pytest.approx({"a/accuracy": 4 / 5, "grad_norm": 5 / 3})
+    assert buffer.flush().means == {}
+
+
+def test_a_diagnostic_of_nothing_is_left_out() -> None:
+    nothing = Diagnostic("fg_accuracy", torch.tensor(0.0), torch.tensor(0.0))
+    losses = {"a": Loss(torch.tensor(6.0), torch.tensor(3), (nothing,))}
+    _, means, diagnostics = combine_losses(losses)
+    buffer = LossBuffer()
+    buffer.append(losses, StepLosses(0, means, diagnostics, torch.zeros(0)))
+    assert buffer.flush().diagnostics == {}
+
+
+def test_diagnostics_and_the_gradient_norm_are_logged_with_the_losses(tmp_path: Path) -> None:
+    module = toy.detection_module()
+    toy.trainer(8, logger=CsvLogger(folder=tmp_path, name=RunName("id", "t", "r", 0), start=0)).fit(
+        module, toy.ToyData()
+    )
+    rows = read_metrics(tmp_path / "metrics.csv")
+    assert {"loss", "roi_cls", "lr", "roi_cls/accuracy", "grad_norm"} <= rows[0].keys()
+    assert all(0 <= float(row["roi_cls/accuracy"]) <= 1 and float(row["grad_norm"]) > 0 for row in rows)

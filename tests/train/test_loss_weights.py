@@ -12,13 +12,13 @@ LOSSES = {"roi_cls": Loss(torch.tensor(6.0), torch.tensor(2.0)), "roi_box": Loss
 
 
 def test_a_weight_multiplies_its_loss_only() -> None:
-    total, means = combine_losses(LOSSES, {"roi_box": 0.5})
+    total, means, _ = combine_losses(LOSSES, {"roi_box": 0.5})
     assert (total.item(), means.tolist()) == (3 + 0.5 * 2, [3, 2])
 
 
 def test_a_loss_without_weight_still_reaches_its_parameters() -> None:
     parameter = torch.tensor(3.0, requires_grad=True)
-    total, _ = combine_losses(LOSSES | {"roi_box": Loss(parameter * 2, torch.tensor(1.0))}, {"roi_box": 0.0})
+    total, _, _ = combine_losses(LOSSES | {"roi_box": Loss(parameter * 2, torch.tensor(1.0))}, {"roi_box": 0.0})
     total.backward()
     assert parameter.grad == 0
 

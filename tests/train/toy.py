@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lineage.ops.random import fold_in
-from lineage.structures import Batch, Detections, Images, Loss, Losses, Targets
+from lineage.structures import Batch, Detections, Diagnostic, Images, Loss, Losses, Targets
 from lineage.train.detection_module import DetectionModule
 from lineage.train.optimizer import sgd, warmup_multistep
 
@@ -27,9 +27,11 @@ class Toy(nn.Module):
         boxes, score = self.head(features).split([4, 1], dim=1)
         weight = targets.valid.float()
         error = (boxes[:, None] - targets.boxes).abs().sum(2) * weight
+        images_per_batch = torch.tensor(float(len(score)))
+        accuracy = Diagnostic("accuracy", (score.detach() > 0).sum(), images_per_batch)
         return {
             "roi_box": Loss(error.sum(), weight.sum()),
-            "roi_cls": Loss(score.square().sum(), torch.tensor(float(len(score)))),
+            "roi_cls": Loss(score.square().sum(), images_per_batch, (accuracy,)),
         }
 
     def detect(self, images: Images) -> Detections:

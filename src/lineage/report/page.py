@@ -22,6 +22,7 @@ from lineage.results.atomic import atomic_write
 from lineage.results.run_folder import RunFolder
 
 AXES = ("step", "epoch")
+METERS = ("lr", "images_per_second", "grad_norm")  # columns that are no losses
 QUALITY = 88  # JPEG
 
 
@@ -92,10 +93,16 @@ def _charts(curves: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in curves for name in row if name not in AXES))
     lines = {name: Line(name, _points(curves, name)) for name in names}
     scored = [name for name in names if name.endswith("/AP") and len(lines[name].points) > 1]
-    losses = [name for name in names if "/" not in name and name not in ("lr", "images_per_second")]
+    losses = [name for name in names if "/" not in name and name not in METERS]
+    diagnostics = [name for name in names if "/" in name and name.partition("/")[0] in losses]
+    counts = [name for name in diagnostics if name.partition("/")[2].startswith("num_")]
+    shares = [name for name in diagnostics if name not in counts]
     drawn = [
         chart("Losses", [lines[name] for name in losses], smooth=True),
         chart("AP", [lines[name] for name in scored]),
+        chart("Accuracies", [lines[name] for name in shares], smooth=True),
+        chart("Samples per image", [lines[name] for name in counts], smooth=True),
+        chart("Gradient norm", [lines["grad_norm"]] if "grad_norm" in lines else [], smooth=True),
         chart("Learning rate", [lines["lr"]] if "lr" in lines else []),
         chart("Images per second", [lines["images_per_second"]] if "images_per_second" in lines else [], smooth=True),
     ]

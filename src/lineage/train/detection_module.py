@@ -5,11 +5,12 @@ What Lightning runs, written out as one loop (hooks in brackets):
     for batch in data.train_dataloader():  # Batch: images and targets of one micro batch
         [on_train_batch_start]  seed the global generator by (seed, batch, rank)
         [training_step]         losses = model.losses(images, targets)  # {name: (sum, normalizer)}
-                                loss, means = combine_losses(losses)    # normalizers are summed over all processes
-                                loss_buffer.append(means)               # stays on the device
+                                loss, means, diagnostics = combine_losses(losses)  # summed over all processes
+                                loss_buffer.append(means, diagnostics)             # stay on the device
                                 loss *= share of this micro batch in the images of the step
         backward()              # DDP averages the gradients of all processes
         if every `accumulate` micro batches:
+            [on_before_optimizer_step]  loss_buffer.append_grad_norm(...)
             optimizer.step(); scheduler.step(); global_step += 1
         [on_train_batch_end]    every `log_every` steps: flush_losses()  # one host sync: log means, raise if not finite
         [Checkpoints]           every `checkpoint_every` steps: save
@@ -26,7 +27,7 @@ Detectron normalises each GPU's two images by themselves in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import torch
@@ -52,9 +53,11 @@ class Detector(Protocol):
 
     def detect(self, images: Images) -> Detections: ...
 
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
 
-def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor]:
-    """Return the loss to step on, and the mean of each loss [L] over all processes.
+
+def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss to step on, and over all processes the mean of each loss [L] and the diagnostics [2, D].
 
     `weights` multiplies losses by name; the weight of a loss that it does not name is 1. Raises UnknownLoss if a name
     is not a loss.
@@ -65,14 +68,24 @@ def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -
     totals = torch.stack([loss.sum for loss in losses.values()])
     totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
     sums = torch.stack([totals.detach(), torch.stack([loss.normalizer for loss in losses.values()]).to(totals)])
+    sums = torch.cat([sums, _stack_diagnostics(losses, like=sums)], 1)
     processes = 1
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)
         processes = distributed.get_world_size()
+    sums, diagnostics = sums[:, : len(losses)], sums[:, len(losses) :]
     normalizers = sums[1].clamp(min=1)
     # a weight of 0 still gives every parameter a gradient, as distributed training demands
     weighted = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / normalizers, strict=True)]
-    return torch.stack(weighted).sum() * processes, sums[0] / normalizers  # DDP averages gradients over processes
+    loss = torch.stack(weighted).sum() * processes  # DDP averages gradients over processes
+    return loss, sums[0] / normalizers, diagnostics
+
+
+def _stack_diagnostics(losses: Losses, like: Tensor) -> Tensor:
+    """Return [2, D]: the sums and the normalizers of all diagnostics."""
+    diagnostics = [diagnostic for loss in losses.values() for diagnostic in loss.diagnostics]
+    rows = [[diagnostic.sum for diagnostic in diagnostics], [diagnostic.normalizer for diagnostic in diagnostics]]
+    return torch.stack([torch.stack(row).to(like) for row in rows]) if diagnostics else like[:, :0]
 
 
 class DetectionModule(LightningModule):
@@ -133,13 +146,17 @@ class DetectionModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.throughput.add_images(len(batch.ids) * self.trainer.world_size)
         losses = self.model.losses(batch.images, batch.targets)
-        loss, means = combine_losses(losses, self.loss_weights)
-        self.loss_buffer.append(list(losses), StepLosses(self.global_step, means, batch.ids))
+        loss, means, diagnostics = combine_losses(losses, self.loss_weights)
+        self.loss_buffer.append(losses, StepLosses(self.global_step, means, diagnostics, batch.ids))
         return loss * self._micro_batch_weight(len(batch.ids))
 
     def _micro_batch_weight(self, images: int) -> float:
         """Return the weight of a micro batch in Lightning's mean of micro batches: 1 if all are of equal size."""
         return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        self.loss_buffer.append_grad_norm(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.global_step - self._flushed_at >= self.log_every:
@@ -157,7 +174,7 @@ class DetectionModule(LightningModule):
             raise NonFiniteLoss(step.step, values, image_ids)
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.latest = {**flushed.means, "lr": lr, "images_per_second": self.throughput.update()}
-        self._log(self.latest)
+        self._log(self.latest | flushed.diagnostics)
 
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:

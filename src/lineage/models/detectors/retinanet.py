@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.box_losses import Regression
+from lineage.models.losses.diagnostics import count_samples
 from lineage.models.losses.ohem import OHEM
 from lineage.models.proposals.rpn import AnchorGenerator
 from lineage.models.roi_heads.nms_variants import Suppression, best
@@ -115,7 +116,9 @@ class DenseHead(nn.Module):
                 counted = self.mining(cls + box, boxes, match.foreground, usable)
             cls, box = cls * counted, box * counted
         counts = counted.sum(1).float()
-        return {"dense_cls": self._loss(cls, counts), "dense_box": self._loss(box, counts)}
+        diagnostics = count_samples(match.foreground, match.foreground | match.background)
+        classes = self._loss(cls, counts)._replace(diagnostics=diagnostics)
+        return {"dense_cls": classes, "dense_box": self._loss(box, counts)}
 
     def _costs(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, match: Match, targets: Targets

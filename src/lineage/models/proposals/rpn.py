@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian
+from lineage.models.losses.diagnostics import count_samples, measure_recall
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Match, Matcher, shares, subsample
 from lineage.ops.nms import nms
@@ -113,7 +114,10 @@ class RPN(nn.Module):
         anchors, scores, deltas = self._predict(features)
         proposals = self._select(images, anchors, scores, deltas, "train")
         flat = torch.cat(anchors), torch.cat(scores, 1), torch.cat(deltas, 1)
-        return proposals, self._losses(images, *flat, targets)
+        losses = self._losses(images, *flat, targets)
+        recall = measure_recall(proposals, targets)
+        classes = losses["rpn_cls"]
+        return proposals, losses | {"rpn_cls": classes._replace(diagnostics=(*recall, *classes.diagnostics))}
 
     def propose(self, images: Images, features: list[Tensor]) -> Proposals:
         """[B, N] proposals by falling score"""
@@ -180,7 +184,8 @@ class RPN(nn.Module):
         box = (move * (goal * share)[..., None]).sum() * self.box_loss_weight
         positions = sampled.new_full((), scores.numel() / self.anchors.per_position)
         terms = positions if self.box_loss_normalizer == "positions" else sampled.sum()
-        return {"rpn_cls": Loss(score, sampled.sum()), "rpn_box": Loss(box, terms)}
+        counts = count_samples(chosen.foreground, chosen.valid)
+        return {"rpn_cls": Loss(score, sampled.sum(), counts), "rpn_box": Loss(box, terms)}
 
     def _match(self, images: Images, anchors: Tensor, targets: Targets) -> Match:
         """Anchors out of bounds match nothing, not even an object that none overlaps more."""

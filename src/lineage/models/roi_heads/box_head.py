@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, xavier
 from lineage.models.losses.box_losses import Classification, Regression
+from lineage.models.losses.diagnostics import measure_classification
 from lineage.models.losses.ohem import OHEM
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.postprocess import Selection
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import shares
-from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
+from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
 class TwoFC(nn.Sequential):
@@ -107,6 +108,11 @@ class BoxHead(nn.Module):
         share = shares(targets, rois.matched_idx, foreground)
         return cls * share, box * share
 
+    def diagnose(self, logits: Tensor, sampled: SampledProposals) -> tuple[Diagnostic, ...]:
+        """Return the accuracies of logits [B, N, outputs] on sampled proposals, and their counts."""
+        probabilities = self.classification.probabilities(logits.detach())
+        return measure_classification(probabilities, sampled.labels, sampled.valid, self.num_classes)
+
     def losses(
         self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
@@ -123,7 +129,8 @@ class BoxHead(nn.Module):
         if self.train_on_pred_boxes:
             moved = box_ops.decode(self.own(deltas.detach(), rois.labels), rois.boxes, self.bbox_reg_weights)
             rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))
-        return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
+        diagnostics = self.diagnose(logits, rois)
+        return [rois], {"roi_cls": Loss(cls.sum(), sampled, diagnostics), "roi_box": Loss(box.sum(), sampled)}
 
     def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         """Per-class NMS over the best (region, class) pairs; -> [B, D] detections by falling score"""

@@ -90,6 +90,8 @@ class CascadeBoxHead(nn.Module):
             sampled = seen[i].valid.sum().float()
             for what, cost in zip(("cls", "box"), costs, strict=True):
                 found[f"roi{i + 1}_{what}"] = Loss(self.stage_loss_weights[i] * cost.sum(), sampled)
+            classes = found[f"roi{i + 1}_cls"]
+            found[f"roi{i + 1}_cls"] = classes._replace(diagnostics=head.diagnose(logits, seen[i]))
             boxes = _refined(head, logits, deltas, seen[i].boxes, images.sizes)
         return [seen[i - 1] for i in self.head_stages], found
 

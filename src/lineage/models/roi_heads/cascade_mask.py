@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import MaskHead
-from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
+from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
 
 class CascadeMaskHead(nn.Module):
@@ -28,8 +28,8 @@ class CascadeMaskHead(nn.Module):
         parts = zip(*(field.chunk(len(self.stages), 1) for field in rois), strict=True)
         found: Losses = {}
         for i, (head, part, weight) in enumerate(zip(self.stages, parts, self.stage_loss_weights, strict=True)):
-            total, terms = head.losses(features, SampledProposals(*part), targets, images)["roi_mask"]
-            found[f"roi{i + 1}_mask"] = Loss(weight * total, terms)
+            loss = head.losses(features, SampledProposals(*part), targets, images)["roi_mask"]
+            found[f"roi{i + 1}_mask"] = loss._replace(sum=weight * loss.sum)
         return found
 
     def detect(self, features: list[Tensor], found: Detections) -> Detections:

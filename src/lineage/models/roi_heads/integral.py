@@ -41,7 +41,10 @@ class IntegralBoxHead(nn.Module):
             labels = torch.where(near, rois.labels, self.num_classes)
             cls = cls + head.classification(head.logits(features, rois.boxes), labels, rois.valid)
         sampled = rois.valid.sum().float()
-        return [rois], {"roi_cls": Loss(cls.sum(), sampled), "roi_box": Loss(box.sum(), sampled)}
+        return [rois], {
+            "roi_cls": Loss(cls.sum(), sampled, first.diagnose(logits, rois)),
+            "roi_box": Loss(box.sum(), sampled),
+        }
 
     def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
         first, others = self.heads[0], list(self.heads)[1:]

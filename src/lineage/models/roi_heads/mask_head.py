@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
+from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import required
 from lineage.ops.mask_sampling import through
@@ -105,4 +106,5 @@ def sigmoid_loss(logits: Tensor, goal: Tensor, rois: SampledProposals, targets: 
     foreground = (rois.valid & (rois.labels < classes)).float()
     pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
     cost = pixels * foreground * shares(targets, rois.matched_idx, rois.valid)
-    return {"roi_mask": Loss(cost.sum(), foreground.sum() * logits.shape[-1] ** 2)}
+    diagnostics = measure_masks(logits, goal, foreground.bool())
+    return {"roi_mask": Loss(cost.sum(), foreground.sum() * logits.shape[-1] ** 2, diagnostics)}

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, msra, xavier
+from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.mask_head import goals
 from lineage.models.roi_heads.required_targets import required
 from lineage.ops import point_sampling as point_ops
@@ -115,11 +116,12 @@ class PointRend(nn.Module):
             targets, rois, images, size=size, sampling_ratio=self.target_sampling_ratio, aligned=self.target_aligned
         )
         goal = (goal >= 0.5).float() if self.binary_targets else goal
+        diagnostics = measure_masks(own, goal, foreground.bool())
         rough = F.binary_cross_entropy_with_logits(own, goal, reduction="none").sum((2, 3))
         fine = self._points(features, coarse, own, labels, rois, masks, images)
         count, foreground = foreground.sum(), foreground * shares(targets, rois.matched_idx, rois.valid)
         return {
-            "roi_mask": Loss((rough * foreground).sum(), count * size**2),
+            "roi_mask": Loss((rough * foreground).sum(), count * size**2, diagnostics),
             "roi_point": Loss((fine * foreground).sum(), count * self.train_num_points),
         }
 

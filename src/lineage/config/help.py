@@ -31,7 +31,7 @@ Numbers (key=value; a key or option that does not exist fails at once, with the 
 Results: `lineage table --all`, `lineage show ENTRY`, `lineage compare A B`
 """
 
-HIDDEN = ("hydra", "scale")  # groups that nobody chooses by hand
+HIDDEN = ("hydra", "replace", "scale")  # groups that are chosen by other configs
 
 
 def usage() -> str:

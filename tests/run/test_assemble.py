@@ -34,7 +34,7 @@ def test_the_options_of_trainer_compute_the_same(option: str) -> None:
 def test_the_model_gets_its_classes_from_the_dataset() -> None:
     small = config("dataset.train.length=4", "dataset.val.length=2")
     parts = assemble(small)
-    assert small.dataset.classes == len(parts.data.train.meta.classes) == parts.model.box.classes
+    assert small.dataset.classes == len(parts.data.train.meta.classes) == parts.model.box.num_classes
 
 
 def test_classes_that_contradict_the_dataset_are_refused() -> None:

@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from lineage.cli.main import main
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
-from lineage.report.image_sources import Picture, files, frames, numbers, picture
+from lineage.report.image_sources import Picture, find_files, read_frames, read_image_ids, read_picture
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import default_meta, read_run_meta
 from lineage.run.restore import restore
@@ -128,7 +128,7 @@ def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
     assert main(["predict", str(path), f"--weights={run}", f"--out={out}", "--every", "3"]) == 0
     assert [one["file_name"] for one in predicted(out)["images"]] == [f"clip.avi#{n:06d}" for n in (0, 3, 6)]
     assert sorted(one.name for one in out.glob("*.png")) == [f"clip.avi-{n:06d}.png" for n in (0, 3, 6)]
-    shown = [one for one in frames(path, "clip", 1) if isinstance(one, Picture)]
+    shown = [one for one in read_frames(path, "clip", 1) if isinstance(one, Picture)]
     assert len(shown) == 7
     assert abs(int(shown[4].pixels.mean()) - 120) < 5
 
@@ -166,23 +166,23 @@ def test_neither_prediction_nor_export_imports_a_trainer() -> None:
 
 def test_patterns_and_repeats(photos: Path) -> None:
     pattern = str(photos / "**" / "*.png")
-    assert [name for _, name in files([pattern])] == ["a.png", "a.png"]
-    assert [name for _, name in files([str(photos / "a.png"), str(photos)])] == ["a.png", "b.jpg", "deep/a.png"]
+    assert [name for _, name in find_files([pattern])] == ["a.png", "a.png"]
+    assert [name for _, name in find_files([str(photos / "a.png"), str(photos)])] == ["a.png", "b.jpg", "deep/a.png"]
 
 
 def test_numbered_files_keep_their_ids(tmp_path: Path) -> None:
     for name in ("000000000139.jpg", "42.png"):
         Image.new("RGB", (32, 32)).save(tmp_path / name)
-    assert numbers([str(tmp_path)]) == {"000000000139.jpg": 139, "42.png": 42}
+    assert read_image_ids([str(tmp_path)]) == {"000000000139.jpg": 139, "42.png": 42}
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
-    assert numbers([str(tmp_path)]) == {}
+    assert read_image_ids([str(tmp_path)]) == {}
 
 
 def test_transparency_is_white_and_grey_is_rgb(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("L", (4, 4), 7).save(tmp_path / "grey.png")
     for name, value in (("clear.png", 255), ("grey.png", 7)):
-        found = picture(tmp_path / name, name)
+        found = read_picture(tmp_path / name, name)
         assert isinstance(found, Picture)
         assert found.pixels.shape == (4, 4, 3)
         assert (found.pixels == value).all()
@@ -191,7 +191,7 @@ def test_transparency_is_white_and_grey_is_rgb(tmp_path: Path) -> None:
 def test_sixteen_bits_are_not_cut_at_255(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     cv2.imwrite(str(tmp_path / "deep.png"), ramp)
-    found = picture(tmp_path / "deep.png", "deep.png")
+    found = read_picture(tmp_path / "deep.png", "deep.png")
     assert isinstance(found, Picture)
     assert (found.pixels == (ramp >> 8)[..., None]).all()
 
@@ -228,7 +228,7 @@ def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monk
     numbered = pictured(run, photos / "a.png", tmp_path / "numbered")
     told(run, stuff=["things", *("sky" for _ in range(53))])
     named = pictured(run, photos / "a.png", tmp_path / "named")
-    monkeypatch.setattr("lineage.run.predict.seen_areas", lambda *_: [])
+    monkeypatch.setattr("lineage.run.predict.extract_areas", lambda *_: [])
     without = pictured(run, photos / "a.png", tmp_path / "without")
     assert (named != without).any(-1).mean() > 0.2
     assert 0 < (named != numbered).any(-1).mean() < 0.2, "the names differ"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lineage.report.chart import HEIGHT, WIDTH, Line, chart, short
+from lineage.report.chart import HEIGHT, WIDTH, Line, format_short, render_chart
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from lineage.report.chart import HEIGHT, WIDTH, Line, chart, short
     [(0, "0"), (1000, "1000"), (90000, "90k"), (0.02, "0.02"), (0.000013, "1.3e-5"), (-2.5, "-2.5")],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
-    assert short(value) == text
+    assert format_short(value) == text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_numbers_are_short(value: float, text: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("smooth", [True, False])
 def test_everything_drawn_lies_on_the_paper(points: list[tuple[float, float]], smooth: bool) -> None:
-    svg = chart("any", [Line("line", points)], smooth=smooth)
+    svg = render_chart("any", [Line("line", points)], smooth=smooth)
     assert "nan" not in svg
     assert "inf" not in svg.replace("info", "")
     drawn = re.findall(r"(-?[\d.]+),(-?[\d.]+)", " ".join(re.findall(r'points="([^"]*)"', svg)))
@@ -38,4 +38,9 @@ def test_everything_drawn_lies_on_the_paper(points: list[tuple[float, float]], s
 
 
 def test_nothing_to_show_is_no_chart() -> None:
-    assert chart("empty", []) == chart("empty", [Line("a", [])]) == chart("empty", [Line("a", [(1, math.nan)])]) == ""
+    assert (
+        render_chart("empty", [])
+        == render_chart("empty", [Line("a", [])])
+        == render_chart("empty", [Line("a", [(1, math.nan)])])
+        == ""
+    )

@@ -16,7 +16,15 @@ from torchvision import tv_tensors as tv
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes.dataset import Shapes
-from lineage.report.pictures import PANEL, areas, found_areas, found_marks, predictions, truth_areas, truth_marks
+from lineage.report.pictures import (
+    PANEL,
+    mark_predictions,
+    mark_truth,
+    record_areas,
+    save_predictions,
+    split_areas,
+    truth_areas,
+)
 
 
 class Squares:
@@ -55,7 +63,7 @@ def record(image: int, score: float) -> dict[str, Any]:
 
 
 def test_one_row_per_image_with_objects(tmp_path: Path) -> None:
-    path = predictions(Squares(), [record(101, 0.9)], tmp_path / "sheet.png", count=3)
+    path = save_predictions(Squares(), [record(101, 0.9)], tmp_path / "sheet.png", count=3)
     assert path is not None
     picture = Image.open(path)
     assert picture.width > 2 * PANEL[0]
@@ -63,8 +71,8 @@ def test_one_row_per_image_with_objects(tmp_path: Path) -> None:
 
 
 def test_the_prediction_side_shows_the_prediction(tmp_path: Path) -> None:
-    with_one = predictions(Squares(), [record(101, 0.9)], tmp_path / "one.png", count=1)
-    without = predictions(Squares(), [record(101, 0.4)], tmp_path / "none.png", count=1)
+    with_one = save_predictions(Squares(), [record(101, 0.9)], tmp_path / "one.png", count=1)
+    without = save_predictions(Squares(), [record(101, 0.4)], tmp_path / "none.png", count=1)
     assert with_one is not None
     assert without is not None
     one, none = np.array(Image.open(with_one)), np.array(Image.open(without))
@@ -74,23 +82,23 @@ def test_the_prediction_side_shows_the_prediction(tmp_path: Path) -> None:
 
 def test_marks_say_what_and_how_sure() -> None:
     stuff = record(101, 0.9) | {"category_id": 12345}
-    (mark,) = found_marks([record(101, 0.875), record(101, 0.1), stuff], Squares.meta)
+    (mark,) = mark_predictions([record(101, 0.875), record(101, 0.1), stuff], Squares.meta)
     assert mark.text == "square 0.88"
     assert mark.box == (5, 6, 25, 20)
-    (truth,) = truth_marks(Squares()[1], Squares.meta)
+    (truth,) = mark_truth(Squares()[1], Squares.meta)
     assert truth.text == "square"
-    assert truth.points == ((8.0, 9.0),), "the keypoint nobody labelled is not drawn"
+    assert truth.keypoints == ((8.0, 9.0),), "the keypoint nobody labelled is not drawn"
 
 
 def test_a_bone_needs_both_its_ends() -> None:
     seen = record(101, 0.9) | {"keypoints": [1, 2, 9.0, 3, 4, 9.0]}
-    (mark,) = found_marks([seen], Squares.meta)
-    assert (mark.points, mark.bones) == (((1.5, 2.5), (3.5, 4.5)), ()), "no skeleton is known"
+    (mark,) = mark_predictions([seen], Squares.meta)
+    assert (mark.keypoints, mark.skeleton) == (((1.5, 2.5), (3.5, 4.5)), ()), "no skeleton is known"
     joined = replace(Squares.meta, skeleton=((0, 1), (1, 2)))
-    (mark,) = found_marks([seen], joined)
-    assert mark.bones == (((1.5, 2.5), (3.5, 4.5)),)
-    (truth,) = truth_marks(Squares()[1], joined)
-    assert truth.bones == (), "the other end is not labelled"
+    (mark,) = mark_predictions([seen], joined)
+    assert mark.skeleton == (((1.5, 2.5), (3.5, 4.5)),)
+    (truth,) = mark_truth(Squares()[1], joined)
+    assert truth.skeleton == (), "the other end is not labelled"
 
 
 def test_areas_of_stuff_have_its_names() -> None:
@@ -100,18 +108,18 @@ def test_areas_of_stuff_have_its_names() -> None:
     names = shapes.meta.stuff
     assert [area.text for area in drawn] == [names[label] for label in np.unique(semantic) if 0 < label < 255]
     assert all(np.array_equal(area.mask, semantic == names.index(area.text)) for area in drawn)
-    assert areas(semantic, ()) == truth_areas(Squares()[1], Squares.meta) == []
+    assert split_areas(semantic, ()) == truth_areas(Squares()[1], Squares.meta) == []
 
 
 def test_records_of_stuff_are_areas_and_those_of_things_are_not() -> None:
     shapes = Shapes(seed=0, length=1, stuff=True)
     mask = rle.encode(np.asfortranarray(np.ones((30, 40), np.uint8)))
     stuff, thing = ({"category_id": number, "segmentation": mask} for number in (shapes.meta.stuff_ids[2], 1))
-    (area,) = found_areas([thing, stuff], shapes.meta)
+    (area,) = record_areas([thing, stuff], shapes.meta)
     assert (area.text, area.mask.all()) == (shapes.meta.stuff[3], True)
-    assert found_areas([thing, stuff], Squares.meta) == []
+    assert record_areas([thing, stuff], Squares.meta) == []
 
 
 def test_a_dataset_without_objects_has_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Squares, "__len__", lambda self: 1)
-    assert predictions(Squares(), [], tmp_path / "sheet.png") is None
+    assert save_predictions(Squares(), [], tmp_path / "sheet.png") is None

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.report.draw import paint
-from lineage.report.image_sources import Picture, Unreadable, numbers, pictures
-from lineage.report.pictures import found_marks
+from lineage.report.image_sources import Picture, Unreadable, iter_pictures, read_image_ids
+from lineage.report.pictures import mark_predictions
 from lineage.results import paths
 from lineage.run.predict import ImagePredictions, predict_images, to_coco_dict
 from lineage.run.restore import restore
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     for picture, image in predict_images(
         restored,
         skip_unreadable(args, unreadable),
-        ids=numbers(args.images),
+        ids=read_image_ids(args.images),
         batch=args.batch,
         score_thresh=args.score,
         device=device,
@@ -93,7 +93,7 @@ def parse_count(text: str) -> int:
 
 def skip_unreadable(args: argparse.Namespace, unreadable: list[Unreadable]) -> Iterator[Picture]:
     """Iterate the pictures; append files that cannot be read to `unreadable`."""
-    for picture in pictures(args.images, args.every):
+    for picture in iter_pictures(args.images, args.every):
         if isinstance(picture, Unreadable):
             unreadable.append(picture)
         else:
@@ -104,7 +104,7 @@ def draw(picture: Picture, predictions: ImagePredictions, meta: DatasetMeta, pat
     image = Image.fromarray(picture.pixels)
     side = max(image.size)
     scale = min(1.0, MAX_SIDE / side) if side >= MIN_SIDE else MIN_SIDE / side
-    marks = found_marks(predictions.records, meta, 0.0)
+    marks = mark_predictions(predictions.records, meta, 0.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     paint(image, marks, scale, predictions.stuff).save(path)
 

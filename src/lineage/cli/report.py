@@ -1,4 +1,4 @@
-"""`lineage report RUN_FOLDER`: writes report.html again from what a run left in its folder."""
+"""`lineage report RUN_FOLDER`: writes report.html again from the files in a run folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lineage.report.from_folder import report
+from lineage.report.from_folder import report_run
 from lineage.results.run_folder import RunFolder
 
 
@@ -19,5 +19,5 @@ def main(argv: list[str]) -> int:
     if not entry.is_file():
         print(f"{args.folder} has no {entry.name}: name the folder of a run that has ended.", file=sys.stderr)
         return 1
-    print(report(args.folder, args.experiments))
+    print(report_run(args.folder, args.experiments))
     return 0

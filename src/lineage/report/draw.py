@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 Colour = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
 Point = tuple[float, float]
-Spots = Callable[[float, float], list[Point]]  # width and height of a tag -> where its top left may be
+Spots = Callable[[float, float], list[Point]]  # width and height of a tag -> candidates for its top left
 
 # Twelve hues far apart, light enough for dark letters on them; classes take them in turn.
 COLOURS: tuple[Colour, ...] = (
@@ -38,12 +38,12 @@ class Mark(NamedTuple):
     text: str
     colour: Colour
     mask: NDArray[np.bool_] | None = None  # [h, w]
-    points: tuple[Point, ...] = ()
-    bones: tuple[tuple[Point, Point], ...] = ()
+    keypoints: tuple[Point, ...] = ()
+    skeleton: tuple[tuple[Point, Point], ...] = ()  # pairs of keypoints that a line connects
 
 
 class Area(NamedTuple):
-    """All that an image shows of one class of stuff."""
+    """The pixels of one class of stuff in an image."""
 
     mask: NDArray[np.bool_]  # [h, w]
     text: str
@@ -51,107 +51,112 @@ class Area(NamedTuple):
 
 
 def paint(image: Image.Image, marks: Sequence[Mark], scale: float, areas: Sequence[Area] = ()) -> Image.Image:
-    """The image at `scale` with every mark on it; small objects are drawn last, so that none is hidden."""
+    """Return the image at `scale` with all marks and areas; small objects are drawn last, so that none is hidden."""
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    marks = sorted(marks, key=lambda mark: -_area(mark.box))
-    areas = _beside(areas, [mark.mask for mark in marks if mark.mask is not None])
+    # 1. Masks, of stuff below those of objects.
+    marks = sorted(marks, key=lambda mark: -_box_area(mark.box))
+    areas = _subtract(areas, [mark.mask for mark in marks if mark.mask is not None])
     for area in areas:
         _tint(canvas, area.mask, area.colour)
     for mark in marks:
         if mark.mask is not None:
             _tint(canvas, mark.mask, mark.colour)
+    # 2. Boxes and skeletons.
     draw = ImageDraw.Draw(canvas)
-    boxes = [_scaled(mark.box, scale) for mark in marks]
+    boxes = [_scale_box(mark.box, scale) for mark in marks]
     for mark, box in zip(marks, boxes, strict=True):
         draw.rectangle(box, outline=mark.colour, width=2)
-        _figure(draw, mark, scale)
+        _draw_skeleton(draw, mark, scale)
+    # 3. Tags, those of small objects first.
     taken: list[Rectangle] = []
     for mark, box in reversed(list(zip(marks, boxes, strict=True))):
-        _label(draw, mark, _corners(box), taken, size)
+        _draw_tag(draw, mark, _spots_at_box(box), taken, size)
     for area in areas:
-        _label(draw, area, _middle(area.mask, scale), taken, size)
+        _draw_tag(draw, area, _spots_in_area(area.mask, scale), taken, size)
     return canvas
 
 
-def _beside(areas: Sequence[Area], masks: Sequence[NDArray[np.bool_]]) -> list[Area]:
-    """What objects leave of the areas."""
+def _subtract(areas: Sequence[Area], masks: Sequence[NDArray[np.bool_]]) -> list[Area]:
+    """Remove the objects from the areas, and areas that become empty."""
     free = ~np.any(masks, axis=0) if masks else np.True_
-    return [left for area in areas if (left := area._replace(mask=area.mask & free)).mask.any()]
+    remaining = [area._replace(mask=area.mask & free) for area in areas]
+    return [area for area in remaining if area.mask.any()]
 
 
-def _figure(draw: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
-    """Bones with a dark rim, so that they are seen on a mask of their own colour, and joints upon them."""
-    lines = [[(x * scale, y * scale) for x, y in bone] for bone in mark.bones]
+def _draw_skeleton(draw: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
+    """Draw lines with a dark rim, visible on a mask of their own colour, and the keypoints on top."""
+    lines = [[(x * scale, y * scale) for x, y in pair] for pair in mark.skeleton]
     for colour, width in ((INK, 4), (mark.colour, 2)):
         for line in lines:
             draw.line(line, fill=colour, width=width)
-    for x, y in mark.points:
+    for x, y in mark.keypoints:
         draw.circle((x * scale, y * scale), 3, fill=mark.colour, outline=INK)
 
 
-def colour_of(label: int) -> Colour:
+def object_colour(label: int) -> Colour:
+    """Return the colour of a class of objects."""
     return COLOURS[label % len(COLOURS)]
 
 
-def ground_of(label: int) -> Colour:
-    """Of a class of stuff: a darker one, from the other end."""
+def stuff_colour(label: int) -> Colour:
+    """Return the colour of a class of stuff: darker than objects, taken from the end of COLOURS."""
     red, green, blue = COLOURS[-1 - label % len(COLOURS)]
     return (round(red * GROUND), round(green * GROUND), round(blue * GROUND))
 
 
 def _tint(canvas: Image.Image, mask: NDArray[np.bool_], colour: Colour) -> None:
-    """Colour the inside, and draw the contour where a mask shrunk by two pixels differs from it."""
+    """Colour the inside of a mask and its contour, which is what a mask shrunk by two pixels lacks."""
     soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(canvas.size, Image.Resampling.BILINEAR)
     shape = soft.point(lambda value: 255 if value >= 128 else 0)
     canvas.paste(colour, mask=shape.point(lambda value: round(value * OPACITY)))
     canvas.paste(colour, mask=ImageChops.subtract(shape, shape.filter(ImageFilter.MinFilter(5))))
 
 
-def _label(
+def _draw_tag(
     draw: ImageDraw.ImageDraw, mark: Mark | Area, spots: Spots, taken: list[Rectangle], size: tuple[int, int]
 ) -> None:
-    """A filled tag at the first of the spots where it covers no other tag."""
+    """Draw a filled tag at the first of the spots where it covers no other tag; if all are taken, draw none."""
     left, top, right, bottom = FONT.getbbox(mark.text)
     width, height = right - left + 8, bottom - top + 7
-    places = [_inside(x, y, width, height, size) for x, y in spots(width, height)]
-    place = next((place for place in places if not any(_overlap(place, other) for other in taken)), None)
-    if place is None:
+    rectangles = [_move_inside(x, y, width, height, size) for x, y in spots(width, height)]
+    tag = next((one for one in rectangles if not any(_overlap(one, other) for other in taken)), None)
+    if tag is None:
         return  # a crowd of objects: a box without a name reads better than names on top of each other
-    taken.append(place)
-    draw.rectangle(place, fill=mark.colour)
+    taken.append(tag)
+    draw.rectangle(tag, fill=mark.colour)
     letters = INK if sum(mark.colour) > 3 * 110 else PAPER
-    draw.text((place[0] + 4 - left, place[1] + 3 - top), mark.text, fill=letters, font=FONT)
+    draw.text((tag[0] + 4 - left, tag[1] + 3 - top), mark.text, fill=letters, font=FONT)
 
 
-def _corners(box: Rectangle) -> Spots:
-    """Above the box, inside its top, below it, inside its bottom; flush left, then flush right."""
+def _spots_at_box(box: Rectangle) -> Spots:
+    """Return spots above the box, inside its top, below it, inside its bottom; flush left, then flush right."""
     x1, y1, x2, y2 = box
     return lambda width, height: [(x, y) for x in (x1, x2 - width) for y in (y1 - height, y1, y2, y2 - height)]
 
 
-def _middle(mask: NDArray[np.bool_], scale: float) -> Spots:
-    """Around the pixel of an area that is nearest to its middle, then around others of it."""
+def _spots_in_area(mask: NDArray[np.bool_], scale: float) -> Spots:
+    """Return spots around the pixel of an area that is nearest to its middle, then around others of it."""
     y, x = np.nonzero(mask)
     order = np.argsort((y - y.mean()) ** 2 + (x - x.mean()) ** 2)[:: max(1, len(y) // 8)]
     pixels = [((x[i] + 0.5) * scale, (y[i] + 0.5) * scale) for i in order]
     return lambda width, height: [(across - width / 2, down - height / 2) for across, down in pixels]
 
 
-def _inside(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Rectangle:
+def _move_inside(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Rectangle:
     x = min(max(x, 0), max(size[0] - width - 1, 0))
     y = min(max(y, 0), max(size[1] - height - 1, 0))
     return (x, y, x + width, y + height)
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _scaled(box: Rectangle, scale: float) -> Rectangle:
+def _scale_box(box: Rectangle, scale: float) -> Rectangle:
     x1, y1, x2, y2 = (value * scale for value in box)
     return (x1, y1, max(x2, x1), max(y2, y1))
 
 
-def _area(box: Rectangle) -> float:
+def _box_area(box: Rectangle) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])

@@ -1,4 +1,4 @@
-"""The page of a run from what the run left in its folder."""
+"""The page of a run, made again from the files in its run folder."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lineage.tables import read
 from lineage.tables.table import TableError
 
 
-def report(folder: Path, experiments: Path) -> Path:
-    """The page of a run from entry.json, metrics.csv, per_class.json and pictures/ in its folder."""
+def report_run(folder: Path, experiments: Path) -> Path:
+    """Write report.html from entry.json, metrics.csv, per_class.json and pictures/ in the folder."""
     files = RunFolder(folder)
     entry = upgrade_record(json.loads(files.entry.read_text(encoding="utf-8")))
     per_class = json.loads(files.per_class.read_text(encoding="utf-8")) if files.per_class.is_file() else {}
     pictures = sorted(files.pictures.glob("*.png"))
     curves = read_metrics(files.metrics)
-    return write_report(folder, entry, curves, pictures, per_class, published(entry, experiments))
+    return write_report(folder, entry, curves, pictures, per_class, read_published(entry, experiments))
 
 
-def published(entry: dict[str, Any], experiments: Path) -> dict[str, float]:
-    """What the paper measured in the row that a run fills; nothing for free runs and tables that are gone."""
+def read_published(entry: dict[str, Any], experiments: Path) -> dict[str, float]:
+    """Return the paper's numbers of the row that a run fills; {} for free runs and rows that do not exist any more."""
     if not entry.get("table"):
         return {}
     try:

@@ -19,7 +19,7 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 class Picture(NamedTuple):
-    name: str  # of the file, below the folder that was asked for; a frame is `clip.mp4#000030`
+    name: str  # of the file, below the given folder; a frame is `clip.mp4#000030`
     pixels: NDArray[np.uint8]  # [h, w, 3] RGB, upright
 
 
@@ -28,47 +28,47 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def pictures(asked: Sequence[str], every: int) -> Iterator[Picture | Unreadable]:
-    """Everything asked for, in order; of a video each `every`-th frame."""
-    for path, name in files(asked):
+def iter_pictures(sources: Sequence[str], every: int) -> Iterator[Picture | Unreadable]:
+    """Yield the pictures of files, folders and patterns in order; of a video each `every`-th frame."""
+    for path, name in find_files(sources):
         if not path.is_file():
             yield Unreadable(name, "no such file")
         elif path.suffix.lower() in VIDEOS:
-            yield from frames(path, name, every)
+            yield from read_frames(path, name, every)
         else:
-            yield picture(path, name)
+            yield read_picture(path, name)
 
 
-def files(asked: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """(path, name) of each file; folders are searched to the bottom, each file comes once."""
-    seen: set[Path] = set()
-    for text in asked:
-        for path, name in _below(text):
-            if (real := path.resolve()) not in seen:
-                seen.add(real)
+def find_files(sources: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield (path, name) of each file, once; folders are searched recursively."""
+    visited: set[Path] = set()
+    for text in sources:
+        for path, name in _expand(text):
+            if (real := path.resolve()) not in visited:
+                visited.add(real)
                 yield path, name
 
 
-def numbers(asked: Sequence[str]) -> dict[str, int]:
-    """The image ids that a dataset's own names are, as in COCO's 000000000139.jpg; empty if one is no number."""
-    stems = {name: Path(name).stem for _, name in files(asked)}
+def read_image_ids(sources: Sequence[str]) -> dict[str, int]:
+    """Return name -> image id if all names are different numbers, as COCO's 000000000139.jpg; else {}."""
+    stems = {name: Path(name).stem for _, name in find_files(sources)}
     ids = {name: int(stem) for name, stem in stems.items() if stem.isascii() and stem.isdigit()}
     return ids if len(ids) == len(stems) == len({*ids.values()}) else {}
 
 
-def _below(text: str) -> Iterator[tuple[Path, str]]:
+def _expand(text: str) -> Iterator[tuple[Path, str]]:
     path = Path(text)
     if path.is_dir():
-        found = sorted(one for one in path.rglob("*") if one.suffix.lower() in IMAGES + VIDEOS and one.is_file())
-        yield from ((one, one.relative_to(path).as_posix()) for one in found)
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES + VIDEOS and file.is_file())
+        yield from ((file, file.relative_to(path).as_posix()) for file in files)
     elif not path.exists() and glob.has_magic(text):
-        yield from ((Path(one), Path(one).name) for one in sorted(glob.glob(text, recursive=True)))
+        yield from ((Path(file), Path(file).name) for file in sorted(glob.glob(text, recursive=True)))
     else:
         yield path, path.name
 
 
-def picture(path: Path, name: str) -> Picture | Unreadable:
-    """A file as people see it: turned as its EXIF says, transparency on white."""
+def read_picture(path: Path, name: str) -> Picture | Unreadable:
+    """Read an image file upright, by its EXIF orientation, with transparency on white."""
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
@@ -83,14 +83,14 @@ def picture(path: Path, name: str) -> Picture | Unreadable:
         return Unreadable(name, f"cannot be decoded ({error})")
 
 
-def frames(path: Path, name: str, every: int) -> Iterator[Picture | Unreadable]:
+def read_frames(path: Path, name: str, every: int) -> Iterator[Picture | Unreadable]:
     video = cv2.VideoCapture(str(path))
     try:
         number = 0
         while video.grab():  # decodes nothing yet
             if number % every == 0:
-                there, pixels = video.retrieve()
-                if there:
+                decoded, pixels = video.retrieve()
+                if decoded:
                     yield Picture(f"{name}#{number:06d}", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8))
             number += 1
         if number == 0:

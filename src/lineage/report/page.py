@@ -1,6 +1,6 @@
 """The report of a run as one HTML file: no network, no script, readable in ten years.
 
-It holds what the entry says (numbers, deviations, config, machine, command), the curves, and the pictures.
+It holds the entry (numbers, deviations, config, machine, command), the curves, and the pictures.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 
 from PIL import Image
 
-from lineage.report.chart import Line, chart
-from lineage.report.facts import commands, details, deviations, facts
-from lineage.report.scores import Values, classes, metrics, number
+from lineage.report.chart import Line, render_chart
+from lineage.report.facts import render_commands, render_details, render_deviations, render_facts
+from lineage.report.scores import Values, render_classes, render_metrics
 from lineage.results.atomic import atomic_write
 from lineage.results.run_folder import RunFolder
+from lineage.tables.numbers import format_number
 
 AXES = ("step", "epoch")
 METERS = ("lr", "images_per_second", "grad_norm")  # columns that are no losses
@@ -40,13 +41,13 @@ def write_report(
     sections = [
         _header(entry),
         _headline(entry["metrics"], (published or {}) if comparable else {}),
-        _section("Results", metrics(entry["metrics"], published or {}, comparable)),
+        _section("Results", render_metrics(entry["metrics"], published or {}, comparable)),
         _section("Predictions", "".join(map(_picture, pictures))),
         _section("Training", _charts(curves)),
-        _section("Classes", classes(per_class)),
-        _section("Run", facts(entry)),
-        _section("Again", commands(entry)),
-        _section("In full", details(entry)),
+        _section("Classes", render_classes(per_class)),
+        _section("Run", render_facts(entry)),
+        _section("Again", render_commands(entry)),
+        _section("In full", render_details(entry)),
     ]
     style = resources.files("lineage.report").joinpath("page.css").read_text(encoding="utf-8")
     body = "\n".join(section for section in sections if section)
@@ -69,23 +70,23 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 def _header(entry: Mapping[str, Any]) -> str:
     choices = entry.get("choices", {})
-    chosen = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "logger"))
+    options = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "logger"))
     error = f'<p class="error">{escape(entry["error"])}</p>' if entry.get("error") else ""
     status = escape(str(entry.get("status", "")))
     return (
         f'<header><p class="eyebrow">{escape(str(entry.get("id", "")))}</p><h1>{escape(_name(entry))}</h1>'
-        f'<p class="lede"><span class="status {status}">{status}</span> &nbsp; {escape(chosen)}</p>'
-        f"{error}{deviations(entry)}</header>"
+        f'<p class="lede"><span class="status {status}">{status}</span> &nbsp; {escape(options)}</p>'
+        f"{error}{render_deviations(entry)}</header>"
     )
 
 
 def _headline(values: Values, published: Values) -> str:
-    """AP of every task in large type."""
+    """Print the AP of every task in large type."""
     items = []
     for name in (name for name in values if name.endswith("/AP")):
         paper = published.get(name)
         beside = f" · paper {paper:.1f}" if paper is not None else ""
-        items.append(f"<li><b>{number(values[name])}</b><span>{escape(name)}{beside}</span></li>")
+        items.append(f"<li><b>{format_number(values[name])}</b><span>{escape(name)}{beside}</span></li>")
     return f'<ul class="headline">{"".join(items)}</ul>' if items else ""
 
 
@@ -97,26 +98,30 @@ def _charts(curves: Sequence[Mapping[str, Any]]) -> str:
     diagnostics = [name for name in names if "/" in name and name.partition("/")[0] in losses]
     counts = [name for name in diagnostics if name.partition("/")[2].startswith("num_")]
     shares = [name for name in diagnostics if name not in counts]
-    drawn = [
-        chart("Losses", [lines[name] for name in losses], smooth=True),
-        chart("AP", [lines[name] for name in scored]),
-        chart("Accuracies", [lines[name] for name in shares], smooth=True),
-        chart("Samples per image", [lines[name] for name in counts], smooth=True),
-        chart("Gradient norm", [lines["grad_norm"]] if "grad_norm" in lines else [], smooth=True),
-        chart("Learning rate", [lines["lr"]] if "lr" in lines else []),
-        chart("Images per second", [lines["images_per_second"]] if "images_per_second" in lines else [], smooth=True),
+    charts = [
+        render_chart("Losses", [lines[name] for name in losses], smooth=True),
+        render_chart("AP", [lines[name] for name in scored]),
+        render_chart("Accuracies", [lines[name] for name in shares], smooth=True),
+        render_chart("Samples per image", [lines[name] for name in counts], smooth=True),
+        render_chart("Gradient norm", _existing(lines, "grad_norm"), smooth=True),
+        render_chart("Learning rate", _existing(lines, "lr")),
+        render_chart("Images per second", _existing(lines, "images_per_second"), smooth=True),
     ]
-    return f'<div class="charts">{"".join(drawn)}</div>' if any(drawn) else ""
+    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
+
+
+def _existing(lines: Mapping[str, Line], name: str) -> list[Line]:
+    return [lines[name]] if name in lines else []
 
 
 def _points(curves: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
-    """A column over the steps; cells of a CSV are text, and empty where nothing was logged."""
+    """Return a column over the steps; cells of a CSV are text, and empty if nothing was logged."""
     rows = [row for row in curves if row.get("step") not in (None, "") and row.get(name) not in (None, "")]
     return [(float(row["step"]), float(row[name])) for row in rows]
 
 
 def _picture(path: Path) -> str:
-    """Photographs as JPEG inside the page: a fifth of the PNG's size."""
+    """Embed a picture as JPEG, a fifth of the size of a PNG."""
     buffer = io.BytesIO()
     Image.open(path).convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lineage.data.samples.sample import Sample
 from lineage.eval.panoptic_merge import classify
 from lineage.eval.predictions.rle import decode
-from lineage.report.draw import Area, Colour, Mark, Point, colour_of, ground_of, paint
+from lineage.report.draw import Area, Colour, Mark, Point, object_colour, paint, stuff_colour
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
@@ -29,17 +29,18 @@ THRESHOLD = 0.5
 
 
 class Pair(NamedTuple):
-    """One image and what is on it, in truth and according to the model."""
+    """One image with its annotations and its predictions."""
 
     image: Image.Image
     truth: list[Mark]
-    found: list[Mark]
-    areas: tuple[list[Area], list[Area]]  # of stuff, likewise
+    predicted: list[Mark]
+    truth_areas: list[Area]  # of stuff
+    predicted_areas: list[Area]
 
 
-def sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("ground truth", "prediction")) -> Path:
-    """One PNG, a row per image."""
-    rows = [_row(pair) for pair in pairs]
+def save_sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("ground truth", "prediction")) -> Path:
+    """Write one PNG with a row per image."""
+    rows = [_paint_pair(pair) for pair in pairs]
     widths = [max(row[side].width for row in rows) for side in (0, 1)]
     height = sum(row[0].height + GAP for row in rows) - GAP
     canvas = Image.new("RGB", (sum(widths) + GAP + 2 * MARGIN, height + HEAD + 2 * MARGIN - GAP), BACKGROUND)
@@ -56,31 +57,34 @@ def sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("ground 
     return path
 
 
-def predictions(
+def save_predictions(
     dataset: Dataset, results: Sequence[dict[str, Any]], path: Path, count: int = 4, threshold: float = THRESHOLD
 ) -> Path | None:
-    """The sheet of the first `count` images that have objects, with the COCO result records a run ended with."""
-    chosen = list(islice(_with_objects(dataset), count))
-    if not chosen:
+    """Write the sheet of the first `count` images that have objects; return None if no image has any.
+
+    `results`: COCO result records; those below `threshold` are not drawn.
+    """
+    samples = list(islice(_samples_with_objects(dataset), count))
+    if not samples:
         return None
-    pairs = [_pair(sample, dataset.meta, results, threshold) for sample in chosen]
-    return sheet(pairs, path, ("ground truth", f"prediction, score at least {threshold:g}"))
+    pairs = [_make_pair(sample, dataset.meta, results, threshold) for sample in samples]
+    return save_sheet(pairs, path, ("ground truth", f"prediction, score at least {threshold:g}"))
 
 
-def truth_marks(sample: Sample, meta: DatasetMeta) -> list[Mark]:
+def mark_truth(sample: Sample, meta: DatasetMeta) -> list[Mark]:
     """Return the annotations of a sample."""
     marks = []
-    for place, (box, label) in enumerate(zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True)):
-        text = meta.classes[label] + (" (crowd)" if sample.crowd[place] else "")
-        mask = _mask(sample, place) if sample.masks is not None else None
-        joints = _seen(sample, place)
-        figure = tuple(joints.values()), _joined(joints, meta.skeleton)
-        marks.append(Mark(tuple(box), text, colour_of(label), mask, *figure))
+    for index, (box, label) in enumerate(zip(sample.boxes.tolist(), sample.labels.tolist(), strict=True)):
+        text = meta.classes[label] + (" (crowd)" if sample.crowd[index] else "")
+        mask = _object_mask(sample, index) if sample.masks is not None else None
+        keypoints = _select_labelled(sample, index)
+        figure = tuple(keypoints.values()), _connect(keypoints, meta.skeleton)
+        marks.append(Mark(tuple(box), text, object_colour(label), mask, *figure))
     return marks
 
 
-def found_marks(records: Sequence[dict[str, Any]], meta: DatasetMeta, threshold: float = THRESHOLD) -> list[Mark]:
-    """The result records of one image that score at least `threshold`; areas of stuff are no objects and stay out."""
+def mark_predictions(records: Sequence[dict[str, Any]], meta: DatasetMeta, threshold: float = THRESHOLD) -> list[Mark]:
+    """Return the result records of one image that score at least `threshold`, without areas of stuff."""
     marks = []
     for record in records:
         if record["score"] < threshold or record["category_id"] not in meta.category_ids:
@@ -88,78 +92,78 @@ def found_marks(records: Sequence[dict[str, Any]], meta: DatasetMeta, threshold:
         label = meta.category_ids.index(record["category_id"])
         x, y, w, h = record["bbox"]
         mask = decode(record["segmentation"]) if "segmentation" in record else None
-        at = record.get("keypoints", [])
-        joints = {i: (px + 0.5, py + 0.5) for i, (px, py) in enumerate(zip(at[::3], at[1::3], strict=True))}
-        figure = tuple(joints.values()), _joined(joints, meta.skeleton)
+        flat = record.get("keypoints", [])  # x, y, score of each
+        keypoints = {i: (px + 0.5, py + 0.5) for i, (px, py) in enumerate(zip(flat[::3], flat[1::3], strict=True))}
+        figure = tuple(keypoints.values()), _connect(keypoints, meta.skeleton)
         text = f"{meta.classes[label]} {record['score']:.2f}"
-        marks.append(Mark((x, y, x + w, y + h), text, colour_of(label), mask, *figure))
+        marks.append(Mark((x, y, x + w, y + h), text, object_colour(label), mask, *figure))
     return marks
 
 
 def truth_areas(sample: Sample, meta: DatasetMeta) -> list[Area]:
-    """The stuff of a sample."""
-    return [] if sample.semantic is None else areas(sample.semantic.numpy(), meta.stuff)
+    """Return the annotated stuff of a sample."""
+    return [] if sample.semantic is None else split_areas(sample.semantic.numpy(), meta.stuff)
 
 
-def seen_areas(found: Detections, batch: Batch, slot: int, stuff: Sequence[str]) -> list[Area]:
-    """The stuff that a model sees in one image of a batch, in the pixels of its file."""
-    if found.semantic is None:
+def extract_areas(detections: Detections, batch: Batch, slot: int, stuff: Sequence[str]) -> list[Area]:
+    """Return the predicted stuff of one image of a batch, in the pixels of its file."""
+    if detections.semantic is None:
         return []
     height, width = batch.images.sizes[slot].round().long().tolist()
     tall, wide = batch.original_sizes[slot].tolist()
-    names = stuff or [f"stuff {label}" for label in range(found.semantic.shape[1])]  # weights alone have no names
-    return areas(classify(found.semantic[slot], (height, width), (tall, wide)), names)
+    names = stuff or [f"stuff {label}" for label in range(detections.semantic.shape[1])]  # weights alone have no names
+    return split_areas(classify(detections.semantic[slot], (height, width), (tall, wide)), names)
 
 
-def areas(semantic: NDArray[np.integer], stuff: Sequence[str]) -> list[Area]:
-    """Of a map [h, w] of classes: class 0 are things and `stuff[0]`, what has no name is not labelled."""
+def split_areas(semantic: NDArray[np.integer], stuff: Sequence[str]) -> list[Area]:
+    """Return an area per class of a map [h, w]; 0, the things, and labels beyond `stuff` (unlabelled) have none."""
     labels = [label for label in np.unique(semantic).tolist() if 0 < label < len(stuff)]
-    return [Area(semantic == label, stuff[label], ground_of(label)) for label in labels]
+    return [Area(semantic == label, stuff[label], stuff_colour(label)) for label in labels]
 
 
-def found_areas(records: Sequence[dict[str, Any]], meta: DatasetMeta) -> list[Area]:
-    """The records of one image that are areas of stuff."""
-    named = dict(zip(meta.stuff_ids, meta.stuff[1:], strict=True))
-    labels = {number: label for label, number in enumerate(named, 1)}
-    found = [(record["category_id"], decode(record["segmentation"])) for record in records
-             if record["category_id"] in named]  # fmt: skip
-    return [Area(mask, named[number], ground_of(labels[number])) for number, mask in found]
+def record_areas(records: Sequence[dict[str, Any]], meta: DatasetMeta) -> list[Area]:
+    """Return the result records of one image that are areas of stuff."""
+    names = dict(zip(meta.stuff_ids, meta.stuff[1:], strict=True))
+    labels = {number: label for label, number in enumerate(names, 1)}
+    masks = [(record["category_id"], decode(record["segmentation"])) for record in records
+             if record["category_id"] in names]  # fmt: skip
+    return [Area(mask, names[number], stuff_colour(labels[number])) for number, mask in masks]
 
 
-def _with_objects(dataset: Dataset) -> Iterator[Sample]:
+def _samples_with_objects(dataset: Dataset) -> Iterator[Sample]:
     samples = (dataset[index] for index in range(len(dataset)))
     return (sample for sample in samples if len(sample.labels))
 
 
-def _pair(sample: Sample, meta: DatasetMeta, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
+def _make_pair(sample: Sample, meta: DatasetMeta, results: Sequence[dict[str, Any]], threshold: float) -> Pair:
     image = Image.fromarray(sample.image.permute(1, 2, 0).contiguous().numpy())
-    own = [record for record in results if record["image_id"] == sample.image_id]
-    ground = truth_areas(sample, meta), found_areas(own, meta)
-    return Pair(image, truth_marks(sample, meta), found_marks(own, meta, threshold), ground)
+    records = [record for record in results if record["image_id"] == sample.image_id]
+    marks = mark_truth(sample, meta), mark_predictions(records, meta, threshold)
+    return Pair(image, *marks, truth_areas(sample, meta), record_areas(records, meta))
 
 
-def _row(pair: Pair) -> tuple[Image.Image, Image.Image]:
+def _paint_pair(pair: Pair) -> tuple[Image.Image, Image.Image]:
     scale = min(PANEL[0] / pair.image.width, PANEL[1] / pair.image.height)
-    truth, found = pair.areas
-    return paint(pair.image, pair.truth, scale, truth), paint(pair.image, pair.found, scale, found)
+    truth = paint(pair.image, pair.truth, scale, pair.truth_areas)
+    return truth, paint(pair.image, pair.predicted, scale, pair.predicted_areas)
 
 
-def _mask(sample: Sample, place: int) -> np.ndarray:
+def _object_mask(sample: Sample, index: int) -> np.ndarray:
     assert sample.masks is not None
-    bits, (x, y, width, height) = sample.masks.pieces()[place]
+    bits, (x, y, width, height) = sample.masks.pieces()[index]
     mask = np.zeros(tuple(sample.image.shape[1:]), dtype=bool)
     mask[y : y + height, x : x + width] = bits.numpy()
     return mask
 
 
-def _seen(sample: Sample, place: int) -> dict[int, Point]:
-    """The labelled keypoints of an object."""
+def _select_labelled(sample: Sample, index: int) -> dict[int, Point]:
+    """Return the labelled keypoints of an object, by their index in the dataset."""
     if sample.keypoints is None or sample.visibility is None:
         return {}
-    labelled = sample.visibility[place].nonzero()[:, 0].tolist()
-    return {joint: tuple(sample.keypoints[place][joint].tolist()) for joint in labelled}
+    labelled = sample.visibility[index].nonzero()[:, 0].tolist()
+    return {number: tuple(sample.keypoints[index][number].tolist()) for number in labelled}
 
 
-def _joined(joints: dict[int, Point], skeleton: Sequence[tuple[int, int]]) -> tuple[tuple[Point, Point], ...]:
-    """The bones whose ends are both there."""
-    return tuple((joints[one], joints[other]) for one, other in skeleton if one in joints and other in joints)
+def _connect(keypoints: dict[int, Point], skeleton: Sequence[tuple[int, int]]) -> tuple[tuple[Point, Point], ...]:
+    """Return the pairs of the skeleton of which both keypoints exist."""
+    return tuple((keypoints[a], keypoints[b]) for a, b in skeleton if a in keypoints and b in keypoints)

@@ -1,22 +1,27 @@
-"""The tables of numbers: a row per task with the paper's beside it, and a row per class."""
+"""The tables of numbers: a row per task with the paper's below it, and a row per class."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isnan
+
+from lineage.tables.numbers import format_number
 
 Values = Mapping[str, float | None]
 MAIN = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' columns; the others follow as the evaluator has them
 
 
-def metrics(values: Values, published: Values, comparable: bool) -> str:
-    """A row per task, and under it the paper's where it printed numbers; a mini run is not held against them."""
+def render_metrics(values: Values, published: Values, comparable: bool) -> str:
+    """Return a row per task and, if the paper printed numbers, a row of these below it.
+
+    `comparable`: the run is of the paper's own protocol; otherwise the paper's row is marked as of full size.
+    """
     if not values:
         return '<p class="lede">This run ended before its first evaluation.</p>'
     tasks = list(dict.fromkeys(name.partition("/")[0] for name in values))
-    known = list(dict.fromkeys(name.partition("/")[2] for name in values))
-    columns = [name for name in MAIN if name in known] + [name for name in known if name not in MAIN]
+    names = list(dict.fromkeys(name.partition("/")[2] for name in values))
+    columns = [name for name in MAIN if name in names] + [name for name in names if name not in MAIN]
     rows = []
     for task in tasks:
         rows.append(_row(task, [values.get(f"{task}/{column}") for column in columns]))
@@ -26,8 +31,8 @@ def metrics(values: Values, published: Values, comparable: bool) -> str:
     return _table(["", *columns], rows, "tasks")
 
 
-def classes(per_class: Mapping[str, Values]) -> str:
-    """Best first. Classes without objects, which cannot be scored, last."""
+def render_classes(per_class: Mapping[str, Values]) -> str:
+    """Return a row per class, best first; classes without objects have no score and come last."""
     if not per_class:
         return ""
     columns = list(dict.fromkeys(name for values in per_class.values() for name in values))
@@ -48,13 +53,9 @@ def _table(head: Sequence[str], rows: Sequence[str], kind: str) -> str:
 
 
 def _row(name: str, values: Sequence[float | None], kind: str = "ours", after: str = "") -> str:
-    cells = "".join(f"<td>{number(value)}</td>" for value in values)
+    cells = "".join(f"<td>{format_number(value)}</td>" for value in values)
     return f'<tr class="{kind}"><td>{escape(name)}</td>{cells}{after}</tr>'
 
 
-def number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
-
-
 def _finite(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None or math.isnan(value) else value
+    return otherwise if value is None or isnan(value) else value

@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lineage.report.from_folder import report
-from lineage.report.pictures import predictions
+from lineage.report.from_folder import report_run
+from lineage.report.pictures import save_predictions
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
@@ -42,7 +42,7 @@ def illustrate(folder: Path, parts: Parts) -> None:
     """Pictures of a few detections."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
     files.pictures.mkdir(exist_ok=True)
-    predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
+    save_predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
 
 
 def show(folder: Path, writer: EntryWriter, console: Console) -> None:
@@ -51,7 +51,7 @@ def show(folder: Path, writer: EntryWriter, console: Console) -> None:
     said = {
         "entry": path,
         "picture": next(RunFolder(folder).pictures.glob("*.png"), "-"),
-        "report": report(folder, paths.experiments()),
+        "report": report_run(folder, paths.experiments()),
         "next": "\n         ".join(commands(entry)),
     }
     console.print(table(entry.metrics))

@@ -24,7 +24,7 @@ from lineage.eval.predictions.predictions import Predictions
 from lineage.ops.random import fold_in
 from lineage.report.draw import Area
 from lineage.report.image_sources import Picture
-from lineage.report.pictures import seen_areas
+from lineage.report.pictures import extract_areas
 from lineage.run.restore import Restored
 from lineage.structures import Images
 
@@ -124,7 +124,7 @@ def predict_images(
                     width=width,
                     records=to_coco_records(predictions, restored.meta, score_thresh),
                     max_score=float(predictions.scores.max()) if len(predictions.scores) else 0.0,
-                    stuff=seen_areas(detections, inputs, slot, restored.meta.stuff),
+                    stuff=extract_areas(detections, inputs, slot, restored.meta.stuff),
                 ),
             )
         first_id += len(group)

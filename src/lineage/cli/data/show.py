@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from lineage.config.build import build
     from lineage.data.preview import augment_samples
-    from lineage.report.grid import grid
+    from lineage.report.grid import save_grid
 
     config, split = compose_config(args), args.split or "train"
     dataset = open_split(config, split)
     augment = build(config.augment)
     transform = augment["train"] if split == "train" else augment["test"]
     samples = augment_samples(dataset, transform, args.count, args.seed)
-    print(grid(samples, dataset.meta, args.out))
+    print(save_grid(samples, dataset.meta, args.out))
     return 0

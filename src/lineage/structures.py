@@ -86,6 +86,7 @@ class Detections(NamedTuple):
     masks: Tensor | None = None  # [B, D, M, M] probabilities inside the box
     keypoints: Tensor | None = None  # [B, D, K, 3] (x, y, score)
     semantic: Tensor | None = None  # [B, S, H / 4, W / 4] logits over the canvas
+    extra: dict[str, Tensor] | None = None  # {name: [B, D, ...]} outputs of heads that no field above holds
 
 
 class Diagnostic(NamedTuple):

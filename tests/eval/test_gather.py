@@ -31,7 +31,8 @@ ROUNDS = [[[0, 1, 2, 3, 4], [5, 6, 0, 1]], [[], [0, 1, 2, 3, 4, 5, 6]]]
 def scene_and_detections() -> tuple[World, Detections]:
     scene = world(np.random.default_rng(3), images=7)
     found = guesses(np.random.default_rng(4), scene)
-    return scene, found._replace(keypoints=torch.rand(*found.scores.shape, 17, 3))
+    extra = {"overlap": found.scores * 2, "pose": found.boxes.sin()}  # outputs of a new head
+    return scene, found._replace(keypoints=torch.rand(*found.scores.shape, 17, 3), extra=extra)
 
 
 def share(images: list[int], found: Detections, whole: Batch) -> tuple[Detections, Batch]:
@@ -40,7 +41,9 @@ def share(images: list[int], found: Detections, whole: Batch) -> tuple[Detection
         ids=whole.ids[images],
         original_sizes=whole.original_sizes[images],
     )
-    return Detections(*(column[images] if column is not None else None for column in found)), part
+    fields = {name: value[images] for name, value in found._asdict().items() if isinstance(value, torch.Tensor)}
+    extra = {name: value[images] for name, value in (found.extra or {}).items()}
+    return found._replace(**fields, extra=extra or None), part
 
 
 def process(rank: int, port: int, folder: str) -> None:

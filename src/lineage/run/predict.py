@@ -160,6 +160,7 @@ def to_coco_records(predictions: Predictions, meta: DatasetMeta, score_thresh: f
         columns["segmentation"] = predictions.masks()
     if predictions.keypoints.size:
         columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
+    columns |= {name: column.tolist() for name, column in predictions.extra.items()}
     records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return sorted((record for record in records if record["score"] >= score_thresh), key=lambda row: -row["score"])
 

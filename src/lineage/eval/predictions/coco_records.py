@@ -32,6 +32,7 @@ def to_records(predictions: Predictions, category_ids: NDArray[np.int64], task: 
         columns["segmentation"] = predictions.masks()
     if "keypoints" in fields and predictions.keypoints.size:
         columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
+    columns |= {name: column.tolist() for name, column in predictions.extra.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

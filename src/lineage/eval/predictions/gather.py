@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -19,8 +20,23 @@ def gather(predictions: Predictions) -> Predictions:
     """Join the predictions of rank 0, rank 1, ...; in a single process, return them unchanged."""
     if not _is_distributed():
         return predictions
-    columns = [_gather_column(column) for column in predictions]
-    return concatenate([Predictions(*parts) for parts in zip(*columns, strict=True)])
+    extra = _with_names_of_all(predictions.extra)
+    columns: list[NDArray[Any]] = list(predictions[:-1])
+    ranks = zip(*(_gather_column(column) for column in [*columns, *extra.values()]), strict=True)
+    return concatenate(
+        [Predictions._make([*parts[: len(columns)], dict(zip(extra, parts[len(columns) :], strict=True))])
+         for parts in ranks]
+    )  # fmt: skip
+
+
+def _with_names_of_all(extra: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Add empty columns for the names that only other ranks have: those of a rank without images."""
+    text = json.dumps({name: column.ndim for name, column in extra.items()}).encode()
+    texts = _gather_column(np.frombuffer(text, np.uint8))
+    dimensions: dict[str, int] = {}
+    for other in texts:
+        dimensions |= json.loads(other.tobytes())
+    return {name: extra.get(name, np.zeros((0,) * dimensions[name])) for name in sorted(dimensions)}
 
 
 def gather_rows(columns: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

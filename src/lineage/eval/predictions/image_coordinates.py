@@ -28,6 +28,7 @@ def to_image_coordinates(detections: Detections, batch: Batch, slot: int, tasks:
         boxes=np.concatenate([corner, opposite - corner], axis=1),
         scores=detections.scores[slot][valid].float().double().cpu().numpy(),
         labels=detections.labels[slot][valid].cpu().numpy(),
+        extra={name: value[slot][valid].double().cpu().numpy() for name, value in (detections.extra or {}).items()},
     )
     if "segmentation" in fields and detections.masks is not None:
         rles = paste(detections.masks[slot][valid].float().cpu().numpy(), boxes, (height, width))

@@ -29,6 +29,7 @@ class Predictions(NamedTuple):
     rle: NDArray[np.uint8]  # [S] characters of the compressed masks, one mask after the other
     rle_lengths: Ints  # [N] number of characters of each mask
     keypoints: Floats  # [N, K, 3] (x, y, score), COCO's pixel indices
+    extra: dict[str, Floats]  # {name: [N, ...]} outputs of heads that no column above holds
 
     def image_ids(self) -> Ints:
         """Return [N] the image id of every detection."""
@@ -44,7 +45,8 @@ class Predictions(NamedTuple):
         per_detection = ("image_index", "boxes", "scores", "labels", "rle_lengths", "keypoints")
         columns: dict[str, Any] = {name: getattr(self, name) for name in per_detection}
         columns = {name: column[rows] if len(column) else column for name, column in columns.items()}
-        return self._replace(**columns, rle=self._take_rle(rows))
+        extra = {name: column[rows] for name, column in self.extra.items()}
+        return self._replace(**columns, rle=self._take_rle(rows), extra=extra)
 
     def _take_rle(self, rows: Ints) -> NDArray[np.uint8]:
         if not len(self.rle_lengths):
@@ -73,6 +75,7 @@ NO_PREDICTIONS = Predictions(
     rle=np.zeros(0, np.uint8),
     rle_lengths=np.zeros(0, np.int64),
     keypoints=np.zeros((0, 0, 3)),
+    extra={},
 )
 
 
@@ -101,7 +104,15 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
         )
         for part, first in zip(parts, first_image.tolist(), strict=False)
     ]
-    return Predictions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    *columns, extras = zip(*parts, strict=True)
+    names = dict.fromkeys(name for part in extras for name in part)
+    extra = {name: _join([part[name] for part in extras if name in part]) for name in names}
+    return Predictions._make([*(np.concatenate(column) for column in columns), extra])
+
+
+def _join(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate columns whose empty ones may lack the extents of the others."""
+    return np.concatenate([column for column in columns if len(column)] or columns[:1])
 
 
 def sort_images(predictions: Predictions) -> Predictions:

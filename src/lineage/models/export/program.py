@@ -61,8 +61,8 @@ def name_inputs(inputs: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def list_outputs(detections: Detections) -> list[tuple[str, Tensor]]:
-    """Return (name, value) of the outputs that a model has, in the order of a program."""
-    outputs = [(name, getattr(detections, name, None)) for name in OUTPUTS]
+    """Return (name, value) of the outputs that a model has, in the order of a program; those of new heads come last."""
+    outputs = [(name, getattr(detections, name, None)) for name in OUTPUTS] + [*(detections.extra or {}).items()]
     return [(name, value) for name, value in outputs if value is not None]
 
 

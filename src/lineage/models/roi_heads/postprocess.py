@@ -13,6 +13,14 @@ from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Proposals
 
 
+def reorder(detections: Detections, order: Tensor) -> Detections:
+    """Return the detections [B, D] in another order [B, n], with all that belongs to them."""
+    fields = detections._replace(semantic=None)._asdict()
+    taken = {name: box_ops.take(value, order) for name, value in fields.items() if isinstance(value, Tensor)}
+    extra = {name: box_ops.take(value, order) for name, value in (detections.extra or {}).items()}
+    return detections._replace(**taken, extra=extra or None)
+
+
 class Selection:
     def __init__(
         self,

@@ -121,6 +121,9 @@ def test_a_trained_head_moves_into_the_one_with_svms() -> None:
     missing, unexpected = fresh.load_state_dict(trained.state_dict(), strict=False)
     assert not unexpected
     assert {name.rpartition(".")[0] for name in missing} == {"box.svms"}
+    again = build("model=fast_rcnn_svm", *SMALL[:2])
+    again.load_state_dict(fresh.state_dict())
+    assert torch.equal(again.box.head.scores.weight, trained.box.scores.weight)
 
 
 def test_a_layer_that_does_not_exist_is_named() -> None:

@@ -1,7 +1,7 @@
-"""A box head that is fitted anew after training: R-CNN (arXiv:1311.2524), sections 2.3 and 3.5, appendices B and C.
+"""A box head with SVMs fitted after training: R-CNN (arXiv:1311.2524), sections 2.3 and 3.5, appendices B and C.
 
-Training is that of the head inside: softmax over classes and background. Then each class gets a linear SVM on the
-features of one layer and, in R-CNN, a ridge regression of the box on the features before the first fully connected one.
+The head inside trains as usual: softmax over classes and background. Then each class gets a linear SVM on the features
+of one layer and, in R-CNN, a ridge regression of the box on the features before the first fully connected layer.
 """
 
 from __future__ import annotations
@@ -21,132 +21,140 @@ from lineage.ops.matching import overlaps
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
-class Seen(NamedTuple):
-    """A batch on its way to a fit: what the detector's earlier parts made of it."""
+class FitBatch(NamedTuple):
+    """A batch for the fit: features, proposals and targets of some images."""
 
     features: list[Tensor]
-    rois: Proposals
+    proposals: Proposals
     targets: Targets
 
 
 Rounds = Callable[[], Iterator[tuple[list[Tensor], Proposals, Targets]]]  # each call goes over the training images once
-
-
-BOXES = ("ridge", "head", "proposals")
+BOX_SOURCES = ("ridge", "head", "proposals")
 
 
 class SVMHead(nn.Module):
-    """`layer` names the features of the SVMs: a layer of the body, or `pool` for what enters it.
+    """A trained box head whose scores come from SVMs.
 
-    Boxes come (`box_source`) from a ridge regression, from the head as it was trained, or are the proposals themselves.
+    layer: features of the SVMs, a layer of the body or `pool`, its input.
+    box_source: ridge regression, the head's own deltas, or the proposals unchanged.
+    ridge_lambda: regularisation of the ridge regression.
+    min_overlap: IoU of a proposal with an object above which it is an example of the ridge regression.
+    State dicts have the head's tensors under the names of this module, so that weights of a BoxHead load.
     """
 
     def __init__(
         self, head: BoxHead, *, layer: str, mining: SVMMining, box_source: str, ridge_lambda: float, min_overlap: float
     ):
         super().__init__()
-        if box_source not in BOXES:
-            raise ValueError(f"model.box.box_source={box_source} is unknown; choose one of {', '.join(BOXES)}")
-        for name, part in head.named_children():  # under the same names, so that a trained head's weights fit
-            self.add_module(name, part)
-        self._head = (head,)  # in a tuple, which registers nothing
-        self.num_classes, self.layer, self.mining, self.box_source, self.min_overlap = (
-            head.num_classes,
-            layer,
-            mining,
-            box_source,
-            min_overlap,
-        )
-        pooled, wanted = self._widths()
-        self.svms = SVMs(wanted, self.num_classes)
-        self.ridge = Ridge(pooled, self.num_classes, penalty=ridge_lambda) if box_source == "ridge" else None
+        if box_source not in BOX_SOURCES:
+            raise ValueError(f"model.box.box_source={box_source} is unknown; choose one of {', '.join(BOX_SOURCES)}")
+        self.head, self.num_classes = head, head.num_classes
+        self.layer, self.mining = layer, mining
+        self.box_source, self.min_overlap = box_source, min_overlap
+        inputs, features = self._count_features()
+        self.svms = SVMs(features, self.num_classes)
+        self.ridge = Ridge(inputs, self.num_classes, penalty=ridge_lambda) if box_source == "ridge" else None
+        self.register_state_dict_post_hook(_strip_head)
+        self.register_load_state_dict_pre_hook(_insert_head)
 
     def losses(
         self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
-        regions, losses = self._head[0].losses(features, rois, targets, images)
-        if self.box_source != "head":  # R-CNN fine-tunes as a classifier only
+        """Return the losses of the head; R-CNN trains it as a classifier only."""
+        sampled, losses = self.head.losses(features, rois, targets, images)
+        if self.box_source != "head":
             losses["roi_box"] = Loss(0 * losses["roi_box"].sum, losses["roi_box"].normalizer)
-        return regions, losses
+        return sampled, losses
 
     def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
-        """Scores are the SVMs', through a sigmoid, which keeps their order and makes them positive"""
-        head = self._head[0]
-        pooled = head.pool(features, rois.boxes)
-        scores = self.svms(self._hidden(pooled)).view(*rois.boxes.shape[:2], -1).sigmoid()
+        """Return detections with the SVMs' scores, through a sigmoid: it keeps their order and makes them positive."""
+        pooled = self.head.pool(features, rois.boxes)
+        scores = self.svms(self._features(pooled)).view(*rois.boxes.shape[:2], -1).sigmoid()
         background = 1 - scores.amax(-1, keepdim=True)
-        codes, weights = self._codes(pooled)
-        codes = codes.view(*rois.boxes.shape[:2], -1, 4)
-        return head.select(torch.cat((scores, background), -1), codes, rois, weights, images.sizes)
+        deltas, weights = self._predict_deltas(pooled)
+        deltas = deltas.view(*rois.boxes.shape[:2], -1, 4)
+        return self.head.select(torch.cat((scores, background), -1), deltas, rois, weights, images.sizes)
 
-    def _codes(self, pooled: Tensor) -> tuple[Tensor, Sequence[float]]:
-        """[R, C, s, s] -> box codes [R, codes, 4] and the weights they are scaled by"""
-        head = self._head[0]
+    def _predict_deltas(self, pooled: Tensor) -> tuple[Tensor, Sequence[float]]:
+        """[R, C, s, s] -> box deltas [R, classes or 1, 4] and the weights they are scaled by"""
         if self.ridge is not None:
             return self.ridge(pooled.flatten(1)), (1.0,) * 4
         if self.box_source == "head":
-            return head.deltas(head.body(pooled)).float().view(
-                len(pooled), head.num_bbox_reg_classes, 4
-            ), head.bbox_reg_weights
+            deltas = self.head.deltas(self.head.body(pooled)).float()
+            return deltas.view(len(pooled), self.head.num_bbox_reg_classes, 4), self.head.bbox_reg_weights
         return pooled.new_zeros(len(pooled), 1, 4), (1.0,) * 4
 
     @torch.no_grad()
     def fit(self, rounds: Rounds) -> None:
-        """SVMs, then boxes; three rounds over the training images. Slow on purpose: nothing is approximated."""
-        self.svms.fit(lambda: map(self._observe, starmap(Seen, rounds())), self.mining)
+        """Fit SVMs, then boxes, in three rounds over the training images. Exact, and therefore slow."""
+        self.svms.fit(lambda: map(self._observe, starmap(FitBatch, rounds())), self.mining)
         if self.ridge is not None:
-            pairs = [self._pairs(seen) for seen in starmap(Seen, rounds())]
-            pooled, codes, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+            examples = [self._regression_examples(batch) for batch in starmap(FitBatch, rounds())]
+            pooled, deltas, labels = (torch.cat(column) for column in zip(*examples, strict=True))
             for label in labels.unique().tolist():
-                self.ridge.fit(label, pooled[labels == label], codes[labels == label])
+                self.ridge.fit(label, pooled[labels == label], deltas[labels == label])
 
-    def _observe(self, seen: Seen) -> Observed:
-        """Proposals and objects of a batch: features, overlap with each class, and which are objects."""
-        boxes, valid, objects = _with_objects(seen, self.num_classes)
-        shared = box_ops.iou(boxes, seen.targets.boxes)  # [B, N, G]
-        counted = (seen.targets.valid & ~seen.targets.crowd)[:, None]
-        each = torch.where(counted, shared.nan_to_num(), 0.0)
-        labels = seen.targets.labels[:, None].expand_as(each)
-        by_class = each.new_zeros(*boxes.shape[:2], self.num_classes).scatter_reduce(2, labels, each, "amax")
-        features = self._hidden(self._head[0].pool(seen.features, boxes))
+    def _observe(self, batch: FitBatch) -> Observed:
+        """Return proposals and objects of a batch: features, overlap with each class, and which are objects."""
+        boxes, valid, objects = _append_objects(batch, self.num_classes)
+        iou = box_ops.iou(boxes, batch.targets.boxes)  # [B, N, G]
+        counted = (batch.targets.valid & ~batch.targets.crowd)[:, None]
+        iou = torch.where(counted, iou.nan_to_num(), 0.0)
+        labels = batch.targets.labels[:, None].expand_as(iou)
+        by_class = iou.new_zeros(*boxes.shape[:2], self.num_classes).scatter_reduce(2, labels, iou, "amax")
+        features = self._features(self.head.pool(batch.features, boxes))
         keep = valid.flatten()
         return Observed(features[keep], by_class.flatten(0, 1)[keep], objects.flatten()[keep])
 
-    def _pairs(self, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
-        """Proposals near an object: what enters the body [n, D], the code that would move it there, its class."""
-        found = overlaps(seen.rois.boxes, seen.targets)
-        near = seen.rois.valid & (found.iou > self.min_overlap)
-        truth = box_ops.take(seen.targets.boxes, found.matched_idx)[near]
-        codes = box_ops.encode(truth, seen.rois.boxes[near], (1.0,) * 4)
-        pooled = self._head[0].pool(seen.features, seen.rois.boxes).flatten(1)[near.flatten()]
-        return pooled.cpu(), codes.cpu(), seen.targets.labels.gather(1, found.matched_idx)[near].cpu()
+    def _regression_examples(self, batch: FitBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return proposals near an object: input of the body [n, D], deltas to the object [n, 4], its class [n]."""
+        match = overlaps(batch.proposals.boxes, batch.targets)
+        near = batch.proposals.valid & (match.iou > self.min_overlap)
+        gt_boxes = box_ops.take(batch.targets.boxes, match.matched_idx)[near]
+        deltas = box_ops.encode(gt_boxes, batch.proposals.boxes[near], (1.0,) * 4)
+        pooled = self.head.pool(batch.features, batch.proposals.boxes).flatten(1)[near.flatten()]
+        return pooled.cpu(), deltas.cpu(), batch.targets.labels.gather(1, match.matched_idx)[near].cpu()
 
-    def _hidden(self, pooled: Tensor) -> Tensor:
+    def _features(self, pooled: Tensor) -> Tensor:
         """[R, C, s, s] -> the features of `layer`, after its ReLU [R, D]"""
         hidden = pooled.flatten(1)
         if self.layer == "pool":
             return hidden
-        layers = dict(self._head[0].body.named_children())
+        layers = dict(self.head.body.named_children())
         for name in list(layers)[: list(layers).index(self.layer.replace("fc", "relu")) + 1]:
             hidden = layers[name](hidden)
         return hidden
 
-    def _widths(self) -> tuple[int, int]:
-        """Features that enter the body, and those of `layer`."""
-        linear = {name: part for name, part in self._head[0].body.named_children() if isinstance(part, nn.Linear)}
+    def _count_features(self) -> tuple[int, int]:
+        """Return the number of inputs of the body, and of features of `layer`."""
+        linear = {name: layer for name, layer in self.head.body.named_children() if isinstance(layer, nn.Linear)}
         if self.layer != "pool" and self.layer not in linear:
             raise ValueError(f"model.box.layer={self.layer} is no layer of the head; choose pool, {', '.join(linear)}")
-        pooled = next(iter(linear.values())).in_features
-        return pooled, pooled if self.layer == "pool" else linear[self.layer].out_features
+        inputs = next(iter(linear.values())).in_features
+        return inputs, inputs if self.layer == "pool" else linear[self.layer].out_features
 
 
-def _with_objects(seen: Seen, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Proposals, then the objects themselves: boxes [B, N + G, 4], valid, and the class of those that are objects."""
-    counted = seen.targets.valid & ~seen.targets.crowd
-    boxes = torch.cat((seen.rois.boxes, seen.targets.boxes), 1)
-    nothing = torch.full_like(seen.rois.valid, classes, dtype=torch.int64)
-    objects = torch.cat((nothing, torch.where(counted, seen.targets.labels, classes)), 1)
-    return boxes, torch.cat((seen.rois.valid, counted), 1), objects
+def _strip_head(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
+    """Save `head.scores.weight` as `scores.weight`."""
+    for name in [name for name in state if name.startswith(f"{prefix}head.")]:
+        state[prefix + name.removeprefix(f"{prefix}head.")] = state.pop(name)
+
+
+def _insert_head(module: SVMHead, state: dict[str, Tensor], prefix: str, *_rest: Any) -> None:
+    """Load `scores.weight` into `head.scores.weight`."""
+    for name, _ in module.head.named_children():
+        for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
+            state[f"{prefix}head.{key.removeprefix(prefix)}"] = state.pop(key)
+
+
+def _append_objects(batch: FitBatch, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return proposals, then the objects themselves: boxes [B, N + G, 4], valid, and the class of the objects."""
+    counted = batch.targets.valid & ~batch.targets.crowd
+    boxes = torch.cat((batch.proposals.boxes, batch.targets.boxes), 1)
+    background = torch.full_like(batch.proposals.valid, num_classes, dtype=torch.int64)
+    objects = torch.cat((background, torch.where(counted, batch.targets.labels, num_classes)), 1)
+    return boxes, torch.cat((batch.proposals.valid, counted), 1), objects
 
 
 def build_svm_head(
@@ -159,7 +167,7 @@ def build_svm_head(
     min_overlap: float,
     **head: Any,
 ) -> SVMHead:
-    """A box head of these settings, to be fitted anew after training."""
+    """Build an SVMHead around a BoxHead with the keywords `head`."""
     return SVMHead(
         BoxHead(channels, **head),
         layer=layer,

@@ -48,7 +48,7 @@ def test_a_hole_stays_inside_its_own_outline():
 def test_coco_comes_back_exactly(dataset, tmp_path, outlined):
     read = COCO(coco.write(dataset, tmp_path, "train", suffix="png", polygons=outlined))
     for index in range(len(dataset)):
-        scene, record = dataset.scene(index), read.imgs[index + 1]
+        scene, record = dataset.draw_scene(index), read.imgs[index + 1]
         with Image.open(tmp_path / "train2017" / record["file_name"]) as image:
             assert np.array_equal(np.asarray(image), scene.image)
         found = read.loadAnns(read.getAnnIds(index + 1))
@@ -72,7 +72,7 @@ def test_lvis_is_federated(dataset, tmp_path):
     document = json.loads(lvis.write(dataset, tmp_path, "train").read_text())
     assert {one["frequency"] for one in document["categories"]} <= {"r", "c", "f"}
     for index, record in enumerate(document["images"]):
-        scene = dataset.scene(index)
+        scene = dataset.draw_scene(index)
         found = [one for one in document["annotations"] if one["image_id"] == record["id"]]
         present = {int(label) + 1 for label in scene.labels}
         assert not present & set(record["neg_category_ids"])
@@ -90,7 +90,7 @@ def test_lvis_frequencies_follow_the_number_of_images():
 def test_cityscapes_instances_come_back(dataset, tmp_path):
     fine = cityscapes.write(dataset, tmp_path, "val") / "lineage"
     for index in range(len(dataset)):
-        scene, stem = dataset.scene(index), f"lineage_{index + 1:06d}_000019"
+        scene, stem = dataset.draw_scene(index), f"lineage_{index + 1:06d}_000019"
         ids = np.asarray(Image.open(fine / f"{stem}_gtFine_instanceIds.png"))
         found = {(ids == i).tobytes(): i // 1000 - 24 for i in np.unique(ids) if i >= 1000}
         labels = scene.labels[~scene.crowd].tolist()

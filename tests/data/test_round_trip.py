@@ -167,7 +167,7 @@ def test_cityscapes_groups_are_crowds(drawn: Shapes, tmp_path: Path) -> None:
     things = {name: 24 + label for label, name in enumerate(drawn.meta.classes)}
     truth = cityscapes.load(image_set="val", root=str(tmp_path), classes=things).ground_truth()
     for number in range(1, len(drawn) + 1):
-        scene = drawn.scene(number - 1)
+        scene = drawn.draw_scene(number - 1)
         inside = np.zeros(scene.masks.shape[1:], bool)
         for one in truth["annotations"]:
             if one["image_id"] == number and one["iscrowd"]:

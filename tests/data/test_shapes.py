@@ -11,7 +11,7 @@ from pycocotools import mask as rle
 from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.dataset import Shapes
 from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS
-from lineage.data.shapes.scene import Recipe, draw
+from lineage.data.shapes.scene import SceneSettings, draw_scene
 
 SIZE = (128, 128)
 FIGURE = CLASSES.index("figure")
@@ -24,7 +24,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def scenes(dataset):
-    return [dataset.scene(i) for i in range(len(dataset))]
+    return [dataset.draw_scene(i) for i in range(len(dataset))]
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def truth(dataset):
 
 def test_another_process_draws_the_same_image(dataset):
     program = (
-        "import hashlib; from lineage.data.shapes.dataset import Shapes; s = Shapes(seed=7, length=120).scene(5);"
+        "import hashlib; from lineage.data.shapes.dataset import Shapes; s = Shapes(seed=7, length=120).draw_scene(5);"
         "print(hashlib.sha256(b''.join(field.tobytes() for field in s[:6])).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
-    assert other == hashlib.sha256(b"".join(field.tobytes() for field in dataset.scene(5)[:6])).hexdigest()
+    assert other == hashlib.sha256(b"".join(field.tobytes() for field in dataset.draw_scene(5)[:6])).hexdigest()
 
 
 def test_order_of_access_and_length_do_not_matter():
@@ -49,7 +49,7 @@ def test_order_of_access_and_length_do_not_matter():
 
 
 def test_splits_of_different_seeds_share_no_image():
-    train, val = ({draw(seed, i, SIZE).image.tobytes() for i in range(40)} for seed in (1, 2))
+    train, val = ({draw_scene(seed, i, SIZE).image.tobytes() for i in range(40)} for seed in (1, 2))
     assert len(train) == len(val) == 40
     assert not train & val
 
@@ -59,12 +59,12 @@ def test_masks_are_the_visible_parts_and_do_not_overlap(scenes):
 
 
 def test_what_is_in_front_hides_what_is_behind():
-    plans = [drawing.layout(3, i, SIZE) for i in range(30)]
+    plans = [drawing.make_layout(3, i, SIZE) for i in range(30)]
     hidden = 0
     for plan in plans:
         for piece, shown in zip(plan.pieces, plan.masks, strict=True):
             seen, whole = shown.sum(), piece.whole
-            assert max(drawing.LEAST_PIXELS, drawing.LEAST_SHOWN * whole) <= seen <= whole
+            assert max(drawing.MIN_PIXELS, drawing.MIN_VISIBLE * whole) <= seen <= whole
             hidden += seen < piece.mask.sum()
     assert hidden > 20
 
@@ -121,7 +121,7 @@ def test_every_class_appears_with_a_long_tail(truth):
     count = Counter(CLASSES[one["category_id"] - 1] for one in truth["annotations"])
     assert set(count) == set(CLASSES)
     assert count["disc"] > 5 * count["gear"]
-    steeper = Counter(drawing.pick(np.random.default_rng(i), Recipe(tail=2)) for i in range(300))
+    steeper = Counter(drawing.draw_class(np.random.default_rng(i), SceneSettings(tail=2)) for i in range(300))
     assert steeper[0] > 150
 
 
@@ -137,7 +137,7 @@ def test_sample_and_ground_truth_agree(dataset, truth):
     for index in (0, 11, 42):
         sample = dataset[index]
         of_image = [one for one in truth["annotations"] if one["image_id"] == sample.image_id]
-        masks = dataset.scene(index).masks
+        masks = dataset.draw_scene(index).masks
         assert [one["category_id"] - 1 for one in of_image] == sample.labels.tolist()
         assert [bool(one["iscrowd"]) for one in of_image] == sample.crowd.tolist()
         for one, mask, box in zip(of_image, masks, sample.boxes.tolist(), strict=True):
@@ -197,7 +197,7 @@ def test_stuff_labels_every_pixel_of_the_ground() -> None:
     assert shapes.fingerprint != plain.fingerprint
     for index in range(6):
         sample = shapes[index]
-        semantic, masks = sample.semantic, shapes.scene(index).masks
+        semantic, masks = sample.semantic, shapes.draw_scene(index).masks
         assert semantic.dtype == torch.uint8
         assert set(semantic.unique().tolist()) <= {0, 1, 2, 3, 4, 255}
         assert len(set(semantic.unique().tolist()) & {1, 2, 3, 4}) in (1, 2, 3)  # an object may hide one
@@ -210,7 +210,7 @@ def test_panoptic_annotations_are_the_scene() -> None:
     truth = shapes.ground_truth()["panoptic"]
     isthing = {one["id"]: one["isthing"] for one in truth["categories"]}
     for index, note in enumerate(truth["annotations"]):
-        ids, scene = note["ids"], shapes.scene(index)
+        ids, scene = note["ids"], shapes.draw_scene(index)
         things = [one for one in note["segments_info"] if isthing[one["category_id"]]]
         assert [shapes.meta.category_ids.index(one["category_id"]) for one in things] == scene.labels.tolist()
         assert [one["iscrowd"] for one in things] == scene.crowd.tolist()

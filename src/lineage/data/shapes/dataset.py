@@ -1,7 +1,7 @@
 """The embedded dataset: generated images with exact annotations, so that every experiment runs without a download.
 
-Scenes are drawn on demand (see drawing) and depend on (seed, index) alone: a worker, a resumed run and another machine
-see the same image. Splits are streams of different seeds.
+Scenes are drawn on demand (scene.py) and depend on (seed, index) alone: a worker, a resumed run and another machine
+draw the same image. Splits are streams of different seeds.
 """
 
 from __future__ import annotations
@@ -27,18 +27,25 @@ from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.materials import CLASSES as STUFF
 from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS, SKELETON
-from lineage.data.shapes.panoptic import panoptic
-from lineage.data.shapes.scene import STANDARD, Recipe, Scene
+from lineage.data.shapes.panoptic import make_panoptic_annotation
+from lineage.data.shapes.scene import STANDARD, Layout, Scene, SceneSettings
 from lineage.ops.random import fold_in
 
 FIGURE_SKELETON = read_skeleton([{"keypoints": KEYPOINTS, "skeleton": SKELETON}])  # of COCO's person
 
 
 class Shapes:
-    """`size` is (height, width), or a list of such pairs: every image then takes one of the list.
+    """Dataset of generated scenes.
 
-    `kinds` says how many of the twelve classes occur, the frequent ones first; `only` names the classes that occur in
-    their place. With `stuff` the background is made of four materials, and each image has semantic labels.
+    size     side, (height, width), or a list of such pairs, of which each image takes one
+    objects  mean number per image before occlusion
+    crowds   share of images with a crowd region
+    clutter  mean number of drawn things without annotation
+    tail     the frequency of a class falls as 1 / rank^tail
+    scales   (lowest, highest) length of an object as a share of the shorter side of the image
+    kinds    number of classes of the twelve, the frequent ones first
+    only     names of the classes, all equally often, in place of `kinds`
+    stuff    the background is made of four materials, and each image has semantic labels
     """
 
     def __init__(
@@ -53,9 +60,11 @@ class Shapes:
         if not set(only) <= set(CLASSES):
             raise ValueError(f"shapes: only={list(only)}; the classes are {', '.join(CLASSES)}")
         self.seed, self.length = seed, length
-        drawn = tuple(CLASSES.index(name) for name in only)
-        self._labels = drawn or tuple(range(kinds))  # where each of our classes is in CLASSES
-        self.recipe = Recipe(objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, drawn, stuff)
+        only_labels = tuple(CLASSES.index(name) for name in only)
+        self._labels = only_labels or tuple(range(kinds))  # where each of our classes is in CLASSES
+        self.settings = SceneSettings(
+            objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, only_labels, stuff
+        )
         self.meta = DatasetMeta(
             classes=tuple(CLASSES[i] for i in self._labels),
             category_ids=tuple(i + 1 for i in self._labels),
@@ -68,32 +77,32 @@ class Shapes:
         self.part_lengths: tuple[int, ...] = (length,)
         self.source: Path | None = None
         self.ids = torch.arange(1, length + 1)
-        choices = checked(size)
-        picked = [choices[fold_in("shapes", "size", seed, i) % len(choices)] for i in range(length)]
-        self.sizes = torch.tensor(picked, dtype=torch.int64).reshape(-1, 2)
-        told = (drawing.VERSION, seed, length, choices, told_of(self.recipe))
-        self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
+        choices = parse_sizes(size)
+        sizes = [choices[fold_in("shapes", "size", seed, i) % len(choices)] for i in range(length)]
+        self.sizes = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2)
+        key = (drawing.VERSION, seed, length, choices, key_settings(self.settings))
+        self.fingerprint = hashlib.sha256(repr(key).encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.length
 
-    def scene(self, index: int) -> Scene:
-        return drawing.draw(self.seed, index, self.shape(index), self.recipe)
+    def draw_scene(self, index: int) -> Scene:
+        return drawing.draw_scene(self.seed, index, self.size_of(index), self.settings)
 
-    def shape(self, index: int) -> tuple[int, int]:
+    def size_of(self, index: int) -> tuple[int, int]:
         if not 0 <= index < self.length:
             raise IndexError(f"image {index} of a shapes dataset with {self.length} images")
         height, width = self.sizes[index].tolist()
         return height, width
 
     def __getitem__(self, index: int) -> Sample:
-        scene, size = self.scene(index), self.shape(index)
+        scene, size = self.draw_scene(index), self.size_of(index)
         boxes = tv.BoundingBoxes(torch.from_numpy(scene.boxes), format="XYXY", canvas_size=size)
         points = torch.from_numpy(scene.keypoints)
         return Sample(
             image=tv.Image(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()),
             boxes=boxes,
-            labels=torch.from_numpy(self._own(scene.labels)),
+            labels=torch.from_numpy(self._to_labels(scene.labels)),
             crowd=torch.from_numpy(scene.crowd),
             masks=MaskCrops.from_masks(torch.from_numpy(scene.masks)),
             keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
@@ -103,17 +112,20 @@ class Shapes:
             semantic=None if scene.semantic is None else tv.Mask(torch.from_numpy(scene.semantic)),
         )
 
-    def _own(self, labels: np.ndarray) -> np.ndarray:
-        """Positions in CLASSES -> labels."""
+    def _make_layout(self, index: int) -> Layout:
+        return drawing.make_layout(self.seed, index, self.size_of(index), self.settings)
+
+    def _to_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Convert positions in CLASSES to labels."""
         order = np.full(len(CLASSES), -1)
         order[list(self._labels)] = np.arange(len(self._labels))
         return order[labels]
 
     def ground_truth(self) -> dict[str, Any]:
-        return self._annotated | ({"panoptic": self._panoptic} if self.recipe.stuff else {})
+        return self._coco | ({"panoptic": self._panoptic} if self.settings.stuff else {})
 
     def object_labels(self) -> ObjectLabels:
-        return read_object_labels(self._annotated, self.meta.category_ids)
+        return read_object_labels(self._coco, self.meta.category_ids)
 
     def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
         """Return no defect: there are no files to check."""
@@ -121,30 +133,32 @@ class Shapes:
 
     @cached_property
     def _panoptic(self) -> dict[str, Any]:
-        notes = [
-            panoptic(index + 1, drawing.layout(self.seed, index, self.shape(index), self.recipe),
-                     drawing.grounds(self.seed, index, self.shape(index)))
+        annotations = [
+            make_panoptic_annotation(
+                index + 1, self._make_layout(index), drawing.draw_materials(self.seed, index, self.size_of(index))
+            )
             for index in range(self.length)
-        ]  # fmt: skip
-        things = [one | {"isthing": 1} for one in categories(self.meta.classes, self.meta.category_ids)]
+        ]
+        things = [one | {"isthing": 1} for one in make_categories(self.meta.classes, self.meta.category_ids)]
         stuff = [{"id": CATEGORY + i, "name": name, "isthing": 0} for i, name in enumerate(STUFF, 1)]
-        return {"images": self._annotated["images"], "annotations": notes, "categories": things + stuff}
+        return {"images": self._coco["images"], "annotations": annotations, "categories": things + stuff}
 
     @cached_property
-    def _annotated(self) -> dict[str, Any]:
+    def _coco(self) -> dict[str, Any]:
         images = [
             {"id": i + 1, "file_name": f"{i + 1:012d}.png", "height": height, "width": width}
             for i, (height, width) in enumerate(self.sizes.tolist())
         ]
-        found = [one for index in range(self.length) for one in self._annotations(index)]
-        annotations = [{"id": i + 1, **one} for i, one in enumerate(found)]
-        named = categories(self.meta.classes, self.meta.category_ids)
+        rows = [one for index in range(self.length) for one in self._annotations(index)]
+        annotations = [{"id": i + 1, **one} for i, one in enumerate(rows)]
+        named = make_categories(self.meta.classes, self.meta.category_ids)
         return {"images": images, "annotations": annotations, "categories": named}
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:
-        plan = drawing.layout(self.seed, index, self.shape(index), self.recipe)
-        labels, crowd = drawing.labelled(plan)
-        encoded = rle.encode(np.asfortranarray(plan.masks.transpose(1, 2, 0).astype(np.uint8)))
+        layout = self._make_layout(index)
+        boxes = drawing.tight_boxes(layout.masks).tolist()
+        labels, crowd = drawing.read_labels(layout)
+        encoded = rle.encode(np.asfortranarray(layout.masks.transpose(1, 2, 0).astype(np.uint8)))
         return [
             {
                 "image_id": index + 1,
@@ -157,18 +171,18 @@ class Shapes:
                 "num_keypoints": int((points[:, 2] > 0).sum()),
             }
             for label, many, (x1, y1, x2, y2), mask, code, points in zip(
-                labels, crowd, drawing.tight(plan.masks).tolist(), plan.masks, encoded, plan.keypoints, strict=True)
+                labels, crowd, boxes, layout.masks, encoded, layout.keypoints, strict=True)
         ]  # fmt: skip
 
 
-def told_of(recipe: Recipe) -> tuple[Any, ...]:
-    """What tells one recipe from another; a choice that came later is told where it was made."""
-    first, later = tuple(recipe)[:6], tuple(recipe)[6:]
+def key_settings(settings: SceneSettings) -> tuple[Any, ...]:
+    """Return the fields that the fingerprint covers; fields added later are left out while they have their defaults."""
+    first, later = tuple(settings)[:6], tuple(settings)[6:]
     return first if later == tuple(STANDARD)[6:] else (*first, *later)
 
 
-def categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
-    """COCO categories; the figure carries COCO's person keypoints."""
+def make_categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return COCO categories; the figure carries COCO's person keypoints."""
     body = {"keypoints": list(KEYPOINTS), "skeleton": [list(bone) for bone in SKELETON]}
     return [
         {"id": number, "name": name, "supercategory": "shape", **(body if name == "figure" else {})}
@@ -176,8 +190,8 @@ def categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any
     ]
 
 
-def checked(size: int | Sequence[Any]) -> list[tuple[int, int]]:
-    """A side, a (height, width) or a list of these pairs, as a list of (height, width)."""
+def parse_sizes(size: int | Sequence[Any]) -> list[tuple[int, int]]:
+    """Return a side, a (height, width) or a list of such pairs as a list of (height, width)."""
     sides: list[Any] = [size, size] if isinstance(size, int) else list(size)
     pairs: list[Any] = [sides] if len(sides) == 2 and all(isinstance(side, int) for side in sides) else sides
     if not all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 32 for pair in pairs) or not pairs:

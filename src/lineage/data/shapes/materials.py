@@ -1,6 +1,6 @@
-"""Ground to tell apart, for panoptic segmentation of the embedded dataset: areas of materials known by their texture.
+"""Stuff of the embedded dataset, for panoptic segmentation: areas of four materials that differ in their texture.
 
-Colours are random, so only the pattern says which material it is: a slow shade, stripes, checks or grains.
+Colours are random, so the pattern alone identifies a material: a slow shade, stripes, checks or grains.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ THING = 0
 CATEGORY = 100  # plus the semantic class is a material's category id, beyond those of any thing
 
 
-def areas(rng: Generator, height: int, width: int) -> np.ndarray:
-    """[h, w] uint8 in 1..len(CLASSES): two or three materials that meet along smooth lines."""
+def draw_areas(rng: Generator, height: int, width: int) -> np.ndarray:
+    """Return [h, w] uint8 in 1..len(CLASSES): two or three materials that meet along smooth lines."""
     side = min(height, width)
     field = textures.noise(rng, height, width, side / 1.5) + 0.15 * textures.noise(rng, height, width, side / 5)
     count = int(rng.integers(2, 4))
-    share = np.cumsum(rng.uniform(1, 2, count))
-    borders = np.quantile(field, share[:-1] / share[-1])
-    chosen = rng.permutation(len(CLASSES))[:count] + 1
-    return chosen.astype(np.uint8)[np.searchsorted(borders, field)]
+    shares = np.cumsum(rng.uniform(1, 2, count))
+    borders = np.quantile(field, shares[:-1] / shares[-1])
+    labels = rng.permutation(len(CLASSES))[:count] + 1
+    return labels.astype(np.uint8)[np.searchsorted(borders, field)]
 
 
-def ground(rng: Generator, labels: np.ndarray) -> np.ndarray:
-    """[h, w, 3] float32 in 0..255: each area in its texture and two colours of its own."""
+def paint_areas(rng: Generator, labels: np.ndarray) -> np.ndarray:
+    """Return [h, w, 3] float32 in 0..255: each area in its texture and two random colours."""
     height, width = labels.shape
     side = min(height, width)
     fields = (
@@ -40,6 +40,6 @@ def ground(rng: Generator, labels: np.ndarray) -> np.ndarray:
     for label, field in enumerate(fields, 1):
         first = rng.uniform(60, 195) + rng.uniform(-40, 40, 3)
         second = first + rng.choice([-1, 1]) * rng.uniform(35, 70) + rng.uniform(-15, 15, 3)
-        painted = textures.mix(field, first.astype(np.float32), second.astype(np.float32))
-        canvas = np.where((labels == label)[..., None], painted, canvas)
+        surface = textures.mix(field, first.astype(np.float32), second.astype(np.float32))
+        canvas = np.where((labels == label)[..., None], surface, canvas)
     return canvas

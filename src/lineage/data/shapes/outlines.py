@@ -1,4 +1,4 @@
-"""The shapes of the embedded dataset as polygons: what a class *is*, before size, place and colour.
+"""The shapes of the embedded dataset as polygons, one function per class, before size, place and colour.
 
 An outline lives around the origin, y down, roughly within [-1, 1]. Each call varies what the class leaves open (teeth
 of a gear, pose of a figure); `deform` then stretches, shears, bends and turns it. Classes differ by shape alone, are
@@ -145,7 +145,7 @@ def _pose(rng: Generator) -> Points:
 
 
 def _reach(angle: float, length: float, side: int) -> Points:
-    """From hanging straight down (0) outwards to straight up (pi)."""
+    """Return the offset of a limb at an angle from straight down (0) outwards to straight up (pi)."""
     return length * np.array([side * np.sin(angle), np.cos(angle)])
 
 

@@ -1,7 +1,7 @@
-"""Colour for the embedded dataset: textured backgrounds and surfaces that say nothing about the class.
+"""Colour for the embedded dataset: textured backgrounds and surfaces that are independent of the class.
 
 Every surface mixes two random colours by a scalar field (ramp, stripes, checks or noise). `contrasting` keeps a surface
-apart from what lies under it, so an object is never lost for want of contrast, only for want of size or visibility.
+apart from what lies under it, so an object may be missed for its size or its occlusion, never for its contrast.
 """
 
 from __future__ import annotations

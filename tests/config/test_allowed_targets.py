@@ -36,7 +36,7 @@ HOSTILE = (
     "torchvision.datasets.utils.download_url", "torchvision.transforms.os.system", "pytorch_lightning.os.system",
     "pytorch_lightning.cli.LightningCLI", "hydra.utils.instantiate", "hydra.utils.get_method",
     "hydra._internal.utils._locate", "importlib.import_module", "runpy.run_path", "timeit.timeit", "webbrowser.open",
-    "lineage.launch.job.begin", "lineage.results.store.put", "lineage.results.atomic.atomic_write",
+    "lineage.launch.job.start_job", "lineage.results.store.put", "lineage.results.atomic.atomic_write",
     "lineage.cli.main.main", "lineage.run.train.run", "lineage.weights.download.download",
     "lineage.data.download.main", "lineage.data.proposals.write_proposals", "lineage.data.proposals.atomic_write",
     "lineage.data.formats.builder.os.system", "lineage.train.loggers.os.system", "lineage.train.loggers.atomic_write",

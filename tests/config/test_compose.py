@@ -19,8 +19,7 @@ import lineage.config.schema  # noqa: F401  the schema
 from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.config.friendly_errors import explain
-from lineage.launch import compose_rows
-from lineage.launch.compose_rows import Ask
+from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.results import renames
 from lineage.tables.read import load_table
 from lineage.tables.suggest import did_you_mean, nearest_key
@@ -117,8 +116,8 @@ def test_a_row_of_former_names_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     listed = "".join(f"  {name}: {{{says}}}\n" for name, says in rows.items())
     (tmp_path / "experiments" / "paper" / "table1.yaml").write_text(dedent(table).rstrip(" ") + listed)
     read = load_table(tmp_path / "experiments", "paper/table1")
-    asked = [Ask("paper/table1", read.rows[name], "paper") for name in rows]
-    errors = dict(zip(rows, (row.error for row in compose_rows.rows(tmp_path, asked)), strict=True))
+    asked = [RowRequest("paper/table1", read.rows[name], "paper") for name in rows]
+    errors = dict(zip(rows, (row.error for row in compose_rows(tmp_path, asked)), strict=True))
     assert errors["key"] == "In 'experiment/paper/table1/key': entry is now cell"
     assert errors["keyword"] == "model.old is now model.heads"
     assert "the option 'aligned' of roi is now 'align'" in str(errors["option"])

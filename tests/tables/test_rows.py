@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from lineage.config.build import build
-from lineage.launch import compose_rows
-from lineage.launch.compose_rows import Ask, Composed
+from lineage.launch.compose_rows import ComposedRow, RowRequest, compose_rows
 from lineage.results.entry import digest
 from lineage.tables import read, tiers
 from tests.tables.step import filled, step
@@ -38,16 +37,16 @@ FAMILIES = [row for row in ROWS if FIRST[_chosen(row)] == f"{row[0]}/{row[1].nam
 
 
 @lru_cache(maxsize=3)
-def _composed(tier: str) -> dict[str, Composed]:
+def _composed(tier: str) -> dict[str, ComposedRow]:
     """Every row at a tier, by name; of rows that say the same there, which a third of them do, the first."""
-    first: dict[str, Ask] = {}
+    first: dict[str, RowRequest] = {}
     for table, row in ROWS:
         rules = tiers.load_tiers(TABLES).get(tier, {})
         choices = tiers.translate_choices(row.choices, rules)
         assignments = tiers.translate_assignments(row.assignments, rules)
         key = digest({"choices": choices, "assignments": assignments, "uses": row.uses})
-        first.setdefault(key, Ask(table, row, tier))
-    composed = compose_rows.rows(PROJECT, first.values())
+        first.setdefault(key, RowRequest(table, row, tier))
+    composed = compose_rows(PROJECT, first.values())
     return {f"{ask.table}/{ask.row.name}": one for ask, one in zip(first.values(), composed, strict=True)}
 
 
@@ -63,7 +62,7 @@ def _differing(tier: str, keys: tuple[str, ...]) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", [f"{table}/{row.name}" for table, row in FAMILIES])
 def test_the_first_row_of_each_model_takes_a_step(name: str) -> None:
     table, _, row = name.rpartition("/")
-    (made,) = compose_rows.rows(PROJECT, [Ask(table, read.load_table(TABLES, table).rows[row], "mini")])
+    (made,) = compose_rows(PROJECT, [RowRequest(table, read.load_table(TABLES, table).rows[row], "mini")])
     assert made.error is None, made.error
     step(made.config)
 

@@ -74,9 +74,10 @@ def _row(name: str, experiments: Path) -> Side | None:
     row = table.rows[parts[2]]
     if not row.runs:
         raise TableError(f"{name} has no config to compare: {row.unsupported or row.quoted}")
-    from lineage.launch import compose_rows
 
-    (made,) = compose_rows.rows(paths.project(), [compose_rows.Ask(table.name, row, tier)])
+    from lineage.launch.compose_rows import RowRequest, compose_rows
+
+    (made,) = compose_rows(paths.project(), [RowRequest(table.name, row, tier)])
     if made.error is not None:
         raise TableError(f"{name} does not compose: {made.error}")
     metrics: dict[str, float | None] = dict(row.published)

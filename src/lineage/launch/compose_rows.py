@@ -1,6 +1,6 @@
-"""Rows of tables as whole configs, composed by Hydra once and remembered: 100 ms per row are minutes for 400 rows.
+"""Rows of tables as whole configs, composed by Hydra and cached: at 100 ms per row, 400 rows take most of a minute.
 
-A remembered row is found by the content of everything it was made of: conf/, the schema, and what the row itself says.
+The key of a cached row is a digest of all that it is composed of: conf/, the schema, and the row itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lineage.results import paths
 from lineage.results.atomic import atomic_write
@@ -26,53 +26,54 @@ PARTS = ("lineage/config/schema.py", "lineage/config/digests.py", "lineage/resul
          "lineage/tables/tiers.py", "hydra_plugins/lineage/tables.py")  # fmt: skip
 
 
-class Ask(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RowRequest:
     table: str
     row: Row
     tier: str
 
+    @property
+    def override(self) -> str:
+        """The override that chooses the row: experiment=mini/mask_rcnn/table2c/roi_align."""
+        tier = "" if self.tier == PAPER else f"{self.tier}/"
+        return f"experiment={tier}{self.table}/{self.row.name}"
+
 
 @dataclass(frozen=True)
-class Composed:
-    """A row at a tier. Where it does not compose, `error` says why and the rest is empty."""
+class ComposedRow:
+    """A row at a tier as a config. If it does not compose, `error` is set and the rest is empty."""
 
     config: dict[str, Any]  # resolved
     choices: dict[str, str]
-    training: str  # digests, see identity.py
+    training: str  # digests, see config/digests.py
     test: str
     error: str | None = None
 
 
-def rows(project: Path, asked: Iterable[Ask]) -> list[Composed]:
-    """In the order they were asked for."""
-    listed = list(asked)
+def compose_rows(project: Path, requests: Iterable[RowRequest]) -> list[ComposedRow]:
+    """Return a row per request, from the cache or composed now."""
+    requests = list(requests)
     folder = _cache() / "composed" / _fingerprint(project)
-    found = [_recall(folder / _name(one)) for one in listed]
-    missing = [i for i, one in enumerate(found) if one is None]
-    for i, made in zip(missing, _compose(project, [listed[i] for i in missing]), strict=True):
-        found[i] = made
-        _remember(folder / _name(listed[i]), made)
-    return [one for one in found if one is not None]
+    rows = [_read_cache(folder / _file_name(request)) for request in requests]
+    missing = [i for i, row in enumerate(rows) if row is None]
+    for i, row in zip(missing, _compose_all(project, [requests[i] for i in missing]), strict=True):
+        rows[i] = row
+        _write_cache(folder / _file_name(requests[i]), row)
+    return [row for row in rows if row is not None]
 
 
-def experiment(ask: Ask) -> str:
-    """The override that chooses the row."""
-    tier = "" if ask.tier == PAPER else f"{ask.tier}/"
-    return f"experiment={tier}{ask.table}/{ask.row.name}"
-
-
-def _compose(project: Path, asked: list[Ask]) -> list[Composed]:
-    if not asked:
+def _compose_all(project: Path, requests: list[RowRequest]) -> list[ComposedRow]:
+    if not requests:
         return []
     from hydra import initialize_config_dir
 
     import lineage.config.schema  # noqa: F401  the schema
 
     with initialize_config_dir(str(_conf(project).resolve()), version_base="1.3"):
-        return [_one(project, ask) for ask in asked]
+        return [_compose(project, request) for request in requests]
 
 
-def _one(project: Path, ask: Ask) -> Composed:
+def _compose(project: Path, request: RowRequest) -> ComposedRow:
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -84,7 +85,7 @@ def _one(project: Path, ask: Ask) -> Composed:
     from lineage.config.friendly_errors import explain
     from lineage.tables.table import TableError
 
-    overrides = [experiment(ask)]
+    overrides = [request.override]
     try:
         whole = compose("train", overrides, return_hydra_config=True)
         HydraConfig.instance().set_config(whole)
@@ -97,9 +98,9 @@ def _one(project: Path, ask: Ask) -> Composed:
         validate.refuse_unknown_keys(whole)
         validate.refuse_former_names(whole)
         chosen = {str(group): str(option) for group, option in choices.items()}
-        return Composed(config, chosen, digests.training(whole), digests.test(whole))
+        return ComposedRow(config, chosen, digests.training(whole), digests.test(whole))
     except (HydraException, OmegaConfBaseException, TableError, ConfigError) as error:
-        return Composed({}, {}, "", "", explain(error, project, overrides))
+        return ComposedRow({}, {}, "", "", explain(error, project, overrides))
 
 
 def _conf(project: Path) -> Path:
@@ -124,20 +125,20 @@ def _fingerprint(project: Path) -> str:
     return digest.hexdigest()[:24]
 
 
-def _name(ask: Ask) -> str:
-    row = ask.row
-    said = json.dumps([ask.table, row.name, ask.tier, row.choices, row.assignments, row.uses], default=str)
-    return f"{hashlib.sha256(said.encode()).hexdigest()[:32]}.json"
+def _file_name(request: RowRequest) -> str:
+    row = request.row
+    identity = json.dumps([request.table, row.name, request.tier, row.choices, row.assignments, row.uses], default=str)
+    return f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
 
 
-def _recall(path: Path) -> Composed | None:
+def _read_cache(path: Path) -> ComposedRow | None:
     try:
-        return Composed(**json.loads(path.read_text(encoding="utf-8")))
+        return ComposedRow(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _remember(path: Path, made: Composed) -> None:
-    """A cache that cannot be written is no reason to fail."""
+def _write_cache(path: Path, row: ComposedRow) -> None:
+    """Write a row if the cache can be written."""
     with suppress(OSError):
-        atomic_write(path, json.dumps(vars(made), default=str))
+        atomic_write(path, json.dumps(vars(row), default=str))

@@ -1,4 +1,4 @@
-"""What a plan will cost, from the speed of earlier runs of the same model; else from published speeds; else unknown."""
+"""The cost of a plan, from the speed of earlier runs of the same model; else from published speeds; else unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from lineage.launch.plan import TRAIN, Cell
+from lineage.launch.cells import Cell
+from lineage.launch.plan import TRAIN
 from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.tables.tiers import PAPER
@@ -20,87 +21,85 @@ SPEEDS = "speeds.yaml"  # of experiments/: seconds per step, by device and model
 
 
 @dataclass(frozen=True)
-class Price:
+class CostEstimate:
     hours: float | None  # of one device; None is unknown
     device: str
     basis: str
 
 
-def device() -> str:
-    """What a run would use here, without torch."""
+def detect_device() -> str:
+    """Return the name of the device that a run uses here, without torch."""
     try:
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10)
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
         return done.stdout.splitlines()[0].strip()
     except (OSError, subprocess.SubprocessError, IndexError):
         return "CPU"
 
 
-def estimate(cell: Cell, entries: list[Entry], hardware: str, experiments: Path) -> Price:
-    """From runs of the very cell with another seed, else of its model; training at their speed, and what is around it.
+def estimate_cost(cell: Cell, action: str, entries: list[Entry], hardware: str, experiments: Path) -> CostEstimate:
+    """Estimate from runs of the cell with another seed, else of its model: the time of training, starting and testing.
 
-    At tier `paper`, where there are none, from published speeds: of the training alone.
+    At tier `paper`, if there are no such runs, from published speeds: the training alone.
     """
-    alike = _alike(cell, [entry for entry in entries if _on(entry, hardware)])
-    basis = f"as {len(alike)} {'run' if len(alike) == 1 else 'runs'} on {hardware}"
-    if cell.action != TRAIN:
-        rests = [_rest(entry) for entry in alike]
-        return Price(median(rests) / HOUR, hardware, basis) if rests else _unknown(hardware)
-    images = _images(cell.composed.config)
-    measured = [entry for entry in alike if entry.images_per_second]
+    similar = _find_similar(cell, action, [entry for entry in entries if _ran_on(entry, hardware)])
+    basis = f"as {len(similar)} {'run' if len(similar) == 1 else 'runs'} on {hardware}"
+    if action != TRAIN:
+        seconds = [_other_seconds(entry) for entry in similar]
+        return CostEstimate(median(seconds) / HOUR, hardware, basis) if seconds else _unknown(hardware)
+    images = _count_images(cell.composed.config)
+    measured = [entry for entry in similar if entry.images_per_second]
     if measured and images is not None:
-        pace = median((entry.images_per_second or 0.0) / entry.processes for entry in measured)
-        return Price((images / pace + median(map(_rest, measured))) / HOUR, hardware, basis)
-    stated = _stated(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
-    if stated is None or images is None:
+        speed = median((entry.images_per_second or 0.0) / entry.processes for entry in measured)
+        return CostEstimate((images / speed + median(map(_other_seconds, measured))) / HOUR, hardware, basis)
+    published = _published_speed(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
+    if published is None or images is None:
         return _unknown(hardware)
-    pace, device, source = stated
-    return Price(images / pace / HOUR, device, f"training alone, on {device}: {source}")
+    speed, device, source = published
+    return CostEstimate(images / speed / HOUR, device, f"training alone, on {device}: {source}")
 
 
-def _unknown(hardware: str) -> Price:
-    return Price(None, hardware, f"no run of this model on {hardware} yet")
+def _unknown(hardware: str) -> CostEstimate:
+    return CostEstimate(None, hardware, f"no run of this model on {hardware} yet")
 
 
-def _alike(cell: Cell, entries: list[Entry]) -> list[Entry]:
-    """Of the cell itself, else of the same network at the same size of images: model, backbone and tier."""
-    chosen = cell.composed.choices
-    done = [entry for entry in entries if entry.status == "finished" and entry.tier == cell.name.tier]
-    same = [entry for entry in done if _kin(entry, cell)]
-    return same or [
-        entry for entry in done if all(entry.choices.get(key) == chosen.get(key) for key in ("model", "backbone"))
+def _find_similar(cell: Cell, action: str, entries: list[Entry]) -> list[Entry]:
+    """Return the runs of the cell itself, else those of its tier, model and backbone."""
+    finished = [entry for entry in entries if entry.status == "finished" and entry.tier == cell.name.tier]
+    same = [
+        entry for entry in finished if entry.cell_digest == cell.cell_digest and (entry.steps > 0) == (action == TRAIN)
     ]
+    return same or [entry for entry in finished if _network(entry.choices) == _network(cell.composed.choices)]
 
 
-def _kin(entry: Entry, cell: Cell) -> bool:
-    return entry.cell_digest == cell.cell_digest and (entry.steps > 0) == (cell.action == TRAIN)
+def _network(choices: dict[str, str]) -> tuple[str | None, str | None]:
+    return choices.get("model"), choices.get("backbone")
 
 
-def _on(entry: Entry, hardware: str) -> bool:
+def _ran_on(entry: Entry, hardware: str) -> bool:
     return hardware.lower() in str(entry.hardware.get("device", "")).lower()
 
 
-def _rest(entry: Entry) -> float:
-    """Seconds of a run that did not go into training: starting, and the test."""
+def _other_seconds(entry: Entry) -> float:
+    """Return the seconds of a run besides training: starting, and the test."""
     per_step = (entry.config.get("schedule") or {}).get("images_per_step", 0)
     training = entry.steps * per_step / entry.images_per_second if entry.images_per_second else 0.0
     return max(0.0, entry.seconds - training)
 
 
-def _images(config: dict[str, Any]) -> float | None:
+def _count_images(config: dict[str, Any]) -> float | None:
+    """Return the number of images that a training reads."""
     schedule = config.get("schedule") or {}
     steps, images = schedule.get("steps"), schedule.get("images_per_step")
     return float(steps * images) if isinstance(steps, int) and isinstance(images, int) else None
 
 
-def _stated(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
-    """Images per second of one device, which device, and whose measurement that is."""
-    path, model = (
-        (paths.lower_experiments(experiments) or experiments) / SPEEDS,
-        f"{choices.get('model')}/{choices.get('backbone')}",
-    )
-    table = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    for name, told in (table or {}).items():
-        if model in told["seconds"]:
-            return told["images"] / told["seconds"][model], name, told["source"]
+def _published_speed(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
+    """Return images per second of one device, the device, and the source of the measurement."""
+    path = (paths.lower_experiments(experiments) or experiments) / SPEEDS
+    model = "/".join(map(str, _network(choices)))
+    devices = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    for device, speeds in (devices or {}).items():
+        if model in speeds["seconds"]:
+            return speeds["images"] / speeds["seconds"][model], device, speeds["source"]
     return None

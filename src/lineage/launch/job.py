@@ -1,7 +1,7 @@
-"""One cell: claim it, run train.py for it or go on where a killed run stopped, give the claim back.
+"""One cell as a process: take its lease, run train.py for it or resume a killed run, release the lease.
 
-The run ends when its runner does, kill -9 of the runner included: an orphan would go on writing into a run folder that
-the next runner takes over.
+The run ends when its runner does, even if that is killed with kill -9: an orphan would go on writing into a run folder
+that the next runner takes over.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lineage.launch import compose_rows
+from lineage.launch.cells import Cell
 from lineage.launch.child_process import end_with_parent
-from lineage.launch.compose_rows import Ask
-from lineage.launch.plan import TEST, Cell
+from lineage.launch.compose_rows import RowRequest
+from lineage.launch.plan import TEST, Decision, lease_name
 from lineage.results import lease, paths
 from lineage.results.lease import Lease
 from lineage.results.overrides import Override
@@ -29,15 +29,15 @@ from lineage.results.run_folder import RunFolder
 LEASES = ".leases"
 
 
-@dataclass
-class Site:
-    """Where cells are run."""
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """The folders of a runner, and how it starts train.py on this machine."""
 
     project: Path
     results: Path
     runs: Path
-    more: Sequence[str] = ()  # overrides of this machine, such as trainer.devices=8
-    command: Sequence[str] = field(default_factory=lambda: (sys.executable,))  # what runs train.py
+    overrides: Sequence[str] = ()  # of this machine, such as trainer.devices=8
+    python: Sequence[str] = (sys.executable,)  # the command that runs train.py
 
     @property
     def leases(self) -> Path:
@@ -47,44 +47,49 @@ class Site:
 @dataclass
 class Job:
     cell: Cell
-    words: list[str]  # its command
+    action: str
+    command: list[str]
     process: subprocess.Popen[bytes]
-    held: Lease
+    lease: Lease
     log: Path
 
     @property
-    def continues(self) -> bool:
-        """A run that was killed, from its last checkpoint."""
-        return any(Override.parse(word).key == "resume" for word in self.words)
+    def lease_name(self) -> str:
+        return lease_name(self.cell, self.action)
 
-    def ended(self) -> int | None:
-        """The exit code, once there is one; the claim is given back with it."""
+    @property
+    def is_resumed(self) -> bool:
+        """Whether it continues a killed run from its last checkpoint."""
+        return any(Override.parse(word).key == "resume" for word in self.command)
+
+    def poll(self) -> int | None:
+        """Return the exit code, and release the lease, once the process has ended."""
         code = self.process.poll()
         if code is not None:
-            self.held.release()
+            self.lease.release()
         return code
 
     def kill(self) -> None:
-        """With all the processes it has started, such as its other ranks."""
+        """Kill the process and all that it has started, such as its other ranks."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
-    """Start a cell, unless somebody else is at it; `still`: asked under the claim, does it have to be done at all?"""
-    held = lease.acquire(site.leases, cell.claim)
-    if held is None:
+def start_job(cell: Cell, decision: Decision, settings: RunnerSettings, still: Callable[[], bool]) -> Job | None:
+    """Start a cell. Return None if another runner has its lease, or `still`, called under the lease, returns False."""
+    held_lease = lease.acquire(settings.leases, lease_name(cell, decision.action))
+    if held_lease is None:
         return None
-    if not still(cell):
-        held.release()
+    if not still():
+        held_lease.release()
         return None
-    folder = (site.runs / cell.folder).resolve()
+    folder = (settings.runs / cell.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    words, log = command(cell, site), RunFolder(folder).terminal_log
+    command, log = make_command(cell, decision, settings), RunFolder(folder).terminal_log
     with log.open("ab") as output:
         process = subprocess.Popen(
-            words,
-            cwd=site.project,
+            command,
+            cwd=settings.project,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -92,68 +97,69 @@ def begin(cell: Cell, site: Site, still: Callable[[Cell], bool]) -> Job | None:
             start_new_session=True,  # Ctrl-C is for the runner, which then stops its jobs
             preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
-    held.worker(process.pid)
-    job = Job(cell, words, process, held, log)
-    held.lost = job.kill
+    held_lease.worker(process.pid)
+    job = Job(cell, decision.action, command, process, held_lease, log)
+    held_lease.lost = job.kill
     return job
 
 
-def stop(jobs: Sequence[Job]) -> None:
-    """All at the same time; each may write its entry before it ends."""
+def stop_jobs(jobs: Sequence[Job]) -> None:
+    """Stop all at the same time; each may write its entry before it ends."""
     for job in jobs:
         job.process.terminate()
     for job in jobs:
         job.process.wait()
-        job.kill()  # what it left
-        job.held.release()
+        job.kill()  # processes that it left
+        job.lease.release()
 
 
-def command(cell: Cell, site: Site) -> list[str]:
-    """What a person would type to fill this cell."""
-    folder = (site.runs / cell.folder).resolve()
-    name = cell.name
-    said = [compose_rows.experiment(Ask(name.table, cell.row, name.tier)), f"seed={name.seed}", *site.more]
-    said += [f'paths.results="{_short(site.results, site)}"', f'paths.runs="{_short(site.runs, site)}"']
-    said += ["evaluate_only=true"] if cell.action == TEST else []
-    said += [f"cell.{role}={left}" for role, left in cell.given.items()]
-    if goes_on(folder):
-        said.append(f'resume="{_short(folder, site)}"')
-    return [*site.command, _script(site), *said, f'hydra.run.dir="{_short(folder, site)}"']
+def make_command(cell: Cell, decision: Decision, settings: RunnerSettings) -> list[str]:
+    """Return the command that a person would type to fill this cell."""
+    folder, name = (settings.runs / cell.folder).resolve(), cell.name
+    overrides = [RowRequest(name.table, cell.row, name.tier).override, f"seed={name.seed}", *settings.overrides]
+    overrides += [f'paths.{key}="{_relative(getattr(settings, key), settings)}"' for key in ("results", "runs")]
+    overrides += ["evaluate_only=true"] if decision.action == TEST else []
+    overrides += [f"cell.{role}={parent}" for role, parent in decision.parents.items()]
+    if can_resume(folder):
+        overrides.append(f'resume="{_relative(folder, settings)}"')
+    return [*settings.python, _script(settings), *overrides, f'hydra.run.dir="{_relative(folder, settings)}"']
 
 
-def _script(site: Site) -> str:
-    """train.py of the project, or `lineage train` as a script where the project has none."""
-    return "train.py" if (site.project / "train.py").is_file() else str(paths.train_script())
+def _script(settings: RunnerSettings) -> str:
+    """Return train.py of the project, or `lineage train` as a script if the project has none."""
+    return "train.py" if (settings.project / "train.py").is_file() else str(paths.train_script())
 
 
-def _short(path: Path, site: Site) -> str:
-    """Relative to the checkout, where it lies in it: runs start there, and their entries are read elsewhere."""
-    path, root = path.resolve(), site.project.resolve()
+def _relative(path: Path, settings: RunnerSettings) -> str:
+    """Return a path in the checkout relative to it: runs start there, and their entries are read elsewhere."""
+    path, root = path.resolve(), settings.project.resolve()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def reached(cells: Iterable[Cell], site: Site) -> set[Path]:
-    """The checkpoints of these cells: while work goes on, new ones take the place of old ones."""
-    return {path for cell in cells for path in RunFolder(site.runs / cell.folder).list_checkpoints().values()}
+def list_checkpoints(cells: Iterable[Cell], settings: RunnerSettings) -> set[Path]:
+    """Return the checkpoints of these cells; they change as long as one of them trains."""
+    folders = [RunFolder(settings.runs / cell.folder) for cell in cells]
+    return {path for folder in folders for path in folder.list_checkpoints().values()}
 
 
-def goes_on(folder: Path) -> bool:
-    """Was this run begun and not finished? What a test left half done is done anew."""
+def can_resume(folder: Path) -> bool:
+    """Return whether a run was killed after a checkpoint. A test has none and starts again."""
     return RunFolder(folder).start.is_file() and bool(RunFolder(folder).list_checkpoints())
 
 
-def explain(job: Job, code: int) -> str:
-    """Why a job failed: the last lines it wrote."""
+def explain_failure(job: Job, code: int) -> str:
+    """Return the last lines of a failed job's log and the command to repeat it."""
     lines = job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if job.log.is_file() else []
     tail = "\n".join(f"    {line}" for line in lines[-4:])
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{job.cell.name} failed ({how}), see {job.log}\n{tail}\n    again: {shlex.join(job.words)}"
+    reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{job.cell.name} failed ({reason}), see {job.log}\n{tail}\n    again: {shlex.join(job.command)}"
 
 
-def elsewhere(cell: Cell, site: Site) -> str | None:
-    return lease.holder(site.leases, cell.claim)
+def find_holder(cell: Cell, action: str, settings: RunnerSettings) -> str | None:
+    """Return who is at work on a cell, or None."""
+    return lease.holder(settings.leases, lease_name(cell, action))
 
 
 def _environment() -> dict[str, str]:
-    """Lightning takes a job of SLURM for a task of srun and waits for the others, unless the job has this name."""
+    """Return the environment of a job. Without this name, Lightning waits for other tasks of a SLURM job's srun."""
     return os.environ | ({"SLURM_JOB_NAME": "bash"} if "SLURM_JOB_ID" in os.environ else {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lineage.launch import compose_rows, plan
-from lineage.launch.compose_rows import Ask
+from lineage.launch.cells import CellName, build_cells
+from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.tables.lint import config_rules, text_rules
 from lineage.tables.lint.rules import SEVERITIES, Finding, Subject
 from lineage.tables.table import Table
@@ -34,7 +34,7 @@ def check(subject: Subject) -> list[Finding]:
 def compose_subject(project: Path, table: Table) -> Subject:
     """Compose the rows that are ours to run; the others are left out."""
     rows = [row for row in table.rows.values() if row.runs]
-    composed = compose_rows.rows(project, [Ask(table.name, row, PAPER) for row in rows])
+    composed = compose_rows(project, [RowRequest(table.name, row, PAPER) for row in rows])
     by_name = {row.name: one for row, one in zip(rows, composed, strict=True)}
     errors = {name: one.error for name, one in by_name.items() if one.error is not None}
     valid = {name: one for name, one in by_name.items() if one.error is None}
@@ -44,8 +44,8 @@ def compose_subject(project: Path, table: Table) -> Subject:
 
 def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], tier: str) -> Iterator[Finding]:
     """Yield T16: a tier's schedule, dataset or backbone may make two rows of a claim one experiment."""
-    names = [plan.Name(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
-    cells = plan.make(project, project, load_table, names, held=[]).cells
+    names = [CellName(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
+    cells = build_cells(project, load_table, names)
     digests = {name.row: cells[name].cell_digest for name in names}
     for effect in table.effects:
         better, worse = (digests.get(row, "") for row in (effect.better, effect.worse))

@@ -1,96 +1,89 @@
-"""Cells as processes of this machine, so many at a time. What other runners on the same store do is waited for."""
+"""Cells as processes of this machine, a number of them at a time. Waits for cells that other runners are at work on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from lineage.launch import job as work
-from lineage.launch import plan
-from lineage.launch.job import Job, Site
-from lineage.launch.plan import DONE, TEST, Cell, Name, Plan
-from lineage.results import store
-from lineage.tables.samples import drop_superseded
+from lineage.launch.cells import Cell, CellName
+from lineage.launch.job import Job, RunnerSettings, explain_failure, find_holder, start_job, stop_jobs
+from lineage.launch.plan import TEST, Plan, lease_name
 
 POLL = 0.5  # seconds between looks at the own jobs
 LOOK = 10.0  # seconds between looks at the work of others
 
 
-def run(planned: Plan, site: Site, jobs: int, say: Callable[[str], None]) -> int:
-    """Do what is open. Returns how many asked cells are not done in the end."""
+def run_cells(plan: Plan, settings: RunnerSettings, jobs: int, log: Callable[[str], None]) -> Plan:
+    """Run the open cells; return the plan as it is in the end."""
     running: list[Job] = []
     ended: list[Job] = []
-    failed: set[Name] = set()
+    failed: set[CellName] = set()
     try:
         while True:
-            _refresh(planned, site)
-            failed |= _without_entry(ended, planned, say)
-            for cell in planned.open:
-                if len(running) < jobs and _ready(cell, planned, failed) and not _at_work(cell, running):
-                    running += _begun(cell, planned, site, say)
-            ready = [cell for cell in planned.open if _ready(cell, planned, failed) and not _at_work(cell, running)]
+            # 1. What the store holds now; jobs without an entry would be started for ever.
+            plan = plan.read_store(settings.results)
+            failed |= _find_without_entry(ended, plan, log)
+            # 2. Start what is ready.
+            for cell in plan.open:
+                if len(running) < jobs and _is_ready(cell, plan, failed, running):
+                    running += _start(cell, plan, settings, log)
+            # 3. Wait for own jobs, or for those of others.
+            ready = [cell for cell in plan.open if _is_ready(cell, plan, failed, running)]
             if not running and not ready:
-                break
+                return plan
             ended = []
-            if running or any(work.elsewhere(cell, site) for cell in ready):
-                ended = _wait(running, failed, say)
+            if running or any(find_holder(cell, plan.action(cell), settings) for cell in ready):
+                ended = _wait(running, failed, log)
                 running = [job for job in running if job not in ended]
     except BaseException:
-        work.stop(running)
+        stop_jobs(running)
         raise
-    return sum(cell.wanted and cell.action != DONE for cell in planned.cells.values())
 
 
-def _begun(cell: Cell, planned: Plan, site: Site, say: Callable[[str], None]) -> list[Job]:
-    """The one job, or none where somebody else is at it."""
-    job = work.begin(cell, site, lambda cell: _still(cell, planned, site))
+def _start(cell: Cell, plan: Plan, settings: RunnerSettings, log: Callable[[str], None]) -> list[Job]:
+    """Return the job, or none if another runner is at work on the cell or has done it since we read the store."""
+    decision = plan.decisions[cell.name]
+
+    def still() -> bool:
+        now = plan.read_store(settings.results).decisions[cell.name]
+        return (now.action, now.parents) == (decision.action, decision.parents)
+
+    job = start_job(cell, decision, settings, still)
     if job is None:
         return []
-    say(f"{'test ' if cell.action == TEST else 'go on' if job.continues else 'train'}  {cell.name}")
+    log(f"{'test ' if job.action == TEST else 'go on' if job.is_resumed else 'train'}  {cell.name}")
     return [job]
 
 
-def _still(cell: Cell, planned: Plan, site: Site) -> bool:
-    """Under the claim: somebody may have done it between our look at the store and now."""
-    before = (cell.action, cell.claim, cell.given)
-    _refresh(planned, site)
-    return (cell.action, cell.claim, cell.given) == before
-
-
-def _refresh(planned: Plan, site: Site) -> None:
-    plan.settle(planned, drop_superseded(store.contents(site.results).entries))
-
-
-def _ready(cell: Cell, planned: Plan, failed: set[Name]) -> bool:
-    if cell.name in failed or any(name in failed for name in cell.after):
+def _is_ready(cell: Cell, plan: Plan, failed: set[CellName], running: list[Job]) -> bool:
+    """Return whether nothing has to be done before a cell. A cell that waits for a failed one counts as failed."""
+    after = plan.decisions[cell.name].after
+    if cell.name in failed or any(name in failed for name in after):
         failed.add(cell.name)
         return False
-    return cell.open and not any(planned.cells[name].open for name in cell.after)
+    name = lease_name(cell, plan.action(cell))
+    is_running = any(job.lease_name == name or job.cell.name == cell.name for job in running)
+    return not is_running and not any(plan.is_open(parent) for parent in after)
 
 
-def _at_work(cell: Cell, running: list[Job]) -> bool:
-    return any(job.cell.claim == cell.claim or job.cell.name == cell.name for job in running)
-
-
-def _without_entry(ended: list[Job], planned: Plan, say: Callable[[str], None]) -> set[Name]:
-    """Runs that ended well and did not fill their cells: to start them again would never end."""
-    open_ = {cell.name for cell in planned.open}
-    lost = [job for job in ended if job.process.returncode == 0 and job.cell.name in open_]
+def _find_without_entry(ended: list[Job], plan: Plan, log: Callable[[str], None]) -> set[CellName]:
+    """Return the cells whose jobs ended well and left no entry of them."""
+    lost = [job for job in ended if job.process.returncode == 0 and plan.is_open(job.cell.name)]
     for job in lost:
-        say(f"{job.cell.name} ended well, but left no entry of this cell in the results; see {job.log}")
+        log(f"{job.cell.name} ended well, but left no entry of this cell in the results; see {job.log}")
     return {job.cell.name for job in lost}
 
 
-def _wait(running: list[Job], failed: set[Name], say: Callable[[str], None]) -> list[Job]:
-    """Until some of ours have ended, which are returned, or it is time to look what others have done."""
+def _wait(running: list[Job], failed: set[CellName], log: Callable[[str], None]) -> list[Job]:
+    """Wait until jobs have ended, and return them, or until it is time to look at the work of others."""
     until = time.monotonic() + LOOK
     while time.monotonic() < until:
-        ended = [job for job in running if job.ended() is not None]
+        ended = [job for job in running if job.poll() is not None]
         for job in ended:
             code = job.process.returncode
             if code:
                 failed.add(job.cell.name)
-            say(work.explain(job, code) if code else f"done   {job.cell.name}")
+            log(explain_failure(job, code) if code else f"done   {job.cell.name}")
         if ended:
             return ended
         time.sleep(POLL)

@@ -1,8 +1,8 @@
 """Cells as jobs of a SLURM cluster: one array per generation, each waiting for the one before.
 
-A generation holds the cells that need nothing of each other. Every task of an array is a runner for one cell, so
-claims and taking over dead ones are the same as anywhere else. Shortly before the time limit SLURM warns the runner,
-which stops its training and puts the task back into the queue: there it goes on from the last checkpoint.
+The cells of a generation do not need each other. Every task of an array is a runner for one cell, with leases as
+anywhere else. Shortly before the time limit SLURM warns the runner, which stops its training and puts the task back
+into the queue, to resume from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -14,39 +14,48 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lineage.launch.job import Site
-from lineage.launch.plan import Cell, Name, Plan
+from lineage.launch.cells import Cell, CellName
+from lineage.launch.job import RunnerSettings
+from lineage.launch.plan import Plan
 
 AHEAD = 60  # seconds from the warning to the time limit
 
 
 class SlurmError(RuntimeError):
-    """The jobs could not be handed in; the message is sbatch's."""
+    """Jobs that could not be submitted; the message is sbatch's."""
 
 
-def generations(planned: Plan) -> list[list[Cell]]:
-    """Open cells, each generation after those that its cells need."""
-    depth: dict[Name, int] = {}
-    for cell in planned.open:  # parents come first
-        depth[cell.name] = 1 + max((depth.get(name, -1) for name in cell.after), default=-1)
+def split_generations(plan: Plan) -> list[list[Cell]]:
+    """Return the open cells, each generation after those that its cells need."""
+    depth: dict[CellName, int] = {}
+    for cell in plan.open:  # parents come first
+        after = plan.decisions[cell.name].after
+        depth[cell.name] = 1 + max((depth.get(name, -1) for name in after), default=-1)
     deepest = max(depth.values(), default=-1)
-    return [[cell for cell in planned.open if depth[cell.name] == i] for i in range(deepest + 1)]
+    return [[cell for cell in plan.open if depth[cell.name] == i] for i in range(deepest + 1)]
 
 
-def scripts(planned: Plan, site: Site, folder: Path, jobs: int | None, options: Sequence[str]) -> list[list[str]]:
-    """One sbatch command per generation, without its dependency; the lists of cells are written to `folder`."""
+def make_commands(
+    plan: Plan, settings: RunnerSettings, folder: Path, jobs: int | None, options: Sequence[str]
+) -> list[list[str]]:
+    """Return one sbatch command per generation, without its dependency; write the lists of cells to `folder`.
+
+    jobs: the most tasks of an array that run at once; None is unlimited.
+    options: further options of sbatch.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_command(cells, site, folder, i, jobs, options) for i, cells in enumerate(generations(planned))]
+    generations = enumerate(split_generations(plan))
+    return [_make_command(cells, settings, folder, i, jobs, options) for i, cells in generations]
 
 
-def submit(commands: Sequence[Sequence[str]], say: Callable[[str], None]) -> list[str]:
-    """The ids of the arrays. A generation starts when the one before has ended, failed tasks included."""
+def submit(commands: Sequence[Sequence[str]], log: Callable[[str], None]) -> list[str]:
+    """Submit and return the ids of the arrays. A generation starts when the one before has ended, even if it failed."""
     if shutil.which("sbatch") is None:
         raise SlurmError("there is no sbatch on this machine: run this on a login node, or use --launcher local")
     ids: list[str] = []
     for first, *rest in commands:
         command = [first, *([f"--dependency=afterany:{ids[-1]}"] if ids else []), *rest]
-        say(shlex.join(command))
+        log(shlex.join(command))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             before = f"\nin the queue before it: {' '.join(ids)} (scancel takes them out)" if ids else ""
@@ -55,16 +64,16 @@ def submit(commands: Sequence[Sequence[str]], say: Callable[[str], None]) -> lis
     return ids
 
 
-def _command(
-    cells: list[Cell], site: Site, folder: Path, number: int, jobs: int | None, options: Sequence[str]
+def _make_command(
+    cells: list[Cell], settings: RunnerSettings, folder: Path, number: int, jobs: int | None, options: Sequence[str]
 ) -> list[str]:
-    listed = folder / f"generation-{number}.json"
-    listed.write_text(json.dumps([list(cell.name) for cell in cells], indent=1), encoding="utf-8")
-    runner = [*site.command, "-m", "lineage.cli.main", "run", "--cells", str(listed.resolve()), "--cell"]
-    places = ["--results", str(site.results.resolve()), "--runs", str(site.runs.resolve())]
-    more = [word for text in site.more for word in ("--set", text)]
-    there = f"cd {shlex.quote(str(site.project))}"  # exec: it is the runner whom SLURM warns
-    wrapped = f"{there} && exec {shlex.join(runner)} $SLURM_ARRAY_TASK_ID {shlex.join([*places, *more])}"
+    names = folder / f"generation-{number}.json"
+    names.write_text(json.dumps([list(cell.name) for cell in cells], indent=1), encoding="utf-8")
+    runner = [*settings.python, "-m", "lineage.cli.main", "run", "--cells", str(names.resolve()), "--cell"]
+    options_of_ours = ["--results", str(settings.results.resolve()), "--runs", str(settings.runs.resolve())]
+    options_of_ours += [word for text in settings.overrides for word in ("--set", text)]
+    change_folder = f"cd {shlex.quote(str(settings.project))}"  # exec: it is the runner whom SLURM warns
+    wrapped = f"{change_folder} && exec {shlex.join(runner)} $SLURM_ARRAY_TASK_ID {shlex.join(options_of_ours)}"
     return [
         "sbatch",
         "--parsable",

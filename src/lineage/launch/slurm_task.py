@@ -1,7 +1,7 @@
-"""One task of an array of SLURM: a runner for one cell, which is warned before the time limit.
+"""One task of a SLURM array: a runner for one cell, which SLURM warns before the time limit.
 
-On the warning the training stops and the task goes back into the queue, to go on from its last checkpoint. Where it has
-reached none it does not: it never would.
+On the warning the training stops. If it wrote a new checkpoint, the task is requeued and resumes there; if not, the
+task fails, because it would never make progress.
 """
 
 from __future__ import annotations
@@ -14,49 +14,51 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from lineage.launch import job as work
-from lineage.launch import local
-from lineage.launch.job import Site
-from lineage.launch.plan import DONE, Name, Plan
+from lineage.launch.cells import CellName
+from lineage.launch.job import RunnerSettings, list_checkpoints
+from lineage.launch.local import run_cells
+from lineage.launch.plan import DONE, Plan
 
 
 class OutOfTime(KeyboardInterrupt):
-    """The warning."""
+    """The warning of SLURM."""
 
 
 class TaskError(RuntimeError):
-    """The task ends before its cell is done; the message says what to do."""
+    """A task that ends before its cell is done; the message says what to do."""
 
 
-def name(cells: Path, number: int) -> Name:
-    """Of the cell, from the list that `slurm` wrote."""
+def read_cell_name(cells: Path, number: int) -> CellName:
+    """Read the name of a task's cell from the list that `slurm` wrote."""
     table, row, tier, seed = json.loads(cells.read_text(encoding="utf-8"))[number]
-    return Name(table, row, tier, seed)
+    return CellName(table, row, tier, seed)
 
 
-def run(planned: Plan, site: Site, say: Callable[[str], None]) -> int:
-    signal.signal(signal.SIGUSR1, _warned)
-    before = _progress(planned, site)
+def run_task(plan: Plan, settings: RunnerSettings, log: Callable[[str], None]) -> Plan | None:
+    """Run the cell of a task; return the plan as it is in the end, or None if the task is back in the queue."""
+    signal.signal(signal.SIGUSR1, _raise_out_of_time)
+    before = _progress(plan, settings)
     try:
-        return local.run(planned, site, 1, say)
+        return run_cells(plan, settings, 1, log)
     except OutOfTime:
-        if _progress(planned, site) == before:
+        if _progress(plan, settings) == before:
             raise TaskError(
                 "the time limit is near and no checkpoint was reached, so this would never end: give it more time "
                 "(--sbatch=--time=...) or checkpoints more often (--set checkpoint_every=...)"
             ) from None
-        say("the time limit is near: back into the queue, to go on from the last checkpoint")
+        log("the time limit is near: back into the queue, to go on from the last checkpoint")
         _requeue()
-        return 0
+        return None
 
 
-def _progress(planned: Plan, site: Site) -> tuple[set[Path], int]:
-    cells = planned.cells.values()
-    return work.reached(cells, site), sum(cell.action == DONE for cell in cells)
+def _progress(plan: Plan, settings: RunnerSettings) -> tuple[set[Path], int]:
+    """Return the checkpoints of the cells and the number of cells that are done."""
+    now = plan.read_store(settings.results)
+    return list_checkpoints(now.cells.values(), settings), sum(now.action(cell) == DONE for cell in now.cells.values())
 
 
 def _requeue() -> None:
-    """SLURM ends the task with it, so nothing may come after."""
+    """Put this task back into the queue. SLURM ends it with that, so nothing may come after."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
@@ -64,5 +66,5 @@ def _requeue() -> None:
         raise TaskError(f"SLURM does not take {job} back: {done.stderr.strip()}")
 
 
-def _warned(number: int, frame: FrameType | None) -> None:
+def _raise_out_of_time(number: int, frame: FrameType | None) -> None:
     raise OutOfTime

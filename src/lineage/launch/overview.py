@@ -1,0 +1,80 @@
+"""A plan as text: a line per row, and the sum of its cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lineage.launch.cells import Cell, CellName
+from lineage.launch.cost_estimate import CostEstimate, estimate_cost
+from lineage.launch.plan import BLOCKED, DONE, NOT_NEEDED, TEST, TRAIN, Plan
+from lineage.results.entry import Entry
+from lineage.tables.format.terminal import Grid, align
+
+HEAD = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
+
+RowName = tuple[str, str, str]  # table, row, tier
+
+
+def format_plan(plan: Plan, entries: list[Entry], hardware: str, experiments: Path) -> str:
+    """Return a line per row that sums its seeds, and the sum of all."""
+    costs = {cell.name: estimate_cost(cell, plan.action(cell), entries, hardware, experiments) for cell in plan.open}
+    cells: dict[RowName, list[Cell]] = defaultdict(list)
+    for cell in plan.cells.values():
+        if plan.action(cell) != NOT_NEEDED:
+            cells[cell.name[:3]].append(cell)
+    same = find_repeats(plan)
+    lines = [_format_row(row, of_row, plan, costs, same.get(row, "")) for row, of_row in cells.items()]
+    return f"{align(Grid(HEAD, lines))}\n{_format_sum(plan, costs, hardware)}"
+
+
+def find_repeats(plan: Plan) -> dict[RowName, str]:
+    """Return the rows that are, at their tier, the experiment of a row above: no claim about both can be judged."""
+    first: dict[tuple[str, int], CellName] = {}
+    repeats = {}
+    for name, cell in plan.cells.items():
+        above = first.setdefault((cell.cell_digest, name.seed), name)
+        if cell.cell_digest and above[:3] != name[:3] and above.table == name.table:
+            repeats[name[:3]] = f"same run as {above.row} at this tier"
+    return repeats
+
+
+def _format_row(
+    row: RowName, cells: Sequence[Cell], plan: Plan, costs: Mapping[CellName, CostEstimate], same: str
+) -> list[str]:
+    table, name, tier = row
+    estimates = [costs[cell.name] for cell in cells if cell.name in costs]
+    known = [estimate.hours for estimate in estimates if estimate.hours is not None]
+    hours = "-" if not estimates else _round(sum(known)) if len(known) == len(estimates) else "unknown"
+    counts = [sum(plan.action(cell) == action for cell in cells) for action in (DONE, TRAIN, TEST)]
+    seeds = ",".join(str(cell.name.seed) for cell in cells)
+    reason = "" if any(cell.requested for cell in cells) else "others need it"
+    notes = dict.fromkeys(plan.decisions[cell.name].note for cell in cells)
+    bases = dict.fromkeys(estimate.basis for estimate in estimates)
+    text = "; ".join(filter(None, [reason, same, *notes, *bases]))
+    return [f"{table}/{name}", tier, seeds, *map(str, counts), hours, text]
+
+
+def _format_sum(plan: Plan, costs: Mapping[CellName, CostEstimate], hardware: str) -> str:
+    actions = [decision.action for decision in plan.decisions.values()]
+    counts = f"{actions.count(DONE)} cells are done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
+    blocked = f", {actions.count(BLOCKED)} cannot run" if BLOCKED in actions else ""
+    return f"{counts}{blocked}: {_format_cost(list(costs.values()), hardware)}"
+
+
+def _format_cost(estimates: Sequence[CostEstimate], hardware: str) -> str:
+    """Return the hours of each device, and the number of cells of unknown cost."""
+    devices: defaultdict[str, float] = defaultdict(float)
+    for estimate in estimates:
+        if estimate.hours is not None:
+            devices[estimate.device] += estimate.hours
+    unknown = sum(estimate.hours is None for estimate in estimates)
+    if not devices:
+        return f"cost on {hardware} unknown" if estimates else "nothing to do"
+    rest = f" and {unknown} cells of unknown cost" if unknown else ""
+    return " + ".join(f"{_round(hours)} hours of one {device}" for device, hours in devices.items()) + rest
+
+
+def _round(hours: float) -> str:
+    return f"{hours:.2f}" if hours < 10 else f"{hours:,.0f}"

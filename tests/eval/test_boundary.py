@@ -12,9 +12,12 @@ from pycocotools.cocoeval import COCOeval
 from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.metrics.boundary import boundaries, boundary_width
 from lineage.eval.metrics.own_matching import score_boundary
+from lineage.eval.predictions.rle import encode_masks
 from lineage.eval.protocols.coco import CocoScorer
 from tests.eval.scenes import batch, guesses, world
 from tests.eval.ties import case, official, only
+
+LIMITS = (1, 10, 100)
 
 
 def ring(mask: np.ndarray) -> np.ndarray:
@@ -35,7 +38,9 @@ class Official(COCOeval):
             [pycocotools.mask.encode(np.asfortranarray(ring(pycocotools.mask.decode(o["segmentation"])))) for o in side]
             for side in sides
         ]
-        return np.minimum(whole, pycocotools.mask.iou(*rings, [int(o["iscrowd"]) for o in truth]))
+        crowd = np.array([bool(one["iscrowd"]) for one in truth])
+        edges = pycocotools.mask.iou(*rings, crowd.astype(int).tolist())
+        return np.where(crowd, whole, np.minimum(whole, edges))  # as boundary-iou-api: crowds by the mask alone
 
 
 @pytest.mark.parametrize("size", [(40, 60), (97, 31), (200, 300)])
@@ -66,10 +71,37 @@ def test_equal_to_pycocotools_with_boundary_overlaps(seed: int) -> None:
         pytest.skip("an empty case")
     records = only(found, "segmentation")
     loaded = hotcoco.COCO(truth)
-    metrics = score_boundary(loaded, loaded.load_res(records)).metrics
+    metrics = score_boundary(loaded, loaded.load_res(records), LIMITS).metrics
     assert [*metrics][:2] == ["boundary/AP", "boundary/AP50"]
     expected = official(truth, records, "segm", Official)
     np.testing.assert_allclose(np.array([*metrics.values()]) / 100, expected, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_a_crowd_is_matched_by_its_mask_alone() -> None:
+    """boundary-iou-api, computeBoundaryIoU: a detection inside a crowd is ignored, however far from its boundary."""
+    y, x = np.mgrid[:300, :300]
+    shapes = {
+        "crowd": (x < 200) & (y < 200),
+        "object": (x > 220) & (y > 220),
+        "inside": (abs(x - 100) < 30) & (abs(y - 100) < 30),
+    }
+    rles = {name: encode_masks([shape])[0] for name, shape in shapes.items()}
+    note = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}
+    truth = hotcoco.COCO({
+        "images": [{"id": 1, "height": 300, "width": 300}], "categories": [{"id": 1, "name": "a"}],
+        "annotations": [
+            note | {"id": 1, "area": 40000, "iscrowd": 1, "segmentation": rles["crowd"]},
+            note | {"id": 2, "area": int(shapes["object"].sum()), "iscrowd": 0, "segmentation": rles["object"]},
+        ],
+    })  # fmt: skip
+    record = {"image_id": 1, "category_id": 1}
+    found = truth.load_res(
+        [
+            record | {"score": 0.9, "segmentation": rles["inside"]},
+            record | {"score": 0.5, "segmentation": rles["object"]},
+        ]
+    )
+    assert score_boundary(truth, found, LIMITS).metrics["boundary/AP"] == pytest.approx(100)
 
 
 def test_a_ring_passes_for_a_disc_neither_by_its_mask_nor_by_its_boundary() -> None:
@@ -84,7 +116,7 @@ def test_a_ring_passes_for_a_disc_neither_by_its_mask_nor_by_its_boundary() -> N
     })  # fmt: skip
     for rle, expected in zip(rles, (100, 0), strict=True):
         found = truth.load_res([{"image_id": 1, "category_id": 1, "score": 1.0, "segmentation": rle}])
-        assert score_boundary(truth, found).metrics["boundary/AP"] == pytest.approx(expected)
+        assert score_boundary(truth, found, LIMITS).metrics["boundary/AP"] == pytest.approx(expected)
 
 
 def test_the_evaluator_scores_boundaries_on_request() -> None:

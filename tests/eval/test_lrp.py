@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import hotcoco
@@ -30,7 +32,7 @@ def scores(objects: list[tuple[int, list[int]]], found: list[tuple[int, list[int
         {"id": i, "image_id": 1, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": 0}
         for i, (c, b) in enumerate(objects, 1)
     ]
-    categories = [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}]
+    categories = [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}, {"id": 3, "name": "three"}]
     truth = hotcoco.COCO(
         {"images": [{"id": 1, "height": 100, "width": 100}], "annotations": notes, "categories": categories}
     )
@@ -55,15 +57,16 @@ def test_lrp_of_the_perfect_and_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_lrp_is_the_least_over_all_thresholds(seed: int) -> None:
+def test_lrp_is_the_least_over_all_detections(seed: int) -> None:
+    """As the authors' code: also between two detections of equal score."""
     truth, found = case(seed)
     if not truth["annotations"] or not found:
         pytest.skip("an empty case")
     loaded = hotcoco.COCO(truth)
-    for one in own_matching.match(loaded, loaded.load_res(only(found, "bbox")), "box"):
+    for one in own_matching.match(loaded, loaded.load_res(only(found, "bbox")), "box", 100):
         objects, best = int(one.num_objects[0]), 1.0
-        for threshold in np.unique(one.scores):
-            kept = (one.scores >= threshold) & ~one.ignored[0, 0]
+        for last in range(len(one.scores)):
+            kept = (np.arange(len(one.scores)) <= last) & ~one.ignored[0, 0]
             right = kept & one.is_tp[0, 0]
             wrong, missed = int((kept & ~right).sum()), objects - int(right.sum())
             loose = sum((1 - iou) / 0.5 for iou in one.iou[right])
@@ -134,3 +137,30 @@ def loaded(truth: dict[str, Any]) -> COCO:
     theirs.dataset = truth
     theirs.createIndex()
     return theirs
+
+
+PUBLISHED = json.loads(Path(__file__).with_name("lrp_and_tide.json").read_text())
+LRP = ("oLRP", "oLRP_localisation", "oLRP_false", "oLRP_missed")
+TIDE = ("class", "localisation", "both", "duplicate", "background", "missed", "false_positives", "false_negatives")
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED])
+def test_equal_to_the_authors_code(name: str) -> None:
+    """What tidecv 1.0.1 and the cocoeval.py of LRP-Error print for `case(seed)`: ties, crowds, classes of one side."""
+    seed, _, task = name.partition("/")
+    truth, found = case(int(seed))
+    ours = hotcoco.COCO(truth)
+    records = only(found, {"box": "bbox", "mask": "segmentation"}[task])
+    metrics = score_coco(ours, ours.load_res(records), task, extras=("lrp", "tide")).metrics
+    tide = [metrics[f"{task}/dAP_{kind}"] for kind in TIDE]
+    assert tide == pytest.approx(PUBLISHED[name]["tide"], abs=1e-8)
+    expected = [math.nan if value is None else 100 * value for value in PUBLISHED[name]["lrp"]]
+    assert [metrics[f"{task}/{part}"] for part in LRP] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+def test_tide_where_a_class_has_no_objects_or_no_detections() -> None:
+    """By the rules of tidecv: a class without objects counts 0; without its missed objects, class two is not there."""
+    values = scores([(1, BOX), (2, FAR)], [(1, BOX, 0.9), (3, [40, 80, 10, 10], 0.8)])
+    assert values["box/dAP_background"] == pytest.approx(50 - 100 / 3), "class three is gone: two classes are left"
+    assert values["box/dAP_missed"] == pytest.approx(50 - 100 / 3)
+    assert values["box/dAP_false_negatives"] == pytest.approx(50 - 100 / 3)

@@ -23,7 +23,7 @@ def test_equal_to_pycocotools(task: str, field: str, kind: str, block: int) -> N
             continue
         records = only(found, field)
         loaded = hotcoco.COCO(truth)
-        values, _ = summarize(match(loaded, loaded.load_res(records), task))
+        values, _ = summarize(match(loaded, loaded.load_res(records), task, 100), (1, 10, 100))
         expected = official(truth, records, kind)
         np.testing.assert_allclose(np.array([*values.values()]) / 100, expected, rtol=0, atol=1e-12, equal_nan=True)
 
@@ -31,7 +31,7 @@ def test_equal_to_pycocotools(task: str, field: str, kind: str, block: int) -> N
 def test_a_class_scores_as_it_would_alone() -> None:
     truth, found = case(3)
     loaded = hotcoco.COCO(truth)
-    _, each = summarize(match(loaded, loaded.load_res(only(found, "bbox")), "box"))
+    _, each = summarize(match(loaded, loaded.load_res(only(found, "bbox")), "box", 100), (1, 10, 100))
     for category, pair in zip(truth["categories"], each, strict=True):
         notes = [note for note in truth["annotations"] if note["category_id"] == category["id"]]
         records = [one for one in only(found, "bbox") if one["category_id"] == category["id"]]

@@ -19,16 +19,14 @@ Side = tuple[np.ndarray, list[dict[str, Any]]]
 
 
 def random_side(rng: np.random.Generator, crowds: bool) -> Side:
-    """A map of rectangles over blocks of stuff and void; at most one crowd per class."""
+    """A map of rectangles over blocks of stuff and void; sometimes several crowds of one class."""
     ids = rng.choice([0, 11, 12], (3, 4)).repeat(10, 0).repeat(10, 1).astype(np.int64)
     segments = [{"id": 11, "category_id": 7, "iscrowd": 0}, {"id": 12, "category_id": 9, "iscrowd": 0}]
-    crowded: set[int] = set()
     for number in range(300, 300 + int(rng.integers(0, 9))):
         y, x = rng.integers(0, 28, 2)
         h, w = rng.integers(3, 20, 2)
         category = int(rng.integers(1, 4))
-        crowd = crowds and category not in crowded and rng.random() < 0.3
-        crowded |= {category} if crowd else set()
+        crowd = crowds and rng.random() < 0.3
         ids[y : y + h, x : x + w] = number
         segments.append({"id": number, "category_id": category, "iscrowd": int(crowd)})
     area = {one["id"]: int((ids == one["id"]).sum()) for one in segments}
@@ -63,7 +61,7 @@ def literally(truth: Side, found: Side) -> dict[int, list[float]]:
                 result[g["category_id"]][1] += 1
                 matched |= {(0, g["id"]), (1, d["id"])}
     for d in found[1]:
-        crowds = [pixels[0][g["id"]] for g in truth[1] if g["iscrowd"] and g["category_id"] == d["category_id"]]
+        crowds = [pixels[0][g["id"]] for g in truth[1] if g["iscrowd"] and g["category_id"] == d["category_id"]][-1:]
         mine = pixels[1][d["id"]]
         if (1, d["id"]) not in matched and len(mine & void.union(*crowds)) / len(mine) <= 0.5:
             result[d["category_id"]][2] += 1
@@ -110,7 +108,7 @@ def test_all_numbers_equal_another_engine(seed: int, tmp_path: Path) -> None:
     engine = hotcoco.panoptic.PanopticEval(*files, **folders)
     engine.evaluate()
     engine.summary_lines()
-    means, _ = pq.summarize(pq.concatenate(parts), CATEGORIES)
+    means = pq.summarize(pq.concatenate(parts), CATEGORIES).metrics
     theirs = dict(zip(hotcoco.panoptic.METRIC_NAMES, engine.stats, strict=True))
     for group, suffix in (("", ""), ("_things", "_th"), ("_stuff", "_st")):
         for name in ("PQ", "SQ", "RQ"):
@@ -123,7 +121,7 @@ def test_the_same_map_is_perfect_and_ids_survive_a_png(tmp_path: Path) -> None:
     segments = [one | {"id": one["id"] * 50001} for one in segments]
     Image.fromarray(pq.write_ids(ids)).save(tmp_path / "ids.png")
     np.testing.assert_array_equal(pq.read_ids(np.asarray(Image.open(tmp_path / "ids.png"))), ids)
-    means, each = pq.summarize(pq.count(1, ids, ids, segments, segments), CATEGORIES)
+    means, each, _ = pq.summarize(pq.count(1, ids, ids, segments, segments), CATEGORIES)
     assert means["panoptic/PQ"] == means["panoptic/PQ_things"] == means["panoptic/SQ_stuff"] == 100
     assert each["class 7"]["panoptic/PQ"] == 100
 
@@ -140,7 +138,37 @@ def test_a_real_sample_of_coco(real_data: Path) -> None:
         plain = [one for one in note["segments_info"] if not one["iscrowd"]]
         found = np.where(np.isin(ids, [one["id"] for one in plain]), ids, 0)
         parts.append(pq.count(note["image_id"], ids, found, note["segments_info"], plain))
-    assert pq.summarize(pq.concatenate(parts), document["categories"])[0]["panoptic/PQ"] == 100
+    assert pq.summarize(pq.concatenate(parts), document["categories"]).metrics["panoptic/PQ"] == 100
+
+
+def test_of_two_crowds_of_a_class_the_last_one_listed_counts() -> None:
+    """As in panopticapi, which keeps one crowd per class: a prediction on the first one is wrong."""
+    ids = np.array([[1] * 6, [2] * 6])
+    crowds = [{"id": number, "category_id": 1, "iscrowd": 1} for number in (1, 2)]
+    for row, wrong in ((0, 1), (1, 0)):
+        found = np.where(np.arange(2)[:, None] == row, 9, 0).repeat(6, 1)
+        counts = pq.count(1, ids, found, crowds, [{"id": 9, "category_id": 1}])
+        assert counts.numbers.sum(0).tolist() == [0, 0, wrong, 0]
+
+
+def test_a_class_of_one_pixel_counts_in_miou_and_an_absent_one_does_not() -> None:
+    """Three classes: things right, sky one pixel and wrong, sea not in the ground truth but predicted."""
+    truth = np.zeros((4, 4), np.int64)
+    truth[0, 0] = 1
+    found = np.zeros((4, 4), np.int64)
+    found[3, 3] = 2
+    metrics, each, _ = miou.summarize(miou.count(1, truth, found, 3), ["things", "sky", "sea"])
+    assert each["sky"]["semantic/IoU"] == 0
+    assert np.isnan(each["sea"]["semantic/IoU"])
+    assert metrics["semantic/mIoU"] == pytest.approx((100 * 14 / 16 + 0) / 2)
+
+
+def test_the_area_of_an_annotation_counts_as_in_panopticapi() -> None:
+    """It is read from the list of segments, not counted in the picture."""
+    ids = np.ones((4, 4), np.int64)
+    segment = {"id": 1, "category_id": 1, "iscrowd": 0}
+    counts = pq.count(1, ids, ids, [segment | {"area": 24}], [segment])
+    assert counts.numbers[0].tolist() == [pytest.approx(16 / 24), 1, 0, 0]
 
 
 def test_contradictions_are_named() -> None:
@@ -160,7 +188,7 @@ def test_miou_equals_the_definition(seed: int) -> None:
     found = np.where(rng.random(SIZE) < 0.7, wanted % 3, rng.integers(0, 3, SIZE))
     pixels = miou.count(1, wanted, found, 3)
     twice = miou.concatenate([pixels, pixels], 3)
-    metrics, each = miou.summarize(twice, ["things", "sky", "sea"])
+    metrics, each, _ = miou.summarize(twice, ["things", "sky", "sea"])
     expected = []
     for place, name in enumerate(("things", "sky", "sea")):
         a, b = wanted == place, (found == place) & (wanted != miou.UNLABELLED)

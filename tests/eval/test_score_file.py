@@ -32,7 +32,7 @@ def test_broken_json(scene: World, tmp_path: Path) -> None:
 
 
 def test_not_a_list(scene: World, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="non-empty JSON list"):
+    with pytest.raises(ValueError, match="is a whole dataset, not results"):
         score_file(write(tmp_path, {"annotations": []}), scene.truth)
 
 

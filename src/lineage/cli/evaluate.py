@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"no such option: {' '.join(options)}")
     if overrides and not args.dataset:
         parser.error(f"{' '.join(overrides)}: overrides go with --dataset")
-    choices = EvaluateOptions(args.protocol, args.tasks, args.extras)
+    choices = EvaluateOptions(args.protocol, args.tasks, args.extras, args.sigmas, args.max_detections)
     if args.annotations:
         scores = evaluate_by_annotations(args.results, args.annotations, choices)
     else:
@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", choices=PROTOCOLS, help="default: that of the dataset or annotations")
     parser.add_argument("--tasks", type=_names_of(TASKS), metavar="A,B", help=f"of {', '.join(TASKS)}; default: all")
     parser.add_argument("--extras", type=_names_of(EXTRAS), metavar="A,B", help=f"of {', '.join(EXTRAS)}")
+    parser.add_argument("--sigmas", type=_numbers, metavar="A,B", help="tolerance of each keypoint; default: by name")
+    limit = "detections that count per image and class; default: 100, of keypoints 20"
+    parser.add_argument("--max-detections", type=int, metavar="N", help=limit)
     parser.add_argument("--per-class", action="store_true", help="a line for each class")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent; null: nothing to measure")
     return parser
@@ -76,9 +79,14 @@ def _names_of(choices: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
+
+
 def _to_json(scores: Scores) -> str:
     per_class = {name: _without_nan(values) for name, values in scores.per_class.items()}
-    return json.dumps({"metrics": _without_nan(scores.metrics), "classes": per_class}, indent=1)
+    document = {"metrics": _without_nan(scores.metrics), "classes": per_class, "notes": scores.notes}
+    return json.dumps(document, indent=1)
 
 
 def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
@@ -88,6 +96,8 @@ def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
 def _print_tables(scores: Scores, per_class: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(_table_by_task("metric", scores.metrics))
+    for note in scores.notes:
+        console.print(note, style="yellow", soft_wrap=True, highlight=False)
     if per_class:
         columns = list(dict.fromkeys(name for values in scores.per_class.values() for name in values))
         table = Table("class", *columns, box=None)

@@ -5,7 +5,7 @@ Tests compare all of its numbers with those of pycocotools and lvis-api.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hotcoco
@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.scores import NAN, Scores, class_names
-from lineage.eval.tasks import IOU_TYPES
 
 ENGINE = f"hotcoco {hotcoco.__version__}"
+
+
+def load_documents(documents: Mapping[str, dict[str, Any]]) -> dict[str, hotcoco.COCO]:
+    """Load the document of each task; one that several tasks share is loaded once."""
+    loaded = {id(document): hotcoco.COCO(document) for document in documents.values()}
+    return {task: loaded[id(document)] for task, document in documents.items()}
 
 
 def load_predictions(
@@ -43,7 +48,8 @@ def run(engine: hotcoco.COCOeval, task: str) -> Scores:
     engine.evaluate()
     engine.accumulate()
     engine.summary_lines()  # fills `stats` without printing
-    names = [f"{task}/{key.replace('@', '')}" for key in engine.metric_keys()]
+    limits = engine.params.max_dets
+    names = [f"{task}/{_metric_name(key, limits)}" for key in engine.metric_keys()]
     return Scores(dict(zip(names, map(_percent, engine.stats), strict=True)), _per_class(engine, task))
 
 
@@ -64,9 +70,10 @@ def protocol_of(params: hotcoco.Params) -> dict[str, Any]:
     }
 
 
-def coco_protocol(task: str) -> dict[str, Any]:
-    """Return what COCO measures of boxes, masks or keypoints, as plain data."""
-    return protocol_of(hotcoco.Params(IOU_TYPES[task]))
+def _metric_name(key: str, limits: Sequence[int]) -> str:
+    """Return the engine's name of a metric without @, and the recall at the highest limit by that limit: AR1000."""
+    name = key.replace("@", "")
+    return f"AR{limits[-1]}" if name == "AR100" else name
 
 
 def _per_class(engine: hotcoco.COCOeval, task: str) -> dict[str, dict[str, float]]:

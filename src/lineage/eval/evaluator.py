@@ -10,6 +10,7 @@ Training needs an Evaluator only. The scores of a result file come from the same
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 
 from lineage.eval.predictions.accumulator import DetectionAccumulator, available_tasks
 from lineage.eval.predictions.coco_records import to_records
-from lineage.eval.predictions.gather import on_first_rank
+from lineage.eval.predictions.gather import is_first_rank, on_first_rank
 from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions
 from lineage.eval.scores import Scores, join
 from lineage.structures import Batch, Detections
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -84,6 +87,7 @@ class DetectionEvaluator:
         self.scorer = scorer
         self.predictions = NO_PREDICTIONS
         self.scores = Scores({}, {})
+        self._logged: set[str] = set()  # notes
         self._accumulator = DetectionAccumulator(scorer.images, scorer.tasks)
 
     @property
@@ -104,6 +108,7 @@ class DetectionEvaluator:
         """Score the images of all processes; every process gets the same metrics."""
         self.predictions, tasks = self._accumulator.finish()
         self.scores = on_first_rank(lambda: join(self.scorer.score(self.predictions, task) for task in tasks))
+        log_notes(self.scores, self._logged)
         return self.scores.metrics
 
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -112,6 +117,14 @@ class DetectionEvaluator:
     def results(self, task: str | None = None) -> list[dict[str, Any]]:
         """Return COCO result records. With a task they hold its geometry only, as COCO's server expects."""
         return to_records(self.predictions, self.scorer.category_ids, task)
+
+
+def log_notes(scores: Scores, logged: set[str]) -> None:
+    """Log each note of scores once, on the first process."""
+    for note in scores.notes:
+        if note not in logged and is_first_rank():
+            log.warning(note)
+        logged.add(note)
 
 
 def make_evaluator(make: Callable[..., Scorer | Evaluator], dataset: Any) -> Evaluator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.config.build import build
@@ -21,12 +22,18 @@ class EvaluateOptions:
     protocol: str | None = None
     tasks: Sequence[str] | None = None
     extras: Sequence[str] | None = None
+    sigmas: Sequence[float] | None = None
+    max_detections: int | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """Return those of a Scorer that the user chose."""
+        names = ("tasks", "extras", "sigmas", "max_detections")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateOptions) -> Scores:
     """Score a result file against a COCO, LVIS or panoptic file."""
-    extras = options.extras or ()
-    return score_file(results, annotations, protocol=options.protocol, tasks=options.tasks, extras=extras)
+    return score_file(results, annotations, protocol=options.protocol, **options.keywords())
 
 
 def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], options: EvaluateOptions) -> Scores:
@@ -39,5 +46,4 @@ def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], opti
     # 2. Its protocol and keywords, unless the user chooses others.
     protocol = options.protocol or getattr(evaluator.func, "name", None)
     keywords = dict(evaluator.keywords) if SCORERS.get(protocol or "") is evaluator.func else {}
-    keywords |= {key: value for key in ("tasks", "extras") if (value := getattr(options, key)) is not None}
-    return score_file(results, document, protocol=protocol, **keywords)
+    return score_file(results, document, protocol=protocol, **keywords | options.keywords())

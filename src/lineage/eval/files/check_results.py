@@ -14,6 +14,7 @@ from lineage.eval.predictions.rle import count_pixels
 REQUIRED = ("image_id", "category_id", "score")
 OUTSIDE = 2.0  # pixels that boxes of COCO's own files reach outside
 BLOCK = 5000  # masks that are checked at once
+PROOF = 3  # boxes outside their image that are no coincidence
 LISTED = 8  # ids that a message names
 
 Size = tuple[int | None, int | None]
@@ -24,11 +25,11 @@ def check_results(records: Any, document: Mapping[str, Any], path: Path) -> None
     # 1. The file is a list of records.
     if isinstance(records, dict) and "annotations" in records:
         raise ResultError(
-            f"{path} is a whole dataset, not results. A COCO result file is a non-empty JSON list of detections; "
+            f"{path} is a whole dataset, not results. A COCO result file is a JSON list of detections; "
             "COCO's panoptic results are scored against a panoptic ground truth."
         )
-    if not isinstance(records, list) or not records:
-        raise ResultError(f"{path}: a COCO result file is a non-empty JSON list of detections.")
+    if not isinstance(records, list):
+        raise ResultError(f"{path}: a COCO result file is a JSON list of detections; [] if there are none.")
     # 2. Each record by itself.
     sizes = {image["id"]: (image.get("height"), image.get("width")) for image in document["images"]}
     for index, record in enumerate(records):
@@ -61,11 +62,12 @@ def _find_defect(record: Any, sizes: Mapping[int, Size]) -> str | None:
             return f"has the {key} {record[key]!r}, not a whole number"
     if not is_numbers([record["score"]]):
         return f"has the score {record['score']!r}, not a number"
-    if "bbox" in record and not (is_numbers(box := record["bbox"]) and len(box) == 4 and min(box[2:]) >= 0):
+    box, points = record.get("bbox"), record.get("keypoints")
+    if box is not None and not (is_numbers(box) and len(box) == 4 and min(box[2:]) >= 0):
         return f"has the bbox {box!r}, not four numbers x, y, width, height"
-    if "keypoints" in record and not (is_numbers(record["keypoints"]) and len(record["keypoints"]) % 3 == 0):
+    if points is not None and not (is_numbers(points) and len(points) % 3 == 0):
         return "has keypoints that are not numbers x, y, score for each point"
-    if "segmentation" in record:
+    if record.get("segmentation") is not None:
         size = sizes.get(record["image_id"], (None, None))
         return _find_mask_defect(record["segmentation"], size, record["image_id"])
     return None
@@ -74,7 +76,9 @@ def _find_defect(record: Any, sizes: Mapping[int, Size]) -> str | None:
 def _find_mask_defect(shape: Any, size: Size, image: int) -> str | None:
     if isinstance(shape, list) and shape:  # polygons: pycocotools refuses them in results, but other tools write them
         are_polygons = all(is_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in shape)
-        return None if are_polygons else "has a polygon that is not at least three points [x1, y1, x2, y2, x3, y3, ...]"
+        if not are_polygons:
+            return "has a polygon that is not at least three points [x1, y1, x2, y2, x3, y3, ...]"
+        return "has polygons, and the ground truth no height and width of its image" if None in size else None
     if not isinstance(shape, dict) or "counts" not in shape or "size" not in shape:
         return f"has the segmentation {shape!r:.60} without counts and size, so it is no RLE"
     if not (is_numbers(shape["size"]) and len(shape["size"]) == 2):
@@ -89,17 +93,17 @@ def _find_mask_defect(shape: Any, size: Size, image: int) -> str | None:
 
 def _check_box_format(records: Sequence[Record], sizes: Mapping[int, Size], path: Path) -> None:
     """Raise ResultError if all boxes make sense in another notation than COCO's x, y, width, height in pixels."""
-    pairs = [(record["bbox"], sizes[record["image_id"]]) for record in records if "bbox" in record]
+    pairs = [(record["bbox"], sizes[record["image_id"]]) for record in records if record.get("bbox") is not None]
     boxes = np.array([box for box, size in pairs if None not in size], np.float64).reshape(-1, 4)
     limit = np.array([size[::-1] for _, size in pairs if None not in size], np.float64).reshape(-1, 2)
     if not len(boxes):
         return
     format_ = "COCO's boxes are x, y, width, height in pixels."
-    if boxes.max() <= 1:
+    if boxes.max() <= 1 and (boxes % 1).any():
         raise ResultError(f"{path}: all boxes lie within one pixel, as if they were relative to the image. {format_}")
     num_outside = (boxes[:, :2] + boxes[:, 2:] > limit + OUTSIDE).any(1).sum()
     fit_as_corners = (boxes[:, 2:] >= boxes[:, :2]).all() and (boxes[:, 2:] <= limit + OUTSIDE).all()
-    if num_outside and fit_as_corners:
+    if num_outside >= PROOF and fit_as_corners:
         raise ResultError(
             f"{path}: {num_outside} of {len(boxes)} boxes reach outside their image, and all would fit as corners "
             f"x1, y1, x2, y2. {format_}"

@@ -7,6 +7,7 @@ model's detections become in training, and the same Scorer scores them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from lineage.eval.files.ground_truth import read_ground_truth
 from lineage.eval.files.json_file import Record, ResultError, read_json
 from lineage.eval.files.panoptic import score_panoptic
 from lineage.eval.files.voc import read_voc
+from lineage.eval.notes import record_notes
 from lineage.eval.predictions.coco_records import from_records
 from lineage.eval.protocols.cityscapes import CityscapesScorer
-from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.protocols.coco import CocoScorer, find_tasks
 from lineage.eval.protocols.lvis import LvisScorer
 from lineage.eval.protocols.proposals import ProposalScorer
 from lineage.eval.protocols.voc import VocScorer
+from lineage.eval.scored_document import keypoint_length
 from lineage.eval.scores import Scores, join
 from lineage.eval.tasks import FIELDS, TASKS
 
@@ -56,8 +59,9 @@ def score_file(
     if protocol == PANOPTIC:
         return score_panoptic(results, document.get(PANOPTIC, document), folder)
     make_scorer = SCORERS[protocol]
-    check_supported(protocol, "--tasks", tasks or (), make_scorer.supported)
-    check_supported(protocol, "--extras", extras, make_scorer.extra_names)
+    check_supported(protocol, "tasks", tasks or (), make_scorer.supported)
+    check_supported(protocol, "extras", extras, make_scorer.extra_names)
+    check_supported(protocol, "options", [*options], [*signature(make_scorer).parameters])
     # 1. Read and check.
     records = read_records(results, document, protocol)
     check_results(records, document, results)
@@ -66,15 +70,19 @@ def score_file(
     if make_scorer.extra_names:  # a protocol with choices
         options |= {"tasks": tasks, "extras": extras}
     scorer: Scorer = make_scorer(dataset=dataset, **options)
-    images = document["images"]
-    return join(scorer.score(from_records(records, images, scorer.category_ids, task), task) for task in tasks)
+    scores = []
+    for task in tasks:
+        predictions = from_records(records, document["images"], scorer.category_ids, task)
+        notes = record_notes(records, FIELDS[task], task)
+        scores += [scorer.score(predictions, task), Scores({}, {}, notes)]
+    return join(scores)
 
 
-def check_supported(protocol: str, option: str, names: Sequence[str], supported: Sequence[str]) -> None:
-    """Raise ResultError for a task or an extra that a protocol does not have."""
+def check_supported(protocol: str, kind: str, names: Sequence[str], supported: Sequence[str]) -> None:
+    """Raise ResultError for a task, an extra or an option that a protocol does not have."""
     if unsupported := sorted({*names} - {*supported}):
         choices = ", ".join(supported) or "none"
-        raise ResultError(f"{option} {','.join(unsupported)}: the protocol {protocol} has {choices}.")
+        raise ResultError(f"The protocol {protocol} does not have the {kind} {', '.join(unsupported)}, only {choices}.")
 
 
 def open_ground_truth(ground_truth: Path | CocoDocument | dict[str, Any]) -> tuple[CocoDocument, Path | None]:
@@ -108,10 +116,10 @@ def scorable_tasks(
 ) -> list[str]:
     """Return the requested tasks, else those of `defaults` that both sides have a geometry for.
 
-    Raises ResultError if one of them lacks it, or none is left.
+    An empty list of records is a result of each task. Raises ResultError if a task lacks its geometry, or none is left.
     """
-    sides: tuple[Sequence[Record], ...] = (records, document["annotations"])
-    available, annotated = ([task for task in TASKS if any(one.get(FIELDS[task]) for one in side)] for side in sides)
+    annotated = find_tasks(document)
+    available = [task for task in TASKS if not records or any(record.get(FIELDS[task]) for record in records)]
     tasks = [*(requested or (task for task in defaults if task in available and task in annotated))]
     if not tasks or not all(task in available and task in annotated for task in tasks):
         needed = ", ".join(FIELDS[task] for task in requested or defaults)
@@ -120,8 +128,8 @@ def scorable_tasks(
             f"these scores need {needed}."
         )
     if "keypoint" in tasks:
-        length = max(len(annotation.get("keypoints") or ()) for annotation in document["annotations"])
-        wrong = [index for index, record in enumerate(records) if len(record.get("keypoints", ())) not in (0, length)]
+        length = keypoint_length(document)
+        wrong = [index for index, record in enumerate(records) if len(record.get("keypoints") or ()) > length]
         if wrong:
             raise ResultError(f"{path}: record {wrong[0]} has not the {length // 3} keypoints of the ground truth.")
     return tasks

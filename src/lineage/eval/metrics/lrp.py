@@ -4,7 +4,7 @@
 
 of the detections with a score from s on, 0 for perfect and 1 for useless; matched at IoU 0.5 as COCO does. oLRP is the
 least over s, so the score where it is reached is the best threshold of the class for use; its components give the
-reasons why it is not 0.
+reasons why it is not 0. As in the authors' code, s stops after each detection, also between two of equal score.
 """
 
 from __future__ import annotations
@@ -30,25 +30,30 @@ class LrpError(NamedTuple):
     threshold: float  # the score of the last detection to keep
 
 
+NO_OBJECTS = LrpError(NAN, NAN, NAN, NAN, NAN)
+NOTHING_RIGHT = LrpError(100.0, NAN, NAN, 100.0, NAN)
+
+
 def optimal_lrp(matched: MatchedDetections) -> LrpError:
-    """Return the least LRP over all score thresholds and its components."""
+    """Return the least LRP over all score thresholds and its components; of equal ones that of the highest score."""
     num_objects = int(matched.num_objects[0])
     if not num_objects:
-        return LrpError(NAN, NAN, NAN, NAN, NAN)
+        return NO_OBJECTS
+    # 1. True and false positives down to each detection.
     counts = ~matched.ignored[0, 0]
     is_tp, scores = matched.is_tp[0, 0][counts], matched.scores[counts]
     tp, fp = np.cumsum(is_tp), np.cumsum(~is_tp)
+    if not is_tp.any():
+        return NOTHING_RIGHT
+    # 2. LRP at each, and the least.
     localisation_error = np.cumsum(np.where(is_tp, 1 - matched.iou[counts], 0))
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # equal scores are kept or dropped together
-    tp, fp, localisation_error = tp[last], fp[last], localisation_error[last]
     lrp = (localisation_error / (1 - MATCH_IOU) + fp + num_objects - tp) / (fp + num_objects)
-    if not len(lrp) or lrp.min() >= 1 or not tp[lrp.argmin()]:
-        return LrpError(100.0, NAN, NAN, 100.0, NAN)
     best = int(lrp.argmin())
-    precision = tp[best] / (tp[best] + fp[best])
-    components = np.array([lrp[best], localisation_error[best] / tp[best], 1 - precision, 1 - tp[best] / num_objects])
-    total, localisation, false, missed = (100 * components).tolist()
-    return LrpError(total, localisation, false, missed, float(scores[last][best]))
+    # 3. Its components; a useless class may have its least before the first true positive.
+    localisation = localisation_error[best] / tp[best] if tp[best] else NAN
+    false, missed = fp[best] / (tp[best] + fp[best]), 1 - tp[best] / num_objects
+    total, localisation, false, missed = (100 * float(v) for v in (lrp[best], localisation, false, missed))
+    return LrpError(total, localisation, false, missed, float(scores[best]))
 
 
 def average(errors: list[LrpError], task: str) -> dict[str, float]:

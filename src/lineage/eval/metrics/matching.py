@@ -8,7 +8,7 @@ unmatched and of another size, are ignored. Tests compare all metrics with pycoc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ Overlap = Callable[[Ints, Ints], Floats]  # rows of detections [D] and of object
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e10), "s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}
-LIMITS = (1, 10, 100)  # detections per image and class
 AP75 = 5  # row of THRESHOLDS
 
 
@@ -50,9 +49,9 @@ class MatchedDetections(NamedTuple):
 
 
 def match_classes(
-    detections: Annotations, objects: Annotations, num_classes: int, overlap: Overlap
+    detections: Annotations, objects: Annotations, num_classes: int, overlap: Overlap, limit: int
 ) -> Iterator[MatchedDetections]:
-    """Yield the matches of each class."""
+    """Yield the matches of each class; `limit` is the number of detections that count per image and class."""
     # 1. Group detections by class and image, best first; objects likewise.
     images = int(max(detections.image.max(initial=-1), objects.image.max(initial=-1))) + 1
     key = detections.label * images + detections.image
@@ -60,7 +59,7 @@ def match_classes(
     object_order = np.argsort(objects.label * images + objects.image, kind="stable")
     # 2. Keep the best of each group.
     rank = np.arange(len(order)) - np.searchsorted(key[order], key[order])
-    order, rank = order[rank < LIMITS[-1]], rank[rank < LIMITS[-1]]
+    order, rank = order[rank < limit], rank[rank < limit]
     # 3. Match class by class.
     for label in range(num_classes):
         span = slice(*np.searchsorted(detections.label[order], [label, label + 1]))
@@ -146,18 +145,23 @@ def precision_recall(matched: MatchedDetections, area: int, limit: int) -> tuple
     return sampled, recall[:, -1] if recall.shape[1] else np.zeros(len(recall))
 
 
-def summarize(classes: list[MatchedDetections]) -> tuple[dict[str, float], list[tuple[float, float]]]:
-    """Return COCO's 12 metrics in percent, and (AP, AP50) of each class; NaN where nothing can be measured."""
+def summarize(
+    classes: list[MatchedDetections], limits: Sequence[int]
+) -> tuple[dict[str, float], list[tuple[float, float]]]:
+    """Return COCO's 12 metrics in percent, and (AP, AP50) of each class; NaN where nothing can be measured.
+
+    `limits` are the numbers of detections per image and class of AR1, AR10, AR100; AP is at the last one.
+    """
     precisions, recalls = {}, {}
     for area in range(len(AREAS)):
-        for limit in LIMITS:
+        for limit in limits:
             curves = [precision_recall(matched, area, limit) for matched in classes if matched.num_objects[area]]
             precisions[area, limit], recalls[area, limit] = [p for p, _ in curves], [r for _, r in curves]
-    whole = precisions[0, LIMITS[-1]]
+    whole = precisions[0, limits[-1]]
     metrics = {"AP": whole, "AP50": [p[0] for p in whole], "AP75": [p[AP75] for p in whole]}
-    metrics |= {f"AP{name}": precisions[area, LIMITS[-1]] for area, name in enumerate(AREAS) if area}
-    metrics |= {f"AR{limit}": recalls[0, limit] for limit in LIMITS}
-    metrics |= {f"AR{name}": recalls[area, LIMITS[-1]] for area, name in enumerate(AREAS) if area}
+    metrics |= {f"AP{name}": precisions[area, limits[-1]] for area, name in enumerate(AREAS) if area}
+    metrics |= {f"AR{limit}": recalls[0, limit] for limit in limits}
+    metrics |= {f"AR{name}": recalls[area, limits[-1]] for area, name in enumerate(AREAS) if area}
     measured = iter(whole)
     per_class = [next(measured) if matched.num_objects[0] else np.zeros((1, 0)) for matched in classes]
     means = {name: 100 * nan_mean(values) for name, values in metrics.items()}

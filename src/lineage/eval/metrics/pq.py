@@ -2,7 +2,8 @@
 
 PQ = sum of IoU over matched / (TP + FP / 2 + FN / 2) = SQ * RQ. Segments of one class match at IoU > 0.5, where
 unlabelled pixels count for neither; so a segment has one match at most. Crowds cannot be found, and a predicted segment
-that lies by more than half in crowds of its class and unlabelled pixels is not wrong.
+that lies by more than half in the crowd of its class and unlabelled pixels is not wrong. As in panopticapi, the area of
+an annotated segment is the one listed, and of several crowds of a class the last one counts.
 """
 
 from __future__ import annotations
@@ -70,18 +71,24 @@ def count(image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], g
     # 1. Common pixels of each pair of segments.
     gt_ids, gt_area, gt_index = _index_segments(truth)
     pred_ids, pred_area, pred_index = _index_segments(predicted)
-    gt_class, is_crowd = _classes(image, gt_ids, segments, "ground truth")
-    pred_class, _ = _classes(image, pred_ids, guesses, "prediction")
+    gt_segments, pred_segments = (
+        _segments_of(image, ids, listed, side)
+        for ids, listed, side in ((gt_ids, segments, "ground truth"), (pred_ids, guesses, "prediction"))
+    )
+    gt_class, pred_class = (_classes(listed) for listed in (gt_segments, pred_segments))
+    is_crowd = np.array([bool(segment.get("iscrowd")) for segment in gt_segments])
+    is_used_crowd = _last_of_class(gt_segments, segments)
     pairs = (gt_index * len(pred_ids) + pred_index).ravel()
     shared = np.bincount(pairs, minlength=len(gt_ids) * len(pred_ids)).reshape(len(gt_ids), len(pred_ids))
     # 2. IoU of segments of one class, and matches; row and column 0 are unlabelled.
-    union = gt_area[:, None] + pred_area - shared - shared[:1]
+    listed_area = [segment.get("area") or area for segment, area in zip(gt_segments, gt_area.tolist(), strict=True)]
+    union = np.array(listed_area)[:, None] + pred_area - shared - shared[:1]
     is_comparable = (gt_class[:, None] == pred_class) & ~is_crowd[:, None]
     is_comparable[0] = is_comparable[:, 0] = False
     iou = np.where(is_comparable, shared / np.maximum(union, 1), 0)
     is_match = iou > MATCH_IOU
     # 3. Unmatched predictions are wrong unless crowds and unlabelled pixels cover them; other segments are missed.
-    in_crowds = (shared * ((gt_class[:, None] == pred_class) & is_crowd[:, None])).sum(0)
+    in_crowds = (shared * ((gt_class[:, None] == pred_class) & is_used_crowd[:, None])).sum(0)
     is_wrong = ~is_match.any(0) & ((shared[0] + in_crowds) / np.maximum(pred_area, 1) <= MATCH_IOU)
     is_missed = ~is_match.any(1) & ~is_crowd
     is_wrong[0] = is_missed[0] = False
@@ -132,8 +139,8 @@ def _index_segments(ids: Ids) -> tuple[Ids, Ids, Ids]:
     return np.append(VOID, present), np.append(0, area), index.reshape(ids.shape) + 1
 
 
-def _classes(image: int, ids: Ids, segments: Sequence[Segment], side: str) -> tuple[Ids, NDArray[np.bool_]]:
-    """Return [n] the category of each id, -1 for VOID, and a mask of crowds."""
+def _segments_of(image: int, ids: Ids, segments: Sequence[Segment], side: str) -> list[Segment]:
+    """Return the segment of each id in a map, {} for VOID, which is the first."""
     segment_of = {segment["id"]: segment for segment in segments}
     listed, drawn = set(segment_of), set(ids.tolist()) - {VOID}
     if listed != drawn:
@@ -142,6 +149,15 @@ def _classes(image: int, ids: Ids, segments: Sequence[Segment], side: str) -> tu
             f"Image {image}: the {side}'s segment ids differ between picture and list: "
             f"{unlisted} are drawn but not listed, {undrawn} are listed but not drawn."
         )
-    rows = [segment_of[number] for number in ids.tolist()[1:]]
-    is_crowd = np.array([False, *(bool(row.get("iscrowd", 0)) for row in rows)])
-    return np.array([-1, *(row["category_id"] for row in rows)]), is_crowd
+    return [{}, *(segment_of[number] for number in ids.tolist()[1:])]
+
+
+def _classes(segments: Sequence[Segment]) -> Ids:
+    """Return the category of each segment, -1 for VOID."""
+    return np.array([segment.get("category_id", -1) for segment in segments])
+
+
+def _last_of_class(segments: Sequence[Segment], listed: Sequence[Segment]) -> NDArray[np.bool_]:
+    """Return a mask of the crowds that count: of each class the last one listed, as in panopticapi."""
+    last = {segment["category_id"]: segment["id"] for segment in listed if segment.get("iscrowd")}
+    return np.array([bool(segment) and last.get(segment["category_id"]) == segment["id"] for segment in segments])

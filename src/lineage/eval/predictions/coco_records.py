@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pycocotools.mask
 from numpy.typing import NDArray
 
 from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions
+from lineage.eval.predictions.rle import compress_counts
 from lineage.eval.tasks import FIELDS
 
 Record = dict[str, Any]
@@ -44,7 +44,7 @@ def from_records(
     `images` are the ground truth's records; `category_ids` are in the order of their labels. Masks may also be polygons
     or run lengths that are not compressed. Boxes are zero in records without a box.
     """
-    records = [record for record in records if FIELDS[task] in record]
+    records = [record for record in records if record.get(FIELDS[task]) is not None]
     row_of = {image["id"]: row for row, image in enumerate(images)}
     label_of = {number: label for label, number in enumerate(category_ids.tolist())}
     image_index = np.array([row_of[record["image_id"]] for record in records], np.int64)
@@ -52,15 +52,14 @@ def from_records(
         images=np.array([*row_of], np.int64),
         sizes=np.array([(image.get("height") or 0, image.get("width") or 0) for image in images], np.int64),
         image_index=image_index,
-        boxes=np.array([record.get("bbox", (0, 0, 0, 0)) for record in records], np.float64).reshape(-1, 4),
+        boxes=np.array([record.get("bbox") or (0, 0, 0, 0) for record in records], np.float64).reshape(-1, 4),
         scores=np.array([record["score"] for record in records], np.float64),
         labels=np.array([label_of[record["category_id"]] for record in records], np.int64),
     )
     if FIELDS[task] == "segmentation":
         return _with_masks(predictions, [record["segmentation"] for record in records])
     if FIELDS[task] == "keypoints":
-        points = np.array([record["keypoints"] for record in records], np.float64)
-        return predictions._replace(keypoints=points.reshape(len(records), -1, 3) if len(records) else points)
+        return predictions._replace(keypoints=_keypoints([record["keypoints"] for record in records]))
     return predictions
 
 
@@ -75,11 +74,9 @@ def _with_masks(predictions: Predictions, shapes: Sequence[Any]) -> Predictions:
     return predictions._replace(sizes=sizes, rle=rle, rle_lengths=np.array([len(text) for text in texts], np.int64))
 
 
-def compress_counts(shape: Any, size: Sequence[int]) -> bytes:
-    """Return the compressed `counts` of an RLE, of run lengths, or of polygons in an image of (height, width)."""
-    if isinstance(shape, Mapping) and isinstance(shape["counts"], str | bytes):
-        counts = shape["counts"]
-        return counts.encode("ascii", "replace") if isinstance(counts, str) else counts
-    rle = pycocotools.mask.frPyObjects(shape, *size)
-    whole = pycocotools.mask.merge(rle) if isinstance(rle, list) else rle
-    return bytes(whole["counts"])
+def _keypoints(points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return [N, K, 3] keypoints; shorter lists, of categories with fewer keypoints, are filled up with zeros."""
+    columns = np.zeros((len(points), max(map(len, points), default=0)))
+    for row, values in enumerate(points):
+        columns[row, : len(values)] = values
+    return columns.reshape(len(points), -1, 3) if columns.size else np.zeros((len(points), 0, 3))

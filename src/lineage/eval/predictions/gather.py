@@ -64,6 +64,10 @@ def on_first_rank(work: Callable[[], T]) -> T:
     return result[0]  # type: ignore[return-value]  # None only before the broadcast
 
 
+def is_first_rank() -> bool:
+    return not _is_distributed() or dist.get_rank() == 0
+
+
 def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 

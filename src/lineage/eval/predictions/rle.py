@@ -6,7 +6,7 @@ the count two before) are written as signed base-32 digits in printable characte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,6 +153,16 @@ def count_pixels(counts: Sequence[str | bytes | list[int]]) -> Ints:
     sums = np.bincount(mask, weighted, len(texts)).astype(np.int64)
     # 3. Counts that are not compressed.
     return sums + np.array([sum(runs) if isinstance(runs, list) else 0 for runs in counts], np.int64)
+
+
+def compress_counts(shape: Any, size: Sequence[int]) -> bytes:
+    """Return the compressed `counts` of an RLE, of run lengths, or of polygons in an image of (height, width)."""
+    if isinstance(shape, Mapping) and isinstance(shape["counts"], str | bytes):
+        counts = shape["counts"]
+        return counts.encode("ascii", "replace") if isinstance(counts, str) else counts
+    rle = pycocotools.mask.frPyObjects(shape, *size)
+    whole = pycocotools.mask.merge(rle) if isinstance(rle, list) else rle
+    return bytes(whole["counts"])
 
 
 def decode(rle: dict[str, Any]) -> NDArray[np.bool_]:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lineage.eval.document import CocoDataset
+from lineage.eval.notes import empty_notes
 from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.predictions.rle import encode_masks
 from lineage.eval.protocols.coco import PASTE
+from lineage.eval.scored_document import coco_documents
 from lineage.eval.scores import NAN, Scores, class_names
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)  # the official script's, with its rounding
@@ -69,6 +71,7 @@ class CityscapesScorer:
         self.objects = ObjectReader(document)
         self.names = class_names(document["categories"])
         self.images = self.objects.images
+        self.notes = empty_notes(document)
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
 
     @property
@@ -87,7 +90,7 @@ class CityscapesScorer:
             of_image = [masks[row] for row in rows.tolist()], predictions.scores[rows], category[rows]
             for number, of_class in overlaps_by_class(*of_image, self.objects.read(image), [*self.names]).items():
                 overlaps[self.names[number]].append(of_class)
-        return average(overlaps)
+        return average(overlaps)._replace(notes=self.notes)
 
 
 class ObjectReader:
@@ -97,7 +100,7 @@ class ObjectReader:
         self.images = {image["id"]: image for image in document["images"]}
         self.has_void = all("instance_ids" in image or "void" in image for image in self.images.values())
         self._labels = label_ids({category["id"]: category["name"] for category in document["categories"]})
-        self._annotations = hotcoco.COCO(dict(document))
+        self._annotations = hotcoco.COCO(coco_documents(document, ("mask",))["mask"])
 
     def read(self, image: int) -> ImageObjects:
         record = self.images[image]

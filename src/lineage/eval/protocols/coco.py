@@ -14,16 +14,16 @@ import hotcoco
 import numpy as np
 
 from lineage.eval.document import CocoDataset, ProtocolError
-from lineage.eval.engine import ENGINE, coco_protocol, load_predictions, precision_at, run
+from lineage.eval.engine import ENGINE, load_documents, load_predictions, precision_at, protocol_of, run
+from lineage.eval.keypoint_sigmas import find_sigmas
 from lineage.eval.metrics import own_matching
 from lineage.eval.metrics.boundary import RATIO
-from lineage.eval.metrics.tide import tide_breakdown
+from lineage.eval.notes import empty_notes, id_notes, limit_notes, mask_notes
 from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.scored_document import coco_documents
 from lineage.eval.scores import Scores, join
 from lineage.eval.tasks import FIELDS, IOU_TYPES, TASKS
 
-PERSON_KEYPOINTS = 17  # COCO publishes its tolerances (sigmas) for these; the engine has them
-SIGMA = 0.05  # deviates: keypoints without tolerances, neither in the dataset nor in the config, all get this one
 DEFAULT_TASKS = ("box", "mask", "keypoint")
 EXTRAS = ("lrp", "tide", "ious")
 STRICT_IOUS = (60, 70, 80, 90)
@@ -31,11 +31,7 @@ PASTE = "bilinear at pixel centres, from 0.5"  # how masks get from the head to 
 
 
 class CocoScorer:
-    """Scorer of the tasks that `tasks` and the ground truth have in common.
-
-    `sigmas` are the keypoints' tolerances; without, those of the dataset, if it has any, else COCO's for 17 keypoints.
-    `extras` adds metrics: "lrp" and "tide" explain an AP, "ious" is AP60 to AP90 as Cascade R-CNN prints them.
-    """
+    """Scorer of the tasks that `tasks` and the ground truth have in common."""
 
     name = "coco"
     supported, defaults = TASKS, DEFAULT_TASKS
@@ -48,39 +44,69 @@ class CocoScorer:
         tasks: Sequence[str] = DEFAULT_TASKS,
         sigmas: Sequence[float] | None = None,
         extras: Sequence[str] = (),
+        max_detections: int | None = None,
     ) -> None:
+        """Prepare the ground truth.
+
+        sigmas: tolerances of the keypoints; None: those of the dataset, else those that COCO publishes by name.
+        extras: more metrics: "lrp" and "tide" explain an AP, "ious" is AP60 to AP90 as Cascade R-CNN prints them.
+        max_detections: detections that count per image and class; None: COCO's 100, for keypoints 20.
+        """
         document = dataset.ground_truth()
         check_extras(extras, self.extra_names)
         self.tasks, self.extras = choose_tasks(document, tasks, self.supported), tuple(extras)
         self.images = [image["id"] for image in document["images"]]
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
-        self.sigmas = choose_sigmas(document, sigmas or dataset.meta.sigmas)
-        self.truth = hotcoco.COCO(document)
+        self.max_detections = max_detections
+        keypoints = find_sigmas(document, sigmas or dataset.meta.sigmas)
+        self.sigmas = keypoints.sigmas
+        self.truths = load_documents(coco_documents(document, self.tasks))
+        common = (*empty_notes(document), *id_notes(document, "pycocotools"))
+        self.notes = {
+            task: (
+                *common,
+                *limit_notes(document, task, task_params(task, max_detections).max_dets[-1]),
+                *mask_notes(document, task),
+                *(keypoints.notes if task == "keypoint" else ()),
+            )
+            for task in self.tasks
+        }
 
     @property
     def protocol(self) -> dict[str, Any]:
-        tasks = {task: task_protocol(task) for task in self.tasks}
+        tasks = {task: task_protocol(task, self.max_detections) for task in self.tasks}
         if "keypoint" in tasks:
             tasks["keypoint"]["sigmas"] = self.sigmas or "coco"
         extras = {"extras": list(self.extras)} if self.extras else {}
         return {"name": self.name, "engine": ENGINE, "tasks": tasks, **extras}
 
     def score(self, predictions: Predictions, task: str) -> Scores:
-        results = load_predictions(self.truth, predictions, self.category_ids, task)
-        return score_coco(self.truth, results, task, self.sigmas, self.extras)
+        truth = self.truths[task]
+        results = load_predictions(truth, predictions, self.category_ids, task)
+        limit = self.max_detections
+        scores = score_coco(truth, results, task, sigmas=self.sigmas, extras=self.extras, max_detections=limit)
+        return scores._replace(notes=self.notes[task])
 
 
 def score_coco(
     truth: hotcoco.COCO,
     results: hotcoco.COCO,
     task: str,
+    *,
     sigmas: Sequence[float] | None = None,
     extras: Sequence[str] = (),
+    max_detections: int | None = None,
 ) -> Scores:
-    """Return the metrics that COCO prints for one task, and those of `extras` for boxes and masks."""
+    """Return the metrics that COCO prints for one task, and those of `extras` for boxes and masks.
+
+    sigmas: tolerances of keypoints; None: COCO's of 17.
+    max_detections: detections that count per image and class; None: COCO's.
+    """
+    limits = task_params(task, max_detections).max_dets
     if task == "boundary":
-        return own_matching.score_boundary(truth, results)
+        return own_matching.score_boundary(truth, results, limits)
     engine = hotcoco.COCOeval(truth, results, IOU_TYPES[task])
+    engine.params.max_dets = limits
     if task == "keypoint":
         if sigmas is not None:
             engine.params.kpt_oks_sigmas = list(sigmas)
@@ -90,17 +116,26 @@ def score_coco(
         metrics = dict(zip((f"{task}/AP{iou}" for iou in STRICT_IOUS), precision_at(engine, STRICT_IOUS), strict=True))
         scores.append(Scores(metrics, {}))
     if "tide" in extras:
-        scores.append(Scores(tide_breakdown(engine, task), {}))
+        scores.append(own_matching.score_tide(truth, results, task, limits[-1]))
     if "lrp" in extras:
-        scores.append(own_matching.score_lrp(truth, results, task))
+        scores.append(own_matching.score_lrp(truth, results, task, limits[-1]))
     return join(scores)
 
 
-def task_protocol(task: str) -> dict[str, Any]:
+def task_params(task: str, max_detections: int | None = None) -> hotcoco.Params:
+    """Return COCO's parameters of a task; `max_detections` replaces the highest limit of detections."""
+    params = hotcoco.Params(IOU_TYPES.get(task, "segm"))
+    if max_detections is not None:
+        params.max_dets = [*(limit for limit in params.max_dets[:-1] if limit < max_detections), max_detections]
+    return params
+
+
+def task_protocol(task: str, max_detections: int | None = None) -> dict[str, Any]:
     """Return what is measured of a task, as plain data."""
+    measured = protocol_of(task_params(task, max_detections))
     if task == "boundary":
-        return coco_protocol("mask") | {"overlap": "min(mask IoU, boundary IoU)", "boundary": RATIO}
-    return coco_protocol(task) | ({"paste": PASTE} if task == "mask" else {})
+        return measured | {"overlap": "min(mask IoU, boundary IoU); of crowds mask IoU", "boundary": RATIO}
+    return measured | ({"paste": PASTE} if task == "mask" else {})
 
 
 def check_extras(extras: Sequence[str], names: Sequence[str]) -> None:
@@ -119,23 +154,9 @@ def choose_tasks(document: Mapping[str, Any], tasks: Sequence[str], supported: S
 
 
 def find_tasks(document: Mapping[str, Any]) -> list[str]:
-    """Return the tasks that the ground truth has a geometry for."""
-    if not document["annotations"]:
-        raise ProtocolError(
-            "The ground truth has no annotations, so no detection can be right; check the dataset's file."
-        )
+    """Return the tasks that the ground truth has a geometry for: all of them if it has no objects."""
     annotations = document["annotations"]
-    return [task for task, field in FIELDS.items() if any(annotation.get(field) for annotation in annotations)]
-
-
-def choose_sigmas(document: Mapping[str, Any], sigmas: Sequence[float] | None) -> list[float] | None:
-    """Return a tolerance for each keypoint, or None where there are no keypoints or the engine's own (COCO's) hold."""
-    counts = (
-        len(annotation["keypoints"]) // 3 for annotation in document["annotations"] if annotation.get("keypoints")
-    )
-    num_keypoints = next(counts, 0)
-    if sigmas and num_keypoints and len(sigmas) != num_keypoints:
-        raise ProtocolError(f"{len(sigmas)} sigmas for {num_keypoints} keypoints: each keypoint needs its own.")
-    if sigmas:
-        return [float(sigma) for sigma in sigmas]
-    return [SIGMA] * num_keypoints if num_keypoints not in (0, PERSON_KEYPOINTS) else None
+    fields = {field for field in FIELDS.values() if any(annotation.get(field) for annotation in annotations)}
+    if fields:
+        fields.add("bbox")  # completed from masks or keypoints
+    return [task for task, field in FIELDS.items() if field in fields or not annotations]

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.eval.document import CocoDataset
-from lineage.eval.engine import ENGINE, load_predictions, protocol_of, run
+from lineage.eval.engine import ENGINE, load_documents, load_predictions, protocol_of, run
+from lineage.eval.notes import empty_notes, id_notes
 from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.protocols.coco import PASTE, check_extras, choose_tasks
+from lineage.eval.scored_document import lvis_documents
 from lineage.eval.scores import Scores, join
 from lineage.eval.tasks import IOU_TYPES
 
@@ -56,7 +58,8 @@ class LvisScorer:
         self.tasks, self.extras = choose_tasks(document, tasks, self.supported), tuple(extras)
         self.images = [image["id"] for image in document["images"]]
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
-        self.truth = hotcoco.COCO(document)
+        self.truths = load_documents(lvis_documents(document, self.tasks))
+        self.notes = (*empty_notes(document), *id_notes(document, "lvis-api"))
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -65,35 +68,36 @@ class LvisScorer:
         return {"name": self.name, "engine": ENGINE, "tasks": tasks, **fixed}
 
     def score(self, predictions: Predictions, task: str) -> Scores:
-        results = load_predictions(self.truth, predictions, self.category_ids, task)
-        scores = [score_lvis(self.truth, results, task)]
+        best = best_of_each_group(predictions.scores, predictions.image_index, PER_IMAGE)
+        scores = [self._score(predictions.take(best), task)]
         if "fixed" in self.extras:
-            best = np.flatnonzero(best_of_each_class(predictions.scores, predictions.labels, PER_CLASS))
-            results = load_predictions(self.truth, predictions.take(best), self.category_ids, task)
-            scores.append(score_fixed(self.truth, results, task))
-        return join(scores)
+            best = best_of_each_group(predictions.scores, predictions.labels, PER_CLASS)
+            metrics = self._score(predictions.take(best), task).metrics
+            fixed = {f"{task}/{name}_fixed": metrics[f"{task}/{name}"] for name in FIXED}
+            scores.append(Scores(fixed, {}))
+        return join(scores)._replace(notes=self.notes)
+
+    def _score(self, predictions: Predictions, task: str) -> Scores:
+        """Return LVIS's 13 metrics of all predictions."""
+        predictions = predictions.take(np.flatnonzero(areas(predictions, task) > 0))
+        results = load_predictions(self.truths[task], predictions, self.category_ids, task)
+        engine = hotcoco.LVISeval(self.truths[task], results.cap_detections_per_image(None), IOU_TYPES[task])
+        engine.params.max_dets = [UNLIMITED]
+        return run(engine, task)
 
 
-def score_lvis(truth: hotcoco.COCO, results: hotcoco.COCO, task: str, per_image: int = PER_IMAGE) -> Scores:
-    """Return LVIS's 13 metrics, in percent."""
-    engine = hotcoco.LVISeval(truth, results, IOU_TYPES[task])
-    engine.params.max_dets = [per_image]
-    return run(engine, task)
+def best_of_each_group(scores: NDArray[np.floating], group: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return the rows of the `limit` best detections of each image or class; among equal scores the earlier."""
+    order = np.lexsort((-scores, group))
+    rank = np.arange(len(order)) - np.searchsorted(group[order], group[order])
+    return np.sort(order[rank < limit])
 
 
-def score_fixed(truth: hotcoco.COCO, best: hotcoco.COCO, task: str) -> Scores:
-    """Return <task>/AP_fixed, also by frequency; `best` holds the best detections of each class."""
-    metrics = score_lvis(truth, best, task, UNLIMITED).metrics
-    return Scores({f"{task}/{name}_fixed": metrics[f"{task}/{name}"] for name in FIXED}, {})
-
-
-def best_of_each_class(scores: NDArray[np.floating], labels: NDArray[np.int64], limit: int) -> NDArray[np.bool_]:
-    """Return [N] a mask of the `limit` best detections of each class; among equal scores the earlier."""
-    order = np.lexsort((-scores, labels))
-    rank = np.arange(len(order)) - np.searchsorted(labels[order], labels[order])
-    is_best = np.zeros(len(order), bool)
-    is_best[order[rank < limit]] = True
-    return is_best
+def areas(predictions: Predictions, task: str) -> NDArray[np.float64]:
+    """Return [N] the areas of boxes or masks; in lvis-api, detections without an area vanish."""
+    if task == "box":
+        return predictions.boxes[:, 2:].prod(axis=1)
+    return np.asarray(hotcoco.mask.area(predictions.masks()), np.float64)
 
 
 def task_protocol(task: str) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from typing import Any
 import hotcoco
 import numpy as np
 
-from lineage.eval.document import CocoDataset, ProtocolError
+from lineage.eval.document import CocoDataset
 from lineage.eval.engine import ENGINE, load_predictions
+from lineage.eval.notes import empty_notes, id_notes
 from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.scored_document import strip_document
 from lineage.eval.scores import Scores
 
 COUNTS = (10, 100, 300, 1000)  # proposals per image
@@ -31,13 +33,11 @@ class ProposalScorer:
 
     def __init__(self, *, dataset: CocoDataset) -> None:
         document = dataset.ground_truth()
-        if not document["annotations"]:
-            raise ProtocolError(
-                "The ground truth has no objects, so no proposal can be right; check the dataset's file."
-            )
-        objects = [{**annotation, "category_id": OBJECT} for annotation in document["annotations"]]
+        content = strip_document(document, self.tasks)
+        objects = [annotation | {"category_id": OBJECT} for annotation in content["annotations"]]
         classes = [{"id": OBJECT, "name": "object"}]
-        self.truth = hotcoco.COCO({"images": document["images"], "annotations": objects, "categories": classes})
+        self.truth = hotcoco.COCO({"images": content["images"], "annotations": objects, "categories": classes})
+        self.notes = (*empty_notes(document), *id_notes(document, "pycocotools"))
         self.images = [image["id"] for image in document["images"]]
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
 
@@ -47,7 +47,7 @@ class ProposalScorer:
 
     def score(self, predictions: Predictions, task: str) -> Scores:
         metrics = recalls(self.truth, predictions)
-        return Scores(metrics, {"object": metrics})
+        return Scores(metrics, {"object": metrics}, self.notes)
 
 
 def recalls(truth: hotcoco.COCO, predictions: Predictions) -> dict[str, float]:

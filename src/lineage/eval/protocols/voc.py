@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.eval.document import CocoDataset
+from lineage.eval.notes import empty_notes
 from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.scored_document import box_of
 from lineage.eval.scores import NAN, Scores, class_names, nan_mean
 
 IOU_THRESH = 0.5
@@ -48,6 +50,7 @@ class VocScorer:
         self.iou_thresh = iou_thresh
         self.names = class_names(document["categories"])
         self.objects = objects_of(document)
+        self.notes = empty_notes(document)
         self.images = [image["id"] for image in document["images"]]
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
 
@@ -65,7 +68,8 @@ class VocScorer:
             score=predictions.scores,
             difficult=np.zeros(len(predictions.scores), bool),
         )
-        return score_voc(detections, self.objects, self.names, self.iou_thresh)
+        scores = score_voc(detections, self.objects, self.names, self.iou_thresh)
+        return scores._replace(notes=self.notes)
 
 
 def objects_of(document: Mapping[str, Any]) -> Boxes:
@@ -74,10 +78,15 @@ def objects_of(document: Mapping[str, Any]) -> Boxes:
     return Boxes(
         image=np.array([annotation["image_id"] for annotation in annotations], np.int64),
         category=np.array([annotation["category_id"] for annotation in annotations], np.int64),
-        box=np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4),
+        box=np.array([box_of(annotation) for annotation in annotations], np.float64).reshape(-1, 4),
         score=np.zeros(len(annotations)),
-        difficult=np.array([bool(one.get("difficult", one.get("iscrowd", 0))) for one in annotations], bool),
+        difficult=np.array([is_difficult(annotation) for annotation in annotations], bool),
     )
+
+
+def is_difficult(annotation: Mapping[str, Any]) -> bool:
+    difficult = annotation.get("difficult")
+    return bool(annotation.get("iscrowd") if difficult is None else difficult)
 
 
 def score_voc(detections: Boxes, objects: Boxes, names: Mapping[int, str], iou_thresh: float = IOU_THRESH) -> Scores:

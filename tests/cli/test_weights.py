@@ -64,4 +64,4 @@ def test_a_model_that_they_have_not(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "torchvision has no place for" in capsys.readouterr().err
     assert not (tmp_path / "x.pth").exists()
     assert main(["weights", "convert", "--to", "detectron2", str(run), str(tmp_path / "x.bin")]) == 1
-    assert "the suffix says the kind of file" in capsys.readouterr().err
+    assert "the suffix determines the kind of file" in capsys.readouterr().err

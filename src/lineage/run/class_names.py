@@ -31,12 +31,11 @@ def resolve_meta(names: str | None, folder: RunFolder | None, config: DictConfig
     count = config.dataset.classes
     run_meta = read_run_meta(folder) if folder else None
     if names is not None:
-        given = read_class_names(names)
-        if len(given.classes) != count:
-            raise ConfigError(f"--classes names {len(given.classes)} classes, the model has {count}")
-        known = run_meta or default_meta(count)
-        skeleton = given.skeleton or known.skeleton
-        return replace(known, classes=given.classes, category_ids=given.category_ids, skeleton=skeleton)
+        user_meta, meta = read_class_names(names), run_meta or default_meta(count)
+        classes, ids = user_meta.classes, user_meta.category_ids
+        if len(classes) != count:
+            raise ConfigError(f"--classes names {len(classes)} classes, the model has {count}")
+        return replace(meta, classes=classes, category_ids=ids, skeleton=user_meta.skeleton or meta.skeleton)
     if run_meta is not None:
         return run_meta
     if folder:
@@ -45,8 +44,8 @@ def resolve_meta(names: str | None, folder: RunFolder | None, config: DictConfig
         except Exception as error:  # the dataset is on another machine
             log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
         else:
-            meta: DatasetMeta = dataset.meta
-            return meta
+            dataset_meta: DatasetMeta = dataset.meta
+            return dataset_meta
     return default_meta(count)
 
 

@@ -50,7 +50,7 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     overrides: as on the command line of train.py.
     results: the store in which entries are looked up.
     names: of the classes, a file or a comma-separated list.
-    Raises ConfigError or WeightsError if there is no such model, or the weights are of another.
+    Raises ConfigError or WeightsError if the model does not exist, or the weights are of another.
     """
     path = locate_weights(weights, results)
     folder = RunFolder.containing(Path(path))

@@ -16,14 +16,14 @@ TRAIN = f"""
     sys.path.insert(0, {str(ROOT)!r})
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from lineage.run.parents import trace
+    from lineage.run.parents import resolve_parents
     from lineage.results import paths as places, store
     from tests.tables import made
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="train")
     def main(config):
         folder, root = Path(HydraConfig.get().runtime.output_dir), Path(__file__).parent
-        known = trace(config)
+        known = resolve_parents(config)
         (folder / "start.json").write_text("{{}}")
         (folder / "checkpoints").mkdir(exist_ok=True)
         steps = [] if config.evaluate_only else range(len(list((folder / "checkpoints").iterdir())), 4)
@@ -40,7 +40,7 @@ TRAIN = f"""
         value = config.model.quality + 0.1 * config.seed
         entry = made.entry(
             config.cell.row, value, config.seed, table=config.cell.table, tier=config.tier,
-            training_digest=known.training, cell_digest=known.recipe, parents=known.parents,
+            training_digest=known.training, cell_digest=known.recipe, parents=known.ids,
             folder=places.portable(folder, root), command=sys.argv,
             config={{"schedule": {{"steps": 4, "images_per_step": 2}}}}, steps=len(steps), seconds=10.0,
             images_per_second=None if config.evaluate_only else 4.0, hardware={{"device": "CPU"}},

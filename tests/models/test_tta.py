@@ -11,6 +11,7 @@ from torch import nn
 from lineage.models.detectors.tta import TTA, view
 from lineage.models.roi_heads.nms_variants import GreedyNMS
 from lineage.run.assemble import assemble
+from lineage.run.resolve import resolve
 from lineage.structures import Detections, Images, Proposals
 from tests.models.compose import build, config
 from tests.models.scenes import batch
@@ -145,7 +146,7 @@ def test_a_run_without_the_plain_size_is_refused() -> None:
 def test_every_option_reaches_the_evaluation(option: str, tmp_path: Path) -> None:
     small = config(f"tta={option}", "dataset.train.length=2", "dataset.val.length=2", f"paths.cache={tmp_path}")
     small.dataset.classes = None
-    parts = assemble(small)
+    parts = assemble(resolve(small))
     owner = parts.module.detect.__self__
     assert (owner is parts.model) == (option == "none")
     assert option == "none" or len(owner.views) == {"flip": 2, "scales": 18}[option]

@@ -13,9 +13,10 @@ from lineage.config import digests
 from lineage.config.build import ConfigError, build
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.shapes.dataset import Shapes
-from lineage.run.assemble import assemble, fill_classes, with_labels
+from lineage.run.assemble import add_labels, assemble
 from lineage.run.metadata import settings
 from lineage.run.pseudo_label import unlabelled
+from lineage.run.resolve import fill_classes, resolve
 from lineage.weights.pretrained import WeightsError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -28,13 +29,15 @@ def config(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("option", [path.stem for path in (CONF / "trainer").glob("*.yaml")])
 def test_the_options_of_trainer_compute_the_same(option: str) -> None:
-    assert digests.protocol(settings(config(f"trainer={option}"))) == digests.protocol(settings(config()))
+    assert digests.config_digest(settings(config(f"trainer={option}"))) == digests.config_digest(settings(config()))
 
 
 def test_the_model_gets_its_classes_from_the_dataset() -> None:
     small = config("dataset.train.length=4", "dataset.val.length=2")
-    parts = assemble(small)
-    assert small.dataset.classes == len(parts.data.train.meta.classes) == parts.model.box.num_classes
+    resolved = resolve(small)
+    parts = assemble(resolved)
+    assert resolved.config.dataset.classes == len(parts.data.train.meta.classes) == parts.model.box.num_classes
+    assert small.dataset.classes is None  # as it was composed
 
 
 def test_classes_that_contradict_the_dataset_are_refused() -> None:
@@ -53,7 +56,7 @@ def test_an_argument_that_does_not_exist_names_its_node() -> None:
 
 def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
     small = config("classification=equalization", "dataset.train.length=4", "dataset.val.length=2")
-    parts = assemble(small)
+    parts = assemble(resolve(small))
     images = [set(parts.data.train[i].labels.tolist()) for i in range(4)]
     expected = [sum(label in shown for shown in images) for label in range(len(parts.data.train.meta.classes))]
     assert parts.model.box.classification.counts.tolist() == expected
@@ -63,11 +66,11 @@ def test_losses_for_long_tails_learn_how_frequent_classes_are() -> None:
 def test_labels_are_for_a_dataset_that_takes_them_and_for_training() -> None:
     small = ("model=keypoint_rcnn", "dataset.train.length=4", "dataset.val.length=2")
     with pytest.raises(ConfigError, match=r"dataset=shapes_figures is trained on its own labels, not on a.json"):
-        assemble(config(*small, "dataset=shapes_figures", "+dataset.labels=a.json"))
+        assemble(resolve(config(*small, "dataset=shapes_figures", "+dataset.labels=a.json")))
     with pytest.raises(DatasetError, match=r"dataset.labels is not set"):
-        assemble(config(*small, "dataset=shapes_figures_distilled", "sampling=ratio"))
+        assemble(resolve(config(*small, "dataset=shapes_figures_distilled", "sampling=ratio")))
     test = config(*small, "dataset=shapes_figures_distilled", "evaluate_only=true")
-    assert isinstance(with_labels(test, Shapes(seed=1, length=4)), Shapes)  # needs none
+    assert isinstance(add_labels(test, Shapes(seed=1, length=4)), Shapes)  # needs none
 
 
 def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
@@ -79,10 +82,10 @@ def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
     labels = ("dataset=shapes_figures_distilled", "dataset.train.length=4", "dataset.val.length=2", "sampling=ratio",
               "dataset.distilled.min_keypoints=0", f"dataset.labels={tmp_path / 'labels.json'}")  # fmt: skip
     with pytest.raises(ConfigError, match=r"model.heads.keypoint cannot be trained on .*, which has no keypoints"):
-        assemble(config("model=keypoint_rcnn", *labels))
+        assemble(resolve(config("model=keypoint_rcnn", *labels)))
     with pytest.raises(ConfigError, match=r"model.heads.mask cannot be trained on .* its teacher has no mask head"):
-        assemble(config("model=mask_rcnn", *labels))
-    assert len(assemble(config("model=faster_rcnn", *labels)).data.train) == 4 + 4
+        assemble(resolve(config("model=mask_rcnn", *labels)))
+    assert len(assemble(resolve(config("model=faster_rcnn", *labels))).data.train) == 4 + 4
 
 
 def test_images_to_label_are_those_of_the_dataset() -> None:
@@ -94,8 +97,8 @@ def test_images_to_label_are_those_of_the_dataset() -> None:
 def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:
     small = ("backbone=resnet18", "dataset.train.length=4", "dataset.val.length=2", "backbone.weights=null")
     with pytest.raises(WeightsError, match=r"backbone.norm=gn backbone.frozen_stages=0"):
-        assemble(config(*small))
-    scratch = assemble(config(*small, "backbone.norm=bn", "backbone.frozen_stages=0"))
+        assemble(resolve(config(*small)))
+    scratch = assemble(resolve(config(*small, "backbone.norm=bn", "backbone.frozen_stages=0")))
     torch.save(scratch.model.state_dict(), tmp_path / "whole.pt")
-    parts = assemble(config(*small, f"weights={tmp_path / 'whole.pt'}"))
+    parts = assemble(resolve(config(*small, f"weights={tmp_path / 'whole.pt'}")))
     assert not next(parts.model.backbone.parameters()).requires_grad

@@ -57,16 +57,16 @@ def test_the_index_says_what_its_file_says(tmp_path: Path) -> None:
 
 
 def test_its_digests_are_those_of_its_config_today() -> None:
-    assert digests.protocol(entry().config) == written()["protocol"]
+    assert digests.config_digest(entry().config) == written()["protocol"]
     stored = upgrade(OmegaConf.to_container(OmegaConf.load(EARLIER / "finished" / "config.yaml")))
-    trained, tested = (make(OmegaConf.create(stored)) for make in (digests.training, digests.test))
-    assert (trained, digests.recipe(tested, trained)) == (written()["training"], written()["recipe"])
+    trained, tested = (make(OmegaConf.create(stored)) for make in (digests.training_digest, digests.test_digest))
+    assert (trained, digests.cell_digest(tested, trained)) == (written()["training"], written()["recipe"])
 
 
 def test_its_command_composes_the_same_training_today(tmp_path: Path) -> None:
     overrides = overrides_of(entry(), tmp_path)
     again = compose_config([text for text in overrides if not text.startswith(("paths.", "hydra."))])
-    assert digests.training(again) == written()["training"]
+    assert digests.training_digest(again) == written()["training"]
 
 
 def test_its_weights_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,5 +89,6 @@ def test_its_checkpoint_goes_on_to_the_weights_of_the_run_that_never_stopped(tmp
     assert whole.keys() == resumed.keys()
     assert all(torch.allclose(whole[name], resumed[name], atol=1e-4) for name in whole)
     record = json.loads((tmp_path / "stopped" / "entry.json").read_text())
-    assert (record["training"], record["recipe"]) == (written()["training"], written()["recipe"])
+    assert (record["training_digest"], record["cell_digest"]) == (written()["training"], written()["recipe"])
+    assert record["config_digest"] == written()["protocol"]
     assert record["deviations"] == entry().deviations

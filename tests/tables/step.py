@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import build
 from lineage.models.losses.class_frequency import asking, count_classes
-from lineage.run.assemble import fill_classes, fill_stuff
+from lineage.run.resolve import fill_classes, fill_stuff
 from lineage.structures import Images, Proposals, Targets
 from lineage.train.freeze import train_only
 from lineage.weights.pretrained import LATER

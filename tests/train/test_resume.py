@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.results.run_folder import list_checkpoints
-from lineage.run.resume import continued
+from lineage.run.resume import load_resumed
 from tests.train import tiny
 
 
@@ -56,7 +56,7 @@ def make_config(path: Path, **values: object) -> object:
 
 
 def test_an_override_that_repeats_the_config_is_fine(tmp_path: Path) -> None:
-    attempt = continued(make_config(folder(tmp_path)), ["resume=x", "seed=0"])  # type: ignore[arg-type]
+    attempt = load_resumed(make_config(folder(tmp_path)), ["resume=x", "seed=0"])  # type: ignore[arg-type]
     assert (attempt.step, attempt.checkpoint) == (0, None)
     assert attempt.overrides == ["schedule=smoke"]
 
@@ -64,20 +64,20 @@ def test_an_override_that_repeats_the_config_is_fine(tmp_path: Path) -> None:
 def test_an_override_that_contradicts_the_config_is_refused(tmp_path: Path) -> None:
     changed = make_config(folder(tmp_path), seed=3)
     with pytest.raises(ConfigError, match=r"seed=3 contradicts .*config.yaml, which says seed=0"):
-        continued(changed, ["resume=x", "seed=3"])  # type: ignore[arg-type]
+        load_resumed(changed, ["resume=x", "seed=3"])  # type: ignore[arg-type]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="that is no run folder"):
-        continued(make_config(tmp_path), [])  # type: ignore[arg-type]
+        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
 def test_a_finished_run_is_refused(tmp_path: Path) -> None:
     (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "finished"}')
     with pytest.raises(ConfigError, match="this run is finished; its entry is abc"):
-        continued(make_config(tmp_path), [])  # type: ignore[arg-type]
+        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
 def test_the_entry_of_a_stopped_run_is_superseded(tmp_path: Path) -> None:
     (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "stopped"}')
-    assert continued(make_config(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]
+    assert load_resumed(make_config(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]

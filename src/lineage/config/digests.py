@@ -1,7 +1,7 @@
-"""What makes two runs the same training, and two entries the same cell: digests of the config as it was composed.
+"""Digests of configs: what makes two runs the same training, two entries the same cell. docs/identity.md explains them.
 
 Interpolations stay as they are written (`${dataset.classes}`): what a run fills in later, such as the number of
-classes, or where a folder lies, says nothing about what was asked for. So a plan and a run come to the same digest.
+classes or the place of a folder, is not what was asked for. So a plan and a run come to the same digest.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from lineage.results.renames import canonical
 NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and what a run reads from its dataset
 
 
-def training(config: DictConfig) -> str:
-    """Of everything that the weights depend on, but for the seed."""
+def training_digest(config: DictConfig) -> str:
+    """Return the digest of a composed config without what no weight depends on: volatile keys and those of the test."""
     plain = _plain(config)
     return digest(canonical(plain, keys_with(plain, *NOT_ASKED, Role.TEST)))
 
 
-def following(own: str, parents: Mapping[str, str]) -> str:
-    """The training of a run that used what others left: {"start": a training, "proposals": a recipe, ...}."""
-    return _joined(own, *(f"{role}:{parents[role]}" for role in sorted(parents))) if parents else own
+def with_parents(own: str, parents: Mapping[str, str]) -> str:
+    """Return the training digest of a run with parents; `parents`: role -> the digest of the parent in that role."""
+    return _join(own, *(f"{role}:{parents[role]}" for role in sorted(parents))) if parents else own
 
 
-def test(config: DictConfig) -> str:
-    """Of everything that was asked for, the test included."""
+def test_digest(config: DictConfig) -> str:
+    """Return the digest of a whole composed config, training and test, without volatile keys."""
     plain = _plain(config)
     return digest(canonical(plain, keys_with(plain, *NOT_ASKED)))
 
 
-def protocol(config: dict[str, Any]) -> str:
-    """Of a resolved config: entries of equal protocol are repetitions of one experiment."""
+def config_digest(config: dict[str, Any]) -> str:
+    """Return the digest of a resolved config. Entries with equal ones are repetitions of one experiment."""
     return digest(canonical(config, keys_with(config, *VOLATILE)))
 
 
-def recipe(tested: str, trained: str, proposals: str | None = None) -> str:
-    """Of a cell: everything about its test, how its checkpoint was trained, and the recipe of its proposals."""
-    return _joined(tested, trained, *([] if proposals is None else [f"proposals:{proposals}"]))
+def cell_digest(tested: str, trained: str, proposals: str | None = None) -> str:
+    """Return the digest of a cell: its test, the training of its checkpoint, and the cell of its proposals."""
+    return _join(tested, trained, *([] if proposals is None else [f"proposals:{proposals}"]))
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -52,5 +52,5 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in plain.items()}
 
 
-def _joined(*parts: str) -> str:
+def _join(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

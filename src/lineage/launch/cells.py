@@ -94,7 +94,7 @@ def _build_cell(
         return Cell(name, row, replace(composed, error=error), requested=requested, uses=uses)
     training = _training_digest(composed, parents)
     proposals = parents[ParentRole.PROPOSALS].cell_digest if ParentRole.PROPOSALS in parents else None
-    return Cell(name, row, composed, training, digests.recipe(composed.test, training, proposals), requested, uses)
+    return Cell(name, row, composed, training, digests.cell_digest(composed.test, training, proposals), requested, uses)
 
 
 def _uses(name: CellName, row: Row) -> dict[ParentRole, CellName]:
@@ -109,7 +109,7 @@ def _training_digest(composed: ComposedRow, parents: Mapping[ParentRole, Cell]) 
         role: parent.training_digest if role == ParentRole.START else parent.cell_digest
         for role, parent in parents.items()
     }
-    return digests.following(composed.training, used)
+    return digests.with_parents(composed.training, used)
 
 
 def _check_labels(composed: ComposedRow, parents: Mapping[ParentRole, Cell]) -> str | None:

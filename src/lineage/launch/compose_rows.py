@@ -98,7 +98,7 @@ def _compose(project: Path, request: RowRequest) -> ComposedRow:
         validate.refuse_unknown_keys(whole)
         validate.refuse_former_names(whole)
         chosen = {str(group): str(option) for group, option in choices.items()}
-        return ComposedRow(config, chosen, digests.training(whole), digests.test(whole))
+        return ComposedRow(config, chosen, digests.training_digest(whole), digests.test_digest(whole))
     except (HydraException, OmegaConfBaseException, TableError, ConfigError) as error:
         return ComposedRow({}, {}, "", "", explain(error, project, overrides))
 

@@ -26,7 +26,7 @@ RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which ha
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
-def keep(folder: Path, parts: Parts) -> str:
+def save_artifacts(folder: Path, parts: Parts) -> str:
     """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
     weights = parts.model.state_dict()
@@ -38,7 +38,7 @@ def keep(folder: Path, parts: Parts) -> str:
     return state_dict.sha256(parts.model)
 
 
-def illustrate(folder: Path, parts: Parts) -> None:
+def draw_predictions(folder: Path, parts: Parts) -> None:
     """Pictures of a few detections."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
     files.pictures.mkdir(exist_ok=True)

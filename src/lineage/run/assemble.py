@@ -1,15 +1,14 @@
-"""A config becomes the objects of a run: datasets, model, evaluator, optimizer, trainer."""
+"""Build the objects of a run from its resolved config: model, data, evaluator, optimizer, trainer."""
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch import nn
@@ -25,6 +24,7 @@ from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import asking, count_classes
 from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import load_initial_weights
+from lineage.run.resolve import Resolved
 from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -33,7 +33,6 @@ from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName
 from lineage.train.optimizer import warmup_multistep
 from lineage.train.progress import make_progress_callback
-from lineage.weights.pretrained import LATER
 
 TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
 
@@ -44,17 +43,12 @@ class Parts(NamedTuple):
     module: DetectionModule  # the model in training
 
 
-def assemble(config: DictConfig) -> Parts:
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    os.environ["LINEAGE_CACHE"] = config.paths.cache  # backbones know no paths; other processes inherit it
-    train, val = build(config.dataset.train), build(config.dataset.val)
-    fill_classes(config, train.meta.classes, val.meta.classes)
-    fill_stuff(config, train)
-    train, val = with_proposals(config, with_labels(config, train), val)
+def assemble(resolved: Resolved) -> Parts:
+    """Build the model with its weights, the data and the module that trains it."""
+    config = resolved.config
+    train, val = add_proposals(config, add_labels(config, resolved.train), resolved.val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = Augment(**build(config.augment))
-    if config.weights and config.backbone.get("weights", LATER) is None:
-        config.backbone.weights = LATER  # the whole model's are given: no frozen layer stays untrained
     model = build(config.model)
     if asking(model):
         seen = torch.from_numpy(find_presence(train).labels)  # each class once per image
@@ -88,15 +82,15 @@ def assemble(config: DictConfig) -> Parts:
     return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)
 
 
-def with_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:
-    """Regions that were made before travel with the images."""
+def add_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:
+    """Let the datasets carry precomputed proposals along, if `proposals` names any."""
     if not config.proposals or config.proposals.val is None:
         return train, val
     return build(config.proposals.train)(train), build(config.proposals.val)(val)
 
 
-def with_labels(config: DictConfig, train: Dataset) -> Dataset:
-    """Images that a model labelled, beside the others; a test needs none."""
+def add_labels(config: DictConfig, train: Dataset) -> Dataset:
+    """Append the images that a model labelled (`dataset.distilled`) to the training set, unless nothing is trained."""
     node = config.dataset.get("distilled")
     if node is None and config.dataset.get("labels"):
         raise ConfigError(
@@ -115,33 +109,7 @@ def with_labels(config: DictConfig, train: Dataset) -> Dataset:
     return both
 
 
-def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
-    """The dataset knows its classes; the heads of the model read their number from the config."""
-    if train != val:
-        raise ConfigError(f"dataset.train and dataset.val have different classes:\n  {train}\n  {val}")
-    if config.dataset.classes not in (None, len(train)):
-        raise ConfigError(
-            f"dataset.classes={config.dataset.classes}, but the dataset has {len(train)}: {', '.join(train[:5])}, ...\n"
-            "Leave dataset.classes out; it is read from the dataset."
-        )
-    config.dataset.classes = len(train)
-
-
-def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
-    """Likewise the classes of stuff, where a dataset has any: `dataset.stuff` is what a semantic head reads."""
-    known = dataset.meta.stuff  # the first is all things together
-    if not known:
-        return
-    given = OmegaConf.select(config, "dataset.stuff")
-    if given not in (None, len(known)):
-        raise ConfigError(
-            f"dataset.stuff={given}, but the dataset has {len(known)} semantic classes, counting things as one.\n"
-            "Leave dataset.stuff out; it is read from the dataset."
-        )
-    OmegaConf.update(config, "dataset.stuff", len(known), force_add=True)
-
-
-def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
+def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
     loggers = [build(logger) for logger in (config.logger or {}).values()]
     checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
@@ -160,7 +128,7 @@ def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console)
             logger=[make_logger(folder=folder, name=name, start=attempt.step) for make_logger in loggers],
             callbacks=[checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
-        trainer.accumulate_grad_batches = parts.data.accumulate(processes(trainer))
+        trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's
@@ -171,6 +139,6 @@ def trainer_for(attempt: Attempt, parts: Parts, name: RunName, console: Console)
     return trainer
 
 
-def processes(trainer: pl.Trainer) -> int:
-    """Before Lightning has launched them, its world size is still 1."""
+def count_processes(trainer: pl.Trainer) -> int:
+    """Return how many processes train; Lightning's world size is 1 until it has started them."""
     return int(trainer.num_devices * trainer.num_nodes)

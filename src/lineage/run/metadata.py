@@ -17,7 +17,8 @@ from lineage.results import entry, git_state, paths
 from lineage.results.key_roles import within
 from lineage.results.overrides import Override
 from lineage.results.paths import ROOT
-from lineage.run.assemble import Parts, processes
+from lineage.run.assemble import Parts, count_processes
+from lineage.run.parents import Parents
 from lineage.run.resume import Attempt
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
@@ -36,7 +37,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     """The part of the entry that is known before the first step."""
     config = settings(attempt.config)
     code = git_state.current(ROOT)
-    config_digest = digests.protocol(config)
+    config_digest = digests.config_digest(config)
     splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
     return {
         **{name: config["cell"][name] for name in ("table", "row", "note")},
@@ -60,6 +61,11 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "folder": paths.portable(attempt.folder, ROOT),
         "config": config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}},
     }
+
+
+def describe_parents(parents: Parents) -> dict[str, Any]:
+    """Return the part of the entry that follows from earlier runs."""
+    return {"parents": parents.ids, "training_digest": parents.training, "cell_digest": parents.recipe}
 
 
 def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     config, device = attempt.config, trainer.strategy.root_device
     ours = startup_message.LrScaling(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
     paper = ours if follows_row(attempt) else reference()
-    split = startup_message.BatchSplit(processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
+    split = startup_message.BatchSplit(count_processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
     line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)

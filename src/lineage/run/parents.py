@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from lineage.config import digests
 from lineage.config.build import ConfigError
@@ -27,35 +27,35 @@ KEYS: Mapping[str, str] = {  # of the config: where the artifact of each role li
 }
 
 
-class Ancestry(NamedTuple):
-    config: DictConfig  # the run's, with the places of what it takes over
-    parents: list[str]  # ids of entries
-    training: str  # digests, see identity.py
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """The earlier runs that a run builds on, and the digests that follow from them."""
+
+    ids: list[str]  # of their entries
+    artifacts: dict[str, Path]  # key of the config -> what a parent that was named by its id left for it
+    training: str  # digests, see digests.py
     recipe: str
 
 
-def trace(config: DictConfig) -> Ancestry:
-    """Look the parents up; to be called before anything is filled into the config."""
+def resolve_parents(config: DictConfig) -> Parents:
+    """Look the parents up for a config as it was composed."""
     results = Path(config.paths.results)
     parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
     named = {role: entry for role, entry in parents.items() if config.cell[role]}
-    found = config.copy() if named else config
-    with open_dict(found):
-        for role, entry in named.items():
-            OmegaConf.update(found, KEYS[role], str(_left(entry, role)), force_add=True)
-    if config.evaluate_only and not found.weights:
+    artifacts = {KEYS[role]: _left(entry, role) for role, entry in named.items()}
+    if config.evaluate_only and not config.weights and "weights" not in artifacts:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
     trained = _training(config, parents)
     regions = _recipe(parents[ParentRole.PROPOSALS]) if ParentRole.PROPOSALS in parents else None
-    whole = digests.recipe(digests.test(config), trained, regions)
-    return Ancestry(found, [parent.id for parent in parents.values()], trained, whole)
+    cell = digests.cell_digest(digests.test_digest(config), trained, regions)
+    return Parents([parent.id for parent in parents.values()], artifacts, trained, cell)
 
 
 def _training(config: DictConfig, parents: Mapping[str, Entry]) -> str:
     if config.evaluate_only and ParentRole.START in parents:
         return _trained(parents[ParentRole.START])
     known = {role: _trained(entry) if role == ParentRole.START else _recipe(entry) for role, entry in parents.items()}
-    return digests.following(digests.training(config), known)
+    return digests.with_parents(digests.training_digest(config), known)
 
 
 def _trained(entry: Entry) -> str:

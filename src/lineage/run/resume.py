@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
     supersedes: str | None = None
 
 
-def begun(attempt: Attempt) -> None:
+def write_start(attempt: Attempt) -> None:
     """Write down, before anything can go wrong, what a later process needs to continue."""
     folder = RunFolder(attempt.folder)
     folder.checkpoints.mkdir(exist_ok=True)
@@ -43,7 +43,7 @@ def begun(attempt: Attempt) -> None:
     atomic_write(folder.start, json.dumps(start, indent=1), durable=True)
 
 
-def continued(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
+def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     folder = RunFolder(Path(composed.resume))
     if not folder.start.is_file():
         raise ConfigError(

@@ -1,4 +1,15 @@
-"""The only composition root: a config becomes objects, the objects train, and the result is written down."""
+"""One run, in order: a config becomes objects, the objects train, the result is written down.
+
+begin           choose or reopen the run folder                          resume.py
+resolve_parents what earlier runs left, and the digests of this one      parents.py
+resolve         the config with everything filled in, read-only          resolve.py
+assemble        data, model with its weights, the module that trains it  assemble.py
+metadata        what the entry says before the first step                metadata.py
+make_trainer    Lightning's, for these devices                           assemble.py
+fit or test     train and evaluate, or evaluate alone
+dump, distil    proposals or labels for other runs                       dump_proposals.py, pseudo_label.py
+save_artifacts  weights, results, names of the classes                   artifacts.py
+"""
 
 from __future__ import annotations
 
@@ -22,37 +33,39 @@ from lineage.launch.child_process import end_with_parent
 from lineage.results import paths
 from lineage.results.run_folder import RunFolder
 from lineage.run import metadata
-from lineage.run.artifacts import illustrate, keep, show
-from lineage.run.assemble import Parts, assemble, trainer_for
+from lineage.run.artifacts import draw_predictions, save_artifacts, show
+from lineage.run.assemble import Parts, assemble, make_trainer
 from lineage.run.dump_proposals import dump
 from lineage.run.fit_box_head import refit
-from lineage.run.parents import Ancestry, trace
+from lineage.run.parents import resolve_parents
 from lineage.run.pseudo_label import distil, unlabelled
-from lineage.run.resume import Attempt, begun, continued
+from lineage.run.resolve import resolve
+from lineage.run.resume import Attempt, load_resumed, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
-    """Train, evaluate and log what the config says; on every process of a distributed run alike."""
+    """Train, evaluate and log one config, on every process of a distributed run alike."""
     silence_lightning()
     attempt = begin(composed, overrides)
-    with logged(attempt.folder):
+    with log_to(attempt.folder):
         started, console = datetime.now(UTC), Console(quiet=not is_first())
-        ancestry = trace(attempt.config)
-        parts = assemble(ancestry.config)
-        images = unlabelled(ancestry.config) if attempt.config.dump_labels else None
-        attempt.config.dataset.classes = ancestry.config.dataset.classes
-        facts = metadata.before(attempt, parts, started) | identified(ancestry)
-        trainer = trainer_for(attempt, parts, metadata.name(facts), console)
+        parents = resolve_parents(attempt.config)
+        resolved = resolve(attempt.config, parents.artifacts)
+        attempt = attempt._replace(config=resolved.recorded)
+        parts = assemble(resolved)
+        images = unlabelled(resolved.config) if resolved.config.dump_labels else None
+        facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
+        trainer = make_trainer(attempt, parts, metadata.name(facts), console)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
         if is_first():
             watch_ranks(writer, trainer.strategy.launcher)
         elif is_started_by_lightning(trainer.strategy):
             end_with_parent(signal.SIGKILL)
-        with ending(attempt, writer, console), write_at_end(writer if is_first() else None):
+        with report_interruption(attempt, writer, console), write_at_end(writer if is_first() else None):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
             if attempt.config.evaluate_only:
@@ -64,9 +77,9 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
             if images is not None:
                 distil(trainer, parts, images, RunFolder(attempt.folder).labels)
             if is_first():  # a finished entry promises what other runs start from
-                writer.facts |= {"trained_weights_sha256": keep(attempt.folder, parts)}
+                writer.facts |= {"trained_weights_sha256": save_artifacts(attempt.folder, parts)}
         if is_first():
-            illustrate(attempt.folder, parts)
+            draw_predictions(attempt.folder, parts)
             show(attempt.folder, writer, console)
 
 
@@ -75,23 +88,23 @@ def is_first() -> bool:
 
 
 def begin(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
-    """Choose the run folder. Only the first process writes there."""
+    """Choose the run folder, or reopen that of the run to resume. Only the first process writes there."""
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if composed.resume:
         with suppress(OSError):  # not empty, or another process was faster
             folder.rmdir()  # Hydra made it for a run that goes on elsewhere
-        return continued(composed, overrides)
+        return load_resumed(composed, overrides)
     choices = {group: option for group, option in hydra.runtime.choices.items() if option and group.isidentifier()}
     attempt = Attempt(folder, composed, list(overrides), choices)
     if is_first():
-        begun(attempt)
+        write_start(attempt)
     return attempt
 
 
 @contextmanager
-def logged(folder: Path) -> Iterator[None]:
-    """Warnings go to the terminal and run.log, tracebacks to run.log only: what a person reads is one message."""
+def log_to(folder: Path) -> Iterator[None]:
+    """Log warnings to the terminal and run.log, tracebacks to run.log alone: a person reads one message."""
     if not is_first():
         yield
         return
@@ -110,8 +123,8 @@ def logged(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def ending(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[None]:
-    """Of a run that did not finish, say where its entry is and how it goes on."""
+def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[None]:
+    """If the run stops early, print the path of its entry and the command that resumes it."""
     try:
         yield
     except BaseException:
@@ -120,18 +133,15 @@ def ending(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[
         raise
 
 
-def identified(ancestry: Ancestry) -> dict[str, object]:
-    return {"parents": ancestry.parents, "training_digest": ancestry.training, "cell_digest": ancestry.recipe}
-
-
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
-    """`evaluate_only`: the weights are there, and every one of them has to be."""
+    """Evaluate the weights that were loaded, and train nothing."""
     for logger in trainer.loggers:
         logger.log_hyperparams(metadata.settings(attempt.config))
     trainer.validate(parts.module, datamodule=parts.data, verbose=False)
 
 
 def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
+    """Train to the last step and evaluate there, once more if a part was fitted after it."""
     for logger in trainer.loggers:
         logger.log_hyperparams(metadata.settings(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)

@@ -1,0 +1,82 @@
+"""Resolve the config of a run once: a copy with everything filled in that parents and datasets decide, then read-only.
+
+Two copies, for a run is what it computes and not where its parents lie: `config` is what the run builds, `recorded`
+is what its entry keeps. Both have the classes of the dataset; only the first has the folders of the parents.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from lineage.config.build import ConfigError, build
+from lineage.data.samples.dataset import Dataset
+from lineage.weights.pretrained import LATER
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A run's config, read-only, and the datasets that were opened to fill it in."""
+
+    config: DictConfig  # what the run builds
+    recorded: DictConfig  # what its entry keeps: no places of parents
+    train: Dataset
+    val: Dataset
+
+
+def resolve(composed: DictConfig, artifacts: Mapping[str, Path] | None = None) -> Resolved:
+    """Fill in a config as it was composed, which stays as it is.
+
+    `artifacts`: key -> path of what a parent left, e.g. {"weights": runs/a/weights.pt}.
+    """
+    pl.seed_everything(composed.seed, workers=True, verbose=False)
+    os.environ["LINEAGE_CACHE"] = composed.paths.cache  # backbones know no paths; other processes inherit it
+    # 1. The artifacts of the parents, which datasets may read.
+    config, recorded = composed.copy(), composed.copy()
+    for key, path in (artifacts or {}).items():
+        OmegaConf.update(config, key, str(path), force_add=True)
+    # 2. What the datasets decide.
+    train, val = build(config.dataset.train), build(config.dataset.val)
+    for copy in (config, recorded):
+        fill_classes(copy, train.meta.classes, val.meta.classes)
+        fill_stuff(copy, train)
+        fill_backbone_weights(copy)
+        OmegaConf.set_readonly(copy, True)
+    return Resolved(config, recorded, train, val)
+
+
+def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+    """Set `dataset.classes`, the number of classes, which the heads of a model read."""
+    if train != val:
+        raise ConfigError(f"dataset.train and dataset.val have different classes:\n  {train}\n  {val}")
+    if config.dataset.classes not in (None, len(train)):
+        raise ConfigError(
+            f"dataset.classes={config.dataset.classes}, but the dataset has {len(train)}: {', '.join(train[:5])}, ...\n"
+            "Leave dataset.classes out; it is read from the dataset."
+        )
+    config.dataset.classes = len(train)
+
+
+def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
+    """Set `dataset.stuff`, the number of semantic classes, if the dataset has any. The first is all things together."""
+    stuff = dataset.meta.stuff
+    if not stuff:
+        return
+    count = OmegaConf.select(config, "dataset.stuff")
+    if count not in (None, len(stuff)):
+        raise ConfigError(
+            f"dataset.stuff={count}, but the dataset has {len(stuff)} semantic classes, counting things as one.\n"
+            "Leave dataset.stuff out; it is read from the dataset."
+        )
+    OmegaConf.update(config, "dataset.stuff", len(stuff), force_add=True)
+
+
+def fill_backbone_weights(config: DictConfig) -> None:
+    """If the whole model gets `weights`, let its backbone wait for them: no frozen layer stays untrained."""
+    if config.weights and config.backbone.get("weights", LATER) is None:
+        config.backbone.weights = LATER

@@ -63,9 +63,9 @@ def test_what_is_in_front_hides_what_is_behind():
     hidden = 0
     for plan in plans:
         for piece, shown in zip(plan.pieces, plan.masks, strict=True):
-            seen, whole = shown.sum(), piece.whole
-            assert max(drawing.MIN_PIXELS, drawing.MIN_VISIBLE * whole) <= seen <= whole
-            hidden += seen < piece.mask.sum()
+            visible, whole = shown.sum(), piece.whole
+            assert max(drawing.MIN_PIXELS, drawing.MIN_VISIBLE * whole) <= visible <= whole
+            hidden += visible < piece.mask.sum()
     assert hidden > 20
 
 
@@ -95,7 +95,7 @@ def test_crowds_are_regions_of_many(scenes):
 
 
 def test_keypoints(scenes):
-    seen = Counter()
+    counts = Counter()
     for scene in scenes:
         for label, crowd, mask, points in zip(scene.labels, scene.crowd, scene.masks, scene.keypoints, strict=True):
             assert points.shape == (len(KEYPOINTS), 3)
@@ -106,10 +106,10 @@ def test_keypoints(scenes):
             assert ((x > 0) & (x < 128) & (y > 0) & (y < 128)).all()
             on_mask = mask[y.astype(int), x.astype(int)]
             assert not on_mask[visible == 1].any()
-            seen.update(visible.astype(int).tolist())
-            seen["on"] += int(on_mask[visible == 2].sum())
-    assert seen[1] > 20
-    assert seen["on"] > 0.9 * seen[2] > 200
+            counts.update(visible.astype(int).tolist())
+            counts["on"] += int(on_mask[visible == 2].sum())
+    assert counts[1] > 20
+    assert counts["on"] > 0.9 * counts[2] > 200
 
 
 def test_flipping_twice_is_the_identity():
@@ -140,10 +140,10 @@ def test_sample_and_ground_truth_agree(dataset, truth):
         masks = dataset.draw_scene(index).masks
         assert [one["category_id"] - 1 for one in of_image] == sample.labels.tolist()
         assert [bool(one["iscrowd"]) for one in of_image] == sample.crowd.tolist()
-        for one, mask, box in zip(of_image, masks, sample.boxes.tolist(), strict=True):
-            assert np.array_equal(rle.decode(one["segmentation"]), mask)
-            assert one["area"] == mask.sum()
-            assert one["bbox"] == [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+        for annotation, mask, box in zip(of_image, masks, sample.boxes.tolist(), strict=True):
+            assert np.array_equal(rle.decode(annotation["segmentation"]), mask)
+            assert annotation["area"] == mask.sum()
+            assert annotation["bbox"] == [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 def test_images_of_several_sizes():
@@ -214,11 +214,11 @@ def test_panoptic_annotations_are_the_scene() -> None:
         things = [one for one in note["segments_info"] if isthing[one["category_id"]]]
         assert [shapes.meta.category_ids.index(one["category_id"]) for one in things] == scene.labels.tolist()
         assert [one["iscrowd"] for one in things] == scene.crowd.tolist()
-        for one, mask in zip(things, scene.masks, strict=True):
-            assert ((ids == one["id"]) == mask).all()
-        for one in note["segments_info"]:
-            assert one["area"] == (ids == one["id"]).sum()
-            if not isthing[one["category_id"]]:
-                label = 1 + shapes.meta.stuff_ids.index(one["category_id"])
-                assert ((ids == one["id"]) == (scene.semantic == label)).all()
+        for segment, mask in zip(things, scene.masks, strict=True):
+            assert ((ids == segment["id"]) == mask).all()
+        for segment in note["segments_info"]:
+            assert segment["area"] == (ids == segment["id"]).sum()
+            if not isthing[segment["category_id"]]:
+                label = 1 + shapes.meta.stuff_ids.index(segment["category_id"])
+                assert ((ids == segment["id"]) == (scene.semantic == label)).all()
         assert set(np.unique(ids).tolist()) - {0} == {one["id"] for one in note["segments_info"]}

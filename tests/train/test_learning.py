@@ -65,7 +65,7 @@ def test_random_weights_find_no_more_than_its_facts_say(tmp_path: Path, option: 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", NEW)
 def test_a_new_model_trains(tmp_path: Path, option: str) -> None:
-    """For ten steps; at length if its facts have `learning: {with: ""}`, to print the measures that they lack.
+    """Train for ten steps; at length if its facts have `learning: {with: ""}`, to print the measures that they lack.
 
     `make test-slow ARGS='-rP -k new_model'` shows what is printed.
     """

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lineage.cli import compare
-from lineage.cli import store as commands
 from lineage.results import store
 from lineage.results.store import StoreError
+from lineage.tables.find_entry import find_entry
 from lineage.tables.table import TableError
 from tests.tables import made
 
@@ -30,20 +30,20 @@ def test_a_row_at_two_tiers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_row_that_is_not_there() -> None:
     with pytest.raises(TableError, match="Did you mean roi_pool"):
-        compare.side("mask_rcnn/table2c/roi_poll", Path("results"))
+        compare.load_side("mask_rcnn/table2c/roi_poll", Path("results"))
     with pytest.raises(TableError, match=r"has no table .mask_rcnn/table2x.. Did you mean"):
-        compare.side("mask_rcnn/table2x/roi_pool", Path("results"))
+        compare.load_side("mask_rcnn/table2x/roi_pool", Path("results"))
 
 
 def test_of_a_row_the_newest_finished_run_is_meant(tmp_path: Path) -> None:
     for seed in range(3):
         store.write(made.entry("new", 30.0, seed, status="failed" if seed == 2 else "finished"), tmp_path)
         store.write(made.entry("old", 27.0, seed), tmp_path)
-    a = store.read(commands.found(tmp_path, "paper/table/new"))
+    a = store.read(find_entry(tmp_path, "paper/table/new"))
     assert a.seed == 1
-    assert store.read(commands.found(tmp_path, "paper/table/old", like=a)).seed == 1
-    assert store.read(commands.found(tmp_path, "paper/table/old")).seed == 2
+    assert store.read(find_entry(tmp_path, "paper/table/old", like=a)).seed == 1
+    assert store.read(find_entry(tmp_path, "paper/table/old")).seed == 2
     lost = store.write(made.entry("lost", 27.0, 0, status="stopped"), tmp_path)
-    assert commands.found(tmp_path, lost.stem) == lost
+    assert find_entry(tmp_path, lost.stem) == lost
     with pytest.raises(StoreError, match="`lineage table paper/table` says more"):
-        commands.found(tmp_path, "paper/table/lost")
+        find_entry(tmp_path, "paper/table/lost")

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from lineage.cli import rerun
-from lineage.cli.rerun import RerunError, code_differs, overrides_of
+from lineage.launch.rerun import RerunError, compare_runs, explain_code_difference, original_overrides, repeat_run
 from lineage.results import git_state, store
 from lineage.results.git_state import Commit
 from tests.tables import made
@@ -90,16 +90,16 @@ def test_an_unsaved_table_is_no_other_code(project: Path) -> None:
     (project / "experiments/new.yaml").write_text("{}")
     assert rerun.main([name]) == 0
     older = replace(store.read(store.find(project / "results", name)), diff="diff --git a/experiments/a.yaml b/x\n+x\n")
-    assert code_differs(older, git_state.current(project)) is None
+    assert explain_code_difference(older, git_state.current(project)) is None
 
 
 def test_another_commit_says_how_to_go_there() -> None:
     old = made.entry(commit="a" * 40, diff="+x\n", dirty=True)
-    assert code_differs(old, Commit("a" * 40, True, "+x\n")) is None
-    message = code_differs(old, Commit("b" * 40, False, None)) or ""
+    assert explain_code_difference(old, Commit("a" * 40, True, "+x\n")) is None
+    message = explain_code_difference(old, Commit("b" * 40, False, None)) or ""
     assert f"git fetch --all && git switch --detach {'a' * 40} && lineage show {old.id} --diff | git apply" in message
-    assert "changes" in (code_differs(old, Commit("a" * 40, False, None)) or "")
-    assert "without git" in (code_differs(made.entry(commit=None), git_state.current(TESTS)) or "")
+    assert "changes" in (explain_code_difference(old, Commit("a" * 40, False, None)) or "")
+    assert "without git" in (explain_code_difference(made.entry(commit=None), git_state.current(TESTS)) or "")
 
 
 def test_a_commit_that_changed_no_code_is_no_other_code(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,24 +113,25 @@ def test_a_commit_that_changed_no_code_is_no_other_code(project: Path, capsys: p
         rerun.main([name])
 
 
-def test_another_protocol_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_protocol_is_not_compared() -> None:
     other = made.entry(config_digest="b" * 64, config={"seed": 1, "model": {"_target_": "x.RCNN", "size": 14}})
-    assert rerun.report(made.entry(), other) == 1
-    assert "model.size: 7 -> 14" in capsys.readouterr().out
+    is_equal, text = compare_runs(made.entry(), other)
+    assert not is_equal
+    assert "model.size: 7 -> 14" in text
 
 
 def test_the_command_without_its_places(tmp_path: Path) -> None:
     command = ["train.py", "--config-name", "train", "lr=1", "~x", "logger=wandb", 'hydra.run.dir="a"', "paths.runs=b"]
-    assert overrides_of(made.entry(command=command), tmp_path) == ["lr=1", "~x"]
+    assert original_overrides(made.entry(command=command), tmp_path) == ["lr=1", "~x"]
 
 
 def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
     first = made.entry(None, status="stopped", command=["train.py", "lr=1"])
     store.write(first, tmp_path)
     second = made.entry(None, seed=1, command=["train.py", "resume=runs/x"], supersedes=first.id)
-    assert overrides_of(second, tmp_path) == ["lr=1"]
+    assert original_overrides(second, tmp_path) == ["lr=1"]
     with pytest.raises(RerunError, match="left no entry"):
-        overrides_of(made.entry(command=["train.py", "resume=runs/x"]), tmp_path)
+        original_overrides(made.entry(command=["train.py", "resume=runs/x"]), tmp_path)
 
 
 def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
@@ -138,6 +139,6 @@ def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
     old = store.read(store.find(project / "results", run(project)))
     store.write(parent, project / "results")
     child = replace(old, id=f"{old.id[:-6]}abcdef", parents=[parent.id])
-    again = rerun.repeat(child, ["seed=3"], project / "results")
+    again = repeat_run(child, ["seed=3"], project / "results")
     assert again.metrics == old.metrics
     assert store.find(next((project / "runs").iterdir()) / "results", parent.id).is_file()

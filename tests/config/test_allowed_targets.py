@@ -16,11 +16,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.cli import main as cli
-from lineage.cli.rerun import overrides_of
 from lineage.config import validate
 from lineage.config.allowed_targets import ALLOW, TargetError, check_targets, is_allowed
 from lineage.config.build import build
 from lineage.config.compose import compose_config
+from lineage.launch.rerun import original_overrides
 from lineage.results import store
 from lineage.results.entry import dump
 from lineage.run.restore import restore
@@ -152,7 +152,7 @@ def test_an_entry_of_somebody_else_passes_no_flag_to_hydra(tmp_path: Path) -> No
                "hydra/launcher=x", "model._target_=canary.run"]  # fmt: skip
     record["command"] = ["train.py", "seed=1", *hostile]
     (tmp_path / path.name).write_text(json.dumps(record))
-    overrides = overrides_of(store.read(tmp_path / path.name), tmp_path)
+    overrides = original_overrides(store.read(tmp_path / path.name), tmp_path)
     assert overrides == ["seed=1", "model._target_=canary.run"]
     with pytest.raises(TargetError, match=r"this config: model._target_: canary.run"):
         validate.check(compose_config(overrides))

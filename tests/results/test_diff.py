@@ -45,11 +45,12 @@ def test_what_could_explain_a_difference_the_likeliest_first() -> None:
     other = {"_target_": "x.Align"}
     b = made.entry(seed=1, packages={"torch": "2.12"}, config={"roi": other, "model": {"roi": other}, "seed": 1})
     reasons = diff.explain(a, b)
-    assert [reason.what for reason in reasons] == ["config", "seed", "packages"]
-    assert [str(found) for found in reasons[0].found] == ["roi._target_: x.Pool -> x.Align"]  # the copy is not told
+    assert [reason.kind for reason in reasons] == ["config", "seed", "packages"]
+    texts = [str(difference) for difference in reasons[0].differences]
+    assert texts == ["roi._target_: x.Pool -> x.Align"]  # the copy is left out
     assert diff.explain(a, a) == []
     data = made.entry(evaluation_digest="f", dataset={"val": "1"})
-    assert diff.explain(made.entry(), data)[0].what == "data"
+    assert diff.explain(made.entry(), data)[0].kind == "data"
 
 
 def test_a_node_at_a_key() -> None:
@@ -80,7 +81,7 @@ def moved(key: str, before: Any, after: Any) -> list[str]:
         node[last] = value
         side["dataset"]["train"]["root"] = side["dataset"]["val"]["root"] = side["dataset"]["root"]
         side["proposals"]["train"]["path"] = f"{side['proposals']['folder']}/train.npz"
-    return [reason.what for reason in diff.explain(made.entry(config=a), made.entry(config=b))]
+    return [reason.kind for reason in diff.explain(made.entry(config=a), made.entry(config=b))]
 
 
 @pytest.mark.parametrize(

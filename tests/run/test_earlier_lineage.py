@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lineage.cli import main as cli
-from lineage.cli.rerun import overrides_of
 from lineage.config import digests
 from lineage.config.compose import compose_config
+from lineage.launch.rerun import original_overrides
 from lineage.results import cache, store
 from lineage.results.entry import Entry
 from lineage.results.renames import former_names, upgrade
@@ -64,7 +64,7 @@ def test_its_digests_are_those_of_its_config_today() -> None:
 
 
 def test_its_command_composes_the_same_training_today(tmp_path: Path) -> None:
-    overrides = overrides_of(entry(), tmp_path)
+    overrides = original_overrides(entry(), tmp_path)
     again = compose_config([text for text in overrides if not text.startswith(("paths.", "hydra."))])
     assert digests.training_digest(again) == written()["training"]
 

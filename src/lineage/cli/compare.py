@@ -1,4 +1,4 @@
-"""`lineage compare A B`: what two runs, or two rows of tables, do differently, in its shortest form; what came of it.
+"""`lineage compare A B`: the differences of two runs or two rows of tables, in their shortest form, and their metrics.
 
 A row is <paper>/<table>/<row>, at another tier mini/<paper>/<table>/<row>; its config is composed, its numbers are the
 paper's. Only that needs Hydra: two entries are compared as fast as they are read.
@@ -7,14 +7,15 @@ paper's. Only that needs Hydra: two entries are compared as fast as they are rea
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineage.cli.store import found, section
 from lineage.results import diff, paths, store
 from lineage.results.entry import Entry
 from lineage.tables import read
+from lineage.tables.find_entry import find_entry
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
@@ -37,32 +38,34 @@ def main(argv: list[str]) -> int:
     parser.add_argument("a", metavar="A", help=HELP)
     parser.add_argument("b", metavar="B")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
-    asked = parser.parse_args(argv)
-    a, b = (side(name, asked.results) for name in (asked.a, asked.b))
+    args = parser.parse_args(argv)
+    a, b = (load_side(name, args.results) for name in (args.a, args.b))
     choices = diff.configs(a.choices, b.choices)
-    chosen = tuple(found.key for found in choices)  # an option's keys all differ: naming the option says it shorter
-    config = diff.experiments(a.config, b.config, chosen)
-    section("choices", choices)
-    section("config", config)
+    groups = tuple(difference.key for difference in choices)  # all keys of another option differ: name the option
+    config, colour = diff.experiments(a.config, b.config, groups), sys.stdout.isatty()
+    sections = [("choices", choices), ("config", config)]
     if a.entry and b.entry:
-        section("otherwise", diff.provenance(a.entry, b.entry))
+        sections.append(("otherwise", diff.provenance(a.entry, b.entry)))
     elif not choices and not config:
         print("the two ask for the same\n")
-    print(align(_metrics(a, b)))
+    for title, differences in sections:
+        if differences:
+            print(diff.format_section(title, differences, colour))
+    print(align(_compare_metrics(a, b)))
     return 0
 
 
-def side(name: str, results: Path) -> Side:
+def load_side(name: str, results: Path) -> Side:
     row = _row(name, paths.experiments())
     if row is not None:
         return row
-    entry = store.read(found(results, name))
-    told = f"{entry.row or entry.choices.get('model', 'run')} {entry.id[-6:]}"
-    return Side(told, entry.config, _groups(entry.choices), entry.metrics, entry)
+    entry = store.read(find_entry(results, name))
+    title = f"{entry.row or entry.choices.get('model', 'run')} {entry.id[-6:]}"
+    return Side(title, entry.config, _groups(entry.choices), entry.metrics, entry)
 
 
 def _row(name: str, experiments: Path) -> Side | None:
-    """None where this is no row's name but an entry's."""
+    """Return a row of a table, or None if `name` has not the form of a row."""
     parts = name.removeprefix("experiment=").split("/")
     tiers = [PAPER, *load_tiers(experiments)]
     tier = parts.pop(0) if len(parts) == 4 and parts[0] in tiers else PAPER
@@ -77,19 +80,19 @@ def _row(name: str, experiments: Path) -> Side | None:
 
     from lineage.launch.compose_rows import RowRequest, compose_rows
 
-    (made,) = compose_rows(paths.project(), [RowRequest(table.name, row, tier)])
-    if made.error is not None:
-        raise TableError(f"{name} does not compose: {made.error}")
+    (composed,) = compose_rows(paths.project(), [RowRequest(table.name, row, tier)])
+    if composed.error is not None:
+        raise TableError(f"{name} does not compose: {composed.error}")
     metrics: dict[str, float | None] = dict(row.published)
-    return Side(f"{row.name} (published)", made.config, _groups(made.choices) | row.uses, metrics)
+    return Side(f"{row.name} (published)", composed.config, _groups(composed.choices) | row.uses, metrics)
 
 
 def _groups(choices: dict[str, str]) -> dict[str, str]:
-    """Without that of the row, which stands for the others, and Hydra's own."""
+    """Return the choices without Hydra's own and without `experiment`, which sets the others."""
     return {name: option for name, option in choices.items() if not name.startswith(("experiment", "hydra", "tier"))}
 
 
-def _metrics(a: Side, b: Side) -> Grid:
+def _compare_metrics(a: Side, b: Side) -> Grid:
     names = list(dict.fromkeys([*a.metrics, *b.metrics]))
     body = []
     for name in names:

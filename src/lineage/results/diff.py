@@ -19,10 +19,10 @@ class Difference:
     b: Any
 
     def __str__(self) -> str:
-        return self.told()
+        return self.format()
 
-    def told(self, colour: bool = False) -> str:
-        """In a terminal what was is red, and what is is green."""
+    def format(self, colour: bool = False) -> str:
+        """Return `key: a -> b`; with colour, a is red and b is green."""
         a, b = _short(self.a), _short(self.b)
         return f"{self.key}: \x1b[31m{a}\x1b[0m -> \x1b[32m{b}\x1b[0m" if colour else f"{self.key}: {a} -> {b}"
 
@@ -40,20 +40,18 @@ def experiments(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()
     return shortest(configs(a, b, ignore=[*dict.fromkeys(neutral), *ignore]))
 
 
-def shortest(found: Sequence[Difference]) -> list[Difference]:
-    """Each difference once: what interpolation has copied to other places is told where it stands first."""
-    told: list[tuple[str, Any, Any]] = []
-    kept = []
-    for one in found:
-        leaf = one.key.rpartition(".")[2]
-        if (leaf, one.a, one.b) not in told:
-            told.append((leaf, one.a, one.b))
-            kept.append(one)
-    return kept
+def shortest(differences: Sequence[Difference]) -> list[Difference]:
+    """Return each difference once: of copies by interpolation, the first."""
+    unique: list[tuple[str, Difference]] = []
+    for difference in differences:
+        leaf = difference.key.rpartition(".")[2]
+        if not any((name, first.a, first.b) == (leaf, difference.a, difference.b) for name, first in unique):
+            unique.append((leaf, difference))
+    return [difference for _, difference in unique]
 
 
 def at(config: Any, key: str) -> Any:
-    """The node at a dotted key, or ABSENT."""
+    """Return the node at a dotted key, or ABSENT."""
     for part in key.split("."):
         if not isinstance(config, dict) or part not in config:
             return ABSENT
@@ -62,43 +60,30 @@ def at(config: Any, key: str) -> Any:
 
 
 def metrics(a: Entry, b: Entry) -> list[Difference]:
-    """Metrics whose values are not bitwise equal, those of one side included."""
+    """Return the metrics whose values are not bitwise equal, or that only one side has."""
     names = list(dict.fromkeys([*a.metrics, *b.metrics]))
     values = [(name, a.metrics.get(name, ABSENT), b.metrics.get(name, ABSENT)) for name in names]
     return [Difference(name, ours, theirs) for name, ours, theirs in values if ours != theirs]
 
 
 def provenance(a: Entry, b: Entry) -> list[Difference]:
-    """What else could explain a difference: code, packages, hardware, data, weights, processes, seed."""
-    fields = (
-        "status",
-        "seed",
-        "commit",
-        "dirty",
-        "diff",
-        "processes",
-        "dataset",
-        "initial_weights_sha256",
-        "packages",
-        "hardware",
-        "host",
-    )
-    left, right = ({name: getattr(entry, name) for name in fields} for entry in (a, b))
-    return list(_walk(left, right, ""))
+    """Return what else could explain a difference: code, packages, hardware, data, weights, processes, seed."""
+    return _fields(a, b, "status", "seed", "commit", "dirty", "diff", "processes", "dataset", "initial_weights_sha256",
+                   "packages", "hardware", "host")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Reason:
-    what: str
+    kind: str
     weight: str  # how likely it explains another number
-    found: list[Difference]
+    differences: list[Difference]
 
 
 def explain(a: Entry, b: Entry) -> list[Reason]:
-    """What two entries did differently, in the order in which it can explain another number."""
+    """Return what two entries did differently; what can explain a difference of metrics best comes first."""
     rules = Difference("evaluation_digest", a.evaluation_digest[:8], b.evaluation_digest[:8])
     tests = [] if rules.a == rules.b else [rules]
-    code = [found for found in provenance(a, b) if found.key in ("commit", "dirty", "diff")]
+    code = [difference for difference in provenance(a, b) if difference.key in ("commit", "dirty", "diff")]
     ranked = [
         ("data", "other images or ground truth are another experiment", _fields(a, b, "dataset") + tests),
         ("config", "it asks for something else", experiments(a.config, b.config)),
@@ -109,7 +94,13 @@ def explain(a: Entry, b: Entry) -> list[Reason]:
         ("hardware", "sums in another order; rarely more than the last digits", _fields(a, b, "hardware", "processes")),
         ("status", "an unfinished run has trained for less", _fields(a, b, "status", "steps")),
     ]
-    return [Reason(what, weight, found) for what, weight, found in ranked if found]
+    return [Reason(kind, weight, differences) for kind, weight, differences in ranked if differences]
+
+
+def format_section(title: str, differences: Sequence[Difference], colour: bool) -> str:
+    """Return a title and a line per difference; empty if there is none."""
+    lines = [f"  {difference.format(colour)}" for difference in differences]
+    return "\n".join([title, *lines, ""]) if lines else ""
 
 
 def _fields(a: Entry, b: Entry, *names: str) -> list[Difference]:
@@ -117,15 +108,15 @@ def _fields(a: Entry, b: Entry, *names: str) -> list[Difference]:
     return list(_walk(left, right, ""))
 
 
-def _walk(a: Any, b: Any, key: str, known: Sequence[tuple[Any, Any]] = ()) -> Iterator[Difference]:
-    if a == b or _is_copy(a, b, known):
+def _walk(a: Any, b: Any, key: str, originals: Sequence[tuple[Any, Any]] = ()) -> Iterator[Difference]:
+    if a == b or _is_copy(a, b, originals):
         return
     if not (isinstance(a, dict) and isinstance(b, dict)):
         yield Difference(key, a, b)
         return
     for name in dict.fromkeys([*a, *b]):
         below = f"{key}.{name}" if key else str(name)
-        yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, known)
+        yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, originals)
 
 
 def _is_recognizable(value: Any) -> bool:
@@ -144,7 +135,7 @@ def _is_copy(a: Any, b: Any, originals: Sequence[tuple[Any, Any]]) -> bool:
 
 
 def _short(value: Any) -> str:
-    """A node is named by its class; a long text by its beginning."""
+    """Return the class of a node, the beginning of a long text, anything else as it is."""
     if isinstance(value, dict):
         return str(value.get("_target_", f"{{{', '.join(map(str, value))}}}"))
     text = str(value).replace("\n", " ")

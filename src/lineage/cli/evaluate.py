@@ -24,6 +24,7 @@ from lineage.eval.files.score_file import PROTOCOLS, SCORERS
 from lineage.eval.scores import NAN, Scores
 from lineage.eval.tasks import TASKS
 from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
+from lineage.tables.numbers import format_number
 
 EXTRAS = tuple(name for scorer in SCORERS.values() for name in scorer.extra_names)
 
@@ -102,7 +103,7 @@ def _print_tables(scores: Scores, per_class: bool) -> None:
         columns = list(dict.fromkeys(name for values in scores.per_class.values() for name in values))
         table = Table("class", *columns, box=None)
         for name, values in scores.per_class.items():
-            table.add_row(name, *(_format(values.get(column, NAN)) for column in columns))
+            table.add_row(name, *(format_number(values.get(column, NAN), 2) for column in columns))
         console.print(table)
 
 
@@ -112,9 +113,5 @@ def _table_by_task(title: str, metrics: Mapping[str, float]) -> Table:
     columns = dict.fromkeys(name.partition("/")[2] for name in metrics)
     table = Table(title, *tasks, box=None)
     for column in columns:
-        table.add_row(column, *(_format(metrics.get(f"{task}/{column}", NAN)) for task in tasks))
+        table.add_row(column, *(format_number(metrics.get(f"{task}/{column}", NAN), 2) for task in tasks))
     return table
-
-
-def _format(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"

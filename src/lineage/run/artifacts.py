@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
+from lineage.tables.numbers import format_number
 from lineage.train.entry_writer import EntryWriter
 from lineage.weights import state_dict
 
@@ -66,12 +66,8 @@ def table(metrics: dict[str, float | None]) -> Table:
     columns = [column for column in (*known, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
     drawn = Table("", *columns, title="average precision")
     for task in tasks:
-        drawn.add_row(task, *(number(metrics.get(f"{task}/{column}")) for column in columns))
+        drawn.add_row(task, *(format_number(metrics.get(f"{task}/{column}")) for column in columns))
     return drawn
-
-
-def number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
 
 
 def commands(entry: Entry) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 COMMENT = re.compile(r"\s#\s?(?P<text>.*)$")
-HIDDEN = ("scale", "hydra")  # numbers of tiers, not choices
+HIDDEN = ("hydra", "replace", "scale")  # parts of other configs, not choices
 PREFACE = """\
 # Config reference
 

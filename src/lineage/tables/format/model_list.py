@@ -25,7 +25,7 @@ leaves out frozen layers and counts batch norms, DETR's table (arXiv:2005.12872)
 under their rules. Parity says which test holds the model to another code base, or to its paper's equations.
 
 Every option of conf/model exports to ONNX and to torch.export: `lineage export` keeps a file only if ONNX Runtime, or
-torch, finds in it what the model does. Tried at tier mini with random weights; tests/export/test_commands.py repeats it
+torch, finds in it what the model does. Tried at tier mini with random weights; tests/export/test_export.py repeats it
 for each option in ONNX and one of each family in torch.export.
 """
 

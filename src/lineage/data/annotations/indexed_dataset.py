@@ -108,7 +108,7 @@ class IndexedDataset:
         file = self.paths.coco_file
         if file is None:
             return self.to_coco_dict()
-        content = validate.read_coco(file, "It was there when training began: put it back.")
+        content = validate.read_coco(file, "It was there when training began: put it back.", require_objects=False)
         columns = self.columns
         try:
             images = [content["images"][position] for position in columns.image_positions.tolist()]

@@ -33,6 +33,11 @@ class ReadOptions:
         if self.on_defect not in ("raise", "drop"):
             raise DatasetError(f"{self.config_node}.on_defect={self.on_defect} is not a choice; use raise or drop.")
 
+    @property
+    def require_objects(self) -> bool:
+        """Return False for splits that are only tested: images without objects are detected on, and not scored."""
+        return self.config_node != "dataset.val"
+
 
 def open_dataset(
     paths: DatasetPaths, key: tuple[Any, ...], parse: Callable[[], ParsedAnnotations], options: ReadOptions
@@ -48,7 +53,7 @@ def open_dataset(
         lambda: build_index(parse(), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints),
     )
     positions = positions_with_readable_files(index, paths, options)
-    if positions == [] or not len(index.columns["labels"]):
+    if positions == [] or (options.require_objects and not len(index.columns["labels"])):
         raise DatasetError(_format_nothing_left(index, paths, options))
     return IndexedDataset(index, paths, positions)
 

@@ -33,17 +33,22 @@ class DatasetError(ValueError):
     """A dataset that cannot be used; the message names what is wrong and what to do."""
 
 
-def read_coco(path: Path, advice: str) -> dict[str, list[Record]]:
-    """Read a COCO-format file; raise DatasetError, with `advice` if the file cannot be opened."""
+def read_coco(path: Path, advice: str, *, require_objects: bool = True) -> dict[str, list[Record]]:
+    """Read a COCO-format file; raise DatasetError, with `advice` if the file cannot be opened.
+
+    require_objects: False for a validation split, whose annotations may be empty or, as of a test server, absent.
+    """
     content = _read_json(path, advice)
     if not isinstance(content, dict):
         description = "a list, perhaps of results" if isinstance(content, list) else f"{content!r:.40}"
         raise DatasetError(f"{path}: holds {description}; annotations are expected here. {FORMAT}.")
+    if not require_objects:
+        content.setdefault("annotations", [])
     for name in ("images", "annotations", "categories"):
         records = content.get(name)
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise DatasetError(f"{path}: has no list `{name}`. {FORMAT}.")
-        if not records:
+        if not records and (require_objects or name != "annotations"):
             raise DatasetError(
                 f"{path}: `{name}` is empty, so there is nothing to learn. Was the right split exported?"
             )

@@ -47,9 +47,9 @@ def load(
     folder = Path(root or "", images).expanduser()
     paths = DatasetPaths([file], folder, file, coco_file=file)
     if not folder.is_dir():  # only then must the file be read to find them
-        records = read_coco(file, advice)["images"]
+        records = read_coco(file, advice, require_objects=False)["images"]
         paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))
-    return open_dataset(paths, ("coco",), partial(parse, file, advice), options)
+    return open_dataset(paths, ("coco",), partial(parse, file, advice, options.require_objects), options)
 
 
 def find_annotation_file(annotations: str, root: str | None, advice: str) -> Path:
@@ -60,8 +60,8 @@ def find_annotation_file(annotations: str, root: str | None, advice: str) -> Pat
     return file
 
 
-def parse(file: Path, advice: str) -> ParsedAnnotations:
-    content = read_coco(file, advice)
+def parse(file: Path, advice: str, require_objects: bool = True) -> ParsedAnnotations:
+    content = read_coco(file, advice, require_objects=require_objects)
     return ParsedAnnotations(content, list(find_defects(content)))
 
 

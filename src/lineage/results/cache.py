@@ -1,11 +1,11 @@
 """A folder of the store without opening its files: `.index.json` keeps what tables need of each entry.
 
-An entry is never changed, so its path, size and time of writing say whether the index still knows it. The index is
-only a copy: it is replaced in one step (two writers cost work, never truth), may be deleted, and is not needed where
-the folder cannot be written. What tables do not show stays in the entry's file, nine tenths of it.
+An entry never changes, so its path, size and time of writing identify it. The index is a copy: it is replaced in one
+step, so two writers cost time but no entry; it may be deleted, and it is left out if the folder cannot be written.
+Fields that tables do not show, nine tenths of an entry, stay in its file.
 
-A file that the index does not know is read as far as its config, which stands last, and at its end, where a file that
-was cut off would show it; `lineage store verify` reads every byte.
+A file that is not in the index is read up to its config, which stands last, and at its end, to detect a file that was
+cut off; `lineage store verify` reads every byte.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ NAMES = {field.name for field in fields(Entry)}
 REQUIRED = {name for name in FIELDS if name not in DEFAULTS}
 BLANK = dict.fromkeys(NAMES) | DEFAULTS  # what an indexed entry says of the other fields
 
-Known = dict[str, list[Any]]  # path below the folder -> [mtime in ns, size, values of FIELDS]
+Index = dict[str, list[Any]]  # path below the folder -> [mtime in ns, size, values of FIELDS]
 
 
 def contents(folder: Path | str) -> Contents:
-    """As store.contents, but of each entry FIELDS alone: everything at or below `folder`, oldest first."""
+    """Return the same as store.contents, oldest first; entries have the values of FIELDS alone."""
     folder = Path(folder)
-    with _many_objects():
-        known, held, damaged = _load(folder), {}, []
-        for path, stamp in sorted(_stamps(folder), key=lambda found: found[0].rpartition("/")[2]):
-            cached = known.get(path)
+    with _without_gc():
+        before, index, damaged = _load(folder), {}, []
+        for path, stamp in sorted(_stamps(folder), key=lambda item: item[0].rpartition("/")[2]):
+            cached = before.get(path)
             if cached is not None and cached[:2] == stamp:
-                held[path] = cached
+                index[path] = cached
                 continue
             try:
-                held[path] = [*stamp, _read(f"{folder}/{path}")]
+                index[path] = [*stamp, _read(f"{folder}/{path}")]
             except StoreError as error:
                 damaged.append(Damage(folder / path, str(error)))
-        if held != known:
-            _save(folder, held)
-        return Contents([_entry(values) for *_, values in held.values()], damaged)
+        if index != before:
+            _save(folder, index)
+        return Contents([_entry(values) for *_, values in index.values()], damaged)
 
 
 @contextmanager
-def _many_objects() -> Iterator[None]:
-    """Nothing that is made here becomes garbage, so looking for garbage among it, again and again, is in vain."""
+def _without_gc() -> Iterator[None]:
+    """Stop the garbage collector while many objects are created, none of which becomes garbage."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -77,23 +77,23 @@ def _many_objects() -> Iterator[None]:
 
 
 def _stamps(folder: Path, below: str = "") -> Iterator[tuple[str, list[int]]]:
-    """(path, [mtime, size]) of every entry's file."""
+    """Yield (path, [mtime, size]) of every entry's file."""
     if not (folder / below).is_dir():
         return
-    with os.scandir(folder / below) as found:
-        for item in found:
+    with os.scandir(folder / below) as items:
+        for item in items:
             if item.name.startswith("."):
                 continue
             if item.is_dir():
                 yield from _stamps(folder, f"{below}{item.name}/")
             elif item.name.endswith(".json"):
                 with suppress(FileNotFoundError):
-                    told = item.stat()
-                    yield below + item.name, [told.st_mtime_ns, told.st_size]
+                    status = item.stat()
+                    yield below + item.name, [status.st_mtime_ns, status.st_size]
 
 
 def _read(path: str) -> list[Any]:
-    """The values of FIELDS."""
+    """Read the values of FIELDS from an entry's file."""
     try:
         record = _head(path)
         if record is None or has_former_name(map(str, record["deviations"])):
@@ -110,7 +110,7 @@ def _read(path: str) -> list[Any]:
 
 
 def _head(path: str) -> dict[str, Any] | None:
-    """What stands before the config; None where the file is not as entry.dump writes it, and has to be read whole."""
+    """Return the fields before the config, or None if the file is not as entry.dump writes it."""
     with open(path, "rb", buffering=0) as file:
         start = file.read(HEAD)
         file.seek(-min(len(END), len(start)), os.SEEK_END)
@@ -128,24 +128,24 @@ def _head(path: str) -> dict[str, Any] | None:
     return record if REQUIRED <= record.keys() <= NAMES else None
 
 
-def _load(folder: Path) -> Known:
-    """Nothing is known where the index is absent, cut off, or of another shape."""
+def _load(folder: Path) -> Index:
+    """Read the index; empty if it is absent, cut off, or of another shape."""
     try:
         record = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        known: Known = record["entries"] if record["shape"] == SHAPE else {}
-        return known
+        index: Index = record["entries"] if record["shape"] == SHAPE else {}
+        return index
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _save(folder: Path, held: Known) -> None:
+def _save(folder: Path, index: Index) -> None:
     with suppress(OSError):  # a store that is read-only is read without an index
-        atomic_write(folder / NAME, json.dumps({"shape": SHAPE, "entries": held}))
+        atomic_write(folder / NAME, json.dumps({"shape": SHAPE, "entries": index}))
 
 
 def _entry(values: list[Any]) -> Entry:
-    """Without __init__, which checks nothing and takes longer than all the rest."""
-    made = Entry.__new__(Entry)
-    vars(made).update(BLANK)
-    vars(made).update(zip(FIELDS, values, strict=True))
-    return made
+    """Return an entry without calling __init__, which would take longer than all the rest."""
+    entry = Entry.__new__(Entry)
+    vars(entry).update(BLANK)
+    vars(entry).update(zip(FIELDS, values, strict=True))
+    return entry

@@ -24,10 +24,10 @@ def verify(root: Path | str) -> tuple[int, list[Damage]]:
     """Read everything: how many entries are whole, and what is wrong with the rest. Removes abandoned temporaries."""
     root = Path(root)
     store.sweep_all(root)
-    held = store.contents(root)
-    wrong = [*_copies(root), *_strays(root, held.entries), *_references(root, held.entries)]
-    damaged = {damage.path for damage in [*held.damaged, *wrong]}
-    return sum(1 for path in store.files(root) if path not in damaged), held.damaged + wrong
+    contents = store.contents(root)
+    wrong = [*_copies(root), *_strays(root, contents.entries), *_references(root, contents.entries)]
+    damaged = {damage.path for damage in [*contents.damaged, *wrong]}
+    return sum(1 for path in store.files(root) if path not in damaged), contents.damaged + wrong
 
 
 def _copies(root: Path) -> Iterator[Damage]:
@@ -51,24 +51,25 @@ def _strays(root: Path, entries: list[Entry]) -> Iterator[Damage]:
 
 def _references(root: Path, entries: list[Entry]) -> Iterator[Damage]:
     """Parents and corrected entries have to be here, and corrections must not go round in a ring."""
-    paths, known = {path.stem: path for path in store.files(root)}, {entry.id: entry for entry in entries}
+    paths, by_id = {path.stem: path for path in store.files(root)}, {entry.id: entry for entry in entries}
     for entry in entries:
         for parent in entry.parents:
-            if parent not in known:
+            if parent not in by_id:
                 yield Damage(paths[entry.id], f"its parent {parent} is not in this store")
-        if entry.supersedes is not None and entry.supersedes not in known:
+        if entry.supersedes is not None and entry.supersedes not in by_id:
             yield Damage(paths[entry.id], f"it corrects {entry.supersedes}, which is not in this store")
-        if _circles(entry, known):
+        if _circles(entry, by_id):
             yield Damage(paths[entry.id], "it corrects an entry that in the end corrects it")
 
 
-def _circles(entry: Entry, known: dict[str, Entry]) -> bool:
-    seen, one = {entry.id}, known.get(entry.supersedes or "")
-    while one is not None:
-        if one.id in seen:
-            return one.id == entry.id
-        seen.add(one.id)
-        one = known.get(one.supersedes or "")
+def _circles(entry: Entry, entries: dict[str, Entry]) -> bool:
+    """Return whether the corrections that an entry makes lead back to it."""
+    visited, corrected = {entry.id}, entries.get(entry.supersedes or "")
+    while corrected is not None:
+        if corrected.id in visited:
+            return corrected.id == entry.id
+        visited.add(corrected.id)
+        corrected = entries.get(corrected.supersedes or "")
     return False
 
 
@@ -77,11 +78,11 @@ def merge(source: Path | str, target: Path | str) -> Merged:
     source, target = Path(source), Path(target)
     if not source.is_dir():
         raise StoreError(f"{source} is no folder; name the results folder to merge from")
-    held = store.contents(source)
-    refused, copied, present = list(held.damaged), 0, 0
+    contents = store.contents(source)
+    refused, copied, present = list(contents.damaged), 0, 0
     there = {path.stem: path for path in store.files(target)}
     paths = {path.stem: path for path in store.files(source)}
-    for entry in held.entries:
+    for entry in contents.entries:
         text = paths[entry.id].read_text(encoding="utf-8")
         if entry.id not in there:
             store.put(text, target / store.place(entry) / f"{entry.id}.json")
@@ -105,7 +106,7 @@ def correct(root: Path | str, old: Entry, note: str, metrics: dict[str, float], 
     later = [entry for entry in store.contents(root).entries if entry.supersedes == old.id]
     if later:
         raise StoreError(f"{old.id} has been corrected already, by {later[-1].id}; correct that one")
-    made = replace(
+    correction = replace(
         old,
         id=new_id(datetime.fromisoformat(old.started), old.config_digest),
         supersedes=old.id,
@@ -114,4 +115,4 @@ def correct(root: Path | str, old: Entry, note: str, metrics: dict[str, float], 
         status="failed" if withdraw else old.status,
         error=f"withdrawn: {note}" if withdraw else old.error,
     )
-    return store.write(made, root)
+    return store.write(correction, root)

@@ -1,9 +1,9 @@
-"""Who is at work on what: claims in a shared folder, so that two runners never do the same thing at once.
+"""Leases in a shared folder, so that two runners never do the same work at once.
 
-A claim on `x` is a file `x.3.lease`; the holder is who made the highest number. Taking over an abandoned claim is
-making the next number, which only one can do (O_EXCL), so two takers never both succeed. A holder touches its file
-every few seconds; one that has stopped doing so, or whose process is gone from this machine, has abandoned it. Ages are
-measured against the clock of the file system, so machines need not agree on the time.
+A lease on `x` is a file `x.3.lease`; the file of the highest number is valid. To take over an abandoned lease, a runner
+creates the next number; O_EXCL lets only one succeed. A holder touches its file every few seconds. A lease is abandoned
+if its file is not touched any more, or its process on this machine is gone. Ages are measured by the clock of the file
+system, so clocks of machines may differ.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ GONE = (errno.ENOENT, errno.ESTALE)  # the file is deleted; after any other erro
 
 @dataclass
 class Lease:
-    """A claim that is held. `lost` is called, once, when somebody else has taken over."""
+    """A lease that this process holds. `lost` is called, once, when another process has taken it over."""
 
     path: Path
-    token: str  # numbers begin anew when a claim is given back, so the number alone does not say whose a file is
+    token: str  # numbers start again after a release, so only the token identifies the holder
     lost: Callable[[], None] = lambda: None
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -40,7 +40,7 @@ class Lease:
         threading.Thread(target=self._beat, daemon=True, name=f"lease {self.path.name}").start()
 
     def worker(self, pid: int) -> None:
-        """The process that does the work: while it lives, the claim holds on this machine."""
+        """Register the process that does the work: while it lives, the lease is valid on this machine."""
         atomic_write(self.path, _claim(self.token, os.getpid(), pid))
 
     def release(self) -> None:
@@ -51,7 +51,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
             try:
-                if self._taken():
+                if self._is_taken_over():
                     break
                 os.utime(self.path)
             except OSError as error:
@@ -60,16 +60,16 @@ class Lease:
         if not self._over.is_set():
             self.lost()
 
-    def _taken(self) -> bool:
+    def _is_taken_over(self) -> bool:
         number, _ = _highest(self.path.parent, _name(self.path))
         return number > _number(self.path) or json.loads(self.path.read_text(encoding="utf-8"))["token"] != self.token
 
 
 def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
-    """A claim on `name`, or None where somebody holds one."""
+    """Take the lease on `name`; return None if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    number, held = _highest(folder, name)
-    if held is not None and not abandoned(held, stale):
+    number, newest = _highest(folder, name)
+    if newest is not None and not abandoned(newest, stale):
         return None
     path, token = folder / f"{name}.{number + 1}.lease", secrets.token_hex(8)
     try:
@@ -79,7 +79,7 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(_claim(token, os.getpid()))
     others = [other for other in _files(folder, name) if other != path]
-    if any(not abandoned(other, stale) for other in others):  # taken, given back and taken again since we looked
+    if any(not abandoned(other, stale) for other in others):  # taken, released and taken again since we looked
         path.unlink(missing_ok=True)
         return None
     for other in others:
@@ -90,18 +90,19 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
 
 
 def holder(folder: Path, name: str, stale: float = STALE) -> str | None:
-    """Who is at work on `name`, for people."""
-    _, held = _highest(folder, name)
-    if held is None or abandoned(held, stale):
+    """Return the host and process that hold the lease on `name`, as text, or None."""
+    _, newest = _highest(folder, name)
+    if newest is None or abandoned(newest, stale):
         return None
-    told = _read(held)
-    return f"{told.get('host', 'somebody')}, process {next(iter(told.get('processes', [])), ['?'])[0]}"
+    record = _read(newest)
+    return f"{record.get('host', 'somebody')}, process {next(iter(record.get('processes', [])), ['?'])[0]}"
 
 
 def abandoned(path: Path, stale: float = STALE) -> bool:
-    told = _read(path)
-    if told.get("machine") == _machine():
-        return not any(_alive(pid, born) for pid, born in told["processes"])
+    """Return whether no process holds the lease of this file any more."""
+    record = _read(path)
+    if record.get("machine") == _machine():
+        return not any(_alive(pid, born) for pid, born in record["processes"])
     try:
         return _now(path.parent) - path.stat().st_mtime > stale
     except FileNotFoundError:
@@ -109,13 +110,13 @@ def abandoned(path: Path, stale: float = STALE) -> bool:
 
 
 def _claim(token: str, *pids: int) -> str:
-    who = {"host": platform.node(), "machine": _machine(), "processes": [[pid, _born(pid)] for pid in pids]}
-    return json.dumps({"token": token} | who)
+    holder = {"host": platform.node(), "machine": _machine(), "processes": [[pid, _born(pid)] for pid in pids]}
+    return json.dumps({"token": token} | holder)
 
 
 @cache
 def _machine() -> str:
-    """Where a process number means something: two machines may share a name, two containers share a machine."""
+    """Return the scope of process ids: two machines may have one name, two containers one machine."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -134,7 +135,7 @@ def _alive(pid: int, born: str | None) -> bool:
 
 
 def _born(pid: int) -> str | None:
-    """When a process began, for its number may be given to another later. One that only waits to be buried is dead."""
+    """Return the start time of a process, because ids are reused; "dead" for a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:  # gone, or not Linux: there the number has to do
@@ -143,16 +144,16 @@ def _born(pid: int) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Of a file that is just being written, nothing is known: its age decides."""
+    """Read a lease; empty while its file is being written: then its age decides."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _now(folder: Path) -> float:
-    """The time as the file system has it."""
+    """Return the time by the clock of the file system."""
     probe = folder / f".clock-{secrets.token_hex(6)}"
     probe.touch()
     try:
@@ -162,8 +163,8 @@ def _now(folder: Path) -> float:
 
 
 def _highest(folder: Path, name: str) -> tuple[int, Path | None]:
-    found = max(((_number(path), path) for path in _files(folder, name)), default=None)
-    return found or (0, None)
+    newest = max(((_number(path), path) for path in _files(folder, name)), default=None)
+    return newest or (0, None)
 
 
 def _files(folder: Path, name: str) -> list[Path]:

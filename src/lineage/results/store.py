@@ -23,7 +23,7 @@ LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
 
 
 class StoreError(ValueError):
-    """A question the store cannot answer; the message says why and what to do."""
+    """An entry that is missing, ambiguous or damaged; the message has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds; a damaged file is reported beside the entries, never in their place."""
+    """Entries and damaged files of a store."""
 
     entries: list[Entry]
     damaged: list[Damage]
@@ -92,16 +92,16 @@ def find(root: Path | str, name: str) -> Path:
     """
     if name.endswith(".json") and Path(name).is_file():
         return Path(name)
-    held = sorted(files(Path(root)), key=lambda path: path.stem)
-    if (match := LAST.fullmatch(name)) and (number := int(match[1] or 0)) < len(held):
-        return held[-1 - number]
-    found = [path for path in held if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise StoreError(f"no entry named {name!r} among the {len(held)} of {root}; the names of its files are the ids")
-    listed = "\n  ".join(path.stem for path in found[:10])
-    raise StoreError(f"{name!r} names {len(found)} entries of {root}; give more of the id:\n  {listed}")
+    paths = sorted(files(Path(root)), key=lambda path: path.stem)
+    if (match := LAST.fullmatch(name)) and (number := int(match[1] or 0)) < len(paths):
+        return paths[-1 - number]
+    named = [path for path in paths if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
+    if len(named) == 1:
+        return named[0]
+    if not named:
+        raise StoreError(f"no entry named {name!r} among the {len(paths)} of {root}; its files are named by id")
+    listed = "\n  ".join(path.stem for path in named[:10])
+    raise StoreError(f"{name!r} names {len(named)} entries of {root}; give more of the id:\n  {listed}")
 
 
 def sweep_all(root: Path) -> None:

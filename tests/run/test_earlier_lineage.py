@@ -92,3 +92,17 @@ def test_its_checkpoint_goes_on_to_the_weights_of_the_run_that_never_stopped(tmp
     assert (record["training_digest"], record["cell_digest"]) == (written()["training"], written()["recipe"])
     assert record["config_digest"] == written()["protocol"]
     assert record["deviations"] == entry().deviations
+
+
+def test_prediction_loads_no_trainer(tmp_path: Path) -> None:
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        import lineage.cli.export, lineage.cli.predict
+        from lineage.run.restore import restore
+        restore({str(EARLIER / "finished")!r}, [], Path({str(tmp_path)!r}))
+        print(*(name for name in sys.modules if name.startswith(("pytorch_lightning", "lineage.train"))))
+    """
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.strip()

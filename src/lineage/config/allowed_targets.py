@@ -44,7 +44,7 @@ class TargetError(ValueError):
 
 
 def check_targets(config: Any, source: str) -> None:
-    """Raise TargetError for the first `_target_` that is not allowed; `source` says where the config comes from."""
+    """Raise TargetError for the first `_target_` that is not allowed; `source` names the file of the config."""
     for key, name in _targets(_resolve(config), ""):
         if not isinstance(name, str) or not is_allowed(name):
             raise TargetError(_message(key, name, source))
@@ -54,7 +54,7 @@ def is_allowed(name: str) -> bool:
     """Return whether a config may build this class or call this function; nothing is imported."""
     if not NAME.fullmatch(name):
         return False
-    if CLASSES.fullmatch(name) or _within(name, allowed_by_user()):
+    if CLASSES.fullmatch(name) or _within(name, list_allowed()):
         return True
     module, _, attribute = name.rpartition(".")
     if not _within(module, ROOMS) or _within(module, CLOSED) or WRITES.match(attribute):
@@ -62,7 +62,8 @@ def is_allowed(name: str) -> bool:
     return attribute in _definitions(module)
 
 
-def allowed_by_user() -> tuple[str, ...]:
+def list_allowed() -> tuple[str, ...]:
+    """Return what the person who runs allows, from the environment."""
     names = (name.strip() for name in os.environ.get(ALLOW, "").split(","))
     return tuple(name for name in names if name)
 

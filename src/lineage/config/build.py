@@ -12,7 +12,7 @@ from lineage.config.allowed_targets import check_targets, resolve_node
 
 
 class ConfigError(ValueError):
-    """A config that composes but cannot be run; the message says which key to change."""
+    """A config that composes but cannot be run; the message names the key to change."""
 
 
 def build(node: Any, **extra: Any) -> Any:

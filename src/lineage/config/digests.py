@@ -1,7 +1,7 @@
 """Digests of configs: what makes two runs the same training, two entries the same cell. docs/identity.md explains them.
 
 Interpolations stay as they are written (`${dataset.classes}`): what a run fills in later, such as the number of
-classes or the place of a folder, is not what was asked for. So a plan and a run come to the same digest.
+classes or the place of a folder, is no part of it. So a plan and a run come to the same digest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages for a config that does not compose: the wrong name, and its name of today or the nearest name.
 
-Hydra's own message, "Could not override 'schedule.stepss'. To append to your config use +schedule.stepss=3", proposes
-what nobody with a typo wants to do.
+Hydra's own message, "Could not override 'schedule.stepss'. To append to your config use +schedule.stepss=3", answers a
+typo with a way to keep it.
 """
 
 from __future__ import annotations
@@ -131,19 +131,19 @@ def _missing_row(path: str, experiments: Path) -> str:
 
 def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
     conf = root / "conf"
-    config = _chosen(conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf", arguments)
-    if renamed := _renamed(key, arguments, config):
+    config = _compose_choices(conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf", arguments)
+    if renamed := _explain_renamed(key, arguments, config):
         return renamed
-    known = list(_flat(config, ""))
-    part = _first_unknown(key, known)
-    close = nearest_key(part, known)
+    keys = list(_flat(config, ""))
+    part = _first_unknown(key, keys)
+    close = nearest_key(part, keys)
     guess = f" Did you mean {' or '.join(close)}?" if close else ""
     named = "" if part == key else f" (in {key})"
     add = "" if key.rpartition(".")[0] in validate.KEYS else f"; `+{key}=...` would add a new one"
     return f"there is no key {part!r}{named}.{guess}\n`python train.py --cfg job` prints all keys{add}."
 
 
-def _renamed(key: str, arguments: list[str], config: dict[str, Any]) -> str | None:
+def _explain_renamed(key: str, arguments: list[str], config: dict[str, Any]) -> str | None:
     """Return the message for a former name, with the override as it is written today."""
     typed = [override for override in map(Override.parse, arguments) if override.name == key]
     former = typed[0] if typed else Override("", key)
@@ -152,14 +152,14 @@ def _renamed(key: str, arguments: list[str], config: dict[str, Any]) -> str | No
     return None if today == former else f"{key} is now {today.name}{written}"
 
 
-def _first_unknown(key: str, known: list[str]) -> str:
+def _first_unknown(key: str, keys: list[str]) -> str:
     """`model.hads.mask.size` -> `model.hads`: the shortest part that does not exist."""
     parts = key.split(".")
     heads = [".".join(parts[: i + 1]) for i in range(len(parts))]
-    return next((head for head in heads if head not in known), key)
+    return next((head for head in heads if head not in keys), key)
 
 
-def _chosen(conf: Path, arguments: list[str]) -> dict[str, Any]:
+def _compose_choices(conf: Path, arguments: list[str]) -> dict[str, Any]:
     """Compose the options that the command line chooses, without the keys it sets."""
     typed = [Override.parse(text).today({}) for text in arguments]
     chosen = [str(replace(override, value=override.options[0])) for override in typed if _chooses(override, conf)]

@@ -1,7 +1,7 @@
 """The typed part of a run's config: unknown keys and wrong types fail while Hydra composes, before anything is built.
 
 Nodes typed `Any` are trees of `_target_` objects; tests bind each of them to its class. A new key needs a role in
-results/key_roles.py, which says whether it is part of what a run computes.
+results/key_roles.py: is it part of what a run computes?
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from omegaconf import MISSING
 
 @dataclass
 class Schedule:
-    """How long and how fast: counted in optimizer steps, each of `images_per_step` images whatever the hardware."""
+    """Schedule of a training, counted in optimizer steps, each of `images_per_step` images whatever the hardware."""
 
     steps: int = MISSING
     images_per_step: int = MISSING
@@ -28,7 +28,7 @@ class Schedule:
 
 @dataclass
 class Data:
-    """How batches are made; nothing here changes what is computed, only how fast."""
+    """Batches and workers: they change how fast a run is, not what it computes."""
 
     images_per_device: int = 2  # the rest of images_per_step is accumulated
     workers: int = 2
@@ -37,7 +37,7 @@ class Data:
 
 @dataclass
 class CellRef:
-    """Which cell of which table this run fills; both null for a free run."""
+    """The cell that a run fills, null for a free run, and the entries of its parents."""
 
     table: str | None = None
     row: str | None = None

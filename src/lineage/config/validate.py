@@ -1,4 +1,4 @@
-"""Refuse configs that no run can have: what the types of the schema cannot say, checked before torch is imported."""
+"""Refuse configs that no run can have: what no type of the schema expresses. Runs before torch is imported."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ def _today(table: Formers) -> Names:
 
 
 def _moved(targets: Formers, modules: Names) -> Names:
-    """Return former class names in modules that moved before the class was renamed: nobody has to list them."""
+    """Return former names of classes that were renamed after their module moved; the table need not list them."""
     moved = {}
     for today, names in targets.items():
         for former in _formers(names):

@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder and says at the end."""
+"""Save what a finished run leaves in its folder, and print its end."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def draw_predictions(folder: Path, parts: Parts) -> None:
 def show(folder: Path, writer: EntryWriter, console: Console) -> None:
     path = writer.write("finished")
     entry = store.read(path)
-    said = {
+    lines = {
         "entry": path,
         "picture": next(RunFolder(folder).pictures.glob("*.png"), "-"),
         "report": report_run(folder, paths.experiments()),
         "next": "\n         ".join(commands(entry)),
     }
     console.print(table(entry.metrics))
-    for name, text in said.items():
+    for name, text in lines.items():
         console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
 
 
 def table(metrics: dict[str, float | None]) -> Table:
-    """A line per task. What the ground truth cannot measure is a dash."""
+    """Draw a line per task; a dash is what the ground truth cannot measure."""
     tasks = list(dict.fromkeys(name.partition("/")[0] for name in metrics))
-    known = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
-    columns = [column for column in (*known, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
+    usual = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
+    columns = [column for column in (*usual, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
     drawn = Table("", *columns, title="average precision")
     for task in tasks:
         drawn.add_row(task, *(format_number(metrics.get(f"{task}/{column}")) for column in columns))

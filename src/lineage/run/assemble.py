@@ -51,8 +51,8 @@ def assemble(resolved: Resolved) -> Parts:
     augment = Augment(**build(config.augment))
     model = build(config.model)
     if asking(model):
-        seen = torch.from_numpy(find_presence(train).labels)  # each class once per image
-        count_classes(model, seen.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
+        labels = torch.from_numpy(find_presence(train).labels)  # each class once per image
+        count_classes(model, labels.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
         sha256, results = config.get("weights_sha256"), Path(config.paths.results)
         load_initial_weights(model, config.weights, require_all=config.evaluate_only, sha256=sha256, results=results)

@@ -1,4 +1,4 @@
-"""What a run says about itself: to the entry, and to the person who started it."""
+"""Collect what an entry records of a run, and the lines printed at its start."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def follows_row(attempt: Attempt) -> bool:
 
 
 def reference() -> startup_message.LrScaling:
-    """What most of the papers used: Detectron's 1x schedule."""
+    """Return Detectron's 1x schedule, which most of the papers used."""
     schedule = yaml.safe_load((paths.shipped() / "conf" / "schedule" / "1x.yaml").read_text())
     optimizer = yaml.safe_load((paths.shipped() / "conf" / "optimizer" / "sgd.yaml").read_text())
     return startup_message.LrScaling(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

@@ -42,7 +42,7 @@ def resolve_parents(config: DictConfig) -> Parents:
     results = Path(config.paths.results)
     parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
     named = {role: entry for role, entry in parents.items() if config.cell[role]}
-    artifacts = {KEYS[role]: _left(entry, role) for role, entry in named.items()}
+    artifacts = {KEYS[role]: _artifact(entry, role) for role, entry in named.items()}
     if config.evaluate_only and not config.weights and "weights" not in artifacts:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
     trained = _training(config, parents)
@@ -53,12 +53,14 @@ def resolve_parents(config: DictConfig) -> Parents:
 
 def _training(config: DictConfig, parents: Mapping[str, Entry]) -> str:
     if config.evaluate_only and ParentRole.START in parents:
-        return _trained(parents[ParentRole.START])
-    known = {role: _trained(entry) if role == ParentRole.START else _recipe(entry) for role, entry in parents.items()}
-    return digests.with_parents(digests.training_digest(config), known)
+        return _training_of(parents[ParentRole.START])
+    used = {
+        role: _training_of(entry) if role == ParentRole.START else _recipe(entry) for role, entry in parents.items()
+    }
+    return digests.with_parents(digests.training_digest(config), used)
 
 
-def _trained(entry: Entry) -> str:
+def _training_of(entry: Entry) -> str:
     return entry.training_digest or entry.id
 
 
@@ -68,19 +70,19 @@ def _recipe(entry: Entry) -> str:
 
 
 def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
-    """By its id in the store; else by the run folder that the path lies in."""
+    """Find a parent by its id in the store, else by the run folder that its path lies in."""
     if name := config.cell[role]:
         return store.read(store.find(results, name))
     path = OmegaConf.select(config, KEYS[role])
     beside = RunFolder(Path(path).parent).entry if isinstance(path, str) else None
     if beside is None or not beside.is_file():
         return None
-    known = json.loads(beside.read_text(encoding="utf-8"))["id"]
-    found = [path for path in results.rglob(f"{known}.json")]
-    return store.read(found[0]) if found else None
+    name = json.loads(beside.read_text(encoding="utf-8"))["id"]
+    stored = next((path for path in store.files(results) if path.stem == name), None)
+    return None if stored is None else store.read(stored)
 
 
-def _left(entry: Entry, role: str) -> Path:
+def _artifact(entry: Entry, role: str) -> Path:
     path = RunFolder(paths.found(entry.folder or "")).artifact(role)
     if path.exists():
         return path

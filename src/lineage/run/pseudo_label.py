@@ -66,7 +66,7 @@ def distil(trainer: pl.Trainer, parts: Parts, images: Dataset, path: Path) -> No
 
 @torch.no_grad()
 def detect(trainer: pl.Trainer, parts: Parts, images: Dataset) -> Predictions:
-    """What the model finds in each image, as it is tested, in the pixels of the files."""
+    """Detect in every image as at test time, in pixels of the files."""
     device = trainer.strategy.root_device
     parts.model.to(device).eval()
     accumulator = DetectionAccumulator(images.ids.tolist(), DEFAULT_TASKS)

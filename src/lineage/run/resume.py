@@ -64,13 +64,13 @@ def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
 
 
 def _refuse_changes(folder: RunFolder, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:
-    """What is said again must be what was said before; what is not said is taken from before."""
+    """Raise ConfigError for an override whose value differs from the stored config."""
     for text in overrides:
         key = Override.parse(text).key
         if role_of(key) is Role.PROCESS:
             continue
-        said, before = OmegaConf.select(composed, key), OmegaConf.select(config, key)
-        if said != before:
+        value, before = OmegaConf.select(composed, key), OmegaConf.select(config, key)
+        if value != before:
             raise ConfigError(
                 f"{text} contradicts {folder.config}, which says {key}={before}. A resumed run keeps its config: "
                 f"leave the override out, or start a new run"

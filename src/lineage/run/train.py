@@ -4,7 +4,7 @@ begin           choose or reopen the run folder                          resume.
 resolve_parents what earlier runs left, and the digests of this one      parents.py
 resolve         the config with everything filled in, read-only          resolve.py
 assemble        data, model with its weights, the module that trains it  assemble.py
-metadata        what the entry says before the first step                metadata.py
+metadata        the entry as far as it is known at the start               metadata.py
 make_trainer    Lightning's, for these devices                           assemble.py
 fit or test     train and evaluate, or evaluate alone
 dump, distil    proposals or labels for other runs                       dump_proposals.py, pseudo_label.py

@@ -47,7 +47,7 @@ def load(
     folder = Path(root or "", images).expanduser()
     paths = DatasetPaths([file], folder, file, coco_file=file)
     if not folder.is_dir():  # only then must the file be read to find them
-        records = read_coco(file, advice, require_objects=False)["images"]
+        records = read_coco(file, advice, require_objects=options.require_objects)["images"]
         paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))
     return open_dataset(paths, ("coco",), partial(parse, file, advice, options.require_objects), options)
 

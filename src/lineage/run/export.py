@@ -48,6 +48,7 @@ OUTPUT_MEANINGS = {
     "keypoints": "x, y in input pixels (pixel centres at .5), score",
     "semantic": "logits per class at a quarter of the input's size",
 }
+OTHER_MEANING = "output of the model's own heads"  # of names in Detections.extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ def describe(
         "resize": resize or None,  # the shorter side to `sizes`, the longer at most `max_size`
         "inside": {"mean": list(backbone.get("mean", ())), "std": list(backbone.get("std", ()))},
         "outputs": [
-            _describe_tensor(name, value) | {"meaning": OUTPUT_MEANINGS[name]} for name, value in values.items()
+            _describe_tensor(name, value) | {"meaning": OUTPUT_MEANINGS.get(name, OTHER_MEANING)}
+            for name, value in values.items()
         ],
         "classes": list(restored.meta.classes),
         "category_ids": list(restored.meta.category_ids),

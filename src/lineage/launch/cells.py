@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def must_succeed(self) -> bool:
-        """Whether an unfinished cell counts as a failure. Rows marked `unsupported` do not."""
+        """Return whether an unfinished cell counts as a failure. Rows marked `unsupported` do not."""
         return self.requested and self.row.unsupported is None
 
     @property

@@ -1,5 +1,6 @@
-"""No process outlives the one that started it, kill -9 included: an orphan would hold a GPU, and write where the next
-process goes on. On Linux the kernel sees to it; elsewhere nobody does.
+"""Kill this process when its parent dies, even by kill -9 (Linux PR_SET_PDEATHSIG; no effect elsewhere).
+
+An orphan would occupy a GPU and write into the run folder that the next process resumes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(number: int) -> None:
-    """To be called in the child: it gets this signal when its parent ends."""
+    """Arrange that this process gets the signal `number` when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
-        if os.getppid() == 1:  # the parent was gone before this was said
+        if os.getppid() == 1:  # the parent ended before the call
             os._exit(1)

@@ -52,7 +52,7 @@ def estimate_cost(cell: Cell, action: str, entries: list[Entry], hardware: str, 
     if measured and images is not None:
         speed = median((entry.images_per_second or 0.0) / entry.processes for entry in measured)
         return CostEstimate((images / speed + median(map(_other_seconds, measured))) / HOUR, hardware, basis)
-    published = _published_speed(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
+    published = _find_published_speed(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
     if published is None or images is None:
         return _unknown(hardware)
     speed, device, source = published
@@ -94,7 +94,7 @@ def _count_images(config: dict[str, Any]) -> float | None:
     return float(steps * images) if isinstance(steps, int) and isinstance(images, int) else None
 
 
-def _published_speed(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
+def _find_published_speed(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
     """Return images per second of one device, the device, and the source of the measurement."""
     path = (paths.lower_experiments(experiments) or experiments) / SPEEDS
     model = "/".join(map(str, _network(choices)))

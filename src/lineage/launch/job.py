@@ -59,7 +59,7 @@ class Job:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether it continues a killed run from its last checkpoint."""
+        """Return whether it continues a killed run from its last checkpoint."""
         return any(Override.parse(word).key == "resume" for word in self.command)
 
     def poll(self) -> int | None:

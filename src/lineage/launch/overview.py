@@ -45,8 +45,8 @@ def _format_row(
 ) -> list[str]:
     table, name, tier = row
     estimates = [costs[cell.name] for cell in cells if cell.name in costs]
-    known = [estimate.hours for estimate in estimates if estimate.hours is not None]
-    hours = "-" if not estimates else _round(sum(known)) if len(known) == len(estimates) else "unknown"
+    summands = [estimate.hours for estimate in estimates if estimate.hours is not None]
+    hours = "-" if not estimates else _round(sum(summands)) if len(summands) == len(estimates) else "unknown"
     counts = [sum(plan.action(cell) == action for cell in cells) for action in (DONE, TRAIN, TEST)]
     seeds = ",".join(str(cell.name.seed) for cell in cells)
     reason = "" if any(cell.requested for cell in cells) else "others need it"

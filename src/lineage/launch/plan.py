@@ -155,7 +155,10 @@ def _artifacts_below(project: Path) -> HasArtifact:
     """Return a function that looks for the artifact of an entry in its run folder."""
 
     def has_artifact(entry: Entry, role: ParentRole) -> bool:
-        return bool(entry.folder) and RunFolder(paths.found(entry.folder or "", project)).artifact(role).exists()
+        return (
+            bool(entry.folder)
+            and RunFolder(paths.resolve_portable(entry.folder or "", project)).artifact(role).exists()
+        )
 
     return has_artifact
 

@@ -25,7 +25,7 @@ class OutOfTime(KeyboardInterrupt):
 
 
 class TaskError(RuntimeError):
-    """A task that ends before its cell is done; the message says what to do."""
+    """A task that ends before its cell is done; the message has the remedy."""
 
 
 def read_cell_name(cells: Path, number: int) -> CellName:

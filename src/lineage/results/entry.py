@@ -1,7 +1,7 @@
 """One run as one record: everything needed to believe a number, and to make it again.
 
 An entry is written once and never changed. Runs of equal `config_digest` repeat one experiment and are pooled;
-runs with `deviations` computed something else than their row says and are never held against the paper's number.
+runs with `deviations` differ from their row and are never compared with the paper's number.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The fields stand in the order a reader wants them: what came out first, the whole config last."""
+    """Record of one run. Results stand first, the whole config last; docs/run_folder.md describes the fields."""
 
     v: int = VERSION
     id: str  # utc start - config digest - random: the file's name, unique over all machines
@@ -101,7 +101,7 @@ def digest(config: dict[str, Any]) -> str:
 
 
 def dump(entry: Entry) -> str:
-    """The entry as JSON. Never fails on an odd value: a result of days must not be lost to a number type."""
+    """Return the entry as JSON. Accepts any value, because the result of days must not be lost to a number type."""
     return json.dumps({f.name: _plain(getattr(entry, f.name)) for f in fields(entry)}, indent=1, allow_nan=False) + "\n"
 
 
@@ -136,7 +136,7 @@ def rename_fields(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(record: Any) -> None:
-    """Is this an entry, of a version that we know?"""
+    """Raise EntryError unless this is an entry of a known version."""
     if not isinstance(record, dict) or not isinstance(record.get("v"), int):
         raise EntryError("not an entry: it has no version number 'v'")
     if record["v"] > VERSION:
@@ -151,7 +151,7 @@ def _is_neutral(override: Override) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and knows no numpy: an undefined number becomes null, a scalar its Python value."""
+    """Return a value as JSON has it: NaN becomes null, a numpy scalar its Python value."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -46,7 +46,7 @@ def configs() -> list[Path]:
 
 
 def train_script() -> Path:
-    """What Python runs for a training: the project's train.py, or `lineage train` as a script."""
+    """Return the script of a training: the project's train.py, or `lineage train` as a script."""
     for folder in (project(), shipped()):
         if (folder / "train.py").is_file():
             return folder / "train.py"
@@ -54,18 +54,18 @@ def train_script() -> Path:
 
 
 def train_command() -> str:
-    """What a person types for a training here: `python train.py`, or `lineage train` where there is no train.py."""
+    """Return the command of a training for people: `python train.py` if it exists here, else `lineage train`."""
     return "python train.py" if Path("train.py").is_file() else "lineage train"
 
 
 def results() -> Path:
-    """A run writes to ./results unless told otherwise; from elsewhere it is the project's store that is meant."""
+    """Return the default store: ./results, or that of the project if there is none here."""
     here = Path("results")
     return here if here.is_dir() else project() / "results"
 
 
 def portable(path: Path | str, root: Path) -> str:
-    """A path as an entry keeps it: relative to the checkout, or to the home folder, where it lies in one of them."""
+    """Return a path for an entry: relative to the checkout or to the home folder if it lies in one of them."""
     absolute = Path(path).absolute()
     for folder, name in ((root.absolute(), ""), (Path.home(), "~")):
         if absolute.is_relative_to(folder):
@@ -73,8 +73,8 @@ def portable(path: Path | str, root: Path) -> str:
     return str(absolute)
 
 
-def found(path: str, root: Path | None = None) -> Path:
-    """Where a portable path leads here."""
+def resolve_portable(path: str, root: Path | None = None) -> Path:
+    """Return the path on this machine of a portable path."""
     return Path(root or project(), Path(path).expanduser())
 
 

@@ -69,7 +69,7 @@ def locate_weights(weights: str, results: Path) -> str:
         if path.suffix or "/" in weights:  # meant as a file
             raise WeightsError(f"weights {weights}: no such file, run folder, URL or torchvision weight") from error
         raise WeightsError(f"weights {weights}: no such file, and {error}") from error
-    folder = paths.found(entry.folder or "")
+    folder = paths.resolve_portable(entry.folder or "")
     if entry.folder is None or not folder.is_dir():
         raise WeightsError(f"weights {weights}: its run folder {entry.folder} is not here; name a file of its weights")
     return str(find_run_weights(RunFolder(folder)))

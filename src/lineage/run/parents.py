@@ -83,7 +83,7 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
 
 
 def _artifact(entry: Entry, role: str) -> Path:
-    path = RunFolder(paths.found(entry.folder or "")).artifact(role)
+    path = RunFolder(paths.resolve_portable(entry.folder or "")).artifact(role)
     if path.exists():
         return path
     if entry.status != "finished":

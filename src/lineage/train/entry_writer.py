@@ -44,7 +44,7 @@ class EntryWriter:
                 started = self.started.isoformat(timespec="seconds")
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
                 self.path = store.write(entry, self.results)
-                folder = paths.found(entry.folder) if entry.folder else self.path.parent
+                folder = paths.resolve_portable(entry.folder) if entry.folder else self.path.parent
                 atomic_write(RunFolder(folder).entry, dump(entry), durable=True)
             return self.path
 

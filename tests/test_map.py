@@ -26,3 +26,11 @@ def test_every_file_that_a_question_leads_to_exists() -> None:
             path = PACKAGE / name if "/" in name or (PACKAGE / name).exists() else folder / name
             assert path.exists(), f"docs/architecture.md leads to {name}, which does not exist"
             folder = path.parent
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+        broken = [link for link in links if not (page.parent / link).exists()]
+        assert not broken, f"{page.name} links to {', '.join(broken)}"

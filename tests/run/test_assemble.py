@@ -15,7 +15,7 @@ from lineage.data.annotations.validate import DatasetError
 from lineage.data.shapes.dataset import Shapes
 from lineage.run.assemble import add_labels, assemble
 from lineage.run.metadata import settings
-from lineage.run.pseudo_label import unlabelled
+from lineage.run.pseudo_label import open_unlabelled
 from lineage.run.resolve import fill_classes, resolve
 from lineage.weights.pretrained import WeightsError
 
@@ -90,8 +90,8 @@ def test_a_head_needs_labels_of_a_model_that_has_it(tmp_path: Path) -> None:
 
 def test_images_to_label_are_those_of_the_dataset() -> None:
     with pytest.raises(ConfigError, match=r"dataset=shapes names no images without labels; dataset=coco_person_unlab"):
-        unlabelled(config())
-    assert len(unlabelled(config("dataset=shapes_figures_unlabelled", "dataset.unlabelled.length=3"))) == 3
+        open_unlabelled(config())
+    assert len(open_unlabelled(config("dataset=shapes_figures_unlabelled", "dataset.unlabelled.length=3"))) == 3
 
 
 def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lineage.results.entry import Entry
 from lineage.tables import verdicts
-from lineage.tables.statistics.student_t import POWER, power, required_pairs
+from lineage.tables.statistics.student_t import POWER, compute_required_pairs, power
 from lineage.tables.table import Effect, Row, Table
 from lineage.tables.verdicts import CONTRADICTED, REPRODUCED, UNDERPOWERED
 from tests.tables import made
@@ -56,7 +56,7 @@ def test_one_claim_is_wrong_as_often_as_stated() -> None:
 
 def test_an_effect_is_found_as_often_as_stated() -> None:
     sd = SD * 2**0.5
-    seeds = required_pairs(0.8, sd)
+    seeds = compute_required_pairs(0.8, sd)
     stated = power(0.8, sd, seeds)
     found = [words(table(order("a", "b")), held) for held in simulated({"a": 27.8, "b": 27.0}, seeds)]
     assert stated >= POWER

@@ -72,7 +72,7 @@ class ProcessLauncher(Launcher):
         log.info(f"{len(jobs) - len(failed)} of {len(jobs)} jobs finished")
         if failed:
             raise SweepError("\n  ".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
-        return [_returned(job) for job in jobs]
+        return [_describe_return(job) for job in jobs]
 
     def _job(self, number: int, overrides: list[str]) -> Job:
         folder = Path(self.config.hydra.sweep.dir, str(number))
@@ -98,21 +98,21 @@ def _run(job: Job) -> int:
     return code
 
 
-def _returned(job: Job) -> JobReturn:
-    """What a sweeper looks at; a job's results are entries in the store, not return values."""
+def _describe_return(job: Job) -> JobReturn:
+    """Return what a sweeper reads of a job; its results are entries in the store, not return values."""
     done = JobReturn(overrides=job.overrides, working_dir=str(job.folder), status=JobStatus.COMPLETED)
     done.return_value = None
     return done
 
 
 def _config_flags(arguments: Sequence[str]) -> list[str]:
-    """Of a command line, the flags that a job must repeat to find the same config."""
-    kept, pending = [], False
+    """Return the flags of a command line that a job must repeat to find the same config."""
+    flags, pending = [], False
     for text in arguments:
         if pending or text.partition("=")[0] in WITH_VALUE:
-            kept.append(text)
+            flags.append(text)
         pending = not pending and text in WITH_VALUE
-    return kept
+    return flags
 
 
 def _nothing(overrides: Sequence[str]) -> str:

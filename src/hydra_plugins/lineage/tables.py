@@ -55,18 +55,18 @@ class TableSource(ConfigSource):
         return self._find(config_path) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """The top level stays empty: `--help` would otherwise print every row of every paper."""
+        """Return nothing at the top level: `--help` would otherwise print every row of every paper."""
         _, rest = self._split(config_path)
         if rest is None:
             return []
-        wanted = ObjectType.CONFIG if self._is_table(rest) else ObjectType.GROUP
-        return [*self._below(rest)] if results_filter in (None, wanted) else []
+        kind = ObjectType.CONFIG if self._is_table(rest) else ObjectType.GROUP
+        return [*self._below(rest)] if results_filter in (None, kind) else []
 
     def load_config(self, config_path: str) -> ConfigResult:
-        found = self._find(config_path)
-        if found is None:
+        address = self._find(config_path)
+        if address is None:
             raise ConfigLoadError(f"no row {config_path}")
-        tier, table, row = found
+        tier, table, row = address
         if row.unsupported:
             raise TableError(f"{table.name}: the row {row.name} cannot run yet: {row.unsupported}")
         if row.quoted:
@@ -113,7 +113,7 @@ class TableSource(ConfigSource):
         return "/" in name and read.table_path(Path(self.path), name).is_file()
 
     def _below(self, rest: str) -> Sequence[str]:
-        """What lies below: papers, then a paper's tables, then a table's rows."""
+        """Return the names below: papers, then a paper's tables, then a table's rows."""
         if self._is_table(rest):
             return sorted(read.load_table(Path(self.path), rest).rows)
         prefix = f"{rest}/" if rest else ""

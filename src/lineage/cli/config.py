@@ -26,8 +26,8 @@ def main(argv: list[str]) -> int:
         return 0
     lines = [line for line in _lines(conf, schema) if args.name is None or args.name in line.partition(" ")[0]]
     if not lines:
-        known = sorted(reference.groups(conf))
-        print(f"no key has {args.name!r} in its name. {did_you_mean(args.name, known)}", file=sys.stderr)
+        groups = sorted(reference.groups(conf))
+        print(f"no key has {args.name!r} in its name. {did_you_mean(args.name, groups)}", file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0

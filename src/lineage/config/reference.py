@@ -68,12 +68,12 @@ def markdown(conf: Path, schema: Path) -> str:
 def _options(folder: Path) -> list[Option]:
     """Options in the order in which they extend each other; a key stands at the first option that has it."""
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    seen: set[str] = set()
+    listed: set[str] = set()
     options = []
     for name in _parents_first(files):
         text = files[name].read_text(encoding="utf-8")
-        keys = [key for key in _keys(text) if key.name not in seen]
-        seen.update(key.name for key in keys)
+        keys = [key for key in _keys(text) if key.name not in listed]
+        listed.update(key.name for key in keys)
         options.append(Option(name, _head(text), keys))
     return options
 

@@ -29,8 +29,8 @@ from lineage.run.assemble import Parts
 log = logging.getLogger(__name__)
 
 
-def unlabelled(config: DictConfig) -> Dataset:
-    """The images to label."""
+def open_unlabelled(config: DictConfig) -> Dataset:
+    """Open the images to label."""
     node = config.dataset.get("unlabelled")
     if node is None:
         raise ConfigError(

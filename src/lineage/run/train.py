@@ -38,7 +38,7 @@ from lineage.run.assemble import Parts, assemble, make_trainer
 from lineage.run.dump_proposals import dump
 from lineage.run.fit_box_head import refit
 from lineage.run.parents import resolve_parents
-from lineage.run.pseudo_label import distil, unlabelled
+from lineage.run.pseudo_label import distil, open_unlabelled
 from lineage.run.resolve import resolve
 from lineage.run.resume import Attempt, load_resumed, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
@@ -56,7 +56,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         resolved = resolve(attempt.config, parents.artifacts)
         attempt = attempt._replace(config=resolved.recorded)
         parts = assemble(resolved)
-        images = unlabelled(resolved.config) if resolved.config.dump_labels else None
+        images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None
         facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
         trainer = make_trainer(attempt, parts, metadata.name(facts), console)
         so_far = partial(metadata.so_far, trainer, parts.module)

@@ -12,7 +12,7 @@ from math import inf, sqrt
 
 from lineage.tables.statistics import seed_noise
 from lineage.tables.statistics.seed_noise import ENOUGH, PublishedNoise, SeedSample
-from lineage.tables.statistics.student_t import ALPHA, required_pairs, t_isf, t_sf
+from lineage.tables.statistics.student_t import ALPHA, compute_required_pairs, t_isf, t_sf
 
 PAIRED, UNPAIRED, BY_PUBLISHED = "paired", "unpaired", "published noise"
 
@@ -54,7 +54,7 @@ class Comparison:
         """Return how many more runs of each row would find a true `effect`; None if it cannot be computed."""
         if effect <= 0 or self.sd == 0:
             return None
-        return max(1, required_pairs(round(effect, 6), round(self.sd, 6), level) - self.n)
+        return max(1, compute_required_pairs(round(effect, 6), round(self.sd, 6), level) - self.n)
 
 
 def compare(a: SeedSample, b: SeedSample, dataset: str) -> Comparison | None:

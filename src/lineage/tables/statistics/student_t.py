@@ -71,7 +71,7 @@ def power(effect: float, sd: float, n: int, level: float = ALPHA) -> float:
 
 
 @lru_cache(maxsize=4096)
-def required_pairs(effect: float, sd: float, level: float = ALPHA) -> int:
+def compute_required_pairs(effect: float, sd: float, level: float = ALPHA) -> int:
     """Return the smallest number of pairs of runs that finds `effect` with a power of 80 %, at most MAX_PAIRS."""
     low, high = 2, 3
     while power(effect, sd, high, level) < POWER:

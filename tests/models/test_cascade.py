@@ -139,7 +139,7 @@ def stage(
     )
     box.resample = resample
     images, _ = scene((1,))
-    return box._regions(number - 1, boxes, torch.ones(boxes.shape[:2], dtype=torch.bool), targets, images)
+    return box.sample_stage(number - 1, boxes, torch.ones(boxes.shape[:2], dtype=torch.bool), targets, images)
 
 
 def test_later_stages_ask_for_more_overlap() -> None:

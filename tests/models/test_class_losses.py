@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.config.build import build as made
-from lineage.models.losses.class_frequency import count_classes
+from lineage.models.losses.class_frequency import set_class_counts
 from lineage.models.losses.class_losses import one_hot
 from tests.models.compose import build, config
 from tests.models.scenes import batch
@@ -20,7 +20,7 @@ COUNTS = [1000, 100, 10, 1]  # images of each class, of 10000
 
 def loss(name: str, *options: str) -> nn.Module:
     module = made(config(f"classification={name}", *options).classification)(CLASSES)
-    count_classes(module, COUNTS, 10_000)
+    set_class_counts(module, COUNTS, 10_000)
     return module
 
 
@@ -138,8 +138,8 @@ def test_seesaw_presses_rare_classes_less_than_frequent_ones() -> None:
 
 def test_seesaw_presses_wrong_confident_classes_more() -> None:
     both, one = loss("seesaw"), loss("seesaw", "classification.compensation=0")
-    count_classes(both, [1] * 4, 10)
-    count_classes(one, [1] * 4, 10)
+    set_class_counts(both, [1] * 4, 10)
+    set_class_counts(one, [1] * 4, 10)
     logits = torch.tensor([[[0.0, 2.0, 0, 0, 0, 0]]])
     labels, valid = torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.bool)
     assert both(logits, labels, valid) > one(logits, labels, valid)

@@ -124,12 +124,12 @@ def test_anchors_across_the_border_are_not_trained() -> None:
     targets = targets._replace(boxes=torch.tensor([[60.0, 60, 100, 100]] + [[0.0] * 4] * 7)[None])
     network = rpn("anchor_boundary_thresh=0").proposals
     anchors = network.anchors([torch.zeros(1, 1, 32, 32)])[0]
-    match = network._match(images, anchors, targets)
+    match = network.match_anchors(images, anchors, targets)
     outside = (anchors < 0).any(1) | (anchors > 100).any(1)
     assert not (match.foreground | match.background)[0, outside].any()
     assert match.foreground[0].any()  # the best of the others stands in
     network.anchor_boundary_thresh = None
-    assert (network._match(images, anchors, targets).background[0, outside]).any()
+    assert (network.match_anchors(images, anchors, targets).background[0, outside]).any()
 
 
 def test_dense_windows_replace_or_join_proposals() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.roi_heads.mask_head import goals
+from lineage.models.roi_heads.mask_head import crop_gt_masks
 from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
@@ -46,11 +46,11 @@ def detected(made: nn.Module) -> Tensor:
 def test_softmax_masks_share_each_pixel() -> None:
     made = head(SOFTMAX)
     images, targets, features, rois = scene()
-    shares = made._predict(features, rois.boxes).softmax(2)
+    shares = made.mask_logits(features, rois.boxes).softmax(2)
     assert shares.shape == (2, 8, 5, 14, 14)
     picked = torch.stack([shares[b, n, targets.labels[b, n]] for b in range(2) for n in range(8)]).view(2, 8, 14, 14)
     assert torch.equal(detected(made), picked)
-    goal = goals(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5
+    goal = crop_gt_masks(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5
     truth = torch.where(goal, picked, shares[:, :, 4])[targets.valid]
     loss = made.losses(features, rois, targets, images)["roi_mask"]
     torch.testing.assert_close(loss.sum / loss.normalizer, -truth.log().mean())
@@ -80,7 +80,7 @@ def test_an_mlp_predicts_the_own_class(widths: str) -> None:
     every = made.masks(hidden).view(2, 8, 4, 14, 14)
     wanted = torch.stack([every[b, n, targets.labels[b, n]] for b in range(2) for n in range(8)]).view(2, 8, 14, 14)
     torch.testing.assert_close(detected(made), wanted.sigmoid())
-    goal = (goals(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5).float()
+    goal = (crop_gt_masks(targets, rois, images, size=14, sampling_ratio=2, aligned=True) >= 0.5).float()
     loss = losses(made)["roi_mask"]
     expected = F.binary_cross_entropy_with_logits(wanted[targets.valid], goal[targets.valid])
     torch.testing.assert_close(loss.sum / loss.normalizer, expected)

@@ -49,32 +49,32 @@ LABELS = torch.tensor([[0, 2], [1, 1]])
 def test_subdivision_of_all_points_is_dense_evaluation() -> None:
     made, features = head(subdivision_num_points=56**2), [torch.randn(2, 8, 32, 32)]
     masks = made.detect(features, found(BOXES, LABELS)).masks
-    places = point_ops.centres(56, BOXES.device).expand(2, 2, 56**2, 2)
-    coarse = made._coarse(features, BOXES)
-    dense = made._decide(features, coarse, LABELS, places, point_ops.inside(BOXES, places))
+    places = point_ops.cell_centres(56, BOXES.device).expand(2, 2, 56**2, 2)
+    coarse = made.coarse_logits(features, BOXES)
+    dense = made.point_logits(features, coarse, LABELS, places, point_ops.to_canvas(BOXES, places))
     assert torch.equal(masks, dense.view(2, 2, 56, 56).sigmoid())
 
 
 @torch.no_grad()
 def test_only_the_unsure_cells_are_decided_anew() -> None:
     made, features = head(subdivision_num_points=100, subdivision_steps=2), [torch.randn(2, 8, 32, 32)]
-    coarse = made._own(made._coarse(features, BOXES), LABELS)
+    coarse = made.select_class(made.coarse_logits(features, BOXES), LABELS)
     twice = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
-    first = made._refine(features, made._coarse(features, BOXES), twice, LABELS, BOXES)
+    first = made.refine(features, made.coarse_logits(features, BOXES), twice, LABELS, BOXES)
     changed = (first != twice).flatten(2)
     assert (changed.sum(2) == 100).all()
     doubt = twice.flatten(2).abs()
     sure = doubt.masked_fill(changed, torch.inf).amin(2)
     assert (doubt.masked_fill(~changed, 0).amax(2) <= sure).all()
     four = F.interpolate(first, scale_factor=2, mode="bilinear", align_corners=False)
-    last = made._refine(features, made._coarse(features, BOXES), four, LABELS, BOXES)
+    last = made.refine(features, made.coarse_logits(features, BOXES), four, LABELS, BOXES)
     assert torch.equal(made.detect(features, found(BOXES, LABELS)).masks, last.sigmoid())
 
 
 def test_what_the_next_step_decides_anew_is_not_decided_before() -> None:
     made, sizes = head(subdivision_steps=5, subdivision_num_points=784), []
-    refine = made._refine
-    made._refine = lambda *given: (sizes.append(given[2].shape[-1]), refine(*given))[1]
+    refine = made.refine
+    made.refine = lambda *given: (sizes.append(given[2].shape[-1]), refine(*given))[1]
     with torch.no_grad():
         masks = made.detect([torch.randn(2, 8, 32, 32)], found(BOXES, LABELS)).masks
     assert sizes == [28, 56, 112, 224]
@@ -85,13 +85,13 @@ def test_three_quarters_of_the_points_are_unsure_ones() -> None:
     made = head()
     own = torch.randn(2, 2, 7, 7)
     keys = torch.tensor([5, 9])
-    places = made._choose(own, keys)
+    places = made.sample_training_points(own, keys)
     assert places.shape == (2, 2, 49, 2)
     assert ((places >= 0) & (places < 1)).all()
     doubt = point_ops.sample(own.flatten(0, 1)[:, None], places.flatten(0, 1), (1, 1))[..., 0].abs()
     assert (doubt[:, :36].amax(1) < doubt[:, 36:].amax(1)).all()
-    assert torch.equal(made._choose(own[1:], keys[1:])[0], places[1])  # of the image alone
-    assert not torch.equal(made._choose(own, keys + 1), places)
+    assert torch.equal(made.sample_training_points(own[1:], keys[1:])[0], places[1])  # of the image alone
+    assert not torch.equal(made.sample_training_points(own, keys + 1), places)
 
 
 def disc(size: int, centre: tuple[float, float], radius: float) -> Tensor:
@@ -124,7 +124,7 @@ def discs(count: int, seed: int) -> tuple[list[Tensor], SampledProposals, Target
 def boundary_iou(masks: Tensor, pictures: Tensor, boxes: Tensor) -> float:
     """Overlap of mask and disc within two pixels of the disc's border, on the mask's own cells."""
     side = masks.shape[-1]
-    points = point_ops.inside(boxes, point_ops.centres(side, boxes.device).expand(*boxes.shape[:2], -1, 2))
+    points = point_ops.to_canvas(boxes, point_ops.cell_centres(side, boxes.device).expand(*boxes.shape[:2], -1, 2))
     centre, radius = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2] - boxes[..., 0]) / 2
     away = (points - centre[..., None, :]).norm(dim=-1) - radius[..., None]
     truth, guess, near = away <= 0, masks.flatten(2) > 0.5, away.abs() < 2
@@ -150,7 +150,7 @@ def test_the_boundary_of_a_disc_is_sharper_than_that_of_the_coarse_mask() -> Non
     features, rois, _, _, pictures = discs(16, 1000)
     with torch.no_grad():
         masks = made.detect(features, found(rois.boxes, rois.labels)).masks
-        coarse = made._own(made._coarse(features, rois.boxes), rois.labels)
+        coarse = made.select_class(made.coarse_logits(features, rois.boxes), rois.labels)
     upsampled = F.interpolate(coarse, scale_factor=8, mode="bilinear", align_corners=False).sigmoid()
     sharp, blunt = (boundary_iou(each, pictures, rois.boxes) for each in (masks, upsampled))
     assert sharp > 0.85

@@ -143,7 +143,7 @@ def test_ignored_anchors_cost_nothing(normalizer: str) -> None:
     _, targets = batch([(128, 128)], [2], 4, canvas=(128, 128))
     nowhere = torch.zeros(1, 6, dtype=torch.bool)
     match = Match(torch.zeros(1, 6, dtype=torch.int64), nowhere, nowhere)
-    cls, box = head._costs(logits, deltas, torch.ones(1, 6, 4), match, targets)
+    cls, box = head.per_anchor_losses(logits, deltas, torch.ones(1, 6, 4), match, targets)
     assert cls.abs().sum() == 0
     assert box.abs().sum() == 0
 

@@ -47,7 +47,7 @@ def test_figure_3_layer_by_layer() -> None:
         assert len(layers) == 2 * max(level, 1)
         total = total + x
     wanted = F.conv2d(total, made.classes.weight, made.classes.bias)
-    torch.testing.assert_close(made._predict(maps), wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(made.logits(maps), wanted, atol=1e-5, rtol=1e-4)
     assert wanted.shape == (2, 5, 16, 24)
 
 
@@ -56,7 +56,7 @@ def test_the_loss_is_half_the_mean_over_labelled_pixels() -> None:
     labels = torch.randint(0, 5, (2, 64, 96), generator=torch.Generator().manual_seed(2)).byte()
     labels[:, :20] = 255
     total, terms = made.losses(maps, None, labelled(labels), nothing())["semantic"]
-    logits = F.interpolate(made._predict(maps), scale_factor=4, mode="bilinear", align_corners=False)
+    logits = F.interpolate(made.logits(maps), scale_factor=4, mode="bilinear", align_corners=False)
     torch.testing.assert_close(total / terms, 0.5 * F.cross_entropy(logits, labels.long(), ignore_index=255))
     assert terms == 2 * 44 * 96
 

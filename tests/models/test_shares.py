@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lineage.ops.matching import shares
+from lineage.ops.matching import object_loss_weights
 from lineage.structures import Images, Losses, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
@@ -52,8 +52,8 @@ def test_background_counts_in_full_and_objects_by_their_own_weight() -> None:
     weights = torch.rand(targets.labels.shape)
     gt = torch.tensor([[0, 1, 2, 0], [1, 0, 0, 1]])
     foreground = torch.tensor([[True, True, False, True], [False, True, True, False]])
-    found = shares(targets._replace(object_weights=weights), gt, foreground)
+    found = object_loss_weights(targets._replace(object_weights=weights), gt, foreground)
     wanted = [[weights[0, 0], weights[0, 1], 1, weights[0, 0]], [1, weights[1, 0], weights[1, 0], 1]]
     assert found.equal(torch.tensor(wanted))
     assert isinstance(targets, Targets)
-    assert shares(targets, gt, foreground).equal(torch.ones(2, 4))
+    assert object_loss_weights(targets, gt, foreground).equal(torch.ones(2, 4))

@@ -9,7 +9,7 @@ import torch
 from sklearn.svm import LinearSVC
 
 from lineage.models.roi_heads import ridge
-from lineage.models.roi_heads.svm import Observed, SVMMining, SVMs
+from lineage.models.roi_heads.svm import RegionFeatures, SVMMining, SVMs
 
 MINING = SVMMining(
     cost=1e-3,
@@ -24,7 +24,7 @@ MINING = SVMMining(
 FEATURES, CLASSES = 16, 2
 
 
-def images(count: int = 12, regions: int = 60) -> list[Observed]:
+def images(count: int = 12, regions: int = 60) -> list[RegionFeatures]:
     """Regions around one centre per class and around zero; the first two of each image are objects."""
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(CLASSES, FEATURES, generator=generator)
@@ -36,7 +36,7 @@ def images(count: int = 12, regions: int = 60) -> list[Observed]:
         features[:2] += 2 * centres
         overlaps = torch.rand(regions, CLASSES, generator=generator) * 0.5
         overlaps[0], overlaps[1] = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-        seen.append(Observed(features, overlaps, objects))
+        seen.append(RegionFeatures(features, overlaps, objects))
     return seen
 
 
@@ -69,7 +69,7 @@ def test_a_class_without_objects_stays_silent() -> None:
 def test_an_object_of_the_class_is_never_its_negative() -> None:
     """Even where its annotated overlap is lost, as for a box that was clipped away."""
 
-    def passes() -> Iterator[Observed]:
+    def passes() -> Iterator[RegionFeatures]:
         return iter([one._replace(overlaps=torch.zeros_like(one.overlaps)) for one in images(4)])
 
     svms = SVMs(FEATURES, CLASSES)
@@ -85,7 +85,7 @@ def test_ridge_solves_the_penalised_normal_equations(count: int) -> None:
     x, y = torch.randn(count, FEATURES, generator=generator), torch.randn(count, 4, generator=generator)
     weight, bias = ridge.solve(x, y, 10.0)
     mean = y.mean(0)
-    white, back = ridge.whitening((y - mean).double())
+    white, back = ridge.whitening_matrices((y - mean).double())
     ones = torch.cat((x, torch.ones(count, 1)), 1).double()
     solved = torch.cat((weight, (bias - mean)[None])).double() @ white
     residual = ones.T @ (ones @ solved - (y - mean).double() @ white) + 10.0 * solved

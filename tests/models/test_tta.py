@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.models.detectors.tta import TTA, view
+from lineage.models.detectors.tta import TTA, make_view
 from lineage.models.roi_heads.nms_variants import GreedyNMS
 from lineage.run.assemble import assemble
 from lineage.run.resolve import resolve
@@ -44,16 +44,16 @@ def views(model: nn.Module, scales: list[float], flip: bool, **options: object) 
 @pytest.mark.parametrize("flip", [False, True])
 def test_boxes_come_back_to_where_they_were(scale: float, flip: bool) -> None:
     boxes = torch.tensor([[[3.0, 4, 50, 60]]]).expand(3, 1, 4)
-    seen = view(images(Proposals(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
-    torch.testing.assert_close(seen.back(seen.there(boxes)), boxes)
-    assert torch.equal(seen.images.proposals.boxes, seen.there(boxes))
+    seen = make_view(images(Proposals(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
+    torch.testing.assert_close(seen.to_canvas(seen.to_view(boxes)), boxes)
+    assert torch.equal(seen.images.proposals.boxes, seen.to_view(boxes))
     assert all(side % 32 == 0 for side in seen.images.pixels.shape[-2:])
     torch.testing.assert_close(seen.images.sizes, torch.tensor(SIZES) * (round(128 * scale) / 128))
 
 
 def test_a_flip_mirrors_the_content_of_each_image() -> None:
     given = images()
-    seen = view(given, 1.0, True).images
+    seen = make_view(given, 1.0, True).images
     for i, (height, width) in enumerate(SIZES):
         expected = given.pixels[i, :, :height, :width].flip(-1)
         assert torch.equal(seen.pixels[i, :, :height, :width], expected)
@@ -64,7 +64,7 @@ def test_resizing_mixes_no_padding_into_the_content() -> None:
     white = given._replace(pixels=torch.zeros_like(given.pixels))
     for i, (height, width) in enumerate(SIZES):
         white.pixels[i, :, :height, :width] = 200
-    seen = view(white, 0.5, False).images
+    seen = make_view(white, 0.5, False).images
     for i, (height, width) in enumerate(SIZES):
         assert (seen.pixels[i, :, : height // 2, : width // 2] == 200).all()
 
@@ -128,7 +128,7 @@ def test_a_flipped_view_agrees_with_the_plain_one() -> None:
 @torch.no_grad()
 def test_keypoints_of_a_flipped_view_change_their_names() -> None:
     network = model("keypoint_rcnn")
-    network.box.select.score_thresh = 0.0
+    network.box.postprocess.score_thresh = 0.0
     joints = network.heads["keypoint"].deconvolution.out_channels
     swapped = list(reversed(range(joints)))
     same = views(network, [1.0], True).detect(images())

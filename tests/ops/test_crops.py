@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from lineage.ops.mask_sampling import through
+from lineage.ops.mask_sampling import crop_and_resize
 from tests.models.scenes import batch, dense
 
 
@@ -15,7 +15,7 @@ def test_a_crop_equals_roi_align_on_the_whole_mask(aligned: bool) -> None:
     regions = (targets.boxes[:, :4] + torch.randn(2, 4, 4, generator=generator) * 4).clamp(min=0)
     regions = torch.minimum(regions, torch.tensor([128.0, 96.0, 128.0, 96.0]))
     gt = torch.arange(4).expand(2, 4)
-    found = through(
+    found = crop_and_resize(
         targets.masks, regions, gt, torch.tensor([size, size]).float(), size=14, sampling_ratio=12, aligned=aligned
     )
     for image in range(2):
@@ -30,6 +30,6 @@ def test_a_coarse_grid_stays_close() -> None:
     size = (128, 128)
     _, targets = batch([size], [3], 3, canvas=size, seed=1)
     arguments = (targets.masks, targets.boxes[:, :3], torch.arange(3)[None], torch.tensor([size]).float())
-    fine = through(*arguments, size=7, sampling_ratio=12, aligned=True)
-    coarse = through(*arguments, size=7, sampling_ratio=4, aligned=True)
+    fine = crop_and_resize(*arguments, size=7, sampling_ratio=12, aligned=True)
+    coarse = crop_and_resize(*arguments, size=7, sampling_ratio=4, aligned=True)
     assert (fine - coarse).abs().mean() < 0.05

@@ -25,8 +25,8 @@ def test_decoding_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = F.interpolate(torch.randn(30, 17, 28, 28), scale_factor=2, mode="bilinear")
     regions = boxes(30)
     wanted, scores = heatmaps_to_keypoints(maps, regions)
-    for most in (1, keypoints.MOST):  # one slot at a time, and all at once
-        monkeypatch.setattr(keypoints, "MOST", most)
+    for most in (1, keypoints.MAX_ELEMENTS):  # one slot at a time, and all at once
+        monkeypatch.setattr(keypoints, "MAX_ELEMENTS", most)
         found = decode(maps[None], regions[None], CANVAS)[0]
         torch.testing.assert_close(found[..., :2], wanted[..., :2], atol=1e-3, rtol=0)
         torch.testing.assert_close(found[..., 2], scores, atol=1e-4, rtol=1e-4)

@@ -4,7 +4,7 @@ import torchvision
 from torch import Tensor
 from torchvision.models.detection._utils import Matcher as Reference
 
-from lineage.ops.matching import Match, Matcher, overlaps, subsample
+from lineage.ops.matching import Match, Matcher, compute_overlaps, subsample
 from lineage.ops.random import fold_in
 from lineage.structures import Targets
 from tests.ops.test_boxes import random_boxes
@@ -57,7 +57,7 @@ def test_the_order_of_regions_does_not_matter() -> None:
     regions, boxes = random_boxes(1, 200, seed=3), random_boxes(1, 20, seed=4)
     targets = targets_of(boxes, torch.ones(1, 20, dtype=torch.bool))
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
-    there, back = overlaps(regions, targets), overlaps(regions[:, order], targets)
+    there, back = compute_overlaps(regions, targets), compute_overlaps(regions[:, order], targets)
     assert torch.equal(there.iou[:, order], back.iou)
     assert torch.equal(there.matched_idx[:, order], back.matched_idx)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from lineage.ops.roi_align import in_bags
+from lineage.ops.roi_align import roi_align_bags
 
 SHAPE = (2, 5, 13, 17)
 
@@ -25,7 +25,7 @@ def test_bags_equal_torchvisions_kernel_and_its_gradient(sampling: int, aligned:
     feature = torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     rois = regions(torch.float64)
     ours, theirs = feature.clone().requires_grad_(), feature.clone().requires_grad_()
-    found = in_bags(ours, rois, 4, sampling, aligned)
+    found = roi_align_bags(ours, rois, 4, sampling, aligned)
     expected = torchvision.ops.roi_align(theirs, rois, 4, 1.0, sampling, aligned)
     torch.testing.assert_close(found, expected)
     weight = torch.randn(found.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -36,14 +36,14 @@ def test_bags_equal_torchvisions_kernel_and_its_gradient(sampling: int, aligned:
 
 def test_half_precision_is_summed_in_single() -> None:
     feature, rois = torch.randn(SHAPE).bfloat16(), regions(torch.bfloat16)
-    found = in_bags(feature, rois, 4, 2, True)
+    found = roi_align_bags(feature, rois, 4, 2, True)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found, in_bags(feature.float(), rois.float(), 4, 2, True).bfloat16())
+    torch.testing.assert_close(found, roi_align_bags(feature.float(), rois.float(), 4, 2, True).bfloat16())
 
 
 def test_no_regions_give_no_bins() -> None:
     feature = torch.randn(SHAPE, requires_grad=True)
-    found = in_bags(feature, torch.zeros(0, 5), 4, 2, True)
+    found = roi_align_bags(feature, torch.zeros(0, 5), 4, 2, True)
     assert found.shape == (0, SHAPE[1], 4, 4)
     found.sum().backward()
     assert feature.grad is not None

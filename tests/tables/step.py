@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import build
-from lineage.models.losses.class_frequency import asking, count_classes
+from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.run.resolve import fill_classes, fill_stuff
 from lineage.structures import Images, Proposals, Targets
 from lineage.train.freeze import train_only
@@ -27,8 +27,8 @@ def step(plain: dict[str, Any]) -> None:
     fill_classes(config, dataset.meta.classes, dataset.meta.classes)
     fill_stuff(config, dataset)
     model = build(filled(plain, len(dataset.meta.classes), OmegaConf.select(config, "dataset.stuff")).model)
-    if asking(model):
-        count_classes(model, [2] * len(dataset.meta.classes), 2)
+    if losses_with_class_counts(model):
+        set_class_counts(model, [2] * len(dataset.meta.classes), 2)
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:

@@ -1,4 +1,4 @@
-"""Box voting (arXiv:1505.01749, section 4; Mask R-CNN's best results): a survivor moves to where its rivals point."""
+"""Box voting (arXiv:1505.01749, section 4; Mask R-CNN's best results): average a detection with its neighbours."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from lineage.ops import boxes as box_ops
 
 
 def vote(
-    winners: Tensor, labels: Tensor, boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, *, threshold: float
+    detections: Tensor,
+    labels: Tensor,
+    boxes: Tensor,
+    scores: Tensor,
+    groups: Tensor,
+    valid: Tensor,
+    *,
+    threshold: float,
 ) -> Tensor:
-    """Score-weighted mean of the candidates that overlap a winner by `threshold` or more, itself included.
+    """Return the score-weighted mean of each detection and its candidates with an IoU of `threshold` or more.
 
-    winners [B, D, 4], labels [B, D]; candidates: boxes [B, K, 4], scores, groups, valid [B, K] -> [B, D, 4]
+    detections [B, D, 4], labels [B, D]; candidates: boxes [B, K, 4], scores, groups, valid [B, K] -> [B, D, 4]
     """
-    near = box_ops.iou(winners, boxes) >= threshold  # [B, D, K]
+    near = box_ops.iou(detections, boxes) >= threshold  # [B, D, K]
     near = near & (labels[..., None] == groups[:, None]) & valid[:, None]
     weight = near * scores[:, None]
     total = weight.sum(-1, keepdim=True)
-    return torch.where(total > 0, weight @ boxes / total.clamp(min=1e-12), winners)
+    return torch.where(total > 0, weight @ boxes / total.clamp(min=1e-12), detections)

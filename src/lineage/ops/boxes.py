@@ -1,4 +1,4 @@
-"""Boxes as tensors: overlap, clipping, and the (dx, dy, dw, dh) code of R-CNN (arXiv:1311.2524, appendix C).
+"""Boxes as tensors: overlap, clipping, and the deltas (dx, dy, dw, dh) of R-CNN (arXiv:1311.2524, appendix C).
 
 All functions broadcast over leading dimensions; the last one is (x1, y1, x2, y2).
 """
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# exp(dw) is cut here so that an untrained network cannot overflow; Detectron's value, shared by every code base since
-LARGEST_LOG_RATIO = math.log(1000.0 / 16)
+# upper limit of dw and dh, so that exp of an untrained network does not overflow; Detectron's value
+MAX_LOG_RATIO = math.log(1000.0 / 16)
 
 
 def area(boxes: Tensor) -> Tensor:
-    """[..., 4] -> [...]"""
+    """Return areas: [..., 4] -> [...]"""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Pairwise: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
+    """Return pairwise intersections: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
     a, b = a[..., :, None, :], b[..., None, :, :]
     # four planar [N, M] terms; a stacked [N, M, 2] would double the memory traffic
     width = torch.minimum(a[..., 2], b[..., 2]) - torch.maximum(a[..., 0], b[..., 0])
@@ -30,26 +30,26 @@ def intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Pairwise intersection over union: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
-    shared = intersection(a, b)
-    return shared / (area(a)[..., :, None] + area(b)[..., None, :] - shared)
+    """Return pairwise intersection over union: a [..., N, 4], b [..., M, 4] -> [..., N, M]"""
+    overlap = intersection(a, b)
+    return overlap / (area(a)[..., :, None] + area(b)[..., None, :] - overlap)
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
-    """Cut boxes [B, ..., 4] to the image they are in; sizes [B, 2] (height, width)."""
+    """Clip boxes [B, ..., 4] to their images; sizes [B, 2] (height, width)."""
     limit = sizes.flip(-1).repeat(1, 2)  # width, height, width, height
     limit = limit.reshape(-1, *[1] * (boxes.dim() - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limit)
 
 
-def large(boxes: Tensor, smallest: float) -> Tensor:
-    """Whether both sides reach `smallest` pixels: [..., 4] -> [...] bool"""
+def has_min_size(boxes: Tensor, min_size: float) -> Tensor:
+    """Return where both sides are at least `min_size` pixels: [..., 4] -> [...] bool"""
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
-    return (width >= smallest) & (height >= smallest)
+    return (width >= min_size) & (height >= min_size)
 
 
 def encode(boxes: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
-    """What must be regressed to move `anchors` onto `boxes`: both [..., 4] -> deltas [..., 4]"""
+    """Return the deltas [..., 4] that move `anchors` onto `boxes`, both [..., 4]; `weights` scale (dx, dy, dw, dh)."""
     wx, wy, ww, wh = weights
     x, y, width, height = _center(boxes)
     ax, ay, awidth, aheight = _center(anchors)
@@ -65,13 +65,13 @@ def encode(boxes: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
 
 
 def decode(deltas: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
-    """Undo `encode`: deltas [..., 4] and anchors [..., 4] (broadcast) -> boxes [..., 4]"""
+    """Apply deltas [..., 4] to anchors [..., 4] (broadcast) -> boxes [..., 4]: the inverse of `encode`."""
     wx, wy, ww, wh = weights
     ax, ay, awidth, aheight = _center(anchors)
     dx, dy, dw, dh = deltas.unbind(-1)
     x, y = dx / wx * awidth + ax, dy / wy * aheight + ay
-    half_width = 0.5 * torch.exp((dw / ww).clamp(max=LARGEST_LOG_RATIO)) * awidth
-    half_height = 0.5 * torch.exp((dh / wh).clamp(max=LARGEST_LOG_RATIO)) * aheight
+    half_width = 0.5 * torch.exp((dw / ww).clamp(max=MAX_LOG_RATIO)) * awidth
+    half_height = 0.5 * torch.exp((dh / wh).clamp(max=MAX_LOG_RATIO)) * aheight
     return torch.stack((x - half_width, y - half_height, x + half_width, y + half_height), dim=-1)
 
 
@@ -82,6 +82,6 @@ def _center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
-    """Pick slots: values [B, N, ...] and index [B, M] -> [B, M, ...]"""
+    """Gather slots: values [B, N, ...] and index [B, M] -> [B, M, ...]"""
     tail = values.shape[2:]
     return values.gather(1, index.reshape(*index.shape, *[1] * len(tail)).expand(*index.shape, *tail))

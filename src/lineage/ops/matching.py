@@ -1,7 +1,7 @@
-"""Which region should find which object, and which regions are worth a loss.
+"""Matching of anchors or proposals with objects, and sampling of those that enter a loss.
 
 Matching: Faster R-CNN (arXiv:1506.01497), section 3.1.2. Sampling: Fast R-CNN (arXiv:1504.08083), section 2.3.
-Everything has a fixed shape, so nothing waits for the device.
+All shapes are fixed, so nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lineage.ops import boxes as box_ops
 from lineage.ops.random import uniform
 from lineage.structures import Targets
 
-CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N however many objects an image holds
+CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N for any number of objects
 
 
 class Match(NamedTuple):
@@ -26,38 +26,45 @@ class Match(NamedTuple):
 
 class Overlaps(NamedTuple):
     matched_idx: Tensor  # [B, N] int64, argmax over targets
-    iou: Tensor  # [B, N], its overlap; 0 where there are no targets
-    best: Tensor  # [B, N] bool: no other region overlaps some target more
-    crowded: Tensor  # [B, N]: the largest share of the region inside a crowd
+    iou: Tensor  # [B, N], its overlap; 0 if there are no targets
+    best: Tensor  # [B, N] bool: has the largest IoU of all regions with some target
+    crowd_iof: Tensor  # [B, N]: largest fraction of the region inside a crowd (intersection over foreground)
 
 
-def overlaps(regions: Tensor, targets: Targets) -> Overlaps:
-    """regions [B, N, 4] (or [1, N, 4], shared by all images); reads the target slots in chunks."""
-    parts = [_overlap(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK)]
-    gt, iou, best, crowded = parts[0]
-    for other in parts[1:]:
-        gt = torch.where(other.iou > iou, other.matched_idx, gt)  # strict: the first of equals wins, as argmax would
+def compute_overlaps(regions: Tensor, targets: Targets) -> Overlaps:
+    """Compare regions [B, N, 4] (or [1, N, 4], shared by all images) with the targets, a chunk of slots at a time."""
+    first, *others = (_overlaps_of_chunk(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK))
+    matched_idx, iou, best, crowd_iof = first
+    for other in others:
+        matched_idx = torch.where(other.iou > iou, other.matched_idx, matched_idx)  # ties: the first, as argmax
         iou = torch.maximum(iou, other.iou)
-        best, crowded = best | other.best, torch.maximum(crowded, other.crowded)
-    return Overlaps(gt, iou, best, crowded)
+        best, crowd_iof = best | other.best, torch.maximum(crowd_iof, other.crowd_iof)
+    return Overlaps(matched_idx, iou, best, crowd_iof)
 
 
-def _overlap(regions: Tensor, targets: Targets, start: int) -> Overlaps:
+def _overlaps_of_chunk(regions: Tensor, targets: Targets, start: int) -> Overlaps:
     boxes, valid, crowd = (field[:, start : start + CHUNK] for field in (targets.boxes, targets.valid, targets.crowd))
-    shared = box_ops.intersection(boxes, regions)  # [B, G', N]
+    # 1. IoU of every object with every region; crowds are no objects
+    intersection = box_ops.intersection(boxes, regions)  # [B, G', N]
     areas = box_ops.area(regions)[:, None]
-    iou = shared / (box_ops.area(boxes)[..., None] + areas - shared)
+    iou = intersection / (box_ops.area(boxes)[..., None] + areas - intersection)
     iou = torch.where((valid & ~crowd)[..., None], iou, 0.0)
-    top = iou.amax(2, keepdim=True)
+    # 2. the best regions of each object
+    largest = iou.amax(2, keepdim=True)
     # deviates: torchvision and detectron2 call every region "best" for an object that overlaps none (a tie at 0)
-    best = ((iou == top) & (top > 0)).any(1)
-    crowded = torch.where((valid & crowd)[..., None], shared / areas.clamp(min=1e-6), 0.0).amax(1)
-    value, index = iou.max(1)
-    return Overlaps(index + start, value, best, crowded)
+    best = ((iou == largest) & (largest > 0)).any(1)
+    # 3. the fraction of each region inside a crowd, and the best object of each region
+    crowd_iof = torch.where((valid & crowd)[..., None], intersection / areas.clamp(min=1e-6), 0.0).amax(1)
+    iou, index = iou.max(1)
+    return Overlaps(index + start, iou, best, crowd_iof)
 
 
 class Matcher:
-    """Labels by IoU: foreground from `fg_iou_thresh` up, background in [low, high) `bg_iou_thresh`, else ignored."""
+    """Labels by IoU: foreground from `fg_iou_thresh` up, background in [low, high) `bg_iou_thresh`, else ignored.
+
+    allow_low_quality_matches: the region of largest IoU with an object is foreground, however small the IoU.
+    crowd_ignore_iof: a region with this fraction inside a crowd is ignored instead of background (Detectron: 0.7).
+    """
 
     def __init__(
         self,
@@ -68,28 +75,24 @@ class Matcher:
         crowd_ignore_iof: float,
     ):
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
-        self.allow_low_quality_matches = (
-            allow_low_quality_matches  # an object's best region is foreground however small the overlap
-        )
-        self.crowd_ignore_iof = (
-            crowd_ignore_iof  # a region lying in a crowd by this share is no background (Detectron: 0.7)
-        )
+        self.allow_low_quality_matches, self.crowd_ignore_iof = allow_low_quality_matches, crowd_ignore_iof
 
     def __call__(self, regions: Tensor, targets: Targets) -> Match:
-        found = overlaps(regions, targets)
-        foreground = found.iou >= self.fg_iou_thresh
+        """Match regions [B, N, 4] with the objects of each image."""
+        overlaps = compute_overlaps(regions, targets)
+        foreground = overlaps.iou >= self.fg_iou_thresh
         if self.allow_low_quality_matches:
-            foreground = foreground | found.best
+            foreground = foreground | overlaps.best
         low, high = self.bg_iou_thresh
-        background = (found.iou >= low) & (found.iou < high) & ~foreground & (found.crowded < self.crowd_ignore_iof)
-        return Match(found.matched_idx, foreground, background)
+        background = (overlaps.iou >= low) & (overlaps.iou < high) & ~foreground
+        return Match(overlaps.matched_idx, foreground, background & (overlaps.crowd_iof < self.crowd_ignore_iof))
 
 
-def shares(targets: Targets, gt: Tensor, foreground: Tensor) -> Tensor:
-    """[B, N] float32: what the losses of a region count, the weight of its object; background counts in full."""
+def object_loss_weights(targets: Targets, matched_idx: Tensor, foreground: Tensor) -> Tensor:
+    """Return the loss weight of each region's object, [B, N] float32; background has weight 1."""
     if targets.object_weights is None:
-        return torch.ones_like(gt, dtype=torch.float32)
-    return torch.where(foreground, targets.object_weights.gather(1, gt), 1.0)
+        return torch.ones_like(matched_idx, dtype=torch.float32)
+    return torch.where(foreground, targets.object_weights.gather(1, matched_idx), 1.0)
 
 
 class Subset(NamedTuple):
@@ -99,12 +102,14 @@ class Subset(NamedTuple):
 
 
 def subsample(match: Match, *, count: int, fraction: float, rng_keys: Tensor, salt: int) -> Subset:
-    """At most `count` regions per image, at most `fraction` of them foreground, background fills the rest."""
-    regions = match.foreground.shape[1]
-    chance = uniform(rng_keys, salt, regions)
-    quota = min(int(count * fraction), regions)
-    drawn = torch.where(match.foreground, chance, -1.0).topk(quota).indices
-    chosen = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground
-    priority = torch.where(chosen, chance + 2, torch.where(match.background, chance + 1, 0.0))
-    values, slots = priority.topk(min(count, regions))
+    """Sample `count` regions per image at random: at most `fraction` of them foreground, the rest background."""
+    num_regions = match.foreground.shape[1]
+    random = uniform(rng_keys, salt, num_regions)
+    # 1. draw the foreground
+    num_foreground = min(int(count * fraction), num_regions)
+    drawn = torch.where(match.foreground, random, -1.0).topk(num_foreground).indices
+    foreground = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground
+    # 2. rank: drawn foreground, then background in random order, then what is left out
+    priority = torch.where(foreground, random + 2, torch.where(match.background, random + 1, 0.0))
+    values, slots = priority.topk(min(count, num_regions))
     return Subset(slots, values >= 1, values >= 2)

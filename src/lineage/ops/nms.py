@@ -1,7 +1,7 @@
-"""Greedy non-maximum suppression with a fixed output shape: what is suppressed is cleared, nothing moves.
+"""Greedy non-maximum suppression with a fixed output shape: a flag per box.
 
-torchvision's `nms` returns as many indices as survive, so a GPU has to be waited for and a compiled graph breaks.
-Here a row of sorted boxes gives a row of flags. On the CPU torchvision's kernel does the work; CUDA has its own
+torchvision's `nms` returns as many indices as survive, so it waits for the GPU and breaks a compiled graph. Here a row
+of sorted boxes gives a row of flags. On the CPU torchvision's kernel does the work; CUDA has its own
 kernel in nms_cuda.py, registered on first use there.
 """
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 @torch.library.custom_op("lineage::nms", mutates_args=(), device_types="cpu")
 def nms(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    """Flags of the boxes that survive: boxes [R, K, 4] sorted by falling score, groups [R, K], valid [R, K] -> [R, K].
+    """Return flags of the boxes that survive: boxes [R, K, 4], groups [R, K], valid [R, K] -> [R, K].
 
-    Only boxes of one group (a class, a pyramid level) suppress each other.
+    Boxes are sorted by falling score. Only boxes of one group (a class, a pyramid level) suppress each other.
     """
     keep = torch.zeros_like(valid)
     falling = torch.arange(boxes.shape[1], 0, -1, dtype=torch.float64)

@@ -1,7 +1,7 @@
 """The CUDA kernel of ops.nms: one program per row, no host sync, no variable shapes.
 
-A row's boxes stay in registers; the greedy pass walks them in order and clears what each survivor covers. Tests run it
-on the CPU through Triton's interpreter and compare it with torchvision.
+A row's boxes stay in registers; the greedy pass visits them in order and clears those that each survivor
+suppresses. Tests run it on the CPU through Triton's interpreter and compare it with torchvision.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _greedy(boxes, groups, valid, keep, threshold, K, BLOCK: tl.constexpr):  # t
 
 
 def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
-    """Same contract as ops.nms.nms: boxes [R, K, 4], groups [R, K], valid [R, K] -> [R, K] bool."""
+    """Compute ops.nms.nms on CUDA: boxes [R, K, 4], groups [R, K], valid [R, K] -> [R, K] bool."""
     rows, slots = valid.shape
     keep = torch.empty(rows, slots, dtype=torch.int8, device=boxes.device)
     block = triton.next_power_of_2(slots)

@@ -1,7 +1,7 @@
-"""Soft-NMS (arXiv:1704.04503): overlapped boxes lose score in place of being dropped.
+"""Soft-NMS (arXiv:1704.04503): overlapping boxes lose score instead of being dropped.
 
-One round takes the best box of every image at once and lowers its neighbours, so the number of rounds is the number of
-boxes wanted and no shape depends on what was found.
+Each round takes the best remaining box of every image and lowers its neighbours. The number of rounds is the number of
+boxes needed, and no shape depends on the values.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from lineage.ops import boxes as box_ops
 def soft_nms(
     boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, *, rounds: int, threshold: float, sigma: float | None
 ) -> Tensor:
-    """The scores after decay: boxes [B, K, 4], scores, groups, valid [B, K] -> [B, K], -1 for all but `rounds` best.
+    """Return scores after decay: boxes [B, K, 4], scores, groups, valid [B, K] -> [B, K], -1 for all but `rounds` best.
 
     Equation 3, s (1 - iou) where iou > threshold, if sigma is None; else equation 4, s exp(-iou^2 / sigma). Only boxes
     of one group lower each other. Taking the best of all groups at once keeps the order within each group.
     """
-    left = torch.where(valid, scores, -1.0)
+    remaining = torch.where(valid, scores, -1.0)
     final = torch.full_like(scores, -1.0)
     for _ in range(min(rounds, scores.shape[1])):
-        value, index = left.max(1, keepdim=True)
-        final = final.scatter_reduce(1, index, value, "amax")  # where nothing is left, value is -1 and changes nothing
+        value, index = remaining.max(1, keepdim=True)
+        final = final.scatter_reduce(1, index, value, "amax")  # value -1 (no box remains) changes nothing
         iou = box_ops.iou(box_ops.take(boxes, index), boxes)[:, 0].nan_to_num()  # of two boxes without area
         near = (groups == groups.gather(1, index)) & (value >= 0)
         if sigma is None:
             decay = torch.where(near & (iou > threshold), 1 - iou, 1.0)
         else:
             decay = torch.where(near, torch.exp(-(iou**2) / sigma), 1.0)
-        left = torch.where(left >= 0, left * decay, left).scatter(1, index, -1.0)
+        remaining = torch.where(remaining >= 0, remaining * decay, remaining).scatter(1, index, -1.0)
     return final

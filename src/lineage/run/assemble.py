@@ -21,7 +21,7 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import find_presence
 from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import make_evaluator
-from lineage.models.losses.class_frequency import asking, count_classes
+from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import load_initial_weights
 from lineage.run.resolve import Resolved
@@ -50,9 +50,9 @@ def assemble(resolved: Resolved) -> Parts:
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = Augment(**build(config.augment))
     model = build(config.model)
-    if asking(model):
+    if losses_with_class_counts(model):
         labels = torch.from_numpy(find_presence(train).labels)  # each class once per image
-        count_classes(model, labels.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
+        set_class_counts(model, labels.bincount(minlength=len(train.meta.classes)).tolist(), len(train))
     if config.weights:
         sha256, results = config.get("weights_sha256"), Path(config.paths.results)
         load_initial_weights(model, config.weights, require_all=config.evaluate_only, sha256=sha256, results=results)

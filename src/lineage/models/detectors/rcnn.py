@@ -16,7 +16,7 @@ SALT = 2  # separates the random stream of this sampler from the RPN's
 
 
 class ProposalGenerator(Protocol):
-    """Where objects might be."""
+    """Source of class-agnostic proposals, such as the RPN."""
 
     def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]: ...
 
@@ -24,29 +24,33 @@ class ProposalGenerator(Protocol):
 
 
 class RoIBoxHead(Protocol):
-    """What is in a region, and where exactly."""
+    """Class and box of each proposal."""
 
     num_classes: int
 
     def losses(
-        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+        self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
-        """Also the regions that further heads learn from: one set, or one of each stage of a cascade."""
+        """Return the proposals that further heads are trained on, one set per cascade stage, and the losses."""
         ...
 
-    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections: ...
+    def detect(self, features: list[Tensor], proposals: Proposals, images: Images) -> Detections: ...
 
 
 class RoIHead(Protocol):
-    """Anything else predicted per object: masks, keypoints."""
+    """Any further prediction per object: masks, keypoints."""
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses: ...
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses: ...
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections: ...
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections: ...
 
 
 class ProposalSampler(nn.Module):
-    """The regions of a training step (Fast R-CNN, section 2.3): a quarter foreground, the objects themselves added."""
+    """Selects the proposals of a training step and labels them (Fast R-CNN, section 2.3).
+
+    batch_size_per_image, positive_fraction: proposals per image, and the largest fraction of foreground.
+    proposal_append_gt: ground-truth boxes are proposals too.
+    """
 
     def __init__(
         self, *, matcher: Matcher, batch_size_per_image: int, positive_fraction: float, proposal_append_gt: bool
@@ -54,29 +58,29 @@ class ProposalSampler(nn.Module):
         super().__init__()
         self.match, self.proposal_append_gt = matcher, proposal_append_gt
         self.batch_size_per_image, self.positive_fraction = batch_size_per_image, positive_fraction
-        self.num_foreground = int(
-            batch_size_per_image * positive_fraction
-        )  # the first slots: those that can hold foreground
+        self.num_foreground = int(batch_size_per_image * positive_fraction)  # the first slots may hold foreground
 
     @torch.no_grad()
-    def forward(self, rois: Proposals, targets: Targets, images: Images, num_classes: int) -> SampledProposals:
-        """[B, N] proposals -> [B, batch_size_per_image] of them with their targets"""
-        boxes, valid = rois.boxes, rois.valid
+    def forward(self, proposals: Proposals, targets: Targets, images: Images, num_classes: int) -> SampledProposals:
+        """Sample proposals [B, N] -> [B, batch_size_per_image], foreground first."""
+        # 1. add the objects
+        boxes, valid = proposals.boxes, proposals.valid
         if self.proposal_append_gt:
             boxes = torch.cat((boxes, targets.boxes), 1)
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
+        # 2. match and sample
         match = self.match(boxes, targets)
         match = match._replace(foreground=match.foreground & valid, background=match.background & valid)
-        chosen = subsample(
-            match, count=self.batch_size_per_image, fraction=self.positive_fraction, rng_keys=images.rng_keys, salt=SALT
-        )
-        gt = match.matched_idx.gather(1, chosen.slots)
-        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), num_classes)
-        return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
+        count, fraction = self.batch_size_per_image, self.positive_fraction
+        subset = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT)
+        # 3. label
+        matched_idx = match.matched_idx.gather(1, subset.slots)
+        labels = torch.where(subset.foreground, targets.labels.gather(1, matched_idx), num_classes)
+        return SampledProposals(box_ops.take(boxes, subset.slots), subset.valid, labels, matched_idx)
 
 
 class RCNN(nn.Module):
-    """A detector. Parts that depend on the width of what feeds them are given unbuilt: channels -> module."""
+    """A two-stage detector. Parts whose width depends on their input are unbuilt: channels -> module."""
 
     def __init__(
         self,
@@ -90,27 +94,28 @@ class RCNN(nn.Module):
     ):
         super().__init__()
         self.backbone, self.neck = backbone, neck(backbone.channels)
-        width = self.neck.channels
-        self.proposals, self.sampler, self.box = proposals(width), sampler, box(width)
-        self.heads = nn.ModuleDict({name: head(width) for name, head in heads.items()})
+        channels = self.neck.channels
+        self.proposals, self.sampler, self.box = proposals(channels), sampler, box(channels)
+        self.heads = nn.ModuleDict({name: head(channels) for name, head in heads.items()})
 
     def losses(self, images: Images, targets: Targets) -> Losses:
-        """What a training step minimises; each value is a sum and what it is divided by."""
+        """Return the losses of a training step, each a sum and its normalizer."""
         features = self.neck(self.backbone(images))
-        rois, losses = self.proposals.losses(images, features, targets)
-        rois = self.sampler(rois, targets, images, self.box.num_classes)
-        seen, found = self.box.losses(features, rois, targets, images)
-        losses = losses | found
-        parts = [first(each, self.sampler.num_foreground) for each in seen]
-        foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*parts, strict=True)))
+        proposals, losses = self.proposals.losses(images, features, targets)
+        sampled = self.sampler(proposals, targets, images, self.box.num_classes)
+        sampled_by_stage, box_losses = self.box.losses(features, sampled, targets, images)
+        losses = losses | box_losses
+        # the other heads are trained on foreground alone: the first slots of every stage, side by side
+        stages = [first(stage, self.sampler.num_foreground) for stage in sampled_by_stage]
+        foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*stages, strict=True)))
         for head in self.heads.values():
             losses = losses | head.losses(features, foreground, targets, images)
         return losses
 
     def detect(self, images: Images) -> Detections:
-        """The objects of each image, in canvas pixels, best first."""
+        """Return the objects of each image, in canvas pixels, best first."""
         features = self.neck(self.backbone(images))
-        found = self.box.detect(features, self.proposals.propose(images, features), images)
+        detections = self.box.detect(features, self.proposals.propose(images, features), images)
         for head in self.heads.values():
-            found = head.detect(features, found)
-        return found
+            detections = head.detect(features, detections)
+        return detections

@@ -1,11 +1,10 @@
-"""RetinaNet (arXiv:1708.02002): one stage. Every position of a pyramid says which classes are there, and where.
+"""RetinaNet (arXiv:1708.02002): one stage; every position of a pyramid predicts classes and boxes of its anchors.
 
 Section 4: anchors at three octave steps, two subnets shared by all levels, focal loss over every anchor.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -16,15 +15,17 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.box_losses import Regression
+from lineage.models.losses.class_losses import append_background, one_hot, prior_bias
 from lineage.models.losses.diagnostics import count_samples
 from lineage.models.losses.ohem import OHEM
 from lineage.models.proposals.rpn import AnchorGenerator
-from lineage.models.roi_heads.nms_variants import Suppression, best
+from lineage.models.roi_heads.nms_variants import Suppression
+from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
-from lineage.ops.matching import Match, Matcher, shares
+from lineage.ops.matching import Match, Matcher, object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 
-Cost = Callable[[Tensor, Tensor], Tensor]  # logits and goal, both [B, A, C] -> the cost of each
+LossFn = Callable[[Tensor, Tensor], Tensor]  # logits and targets, both [B, A, C] -> unreduced losses
 
 
 def build_octave_anchors(
@@ -35,7 +36,7 @@ def build_octave_anchors(
     strides: Sequence[int],
     rounded: bool,
 ) -> AnchorGenerator:
-    """`scales_per_octave` sizes from `octave_base_scale` x stride up, at every aspect ratio; Table 1c varies both."""
+    """Build anchors of `scales_per_octave` sizes from `octave_base_scale` x stride up, at every ratio (Table 1c)."""
     sizes = [
         [octave_base_scale * stride * 2 ** (step / scales_per_octave) for step in range(scales_per_octave)]
         for stride in strides
@@ -46,7 +47,7 @@ def build_octave_anchors(
 
 
 class Subnet(nn.Module):
-    """`depth` 3x3 convolutions and a predicting one, the same at every level."""
+    """`depth` 3x3 convolutions and a predictor, shared by all levels."""
 
     def __init__(self, channels: int, outputs: int, *, depth: int, width: int, norm: str | None):
         super().__init__()
@@ -57,7 +58,7 @@ class Subnet(nn.Module):
         gaussian(0.01, *self.convolutions, self.predictor)
 
     def forward(self, features: list[Tensor], per_anchor: int) -> list[Tensor]:
-        """maps [B, channels, H, W] -> per level [B, A_l, per_anchor] float32, position-major like anchors"""
+        """maps [B, channels, H, W] -> per level [B, A_l, per_anchor] float32, position-major as anchors"""
         return [self._level(x).permute(0, 2, 3, 1).reshape(len(x), -1, per_anchor).float() for x in features]
 
     def _level(self, x: Tensor) -> Tensor:
@@ -67,7 +68,12 @@ class Subnet(nn.Module):
 
 
 class DenseHead(nn.Module):
-    """Class and box of every anchor. Classes are independent sigmoids; there is no background class."""
+    """Class and box of every anchor. Classes are independent sigmoids without a background class.
+
+    prior_prob: initial probability of every class. mining: OHEM, or null for all anchors.
+    loss_normalizer: number of foreground anchors in the "batch" (Detectron), or in each "image" (section 4.1).
+    topk_candidates: (anchor, class) pairs of a level that enter NMS. score_thresh: lower limit of a detection's score.
+    """
 
     def __init__(
         self,
@@ -78,7 +84,7 @@ class DenseHead(nn.Module):
         subnet: Callable[[int, int], Subnet],
         num_classes: int,
         prior_prob: float,
-        classification: Cost,
+        classification: LossFn,
         regression: Regression,
         mining: OHEM | None,
         loss_normalizer: str,
@@ -95,81 +101,77 @@ class DenseHead(nn.Module):
         self.scores = subnet(channels, anchors.per_position * num_classes)
         self.deltas = subnet(channels, anchors.per_position * 4)
         # section 4.1: initially all probabilities are `prior_prob`, else background dominates the first steps
-        nn.init.constant_(cast(Tensor, self.scores.predictor.bias), -math.log((1 - prior_prob) / prior_prob))
+        nn.init.constant_(cast(Tensor, self.scores.predictor.bias), prior_bias(prior_prob))
         self.classification, self.regression, self.mining = classification, regression, mining
         self.by_image, self.bbox_reg_weights = loss_normalizer == "image", tuple(bbox_reg_weights)
         self.score_thresh, self.nms_thresh, self.suppression = score_thresh, nms_thresh, suppression
         self.topk_candidates, self.detections_per_img = topk_candidates, detections_per_img
 
     def losses(self, features: list[Tensor], images: Images, targets: Targets) -> Losses:
-        """Both losses over all anchors, divided by how many are foreground."""
+        """Return both losses over all anchors, normalized by the number of foreground anchors."""
         anchors = torch.cat(self.anchors(features))[None]
         logits = torch.cat(self.scores(features, self.num_classes), 1)
         deltas = torch.cat(self.deltas(features, 4), 1)
         match = self.match(anchors, targets)
-        cls, box = self._costs(logits, deltas, anchors.expand_as(deltas), match, targets)
+        cls, box = self.per_anchor_losses(logits, deltas, anchors.expand_as(deltas), match, targets)
         counted = match.foreground
         if self.mining is not None:
             with torch.no_grad():
                 boxes = box_ops.clip(box_ops.decode(deltas, anchors, self.bbox_reg_weights), images.sizes)
-                usable = match.foreground | match.background
-                counted = self.mining(cls + box, boxes, match.foreground, usable)
+                counted = self.mining(cls + box, boxes, match.foreground, match.foreground | match.background)
             cls, box = cls * counted, box * counted
         counts = counted.sum(1).float()
         diagnostics = count_samples(match.foreground, match.foreground | match.background)
-        classes = self._loss(cls, counts)._replace(diagnostics=diagnostics)
-        return {"dense_cls": classes, "dense_box": self._loss(box, counts)}
+        cls_loss = self._normalize(cls, counts)._replace(diagnostics=diagnostics)
+        return {"dense_cls": cls_loss, "dense_box": self._normalize(box, counts)}
 
-    def _costs(
+    def per_anchor_losses(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, match: Match, targets: Targets
     ) -> tuple[Tensor, Tensor]:
-        """What each anchor costs, by class and by box: two of [B, A]"""
+        """Return the unreduced losses of class and box: two of [B, A]"""
         labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
-        goal = (labels[..., None] == torch.arange(self.num_classes, device=labels.device)).float()
-        cls = self.classification(logits, goal).sum(-1) * (match.foreground | match.background)
-        truth = box_ops.take(targets.boxes, match.matched_idx)
-        box = self.regression(deltas, anchors, truth, match.foreground, self.bbox_reg_weights)
-        share = shares(targets, match.matched_idx, match.foreground)
-        return cls * share, box * share
+        gt = one_hot(labels, self.num_classes)
+        cls = self.classification(logits, gt).sum(-1) * (match.foreground | match.background)
+        gt_boxes = box_ops.take(targets.boxes, match.matched_idx)
+        box = self.regression(deltas, anchors, gt_boxes, match.foreground, self.bbox_reg_weights)
+        weights = object_loss_weights(targets, match.matched_idx, match.foreground)
+        return cls * weights, box * weights
 
-    def _loss(self, cost: Tensor, counts: Tensor) -> Loss:
-        """Section 4.1 divides image by image; Detectron over the batch, where empty images add no noise."""
+    def _normalize(self, losses: Tensor, counts: Tensor) -> Loss:
+        """Normalize by image (section 4.1) or over the batch (Detectron), where empty images add no noise."""
         if self.by_image:
-            return Loss((cost.sum(1) / counts.clamp(min=1)).sum(), counts.new_tensor(float(len(counts))))
-        return Loss(cost.sum(), counts.sum())
+            return Loss((losses.sum(1) / counts.clamp(min=1)).sum(), counts.new_tensor(float(len(counts))))
+        return Loss(losses.sum(), counts.sum())
 
     def detect(self, features: list[Tensor], images: Images) -> Detections:
-        """The best scores of each level (section 4.1, inference), then NMS per class over all levels"""
+        """Return detections [B, D] by falling score (section 4.1, inference)."""
+        # 1. the best (anchor, class) pairs of each level
         anchors = self.anchors(features)
         logits, deltas = self.scores(features, self.num_classes), self.deltas(features, 4)
         starts = [sum(len(level) for level in anchors[:index]) for index in range(len(anchors))]
-        levels = [self._top(*level) for level in zip(anchors, logits, deltas, starts, strict=True)]
-        boxes, scores, labels, anchor = (torch.cat(parts, 1) for parts in zip(*levels, strict=True))
+        levels = [self._top_of_level(*level) for level in zip(anchors, logits, deltas, starts, strict=True)]
+        boxes, scores, labels, anchor_index = (torch.cat(fields, 1) for fields in zip(*levels, strict=True))
+        # 2. sort them over all levels
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         boxes = box_ops.clip(box_ops.take(boxes, order), images.sizes)
-        labels, anchor = labels.gather(1, order), anchor.gather(1, order)
-        boxes, ranked = self.suppression(
-            boxes, scores, labels, scores > self.score_thresh, self.nms_thresh, self.detections_per_img
-        )
-        score, slot = best(ranked, self.detections_per_img)
-        valid, region = score >= 0, anchor.gather(1, slot)
-        probabilities = box_ops.take(torch.cat(logits, 1), region).sigmoid()
-        return Detections(
-            boxes=torch.where(valid[..., None], box_ops.take(boxes, slot), 0.0),
-            scores=score.clamp(min=0),
-            labels=labels.gather(1, slot),
-            valid=valid,
-            proposal_index=region,
-            probabilities=torch.cat((probabilities, 1 - probabilities.amax(-1, keepdim=True)), -1),
+        labels, anchor_index = labels.gather(1, order), anchor_index.gather(1, order)
+        # 3. NMS per class
+        all_logits = torch.cat(logits, 1)
+        return finalize(
+            Candidates(boxes, scores, labels, scores > self.score_thresh, anchor_index),
+            lambda index: append_background(box_ops.take(all_logits, index).sigmoid()),
+            suppression=self.suppression,
+            nms_thresh=self.nms_thresh,
+            detections_per_img=self.detections_per_img,
         )
 
-    def _top(self, anchors: Tensor, logits: Tensor, deltas: Tensor, start: int) -> tuple[Tensor, ...]:
-        """The best (anchor, class) pairs of one level: boxes, scores, labels and anchors counted over all levels"""
+    def _top_of_level(self, anchors: Tensor, logits: Tensor, deltas: Tensor, start: int) -> tuple[Tensor, ...]:
+        """Return boxes, scores, labels and anchor indices of a level's best (anchor, class) pairs."""
         flat = logits.flatten(1)
-        value, index = flat.topk(min(self.topk_candidates, flat.shape[1]))
-        anchor, label = index // self.num_classes, index % self.num_classes
-        boxes = box_ops.decode(box_ops.take(deltas, anchor), anchors[anchor], self.bbox_reg_weights)
-        return boxes, value.sigmoid(), label, anchor + start
+        values, index = flat.topk(min(self.topk_candidates, flat.shape[1]))
+        anchor_index, labels = index // self.num_classes, index % self.num_classes
+        boxes = box_ops.decode(box_ops.take(deltas, anchor_index), anchors[anchor_index], self.bbox_reg_weights)
+        return boxes, values.sigmoid(), labels, anchor_index + start
 
 
 def _check(loss_normalizer: str) -> None:
@@ -178,7 +180,7 @@ def _check(loss_normalizer: str) -> None:
 
 
 class RetinaNet(nn.Module):
-    """Body, pyramid, dense head. Parts that depend on the width of what feeds them are given unbuilt."""
+    """Backbone, pyramid, dense head. Parts whose width depends on their input are unbuilt: channels -> module."""
 
     def __init__(
         self,
@@ -192,9 +194,9 @@ class RetinaNet(nn.Module):
         self.head = head(self.neck.channels)
 
     def losses(self, images: Images, targets: Targets) -> Losses:
-        """What a training step minimises; each value is a sum and what it is divided by."""
+        """Return the losses of a training step, each a sum and its normalizer."""
         return self.head.losses(self.neck(self.backbone(images)), images, targets)
 
     def detect(self, images: Images) -> Detections:
-        """The objects of each image, in canvas pixels, best first."""
+        """Return the objects of each image, in canvas pixels, best first."""
         return self.head.detect(self.neck(self.backbone(images)), images)

@@ -1,7 +1,7 @@
-"""Test-time augmentation: one detector asked about several views of an image (Mask R-CNN, arXiv:1703.06870, Table 8).
+"""Test-time augmentation: one detector applied to several views of an image (Mask R-CNN, arXiv:1703.06870, Table 8).
 
-Boxes of all views are brought back and suppressed together; the heads then look at the surviving boxes in every view:
-masks are averaged as probabilities, keypoints as heatmaps, as Detectron does. Semantic maps are of the plain view.
+Boxes of all views are mapped back and suppressed together; the other heads are then applied to the final boxes in every
+view: masks are averaged as probabilities, keypoints as heatmaps, as in Detectron. Semantic maps are of the plain view.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.roi_heads.nms_variants import Suppression, best
+from lineage.models.roi_heads.nms_variants import Suppression
+from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
 
-MULTIPLE = 32  # sides of a canvas, as collate pads them
+MULTIPLE = 32  # of the sides of a canvas, as in collate
 
 
 class View(NamedTuple):
-    """Images as one view shows them, and the way back."""
+    """A rescaled, possibly mirrored batch, and its coordinate transform."""
 
     images: Images
     factor: Tensor  # [4]: x, y, x, y of the view per pixel of the canvas
     flip: bool
     width: Tensor  # [B, 1] of the content in the view
 
-    def there(self, boxes: Tensor) -> Tensor:
-        """Canvas -> view: [B, N, 4]"""
+    def to_view(self, boxes: Tensor) -> Tensor:
+        """Convert boxes [B, N, 4] from the canvas to the view."""
         scaled = boxes * self.factor
         return _mirror(scaled, self.width) if self.flip else scaled
 
-    def back(self, boxes: Tensor) -> Tensor:
-        """View -> canvas: [B, N, 4]"""
+    def to_canvas(self, boxes: Tensor) -> Tensor:
+        """Convert boxes [B, N, 4] from the view to the canvas."""
         plain = _mirror(boxes, self.width) if self.flip else boxes
         return plain / self.factor
 
@@ -44,30 +45,31 @@ def _mirror(boxes: Tensor, width: Tensor) -> Tensor:
     return torch.stack((width - x2, y1, width - x1, y2), -1)
 
 
-def view(images: Images, scale: float, flip: bool) -> View:
-    """Mirrored within each image's content, then resized. Shapes follow from the canvas and `scale` alone.
+def make_view(images: Images, scale: float, flip: bool) -> View:
+    """Mirror within each image's content, then resize. Shapes depend on the canvas and `scale` alone.
 
     # deviates: resizes what the loader already resized; Detectron starts from the file, which may have more detail
     """
     pixels, sizes = images.pixels, images.sizes
     height, width = pixels.shape[-2:]
-    tall, wide = round(height * scale), round(width * scale)
-    ratio = sizes.new_tensor([tall / height, wide / width])
+    view_height, view_width = round(height * scale), round(width * scale)
+    ratio = sizes.new_tensor([view_height / height, view_width / width])
     if flip or scale != 1:
-        pixels = _continued(pixels, sizes, flip)
+        pixels = _replicate_border(pixels, sizes, flip)
     if scale != 1:
-        resized = F.interpolate(pixels.float(), (tall, wide), mode="bilinear", antialias=True)
-        pixels = F.pad(resized.round().clamp(0, 255).to(torch.uint8), (0, -wide % MULTIPLE, 0, -tall % MULTIPLE))
-    seen = Images(pixels, sizes * ratio, images.rng_keys)
-    made = View(seen, ratio.flip(0).repeat(2), flip, seen.sizes[:, 1:])
+        resized = F.interpolate(pixels.float(), (view_height, view_width), mode="bilinear", antialias=True)
+        padding = (0, -view_width % MULTIPLE, 0, -view_height % MULTIPLE)
+        pixels = F.pad(resized.round().clamp(0, 255).to(torch.uint8), padding)
+    view_images = Images(pixels, sizes * ratio, images.rng_keys)
+    view = View(view_images, ratio.flip(0).repeat(2), flip, view_images.sizes[:, 1:])
     if images.proposals is None:
-        return made
-    given = images.proposals
-    return made._replace(images=seen._replace(proposals=given._replace(boxes=made.there(given.boxes))))
+        return view
+    proposals = images.proposals._replace(boxes=view.to_view(images.proposals.boxes))
+    return view._replace(images=view_images._replace(proposals=proposals))
 
 
-def _continued(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
-    """Padding becomes the border of the content, so that resizing mixes no black in; content mirrored if `flip`."""
+def _replicate_border(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
+    """Replace the padding by the border of the content, so that resizing mixes in no black; mirror if `flip`."""
     limits = sizes.long() - 1  # [B, 2]
     rows = torch.minimum(torch.arange(pixels.shape[2], device=pixels.device), limits[:, :1])
     columns = torch.minimum(torch.arange(pixels.shape[3], device=pixels.device), limits[:, 1:])
@@ -78,9 +80,10 @@ def _continued(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
 
 
 class TTA:
-    """A thing that detects, like the model it holds: an RCNN with its heads, or any other model, for boxes alone.
+    """Detects like the model it wraps: an RCNN with its heads, or any other model, for boxes alone.
 
-    `flip_indices[k]` is the keypoint that k becomes in a flipped image.
+    scales, flip: the views; 1.0 is the size of evaluation. flip_indices[k]: the keypoint that k becomes if mirrored.
+    nms_thresh, suppression, detections_per_img: as in a box head, applied to the detections of all views.
     """
 
     def __init__(
@@ -103,59 +106,67 @@ class TTA:
         self.flip_indices = list(flip_indices)
 
     def detect(self, images: Images) -> Detections:
-        """The objects of each image, in canvas pixels, best first."""
-        views = [view(images, scale, flip) for scale, flip in self.views]
+        """Return the objects of each image, in canvas pixels, best first."""
+        views = [make_view(images, scale, flip) for scale, flip in self.views]
         if not hasattr(self.model, "heads"):
-            return self._merge(views, [self.model.detect(one.images) for one in views])
-        features = [self.model.neck(self.model.backbone(one.images)) for one in views]
-        found = [self._boxes(one.images, maps) for one, maps in zip(views, features, strict=True)]
-        merged = self._merge(views, found)
+            return self._merge(views, [self.model.detect(view.images) for view in views])
+        # 1. boxes of every view
+        features = [self.model.neck(self.model.backbone(view.images)) for view in views]
+        by_view = [self._detect_boxes(view.images, maps) for view, maps in zip(views, features, strict=True)]
+        # 2. suppress them together
+        detections = self._merge(views, by_view)
+        # 3. the other heads, on the final boxes in every view
         for head in self.model.heads.values():
-            merged = self._ask(head, views, features, merged)
-        return merged
+            detections = self._apply_head(head, views, features, detections)
+        return detections
 
-    def _boxes(self, images: Images, features: list[Tensor]) -> Detections:
+    def _detect_boxes(self, images: Images, features: list[Tensor]) -> Detections:
         return self.model.box.detect(features, self.model.proposals.propose(images, features), images)
 
-    def _merge(self, views: list[View], found: list[Detections]) -> Detections:
-        """The detections of all views, suppressed together; `region` counts the proposals of its own view."""
-        boxes = torch.cat([one.back(seen.boxes) for one, seen in zip(views, found, strict=True)], 1)
-        scores, labels, valid, region, probabilities = (
-            torch.cat([getattr(seen, name) for seen in found], 1)
+    def _merge(self, views: list[View], by_view: list[Detections]) -> Detections:
+        """Suppress the detections of all views together; `proposal_index` counts the proposals of its own view."""
+        # 1. join the views and sort by score
+        pairs = zip(views, by_view, strict=True)
+        boxes = torch.cat([view.to_canvas(detections.boxes) for view, detections in pairs], 1)
+        scores, labels, valid, proposal_index, probabilities = (
+            torch.cat([getattr(detections, name) for detections in by_view], 1)
             for name in ("scores", "labels", "valid", "proposal_index", "probabilities")
         )
         scores, order = torch.where(valid, scores, -1.0).sort(dim=1, descending=True, stable=True)
         boxes, labels = box_ops.take(boxes, order), labels.gather(1, order)
-        boxes, kept = self.suppression(boxes, scores, labels, scores >= 0, self.nms_thresh, self.detections_per_img)
-        score, slot = best(kept, self.detections_per_img)
-        chosen = order.gather(1, slot)
-        return Detections(
-            boxes=torch.where((score >= 0)[..., None], box_ops.take(boxes, slot), 0.0),
-            scores=score.clamp(min=0),
-            labels=labels.gather(1, slot),
-            valid=score >= 0,
-            proposal_index=region.gather(1, chosen),
-            probabilities=box_ops.take(probabilities, chosen),
+        # 2. suppress
+        merged = finalize(
+            Candidates(boxes, scores, labels, scores >= 0, order),
+            lambda index: box_ops.take(probabilities, index),
+            suppression=self.suppression,
+            nms_thresh=self.nms_thresh,
+            detections_per_img=self.detections_per_img,
         )
+        # 3. slot among the joined detections -> proposal of its view
+        return merged._replace(proposal_index=proposal_index.gather(1, merged.proposal_index))
 
-    def _ask(self, head: nn.Module, views: list[View], features: list[list[Tensor]], found: Detections) -> Detections:
-        """What one head says of the merged boxes, averaged over the views."""
-        asked = [found._replace(boxes=one.there(found.boxes)) for one in views]
+    def _apply_head(
+        self, head: nn.Module, views: list[View], features: list[list[Tensor]], detections: Detections
+    ) -> Detections:
+        """Apply a head to the merged boxes in every view, and average its predictions."""
+        by_view = [detections._replace(boxes=view.to_view(detections.boxes)) for view in views]
         if hasattr(head, "heatmaps"):
-            maps = [head.heatmaps(seen, one.boxes) for seen, one in zip(features, asked, strict=True)]
-            mean = _mean(self._renamed(one, each) for one, each in zip(views, maps, strict=True))
-            return head.locate(mean, features[0], found)
-        answers = [head.detect(seen, one) for seen, one in zip(features, asked, strict=True)]
-        if answers[0].masks is found.masks:  # of another kind, such as semantic maps: the plain view speaks
-            return answers[0]._replace(boxes=found.boxes)
-        masks = (each.masks.flip(-1) if one.flip else each.masks for one, each in zip(views, answers, strict=True))
-        return found._replace(masks=_mean(masks))
+            heatmaps = [head.heatmaps(maps, inputs.boxes) for maps, inputs in zip(features, by_view, strict=True)]
+            mean = _mean(self._unflip(view, logits) for view, logits in zip(views, heatmaps, strict=True))
+            return head.locate(mean, features[0], detections)
+        outputs = [head.detect(maps, inputs) for maps, inputs in zip(features, by_view, strict=True)]
+        if outputs[0].masks is detections.masks:  # no masks but e.g. semantic maps: those of the plain view
+            return outputs[0]._replace(boxes=detections.boxes)
+        masks = (
+            output.masks.flip(-1) if view.flip else output.masks for view, output in zip(views, outputs, strict=True)
+        )
+        return detections._replace(masks=_mean(masks))
 
-    def _renamed(self, one: View, maps: Tensor) -> Tensor:
-        """Heatmaps [B, D, K, M, M] of a flipped view as the plain one would have them: a left eye was a right one."""
-        if not one.flip:
-            return maps
-        return maps.flip(-1)[:, :, self.flip_indices] if self.flip_indices else maps.flip(-1)
+    def _unflip(self, view: View, heatmaps: Tensor) -> Tensor:
+        """Mirror heatmaps [B, D, K, M, M] of a flipped view back, and swap left and right keypoints."""
+        if not view.flip:
+            return heatmaps
+        return heatmaps.flip(-1)[:, :, self.flip_indices] if self.flip_indices else heatmaps.flip(-1)
 
 
 def _mean(values: Iterable[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
-"""What the box head minimises, as Fast R-CNN (arXiv:1504.08083), section 2.3, defined it; other losses stand beside.
+"""Losses of the box head as Fast R-CNN (arXiv:1504.08083), section 2.3, defined them, and their interfaces.
 
-A classification loss knows how many logits it wants, what each region costs, and what the logits mean as probabilities.
-A regression loss says what each foreground region's code costs. Neither divides: the head counts the terms.
+A classification loss states its number of logits, returns the loss of each region and converts logits to probabilities.
+A box regression loss returns the loss of each foreground region. Neither normalizes: the head divides the sums.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lineage.ops import boxes as box_ops
 
 
 class Classification(Protocol):
-    """Built with the number of classes C."""
+    """A classification loss, built with the number of classes C."""
 
     outputs: int  # logits per region
-    bias: float  # what all logits start from
+    bias: float  # initial value of all logits
 
     def __call__(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        """logits [B, N, outputs], labels [B, N] in 0..C (C is background), valid [B, N] -> cost [B, N]"""
+        """logits [B, N, outputs], labels [B, N] in 0..C (C is background), valid [B, N] -> loss [B, N]"""
         ...
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -32,41 +32,43 @@ class Classification(Protocol):
 
 
 class Regression(Protocol):
-    def __call__(
-        self, deltas: Tensor, regions: Tensor, truth: Tensor, foreground: Tensor, weights: Sequence[float]
-    ) -> Tensor:
-        """Codes, regions and objects [B, N, 4], foreground [B, N] bool -> cost [B, N], 0 where not foreground.
+    """A box regression loss."""
 
-        `weights` scale the code (see ops.boxes.encode). Other slots may hold anything, also boxes without a size, and
-        must neither add to the cost nor make a gradient infinite.
+    def __call__(
+        self, deltas: Tensor, regions: Tensor, gt_boxes: Tensor, foreground: Tensor, weights: Sequence[float]
+    ) -> Tensor:
+        """deltas, regions and gt_boxes [B, N, 4], foreground [B, N] bool -> loss [B, N], 0 where not foreground.
+
+        `weights` scale the deltas (see ops.boxes.encode). Slots that are not foreground may hold any box, also one
+        without area; they must add nothing to the loss and must not make a gradient infinite.
         """
         ...
 
 
 class SoftmaxCrossEntropy(nn.Module):
-    """Equation 1, first term: one of C classes or background."""
+    """Softmax over C classes and background: equation 1, first term."""
 
     def __init__(self, classes: int):
         super().__init__()
         self.outputs, self.bias = classes + 1, 0.0
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        cost = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return cost.view(labels.shape) * valid
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        return losses.view(labels.shape) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(-1)
 
 
 class SmoothL1(nn.Module):
-    """Equations 2 and 3: squared up to `beta`, then linear, on the box code."""
+    """Smooth L1 on the deltas, equations 2 and 3: quadratic up to `beta`, then linear."""
 
     def __init__(self, *, beta: float):
         super().__init__()
         self.beta = beta
 
     def forward(
-        self, deltas: Tensor, regions: Tensor, truth: Tensor, foreground: Tensor, weights: Sequence[float]
+        self, deltas: Tensor, regions: Tensor, gt_boxes: Tensor, foreground: Tensor, weights: Sequence[float]
     ) -> Tensor:
-        wanted = torch.where(foreground[..., None], box_ops.encode(truth, regions, weights), 0.0)
-        return F.smooth_l1_loss(deltas, wanted, beta=self.beta, reduction="none").sum(-1) * foreground
+        gt_deltas = torch.where(foreground[..., None], box_ops.encode(gt_boxes, regions, weights), 0.0)
+        return F.smooth_l1_loss(deltas, gt_deltas, beta=self.beta, reduction="none").sum(-1) * foreground

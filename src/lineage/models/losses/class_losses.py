@@ -1,7 +1,7 @@
 """Classification by independent sigmoids, and softmax with soft labels, beside box_losses.SoftmaxCrossEntropy.
 
-Sigmoid heads have no background class: a background region should answer no to all. What each answer costs is given as
-`cost`: cross entropy, or the focal loss of models.focal.
+Sigmoid heads have no background class: the target of a background region is 0 for all classes. `loss_fn` is the loss of
+each logit: cross entropy, or the focal loss of losses.focal.
 """
 
 from __future__ import annotations
@@ -15,47 +15,46 @@ from torch import Tensor, nn
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """labels [B, N] in 0..C -> [B, N, C] float32; background is a row of zeros"""
+    """Return labels [B, N] in 0..C as [B, N, C] float32; background is a row of zeros."""
     return (labels[..., None] == torch.arange(classes, device=labels.device)).float()
 
 
-def with_background(scores: Tensor) -> Tensor:
-    """[..., C] -> [..., C + 1]: what is left of 1 by the likeliest class"""
+def append_background(scores: Tensor) -> Tensor:
+    """Append the background probability, 1 - the largest score: [..., C] -> [..., C + 1]"""
     return torch.cat((scores, 1 - scores.amax(-1, keepdim=True)), -1)
 
 
-def start(prior: float) -> float:
-    """The bias from which every class starts at this probability (RetinaNet, arXiv:1708.02002, section 4.1)."""
-    return -math.log((1 - prior) / prior)
+def prior_bias(prior_prob: float) -> float:
+    """Return the bias that gives every class this initial probability (RetinaNet, arXiv:1708.02002, section 4.1)."""
+    return -math.log((1 - prior_prob) / prior_prob)
 
 
 class SigmoidLoss(nn.Module):
-    """C independent answers per region; `prior_prob` is the initial probability of all."""
+    """C independent sigmoids per region; `prior_prob` is their initial probability."""
 
     def __init__(self, classes: int, *, loss_fn: Callable[[Tensor, Tensor], Tensor], prior_prob: float):
         super().__init__()
-        self.outputs, self.loss_fn, self.bias = classes, loss_fn, start(prior_prob)
+        self.outputs, self.loss_fn, self.bias = classes, loss_fn, prior_bias(prior_prob)
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """logits [B, N, C], labels and valid [B, N] -> [B, N]"""
         return self.loss_fn(logits, one_hot(labels, self.outputs)).sum(-1) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        return with_background(logits.sigmoid())
+        return append_background(logits.sigmoid())
 
 
 class SmoothedSoftmax(nn.Module):
-    """Label smoothing (arXiv:1512.00567, section 7): the right class gets 1 - smoothing, all share the rest."""
+    """Label smoothing (arXiv:1512.00567, section 7): the true class gets 1 - label_smoothing, all share the rest."""
 
     def __init__(self, classes: int, *, label_smoothing: float):
         super().__init__()
         self.outputs, self.label_smoothing, self.bias = classes + 1, label_smoothing, 0.0
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        cost = F.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=self.label_smoothing
-        )
-        return cost.view(labels.shape) * valid
+        flat_logits, smoothing = logits.flatten(0, 1), self.label_smoothing
+        losses = F.cross_entropy(flat_logits, labels.flatten(), reduction="none", label_smoothing=smoothing)
+        return losses.view(labels.shape) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(-1)

@@ -1,6 +1,6 @@
 """Focal loss: RetinaNet (arXiv:1708.02002), section 3. With gamma = 0 it is the alpha-balanced cross entropy.
 
-Sigmoid per class, so background is a row of zeros and needs no class of its own.
+Classes are independent sigmoids, so background is a row of zeros and has no class of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class FocalLoss(nn.Module):
         super().__init__()
         self.alpha, self.gamma = alpha, gamma
 
-    def forward(self, logits: Tensor, goal: Tensor) -> Tensor:
-        """logits and goal (0 or 1) of one shape -> the cost of each"""
-        right = torch.where(goal > 0, logits, -logits)  # the logit of the right answer
-        cost = F.softplus(-right)
+    def forward(self, logits: Tensor, gt: Tensor) -> Tensor:
+        """logits and gt (0 or 1) of one shape -> unreduced loss of that shape"""
+        gt_logits = torch.where(gt > 0, logits, -logits)  # p_t = sigmoid(gt_logits)
+        losses = F.softplus(-gt_logits)
         if self.gamma:  # (1 - p_t)^gamma through its logarithm: no infinite slope where p_t is 1 and gamma < 1
-            cost = cost * torch.exp(-self.gamma * F.softplus(right))
-        return cost if self.alpha is None else cost * torch.where(goal > 0, self.alpha, 1 - self.alpha)
+            losses = losses * torch.exp(-self.gamma * F.softplus(gt_logits))
+        return losses if self.alpha is None else losses * torch.where(gt > 0, self.alpha, 1 - self.alpha)

@@ -1,7 +1,7 @@
 """Online hard example mining: OHEM (arXiv:1604.03540), section 4; on dense anchors: RetinaNet, Table 1d.
 
-Regions are ranked by what they cost now, near repetitions are dropped, the dearest are learnt from. A wrong answer is
-chosen by itself, so no quota of foreground is needed; `neg_pos_ratio` sets one all the same, as SSD does.
+Rank regions by their current loss, remove near-duplicates with NMS, and back-propagate the hardest. Foreground needs no
+quota, because misclassified objects have a large loss; `neg_pos_ratio` sets one all the same, as SSD does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops import boxes as box_ops
-from lineage.ops.nms import nms as suppress
+from lineage.ops.nms import nms
 
 
 class OHEM:
@@ -28,23 +28,26 @@ class OHEM:
         self.neg_pos_ratio, self.topk_candidates = neg_pos_ratio, topk_candidates
 
     @torch.no_grad()
-    def __call__(self, cost: Tensor, boxes: Tensor, foreground: Tensor, usable: Tensor) -> Tensor:
-        """cost, foreground and usable [B, N], boxes [B, N, 4] -> [B, N] bool: which are learnt from"""
-        ranked = torch.where(usable, cost.detach(), -1.0)
-        value, index = ranked.topk(min(self.topk_candidates, ranked.shape[1]))
-        groups = torch.zeros_like(index)
-        keep = suppress(box_ops.take(boxes, index), groups, value >= 0, self.nms_thresh)
+    def __call__(self, losses: Tensor, boxes: Tensor, foreground: Tensor, eligible: Tensor) -> Tensor:
+        """losses, foreground and eligible [B, N], boxes [B, N, 4] -> selected [B, N] bool"""
+        # 1. the regions of largest loss, sorted
+        values, index = torch.where(eligible, losses.detach(), -1.0).topk(min(self.topk_candidates, losses.shape[1]))
+        # 2. NMS, the loss as score
+        keep = nms(box_ops.take(boxes, index), torch.zeros_like(index), values >= 0, self.nms_thresh)
+        # 3. the first survivors
         if self.neg_pos_ratio is None:
-            chosen = keep & (keep.cumsum(1) <= self.batch_size_per_image)  # they are sorted: the first are the dearest
+            selected = keep & (keep.cumsum(1) <= self.batch_size_per_image)
         else:
-            chosen = self._balanced(keep, foreground.gather(1, index), self.neg_pos_ratio)
-        return torch.zeros_like(usable).scatter(1, index, chosen)
+            selected = self._select_balanced(keep, foreground.gather(1, index), self.neg_pos_ratio)
+        return torch.zeros_like(eligible).scatter(1, index, selected)
 
-    def _balanced(self, keep: Tensor, foreground: Tensor, ratio: float) -> Tensor:
-        quota = int(self.batch_size_per_image / (1 + ratio))
-        found = keep & foreground
-        found = found & (found.cumsum(1) <= quota)
-        others = keep & ~foreground
-        # an image without objects still has background to learn: as if it had one
-        most = (found.sum(1, keepdim=True).clamp(min=1) * ratio).clamp(max=self.batch_size_per_image - quota)
-        return found | (others & (others.cumsum(1) <= most))
+    def _select_balanced(self, keep: Tensor, foreground: Tensor, ratio: float) -> Tensor:
+        max_positives = int(self.batch_size_per_image / (1 + ratio))
+        positives = keep & foreground
+        positives = positives & (positives.cumsum(1) <= max_positives)
+        negatives = keep & ~foreground
+        # an image without objects is treated as if it had one, so that its background is learned
+        max_negatives = (positives.sum(1, keepdim=True).clamp(min=1) * ratio).clamp(
+            max=self.batch_size_per_image - max_positives
+        )
+        return positives | (negatives & (negatives.cumsum(1) <= max_negatives))

@@ -1,5 +1,5 @@
-"""Dense sliding windows in place of proposals: Fast R-CNN (arXiv:1504.08083), section 5.5, and the one-stage row of
-Faster R-CNN (arXiv:1506.01497, table 10). The windows are the RPN's anchors, unranked and unmoved.
+"""Dense sliding windows instead of proposals: Fast R-CNN (arXiv:1504.08083), section 5.5, and the one-stage row of
+Faster R-CNN (arXiv:1506.01497, table 10). The windows are the RPN's anchors, neither ranked nor regressed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SALT = 3  # separates the random stream of the windows from those of the sampler
 
 
 class SlidingWindows(nn.Module):
-    """Windows of every size and ratio at every position, in a random order; `num_windows` of them at most.
+    """Windows of every size and aspect ratio at every position, in random order; `num_windows` of them at most.
 
     Precomputed proposals of the images are ignored (`precomputed=without`), stand before the windows (`with`), or each
     becomes the window with the largest IoU (`nearest`).
@@ -28,7 +28,7 @@ class SlidingWindows(nn.Module):
     def __init__(self, channels: int, *, anchors: AnchorGenerator, num_windows: int, min_size: float, precomputed: str):
         super().__init__()
         if precomputed not in PRECOMPUTED:
-            raise ValueError(f"SlidingWindows: precomputed={precomputed} is one of {', '.join(PRECOMPUTED)}")
+            raise ValueError(f"SlidingWindows: precomputed={precomputed} is not one of {', '.join(PRECOMPUTED)}")
         self.anchors, self.num_windows = anchors, num_windows
         self.min_size, self.precomputed = min_size, precomputed
 
@@ -37,22 +37,23 @@ class SlidingWindows(nn.Module):
 
     @torch.no_grad()
     def propose(self, images: Images, features: list[Tensor]) -> Proposals:
-        """[B, N] windows, cut to their images"""
+        """Return windows [B, N], clipped to their images."""
         windows = torch.cat(self.anchors(features[:1]))
         if self.precomputed == "without":
-            return self._random(windows, images)
-        given = PrecomputedProposals(0).propose(images, features)
+            return self._sample_windows(windows, images)
+        proposals = PrecomputedProposals(0).propose(images, features)
         if self.precomputed == "nearest":
-            nearest = [box_ops.iou(part, windows).argmax(-1) for part in given.boxes.split(CHUNK, 1)]
-            return given._replace(boxes=box_ops.clip(windows[torch.cat(nearest, 1)], images.sizes))
-        return Proposals(*(torch.cat(pair, 1) for pair in zip(given, self._random(windows, images), strict=True)))
+            nearest = [box_ops.iou(chunk, windows).argmax(-1) for chunk in proposals.boxes.split(CHUNK, 1)]
+            return proposals._replace(boxes=box_ops.clip(windows[torch.cat(nearest, 1)], images.sizes))
+        pairs = zip(proposals, self._sample_windows(windows, images), strict=True)
+        return Proposals(*(torch.cat(pair, 1) for pair in pairs))
 
-    def _random(self, windows: Tensor, images: Images) -> Proposals:
-        """Scores are negative, below those of given proposals."""
+    def _sample_windows(self, windows: Tensor, images: Images) -> Proposals:
+        """Draw windows at random; their scores are negative, below those of precomputed proposals."""
         boxes = box_ops.clip(windows.expand(len(images.sizes), -1, -1), images.sizes)
-        chance = uniform(images.rng_keys, SALT, boxes.shape[1])
-        rank = torch.where(box_ops.large(boxes, self.min_size), chance, -1.0)
-        best, index = rank.topk(min(self.num_windows, rank.shape[1]))
-        valid = best >= 0
-        chosen = torch.where(valid[..., None], box_ops.take(boxes, index), 0.0)
-        return Proposals(chosen, torch.where(valid, best - 1, 0.0), valid)
+        random = uniform(images.rng_keys, SALT, boxes.shape[1])
+        priority = torch.where(box_ops.has_min_size(boxes, self.min_size), random, -1.0)
+        values, index = priority.topk(min(self.num_windows, priority.shape[1]))
+        valid = values >= 0
+        drawn = torch.where(valid[..., None], box_ops.take(boxes, index), 0.0)
+        return Proposals(drawn, torch.where(valid, values - 1, 0.0), valid)

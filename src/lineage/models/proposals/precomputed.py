@@ -1,4 +1,4 @@
-"""Proposals made before, by selective search or another run's RPN: Fast R-CNN (arXiv:1504.08083), section 2.3."""
+"""Precomputed proposals, of selective search or another run's RPN: Fast R-CNN (arXiv:1504.08083), section 2.3."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lineage.structures import Images, Losses, Proposals, Targets
 
 
 class ProposalsMissing(ValueError):
-    """The data bring no proposals; the message says which option does."""
+    """The images carry no proposals; the message names the options that add them."""
 
 
 class PrecomputedProposals(nn.Module):
-    """Hands on what the images carry, best first, and learns nothing."""
+    """Proposal generator without parameters: returns the proposals that the images carry, best first."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -21,10 +21,10 @@ class PrecomputedProposals(nn.Module):
         return self.propose(images, features), {}
 
     def propose(self, images: Images, features: list[Tensor]) -> Proposals:
-        """[B, N] proposals as the dataset ranked them"""
+        """Return the proposals [B, N] in the order of the dataset."""
         if images.proposals is None:
             raise ProposalsMissing(
-                "this model takes proposals that were made before, and the images carry none: choose "
+                "this model needs precomputed proposals, and the images carry none: choose "
                 "proposals=selective_search, or proposals=file proposals.folder=<run>/proposals of a run with "
                 "model=rpn dump_proposals=true"
             )

@@ -15,14 +15,14 @@ from lineage.models.losses.diagnostics import measure_classification
 from lineage.models.losses.ohem import OHEM
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.models.roi_heads.postprocess import Selection
+from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
-from lineage.ops.matching import shares
+from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
 class TwoFC(nn.Sequential):
-    """[R, C, s, s] -> [R, width]"""
+    """Two fully connected layers: [R, C, s, s] -> [R, width]"""
 
     def __init__(self, channels: int, size: int, *, width: int):
         super().__init__(
@@ -33,10 +33,13 @@ class TwoFC(nn.Sequential):
 
 
 class BoxHead(nn.Module):
-    """Multi-task head: logits of the classes and background, one box code per class.
+    """Multi-task head: logits of the classes and background, and deltas of each class.
 
-    `train_on_pred_boxes`: the other heads are trained on the boxes predicted by this head (PointRend), as at test time;
+    class_agnostic: one box for all classes. bbox_reg_weights: scale of the deltas (dx, dy, dw, dh).
+    train_on_pred_boxes: the other heads are trained on the boxes predicted by this head (PointRend), as at test time;
     false: on the sampled proposals (Mask R-CNN).
+    mining: OHEM, or null for the mean over all sampled proposals.
+    The rest: see FastRCNNInference.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class BoxHead(nn.Module):
         gaussian(0.001, self.deltas)
         self.bbox_reg_weights, self.mining = tuple(bbox_reg_weights), mining
         self.train_on_pred_boxes = train_on_pred_boxes
-        self.select = Selection(
+        self.postprocess = FastRCNNInference(
             score_thresh=score_thresh,
             nms_thresh=nms_thresh,
             suppression=suppression,
@@ -83,30 +86,32 @@ class BoxHead(nn.Module):
         )
 
     def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, num_bbox_reg_classes, 4]"""
+        """Predict for boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, num_bbox_reg_classes, 4]"""
         hidden = self.body(self.pool(features, boxes))
+        logits, deltas = self.scores(hidden).float(), self.deltas(hidden).float()
         shape = boxes.shape[:2]
-        return self.scores(hidden).float().view(*shape, -1), self.deltas(hidden).float().view(
-            *shape, self.num_bbox_reg_classes, 4
-        )
+        return logits.view(*shape, -1), deltas.view(*shape, self.num_bbox_reg_classes, 4)
 
     def logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """The classes alone: boxes [B, N, 4] -> [B, N, outputs]"""
+        """Predict the classes alone: boxes [B, N, 4] -> [B, N, outputs]"""
         return self.scores(self.body(self.pool(features, boxes))).float().view(*boxes.shape[:2], -1)
 
-    def own(self, deltas: Tensor, labels: Tensor) -> Tensor:
-        """The code of each region's class: deltas [B, N, num_bbox_reg_classes, 4], labels [B, N] -> [B, N, 4]"""
-        code = labels.clamp(max=self.num_bbox_reg_classes - 1)
-        return deltas.gather(2, code[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+    def select_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return the deltas of each region's class: [B, N, num_bbox_reg_classes, 4], labels [B, N] -> [B, N, 4]"""
+        index = labels.clamp(max=self.num_bbox_reg_classes - 1)
+        return deltas.gather(2, index[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
 
-    def costs(self, logits: Tensor, deltas: Tensor, rois: SampledProposals, targets: Targets) -> tuple[Tensor, Tensor]:
-        """What the class and the box of each region cost: two of [B, N]"""
-        foreground = rois.valid & (rois.labels < self.num_classes)
-        cls = self.classification(logits, rois.labels, rois.valid)
-        truth = box_ops.take(targets.boxes, rois.matched_idx)
-        box = self.regression(self.own(deltas, rois.labels), rois.boxes, truth, foreground, self.bbox_reg_weights)
-        share = shares(targets, rois.matched_idx, foreground)
-        return cls * share, box * share
+    def per_roi_losses(
+        self, logits: Tensor, deltas: Tensor, sampled: SampledProposals, targets: Targets
+    ) -> tuple[Tensor, Tensor]:
+        """Return the unreduced losses of class and box: two of [B, N]"""
+        foreground = sampled.valid & (sampled.labels < self.num_classes)
+        cls = self.classification(logits, sampled.labels, sampled.valid)
+        gt_boxes = box_ops.take(targets.boxes, sampled.matched_idx)
+        pred_deltas = self.select_class(deltas, sampled.labels)
+        box = self.regression(pred_deltas, sampled.boxes, gt_boxes, foreground, self.bbox_reg_weights)
+        weights = object_loss_weights(targets, sampled.matched_idx, foreground)
+        return cls * weights, box * weights
 
     def diagnose(self, logits: Tensor, sampled: SampledProposals) -> tuple[Diagnostic, ...]:
         """Return the accuracies of logits [B, N, outputs] on sampled proposals, and their counts."""
@@ -114,25 +119,27 @@ class BoxHead(nn.Module):
         return measure_classification(probabilities, sampled.labels, sampled.valid, self.num_classes)
 
     def losses(
-        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+        self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
-        """Both losses, and the regions that the other heads learn from."""
-        logits, deltas = self.predict(features, rois.boxes)
-        cls, box = self.costs(logits, deltas, rois, targets)
-        # Fast R-CNN, equation 1, divides the box term by all sampled regions too: an image full of foreground
-        # and one with a single object weigh each object alike
-        counted = rois.valid
-        if self.mining is not None:  # OHEM's second pass over the chosen regions: others get no gradient
-            counted = self.mining(cls + box, rois.boxes, rois.labels < self.num_classes, rois.valid)
-            cls, box = cls * counted, box * counted
-        sampled = counted.sum().float()
+        """Return the proposals that the other heads are trained on, and both losses."""
+        logits, deltas = self.predict(features, sampled.boxes)
+        cls, box = self.per_roi_losses(logits, deltas, sampled, targets)
+        # Fast R-CNN, equation 1, divides the box loss by all sampled regions too: an object weighs the same in an image
+        # full of foreground and in one with a single object
+        selected = sampled.valid
+        if self.mining is not None:  # OHEM: no gradient for the other regions
+            selected = self.mining(cls + box, sampled.boxes, sampled.labels < self.num_classes, sampled.valid)
+            cls, box = cls * selected, box * selected
+        normalizer = selected.sum().float()
         if self.train_on_pred_boxes:
-            moved = box_ops.decode(self.own(deltas.detach(), rois.labels), rois.boxes, self.bbox_reg_weights)
-            rois = rois._replace(boxes=box_ops.clip(moved, images.sizes))
-        diagnostics = self.diagnose(logits, rois)
-        return [rois], {"roi_cls": Loss(cls.sum(), sampled, diagnostics), "roi_box": Loss(box.sum(), sampled)}
+            pred_deltas = self.select_class(deltas.detach(), sampled.labels)
+            pred_boxes = box_ops.decode(pred_deltas, sampled.boxes, self.bbox_reg_weights)
+            sampled = sampled._replace(boxes=box_ops.clip(pred_boxes, images.sizes))
+        cls_loss = Loss(cls.sum(), normalizer, self.diagnose(logits, sampled))
+        return [sampled], {"roi_cls": cls_loss, "roi_box": Loss(box.sum(), normalizer)}
 
-    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
-        """Per-class NMS over the best (region, class) pairs; -> [B, D] detections by falling score"""
-        logits, deltas = self.predict(features, rois.boxes)
-        return self.select(self.classification.probabilities(logits), deltas, rois, self.bbox_reg_weights, images.sizes)
+    def detect(self, features: list[Tensor], proposals: Proposals, images: Images) -> Detections:
+        """Return detections [B, D] by falling score."""
+        logits, deltas = self.predict(features, proposals.boxes)
+        probabilities = self.classification.probabilities(logits)
+        return self.postprocess(probabilities, deltas, proposals, self.bbox_reg_weights, images.sizes)

@@ -1,7 +1,7 @@
-"""Cascade R-CNN (arXiv:1712.00726): box heads in a row, each trained on what the one before made of the regions.
+"""Cascade R-CNN (arXiv:1712.00726): box heads in sequence, each trained on the boxes refined by the one before.
 
-One class also says the paper's alternatives: one stage applied three times at test time is the iterative box of section
-3.1 (`num_stages=1 test_stages=[1,1,1] ensemble=last`), equal IoUs or equal code weights are the rows of table 3.
+Options also give the paper's baselines: one stage applied three times at test time is the iterative box of section 3.1
+(`num_stages=1 test_stages=[1,1,1] ensemble=last`); equal IoUs or equal bbox_reg_weights are the rows of table 3.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ ENSEMBLES = ("each", "shared", "last")
 
 
 class CascadeError(ValueError):
-    """Numbers that no cascade can have."""
+    """Options of a cascade that contradict each other."""
 
 
 class CascadeBoxHead(nn.Module):
-    """`num_stages` box heads, built alike from `head` (the arguments of BoxHead) but for their code weights.
+    """`num_stages` box heads, built alike from `head` (the arguments of BoxHead) except for their bbox_reg_weights.
 
-    ious, bbox_reg_weights, stage_loss_weights: one per stage; more may be given than there are stages.
+    ious, bbox_reg_weights, stage_loss_weights: one per stage; values beyond the number of stages are ignored.
     resample: null keeps all regions of the step in every stage (Detectron2), or {batch_size_per_image,
     positive_fraction, proposal_append_gt}.
     scale_gradient: each stage sends 1 / num_stages of its gradient to the features (Detectron2).
-    head_stages: the stages, from 1 on, whose incoming regions the other heads learn from.
-    test_stages: the stages applied one after the other at test time; null is all of them.
-    ensemble: whose scores count: the mean of "each" stage's on its own regions (Detectron2), the mean of all on the
-    "shared" last regions (the paper, section 4.3), or those of the "last" stage alone.
+    head_stages: the stages, counted from 1, whose input regions train the other heads.
+    test_stages: the stages applied in sequence at test time; null: all.
+    ensemble: the scores: mean of "each" stage's on its own input (Detectron2), mean of all stages' on the "shared" last
+    input (the paper, section 4.3), or those of the "last" stage.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CascadeBoxHead(nn.Module):
         self.stages = nn.ModuleList(
             BoxHead(channels, bbox_reg_weights=bbox_reg_weights[i], **head) for i in range(num_stages)
         )
-        _own_bodies(self.stages)
+        _separate_bodies(self.stages)
         self.num_classes = self.stages[0].num_classes
         self.match = [
             Matcher(
@@ -74,82 +74,100 @@ class CascadeBoxHead(nn.Module):
             for iou in ious[:num_stages]
         ]
         self.stage_loss_weights, self.resample = stage_loss_weights[:num_stages], resample
-        self.gradient = 1 / num_stages if scale_gradient else 1.0
+        self.gradient_scale = 1 / num_stages if scale_gradient else 1.0
         self.head_stages, self.test_stages, self.ensemble = list(head_stages), test_stages, ensemble
 
     def losses(
-        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+        self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
-        shared = [x.detach() + self.gradient * (x - x.detach()) for x in features]  # the values of x, less gradient
-        seen, found, boxes = [rois], {}, rois.boxes
+        """Return the input regions of `head_stages`, and both losses of every stage."""
+        scale = self.gradient_scale
+        features = [x.detach() + scale * (x - x.detach()) for x in features]  # same values, scaled gradient
+        inputs: list[SampledProposals] = []
+        losses: Losses = {}
+        boxes = sampled.boxes
         for i, head in enumerate(self.stages):
-            if i > 0:
-                seen.append(self._regions(i, boxes, seen[-1].valid, targets, images))
-            logits, deltas = head.predict(shared, seen[i].boxes)
-            costs = head.costs(logits, deltas, seen[i], targets)
-            sampled = seen[i].valid.sum().float()
-            for what, cost in zip(("cls", "box"), costs, strict=True):
-                found[f"roi{i + 1}_{what}"] = Loss(self.stage_loss_weights[i] * cost.sum(), sampled)
-            classes = found[f"roi{i + 1}_cls"]
-            found[f"roi{i + 1}_cls"] = classes._replace(diagnostics=head.diagnose(logits, seen[i]))
-            boxes = _refined(head, logits, deltas, seen[i].boxes, images.sizes)
-        return [seen[i - 1] for i in self.head_stages], found
+            # 1. label the regions by this stage's IoU; the first stage has those of the sampler
+            inputs.append(sampled if i == 0 else self.sample_stage(i, boxes, inputs[-1].valid, targets, images))
+            # 2. losses
+            logits, deltas = head.predict(features, inputs[i].boxes)
+            per_roi = head.per_roi_losses(logits, deltas, inputs[i], targets)
+            normalizer = inputs[i].valid.sum().float()
+            for name, per_roi_loss in zip(("cls", "box"), per_roi, strict=True):
+                losses[f"roi{i + 1}_{name}"] = Loss(self.stage_loss_weights[i] * per_roi_loss.sum(), normalizer)
+            cls_loss = losses[f"roi{i + 1}_cls"]
+            losses[f"roi{i + 1}_cls"] = cls_loss._replace(diagnostics=head.diagnose(logits, inputs[i]))
+            # 3. refine the regions for the next stage
+            boxes = _refine(head, logits, deltas, inputs[i].boxes, images.sizes)
+        return [inputs[stage - 1] for stage in self.head_stages], losses
 
     @torch.no_grad()
-    def _regions(self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images) -> SampledProposals:
-        """What this stage learns from: [B, N] refined regions, labelled by its own IoU."""
-        sampling = self.resample or {}
-        if sampling.get("proposal_append_gt"):
+    def sample_stage(
+        self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images
+    ) -> SampledProposals:
+        """Label refined boxes [B, N, 4] by the IoU of `stage` (from 0), and resample them if `resample` is set."""
+        resample = self.resample or {}
+        if resample.get("proposal_append_gt"):
             boxes = torch.cat((boxes, targets.boxes), 1)
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
         match = self.match[stage](boxes, targets)
-        valid = valid & box_ops.large(boxes, 1e-3)  # clipping may leave nothing
+        valid = valid & box_ops.has_min_size(boxes, 1e-3)  # clipping may leave an empty box
         match = Match(match.matched_idx, match.foreground & valid, match.background & valid)
         if self.resample is None:
             labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
             return SampledProposals(boxes, match.foreground | match.background, labels, match.matched_idx)
-        count, fraction = sampling["batch_size_per_image"], sampling["positive_fraction"]
-        chosen = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT + stage)
-        gt = match.matched_idx.gather(1, chosen.slots)
-        labels = torch.where(chosen.foreground, targets.labels.gather(1, gt), self.num_classes)
-        return SampledProposals(box_ops.take(boxes, chosen.slots), chosen.valid, labels, gt)
+        count, fraction = resample["batch_size_per_image"], resample["positive_fraction"]
+        subset = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT + stage)
+        matched_idx = match.matched_idx.gather(1, subset.slots)
+        labels = torch.where(subset.foreground, targets.labels.gather(1, matched_idx), self.num_classes)
+        return SampledProposals(box_ops.take(boxes, subset.slots), subset.valid, labels, matched_idx)
 
-    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
-        *before, last = [self.stages[number - 1] for number in self.test_stages]
-        scores = []
-        for head in before:
-            logits, deltas = head.predict(features, rois.boxes)
-            scores.append(head.classification.probabilities(logits))
-            rois = rois._replace(boxes=_refined(head, logits, deltas, rois.boxes, images.sizes))
-        logits, deltas = last.predict(features, rois.boxes)
+    def detect(self, features: list[Tensor], proposals: Proposals, images: Images) -> Detections:
+        """Return detections [B, D] by falling score."""
+        *earlier, last = [self.stages[stage - 1] for stage in self.test_stages]
+        # 1. refine the proposals stage by stage
+        probabilities = []
+        for head in earlier:
+            logits, deltas = head.predict(features, proposals.boxes)
+            probabilities.append(head.classification.probabilities(logits))
+            proposals = proposals._replace(boxes=_refine(head, logits, deltas, proposals.boxes, images.sizes))
+        logits, deltas = last.predict(features, proposals.boxes)
+        # 2. average the scores
         if self.ensemble == "shared":
-            scores = [head.classification.probabilities(head.logits(features, rois.boxes)) for head in before]
-        counted = [*(scores if self.ensemble != "last" else []), last.classification.probabilities(logits)]
-        return last.select(torch.stack(counted).mean(0), deltas, rois, last.bbox_reg_weights, images.sizes)
+            probabilities = [
+                head.classification.probabilities(head.logits(features, proposals.boxes)) for head in earlier
+            ]
+        averaged = [
+            *(probabilities if self.ensemble != "last" else []),
+            last.classification.probabilities(logits),
+        ]
+        mean = torch.stack(averaged).mean(0)
+        # 3. final detections
+        return last.postprocess(mean, deltas, proposals, last.bbox_reg_weights, images.sizes)
 
 
 @torch.no_grad()
-def _refined(head: BoxHead, logits: Tensor, deltas: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
-    """The regions [B, N, 4] moved by the code of their likeliest class, inside the image."""
-    label = head.classification.probabilities(logits)[..., :-1].argmax(-1)
-    return box_ops.clip(box_ops.decode(head.own(deltas, label), boxes, head.bbox_reg_weights), sizes)
+def _refine(head: BoxHead, logits: Tensor, deltas: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Move boxes [B, N, 4] by the deltas of their likeliest class, and clip them to the image."""
+    labels = head.classification.probabilities(logits)[..., :-1].argmax(-1)
+    return box_ops.clip(box_ops.decode(head.select_class(deltas, labels), boxes, head.bbox_reg_weights), sizes)
 
 
-def _own_bodies(stages: nn.ModuleList) -> None:
-    """Each stage gets a body of its own, also where one comes from the backbone: fc6 and fc7 of VGG, conv5_x of C4."""
-    taken: set[int] = set()
+def _separate_bodies(stages: nn.ModuleList) -> None:
+    """Copy bodies that stages share, such as fc6 and fc7 of a VGG backbone or conv5_x of C4."""
+    used: set[int] = set()
     for stage in stages:
-        if taken & {id(parameter) for parameter in stage.body.parameters()}:
+        if used & {id(parameter) for parameter in stage.body.parameters()}:
             stage.body = deepcopy(stage.body)
-        taken |= {id(parameter) for parameter in stage.body.parameters()}
+        used |= {id(parameter) for parameter in stage.body.parameters()}
 
 
-def _check(stages: int, lists: dict[str, Sequence[Any]], numbers: dict[str, Sequence[int]], ensemble: str) -> None:
+def _check(num_stages: int, lists: dict[str, Sequence[Any]], numbers: dict[str, Sequence[int]], ensemble: str) -> None:
     for name, values in lists.items():
-        if len(values) < stages:
-            raise CascadeError(f"model.box.{name} has {len(values)} values for {stages} stages; each needs its own")
-    for name, chosen in numbers.items():
-        if not chosen or not all(1 <= number <= stages for number in chosen):
-            raise CascadeError(f"model.box.{name}={list(chosen)}: stages count from 1 to {stages}")
+        if len(values) < num_stages:
+            raise CascadeError(f"model.box.{name} has {len(values)} values for {num_stages} stages; each needs its own")
+    for name, stages in numbers.items():
+        if not stages or not all(1 <= number <= num_stages for number in stages):
+            raise CascadeError(f"model.box.{name}={list(stages)}: stages count from 1 to {num_stages}")
     if ensemble not in ENSEMBLES:
-        raise CascadeError(f"model.box.ensemble={ensemble} is one of {', '.join(ENSEMBLES)}")
+        raise CascadeError(f"model.box.ensemble={ensemble} is not one of {', '.join(ENSEMBLES)}")

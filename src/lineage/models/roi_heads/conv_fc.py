@@ -9,7 +9,7 @@ from lineage.models.roi_heads.mask_head import ConvStack
 
 
 class ConvFC(nn.Module):
-    """`depth` 3x3 convolutions of `width`, normalised by `norm` if given, then one layer: [R, C, s, s] -> [R, fc]"""
+    """`depth` 3x3 convolutions of `width`, with `norm` unless null, then one layer: [R, C, s, s] -> [R, fc]"""
 
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None, fc: int):
         super().__init__()

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.models.roi_heads.required_targets import required
+from lineage.models.roi_heads.required_targets import require
 from lineage.ops.boxes import take
 from lineage.ops.keypoints import decode, encode
-from lineage.ops.matching import shares
+from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
@@ -52,31 +52,32 @@ class KeypointHead(nn.Module):
         self.loss_normalizer, self.score, self.loss_weight = loss_normalizer, score, loss_weight
 
     def heatmaps(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """boxes [B, N, 4] -> logits [B, N, K, M, M]"""
+        """Predict heatmaps in boxes [B, N, 4] -> logits [B, N, K, M, M]"""
         maps = self.deconvolution(self.body(self.pool(features, boxes))).float()
         maps = F.interpolate(maps, scale_factor=self.upscale, mode="bilinear", align_corners=False)
         return maps.view(*boxes.shape[:2], *maps.shape[1:])
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        logits = self.heatmaps(features, rois.boxes)
-        cell, valid = encode(
-            take(required(targets.keypoints, "keypoints"), rois.matched_idx), rois.boxes, logits.shape[-1]
-        )
-        valid = valid & (rois.valid & (rois.labels < self.num_classes))[..., None]
-        cost = F.cross_entropy(logits.flatten(3).flatten(0, 2), cell.flatten(), reduction="none")
-        share = shares(targets, rois.matched_idx, rois.valid)[..., None]
-        counted = valid.sum() if self.loss_normalizer == "visible" else torch.full_like(valid.sum(), valid.numel())
-        return {"roi_keypoint": Loss(self.loss_weight * (cost.view_as(valid) * valid * share).sum(), counted.float())}
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        logits = self.heatmaps(features, sampled.boxes)
+        keypoints = take(require(targets.keypoints, "keypoints"), sampled.matched_idx)
+        cells, valid = encode(keypoints, sampled.boxes, logits.shape[-1])
+        valid = valid & (sampled.valid & (sampled.labels < self.num_classes))[..., None]
+        losses = F.cross_entropy(logits.flatten(3).flatten(0, 2), cells.flatten(), reduction="none").view_as(valid)
+        weights = object_loss_weights(targets, sampled.matched_idx, sampled.valid)[..., None]
+        num_visible = valid.sum()
+        num_slots = torch.full_like(num_visible, valid.numel())
+        normalizer = num_visible if self.loss_normalizer == "visible" else num_slots
+        return {"roi_keypoint": Loss(self.loss_weight * (losses * valid * weights).sum(), normalizer.float())}
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Fills in keypoints [B, D, K, 3] (x, y, score)"""
-        return self.locate(self.heatmaps(features, found.boxes), features, found)
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add keypoints [B, D, K, 3] (x, y, score) to the detections."""
+        return self.locate(self.heatmaps(features, detections.boxes), features, detections)
 
-    def locate(self, maps: Tensor, features: list[Tensor], found: Detections) -> Detections:
-        """Keypoints where heatmaps [B, D, K, M, M] are highest; `features` tell the size of the canvas"""
+    def locate(self, maps: Tensor, features: list[Tensor], detections: Detections) -> Detections:
+        """Add keypoints at the maxima of heatmaps [B, D, K, M, M]; the canvas is as large as `features` x stride."""
         stride, (height, width) = self.pool.strides[0], features[0].shape[-2:]
-        points = decode(maps, found.boxes, (stride * height, stride * width))
+        points = decode(maps, detections.boxes, (stride * height, stride * width))
         if self.score == "probability":
-            share = (points[..., 2] - maps.flatten(3).logsumexp(-1)).exp()
-            points = torch.cat((points[..., :2], share[..., None]), -1)
-        return found._replace(keypoints=points)
+            probability = (points[..., 2] - maps.flatten(3).logsumexp(-1)).exp()
+            points = torch.cat((points[..., :2], probability[..., None]), -1)
+        return detections._replace(keypoints=points)

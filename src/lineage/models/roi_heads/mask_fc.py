@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, xavier
-from lineage.models.roi_heads.mask_head import goals, sigmoid_loss
+from lineage.models.roi_heads.mask_head import crop_gt_masks, mask_loss
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
 
 class MLPMaskHead(nn.Module):
-    """Layers of `widths`, then one number for each class and cell of size x size."""
+    """Layers of `widths`, then one logit for each class and cell of size x size."""
 
     def __init__(
         self,
@@ -42,29 +42,28 @@ class MLPMaskHead(nn.Module):
         self.size, self.binary_targets = size, binary_targets
         self.target_sampling_ratio, self.target_aligned = target_sampling_ratio, target_aligned
 
-    def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
+    def mask_logits(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Predict the mask of each region's class: boxes [B, N, 4], labels [B, N] -> logits [B, N, M, M]"""
         hidden = self.pool(features, boxes).flatten(1)
         for layer in self.layers:
             hidden = F.relu(layer(hidden))
         logits = self.masks(hidden).float().view(*labels.shape, self.maps, self.size, self.size)
-        own = labels.clamp(max=self.maps - 1)[..., None, None, None].expand(-1, -1, 1, self.size, self.size)
-        return logits.gather(2, own)[:, :, 0]
+        index = labels.clamp(max=self.maps - 1)[..., None, None, None].expand(-1, -1, 1, self.size, self.size)
+        return logits.gather(2, index)[:, :, 0]
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        logits = self._predict(features, rois.boxes, rois.labels)
-        goal = goals(
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        logits = self.mask_logits(features, sampled.boxes, sampled.labels)
+        gt_masks = crop_gt_masks(
             targets,
-            rois,
+            sampled,
             images,
             size=self.size,
             sampling_ratio=self.target_sampling_ratio,
             aligned=self.target_aligned,
         )
-        return sigmoid_loss(
-            logits, (goal >= 0.5).float() if self.binary_targets else goal, rois, targets, self.num_classes
-        )
+        gt_masks = (gt_masks >= 0.5).float() if self.binary_targets else gt_masks
+        return mask_loss(logits, gt_masks, sampled, targets, self.num_classes)
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Fills in masks [B, D, M, M]: probabilities inside each box"""
-        return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add masks [B, D, M, M] to the detections: probabilities inside each box."""
+        return detections._replace(masks=self.mask_logits(features, detections.boxes, detections.labels).sigmoid())

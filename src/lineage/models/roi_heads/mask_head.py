@@ -13,14 +13,14 @@ from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.models.roi_heads.required_targets import required
-from lineage.ops.mask_sampling import through
-from lineage.ops.matching import shares
+from lineage.models.roi_heads.required_targets import require
+from lineage.ops.mask_sampling import crop_and_resize
+from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class ConvStack(nn.Sequential):
-    """Figure 4, right: `depth` 3x3 convolutions, normalised by `norm` if given; [R, C, s, s] -> [R, width, s, s]"""
+    """Figure 4, right: `depth` 3x3 convolutions, with `norm` unless null; [R, C, s, s] -> [R, width, s, s]"""
 
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None):
         inputs = [channels] + [width] * (depth - 1)
@@ -33,7 +33,11 @@ class ConvStack(nn.Sequential):
 
 
 class MaskHead(nn.Module):
-    """Body, a 2x2 deconvolution, a 1x1 convolution to one mask per class."""
+    """Body, a 2x2 deconvolution, a 1x1 convolution to one mask per class.
+
+    Ground-truth masks are pooled to the resolution of the head by RoIAlign with at most `target_sampling_ratio` samples
+    per bin and axis, `target_aligned` or not, and thresholded at 0.5 if `binary_targets`.
+    """
 
     def __init__(
         self,
@@ -60,51 +64,52 @@ class MaskHead(nn.Module):
         self.binary_targets = binary_targets
 
     def hidden(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """What the last convolution reads: boxes [B, N, 4] -> [B * N, width, M, M]"""
+        """Compute the input of the last convolution: boxes [B, N, 4] -> [B * N, width, M, M]"""
         return F.relu(self.deconvolution(self.body(self.pool(features, boxes))))
 
-    def _predict(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """The logits of each region's own class: boxes [B, N, 4], labels [B, N] -> [B, N, M, M]"""
+    def mask_logits(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Predict the mask of each region's class: boxes [B, N, 4], labels [B, N] -> logits [B, N, M, M]"""
         hidden = self.hidden(features, boxes)
-        # only the wanted class's filter is applied: C times less memory than all masks followed by a choice
-        label = labels.clamp(max=self.maps - 1).flatten()
-        weight, bias = self.masks.weight.flatten(1)[label], cast(Tensor, self.masks.bias)[label]
+        # only the filter of the region's class is applied: C times less memory than all masks followed by a selection
+        index = labels.clamp(max=self.maps - 1).flatten()
+        weight, bias = self.masks.weight.flatten(1)[index], cast(Tensor, self.masks.bias)[index]
         logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)).float() + bias[:, None, None]
         return logits.view(*labels.shape, *logits.shape[-2:])
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        logits = self._predict(features, rois.boxes, rois.labels)
-        goal = goals(
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        logits = self.mask_logits(features, sampled.boxes, sampled.labels)
+        gt_masks = crop_gt_masks(
             targets,
-            rois,
+            sampled,
             images,
             size=logits.shape[-1],
             sampling_ratio=self.target_sampling_ratio,
             aligned=self.target_aligned,
         )
-        return sigmoid_loss(
-            logits, (goal >= 0.5).float() if self.binary_targets else goal, rois, targets, self.num_classes
-        )
+        gt_masks = (gt_masks >= 0.5).float() if self.binary_targets else gt_masks
+        return mask_loss(logits, gt_masks, sampled, targets, self.num_classes)
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Fills in masks [B, D, M, M]: probabilities inside each box"""
-        return found._replace(masks=self._predict(features, found.boxes, found.labels).sigmoid())
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add masks [B, D, M, M] to the detections: probabilities inside each box."""
+        return detections._replace(masks=self.mask_logits(features, detections.boxes, detections.labels).sigmoid())
 
 
-def goals(
-    targets: Targets, rois: SampledProposals, images: Images, *, size: int, sampling_ratio: int, aligned: bool
+def crop_gt_masks(
+    targets: Targets, sampled: SampledProposals, images: Images, *, size: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """The ground truth through each region: [B, N, size, size] in 0..1"""
-    masks = required(targets.masks, "masks")
-    return through(
-        masks, rois.boxes, rois.matched_idx, images.sizes, size=size, sampling_ratio=sampling_ratio, aligned=aligned
+    """Crop and resize the ground-truth mask of each region: [B, N, size, size] in 0..1"""
+    masks, sizes = require(targets.masks, "masks"), images.sizes
+    return crop_and_resize(
+        masks, sampled.boxes, sampled.matched_idx, sizes, size=size, sampling_ratio=sampling_ratio, aligned=aligned
     )
 
 
-def sigmoid_loss(logits: Tensor, goal: Tensor, rois: SampledProposals, targets: Targets, classes: int) -> Losses:
-    """Section 3: binary cross entropy of the own class's mask [B, N, M, M], averaged over the pixels of foreground."""
-    foreground = (rois.valid & (rois.labels < classes)).float()
-    pixels = F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum((2, 3))
-    cost = pixels * foreground * shares(targets, rois.matched_idx, rois.valid)
-    diagnostics = measure_masks(logits, goal, foreground.bool())
-    return {"roi_mask": Loss(cost.sum(), foreground.sum() * logits.shape[-1] ** 2, diagnostics)}
+def mask_loss(
+    logits: Tensor, gt_masks: Tensor, sampled: SampledProposals, targets: Targets, num_classes: int
+) -> Losses:
+    """Return the binary cross entropy of masks [B, N, M, M], averaged over the pixels of foreground (section 3)."""
+    foreground = (sampled.valid & (sampled.labels < num_classes)).float()
+    per_roi_losses = F.binary_cross_entropy_with_logits(logits, gt_masks, reduction="none").sum((2, 3))
+    losses = per_roi_losses * foreground * object_loss_weights(targets, sampled.matched_idx, sampled.valid)
+    diagnostics = measure_masks(logits, gt_masks, foreground.bool())
+    return {"roi_mask": Loss(losses.sum(), foreground.sum() * logits.shape[-1] ** 2, diagnostics)}

@@ -1,7 +1,7 @@
 """Masks whose classes compete: the alternative of Mask R-CNN (arXiv:1703.06870), table 2b.
 
-A softmax over all classes and background at each pixel, as in an FCN for semantic segmentation, in place of one sigmoid
-per class: mask and class are no longer apart.
+A softmax over all classes and background at each pixel, as in an FCN for semantic segmentation, instead of one sigmoid
+per class: mask and class are not decoupled.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.roi_heads.mask_head import MaskHead, goals
-from lineage.ops.matching import shares
+from lineage.models.roi_heads.mask_head import MaskHead, crop_gt_masks
+from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
@@ -25,30 +25,31 @@ class SoftmaxMaskHead(nn.Module):
         self.num_classes, self.maps = num_classes, 1 if class_agnostic else num_classes
         self.head = MaskHead(channels, num_classes=self.maps + 1, class_agnostic=False, **head)
 
-    def _predict(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """boxes [B, N, 4] -> logits [B, N, maps + 1, M, M]"""
+    def mask_logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """Predict all maps: boxes [B, N, 4] -> logits [B, N, maps + 1, M, M]"""
         logits = self.head.masks(self.head.hidden(features, boxes)).float()
         return logits.view(*boxes.shape[:2], *logits.shape[1:])
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        logits = self._predict(features, rois.boxes)
-        size = logits.shape[-1]
-        goal = goals(
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        logits = self.mask_logits(features, sampled.boxes)
+        gt_masks = crop_gt_masks(
             targets,
-            rois,
+            sampled,
             images,
-            size=size,
+            size=logits.shape[-1],
             sampling_ratio=self.head.target_sampling_ratio,
             aligned=self.head.target_aligned,
         )
-        wanted = torch.where(goal >= 0.5, rois.labels.clamp(max=self.maps - 1)[..., None, None], self.maps)
-        pixels = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1), reduction="none").sum((1, 2))
-        foreground = (rois.valid & (rois.labels < self.num_classes)).float()
-        cost = pixels.view(foreground.shape) * foreground * shares(targets, rois.matched_idx, rois.valid)
-        return {"roi_mask": Loss(cost.sum(), foreground.sum() * size**2)}
+        gt_maps = torch.where(gt_masks >= 0.5, sampled.labels.clamp(max=self.maps - 1)[..., None, None], self.maps)
+        losses = F.cross_entropy(logits.flatten(0, 1), gt_maps.flatten(0, 1), reduction="none").sum((1, 2))
+        foreground = (sampled.valid & (sampled.labels < self.num_classes)).float()
+        weights = object_loss_weights(targets, sampled.matched_idx, sampled.valid)
+        losses = losses.view(foreground.shape) * foreground * weights
+        return {"roi_mask": Loss(losses.sum(), foreground.sum() * logits.shape[-1] ** 2)}
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Fills in masks [B, D, M, M]: the share of the detection's class at each pixel of its box"""
-        mixed = self._predict(features, found.boxes).softmax(2)
-        label = found.labels.clamp(max=self.maps - 1)[..., None, None, None]
-        return found._replace(masks=mixed.gather(2, label.expand(-1, -1, 1, *mixed.shape[3:]))[:, :, 0])
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add masks [B, D, M, M] to the detections: probability of the detection's class at each pixel of its box."""
+        probabilities = self.mask_logits(features, detections.boxes).softmax(2)
+        index = detections.labels.clamp(max=self.maps - 1)[..., None, None, None]
+        masks = probabilities.gather(2, index.expand(-1, -1, 1, *probabilities.shape[3:]))[:, :, 0]
+        return detections._replace(masks=masks)

@@ -1,7 +1,7 @@
-"""What happens to boxes that say the same thing: greedy NMS, Soft-NMS, box voting, within a class or across classes.
+"""Suppression of duplicate detections: greedy NMS, Soft-NMS, box voting, within a class or across classes.
 
-All take candidates sorted by falling score and answer with as many: where they now are, and their scores, -1 for those
-that are out. Shapes never change.
+All take candidates sorted by falling score and return as many boxes and scores; suppressed candidates have score -1.
+Shapes never change.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from lineage.ops.soft_nms import soft_nms
 
 
 class Suppression(Protocol):
+    """A way to suppress duplicates; its IoU threshold is the head's `nms_thresh`."""
+
     def __call__(
         self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
     ) -> tuple[Tensor, Tensor]:
-        """boxes [B, K, 4], scores, labels, valid [B, K], best first; an IoU above `threshold` is a repetition.
+        """boxes [B, K, 4], scores, labels, valid [B, K], best first -> boxes [B, K, 4], scores [B, K]
 
-        At most `detections` of an image will be used. -> boxes [B, K, 4], scores [B, K]
+        threshold: boxes with a larger IoU are duplicates. detections: at most this many of an image are used.
         """
         ...
 
 
-def best(scores: Tensor, detections: int) -> tuple[Tensor, Tensor]:
-    """The scores and slots of what an image shows in the end: two of [B, D]"""
+def top_detections(scores: Tensor, detections: int) -> tuple[Tensor, Tensor]:
+    """Return the scores and slots of the best `detections` of each image: two of [B, D]"""
     return scores.topk(min(detections, scores.shape[1]))
 
 
@@ -47,7 +49,7 @@ class GreedyNMS:
 
 
 class SoftNMS:
-    """Soft-NMS (arXiv:1704.04503): linear if `sigma` is null, else Gaussian; below `min_score` a box is out."""
+    """Soft-NMS (arXiv:1704.04503): linear if `sigma` is null, else Gaussian; scores below `min_score` are dropped."""
 
     def __init__(self, *, sigma: float | None, min_score: float, class_agnostic: bool):
         self.sigma, self.min_score, self.class_agnostic = sigma, min_score, class_agnostic
@@ -61,7 +63,7 @@ class SoftNMS:
 
 
 class BoxVoting:
-    """What survives `inner` moves to the mean of the candidates of its class around it."""
+    """Detections that survive `inner` move to the weighted mean of the candidates of their class around them."""
 
     def __init__(self, *, inner: Suppression, vote_thresh: float):
         self.inner, self.vote_thresh = inner, vote_thresh
@@ -69,9 +71,12 @@ class BoxVoting:
     def __call__(
         self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
     ) -> tuple[Tensor, Tensor]:
-        moved, kept = self.inner(boxes, scores, labels, valid, threshold, detections)
-        score, slot = best(kept, detections)  # only what will be shown is moved: [B, D, K] overlaps, not [B, K, K]
-        winners, own = box_ops.take(moved, slot), labels.gather(1, slot)
-        voted = vote(winners, own, boxes, scores, labels, valid, threshold=self.vote_thresh)
-        voted = torch.where((score >= 0)[..., None], voted, winners)
-        return moved.scatter(1, slot[..., None].expand(-1, -1, 4), voted), kept
+        # 1. suppress
+        boxes_after, scores_after = self.inner(boxes, scores, labels, valid, threshold, detections)
+        # 2. average the detections that will be used: [B, D, K] overlaps, not [B, K, K]
+        top_scores, slots = top_detections(scores_after, detections)
+        top_boxes, top_labels = box_ops.take(boxes_after, slots), labels.gather(1, slots)
+        voted = vote(top_boxes, top_labels, boxes, scores, labels, valid, threshold=self.vote_thresh)
+        voted = torch.where((top_scores >= 0)[..., None], voted, top_boxes)
+        # 3. write them back
+        return boxes_after.scatter(1, slots[..., None].expand(-1, -1, 4), voted), scores_after

@@ -1,7 +1,7 @@
-"""PointRend for instances (arXiv:1912.08193): a coarse mask, and a network that decides points where it is unsure.
+"""PointRend for instances (arXiv:1912.08193): a coarse mask, and a point head for its uncertain points.
 
-The coarse head and all numbers: section 4.1 and Detectron2's project of the authors. Sizes never depend on what was
-predicted: every region gets as many points, in training and in each step of subdivision.
+The coarse head and all numbers: section 4.1 and Detectron2's project of the authors. Sizes never depend on
+predictions: every region has the same number of points, in training and in each step of subdivision.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, msra, xavier
 from lineage.models.losses.diagnostics import measure_masks
-from lineage.models.roi_heads.mask_head import goals
-from lineage.models.roi_heads.required_targets import required
+from lineage.models.roi_heads.mask_head import crop_gt_masks
+from lineage.models.roi_heads.required_targets import require
 from lineage.ops import point_sampling as point_ops
-from lineage.ops.mask_sampling import at
-from lineage.ops.matching import shares
+from lineage.ops.mask_sampling import sample_points
+from lineage.ops.matching import object_loss_weights
 from lineage.ops.random import uniform
 from lineage.structures import Detections, Images, Loss, Losses, Masks, SampledProposals, Targets
 
@@ -27,7 +27,7 @@ SALT = 32  # separates the random streams of points from all others
 
 
 class CoarseHead(nn.Module):
-    """A region sampled at input_size^2 points of the finest map -> one mask of output_size^2 per class."""
+    """A region, sampled at input_size^2 points of the finest map -> one mask of output_size^2 per class."""
 
     def __init__(self, channels: int, maps: int, *, input_size: int, width: int, fc: int, output_size: int):
         super().__init__()
@@ -48,7 +48,7 @@ class CoarseHead(nn.Module):
 
 
 class PointHead(nn.Module):
-    """Three layers that share weights over points; each sees the coarse prediction again (section 3.3)."""
+    """`depth` layers shared by all points; the coarse prediction is an input of each (section 3.3)."""
 
     def __init__(self, channels: int, maps: int, *, width: int, depth: int):
         super().__init__()
@@ -63,10 +63,10 @@ class PointHead(nn.Module):
         hidden = fine
         for layer in self.layers:
             hidden = F.relu(layer(torch.cat((hidden, coarse), -1)))
-        # only the wanted class's row is applied, as in the mask head
+        # only the row of the region's class is applied, as in the mask head
         weight, bias = self.masks.weight[labels], self.masks.bias[labels]
-        seen = torch.cat((hidden, coarse), -1)
-        return torch.einsum("rpc,rc->rp", seen, weight.to(seen.dtype)).float() + bias[:, None]
+        hidden = torch.cat((hidden, coarse), -1)
+        return torch.einsum("rpc,rc->rp", hidden, weight.to(hidden.dtype)).float() + bias[:, None]
 
 
 class PointRend(nn.Module):
@@ -105,91 +105,110 @@ class PointRend(nn.Module):
         self.target_sampling_ratio, self.target_aligned = target_sampling_ratio, target_aligned
         self.binary_targets = binary_targets
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        masks = required(targets.masks, "masks")
-        coarse = self._coarse(features, rois.boxes)
-        labels = rois.labels.clamp(max=self.maps - 1)
-        own = self._own(coarse, labels)  # [B, N, s, s]
-        foreground = (rois.valid & (rois.labels < self.num_classes)).float()
-        size = own.shape[-1]
-        goal = goals(
-            targets, rois, images, size=size, sampling_ratio=self.target_sampling_ratio, aligned=self.target_aligned
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        masks = require(targets.masks, "masks")
+        # 1. coarse masks
+        coarse = self.coarse_logits(features, sampled.boxes)
+        labels = sampled.labels.clamp(max=self.maps - 1)
+        logits = self.select_class(coarse, labels)  # [B, N, s, s]
+        size = logits.shape[-1]
+        gt_masks = crop_gt_masks(
+            targets,
+            sampled,
+            images,
+            size=size,
+            sampling_ratio=self.target_sampling_ratio,
+            aligned=self.target_aligned,
         )
-        goal = (goal >= 0.5).float() if self.binary_targets else goal
-        diagnostics = measure_masks(own, goal, foreground.bool())
-        rough = F.binary_cross_entropy_with_logits(own, goal, reduction="none").sum((2, 3))
-        fine = self._points(features, coarse, own, labels, rois, masks, images)
-        count, foreground = foreground.sum(), foreground * shares(targets, rois.matched_idx, rois.valid)
+        gt_masks = (gt_masks >= 0.5).float() if self.binary_targets else gt_masks
+        coarse_losses = F.binary_cross_entropy_with_logits(logits, gt_masks, reduction="none").sum((2, 3))
+        # 2. points
+        positions = self.sample_training_points(logits.detach(), images.rng_keys)
+        point_losses = self._point_losses(features, coarse, labels, positions, sampled, masks)
+        # 3. foreground alone counts
+        foreground = (sampled.valid & (sampled.labels < self.num_classes)).float()
+        count = foreground.sum()
+        diagnostics = measure_masks(logits, gt_masks, foreground.bool())
+        weights = foreground * object_loss_weights(targets, sampled.matched_idx, sampled.valid)
         return {
-            "roi_mask": Loss((rough * foreground).sum(), count * size**2, diagnostics),
-            "roi_point": Loss((fine * foreground).sum(), count * self.train_num_points),
+            "roi_mask": Loss((coarse_losses * weights).sum(), count * size**2, diagnostics),
+            "roi_point": Loss((point_losses * weights).sum(), count * self.train_num_points),
         }
 
-    def _points(
-        self, features: list[Tensor], coarse: Tensor, own: Tensor, labels: Tensor, rois: SampledProposals, masks: Masks,
-        images: Images,
-    ) -> Tensor:  # fmt: skip
-        """What the points of each region cost in sum: [B, N]"""
-        places = self._choose(own.detach(), images.rng_keys)
-        points = point_ops.inside(rois.boxes, places)
+    def _point_losses(
+        self,
+        features: list[Tensor],
+        coarse: Tensor,
+        labels: Tensor,
+        positions: Tensor,
+        sampled: SampledProposals,
+        masks: Masks,
+    ) -> Tensor:
+        """Return the sum of the point losses of each region: [B, N]"""
+        points = point_ops.to_canvas(sampled.boxes, positions)
         with torch.no_grad():
-            goal = at(masks, points, rois.matched_idx)
-        logits = self._decide(features, coarse, labels, places, points)
-        return F.binary_cross_entropy_with_logits(logits, goal, reduction="none").sum(2)
+            gt = sample_points(masks, points, sampled.matched_idx)
+        logits = self.point_logits(features, coarse, labels, positions, points)
+        return F.binary_cross_entropy_with_logits(logits, gt, reduction="none").sum(2)
 
     @torch.no_grad()
-    def _choose(self, own: Tensor, rng_keys: Tensor) -> Tensor:
-        """Section 3.2: coarse logits [B, N, s, s] -> places in 0..1 [B, N, train_points, 2]"""
-        regions, sure = own.shape[1], self.train_num_points - int(self.importance_sample_ratio * self.train_num_points)
-        many = self.train_num_points * self.oversample_ratio
-        drawn = uniform(rng_keys, SALT, regions * many * 2).view(-1, regions, many, 2)
-        doubt = -point_ops.sample(own.flatten(0, 1)[:, None], drawn.flatten(0, 1), (1, 1))[..., 0].abs()
-        picked = doubt.topk(self.train_num_points - sure, 1).indices.view(*own.shape[:2], -1, 1)
-        rest = uniform(rng_keys, SALT + 1, regions * sure * 2).view(-1, regions, sure, 2)
-        return torch.cat((drawn.gather(2, picked.expand(-1, -1, -1, 2)), rest), 2)
+    def sample_training_points(self, logits: Tensor, rng_keys: Tensor) -> Tensor:
+        """Sample positions as in section 3.2: logits [B, N, s, s] -> positions in 0..1 [B, N, train_num_points, 2]"""
+        num_regions = logits.shape[1]
+        num_random = self.train_num_points - int(self.importance_sample_ratio * self.train_num_points)
+        # 1. over-sample
+        oversampled = self.train_num_points * self.oversample_ratio
+        random = uniform(rng_keys, SALT, num_regions * oversampled * 2).view(-1, num_regions, oversampled, 2)
+        # 2. keep the most uncertain, those with a logit near 0
+        values = point_ops.sample(logits.flatten(0, 1)[:, None], random.flatten(0, 1), (1, 1))[..., 0]
+        index = (-values.abs()).topk(self.train_num_points - num_random, 1).indices.view(*logits.shape[:2], -1, 1)
+        # 3. add points at random
+        rest = uniform(rng_keys, SALT + 1, num_regions * num_random * 2).view(-1, num_regions, num_random, 2)
+        return torch.cat((random.gather(2, index.expand(-1, -1, -1, 2)), rest), 2)
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Section 3.1: fills in masks [B, D, M, M], M the coarse size times 2^steps: probabilities inside each box"""
-        labels = found.labels.clamp(max=self.maps - 1)
-        coarse = self._coarse(features, found.boxes)
-        masks = self._own(coarse, labels)
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add masks [B, D, M, M] to the detections: probabilities inside each box; M = s * 2^subdivision_steps (3.1)"""
+        labels = detections.labels.clamp(max=self.maps - 1)
+        coarse = self.coarse_logits(features, detections.boxes)
+        masks = self.select_class(coarse, labels)
         for step in range(1, self.subdivision_steps + 1):
             masks = F.interpolate(masks, scale_factor=2, mode="bilinear", align_corners=False)
-            if (
-                2 * masks.shape[-1]
-            ) ** 2 > self.subdivision_num_points or step == self.subdivision_steps:  # else the next decides every cell
-                masks = self._refine(features, coarse, masks, labels, found.boxes)
-        return found._replace(masks=masks.sigmoid())
+            next_predicts_all = (2 * masks.shape[-1]) ** 2 <= self.subdivision_num_points
+            if step == self.subdivision_steps or not next_predicts_all:
+                masks = self.refine(features, coarse, masks, labels, detections.boxes)
+        return detections._replace(masks=masks.sigmoid())
 
-    def _refine(self, features: list[Tensor], coarse: Tensor, masks: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
-        """The least sure cells of logits [B, D, M, M] decided by the point head."""
+    def refine(self, features: list[Tensor], coarse: Tensor, masks: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
+        """Replace the most uncertain cells of logits [B, D, M, M] by predictions of the point head."""
         size = masks.shape[-1]
         flat = masks.flatten(2)
         cells = (-flat.abs()).topk(min(self.subdivision_num_points, size**2), 2).indices
-        places = point_ops.centres(size, masks.device)[cells]
-        decided = self._decide(features, coarse, labels, places, point_ops.inside(boxes, places))
-        return flat.scatter(2, cells, decided).view_as(masks)
+        positions = point_ops.cell_centres(size, masks.device)[cells]
+        logits = self.point_logits(features, coarse, labels, positions, point_ops.to_canvas(boxes, positions))
+        return flat.scatter(2, cells, logits).view_as(masks)
 
-    def _coarse(self, features: list[Tensor], boxes: Tensor) -> Tensor:
-        """boxes [B, N, 4] -> logits [B * N, maps, s, s]"""
+    def coarse_logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """Predict coarse masks in boxes [B, N, 4] -> logits [B * N, maps, s, s]"""
         side = self.coarse.input_size
-        points = point_ops.inside(boxes, point_ops.centres(side, boxes.device))
-        seen = self._look(features, points).transpose(1, 2)
-        return self.coarse(seen.unflatten(2, (side, side))).float()
+        points = point_ops.to_canvas(boxes, point_ops.cell_centres(side, boxes.device))
+        regions = self._sample_features(features, points).transpose(1, 2)
+        return self.coarse(regions.unflatten(2, (side, side))).float()
 
-    def _look(self, features: list[Tensor], points: Tensor) -> Tensor:
-        """The finest map at points [B, N, P, 2] -> [B * N, P, channels]"""
+    def _sample_features(self, features: list[Tensor], points: Tensor) -> Tensor:
+        """Sample the finest map at points [B, N, P, 2] -> [B * N, P, channels]"""
         finest = features[0]
         extent = (finest.shape[3] * self.stride, finest.shape[2] * self.stride)
         return point_ops.sample(finest, points.flatten(1, 2), extent).reshape(-1, points.shape[2], finest.shape[1])
 
-    def _own(self, coarse: Tensor, labels: Tensor) -> Tensor:
-        """The map of each region's class: [B * N, maps, s, s], labels [B, N] -> [B, N, s, s]"""
+    def select_class(self, coarse: Tensor, labels: Tensor) -> Tensor:
+        """Return the map of each region's class: [B * N, maps, s, s], labels [B, N] -> [B, N, s, s]"""
         index = labels.flatten()[:, None, None, None].expand(-1, 1, *coarse.shape[2:])
         return coarse.gather(1, index).view(*labels.shape, *coarse.shape[2:])
 
-    def _decide(self, features: list[Tensor], coarse: Tensor, labels: Tensor, places: Tensor, points: Tensor) -> Tensor:
-        """The point head at places [B, N, P, 2] of each region, which are these points of the canvas -> [B, N, P]"""
-        rough = point_ops.sample(coarse, places.flatten(0, 1), (1, 1))
-        logits = self.point(self._look(features, points), rough, labels.flatten())
-        return cast(Tensor, logits.view(places.shape[:3]))
+    def point_logits(
+        self, features: list[Tensor], coarse: Tensor, labels: Tensor, positions: Tensor, points: Tensor
+    ) -> Tensor:
+        """Apply the point head at positions [B, N, P, 2] of each region, canvas points `points` -> [B, N, P]"""
+        coarse_values = point_ops.sample(coarse, positions.flatten(0, 1), (1, 1))
+        logits = self.point(self._sample_features(features, points), coarse_values, labels.flatten())
+        return cast(Tensor, logits.view(positions.shape[:3]))

@@ -1,9 +1,9 @@
-"""RoI layers: a fixed-size view of each region.
+"""RoI layers: features of fixed size for each region.
 
 RoIPool: Fast R-CNN (arXiv:1504.08083), section 2.1. RoIWarp: MNC (arXiv:1512.04412), section 3.2.
 RoIAlign: Mask R-CNN (arXiv:1703.06870), section 3. The pyramid level of a region: FPN (arXiv:1612.03144), equation 1.
 
-A layer sees one map and regions in that map's own pixels. `Pooler` brings a whole pyramid to it as a single map.
+A layer takes one map and regions in that map's pixels. `Pooler` packs a pyramid into a single map for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Layer = Callable[[Tensor, Tensor], Tensor]  # map [B, C, H, W], rois [R, 5] (ima
 
 
 class RoIAlign(nn.Module):
-    """Bilinear samples at exact positions, reduced per bin; nothing is rounded."""
+    """Bilinear samples at exact positions, reduced per bin (`reduce`: mean or max); nothing is rounded."""
 
     def __init__(self, size: int, *, sampling_ratio: int, aligned: bool, reduce: str):
         super().__init__()
@@ -37,7 +37,7 @@ class RoIAlign(nn.Module):
 
 
 class RoIWarp(nn.Module):
-    """Bilinear samples inside a region whose border was rounded to the map's pixels, as in RoIPool."""
+    """Bilinear samples inside a region whose border is rounded to the map's pixels, as in RoIPool."""
 
     def __init__(self, size: int, *, sampling_ratio: int, reduce: str):
         super().__init__()
@@ -45,7 +45,7 @@ class RoIWarp(nn.Module):
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
         image, corners = rois[:, :1], rois[:, 1:].round()
-        low, high = corners[:, :2], corners[:, 2:] + 1  # RoIPool counts the last pixel in
+        low, high = corners[:, :2], corners[:, 2:] + 1  # RoIPool includes the last pixel
         return self.align(feature, torch.cat((image, low, high), dim=1))
 
 
@@ -61,7 +61,10 @@ class RoIPool(nn.Module):
 
 
 class Pooler(nn.Module):
-    """Regions of a batch -> their features [B * N, C, size, size], each from the pyramid level that fits its size."""
+    """Pools the regions of a batch, each from the pyramid level that fits its size -> [B * N, C, size, size].
+
+    canonical_size, canonical_level: a region of this side in pixels belongs to this level (FPN: 224, 4).
+    """
 
     def __init__(
         self,
@@ -77,23 +80,23 @@ class Pooler(nn.Module):
         self.canonical_size, self.canonical_level = canonical_size, canonical_level
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """features fine to coarse, one per stride (coarser ones are left alone); boxes [B, N, 4]"""
-        batch, regions = boxes.shape[:2]
-        image = torch.arange(batch, device=boxes.device).repeat_interleave(regions)
+        """Pool boxes [B, N, 4] from features, fine to coarse, one per stride; coarser ones are ignored."""
+        batch, num_regions = boxes.shape[:2]
+        image = torch.arange(batch, device=boxes.device).repeat_interleave(num_regions)
         maps = features[: len(self.strides)]
         if len(maps) == 1:
-            atlas, inside = maps[0], boxes / self.strides[0]
+            packed, inside = maps[0], boxes / self.strides[0]
         else:
-            atlas, offsets = pack_levels(maps)
+            packed, offsets = pack_levels(maps)
             level, inside = self._level(boxes)[..., None], boxes
             for index, (stride, (x, y)) in enumerate(zip(self.strides, offsets, strict=True)):
-                placed = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
-                inside = torch.where(level == index, placed, inside)
+                shifted = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
+                inside = torch.where(level == index, shifted, inside)
         rois = torch.cat((image[:, None].to(inside.dtype), inside.flatten(0, 1)), dim=1)
-        return self.layer(atlas, rois)
+        return self.layer(packed, rois)
 
     def _level(self, boxes: Tensor) -> Tensor:
-        """Equation 1 of FPN: k = floor(k0 + log2(sqrt(w h) / 224)), counted from the finest map here."""
+        """Return the level of FPN's equation 1, k = floor(k0 + log2(sqrt(w h) / 224)), counted from the finest map."""
         width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
         # the 1e-6 is Detectron's: a region of exactly 224 pixels belongs to level k0
         side = (width * height).clamp(min=0).sqrt()
@@ -108,12 +111,12 @@ def pack_levels(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float
     One kernel call then serves every level, without index lists and without waiting for the device. Each level is
     padded with its own border pixels, which is what RoIAlign reads there, so the result equals level-wise calls.
     """
-    rimmed = [F.pad(level, (1, 1, 1, 1), mode="replicate") for level in maps]
-    column = torch.cat([F.pad(level, (0, rimmed[1].shape[3] - level.shape[3])) for level in rimmed[1:]], dim=2)
-    height = max(rimmed[0].shape[2], column.shape[2])
-    both = [F.pad(part, (0, 0, 0, height - part.shape[2])) for part in (rimmed[0], column)]
+    padded = [F.pad(level, (1, 1, 1, 1), mode="replicate") for level in maps]
+    column = torch.cat([F.pad(level, (0, padded[1].shape[3] - level.shape[3])) for level in padded[1:]], dim=2)
+    height = max(padded[0].shape[2], column.shape[2])
+    columns = [F.pad(x, (0, 0, 0, height - x.shape[2])) for x in (padded[0], column)]
     offsets, top = [(1.0, 1.0)], 1.0
-    for level in rimmed[1:]:
-        offsets.append((rimmed[0].shape[3] + 1.0, top))
+    for level in padded[1:]:
+        offsets.append((padded[0].shape[3] + 1.0, top))
         top += level.shape[2]
-    return torch.cat(both, dim=3), offsets
+    return torch.cat(columns, dim=3), offsets

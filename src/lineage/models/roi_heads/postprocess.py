@@ -1,16 +1,54 @@
-"""From scored regions to detections: Fast R-CNN (arXiv:1504.08083), section 2.4: NMS per class, best of an image."""
+"""Predictions -> detections: Fast R-CNN (arXiv:1504.08083), section 2.4: NMS per class, then the best of an image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lineage.models.roi_heads.nms_variants import Suppression
-from lineage.models.roi_heads.nms_variants import best as best_slots
+from lineage.models.roi_heads.nms_variants import Suppression, top_detections
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Proposals
+
+
+class Candidates(NamedTuple):
+    """Scored boxes before suppression, sorted by falling score."""
+
+    boxes: Tensor  # [B, K, 4]
+    scores: Tensor  # [B, K]
+    labels: Tensor  # [B, K] int64
+    valid: Tensor  # [B, K] bool
+    proposal_index: Tensor  # [B, K] int64
+
+
+def finalize(
+    candidates: Candidates,
+    probabilities: Callable[[Tensor], Tensor],
+    *,
+    suppression: Suppression,
+    nms_thresh: float,
+    detections_per_img: int,
+) -> Detections:
+    """Suppress duplicates and return the best detections, [B, D] by falling score.
+
+    probabilities: proposal_index [B, D] -> [B, D, C + 1].
+    """
+    boxes, scores, labels, valid, proposal_index = candidates
+    # 1. suppress
+    boxes, scores = suppression(boxes, scores, labels, valid, nms_thresh, detections_per_img)
+    # 2. the best of each image; empty slots are zero
+    scores, slots = top_detections(scores, detections_per_img)
+    valid, proposal_index = scores >= 0, proposal_index.gather(1, slots)
+    return Detections(
+        boxes=torch.where(valid[..., None], box_ops.take(boxes, slots), 0.0),
+        scores=scores.clamp(min=0),
+        labels=labels.gather(1, slots),
+        valid=valid,
+        proposal_index=proposal_index,
+        probabilities=probabilities(proposal_index),
+    )
 
 
 def reorder(detections: Detections, order: Tensor) -> Detections:
@@ -21,7 +59,13 @@ def reorder(detections: Detections, order: Tensor) -> Detections:
     return detections._replace(**taken, extra=extra or None)
 
 
-class Selection:
+class FastRCNNInference:
+    """Final detections from probabilities and deltas of proposals.
+
+    score_thresh: lower limit of a detection's score. min_size: shortest side of a detection in pixels.
+    topk_candidates: (proposal, class) pairs of an image that enter NMS.
+    """
+
     def __init__(
         self,
         *,
@@ -36,26 +80,25 @@ class Selection:
         self.suppression, self.topk_candidates, self.min_size = suppression, topk_candidates, min_size
 
     def __call__(
-        self, probabilities: Tensor, deltas: Tensor, rois: Proposals, weights: Sequence[float], sizes: Tensor
+        self, probabilities: Tensor, deltas: Tensor, proposals: Proposals, weights: Sequence[float], sizes: Tensor
     ) -> Detections:
-        """probabilities [B, N, C + 1], deltas [B, N, codes, 4] (codes: C or 1) -> [B, D] detections by falling score"""
-        classes, codes = probabilities.shape[-1] - 1, deltas.shape[2]
-        scores = torch.where(rois.valid[..., None], probabilities[..., :-1], -1.0).flatten(1)
-        # pairs are cut to a fixed number before NMS; 5 % thresholds leave far fewer, so nothing is lost
-        best, index = scores.topk(min(self.topk_candidates, scores.shape[1]))
-        region, label = index // classes, index % classes
-        code = region * codes + (label if codes > 1 else 0)
-        boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), code), box_ops.take(rois.boxes, region), weights)
+        """probabilities [B, N, C + 1], deltas [B, N, C or 1, 4] scaled by `weights` -> detections [B, D]"""
+        num_classes, num_bbox_reg_classes = probabilities.shape[-1] - 1, deltas.shape[2]
+        # 1. the best (proposal, class) pairs: a fixed number; score thresholds leave far fewer, so nothing is lost
+        scores = torch.where(proposals.valid[..., None], probabilities[..., :-1], -1.0).flatten(1)
+        scores, index = scores.topk(min(self.topk_candidates, scores.shape[1]))
+        proposal_index, labels = index // num_classes, index % num_classes
+        # 2. decode the deltas of the pair's class and clip to the image
+        deltas_index = proposal_index * num_bbox_reg_classes + (labels if num_bbox_reg_classes > 1 else 0)
+        anchors = box_ops.take(proposals.boxes, proposal_index)
+        boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), deltas_index), anchors, weights)
         boxes = box_ops.clip(boxes, sizes)
-        usable = (best > self.score_thresh) & box_ops.large(boxes, self.min_size)
-        boxes, kept = self.suppression(boxes, best, label, usable, self.nms_thresh, self.detections_per_img)
-        score, order = best_slots(kept, self.detections_per_img)
-        valid, region = score >= 0, region.gather(1, order)
-        return Detections(
-            boxes=torch.where(valid[..., None], box_ops.take(boxes, order), 0.0),
-            scores=score.clamp(min=0),
-            labels=label.gather(1, order),
-            valid=valid,
-            proposal_index=region,
-            probabilities=box_ops.take(probabilities, region),
+        # 3. drop low scores and small boxes, then NMS
+        valid = (scores > self.score_thresh) & box_ops.has_min_size(boxes, self.min_size)
+        return finalize(
+            Candidates(boxes, scores, labels, valid, proposal_index),
+            lambda index: box_ops.take(probabilities, index),
+            suppression=self.suppression,
+            nms_thresh=self.nms_thresh,
+            detections_per_img=self.detections_per_img,
         )

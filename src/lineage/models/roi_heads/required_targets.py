@@ -1,4 +1,4 @@
-"""Which annotations a head cannot do without."""
+"""Annotations that a head requires."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ T = TypeVar("T")
 
 
 class UnlabelledError(ValueError):
-    """The dataset lacks what a head of this model learns from."""
+    """The dataset lacks annotations that a head of this model requires."""
 
 
-def required(field: T | None, name: str) -> T:
-    """`field` of Targets; UnlabelledError if this batch has none."""
+def require(field: T | None, name: str) -> T:
+    """Return `field` of Targets. Raises UnlabelledError if this batch has none."""
     if field is None:
         raise UnlabelledError(
             f"the dataset has no {name}, which a head of this model learns from; choose a dataset that has them, "

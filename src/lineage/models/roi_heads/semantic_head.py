@@ -1,6 +1,6 @@
-"""Stuff: Panoptic FPN (arXiv:1901.02446), section 3.1, figure 3: a class for each pixel, from all levels of a pyramid.
+"""Semantic segmentation: Panoptic FPN (arXiv:1901.02446), section 3.1, figure 3: a class for each pixel.
 
-It is a head like others of an RCNN, only that it looks at images in place of regions.
+It has the interface of the other heads of an RCNN, but reads whole images instead of regions.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
-from lineage.models.roi_heads.required_targets import required
+from lineage.models.roi_heads.required_targets import require
 from lineage.structures import UNLABELLED, Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class SemanticHead(nn.Module):
-    """Each level is convolved and doubled up to the finest, the sum is classified. Class 0 is any thing.
+    """Upsamples each level to the finest, classifies the sum. Class 0 is all things together.
 
-    `loss_weight` balances it with the losses of instances (section 3.2; lambda_s).
+    `loss_weight` balances the loss with those of instances (section 3.2; lambda_s).
     """
 
     def __init__(
@@ -32,28 +32,28 @@ class SemanticHead(nn.Module):
         self.stride, self.loss_weight = strides[0], loss_weight
         msra(self.classes)
 
-    def _predict(self, features: list[Tensor]) -> Tensor:
-        """Maps [B, channels, H_i, W_i], fine to coarse -> logits [B, S, H_0, W_0]"""
-        levels = zip(self.levels, features, strict=False)  # P6 is left alone
+    def logits(self, features: list[Tensor]) -> Tensor:
+        """Predict from maps [B, channels, H_i, W_i], fine to coarse -> logits [B, S, H_0, W_0]"""
+        levels = zip(self.levels, features, strict=False)  # P6 is not used
         finest, *others = [level(x) for level, x in levels]
         for other in others:
             finest = finest + other[..., : finest.shape[2], : finest.shape[3]]  # a rounded-up level may stick out
         return self.classes(finest).float()
 
-    def losses(self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images) -> Losses:
-        labels = required(targets.semantic, "semantic labels").long()
-        logits = F.interpolate(self._predict(features), scale_factor=self.stride, mode="bilinear", align_corners=False)
+    def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        labels = require(targets.semantic, "semantic labels").long()
+        logits = F.interpolate(self.logits(features), scale_factor=self.stride, mode="bilinear", align_corners=False)
         logits = logits[..., : labels.shape[1], : labels.shape[2]]
-        total = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-        return {"semantic": Loss(self.loss_weight * total, (labels != UNLABELLED).sum().float())}
+        loss = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+        return {"semantic": Loss(self.loss_weight * loss, (labels != UNLABELLED).sum().float())}
 
-    def detect(self, features: list[Tensor], found: Detections) -> Detections:
-        """Fills in semantic [B, S, H / 4, W / 4]: logits over the canvas"""
-        return found._replace(semantic=self._predict(features))
+    def detect(self, features: list[Tensor], detections: Detections) -> Detections:
+        """Add semantic [B, S, H / 4, W / 4] to the detections: logits over the canvas."""
+        return detections._replace(semantic=self.logits(features))
 
 
 def _level(channels: int, width: int, norm: str, doublings: int) -> nn.Sequential:
-    """Convolution, norm, ReLU and doubling, as often as needed; the finest level is only convolved, once."""
+    """Build a level: `doublings` times convolution, norm, ReLU and 2x upsampling; the finest has no upsampling."""
     layers: list[nn.Module] = []
     for index in range(max(doublings, 1)):
         convolution = nn.Conv2d(channels if index == 0 else width, width, 3, padding=1, bias=False)

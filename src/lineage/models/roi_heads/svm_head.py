@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.models.roi_heads.ridge import Ridge
-from lineage.models.roi_heads.svm import Observed, SVMMining, SVMs
+from lineage.models.roi_heads.svm import RegionFeatures, SVMMining, SVMs
 from lineage.ops import boxes as box_ops
-from lineage.ops.matching import overlaps
+from lineage.ops.matching import compute_overlaps
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 
@@ -59,22 +59,22 @@ class SVMHead(nn.Module):
         self.register_load_state_dict_pre_hook(_insert_head)
 
     def losses(
-        self, features: list[Tensor], rois: SampledProposals, targets: Targets, images: Images
+        self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
         """Return the losses of the head; R-CNN trains it as a classifier only."""
-        sampled, losses = self.head.losses(features, rois, targets, images)
+        sampled_by_stage, losses = self.head.losses(features, sampled, targets, images)
         if self.box_source != "head":
             losses["roi_box"] = Loss(0 * losses["roi_box"].sum, losses["roi_box"].normalizer)
-        return sampled, losses
+        return sampled_by_stage, losses
 
-    def detect(self, features: list[Tensor], rois: Proposals, images: Images) -> Detections:
+    def detect(self, features: list[Tensor], proposals: Proposals, images: Images) -> Detections:
         """Return detections with the SVMs' scores, through a sigmoid: it keeps their order and makes them positive."""
-        pooled = self.head.pool(features, rois.boxes)
-        scores = self.svms(self._features(pooled)).view(*rois.boxes.shape[:2], -1).sigmoid()
+        pooled = self.head.pool(features, proposals.boxes)
+        scores = self.svms(self._features(pooled)).view(*proposals.boxes.shape[:2], -1).sigmoid()
         background = 1 - scores.amax(-1, keepdim=True)
         deltas, weights = self._predict_deltas(pooled)
-        deltas = deltas.view(*rois.boxes.shape[:2], -1, 4)
-        return self.head.select(torch.cat((scores, background), -1), deltas, rois, weights, images.sizes)
+        deltas = deltas.view(*proposals.boxes.shape[:2], -1, 4)
+        return self.head.postprocess(torch.cat((scores, background), -1), deltas, proposals, weights, images.sizes)
 
     def _predict_deltas(self, pooled: Tensor) -> tuple[Tensor, Sequence[float]]:
         """[R, C, s, s] -> box deltas [R, classes or 1, 4] and the weights they are scaled by"""
@@ -88,14 +88,14 @@ class SVMHead(nn.Module):
     @torch.no_grad()
     def fit(self, rounds: Rounds) -> None:
         """Fit SVMs, then boxes, in three rounds over the training images. Exact, and therefore slow."""
-        self.svms.fit(lambda: map(self._observe, starmap(FitBatch, rounds())), self.mining)
+        self.svms.fit(lambda: map(self._region_features, starmap(FitBatch, rounds())), self.mining)
         if self.ridge is not None:
             examples = [self._regression_examples(batch) for batch in starmap(FitBatch, rounds())]
             pooled, deltas, labels = (torch.cat(column) for column in zip(*examples, strict=True))
             for label in labels.unique().tolist():
                 self.ridge.fit(label, pooled[labels == label], deltas[labels == label])
 
-    def _observe(self, batch: FitBatch) -> Observed:
+    def _region_features(self, batch: FitBatch) -> RegionFeatures:
         """Return proposals and objects of a batch: features, overlap with each class, and which are objects."""
         boxes, valid, objects = _append_objects(batch, self.num_classes)
         iou = box_ops.iou(boxes, batch.targets.boxes)  # [B, N, G]
@@ -105,16 +105,16 @@ class SVMHead(nn.Module):
         by_class = iou.new_zeros(*boxes.shape[:2], self.num_classes).scatter_reduce(2, labels, iou, "amax")
         features = self._features(self.head.pool(batch.features, boxes))
         keep = valid.flatten()
-        return Observed(features[keep], by_class.flatten(0, 1)[keep], objects.flatten()[keep])
+        return RegionFeatures(features[keep], by_class.flatten(0, 1)[keep], objects.flatten()[keep])
 
     def _regression_examples(self, batch: FitBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Return proposals near an object: input of the body [n, D], deltas to the object [n, 4], its class [n]."""
-        match = overlaps(batch.proposals.boxes, batch.targets)
-        near = batch.proposals.valid & (match.iou > self.min_overlap)
-        gt_boxes = box_ops.take(batch.targets.boxes, match.matched_idx)[near]
+        overlaps = compute_overlaps(batch.proposals.boxes, batch.targets)
+        near = batch.proposals.valid & (overlaps.iou > self.min_overlap)
+        gt_boxes = box_ops.take(batch.targets.boxes, overlaps.matched_idx)[near]
         deltas = box_ops.encode(gt_boxes, batch.proposals.boxes[near], (1.0,) * 4)
         pooled = self.head.pool(batch.features, batch.proposals.boxes).flatten(1)[near.flatten()]
-        return pooled.cpu(), deltas.cpu(), batch.targets.labels.gather(1, match.matched_idx)[near].cpu()
+        return pooled.cpu(), deltas.cpu(), batch.targets.labels.gather(1, overlaps.matched_idx)[near].cpu()
 
     def _features(self, pooled: Tensor) -> Tensor:
         """[R, C, s, s] -> the features of `layer`, after its ReLU [R, D]"""

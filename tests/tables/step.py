@@ -64,7 +64,7 @@ def _learn(model: torch.nn.Module, config: DictConfig, images: Images, targets: 
 def filled(plain: dict[str, Any], classes: int, stuff: int | None = None) -> DictConfig:
     """A resolved config whose dataset was not asked for its classes yet."""
     config = OmegaConf.create(plain)
-    _fill(config.model, "classes", classes)
+    _fill(config.model, "num_classes", classes)
     for node in (config.backbone, config.model.backbone):
         if "weights" in node and node.weights is not None:
             node.weights = LATER

@@ -225,7 +225,7 @@ def test_the_evaluator_of_each_layout_finds_its_own_ground_truth_perfect(layout:
     """From the files through the loader of conf/dataset and the protocol of the evaluator it names."""
     make(tmp_path / "d", layout)
     root = next((tmp_path / "d").rglob("VOC2012")).parent if layout == "voc" else tmp_path / "d"
-    config = compose.compose_config(options(layout, root), paths.shipped())
+    config = compose.compose_config(options(layout, root), paths.shipping_root())
     dataset = build(config.dataset.val)
     scorer = build(config.dataset.evaluator)(dataset=dataset)
     truth = dataset.ground_truth()

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.results import paths
 
-CONF = paths.shipped() / "conf"
+CONF = paths.shipping_root() / "conf"
 NODES = {"neck": "neck", "proposals": "proposals", "sampler": "sampler", "box_body": "box.body"}  # option -> key
 NEW = "{_target_: lineage.models.backbones.last_map.LastMap, _partial_: true, size: 3}"
 KEYS = {"_target_": "lineage.models.backbones.last_map.LastMap", "_partial_": True, "size": 3}

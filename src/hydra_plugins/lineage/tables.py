@@ -31,7 +31,7 @@ class TableSearchPath(SearchPathPlugin):
             return
         root = Path(main[0].removeprefix("file://")).resolve().parent
         experiments = root / "experiments"
-        if root == paths.shipped().resolve():
+        if root == paths.shipping_root().resolve():
             experiments = paths.experiments()
             if own := paths.own_configs():
                 search_path.prepend("project", f"file://{own}")

@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", nargs="?", help="a group, or a part of a key, e.g. schedule or nms")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
     args = parser.parse_args(argv)
-    conf, schema = paths.shipped() / "conf", Path(reference.__file__).with_name("schema.py")
+    conf, schema = paths.shipping_root() / "conf", Path(reference.__file__).with_name("schema.py")
     if args.write:
         page = paths.project() / PAGE
         page.write_text(reference.markdown(conf, schema), encoding="utf-8")

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     from lineage.config.friendly_errors import run_with_friendly_errors
 
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
-    application = hydra.main(version_base="1.3", config_path=str(paths.shipped() / "conf"), config_name="train")
+    application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")
     run_with_friendly_errors(application(_run))
     return 0
 

@@ -18,7 +18,7 @@ from lineage.results import paths
 
 def compose_config(overrides: list[str], root: Path | None = None) -> DictConfig:
     """Compose the shipped conf/, or that below `root`. Raises ConfigError, which names the nearest name for a typo."""
-    root = root or paths.shipped()
+    root = root or paths.shipping_root()
     try:
         with initialize_config_dir(str(root / "conf"), version_base="1.3"):
             config = compose("train", overrides)

@@ -68,7 +68,7 @@ def friendly_errors() -> Iterator[None]:
 def _root() -> Path:
     """Return the folder that holds the conf/ of the script that runs."""
     beside = Path(sys.argv[0]).resolve().parent
-    return beside if (beside / "conf").is_dir() else paths.shipped()
+    return beside if (beside / "conf").is_dir() else paths.shipping_root()
 
 
 def explain(error: Exception, root: Path, arguments: list[str]) -> str:
@@ -131,7 +131,7 @@ def _missing_row(path: str, experiments: Path) -> str:
 
 def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
     conf = root / "conf"
-    config = _compose_choices(conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf", arguments)
+    config = _compose_choices(conf if (conf / "train.yaml").is_file() else paths.shipping_root() / "conf", arguments)
     if renamed := _explain_renamed(key, arguments, config):
         return renamed
     keys = list(_flat(config, ""))

@@ -36,7 +36,7 @@ HIDDEN = ("hydra", "replace", "scale")  # groups that are chosen by other config
 
 def usage() -> str:
     """Return the help text for the shipped configs and tables and those of the project."""
-    conf, own = paths.shipped() / "conf", paths.own_configs()
+    conf, own = paths.shipping_root() / "conf", paths.own_configs()
     defaults = dict(re.findall(r"^  - (\w+): (\w+)", (conf / "train.yaml").read_text(encoding="utf-8"), re.M))
     groups = sorted(path.name for path in conf.iterdir() if path.is_dir() and path.name not in HIDDEN)
     folders = [[root / group for root in (conf, own) if root is not None] for group in groups]

@@ -106,7 +106,7 @@ def _compose(project: Path, request: RowRequest) -> ComposedRow:
 def _conf(project: Path) -> Path:
     """The conf/ of a whole checkout, or the shipped one."""
     conf = project / "conf"
-    return conf if (conf / "train.yaml").is_file() else paths.shipped() / "conf"
+    return conf if (conf / "train.yaml").is_file() else paths.shipping_root() / "conf"
 
 
 def _cache() -> Path:
@@ -118,7 +118,7 @@ def _fingerprint(project: Path) -> str:
     digest = hashlib.sha256(str(project.resolve()).encode())
     folders = dict.fromkeys((_conf(project), project / "conf"))  # a project's own lies over the shipped one
     files = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
-    tiers = [root / "experiments" / "tiers.yaml" for root in (project, paths.shipped())]
+    tiers = [root / "experiments" / "tiers.yaml" for root in (project, paths.shipping_root())]
     for path in [*files, *tiers, *(SOURCES / part for part in PARTS)]:
         if path.is_file():
             digest.update(f"{path}\n".encode() + path.read_bytes())

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Role(Enum):
-    """What a change of a key changes."""
+    """The part of a run that a key changes."""
 
     TRAINING = "the weights"
     TEST = "the metrics, not the weights"

@@ -69,7 +69,7 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
     """Take the lease on `name`; return None if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     number, newest = _highest(folder, name)
-    if newest is not None and not abandoned(newest, stale):
+    if newest is not None and not is_abandoned(newest, stale):
         return None
     path, token = folder / f"{name}.{number + 1}.lease", secrets.token_hex(8)
     try:
@@ -79,7 +79,7 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(_claim(token, os.getpid()))
     others = [other for other in _files(folder, name) if other != path]
-    if any(not abandoned(other, stale) for other in others):  # taken, released and taken again since we looked
+    if any(not is_abandoned(other, stale) for other in others):  # taken, released and taken again since we looked
         path.unlink(missing_ok=True)
         return None
     for other in others:
@@ -92,13 +92,13 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
 def holder(folder: Path, name: str, stale: float = STALE) -> str | None:
     """Return the host and process that hold the lease on `name`, as text, or None."""
     _, newest = _highest(folder, name)
-    if newest is None or abandoned(newest, stale):
+    if newest is None or is_abandoned(newest, stale):
         return None
     record = _read(newest)
     return f"{record.get('host', 'somebody')}, process {next(iter(record.get('processes', [])), ['?'])[0]}"
 
 
-def abandoned(path: Path, stale: float = STALE) -> bool:
+def is_abandoned(path: Path, stale: float = STALE) -> bool:
     """Return whether no process holds the lease of this file any more."""
     record = _read(path)
     if record.get("machine") == _machine():

@@ -9,26 +9,26 @@ PACKAGE = Path(__file__).resolve().parents[1]
 TRAIN = PACKAGE / "cli" / "train.py"  # `lineage train` as a script, where there is no train.py
 
 
-def shipped() -> Path:
+def shipping_root() -> Path:
     """The folder of our own conf/ and experiments/: the checkout, or the package where a wheel put them."""
     return ROOT if (ROOT / "conf" / "train.yaml").is_file() else PACKAGE
 
 
 def project() -> Path:
-    """The nearest folder upwards that is a checkout or has configs or tables of its own; else `shipped`."""
+    """The nearest folder upwards that is a checkout or has configs or tables of its own; else `shipping_root`."""
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if _is_project(folder)), shipped())
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), shipping_root())
 
 
 def experiments() -> Path:
     """The project's tables, which lie over the shipped ones (`lower_experiments`)."""
     folder = project() / "experiments"
-    return folder if folder.is_dir() else shipped() / "experiments"
+    return folder if folder.is_dir() else shipping_root() / "experiments"
 
 
 def lower_experiments(folder: Path) -> Path | None:
     """The shipped tables, if `folder` lies over them: it is the project's and has no tiers.yaml of its own."""
-    ours, own = shipped() / "experiments", experiments()
+    ours, own = shipping_root() / "experiments", experiments()
     over = folder.resolve() == own.resolve() != ours.resolve() and not (folder / "tiers.yaml").is_file()
     return ours if over else None
 
@@ -36,18 +36,18 @@ def lower_experiments(folder: Path) -> Path | None:
 def own_configs() -> Path | None:
     """A conf/ that lies over the shipped one, or None."""
     folder = project() / "conf"
-    return folder if folder.is_dir() and folder.parent != shipped() else None
+    return folder if folder.is_dir() and folder.parent != shipping_root() else None
 
 
 def configs() -> list[Path]:
     """Return the folders of configs, the shipped one first: a file of a later folder replaces one of an earlier."""
     own = own_configs()
-    return [shipped() / "conf", *([own] if own else [])]
+    return [shipping_root() / "conf", *([own] if own else [])]
 
 
 def train_script() -> Path:
     """Return the script of a training: the project's train.py, or `lineage train` as a script."""
-    for folder in (project(), shipped()):
+    for folder in (project(), shipping_root()):
         if (folder / "train.py").is_file():
             return folder / "train.py"
     return TRAIN
@@ -81,5 +81,5 @@ def resolve_portable(path: str, root: Path | None = None) -> Path:
 def _is_project(folder: Path) -> bool:
     if (folder / "train.py").is_file() and (folder / "experiments").is_dir():
         return True
-    groups = [path.name for path in (shipped() / "conf").iterdir() if path.is_dir()]
+    groups = [path.name for path in (shipping_root() / "conf").iterdir() if path.is_dir()]
     return any((folder / "conf" / group).is_dir() for group in groups) or any(folder.glob("experiments/*/*.yaml"))

@@ -72,7 +72,7 @@ def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
         _first(table["targets"]),
         {owner: _first(names) for owner, names in keys.items()},
         modules,
-        _moved(table["targets"], modules) | _today(table["targets"]),
+        _class_moves(table["targets"], modules) | _today(table["targets"]),
         {owner: _today(names) for owner, names in keys.items()},
         {group: _today(names) for group, names in table["options"].items()},
         _today(table["groups"]),
@@ -195,11 +195,11 @@ class _Translation:
         node, path = places[-1]
         if isinstance(node, dict):
             names = self._names(places[-1])
-            items = {name: self._child(places[-1], name) for name in node if _joined(path, name) not in self.without}
-            self.renamed |= {_joined(path, name): _joined(path, names[name]) for name in items if name in names}
+            items = {name: self._child(places[-1], name) for name in node if _join(path, name) not in self.without}
+            self.renamed |= {_join(path, name): _join(path, names[name]) for name in items if name in names}
             return {names.get(name, name): self._value(name, (*places, child)) for name, child in items.items()}
         if isinstance(node, list):
-            return [self._copy((*places, Place(item, _joined(path, i)))) for i, item in enumerate(node)]
+            return [self._copy((*places, Place(item, _join(path, i)))) for i, item in enumerate(node)]
         if isinstance(node, str) and "${" in node:
             return REFERENCE.sub(lambda match: self._reference(match, places), node)
         return node
@@ -235,7 +235,7 @@ class _Translation:
         elif isinstance(parent.node, list) and str(name).isdigit() and int(name) < len(parent.node):
             node = parent.node[int(name)]
         today = self._names(parent).get(name, name) if self.to_today else name
-        return Place(node, _joined(parent.path, today))
+        return Place(node, _join(parent.path, today))
 
     def _below(self, places: Places, name: str, depth: int) -> Places:
         """Return the places down to a child; if it is a reference, down to what it refers to."""
@@ -255,7 +255,7 @@ def _owner(place: Place) -> str:
     return target_today(target) if isinstance(target, str) else f"/{place.path}"
 
 
-def _joined(path: str, name: Any) -> str:
+def _join(path: str, name: Any) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
@@ -285,7 +285,7 @@ def _today(table: Formers) -> Names:
     return {former: today for today, names in table.items() for former in _formers(names)}
 
 
-def _moved(targets: Formers, modules: Names) -> Names:
+def _class_moves(targets: Formers, modules: Names) -> Names:
     """Return former names of classes that were renamed after their module moved; the table need not list them."""
     moved = {}
     for today, names in targets.items():

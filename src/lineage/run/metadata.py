@@ -110,6 +110,6 @@ def follows_row(attempt: Attempt) -> bool:
 
 def reference() -> startup_message.LrScaling:
     """Return Detectron's 1x schedule, which most of the papers used."""
-    schedule = yaml.safe_load((paths.shipped() / "conf" / "schedule" / "1x.yaml").read_text())
-    optimizer = yaml.safe_load((paths.shipped() / "conf" / "optimizer" / "sgd.yaml").read_text())
+    schedule = yaml.safe_load((paths.shipping_root() / "conf" / "schedule" / "1x.yaml").read_text())
+    optimizer = yaml.safe_load((paths.shipping_root() / "conf" / "optimizer" / "sgd.yaml").read_text())
     return startup_message.LrScaling(optimizer["lr"], schedule["images_per_step"], schedule["steps"])

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.config.foreign_keys import SET_BY_RUN
 from lineage.config.validate import LEAST, check
 from tests.config.test_compose import train
 
@@ -46,3 +47,34 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
     done = train("data.workers=-1", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 1
     assert done.stderr == "data.workers=-1: data.workers is 0 or more\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "use"),
+    [
+        ("+trainer.max_epochs=3", "schedule.steps"),
+        ("+trainer.accumulate_grad_batches=2", "data.images_per_device"),
+        ("+trainer.val_check_interval=5", "schedule.evaluate_every"),
+        ("+trainer.limit_val_batches=2", "a smaller dataset.val"),
+        ("+trainer.fast_dev_run=true", "tier=smoke"),
+        ("+trainer.callbacks=[]", "a callback"),
+        ("+epochs=10", "schedule.steps"),
+        ("epochs=10", "schedule.steps"),
+        ("batch_size=8", "schedule.images_per_step"),
+        ("trainer.max_epochs=3", "schedule.steps"),
+    ],
+)
+def test_a_key_without_effect_is_refused_with_the_key_to_use(override: str, use: str, tmp_path: Path) -> None:
+    done = train(override, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    assert f"use {use}" in done.stderr.replace("Use", "use")
+    assert "+epochs" not in done.stderr
+
+
+def test_every_key_that_a_run_sets_itself_is_an_argument_of_the_trainer() -> None:
+    import inspect
+
+    from pytorch_lightning import Trainer
+
+    known = set(inspect.signature(Trainer.__init__).parameters)
+    assert set(SET_BY_RUN) <= known

@@ -1,6 +1,12 @@
 """The first line of a run: its batch, schedule and those of the paper."""
 
-from lineage.train.startup_message import BatchSplit, LrScaling, format_lr_warning, format_start_line
+from lineage.train.startup_message import (
+    BatchSplit,
+    LrScaling,
+    format_lr_warning,
+    format_schedule_warning,
+    format_start_line,
+)
 
 PAPER = LrScaling(0.02, 16, 90000)
 
@@ -16,3 +22,21 @@ def test_the_line_says_what_runs_and_what_the_paper_ran() -> None:
 def test_only_an_unscaled_rate_warns() -> None:
     assert format_lr_warning(LrScaling(0.01, 8, 300), PAPER) is None
     assert "optimizer.lr=0.0025" in (format_lr_warning(LrScaling(0.02, 2, 300), PAPER) or "")
+
+
+def test_rates_of_different_optimizers_are_not_compared() -> None:
+    """Following the advice halved AP: AdamW's 0.0015 is no scaled 0.02 of SGD."""
+    ours, paper = LrScaling(0.0015, 4, 600, "lineage.train.optimizer.adamw"), LrScaling(0.02, 16, 90000, "x.sgd")
+    assert format_lr_warning(ours, paper) is None
+    line = format_start_line("CPU", "32-true", BatchSplit(1, 4, 1), ours, paper, 2000)
+    assert line.endswith("reference: 16 images per step, lr 0.02 with sgd, 90,000 steps")
+
+
+def test_a_schedule_that_never_happens_warns() -> None:
+    assert format_schedule_warning(600, [440, 550], 30) is None
+    assert format_schedule_warning(200, [], 20) is None
+    assert format_schedule_warning(0, [440, 550], 30) is None  # evaluates only
+    text = format_schedule_warning(200, [440, 550], 30) or ""
+    assert "never drops" in text
+    assert text.endswith("schedule.milestones=[147, 183]")
+    assert "schedule.warmup_steps=2" in (format_schedule_warning(20, [15], 30) or "")

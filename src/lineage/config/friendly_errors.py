@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lineage.config import validate
+from lineage.config.foreign_keys import suggest
 from lineage.results import paths
 from lineage.results.overrides import Override
 from lineage.results.renames import option_today
@@ -134,6 +135,8 @@ def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
     config = _compose_choices(conf if (conf / "train.yaml").is_file() else paths.shipping_root() / "conf", arguments)
     if renamed := _explain_renamed(key, arguments, config):
         return renamed
+    if use := suggest(key):
+        return f"there is no key {key!r}. Use {use}\n`python train.py --cfg job` prints all keys."
     keys = list(_flat(config, ""))
     part = _first_unknown(key, keys)
     close = nearest_key(part, keys)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
+from lineage.config.foreign_keys import SET_BY_RUN, suggest
 from lineage.config.schema import Run
 from lineage.results.renames import former_names, key_today
 from lineage.tables.suggest import nearest_key
@@ -35,6 +36,7 @@ KEYS = {"": [key.name for key in fields(Run)]} | {  # by node of the schema
 def check(config: DictConfig) -> None:
     """Raise ConfigError for a wrong name, number or word."""
     refuse_unknown_keys(config)
+    refuse_trainer_keys(config)
     refuse_former_names(config)
     row = OmegaConf.select(config, "cell.row")
     check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
@@ -63,6 +65,14 @@ def refuse_unknown_keys(config: DictConfig) -> None:
                 raise ConfigError(_unknown(f"{node}.{name!s}".lstrip("."), config))
 
 
+def refuse_trainer_keys(config: DictConfig) -> None:
+    """Raise ConfigError for an argument of Lightning's Trainer that a run sets itself: it would have no effect."""
+    trainer = OmegaConf.select(config, "trainer")
+    for name in trainer if OmegaConf.is_dict(trainer) else ():
+        if name in SET_BY_RUN:
+            raise ConfigError(f"trainer.{name} has no effect on a run: {SET_BY_RUN[name]}")
+
+
 def refuse_former_names(config: DictConfig) -> None:
     """Raise ConfigError for former names of keywords and classes: what a run computes is written in names of today."""
     former = former_names(OmegaConf.to_container(config))
@@ -75,5 +85,7 @@ def _unknown(key: str, config: DictConfig) -> str:
     today = key_today(key, OmegaConf.to_container(config))
     if today != key:
         return f"{key} is now {today}"
+    if use := suggest(key):
+        return f"there is no key {key!r}. Use {use}"
     close = nearest_key(key, [f"{node}.{name}" if node else name for node, keys in KEYS.items() for name in keys])
     return f"there is no key {key!r}.{f' Did you mean {close[0]}?' if close else ''}"

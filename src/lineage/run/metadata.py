@@ -91,15 +91,20 @@ def name(facts: dict[str, Any]) -> RunName:
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
-    """The line before the start, and a second one if the learning rate does not go with the batch."""
+    """Return the line before the start, and a warning each if rate or milestones do not fit batch and steps."""
     config, device = attempt.config, trainer.strategy.root_device
-    ours = startup_message.LrScaling(config.optimizer.lr, config.schedule.images_per_step, config.schedule.steps)
+    schedule, optimizer = config.schedule, config.optimizer
+    ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
     paper = ours if follows_row(attempt) else reference()
     split = startup_message.BatchSplit(count_processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
     line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)
-    return [text for text in (line, startup_message.format_lr_warning(ours, paper)) if text]
+    warnings = (
+        startup_message.format_lr_warning(ours, paper),
+        startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
+    )
+    return [line, *(text for text in warnings if text)]
 
 
 def follows_row(attempt: Attempt) -> bool:
@@ -112,4 +117,5 @@ def reference() -> startup_message.LrScaling:
     """Return Detectron's 1x schedule, which most of the papers used."""
     schedule = yaml.safe_load((paths.shipping_root() / "conf" / "schedule" / "1x.yaml").read_text())
     optimizer = yaml.safe_load((paths.shipping_root() / "conf" / "optimizer" / "sgd.yaml").read_text())
-    return startup_message.LrScaling(optimizer["lr"], schedule["images_per_step"], schedule["steps"])
+    rate, images, steps = optimizer["lr"], schedule["images_per_step"], schedule["steps"]
+    return startup_message.LrScaling(rate, images, steps, optimizer["_target_"])

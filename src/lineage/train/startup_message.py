@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -16,11 +17,12 @@ class BatchSplit:
 
 @dataclass(frozen=True, slots=True)
 class LrScaling:
-    """Learning rate with the batch size and the number of steps it is meant for."""
+    """Learning rate with the batch size, the number of steps and the optimizer it is meant for."""
 
     lr: float
     images_per_step: int
     steps: int
+    optimizer: str = ""  # its class: rates of different optimizers do not compare
 
 
 def format_start_line(
@@ -30,20 +32,41 @@ def format_start_line(
     total = ours.steps * ours.images_per_step
     per_micro_batch = split.images / split.devices / split.accumulate
     plural = "s" * (split.devices > 1)
+    of = f" with {paper.optimizer.rpartition('.')[2]}" if ours.optimizer != paper.optimizer else ""
     batch = f"{split.devices} device{plural} x {per_micro_batch:g} images x {split.accumulate} accumulated"
     return (
         f"{device}, {precision} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
         f"{ours.steps:,} steps = {total:,} images = {total / images:.1f} epochs · reference: "
-        f"{paper.images_per_step} images per step, lr {paper.lr:g}, {paper.steps:,} steps"
+        f"{paper.images_per_step} images per step, lr {paper.lr:g}{of}, {paper.steps:,} steps"
     )
 
 
 def format_lr_warning(ours: LrScaling, paper: LrScaling) -> str | None:
     """Return a warning if the learning rate does not follow the batch size (linear scaling, arXiv:1706.02677, 2.1)."""
     scaled = paper.lr * ours.images_per_step / paper.images_per_step
+    if ours.optimizer != paper.optimizer:
+        return None
     if 0.5 <= ours.lr / scaled <= 2:
         return None
     return (
         f"lr {ours.lr:g} is {ours.lr / scaled:.2g} times what linear scaling gives for {ours.images_per_step} images "
         f"per step; the paper's rate would be optimizer.lr={scaled:g}"
     )
+
+
+def format_schedule_warning(steps: int, milestones: Sequence[int], warmup_steps: int) -> str | None:
+    """Return a warning if the schedule does not fit its length: the rate never drops, or never gets warm."""
+    if not steps:
+        return None
+    if milestones and milestones[0] >= steps:
+        scaled = [round(steps * milestone / (milestones[-1] * 12 / 11)) for milestone in milestones]
+        return (
+            f"the learning rate never drops: schedule.milestones={[*milestones]} lie at or beyond "
+            f"schedule.steps={steps}; in proportion they would be schedule.milestones={scaled}"
+        )
+    if warmup_steps >= steps:
+        return (
+            f"the learning rate is never reached: schedule.warmup_steps={warmup_steps} of schedule.steps={steps}; "
+            f"a tenth would be schedule.warmup_steps={steps // 10}"
+        )
+    return None

@@ -1,0 +1,65 @@
+"""Keys that people bring from other frameworks, and arguments of Lightning's Trainer that a run sets itself.
+
+Neither may be accepted without effect: each gets the key that does what was meant.
+"""
+
+from __future__ import annotations
+
+STEPS = "schedule.steps (epochs x training images / schedule.images_per_step)"
+
+# Last part of a key, as other frameworks call it -> the key here.
+ELSEWHERE = {
+    "epochs": STEPS,
+    "num_epochs": STEPS,
+    "max_epochs": STEPS,
+    "max_steps": "schedule.steps",
+    "max_iter": "schedule.steps",
+    "batch_size": "schedule.images_per_step (of all devices together; data.images_per_device is a device's share)",
+    "ims_per_batch": "schedule.images_per_step",
+    "lr": "optimizer.lr",
+    "base_lr": "optimizer.lr",
+    "learning_rate": "optimizer.lr",
+    "num_workers": "data.workers",
+    "gpus": "trainer.devices, with trainer=gpu or trainer=ddp",
+    "device": "trainer=cpu or trainer=gpu",
+    "imgsz": "augment (options of conf/augment); of drawn datasets dataset.size",
+    "pretrained": "weights, or backbone.weights for the body alone",
+    "checkpoint": "weights, or resume to continue a run",
+    "num_classes": "dataset.classes, which is read from the dataset",
+}
+
+# Arguments of pytorch_lightning.Trainer that would do nothing, or stop a run without its result.
+SET_BY_RUN = {
+    "max_epochs": f"use {STEPS}",
+    "min_epochs": f"use {STEPS}",
+    "max_steps": "use schedule.steps",
+    "min_steps": "use schedule.steps",
+    "max_time": "use schedule.steps; a run that is stopped goes on with resume=RUN_FOLDER",
+    "accumulate_grad_batches": "use data.images_per_device: what is missing to schedule.images_per_step is accumulated",
+    "val_check_interval": "use schedule.evaluate_every",
+    "check_val_every_n_epoch": "use schedule.evaluate_every",
+    "num_sanity_val_steps": "one batch is always evaluated before the first step",
+    "limit_train_batches": "use schedule.steps",
+    "limit_val_batches": "use a smaller dataset.val: metrics over a part of a dataset compare with nothing",
+    "limit_test_batches": "use a smaller dataset.val",
+    "limit_predict_batches": "use fewer images for lineage predict",
+    "overfit_batches": "use a dataset of few images, such as dataset.train.length=8",
+    "fast_dev_run": "use tier=smoke",
+    "callbacks": "use a callback in run/assemble.py: the entry has to record what it changes",
+    "logger": "use logger=csv or logger=wandb, beside trainer and not below it",
+    "default_root_dir": "use paths.runs",
+    "enable_checkpointing": "use checkpoint_every",
+    "enable_progress_bar": "the progress line is lineage's own",
+    "enable_model_summary": "use lineage models",
+    "use_distributed_sampler": "the order of images does not depend on the number of processes",
+    "reload_dataloaders_every_n_epochs": "a run is one epoch of Lightning",
+    "barebones": "it measures Lightning alone",
+}
+
+
+def suggest(key: str) -> str | None:
+    """Return what to use in place of a key that another framework has, or None."""
+    node, _, name = key.rpartition(".")
+    if node == "trainer" and name in SET_BY_RUN:
+        return SET_BY_RUN[name].removeprefix("use ")
+    return ELSEWHERE.get(name.lower())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from lineage.config.allowed_targets import check_targets, resolve_node
+
+ENVIRONMENT = re.compile(r"[Ee]nvironment variable '(\w+)' not found")
 
 
 class ConfigError(ValueError):
@@ -20,7 +24,10 @@ def build(node: Any, **extra: Any) -> Any:
 
     Raises TargetError for a class or function that no config may name.
     """
-    plain = resolve_node(node)
+    try:
+        plain = resolve_node(node)
+    except InterpolationResolutionError as error:
+        raise ConfigError(_explain_interpolation(error)) from error
     check_targets(plain, _key(node) or "the config")
     try:
         return instantiate(plain, **extra, _convert_="all")
@@ -31,6 +38,15 @@ def build(node: Any, **extra: Any) -> Any:
         if type(cause).__module__.startswith("lineage."):
             raise cause from error  # already written for people
         raise ConfigError(_explain(_key(node), error, cause)) from error
+
+
+def _explain_interpolation(error: InterpolationResolutionError) -> str:
+    """Return which key cannot be filled in, and with what."""
+    key = error.full_key or "a key of the config"
+    if variable := ENVIRONMENT.search(str(error)):
+        name = variable[1]
+        return f"{key} is read from the environment variable {name}, which is not set: export {name}=... or set the key"
+    return f"{key}: {str(error).splitlines()[0]}"
 
 
 def _key(node: Any) -> str:

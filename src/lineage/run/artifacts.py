@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -15,19 +17,23 @@ from lineage.report.pictures import save_predictions
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
+from lineage.results.key_roles import within
+from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
+from lineage.run.resume import Attempt
 from lineage.tables.numbers import format_number
 from lineage.train.entry_writer import EntryWriter
 from lineage.weights import state_dict
 
+OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
 def save_artifacts(folder: Path, parts: Parts) -> str:
-    """Weights to start other runs from, whose sha256 is returned, and the detections as COCO result records."""
+    """Save weights to start other runs from and the detections as COCO result records; return the weights' sha256."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
     weights = parts.model.state_dict()
     atomic_write(files.weights, lambda temporary: torch.save(weights, temporary), durable=True)
@@ -39,20 +45,21 @@ def save_artifacts(folder: Path, parts: Parts) -> str:
 
 
 def draw_predictions(folder: Path, parts: Parts) -> None:
-    """Pictures of a few detections."""
+    """Draw a few detections into the run folder."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
     files.pictures.mkdir(exist_ok=True)
     save_predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
 
 
-def show(folder: Path, writer: EntryWriter, console: Console) -> None:
+def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
+    """Print the metrics, where the results are, and commands worth typing now."""
     path = writer.write("finished")
     entry = store.read(path)
     lines = {
         "entry": path,
-        "picture": next(RunFolder(folder).pictures.glob("*.png"), "-"),
-        "report": report_run(folder, paths.experiments()),
-        "next": "\n         ".join(commands(entry)),
+        "picture": next(RunFolder(attempt.folder).pictures.glob("*.png"), "-"),
+        "report": report_run(attempt.folder, paths.experiments()),
+        "next": "\n         ".join(suggest_commands(attempt, entry)),
     }
     console.print(table(entry.metrics))
     for name, text in lines.items():
@@ -70,11 +77,14 @@ def table(metrics: dict[str, float | None]) -> Table:
     return drawn
 
 
-def commands(entry: Entry) -> list[str]:
-    """Things worth typing after this run."""
-    again = f"lineage rerun {entry.id.rpartition('-')[2]}"
+def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
+    """Return commands worth typing after this run: variations of what was typed, and the same again."""
+    is_known = attempt.step == 0 or attempt.supersedes is not None  # after kill -9 no entry holds what was typed
+    again = [f"lineage rerun {entry.id.rpartition('-')[2]}"] if is_known else []
     if entry.table:
-        return [f"lineage table {entry.table}", again]
-    model = entry.choices["model"]
-    train = paths.train_command()
-    return [f"{train} -m model={model} roi=pool,align", f"{train} -m model={model} seed=0,1,2", again]
+        return [f"lineage table {entry.table}", *again]
+    typed = [text for text in attempt.overrides if not within(Override.parse(text).key, OF_THIS_RUN)]
+    has_roi_layer = OmegaConf.select(attempt.config, "model.box.roi") is not None
+    train, same = shlex.split(paths.train_command()), [text for text in typed if Override.parse(text).key != "roi"]
+    layers = [shlex.join([*train, "-m", *same, "roi=pool,align"])] if has_roi_layer else []
+    return [*layers, shlex.join([*train, "-m", *typed, "seed=0,1,2"]), *again]

@@ -29,6 +29,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
+from lineage.config.friendly_errors import is_user_error
 from lineage.launch.child_process import end_with_parent
 from lineage.results import paths
 from lineage.results.run_folder import RunFolder
@@ -80,7 +81,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
                 writer.facts |= {"trained_weights_sha256": save_artifacts(attempt.folder, parts)}
         if is_first():
             draw_predictions(attempt.folder, parts)
-            show(attempt.folder, writer, console)
+            show(attempt, writer, console)
 
 
 def is_first() -> bool:
@@ -127,9 +128,10 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
     """If the run stops early, print the path of its entry and the command that resumes it."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
-        console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
+        if not (isinstance(error, Exception) and is_user_error(error)):  # of which another try would die as well
+            console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
         raise
 
 

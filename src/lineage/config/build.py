@@ -27,7 +27,7 @@ def build(node: Any, **extra: Any) -> Any:
     try:
         plain = resolve_node(node)
     except InterpolationResolutionError as error:
-        raise ConfigError(_explain_interpolation(error)) from error
+        raise ConfigError(explain_interpolation(error)) from error
     check_targets(plain, _key(node) or "the config")
     try:
         return instantiate(plain, **extra, _convert_="all")
@@ -40,7 +40,7 @@ def build(node: Any, **extra: Any) -> Any:
         raise ConfigError(_explain(_key(node), error, cause)) from error
 
 
-def _explain_interpolation(error: InterpolationResolutionError) -> str:
+def explain_interpolation(error: InterpolationResolutionError) -> str:
     """Return which key cannot be filled in, and with what."""
     key = error.full_key or "a key of the config"
     if variable := ENVIRONMENT.search(str(error)):

@@ -20,9 +20,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from lineage.config import validate
+from lineage.config.build import explain_interpolation
 from lineage.config.foreign_keys import suggest
 from lineage.results import paths
 from lineage.results.overrides import Override
@@ -84,6 +85,8 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
         return f"{_line(error).partition(':')[0]}: {_unknown_key(match['key'], root, arguments)}"
     if isinstance(error.__cause__, OmegaConfBaseException):
         return f"{_line(error)}: {_line(error.__cause__)}"
+    if isinstance(error, InterpolationResolutionError):
+        return explain_interpolation(error)
     return str(error).strip()
 
 

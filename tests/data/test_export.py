@@ -108,7 +108,7 @@ def test_voc_instances_come_back(dataset, tmp_path):
     folder = annotations.parent
     stems = (folder / "ImageSets" / "Main" / "train.txt").read_text().split()
     assert len(stems) == len(dataset)
-    for stem, scene in zip(stems, map(dataset.scene, range(len(dataset))), strict=True):
+    for stem, scene in zip(stems, map(dataset.draw_scene, range(len(dataset))), strict=True):
         things = xml.parse(annotations / f"{stem}.xml").findall("object")
         numbers = np.asarray(Image.open(folder / "SegmentationObject" / f"{stem}.png"))
         assert [thing.findtext("name") for thing in things] == [dataset.meta.classes[label] for label in scene.labels]

@@ -8,6 +8,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,10 +53,15 @@ def opened(root: Path, **options: object) -> IndexedDataset:
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every annotation file that is parsed from now on."""
-    seen: list[Path] = []
-    real = coco_format.parse
-    monkeypatch.setattr(coco_format, "parse", lambda file, advice: (seen.append(file), real(file, advice))[1])
-    return seen
+    parsed: list[Path] = []
+    parse = coco_format.parse
+
+    def record(file: Path, *options: Any) -> coco_format.ParsedAnnotations:
+        parsed.append(file)
+        return parse(file, *options)
+
+    monkeypatch.setattr(coco_format, "parse", record)
+    return parsed
 
 
 def made_once(cache: Path) -> Path:
@@ -156,10 +162,10 @@ def _count(root: Path, cache: str, start: multiprocessing.synchronize.Barrier, m
     os.environ["LINEAGE_CACHE"] = cache
     real = coco_format.parse
 
-    def read(file: Path, advice: str) -> coco_format.ParsedAnnotations:
+    def read(file: Path, advice: str, require_objects: bool = True) -> coco_format.ParsedAnnotations:
         made.put("read")
         time.sleep(0.2)
-        return real(file, advice)
+        return real(file, advice, require_objects)
 
     coco_format.parse = read  # type: ignore[assignment]
     start.wait()

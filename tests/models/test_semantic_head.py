@@ -55,7 +55,7 @@ def test_the_loss_is_half_the_mean_over_labelled_pixels() -> None:
     made, maps = head(), pyramid()
     labels = torch.randint(0, 5, (2, 64, 96), generator=torch.Generator().manual_seed(2)).byte()
     labels[:, :20] = 255
-    total, terms = made.losses(maps, None, labelled(labels), nothing())["semantic"]
+    total, terms, _ = made.losses(maps, None, labelled(labels), nothing())["semantic"]
     logits = F.interpolate(made.logits(maps), scale_factor=4, mode="bilinear", align_corners=False)
     torch.testing.assert_close(total / terms, 0.5 * F.cross_entropy(logits, labels.long(), ignore_index=255))
     assert terms == 2 * 44 * 96
@@ -63,7 +63,7 @@ def test_the_loss_is_half_the_mean_over_labelled_pixels() -> None:
 
 def test_nothing_labelled_costs_nothing() -> None:
     made = head()
-    total, terms = made.losses(pyramid(), None, labelled(torch.full((2, 64, 96), 255).byte()), nothing())["semantic"]
+    total, terms, _ = made.losses(pyramid(), None, labelled(torch.full((2, 64, 96), 255).byte()), nothing())["semantic"]
     total.backward()
     assert (total, terms) == (0, 0)
     assert all(parameter.grad.isfinite().all() for parameter in made.parameters())
@@ -71,7 +71,7 @@ def test_nothing_labelled_costs_nothing() -> None:
 
 def test_an_image_of_odd_size() -> None:
     made = head()
-    total, _ = made.losses(pyramid((52, 70)), None, labelled(torch.ones(2, 52, 70).byte()), nothing())["semantic"]
+    total, *_ = made.losses(pyramid((52, 70)), None, labelled(torch.ones(2, 52, 70).byte()), nothing())["semantic"]
     assert total.isfinite()
 
 

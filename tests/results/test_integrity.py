@@ -39,7 +39,7 @@ def test_copies_and_edited_names(tmp_path: Path) -> None:
     assert "there are 2 files of this name" in reasons(tmp_path)
     shutil.rmtree(tmp_path / "elsewhere")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"config_digest": "b" * 64}))
-    assert reasons(tmp_path) == ["its protocol is bbbbbbbb, which its name does not say: edited by hand?"]
+    assert reasons(tmp_path) == ["its config digest is bbbbbbbb, unlike in its name: edited by hand?"]
 
 
 def test_merge(tmp_path: Path) -> None:

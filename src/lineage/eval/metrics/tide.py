@@ -26,6 +26,8 @@ CORRECT = ""
 LOCALISATION, CLASS, DUPLICATE, BACKGROUND, BOTH = "localisation", "class", "duplicate", "background", "both"
 MISSED = "missed"
 KINDS = (CLASS, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED)
+FALSE_POSITIVES, FALSE_NEGATIVES = "false_positives", "false_negatives"
+COSTS = (*KINDS, FALSE_POSITIVES, FALSE_NEGATIVES)
 
 
 class Points(NamedTuple):
@@ -113,9 +115,9 @@ def tide_costs(detections: Annotations, objects: Annotations, overlap: Overlap, 
     # 2. All of one side repaired: false positives go last, unmatched objects vanish.
     rows = errors.in_order(counts)
     last = errors.points()._replace(score=(~errors.is_error).astype(np.float64))
-    costs["false_positives"] = mean_ap(last.take(rows), num_objects) - base
+    costs[FALSE_POSITIVES] = mean_ap(last.take(rows), num_objects) - base
     num_found = np.bincount(errors.object_label[errors.is_found], minlength=errors.num_classes)
-    costs["false_negatives"] = mean_ap(errors.points().take(rows), num_found) - base
+    costs[FALSE_NEGATIVES] = mean_ap(errors.points().take(rows), num_found) - base
     return costs
 
 

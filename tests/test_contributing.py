@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("CONTRIBUTING.md", "docs/examples.md")
 BLOCK = re.compile(r"^```\w+\n(# \w+/.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^# ((?:src|conf|experiments|tests)/\S+)\n", re.MULTILINE)  # a block may hold several
-COPIED = ("conf", "experiments", "src", "tests", "docs", "train.py", "pyproject.toml", "results", "benchmarks")
 KINDS = (  # a folder for each kind of thing that the pages add
     "conf/model", "src/lineage/models/roi_heads", "conf/neck", "conf/classification", "conf/sampling", "conf/augment",
     "conf/evaluator", "conf/dataset", "src/lineage/data/formats", "experiments/me", "tests/models",
@@ -72,11 +71,11 @@ def test_every_file_that_a_page_links_to_exists() -> None:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository of the tracked files and, not committed, those of the pages."""
-    listed = subprocess.run(["git", "ls-files", "-z", *COPIED], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
     folder = tmp_path_factory.mktemp("checkout")
-    for name in [*filter(None, listed.stdout.split("\0")), *PAGES]:
+    for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)

@@ -44,10 +44,10 @@ test-slow: setup ## Run the heavier tests too: longer trainings, several process
 test-gpu: setup ## Run the tests that need a CUDA device
 	@$(PYTEST) -m gpu $(ARGS)
 
-check: setup ## Lint, check types, import layers and size budgets
+check: setup ## Lint, check types, import layers, size budgets, words and the map
 	@$(VENV)/python -m ruff check .
 	@$(VENV)/python -m mypy
-	@$(PYTEST) -q tests/test_layers.py tests/test_budgets.py
+	@$(PYTEST) -q tests/test_layers.py tests/test_budgets.py tests/test_words.py tests/test_map.py
 
 doctor: setup ## Check this machine: Python, torch, GPU, disk, settings; says the fix for each cross
 	@$(VENV)/lineage doctor $(ARGS)

@@ -63,6 +63,18 @@ def own_project(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
+def test_the_wheel_holds_every_module_config_and_table(installed: Path) -> None:
+    """A line of .gitignore can take a room out of the wheel."""
+    for source, target in (
+        ("src/lineage", "lineage"),
+        ("conf", "lineage/conf"),
+        ("experiments", "lineage/experiments"),
+    ):
+        files = {path.relative_to(ROOT / source) for path in (ROOT / source).rglob("*.[py]*") if path.suffix != ".pyc"}
+        missing = [str(file) for file in sorted(files) if not (installed / target / file).is_file()]
+        assert not missing, f"{target} in the wheel lacks {', '.join(missing)}"
+
+
 def test_an_empty_folder_sees_the_shipped_configs_and_tables(installed: Path, tmp_path: Path) -> None:
     assert "steps: 600" in lineage(installed, tmp_path, "train", "--cfg", "job", "--package", "schedule")
     assert "mask_rcnn/table2c" in lineage(installed, tmp_path, "table", "--all")

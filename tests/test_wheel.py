@@ -70,8 +70,9 @@ def test_the_wheel_holds_every_module_config_and_table(installed: Path) -> None:
         ("conf", "lineage/conf"),
         ("experiments", "lineage/experiments"),
     ):
-        files = {path.relative_to(ROOT / source) for path in (ROOT / source).rglob("*.[py]*") if path.suffix != ".pyc"}
-        missing = [str(file) for file in sorted(files) if not (installed / target / file).is_file()]
+        paths = [path for path in (ROOT / source).rglob("*") if path.suffix in (".py", ".yaml", ".css", ".js")]
+        files = sorted(path.relative_to(ROOT / source) for path in paths)
+        missing = [str(file) for file in files if not (installed / target / file).is_file()]
         assert not missing, f"{target} in the wheel lacks {', '.join(missing)}"
 
 

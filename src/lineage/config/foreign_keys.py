@@ -57,9 +57,10 @@ SET_BY_RUN = {
 }
 
 
-def suggest(key: str) -> str | None:
-    """Return what to use in place of a key that another framework has, or None."""
+def explain(key: str) -> str | None:
+    """Return the message for a key that another framework has or that a run sets itself, or None for any other."""
     node, _, name = key.rpartition(".")
     if node == "trainer" and name in SET_BY_RUN:
-        return SET_BY_RUN[name].removeprefix("use ")
-    return ELSEWHERE.get(name.lower())
+        return f"{key} has no effect on a run: {SET_BY_RUN[name]}"
+    use = ELSEWHERE.get(name.lower())
+    return None if use is None else f"there is no key {key!r}. Use {use}"

@@ -22,9 +22,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from lineage.config import validate
+from lineage.config import foreign_keys, validate
 from lineage.config.build import explain_interpolation
-from lineage.config.foreign_keys import suggest
 from lineage.results import paths
 from lineage.results.overrides import Override
 from lineage.results.renames import option_today
@@ -138,8 +137,8 @@ def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
     config = _compose_choices(conf if (conf / "train.yaml").is_file() else paths.shipping_root() / "conf", arguments)
     if renamed := _explain_renamed(key, arguments, config):
         return renamed
-    if use := suggest(key):
-        return f"there is no key {key!r}. Use {use}\n`python train.py --cfg job` prints all keys."
+    if explanation := foreign_keys.explain(key):
+        return f"{explanation}\n`python train.py --cfg job` prints all keys."
     keys = list(_flat(config, ""))
     part = _first_unknown(key, keys)
     close = nearest_key(part, keys)

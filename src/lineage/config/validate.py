@@ -7,9 +7,9 @@ from typing import get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from lineage.config import foreign_keys
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
-from lineage.config.foreign_keys import SET_BY_RUN, suggest
 from lineage.config.schema import Run
 from lineage.results.renames import former_names, key_today
 from lineage.tables.suggest import nearest_key
@@ -69,8 +69,8 @@ def refuse_trainer_keys(config: DictConfig) -> None:
     """Raise ConfigError for an argument of Lightning's Trainer that a run sets itself: it would have no effect."""
     trainer = OmegaConf.select(config, "trainer")
     for name in trainer if OmegaConf.is_dict(trainer) else ():
-        if name in SET_BY_RUN:
-            raise ConfigError(f"trainer.{name} has no effect on a run: {SET_BY_RUN[name]}")
+        if name in foreign_keys.SET_BY_RUN:
+            raise ConfigError(foreign_keys.explain(f"trainer.{name}"))
 
 
 def refuse_former_names(config: DictConfig) -> None:
@@ -85,7 +85,7 @@ def _unknown(key: str, config: DictConfig) -> str:
     today = key_today(key, OmegaConf.to_container(config))
     if today != key:
         return f"{key} is now {today}"
-    if use := suggest(key):
-        return f"there is no key {key!r}. Use {use}"
+    if explanation := foreign_keys.explain(key):
+        return explanation
     close = nearest_key(key, [f"{node}.{name}" if node else name for node, keys in KEYS.items() for name in keys])
     return f"there is no key {key!r}.{f' Did you mean {close[0]}?' if close else ''}"

@@ -66,7 +66,7 @@ def select_labels(predictions: Predictions, density: LabelDensity) -> tuple[Pred
 
 def to_annotations(labels: Predictions, category_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Return labels as annotations of a COCO file; `category_ids` is the id of each label."""
-    records = to_records(labels, np.array(category_ids, np.int64))
+    records = to_records(labels, category_ids)
     return [complete_annotation(number, record) for number, record in enumerate(records, 1)]
 
 

@@ -19,6 +19,7 @@ from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.augment import Augment
 from lineage.data.transforms.context import Context, bind_context
+from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import Predictions
 from lineage.ops.random import fold_in
@@ -151,17 +152,9 @@ def add_proposals(restored: Restored, images: UnannotatedImages) -> Dataset:
 
 def to_coco_records(predictions: Predictions, meta: DatasetMeta, score_thresh: float) -> list[dict[str, Any]]:
     """Convert to COCO result records, best first."""
-    columns: dict[str, list[Any]] = {
-        "category_id": [meta.category_ids[label] for label in predictions.labels.tolist()],
-        "score": predictions.scores.tolist(),
-        "bbox": predictions.boxes.tolist(),
-    }
-    if len(predictions.rle_lengths):
-        columns["segmentation"] = predictions.masks()
-    if predictions.keypoints.size:
-        columns["keypoints"] = predictions.keypoints.reshape(len(predictions.scores), -1).tolist()
-    columns |= {name: column.tolist() for name, column in predictions.extra.items()}
-    records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    records = to_records(predictions, meta.category_ids)
+    for record in records:
+        del record["image_id"]  # of the batch; the picture has its own
     return sorted((record for record in records if record["score"] >= score_thresh), key=lambda row: -row["score"])
 
 

@@ -15,7 +15,9 @@ from lineage.eval.tasks import FIELDS
 Record = dict[str, Any]
 
 
-def to_records(predictions: Predictions, category_ids: NDArray[np.int64], task: str | None = None) -> list[Record]:
+def to_records(
+    predictions: Predictions, category_ids: NDArray[np.int64] | Sequence[int], task: str | None = None
+) -> list[Record]:
     """Return a COCO result record for each detection; `category_ids` [C] is the id of each label.
 
     With a task, a record holds the geometry of that task only, as COCO's server expects; else all there is.
@@ -23,7 +25,7 @@ def to_records(predictions: Predictions, category_ids: NDArray[np.int64], task: 
     fields = {*FIELDS.values()} if task is None else {FIELDS[task]}
     columns: dict[str, list[Any]] = {
         "image_id": predictions.image_ids().tolist(),
-        "category_id": category_ids[predictions.labels].tolist(),
+        "category_id": np.asarray(category_ids, np.int64)[predictions.labels].tolist(),
         "score": predictions.scores.tolist(),
     }
     if "bbox" in fields:

@@ -125,7 +125,7 @@ def test_a_row_of_former_names_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def rename(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if model.heads had been model.old, and roi=align had been roi=aligned."""
+    """Pretend that model.heads was model.old, and roi=align was roi=aligned."""
     path = ROOT / "src" / "lineage" / "results" / "renames.yaml"
     table = yaml.safe_load(path.read_text(encoding="utf-8"))
     table["keys"].setdefault("lineage.models.detectors.rcnn.RCNN", {})["heads"] = "old"

@@ -1,4 +1,4 @@
-"""Which classes and functions a config may name under `_target_`: a composed or stored config is data, not code.
+"""Classes and functions that a config may name under `_target_`: a composed or stored config is data, not code.
 
 A config comes from run folders, entries and tables of other people too. All of it is checked before anything is built,
 from names and source files alone: nothing that it names is imported. What a person wrote for this project may be

@@ -1,4 +1,4 @@
-"""What can be scored of a detection, and where COCO's files have it."""
+"""Parts of a detection that can be scored, with their fields in COCO's files."""
 
 from __future__ import annotations
 

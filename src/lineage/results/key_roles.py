@@ -1,4 +1,4 @@
-"""What each key of a run's config is for: the one table that digests, comparisons and commands ask.
+"""Roles of the keys of a run's config: the one table that digests, comparisons and commands ask.
 
 A key that is not listed has the role of the node it lies in. `*` stands for any part of a dotted key.
 """

@@ -1,4 +1,4 @@
-"""Where configs, tables and results lie: in a checkout, in a wheel, or in a project folder that is laid over either."""
+"""Folders of configs, tables and results: in a checkout, in a wheel, or in a project folder laid over either."""
 
 from __future__ import annotations
 

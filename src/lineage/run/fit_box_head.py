@@ -1,4 +1,4 @@
-"""What a model fits after training instead of descending to it: R-CNN's SVMs and its ridge regression."""
+"""Fit after training what is not learned by descent: R-CNN's SVMs and its ridge regression."""
 
 from __future__ import annotations
 

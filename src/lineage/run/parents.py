@@ -1,4 +1,4 @@
-"""What a run takes over from earlier runs: the weights it starts from or tests, the proposals and labels it trains on.
+"""Parents of a run: earlier runs whose weights it starts from or tests, whose proposals and labels it trains on.
 
 A parent is named by the id of its entry (`cell.start=ID`), so that the entry of the child says where it comes from and
 its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder names its parent too.

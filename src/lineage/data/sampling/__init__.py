@@ -1,4 +1,4 @@
-"""Which images an epoch shows, how often and in which order: functions of (seed, step).
+"""Samplers: the images of an epoch, how often each comes and in which order, as functions of (seed, step).
 
 Read first: order.py.
 """

@@ -1,1 +1,1 @@
-"""Where objects might be: the region proposal network, precomputed proposals, dense windows. Read first: rpn.py."""
+"""Sources of proposals: the region proposal network, precomputed proposals, dense windows. Read first: rpn.py."""

@@ -1,4 +1,4 @@
-"""What is in a region: boxes, masks, keypoints, cascades, SVMs; pooling and postprocessing.
+"""Heads on regions: boxes, masks, keypoints, cascades, SVMs; pooling and postprocessing.
 
 Read first: box_head.py, then mask_head.py.
 """

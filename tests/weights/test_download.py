@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,11 +19,17 @@ DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server:
-    """What it does with the next requests: "cut" sends half, "whole" ignores ranges, 404 is an error, "" is normal."""
+    """A server that follows `plan`, one word per request, in place of a normal answer.
+
+    "cut" sends half; "whole" ignores ranges; "other range" sends partial content from byte 0; "no length" closes early
+    and sends no length; "empty" sends nothing; 404 is an error.
+    """
 
     def __init__(self) -> None:
         self.plan: list[str | int] = []
         self.ranges: list[str | None] = []
+        self.content = CONTENT
+        self.etag: str | None = None
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,7 +41,7 @@ class Server:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/file.bin"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         what = self.plan.pop(0) if self.plan else ""
@@ -43,17 +50,22 @@ class Server:
         if isinstance(what, int):
             handler.send_error(what)
             return
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and what != "whole" else 0
-        if start >= len(CONTENT):
+        is_current = handler.headers.get("If-Range") in (None, self.etag)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and what != "whole" and is_current else 0
+        if start >= len(self.content):
             handler.send_error(416)
             return
-        body = CONTENT[start:]
+        body = b"" if what == "empty" else self.content[0 if what == "other range" else start :]
         handler.send_response(206 if start else 200)
-        handler.send_header("Content-Length", str(len(body)))
+        if what != "no length":
+            handler.send_header("Content-Length", str(len(body)))
+        if self.etag:
+            handler.send_header("ETag", self.etag)
         if start:
-            handler.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+            first = 0 if what == "other range" else start
+            handler.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
         handler.end_headers()
-        handler.wfile.write(body[: len(body) // 2] if what == "cut" else body)
+        handler.wfile.write(body[: len(body) // 2] if what in ("cut", "no length") else body)
 
 
 @pytest.fixture
@@ -130,3 +142,61 @@ def test_a_file_url_is_copied(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(CONTENT)
     copied = download.download((tmp_path / "source").as_uri(), tmp_path / "copy", DIGEST)
     assert copied.read_bytes() == CONTENT
+
+
+def test_a_file_that_changes_between_the_halves_is_fetched_anew(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plan, server.etag = ["cut"], '"first"'
+    monkeypatch.setattr(download, "TRIES", 1)
+    with pytest.raises(DownloadError, match="512,000 bytes are kept"):
+        download.download(server.url, tmp_path / "file.bin")
+    server.content, server.etag = CONTENT[::-1], '"second"'
+    assert download.download(server.url, tmp_path / "file.bin").read_bytes() == server.content
+    assert server.ranges == [None, "bytes=512000-"]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_without_digest_and_version_nothing_is_resumed(server: Server, tmp_path: Path, etag: str | None) -> None:
+    server.plan, server.etag = ["cut"], etag
+    assert download.download(server.url, tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.ranges == [None, None]
+
+
+def test_with_a_version_it_is_resumed_and_its_digest_recorded(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.plan, server.etag = ["cut"], '"first"'
+    assert download.download(server.url, tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=512000-"]
+    assert (tmp_path / "file.bin.sha256").read_text() == f"{DIGEST.removeprefix('sha256:')}  file.bin\n"
+    assert "no checksum is published" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin", "file.bin.sha256"]
+
+
+def test_partial_content_from_another_byte_is_not_appended(server: Server, tmp_path: Path) -> None:
+    server.plan, server.etag = ["cut", "other range"], '"first"'
+    assert download.download(server.url, tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=512000-", None]
+
+
+def test_a_body_without_length_or_checksum_is_refused(server: Server, tmp_path: Path) -> None:
+    server.plan = ["no length"]
+    with pytest.raises(DownloadError, match="sends no length and no checksum is published"):
+        download.download(server.url, tmp_path / "file.bin")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_file_is_refused(server: Server, tmp_path: Path) -> None:
+    server.plan = ["empty"]
+    with pytest.raises(DownloadError, match="sends an empty file"):
+        download.download(server.url, tmp_path / "file.bin")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_fetch_once(server: Server, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        paths = list(threads.map(lambda _: download.download(server.url, tmp_path / "file.bin", DIGEST), range(4)))
+    assert paths[0].read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]

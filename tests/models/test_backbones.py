@@ -118,9 +118,11 @@ def test_an_offset_moves_what_a_tap_sees() -> None:
 
 
 def test_a_non_local_block_starts_as_nothing_and_sees_everything() -> None:
+    torch.manual_seed(0)
     block, x = NonLocal(8), torch.randn(1, 8, 5, 7)
     assert torch.equal(block(x), x)
-    nn.init.normal_(block.out.weight)
+    for layer in (block.theta, block.phi, block.g, block.out):
+        nn.init.normal_(layer.weight)
     far = x.clone()
     far[..., -1, -1] += 5
     assert (block(far) - block(x))[0, :, 0, 0].abs().sum() > 1e-4

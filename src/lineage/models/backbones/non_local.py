@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.backbones.init import gaussian
+
 
 class NonLocal(nn.Module):
     """Residual block x + W softmax(theta(x)^T phi(x)) g(x); it starts as the identity because W is 0.
@@ -23,6 +25,7 @@ class NonLocal(nn.Module):
         self.phi = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)
         self.out = nn.Conv2d(inner, channels, 1)
+        gaussian(0.01, self.theta, self.phi, self.g)  # as released: github.com/facebookresearch/video-nonlocal-net
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import TextIO, cast
+
+from lineage.results.foreign_text import PrintableStream, show_controls
 
 COMMANDS = {  # name: (what it does, where its main(argv) is)
     "train": ("train, evaluate and log one run; `python train.py` is the same", "lineage.cli.train:main"),
@@ -40,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         return _unknown(name)
+    if name != "train":  # its progress bar moves the cursor
+        _make_output_printable()
     try:
         return _load(COMMANDS[name][1])(arguments[1:]) or 0
     except BrokenPipeError:  # the reader, e.g. `head`, has stopped reading
@@ -48,8 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not type(error).__module__.startswith("lineage."):
             raise
-        print(error, file=sys.stderr)
+        print(show_controls(str(error)), file=sys.stderr)
         return 1
+
+
+def _make_output_printable() -> None:
+    """Print control characters in entries, tables and messages as escapes, if a person reads them in a terminal."""
+    if sys.stdout.isatty():
+        sys.stdout = cast(TextIO, PrintableStream(sys.stdout))
 
 
 def usage() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from lineage.models.backbones.deformable_conv import DeformableConv
 from lineage.models.backbones.non_local import NonLocal
 from lineage.structures import Images
 from lineage.weights import tfjs
+from lineage.weights.identify import identify
 from lineage.weights.readers import FileError
 from tests.models.compose import config
 
@@ -144,11 +146,37 @@ def test_a_body_with_a_non_local_block_still_loads_plain_weights() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_large", "mobilenet_v1_075"])
-@pytest.mark.parametrize("norm", ["bn", "gn", "sync_bn"])
+@pytest.mark.parametrize("norm", ["bn", "gn", "gn32", "sync_bn"])
 def test_every_norm_fits_every_body(name: str, norm: str) -> None:
     with torch.device("meta"):
         model = body(name, f"backbone.norm={norm}")
     assert parameters(model) > 0
+
+
+def test_group_norm_has_32_groups_at_64_channels() -> None:
+    """As the paper, Detectron and detectron2, which build torch.nn.GroupNorm(32, channels) at every width."""
+    theirs = torchvision.models.resnet18(norm_layer=partial(nn.GroupNorm, 32)).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.uniform_(-0.2, 0.3)
+    ours = body("resnet18", "backbone.norm=gn32").eval()
+    state = identify(theirs.state_dict()).state
+    ours.load_state_dict({name.removeprefix("backbone."): value for name, value in state.items()})
+    pixels = images(64, 96)
+    with torch.no_grad():
+        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(ours.normalize(pixels)))))
+        for stage, level in zip(
+            (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4), ours(pixels), strict=True
+        ):
+            x = stage(x)
+            torch.testing.assert_close(level, x)
+
+
+def test_a_thin_norm_on_a_wide_body_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with torch.device("meta"):
+        body("resnet50", "backbone.norm=gn")
+    assert "backbone.norm=gn has 16 groups at 64 channels" in caplog.text
+    assert "backbone.norm=gn32" in caplog.text
 
 
 @pytest.mark.parametrize(("name", "frozen"), [("resnet50", 2), ("mobilenet_v3_large", 3), ("mobilenet_v1_075", 2)])
@@ -161,7 +189,7 @@ def test_frozen_stages_are_the_first_ones(name: str, frozen: int) -> None:
 
 
 def test_untrained_frozen_layers_are_refused_with_the_fix() -> None:
-    with pytest.raises(Exception, match=r"weights=null.*backbone.norm=gn backbone.frozen_stages=0"):
+    with pytest.raises(Exception, match=r"weights=null.*backbone.norm=gn32 backbone.frozen_stages=0"):
         body("mobilenet_v1_075", "backbone.norm=frozen_bn")
 
 

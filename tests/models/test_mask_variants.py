@@ -89,7 +89,7 @@ def test_an_mlp_predicts_the_own_class(widths: str) -> None:
 def test_table_2e_at_paper_size() -> None:
     """fc: 1024 -> 1024 -> 80 x 28^2 on a region of 14 x 14 x 256."""
     with torch.device("meta"):
-        scratch = ("backbone.weights=null", "backbone.norm=gn", "backbone.frozen_stages=0", "dataset.classes=80")
+        scratch = ("backbone.weights=null", "backbone.norm=gn32", "backbone.frozen_stages=0", "dataset.classes=80")
         made = build("model=mask_rcnn_mlp", "tier=paper", *scratch).heads["mask"]
     count = sum(parameter.numel() for parameter in made.parameters())
     assert count == (256 * 14**2 + 1) * 1024 + 1025 * 1024 + 1025 * 80 * 28**2
@@ -98,7 +98,7 @@ def test_table_2e_at_paper_size() -> None:
 def test_group_norm_heads_have_the_layers_of_detectron2() -> None:
     """Convolutions followed by a norm have no bias; 4conv1fc has one fully connected layer; eight mask convolutions."""
     with torch.device("meta"):
-        scratch = ("backbone.weights=null", "backbone.norm=gn", "backbone.frozen_stages=0", "dataset.classes=80")
+        scratch = ("backbone.weights=null", "backbone.norm=gn32", "backbone.frozen_stages=0", "dataset.classes=80")
         made = build("model=cascade_mask_rcnn_gn", "tier=paper", *scratch)
     convolution = 256 * 256 * 9 + 2 * 256
     stage = 4 * convolution + (256 * 49 + 1) * 1024 + 1025 * (81 + 4)

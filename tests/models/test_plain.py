@@ -147,7 +147,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_untrained_frozen_layers_and_unknown_ones_are_refused() -> None:
-    with pytest.raises(Exception, match=r"backbone.first_trained=conv1_1 backbone.norm=gn"):
+    with pytest.raises(Exception, match=r"backbone.first_trained=conv1_1 backbone.norm=gn32"):
         body("vgg16_mini", first="conv3_1")
     with pytest.raises(Exception, match=r"first_trained=conv9 is no layer; choose one of conv1, conv2"):
         body("caffenet_mini", first="conv9")

@@ -176,7 +176,7 @@ def test_masks_are_trained_on_predicted_boxes() -> None:
 def test_parameters_are_those_of_the_paper() -> None:
     """Detectron2's project: a 2x2 convolution of 256, two layers of 1024, 80 masks of 7 x 7; three layers of 256."""
     with torch.device("meta"):
-        scratch = ("backbone.weights=null", "backbone.norm=gn", "backbone.frozen_stages=0")
+        scratch = ("backbone.weights=null", "backbone.norm=gn32", "backbone.frozen_stages=0")
         made: nn.Module = build("model=pointrend", "tier=paper", "dataset.classes=80", *scratch).heads["mask"]
     coarse = (256 * 4 + 1) * 256 + (256 * 49 + 1) * 1024 + 1025 * 1024 + 1025 * 80 * 49
     point = 3 * (256 + 80 + 1) * 256 + (256 + 80 + 1) * 80

@@ -122,5 +122,5 @@ def test_the_step_compiles_whole(name: str) -> None:
 
 
 def test_untrained_frozen_layers_are_refused() -> None:
-    with pytest.raises(Exception, match=r"backbone.norm=gn backbone.frozen_stages=0"):
+    with pytest.raises(Exception, match=r"backbone.norm=gn32 backbone.frozen_stages=0"):
         build("tier=paper", "backbone.weights=null")

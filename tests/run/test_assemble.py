@@ -96,7 +96,7 @@ def test_images_to_label_are_those_of_the_dataset() -> None:
 
 def test_frozen_layers_need_weights_of_the_backbone_or_of_the_whole_model(tmp_path: Path) -> None:
     small = ("backbone=resnet18", "dataset.train.length=4", "dataset.val.length=2", "backbone.weights=null")
-    with pytest.raises(WeightsError, match=r"backbone.norm=gn backbone.frozen_stages=0"):
+    with pytest.raises(WeightsError, match=r"backbone.norm=gn32 backbone.frozen_stages=0"):
         assemble(resolve(config(*small)))
     scratch = assemble(resolve(config(*small, "backbone.norm=bn", "backbone.frozen_stages=0")))
     torch.save(scratch.model.state_dict(), tmp_path / "whole.pt")

@@ -86,7 +86,7 @@ D2 = {
     "model=pointrend backbone=resnet50": published.d2_faster_fpn(50, CLASSES) | published.d2_pointrend(CLASSES),
 }
 ASKED = {  # what our configs leave to `backbone=`
-    "model=mask_rcnn_gn backbone=resnet50": ["backbone.norm=gn"],
+    "model=mask_rcnn_gn backbone=resnet50": ["backbone.norm=gn32"],
     "model=cascade_panoptic_fpn backbone=resnet101": ["backbone.deform=[3,4,5]"],
 }
 LARGE = 65e6  # numbers

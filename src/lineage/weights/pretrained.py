@@ -31,7 +31,8 @@ def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
         raise WeightsError(
             f"backbone.weights=null with backbone.norm={norm} and backbone.frozen_stages={frozen_stages}: layers that "
             "were never trained would stay as they are. Start from pretrained weights (the option's own, where it "
-            "names any, or backbone.weights=FILE), or train from scratch with backbone.norm=gn backbone.frozen_stages=0"
+            "names any, or backbone.weights=FILE), or train from scratch with "
+            "backbone.norm=gn32 backbone.frozen_stages=0"
         )
 
 
@@ -104,7 +105,7 @@ def locate(weights: str, sha256: str | None = None) -> Path:
         return verify_digest(path, expected)
     except DownloadError as error:
         scratch = "" if "_Weights." not in source else (
-            ", or train from scratch with backbone.weights=null backbone.norm=gn backbone.frozen_stages=0"
+            ", or train from scratch with backbone.weights=null backbone.norm=gn32 backbone.frozen_stages=0"
         )  # fmt: skip
         raise WeightsError(f"weights {weights}: {error}{scratch}") from error
 

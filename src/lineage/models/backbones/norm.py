@@ -35,20 +35,26 @@ class FrozenBatchNorm(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-def group_norm(channels: int, *, groups: int) -> nn.GroupNorm:
-    """Build a group norm of `groups` groups, or fewer if the layer is thin or its width not divisible."""
-    limit = max(min(groups, channels // 4), 1)
+def group_norm(channels: int, *, groups: int, group_channels: int) -> nn.GroupNorm:
+    """Build a group norm of at most `groups` groups, a divisor of the width, of at least `group_channels` channels."""
+    limit = max(min(groups, channels // group_channels), 1)
     return nn.GroupNorm(next(count for count in range(limit, 0, -1) if channels % count == 0), channels)
 
 
+LAYERS: dict[str, Callable[[int], nn.Module]] = {
+    "frozen_bn": FrozenBatchNorm,
+    "bn": nn.BatchNorm2d,
+    "sync_bn": nn.SyncBatchNorm,
+    "gn32": partial(group_norm, groups=32, group_channels=1),  # the paper, Detectron, detectron2: at 64 channels too
+    "gn": partial(group_norm, groups=32, group_channels=4),  # thin bodies, which 32 groups would leave single channels
+}
+
+
 def get_norm(name: str) -> Callable[[int], nn.Module]:
-    """Return the constructor (channels -> layer) of frozen_bn, bn, sync_bn or gn."""
-    layers: dict[str, Callable[[int], nn.Module]] = {
-        "frozen_bn": FrozenBatchNorm,
-        "bn": nn.BatchNorm2d,
-        "sync_bn": nn.SyncBatchNorm,
-        "gn": partial(group_norm, groups=32),  # of the paper
-    }
-    if name not in layers:
-        raise ValueError(f"backbone.norm={name} is unknown; choose one of {', '.join(layers)}")
-    return layers[name]
+    """Return the constructor (channels -> layer) of frozen_bn, bn, sync_bn, gn32 or gn.
+
+    From 128 channels up gn32 and gn are equal.
+    """
+    if name not in LAYERS:
+        raise ValueError(f"backbone.norm={name} is unknown; choose one of {', '.join(LAYERS)}")
+    return LAYERS[name]

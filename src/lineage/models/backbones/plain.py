@@ -162,7 +162,7 @@ def _freeze(trunk: nn.Sequential, classifier: nn.Sequential, first_trained: str,
         raise WeightsError(
             f"backbone.weights=null with backbone.first_trained={first_trained}: layers that were never trained would "
             "stay as they are. Start from pretrained weights (the option's own, where it names any, or "
-            f"backbone.weights=FILE), or train from scratch with backbone.first_trained={names[0]} backbone.norm=gn"
+            f"backbone.weights=FILE), or train from scratch with backbone.first_trained={names[0]} backbone.norm=gn32"
         )
     for name, layer in layers.items():
         if name == first_trained:

@@ -6,6 +6,7 @@ detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,6 +20,9 @@ from lineage.models.backbones.normalize import Normalize
 from lineage.structures import Images
 from lineage.weights.pretrained import check_start, load_backbone
 from lineage.weights.sources.table import PixelNormalization
+
+PAPER_WIDTH = 64  # channels of the stem of every published ResNet
+log = logging.getLogger(__name__)
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
@@ -57,6 +61,7 @@ class ResNet(nn.Module):
         super().__init__()
         check_start(norm, frozen_stages, weights)
         _check_shape(block, layers, stride_in, deform, non_local)
+        _warn_of_few_groups(norm, base_channels)
         layer = get_norm(norm)
         build_block = partial(BLOCKS[block], groups=groups, base_width=width_per_group, norm_layer=layer)
         self.normalize = Normalize(mean, std)
@@ -127,6 +132,15 @@ def _stage(
 def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _warn_of_few_groups(norm: str, base_channels: int) -> None:
+    """Log a warning if a body of the papers' width has a norm for thin ones: its layers of 64 channels differ."""
+    if norm == "gn" and base_channels >= PAPER_WIDTH:
+        log.warning(
+            f"backbone.norm=gn has {get_norm(norm)(base_channels).num_groups} groups at {base_channels} channels, for "
+            "thin bodies; the paper, Detectron and detectron2 have 32, and so do published weights: backbone.norm=gn32"
+        )
 
 
 def _check_shape(

@@ -1,8 +1,8 @@
 """Former names of classes, keywords, their values, config groups and options (`renames.yaml`), and two translations.
 
 `upgrade` turns a config that was stored earlier into one that the code of today reads. `canonical` turns a config into
-the first names of its parts, so that a digest does not depend on what they are called today. docs/identity.md explains
-how to rename something.
+the first names of its parts, without keys that were added later and do nothing, so that a digest depends neither on
+what something is called today nor on options that are not used. docs/identity.md explains how to rename something.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Renames:
     groups: Names
     first_values: Values
     values: Values
+    added: dict[str, dict[str, Any]]  # key -> the value that changes nothing; by its class or /NODE, as in `keys`
 
 
 class Place(NamedTuple):
@@ -81,6 +82,7 @@ def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
             owner: {key: {first: today for today, first in values.items()} for key, values in keywords.items()}
             for owner, keywords in table.get("values", {}).items()
         },
+        dict(table.get("added", {})),
     )
 
 
@@ -104,9 +106,13 @@ def upgrade(config: Any) -> Any:
 
 
 def canonical(config: Any, without: Iterable[str] = ()) -> Any:
-    """Copy a config of today into first names, without the dotted keys `without` (names of today)."""
+    """Copy a config of today into first names, without added keys that do nothing and the dotted keys `without`.
+
+    without: names of today
+    """
+    table = renames()
     return _Translation(
-        config, first_target, renames().first_keys, renames().first_values, without=frozenset(without)
+        config, first_target, table.first_keys, table.first_values, without=frozenset(without), added=table.added
     ).copy()
 
 
@@ -171,9 +177,10 @@ class _Translation:
         *,
         to_today: bool = False,
         without: frozenset[str] = frozenset(),
+        added: Mapping[str, Mapping[str, Any]] = {},
     ):
         self.root, self.target, self.keys, self.values = root, target, keys, values
-        self.to_today, self.without = to_today, without
+        self.to_today, self.without, self.added = to_today, without, added
         self.renamed: Names = {}  # filled by copy
 
     def copy(self) -> Any:
@@ -195,7 +202,7 @@ class _Translation:
         node, path = places[-1]
         if isinstance(node, dict):
             names = self._names(places[-1])
-            items = {name: self._child(places[-1], name) for name in node if _join(path, name) not in self.without}
+            items = {name: self._child(places[-1], name) for name in node if not self._is_left_out(places[-1], name)}
             self.renamed |= {_join(path, name): _join(path, names[name]) for name in items if name in names}
             return {names.get(name, name): self._value(name, (*places, child)) for name, child in items.items()}
         if isinstance(node, list):
@@ -217,6 +224,12 @@ class _Translation:
         if translated != value:
             self.renamed[f"{path}={value}"] = str(translated)
         return translated
+
+    def _is_left_out(self, place: Place, name: Any) -> bool:
+        if _join(place.path, name) in self.without:
+            return True
+        added = self.added.get(_owner(place), {})
+        return name in added and bool(place.node[name] == added[name])
 
     def _names(self, place: Place) -> Names:
         return self.keys.get(_owner(place), {})

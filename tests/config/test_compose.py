@@ -20,7 +20,7 @@ from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.config.friendly_errors import explain
 from lineage.launch.compose_rows import RowRequest, compose_rows
-from lineage.results import renames
+from lineage.results import renames, renames_table
 from lineage.tables.read import load_table
 from lineage.tables.suggest import did_you_mean, nearest_key
 
@@ -130,7 +130,7 @@ def rename(monkeypatch: pytest.MonkeyPatch) -> None:
     table = yaml.safe_load(path.read_text(encoding="utf-8"))
     table["keys"].setdefault("lineage.models.detectors.rcnn.RCNN", {})["heads"] = "old"
     table["options"].setdefault("roi", {})["align"] = "aligned"
-    changed = renames.read(table)
+    changed = renames_table.read(table)
     monkeypatch.setattr(renames, "renames", lambda: changed)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 
-from lineage.results import renames
+from lineage.results import renames, renames_table
 from lineage.results.overrides import Override, overrides_today
 
 SIGNS = {OverrideType.CHANGE: "", OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
@@ -42,7 +42,7 @@ def test_a_group_has_a_key() -> None:
 
 
 def test_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = renames.read(
+    table = renames_table.read(
         {
             "modules": {"lineage.new": "lineage.old"},
             "targets": {},

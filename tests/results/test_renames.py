@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from lineage.config.schema import Run
-from lineage.results import renames
+from lineage.results import renames, renames_table
 from lineage.results.entry import digest, dump, parse
 from lineage.results.renames import canonical, choices_today, first_target, key_today, target_today, upgrade
 from tests.tables import made
@@ -72,7 +72,7 @@ TODAY: dict[str, Any] = {
 
 @pytest.fixture
 def _table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renames, "renames", lambda: renames.read(TABLE))
+    monkeypatch.setattr(renames, "renames", lambda: renames_table.read(TABLE))
 
 
 @pytest.mark.usefixtures("_table")

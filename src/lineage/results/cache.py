@@ -24,7 +24,8 @@ from lineage.results import store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import VERSION, Entry, EntryError
 from lineage.results.overrides import has_former_name
-from lineage.results.renames import choices_today, fingerprint
+from lineage.results.renames import choices_today
+from lineage.results.renames_table import fingerprint
 from lineage.results.store import Contents, Damage, StoreError
 
 NAME = ".index.json"

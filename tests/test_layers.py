@@ -59,6 +59,7 @@ LAYERS = {
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.results", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)
     ),
+    "lineage.train.wandb_logger": Layer(("lineage.train",), ("pytorch_lightning", "wandb")),
     "lineage.report": Layer(
         (*GROUND, "lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS
     ),

@@ -39,7 +39,7 @@ def interrupt_with_workers() -> None:
         raise RuntimeError("DataLoader worker is killed by signal: Terminated.")  # noqa: B904
 
 
-def fail() -> None:
+def fail() -> Any:
     raise RuntimeError("out of memory")
 
 
@@ -67,6 +67,15 @@ def test_the_entry_says_how_it_ended(
     entry = store.read(writer.path)
     assert (entry.status, entry.error, entry.steps, entry.metrics) == (status, error, 7, {"box/AP": 1.0})
     assert json.loads((tmp_path / "entry.json").read_text())["id"] == entry.id
+
+
+def test_a_failure_that_breaks_even_the_progress_is_recorded(tmp_path: Path) -> None:
+    writer = make_writer(tmp_path)
+    writer.get_progress = fail
+    with pytest.raises(KeyError), write_at_end(writer):
+        raise KeyError("device-side assert")
+    entry = json.loads((tmp_path / "entry.json").read_text())
+    assert (entry["status"], entry["error"], entry["metrics"]) == ("failed", "KeyError: 'device-side assert'", {})
 
 
 def test_the_signal_handler_is_given_back(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.entry_writer import KeepSigtermHandler
 from lineage.train.freeze import train_only
-from lineage.train.loggers import RunName
+from lineage.train.loggers import RunName, make_loggers
 from lineage.train.optimizer import warmup_multistep
 from lineage.train.progress import make_progress_callback
 
@@ -111,7 +111,7 @@ def add_labels(config: DictConfig, train: Dataset) -> Dataset:
 
 def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
-    loggers = [build(logger) for logger in (config.logger or {}).values()]
+    makers = {title: build(node) for title, node in (config.logger or {}).items()}
     checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
     make = build(config.trainer, _partial_=True)
     try:
@@ -125,7 +125,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(folder),
-            logger=[make_logger(folder=folder, name=name, start=attempt.step) for make_logger in loggers],
+            logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
             callbacks=[checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))

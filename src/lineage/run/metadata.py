@@ -80,14 +80,19 @@ def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
         "image_ms": round(cost.image_ms, 3) if cost.image_ms is not None else None,
         "macs": cost.macs,
         "peak_memory": environment.get_peak_memory(device),
-        "hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)},
         "dashboard": find_dashboard_url(trainer.loggers),
     }
 
 
-def name(facts: dict[str, Any]) -> RunName:
+def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return the part of the entry that the machine decides, read before anything can break it."""
+    device = trainer.strategy.root_device
+    return {"hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)}}
+
+
+def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
     table, row = facts["table"] or "scratch", facts["row"] or facts["choices"]["model"]
-    return RunName(facts["id"], table, row, facts["seed"])
+    return RunName(attempt.run_id or facts["id"], table, row, facts["seed"])
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:

@@ -32,6 +32,7 @@ class Attempt(NamedTuple):
     step: int = 0
     checkpoint: Path | None = None
     supersedes: str | None = None
+    run_id: str | None = None  # of the first attempt, under which a dashboard has the run
 
 
 def write_start(attempt: Attempt) -> None:
@@ -41,6 +42,14 @@ def write_start(attempt: Attempt) -> None:
     atomic_write(folder.config, OmegaConf.to_yaml(attempt.config), durable=True)
     start = {"overrides": attempt.overrides, "choices": attempt.choices}
     atomic_write(folder.start, json.dumps(start, indent=1), durable=True)
+
+
+def record_run_id(attempt: Attempt, run_id: str) -> None:
+    """Write down the id of a first attempt, for those that continue it."""
+    if attempt.run_id is None:
+        path = RunFolder(attempt.folder).start
+        start = json.loads(path.read_text(encoding="utf-8")) | {"id": run_id}
+        atomic_write(path, json.dumps(start, indent=1), durable=True)
 
 
 def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
@@ -60,7 +69,8 @@ def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     step, checkpoint = next(reversed(folder.list_checkpoints().items()), (0, None))
     overrides_then = overrides_today(start["overrides"], OmegaConf.to_container(config))
     choices = choices_today(start["choices"])
-    return Attempt(folder.path, config, overrides_then, choices, step, checkpoint, entry.get("id"))
+    run_id = start.get("id") or entry.get("id")
+    return Attempt(folder.path, config, overrides_then, choices, step, checkpoint, entry.get("id"), run_id)
 
 
 def _refuse_changes(folder: RunFolder, composed: DictConfig, config: DictConfig, overrides: Sequence[str]) -> None:

@@ -41,8 +41,9 @@ from lineage.run.fit_box_head import refit
 from lineage.run.parents import resolve_parents
 from lineage.run.pseudo_label import distil, open_unlabelled
 from lineage.run.resolve import resolve
-from lineage.run.resume import Attempt, load_resumed, write_start
+from lineage.run.resume import Attempt, load_resumed, record_run_id, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
+from lineage.train.loggers import close_at_end
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
 
@@ -59,14 +60,20 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         parts = assemble(resolved)
         images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None
         facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
-        trainer = make_trainer(attempt, parts, metadata.name(facts), console)
+        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console)
+        facts |= metadata.describe_hardware(trainer)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
         if is_first():
+            record_run_id(attempt, facts["id"])
             watch_ranks(writer, trainer.strategy.launcher)
         elif is_started_by_lightning(trainer.strategy):
             end_with_parent(signal.SIGKILL)
-        with report_interruption(attempt, writer, console), write_at_end(writer if is_first() else None):
+        with (
+            close_at_end(trainer.loggers),
+            report_interruption(attempt, writer, console),
+            write_at_end(writer if is_first() else None),
+        ):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
             if attempt.config.evaluate_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,8 @@ from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import RunFolder
 
+log = logging.getLogger(__name__)
+
 
 class EntryWriter:
     """Writer of one entry; only the first call of `write` counts.
@@ -39,7 +42,7 @@ class EntryWriter:
         """Write the entry to the store and to the run folder, unless it is written already; return its path."""
         with self._lock:
             if self.path is None:
-                facts = self.facts | self.get_progress()
+                facts = self.facts | self._read_progress()
                 seconds = (datetime.now(UTC) - self.started).total_seconds()
                 started = self.started.isoformat(timespec="seconds")
                 entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
@@ -47,6 +50,14 @@ class EntryWriter:
                 folder = paths.resolve_portable(entry.folder) if entry.folder else self.path.parent
                 atomic_write(RunFolder(folder).entry, dump(entry), durable=True)
             return self.path
+
+    def _read_progress(self) -> dict[str, Any]:
+        """Return how far the run got; empty metrics if that cannot be read, as after an error of a device."""
+        try:
+            return self.get_progress()
+        except Exception as error:
+            log.warning("the entry holds no metrics: %s: %s", type(error).__name__, error)
+            return {"metrics": {}}
 
 
 @contextmanager

@@ -1,25 +1,28 @@
-"""Loggers of curves: a CSV file in the run folder, and W&B."""
+"""Loggers of curves: a CSV file in the run folder, and W&B in the background."""
 
 from __future__ import annotations
 
 import csv
 import io
-import netrc
-import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lineage.results.atomic import atomic_write
 from lineage.results.run_folder import RunFolder, read_metrics
+from lineage.train.background_logger import BackgroundLogger
+from lineage.train.wandb_logger import WandbLogger
 
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """Name of a run on a dashboard; its id is that of the entry."""
+    """Name of a run on a dashboard; its id is that of the run's first entry, also after it was resumed."""
 
     id: str
     table: str
@@ -70,26 +73,35 @@ class CsvLogger(Logger):
 
 
 def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, entity: str | None) -> Logger:
-    """Return a W&B logger, offline (for a later `wandb sync`) if this machine has no key. Never prompts."""
+    """Return a W&B logger, offline (for a later `wandb sync`) if this machine has no key or no network."""
     return WandbLogger(
         project=project, entity=entity, id=name.id, name=f"{name.row} seed {name.seed}", group=name.table,
-        job_type=name.row, save_dir=folder, offline=not has_wandb_key(), settings={"silent": True},
+        job_type=name.row, dir=str(folder),
     )  # fmt: skip
 
 
-def has_wandb_key() -> bool:
-    """Return whether W&B can log in: a key in the environment or in ~/.netrc, and no offline mode."""
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return False
-    if os.environ.get("WANDB_API_KEY"):
-        return True
+def make_loggers(
+    makers: Mapping[str, Callable[..., Logger]], *, folder: Path, name: RunName, start: int
+) -> list[Logger]:
+    """Return the loggers of a run by `makers`, name -> class or function; all but the CSV file in the background."""
+    loggers: list[Logger] = []
+    for title, maker in makers.items():
+        make = partial(maker, folder=folder, name=name, start=start)
+        loggers.append(make() if make.func is CsvLogger else BackgroundLogger(title, make))
+    return loggers
+
+
+def find_dashboard_url(loggers: Iterable[Logger]) -> str | None:
+    """Return the address of the run on a dashboard, or None if it has none. Asks no server."""
+    return next((url for logger in loggers if (url := getattr(logger, "url", None))), None)
+
+
+@contextmanager
+def close_at_end(loggers: Iterable[Logger]) -> Iterator[None]:
+    """Let the loggers write what they still hold after the block, each for some seconds at most."""
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def find_dashboard_url(loggers: list[Logger]) -> str | None:
-    """Return the address of the run on W&B, or None if it has none."""
-    runs = [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
-    return next((run.url for run in runs if not run.offline), None)
+        yield
+    finally:
+        for logger in loggers:
+            if isinstance(logger, BackgroundLogger):
+                logger.close()

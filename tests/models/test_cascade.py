@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder
 
 from lineage.models.roi_heads.cascade import CascadeBoxHead
-from lineage.ops.matching import Matcher
 from lineage.structures import Detections, Images, Proposals, SampledProposals, Targets
 from tests.models.compose import build, config
 from tests.models.scenes import batch
@@ -221,18 +220,24 @@ def test_the_integral_loss_trains_a_classifier_per_overlap() -> None:
 
 
 def test_integral_labels_follow_the_overlap() -> None:
-    made = model(name="integral_rcnn").box
-    match = Matcher(fg_iou_thresh=0.7, bg_iou_thresh=(0.0, 0.7), allow_low_quality_matches=False, crowd_ignore_iof=0.7)
-    _, targets = scene()
-    shifted = targets.boxes + torch.tensor([1.0, 1.0, 1.0, 1.0]) * torch.arange(8)[:, None]
-    labels = torch.where(match(shifted, targets).foreground, targets.labels, made.num_classes)
-    seen: list[Tensor] = []
-    made.heads[2].classification.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[1]))
-    features = [torch.randn(2, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32, 64)]
-    slots = torch.arange(8).expand(2, 8)
-    own = torch.where(targets.valid, targets.labels, made.num_classes)
-    made.losses(features, SampledProposals(shifted, targets.valid, own, slots), targets, None)
-    assert torch.equal(seen[0][targets.valid], labels[targets.valid])
+    """Boxes of width 100 moved by 0, 10, 20, 40: IoU 1, 0.82, 0.67, 0.43 (of 90 / 110, 80 / 120, 60 / 140)."""
+    made = model("model.box.ious=[0.4,0.5,0.75]", name="integral_rcnn").box
+    seen: list[list[int]] = []
+    for head in made.heads:
+        head.classification.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[1][0].tolist()))
+    moved = torch.tensor([0.0, 10.0, 20.0, 40.0, 0.0])
+    gt = torch.tensor([0.0, 0.0, 100.0, 50.0]).expand(1, 5, 4)
+    sampled = SampledProposals(
+        gt + moved[:, None] * torch.tensor([1.0, 0.0, 1.0, 0.0]),
+        valid=torch.ones(1, 5, dtype=torch.bool),
+        labels=torch.tensor([[2, 2, 1, 0, 4]]),  # the last is background, wherever it lies
+        matched_idx=torch.arange(5)[None],
+    )
+    _, targets = scene((1,))
+    targets = targets._replace(boxes=gt, crowd=torch.zeros(1, 5, dtype=torch.bool))
+    features = [torch.randn(1, 64, 128 // s, 128 // s) for s in (4, 8, 16, 32, 64)]
+    made.losses(features, sampled, targets, None)
+    assert seen == [[2, 2, 1, 0, 4], [2, 2, 1, 4, 4], [2, 2, 4, 4, 4]]
 
 
 @pytest.mark.parametrize("name", ["cascade_rcnn", "cascade_mask_rcnn"])

@@ -115,6 +115,28 @@ def test_class_balanced_weights_follow_the_effective_number() -> None:
     assert weights[4] == 1
 
 
+def test_class_balanced_cost_is_the_sigmoid_cost_times_the_weight_of_the_class() -> None:
+    """Equation 12 written out: (1 - beta) / (1 - beta^n) per region, classes averaging 1, background 1."""
+    logits, labels, valid = example(CLASSES)
+    inverse = [(1 - 0.999) / (1 - 0.999**count) for count in COUNTS]
+    weights = [CLASSES * weight / sum(inverse) for weight in inverse] + [1.0]
+    assert weights[3] > 100 * weights[0]  # the rare class counts more
+    expected = loss("sigmoid")(logits, labels, valid) * torch.tensor(weights)[labels]
+    torch.testing.assert_close(loss("class_balanced")(logits, labels, valid), expected)
+
+
+@pytest.mark.parametrize("name", ["class_balanced", "equalization", "seesaw"])
+def test_a_class_without_training_images_counts_as_one_of_a_single_image(name: str) -> None:
+    unseen, single = loss(name), loss(name)
+    set_class_counts(unseen, [1000, 100, 10, 0], 10_000)
+    logits, labels, valid = example(unseen.outputs)
+    cost = unseen(logits, labels, valid)
+    torch.testing.assert_close(cost, single(logits, labels, valid))
+    cost.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_seesaw_without_its_two_factors_is_softmax_times_objectness() -> None:
     plain = loss("seesaw", "classification.mitigation=0", "classification.compensation=0")
     logits, labels, valid = example(CLASSES + 2)

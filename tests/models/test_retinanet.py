@@ -110,6 +110,23 @@ def test_losses_equal_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
         assert found[ours] > 0
 
 
+@pytest.mark.parametrize("name", ["retinanet", "faster_rcnn"])
+def test_empty_slots_hold_zeros_and_no_other(name: str) -> None:
+    """At the start every class has a probability of 0.01 or about 0.2: a threshold of 0.9 leaves nothing."""
+    torch.manual_seed(0)
+    part = {"retinanet": "head", "faster_rcnn": "box"}[name]
+    images, _ = batch([(64, 64)] * 2, [1, 0], 4, canvas=(64, 64))
+    for threshold, empty in ((0.9, True), (-1.0, False)):
+        model = build(f"model={name}", f"model.{part}.score_thresh={threshold}").eval()
+        with torch.no_grad():
+            found = model.detect(images)
+        assert found.boxes.shape[1] > 0
+        assert found.valid.any().item() is not empty
+        assert not found.boxes[~found.valid].any()
+        assert not found.scores[~found.valid].any()
+        assert (found.scores[found.valid] > 0).all()
+
+
 def test_nine_anchors_span_the_octave() -> None:
     anchors = build_octave_anchors(
         octave_base_scale=4.0, scales_per_octave=3, aspect_ratios=[0.5, 1.0, 2.0], strides=[8], rounded=False

@@ -8,8 +8,8 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from lineage.models.roi_heads import ridge
-from lineage.models.roi_heads.svm import RegionFeatures, SVMMining, SVMs
+from lineage.models.roi_heads import ridge, svm
+from lineage.models.roi_heads.svm import ClassTrainer, RegionFeatures, SVMMining, SVMs
 
 MINING = SVMMining(
     cost=1e-3,
@@ -64,6 +64,34 @@ def test_a_class_without_objects_stays_silent() -> None:
     svms.fit(lambda: iter(seen), MINING)
     assert (svms(seen[0].features)[:, 1] == -1).all()
     assert (svms(seen[0].features)[:1, 0] > -1).all()
+
+
+def test_an_svm_is_refitted_only_after_enough_new_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """retrain_limit new hard negatives, then at the end whatever is new; without negatives there is no SVM to fit."""
+    sizes: list[tuple[int, int]] = []
+    solve = svm._solve
+    monkeypatch.setattr(svm, "_solve", lambda p, n, mining: sizes.append((len(p), len(n))) or solve(p, n, mining))
+    svms = SVMs(FEATURES, CLASSES)
+    trainer = ClassTrainer(svms, 0, torch.randn(5, FEATURES).numpy(), MINING)
+    trainer.refit()
+    assert sizes == []
+
+    def add(count: int) -> None:
+        background = RegionFeatures(
+            torch.randn(count, FEATURES), torch.zeros(count, CLASSES), torch.full((count,), CLASSES)
+        )
+        trainer.add_negatives(background, torch.zeros(count))  # 0 > hard_thresh: all are hard
+
+    torch.manual_seed(0)
+    add(MINING.retrain_limit - 1)
+    assert sizes == []
+    add(1)
+    assert sizes == [(5, MINING.retrain_limit)]
+    trainer.refit()  # nothing new
+    assert len(sizes) == 1
+    add(1)
+    trainer.refit()
+    assert len(sizes) == 2
 
 
 def test_an_object_of_the_class_is_never_its_negative() -> None:

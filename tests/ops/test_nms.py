@@ -24,6 +24,17 @@ def test_survivors_equal_torchvision(seed: int) -> None:
         assert torch.equal(keep[row].nonzero()[:, 0], kept.sort().values)
 
 
+@pytest.mark.parametrize("origin", [0.0, -50.0, 700.0])
+def test_groups_are_moved_apart_by_more_than_the_extent(origin: float) -> None:
+    """Boxes of one pixel in opposite corners: of two groups they never meet, of one group only the equal ones."""
+    corners = torch.tensor([[99.0, 99], [98, 98], [0, 0], [1, 1], [0, 0], [99, 99]]) + origin
+    boxes = torch.cat((corners, corners + 1), 1)[None]
+    valid = torch.ones(1, 6, dtype=torch.bool)
+    groups = torch.tensor([[0, 0, 1, 1, 2, 2]])
+    assert nms(boxes, groups, valid, 0.5).all()
+    assert nms(boxes, torch.zeros_like(groups), valid, 0.5).tolist() == [[True, True, True, True, False, False]]
+
+
 def test_nothing_valid_leaves_nothing() -> None:
     valid = torch.zeros(2, 5, dtype=torch.bool)
     assert not nms(torch.zeros(2, 5, 4), torch.zeros(2, 5, dtype=torch.int64), valid, 0.5).any()

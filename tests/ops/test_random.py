@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from lineage.ops.random import fold_in, uniform
@@ -25,3 +26,23 @@ def test_a_stream_depends_on_key_and_salt_only() -> None:
 def test_keys_differ_by_every_part() -> None:
     assert len({fold_in(seed, step) for seed in range(30) for step in range(30)}) == 900
     assert fold_in(1, 12) != fold_in(11, 2)
+
+
+GOLDEN = [  # computed by lowbias32 on Python's integers, 24 bits each
+    ((0, 0, 0), 759540517790923586, [9722553, 2061715, 13366523, 12563445], [9220929, 13196519]),
+    ((1, 2, "a"), 8434072511722816962, [9414680, 4322559, 15299728, 9641787], [9481883, 13355784]),
+    (None, 0, [6703280, 12022086, 7004160, 6584755], [4737585, 6009213]),
+    (None, 1, [4721872, 5231566, 8969204, 5800919], [1062287, 15939886]),
+    (None, 2**63 - 1, [8987184, 3049525, 9121213, 12742470], [16159397, 14173505]),
+]
+
+
+@pytest.mark.parametrize(("parts", "key", "first", "second"), GOLDEN)
+def test_the_streams_are_those_of_every_earlier_run(
+    parts: tuple[int | str, ...] | None, key: int, first: list[int], second: list[int]
+) -> None:
+    """Another number here changes the images, samples and augmentations of all runs with a published seed."""
+    assert parts is None or fold_in(*parts) == key
+    for salt, expected in ((1, first), (32, second)):
+        numbers = uniform(torch.tensor([key]), salt, len(expected))
+        assert (numbers[0].double() * 2**24).tolist() == expected

@@ -57,7 +57,8 @@ class RoIPool(nn.Module):
         self.size = size
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
-        return torchvision.ops.roi_pool(feature, rois, self.size, 1.0)
+        # torchvision's CPU kernel takes one type only; under mixed precision the map is half as precise as the regions
+        return torchvision.ops.roi_pool(feature.to(rois.dtype), rois, self.size, 1.0)
 
 
 class Pooler(nn.Module):

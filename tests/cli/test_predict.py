@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from lineage.cli.main import main
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
-from lineage.report.image_sources import Picture, find_files, read_frames, read_image_ids, read_picture
+from lineage.report.image_sources import Picture, find_files, read_frames, read_image_ids
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import default_meta, read_run_meta
 from lineage.run.restore import restore
@@ -176,24 +176,6 @@ def test_numbered_files_keep_their_ids(tmp_path: Path) -> None:
     assert read_image_ids([str(tmp_path)]) == {"000000000139.jpg": 139, "42.png": 42}
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
     assert read_image_ids([str(tmp_path)]) == {}
-
-
-def test_transparency_is_white_and_grey_is_rgb(tmp_path: Path) -> None:
-    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    Image.new("L", (4, 4), 7).save(tmp_path / "grey.png")
-    for name, value in (("clear.png", 255), ("grey.png", 7)):
-        found = read_picture(tmp_path / name, name)
-        assert isinstance(found, Picture)
-        assert found.pixels.shape == (4, 4, 3)
-        assert (found.pixels == value).all()
-
-
-def test_sixteen_bits_are_not_cut_at_255(tmp_path: Path) -> None:
-    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    cv2.imwrite(str(tmp_path / "deep.png"), ramp)
-    found = read_picture(tmp_path / "deep.png", "deep.png")
-    assert isinstance(found, Picture)
-    assert (found.pixels == (ramp >> 8)[..., None]).all()
 
 
 def test_where_nothing_is_found_the_best_score_is_told(

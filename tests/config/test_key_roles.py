@@ -10,9 +10,12 @@ from typing import Any, get_type_hints
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from lineage.config.digests import config_digest, training_digest
 from lineage.config.schema import Run
-from lineage.results.key_roles import ROLES, SAME_EXPERIMENT, VOLATILE, Role, keys_with, role_of, within
+from lineage.results.diff import configs
+from lineage.results.key_roles import NEUTRAL_VALUES, ROLES, SAME_EXPERIMENT, VOLATILE, Role, keys_with, role_of, within
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -90,3 +93,21 @@ def test_within() -> None:
     assert within("a.b", ("a",))
     assert within("a", ("a",))
     assert not within("ab", ("a",))
+
+
+@pytest.mark.parametrize("pattern", NEUTRAL_VALUES)
+def test_a_younger_key_at_a_neutral_value_changes_no_digest(pattern: str) -> None:
+    """A stored config without the key is the same experiment; with another value it is another one."""
+    assert pattern in set(conf_keys()) or "*" in pattern
+    name = pattern.replace("*", "train").removeprefix("dataset.")
+    old = {"dataset": {"name": "coco", "train": {"images": "a"}}}
+    digests = []
+    for value in (*NEUTRAL_VALUES[pattern], [7, 8]):
+        new = OmegaConf.create(old)
+        OmegaConf.update(new, f"dataset.{name}", value, force_add=True)
+        plain = OmegaConf.to_container(new)
+        assert isinstance(plain, dict)
+        digests.append([config_digest(plain), training_digest(new), not configs(old, plain)])
+    expected = [config_digest(old), training_digest(OmegaConf.create(old)), True]
+    assert digests[:-1] == [expected] * (len(digests) - 1)
+    assert all(a != b for a, b in zip(digests[-1], expected, strict=True))

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from PIL import Image
 from rich.console import Console
 
+from lineage.cli.decoding import add_decoding_arguments
+from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, iter_pictures, read_image_ids
@@ -38,7 +41,7 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     for picture, image in predict_images(
         restored,
-        skip_unreadable(args, unreadable),
+        skip_unreadable(args, choose_decoding(args, restored.config), unreadable),
         ids=read_image_ids(args.images),
         batch=args.batch,
         score_thresh=args.score,
@@ -67,6 +70,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--batch", type=parse_count, default=1, help="images at once (%(default)s)")
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")
+    add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON only")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
@@ -91,9 +95,16 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
-def skip_unreadable(args: argparse.Namespace, unreadable: list[Unreadable]) -> Iterator[Picture]:
+def choose_decoding(args: argparse.Namespace, config: DictConfig) -> Decoding:
+    """Return the options of the training images, those that were typed aside."""
+    pixel_range = args.pixel_range or config.dataset.get("pixel_range")
+    max_megapixels = args.max_megapixels or config.dataset.get("max_megapixels", MEGAPIXELS)
+    return create_decoding(pixel_range and list(pixel_range), max_megapixels)
+
+
+def skip_unreadable(args: argparse.Namespace, decoding: Decoding, unreadable: list[Unreadable]) -> Iterator[Picture]:
     """Iterate the pictures; append files that cannot be read to `unreadable`."""
-    for picture in iter_pictures(args.images, args.every):
+    for picture in iter_pictures(args.images, args.every, decoding):
         if isinstance(picture, Unreadable):
             unreadable.append(picture)
         else:

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.results.entry import digest
-from lineage.results.key_roles import VOLATILE, Role, keys_with
+from lineage.results.key_roles import VOLATILE, Role, keys_with, neutral_keys
 from lineage.results.renames import canonical
 
 NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and what a run reads from its dataset
@@ -22,7 +22,7 @@ NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and wha
 def training_digest(config: DictConfig) -> str:
     """Return the digest of a composed config without what no weight depends on: volatile keys and those of the test."""
     plain = _plain(config)
-    return digest(canonical(plain, keys_with(plain, *NOT_ASKED, Role.TEST)))
+    return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED, Role.TEST), *neutral_keys(plain)]))
 
 
 def with_parents(own: str, parents: Mapping[str, str]) -> str:
@@ -33,12 +33,12 @@ def with_parents(own: str, parents: Mapping[str, str]) -> str:
 def test_digest(config: DictConfig) -> str:
     """Return the digest of a whole composed config, training and test, without volatile keys."""
     plain = _plain(config)
-    return digest(canonical(plain, keys_with(plain, *NOT_ASKED)))
+    return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED), *neutral_keys(plain)]))
 
 
 def config_digest(config: dict[str, Any]) -> str:
     """Return the digest of a resolved config. Entries with equal ones are repetitions of one experiment."""
-    return digest(canonical(config, keys_with(config, *VOLATILE)))
+    return digest(canonical(config, [*keys_with(config, *VOLATILE), *neutral_keys(config)]))
 
 
 def cell_digest(tested: str, trained: str, proposals: str | None = None) -> str:

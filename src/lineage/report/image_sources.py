@@ -10,9 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lineage.data.samples.image import to_rgb
+from lineage.data.samples.image import DEFAULT, Decoding, ImageError, read_upright
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -28,7 +27,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def iter_pictures(sources: Sequence[str], every: int) -> Iterator[Picture | Unreadable]:
+def iter_pictures(sources: Sequence[str], every: int, decoding: Decoding = DEFAULT) -> Iterator[Picture | Unreadable]:
     """Yield the pictures of files, folders and patterns in order; of a video each `every`-th frame."""
     for path, name in find_files(sources):
         if not path.is_file():
@@ -36,7 +35,7 @@ def iter_pictures(sources: Sequence[str], every: int) -> Iterator[Picture | Unre
         elif path.suffix.lower() in VIDEOS:
             yield from read_frames(path, name, every)
         else:
-            yield read_picture(path, name)
+            yield read_picture(path, name, decoding)
 
 
 def find_files(sources: Sequence[str]) -> Iterator[tuple[Path, str]]:
@@ -67,20 +66,12 @@ def _expand(text: str) -> Iterator[tuple[Path, str]]:
         yield path, path.name
 
 
-def read_picture(path: Path, name: str) -> Picture | Unreadable:
-    """Read an image file upright, by its EXIF orientation, with transparency on white."""
+def read_picture(path: Path, name: str, decoding: Decoding = DEFAULT) -> Picture | Unreadable:
+    """Read an image file as training does, upright by its EXIF orientation."""
     try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                clear = upright.convert("RGBA")
-                white = Image.new("RGBA", clear.size, "white")
-                upright = Image.alpha_composite(white, clear)
-            return Picture(name, to_rgb(upright))
-    except UnidentifiedImageError:
-        return Unreadable(name, "is not an image Pillow can read")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return Unreadable(name, f"cannot be decoded ({error})")
+        return Picture(name, read_upright(path, decoding))
+    except ImageError as error:
+        return Unreadable(name, str(error).removeprefix(f"{path}: "))
 
 
 def read_frames(path: Path, name: str, every: int) -> Iterator[Picture | Unreadable]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineage.results.entry import Entry
-from lineage.results.key_roles import SAME_EXPERIMENT, keys_with, within
+from lineage.results.key_roles import SAME_EXPERIMENT, is_neutral, keys_with, within
 
 ABSENT = "(absent)"
 
@@ -28,10 +28,14 @@ class Difference:
 
 
 def configs(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
-    """Return the keys that differ. A node on one side only is one difference; a copy of an ignored value is none."""
+    """Return the keys that differ, those aside that an earlier config lacks and that change nothing.
+
+    A node on one side only is one difference; a copy of an ignored value is none.
+    """
     pairs = [(at(a, key), at(b, key)) for key in ignore]
     copies = [pair for pair in pairs if any(_is_recognizable(value) for value in pair)]
-    return [difference for difference in _walk(a, b, "", copies) if not within(difference.key, ignore)]
+    differences = [difference for difference in _walk(a, b, "", copies) if not within(difference.key, ignore)]
+    return [difference for difference in differences if not _is_younger_key(difference)]
 
 
 def experiments(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()) -> list[Difference]:
@@ -117,6 +121,12 @@ def _walk(a: Any, b: Any, key: str, originals: Sequence[tuple[Any, Any]] = ()) -
     for name in dict.fromkeys([*a, *b]):
         below = f"{key}.{name}" if key else str(name)
         yield from _walk(a.get(name, ABSENT), b.get(name, ABSENT), below, originals)
+
+
+def _is_younger_key(difference: Difference) -> bool:
+    """Return whether one config lacks the key and the other has it at a value that changes nothing."""
+    sides = difference.a, difference.b
+    return ABSENT in sides and any(is_neutral(difference.key, value) for value in sides)
 
 
 def _is_recognizable(value: Any) -> bool:

@@ -50,6 +50,8 @@ ROLES = {
     "dataset.val": Role.TEST,
     "dataset.evaluator": Role.TEST,
     "dataset.classes": Role.DATASET,
+    "dataset.max_megapixels": Role.PLACE,
+    "dataset.*.max_megapixels": Role.PLACE,
     "augment": Role.TRAINING,
     "augment.test": Role.TEST,
     "sampling": Role.TRAINING,
@@ -97,6 +99,13 @@ ROLES = {
     "paths.cache": Role.PLACE,
 }
 
+# Keys that are younger than stored entries, each with the values at which it changes nothing: there a digest is that of
+# a config without the key.
+NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
+    "dataset.pixel_range": (None,),
+    "dataset.*.pixel_range": (None, "${dataset.pixel_range}"),
+}
+
 # Keys with these roles change neither weights nor metrics: the digest of a config leaves them out.
 VOLATILE = (
     Role.SEED, Role.PARENT, Role.TASK, Role.PLACE, Role.OUTPUT, Role.DISPLAY, Role.SPEED, Role.PROCESS,
@@ -121,6 +130,16 @@ def keys_with(config: Any, *roles: Role) -> list[str]:
     return list(_keys_with(config, "", roles))
 
 
+def neutral_keys(config: Any) -> list[str]:
+    """Return the dotted keys of a config that have one of their `NEUTRAL_VALUES`."""
+    return [key for key, value in _leaves(config, "") if is_neutral(key, value)]
+
+
+def is_neutral(key: str, value: Any) -> bool:
+    """Return whether a config with this key and value computes what a config without the key does."""
+    return any(fnmatchcase(key, pattern) and value in values for pattern, values in NEUTRAL_VALUES.items())
+
+
 def within(key: str, roots: Iterable[str]) -> bool:
     """Return whether a dotted key is one of `roots`, or lies in one."""
     return any(key == root or key.startswith(f"{root}.") for root in roots)
@@ -134,6 +153,15 @@ def _keys_with(node: Any, prefix: str, roles: Iterable[Role]) -> Iterator[str]:
             yield key
         else:
             yield from below
+
+
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value
 
 
 def _upwards(key: str) -> Iterator[str]:

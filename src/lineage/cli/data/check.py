@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from lineage.cli.data.named_dataset import SPLITS, add_dataset_arguments, compose_config, open_split, splits_of
+from lineage.cli.decoding import add_decoding_arguments
+
+if TYPE_CHECKING:
+    from lineage.data.samples.image import Decoding
 
 EXAMPLES = 5  # images that are looked for before the folder counts as the wrong one
 
@@ -22,11 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser, default="train and val", splits=splits)
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO-format JSON file in place of NAME")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="with --annotations; default: the file's folder")
+    add_decoding_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.annotations:
-        return check_file(args.annotations, args.images or args.annotations.parent)
+        from lineage.data.samples.image import MEGAPIXELS, create_decoding
+
+        decoding = create_decoding(args.pixel_range, args.max_megapixels or MEGAPIXELS)
+        return check_file(args.annotations, args.images or args.annotations.parent, decoding)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
         return int(sum(check_split(args.dataset, config, split) for split in splits_of(args)) > 0)
@@ -54,11 +62,17 @@ def check_split(name: str, config: DictConfig, split: str) -> int:
     return len(defects)
 
 
-def check_file(file: Path, folder: Path) -> int:
+def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
     """Print every defect of a COCO-format file and of its images."""
     from lineage.data.annotations.defects import find_defects
-    from lineage.data.annotations.validate import DatasetError, check_image_files, format_defects, read_coco
-    from lineage.data.samples import image
+    from lineage.data.annotations.paths import DatasetPaths
+    from lineage.data.annotations.validate import (
+        DatasetError,
+        check_image_files,
+        decode_image,
+        format_defects,
+        read_coco,
+    )
 
     try:
         content = read_coco(file, "Name an existing file after --annotations.")
@@ -69,9 +83,10 @@ def check_file(file: Path, folder: Path) -> int:
         name = content["images"][0].get("file_name")
         print(f"{folder}: holds none of the images, such as {name}. Name their folder after --images.")
         return 1
+    paths = DatasetPaths([file], folder, file, decoding=decoding)
     defects = [
         *find_defects(content),
-        *check_image_files(show_progress(content["images"]), folder, image.read),
+        *check_image_files(show_progress(content["images"]), paths, decode_image),
     ]
     if defects:
         print(format_defects(defects, file, examples=len(defects)))

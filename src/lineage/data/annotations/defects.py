@@ -13,11 +13,11 @@ TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by roundi
 
 
 class DefectKind(NamedTuple):
-    """A kind of defect. `drops` is what `on_defect=drop` leaves out: the image, the object, or nothing but a margin."""
+    """A kind of defect. `drops` is what `on_defect=drop` leaves out: the image, the object, a margin, or nothing."""
 
     summary: str
     fix: str
-    drops: Literal["image", "object", "clip"]
+    drops: Literal["image", "object", "clip", "nothing"]
 
 
 class Defect(NamedTuple):
@@ -37,6 +37,12 @@ MISSING_FILE = DefectKind(
     "image file is missing", "put the file there, or remove the image from the annotation file", "image"
 )
 UNUSABLE_FILE = DefectKind("image file cannot be used", "see each file", "image")
+CONSTANT_IMAGE = DefectKind(
+    "all pixels of the image are equal",
+    "open it in a viewer: if it shows something there, its values lie outside the range that is read (see "
+    "dataset.pixel_range); if it is empty, remove it",
+    "nothing",
+)
 ANNOTATION_RECORD = DefectKind(
     "annotation is incomplete",
     "every annotation needs a bbox and, as whole numbers, id, image_id and category_id; area a number, iscrowd 0 or 1",

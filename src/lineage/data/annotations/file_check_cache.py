@@ -10,16 +10,17 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from lineage.data.annotations import content_hash, mmap_index, validate
 from lineage.data.annotations.columns import Columns
 from lineage.data.annotations.defects import Defect, Record
+from lineage.data.annotations.paths import DatasetPaths
 
 
-def find_file_defects(columns: Columns, folder: Path, name: str) -> list[Defect]:
+def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[Defect]:
     """Return the defects of the image files; `name` distinguishes datasets that share a folder."""
-    key = f"{folder.absolute()}\0{name}"
+    folder = paths.image_folder
+    key = f"{folder.absolute()}\0{name}\0{paths.decoding}"
     memo = mmap_index.cache_folder() / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.seen"
     stored = content_hash.read_memo(memo)
     if isinstance(stored, dict) and stored and stored == read_times(stored):
@@ -32,7 +33,7 @@ def find_file_defects(columns: Columns, folder: Path, name: str) -> list[Defect]
             folders.add(str((folder / record["file_name"]).parent))
             yield record
 
-    defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), folder))
+    defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), paths))
     times = read_times(folders)
     if not defects and max(times.values(), default=0) < (time.time() - content_hash.SETTLED) * 1e9:
         content_hash.write_memo(memo, times)

@@ -54,7 +54,7 @@ class IndexedDataset:
 
     def __getitem__(self, position: int) -> Sample:
         height, width = self.columns.image_sizes[position].tolist()
-        return self.sample_on_image(position, image.read(self.path(position), (height, width)))
+        return self.sample_on_image(position, image.read(self.path(position), (height, width), self.paths.decoding))
 
     def sample_on_image(self, position: int, pixels: tv.Image) -> Sample:
         """Return the sample of an image with these pixels, which may come from another dataset."""
@@ -101,7 +101,7 @@ class IndexedDataset:
         columns = unflatten(index.columns)
         records = [columns.image_record(i) for i in range(len(columns.image_ids))]
         yield from read_defects(index)
-        yield from validate.check_image_files(progress(records), self.paths.image_folder, image.read)
+        yield from validate.check_image_files(progress(records), self.paths, validate.decode_image)
 
     def ground_truth(self) -> dict[str, Any]:
         """Return the records of a COCO-format file as they are, read again; for other formats, columns as COCO dict."""

@@ -63,7 +63,7 @@ def positions_with_readable_files(
 ) -> list[int] | None:
     """Return the positions of images whose files can be used, None for all; raise DatasetError for defects."""
     columns = unflatten(index.columns)
-    file_defects = file_check_cache.find_file_defects(columns, paths.image_folder, index.path.stem)
+    file_defects = file_check_cache.find_file_defects(columns, paths, index.path.stem)
     raise_or_warn([*read_defects(index), *file_defects], index, paths, options)
     unusable = {defect.position for defect in file_defects}
     return [i for i in range(len(columns.image_ids)) if i not in unusable] if unusable else None

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lineage.data.samples.image import DEFAULT, Decoding
+
 
 @dataclass(frozen=True, slots=True)
 class SidecarFiles:
@@ -27,4 +29,5 @@ class DatasetPaths:
     image_folder: Path
     source: Path  # the file or folder that messages name
     coco_file: Path | None = None  # a COCO-format file that is itself the ground truth
+    decoding: Decoding = DEFAULT  # of the image files
     sidecars: Mapping[str, SidecarFiles] = field(default_factory=dict)  # evaluators get their paths with each image

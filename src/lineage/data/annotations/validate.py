@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.data.annotations.defects import (
+    CONSTANT_IMAGE,
     MISSING_FILE,
     UNUSABLE_FILE,
     Defect,
@@ -22,7 +23,10 @@ from lineage.data.annotations.defects import (
     has_size,
     is_id,
 )
+from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.samples import image
+
+Check = Callable[[Path, image.Size, image.Decoding], DefectKind | None]
 
 FILES_AT_START = 5000
 EXAMPLES = 5  # defects of each kind in a message
@@ -81,20 +85,21 @@ def require_file(path: Path, advice: str) -> None:
         read_coco(path, advice)
 
 
-def sample_image_files(images: Iterable[Record], count: int, folder: Path) -> Iterator[Defect]:
+def sample_image_files(images: Iterable[Record], count: int, paths: DatasetPaths) -> Iterator[Defect]:
     """Yield the defects that a quick check of `count` images before training finds."""
-    return check_image_files(images, folder, image.inspect, stride=max(1, -(-count // FILES_AT_START)))
+    return check_image_files(images, paths, image.inspect, stride=max(1, -(-count // FILES_AT_START)))
 
 
-def check_image_files(
-    images: Iterable[Record], folder: Path, check: Callable[[Path, image.Size], Any], stride: int = 1
-) -> Iterator[Defect]:
-    """Yield a defect for every missing image, and for every `stride`-th that `check` refuses with an ImageError."""
+def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Check, stride: int = 1) -> Iterator[Defect]:
+    """Yield a defect for every missing image, and for every `stride`-th of the others that `check` refuses.
+
+    check: takes a path, (height, width) and the dataset's decoding; raises ImageError, or returns another defect's kind
+    """
     listings: dict[Path, set[str]] = {}
     for position, record in enumerate(images):
         if not isinstance(record.get("file_name"), str):
             continue  # an incomplete record, which `find_defects` reports
-        path = folder / record["file_name"]
+        path = paths.image_folder / record["file_name"]
         name = f"image {record.get('id')} ({record['file_name']})"
         if path.parent not in listings:
             listings[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
@@ -102,9 +107,18 @@ def check_image_files(
             yield Defect(MISSING_FILE, name, str(path), position)
         elif position % stride == 0 and has_size(record):
             try:
-                check(path, (record["height"], record["width"]))
+                kind = check(path, (record["height"], record["width"]), paths.decoding)
             except image.ImageError as error:
                 yield Defect(UNUSABLE_FILE, name, str(error), position)
+            else:
+                if kind is not None:
+                    yield Defect(kind, name, str(path), position)
+
+
+def decode_image(path: Path, size: image.Size, decoding: image.Decoding) -> DefectKind | None:
+    """Decode an image as training does; return the defect's kind if all pixels are equal."""
+    pixels = image.read(path, size, decoding)
+    return CONSTANT_IMAGE if bool((pixels == pixels[:, :1, :1]).all()) else None
 
 
 def check_command(source: Path, image_folder: Path) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
 from pycocotools import mask as rle
 
 from lineage.data.annotations.build_index import ParsedAnnotations
 from lineage.data.annotations.defects import IMAGE_RECORD, Defect, DefectKind, Record, find_defects
-from lineage.data.samples.image import is_sideways
 
 UNREADABLE = DefectKind(
     "annotation file cannot be used", "fetch or export it again, or take the image out of the split", "image"
@@ -65,10 +62,3 @@ class RecordBuilder:
             if not (defect.kind == IMAGE_RECORD and defect.position in unreadable)
         ]
         return ParsedAnnotations(content, [*self.defects, *defects], metadata, extra)
-
-
-def read_image_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of an image as it is displayed, EXIF rotation applied. Raise OSError."""
-    with Pillow.open(path) as file:
-        width, height = file.size
-        return (width, height) if is_sideways(file) else (height, width)

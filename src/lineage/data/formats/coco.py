@@ -16,6 +16,7 @@ from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError, read_coco, require_file
+from lineage.data.samples.image import MEGAPIXELS, create_decoding
 
 HELP = """\
 A dataset in COCO format is a folder with images and a JSON file for each split:
@@ -32,20 +33,23 @@ COCO 2017 itself, 18 GB + 1 GB + 0.24 GB:  lineage data prepare coco <root>    f
 
 def load(
     *, annotations: str, images: str = "images", root: str | None = None, filter_empty: bool = False,
-    min_keypoints: int = 0, on_defect: str = "raise", config_node: str = "dataset.train",
+    min_keypoints: int = 0, on_defect: str = "raise", pixel_range: Sequence[float] | None = None,
+    max_megapixels: float = MEGAPIXELS, config_node: str = "dataset.train",
 ) -> IndexedDataset:  # fmt: skip
     """Open a COCO-format dataset.
 
     annotations, images: paths inside `root`, or absolute. If there is no such image folder, the images are also looked
         for beside the annotation file (Roboflow's layout), in an `images` folder there, and in the root.
     filter_empty, min_keypoints, on_defect, config_node: see `ReadOptions`
+    pixel_range, max_megapixels: see `Decoding`
     """
     options = ReadOptions(config_node, on_defect, filter_empty, min_keypoints)
+    decoding = create_decoding(pixel_range, max_megapixels)
     file = find_annotation_file(annotations, root, HELP)
     advice = f"Set {config_node}.annotations or dataset.root.\n{HELP}"
     require_file(file, advice)
     folder = Path(root or "", images).expanduser()
-    paths = DatasetPaths([file], folder, file, coco_file=file)
+    paths = DatasetPaths([file], folder, file, coco_file=file, decoding=decoding)
     if not folder.is_dir():  # only then must the file be read to find them
         records = read_coco(file, advice, require_objects=options.require_objects)["images"]
         paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))

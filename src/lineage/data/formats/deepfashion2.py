@@ -18,7 +18,8 @@ from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError
-from lineage.data.formats.builder import RecordBuilder, read_image_size
+from lineage.data.formats.builder import RecordBuilder
+from lineage.data.samples.image import ImageError, read_size
 
 CLASSES = (
     "short sleeve top", "long sleeve top", "short sleeve outwear", "long sleeve outwear", "vest", "sling", "shorts",
@@ -88,8 +89,8 @@ def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
             document = json.loads(file.read_bytes())
             items = [item for key, item in document.items() if key.startswith("item")]
             objects = [_parse_object(item, int(document.get("pair_id", 0))) for item in items]
-            size = read_image_size(folder / "image" / name)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            size = read_size(folder / "image" / name)
+        except (OSError, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
             continue
         builder.add_image(image_id, name, size)

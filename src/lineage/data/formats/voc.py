@@ -20,7 +20,8 @@ from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError
-from lineage.data.formats.builder import RecordBuilder, read_image_size
+from lineage.data.formats.builder import RecordBuilder
+from lineage.data.samples.image import MEGAPIXELS, Decoding, ImageError, create_decoding, read_size
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -57,7 +58,7 @@ class VocObject:
 def load(
     *, image_sets: Sequence[str], root: str | None = None, classes: Sequence[str] | None = None,
     difficult: str = "crowd", masks: bool = False, filter_empty: bool = False, on_defect: str = "raise",
-    config_node: str = "dataset.train",
+    pixel_range: Sequence[float] | None = None, max_megapixels: float = MEGAPIXELS, config_node: str = "dataset.train",
 ) -> IndexedDataset:  # fmt: skip
     """Open a union of image sets.
 
@@ -66,8 +67,10 @@ def load(
     difficult: makes a difficult object a crowd (crowd), an object like others (keep) or leaves it out (drop)
     masks: read masks too; the images are then those of ImageSets/Segmentation
     filter_empty, on_defect, config_node: see `ReadOptions`
+    pixel_range, max_megapixels: see `Decoding`
     """
     options = ReadOptions(config_node, on_defect, filter_empty)
+    decoding = create_decoding(pixel_range, max_megapixels)
     if root is None:
         raise DatasetError(f"dataset.root is not set.\n{HELP}")
     if difficult not in ("crowd", "keep", "drop"):
@@ -82,8 +85,8 @@ def load(
         files += [image.path(devkit, "SegmentationObject", ".png") for image in images]
     names = tuple(classes or CLASSES)
     key = ("voc", tuple(image_sets), names, difficult, masks)
-    read_files = partial(parse, devkit, images, names, difficult, masks)
-    return open_dataset(DatasetPaths(files, devkit, devkit), key, read_files, options)
+    read_files = partial(parse, devkit, images, names, difficult, masks, decoding)
+    return open_dataset(DatasetPaths(files, devkit, devkit, decoding=decoding), key, read_files, options)
 
 
 def find_devkit(root: Path, image_sets: Sequence[str]) -> Path:
@@ -112,7 +115,7 @@ def read_image_set(name: str, file: Path) -> list[VocImage]:
 
 
 def parse(
-    devkit: Path, images: Sequence[VocImage], classes: Sequence[str], difficult: str, masks: bool
+    devkit: Path, images: Sequence[VocImage], classes: Sequence[str], difficult: str, masks: bool, decoding: Decoding
 ) -> ParsedAnnotations:
     builder = RecordBuilder({i + 1: name for i, name in enumerate(classes)})
     for image_id, image in zip(number_images(images), images, strict=True):
@@ -123,8 +126,8 @@ def parse(
             name = f"{image.year}/JPEGImages/{root.findtext('filename') or image.stem + '.jpg'}"
             objects = [_parse_object(element, classes) for element in root.findall("object")]
             pixels = _read_pixels(image.path(devkit, "SegmentationObject", ".png")) if masks else None
-            size = _read_size(root, devkit / name) if pixels is None else pixels.shape
-        except (OSError, ValueError, xml.ParseError) as error:
+            size = _read_size(root, devkit / name, decoding) if pixels is None else pixels.shape
+        except (OSError, ValueError, ImageError, xml.ParseError) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {error}")
             continue
         # 2. Its objects, numbered from 1 in the masks.
@@ -163,11 +166,11 @@ def _parse_object(element: xml.Element, classes: Sequence[str]) -> VocObject:
     return VocObject(classes.index(name) + 1, (x1 - 1, y1 - 1, x2, y2), *flags)
 
 
-def _read_size(root: xml.Element, image: Path) -> tuple[int, int]:
+def _read_size(root: xml.Element, image: Path, decoding: Decoding) -> tuple[int, int]:
     """Return (height, width); if the XML file has none, as some homemade ones, that of the image."""
     texts = [root.findtext(f"size/{side}") for side in ("height", "width")]
     sides = [int(float(text)) for text in texts if text]
-    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else read_image_size(image)
+    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else read_size(image, decoding)
 
 
 def _read_pixels(file: Path) -> np.ndarray:

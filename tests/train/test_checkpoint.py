@@ -32,6 +32,21 @@ def test_resuming_is_bitwise_the_same(tmp_path: Path, stop: int, options: dict[s
     assert all(torch.equal(whole[name], continued[name]) for name in whole)
 
 
+def test_other_hardware_takes_the_remaining_steps(tmp_path: Path) -> None:
+    """A GPU of half the memory has two micro batches a step: steps, evaluations and data go on as they were."""
+    trainer = toy.trainer(7, callbacks=[Checkpoints(tmp_path, every=3)], val_check_interval=2)
+    trainer.fit(toy.detection_module(images=4), toy.ToyData(size=4))
+    step, path = next(reversed(list_checkpoints(tmp_path).items()))
+    smaller = toy.trainer(11, accumulate_grad_batches=2, val_check_interval=4)
+    smaller.callbacks.append(Checkpoints(tmp_path, every=3))
+    module, evaluated, batches = toy.detection_module(images=4), [], []
+    module.on_validation_epoch_end = lambda: evaluated.append(module.global_step)  # type: ignore[method-assign]
+    module.on_train_batch_start = lambda batch, index: batches.append((index, batch.ids.tolist()))  # type: ignore
+    smaller.fit(module, toy.ToyData(start=14), ckpt_path=path, weights_only=True)
+    assert (step, smaller.global_step, evaluated) == (7, 11, [8, 10])
+    assert batches == [(index, [2 * index, 2 * index + 1]) for index in range(14, 22)]
+
+
 def test_the_newest_two_are_kept_and_none_is_partial(tmp_path: Path) -> None:
     train(tmp_path, 10)
     assert list(list_checkpoints(tmp_path)) == [9, 10]

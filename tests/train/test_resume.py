@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from omegaconf import OmegaConf
 from lineage.config.build import ConfigError
 from lineage.results.run_folder import list_checkpoints
 from lineage.run.resume import load_resumed
+from lineage.run.resume_overrides import extend_command
 from tests.train import tiny
 
 
@@ -67,8 +69,68 @@ def test_an_override_that_contradicts_the_config_is_refused(tmp_path: Path) -> N
         load_resumed(changed, ["resume=x", "seed=3"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("dataset.root=/new", {"dataset": {"root": "/new"}}),
+        ("data.images_per_device=1", {"data": {"images_per_device": 1}}),
+        ("data.workers=0", {"data": {"workers": 0}}),
+        ("logger=wandb", {"logger": {"csv": None, "wandb": {"project": "x"}}}),
+        ("trainer=ddp", {"trainer": {"devices": 4, "precision": "32-true"}}),
+        ("checkpoint_every=9", {"checkpoint_every": 9}),
+    ],
+)
+def test_what_changes_neither_weights_nor_metrics_may_change(
+    tmp_path: Path, text: str, changed: dict[str, Any]
+) -> None:
+    defaults = {"dataset": {"root": "/old", "train": {"images": "${dataset.root}/train"}}, "checkpoint_every": 3}
+    defaults |= {"data": {"images_per_device": 2, "workers": 2}, "logger": {"csv": None}}
+    defaults |= {"trainer": {"devices": 1, "precision": "32-true"}}
+    composed = OmegaConf.merge(make_config(folder(tmp_path, **defaults), **defaults), changed)
+    attempt = load_resumed(composed, ["resume=x", text])  # type: ignore[arg-type]
+    assert attempt.is_changed
+    assert OmegaConf.merge(attempt.config, changed) == attempt.config
+    moved = "/new/train" if "root" in text else "/old/train"
+    assert attempt.config.dataset.train.images == moved
+
+
+def test_a_group_that_changes_results_is_refused(tmp_path: Path) -> None:
+    trainer = {"trainer": {"devices": 1, "precision": "32-true"}}
+    composed = make_config(folder(tmp_path, **trainer), trainer={"devices": 4, "precision": "bf16-mixed"})
+    with pytest.raises(ConfigError, match=r"trainer=big contradicts .*, which says trainer.precision=32-true"):
+        load_resumed(composed, ["trainer=big"])  # type: ignore[arg-type]
+
+
+def test_a_resumed_run_composes_from_its_own_overrides(tmp_path: Path) -> None:
+    folder(tmp_path)
+    started = ["dataset=coco", "+model.heads.x=1", "seed=3", "~tta"]
+    (tmp_path / "start.json").write_text(json.dumps({"overrides": started, "choices": {}}))
+    resume = f"resume={tmp_path}"
+    assert extend_command([resume, "dataset.root=/new"]) == [*started, resume, "dataset.root=/new"]
+    assert extend_command([resume, "seed=3", "model.heads.x=1"]) == [
+        "dataset=coco", "~tta", resume, "seed=3", "+model.heads.x=1",
+    ]  # fmt: skip
+    assert extend_command([resume, "paths.runs=x"]) == [resume, "paths.runs=x"]
+    assert extend_command(["seed=3", "-m"]) == ["seed=3", "-m"]
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="that is no run folder"):
+        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("start.json", '{"overrides": [1], "choices": {}}'),
+        ("start.json", "{"),
+        ("config.yaml", "- a"),
+        ("config.yaml", "}"),
+    ],
+)
+def test_damaged_files_of_a_run_are_named(tmp_path: Path, name: str, text: str) -> None:
+    (folder(tmp_path) / name).write_text(text)
+    with pytest.raises(ConfigError, match=f"{name} is damaged"):
         load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 

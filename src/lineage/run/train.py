@@ -41,7 +41,7 @@ from lineage.run.fit_box_head import refit
 from lineage.run.parents import resolve_parents
 from lineage.run.pseudo_label import distil, open_unlabelled
 from lineage.run.resolve import resolve
-from lineage.run.resume import Attempt, load_resumed, record_run_id, write_start
+from lineage.run.resume import Attempt, load_resumed, record_run_id, write_config, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.loggers import close_at_end
 from lineage.train.progress import silence_lightning
@@ -102,7 +102,10 @@ def begin(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     if composed.resume:
         with suppress(OSError):  # not empty, or another process was faster
             folder.rmdir()  # Hydra made it for a run that goes on elsewhere
-        return load_resumed(composed, overrides)
+        attempt = load_resumed(composed, overrides)
+        if attempt.is_changed and is_first():
+            write_config(attempt)
+        return attempt
     choices = {group: option for group, option in hydra.runtime.choices.items() if option and group.isidentifier()}
     attempt = Attempt(folder, composed, list(overrides), choices)
     if is_first():

@@ -26,6 +26,15 @@ class Checkpoints(Callback):
         if trainer.is_global_zero:
             sweep(self.folder, age=0.0)  # of an earlier process of this run, which was killed as it wrote
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count the micro batches of the steps done as this hardware would have: Lightning continues that count."""
+        micro_batches = checkpoint["global_step"] * trainer.accumulate_grad_batches
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            behind = counts["ready"] - counts["completed"]  # saved before the last one counts as completed
+            counts |= dict.fromkeys(("ready", "started", "processed"), micro_batches)
+            counts["completed"] = micro_batches - behind
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step
         if step > self.saved_at and (step % self.every == 0 or step == trainer.max_steps):

@@ -138,6 +138,18 @@ def test_find_by_any_unique_part(tmp_path: Path) -> None:
         store.find(tmp_path, "zzz")
 
 
+def test_a_file_is_found_by_its_path_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, root = store.write(made.entry(seed=1), tmp_path / "elsewhere"), tmp_path / "results"
+    path = store.write(made.entry(seed=0), root)
+    assert store.find(root, str(elsewhere)) == elsewhere
+    with pytest.raises(StoreError, match="no entry named"):
+        store.find(root, str(elsewhere.with_name("20261123T040305Z-00000000-000000.json")))
+    monkeypatch.chdir(tmp_path)
+    for name in ("last", path.stem):  # other files that happen to have the name of an entry
+        (tmp_path / name).touch()
+        assert store.find(root, name) == path
+
+
 def test_an_empty_store_is_no_error(tmp_path: Path) -> None:
     assert store.contents(tmp_path / "nothing").entries == []
     assert integrity.verify(tmp_path / "nothing") == (0, [])

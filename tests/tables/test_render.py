@@ -36,6 +36,19 @@ def test_terminal() -> None:
     assert max(map(len, text.splitlines())) <= WIDEST
 
 
+def test_claims_show_their_margin_and_what_was_published() -> None:
+    """One run of each on COCO: 1.96 x 0.15 x sqrt(2) to either side. Without a known noise there is no margin."""
+    lines = [
+        render_terminal(build_view(made.table(), [made.entry(row, value, tier=tier) for row, value in runs]))
+        for tier, runs in (("paper", (("old", 27.0), ("new", 30.3))), ("mini", (("old", 7.0), ("new", 10.3))))
+    ]
+    (paper,), (mini,) = ([line for line in text.splitlines() if "new > old by 3" in line] for text in lines)
+    assert "+3.30 ± 0.42" in paper
+    assert "reproduced" in paper
+    assert "+3.30" in mini
+    assert "±" not in mini
+
+
 def test_terminal_cuts_labels_where_it_is_narrow() -> None:
     table = made.table()
     rows = {name: replace(row, label=f"{row.label} and a long explanation") for name, row in table.rows.items()}

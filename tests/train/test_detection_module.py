@@ -1,5 +1,7 @@
 """The loss of a step, and when the host waits for it."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage.results.run_folder import read_metrics
-from lineage.structures import Diagnostic, Loss
+from lineage.structures import Detections, Diagnostic, Images, Loss
 from lineage.train.detection_module import combine_losses
 from lineage.train.loggers import CsvLogger, RunName
 from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
@@ -40,6 +42,36 @@ def test_evaluations_during_training_are_logged_with_their_step(tmp_path: Path) 
     trainer.fit(module, toy.ToyData())
     assert module.evaluated_at == 6
     assert module.metrics == {"images": 4.0}
+
+
+class Clock:
+    """One second per reading, and 1000 per image that is detected."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def read(self) -> float:
+        self.now += 1.0
+        return self.now
+
+    def detect(self, detect: Callable[[Images], Detections], images: Images) -> Detections:
+        self.now += 1000.0 * len(images.sizes)
+        return detect(images)
+
+
+def test_losses_are_logged_before_an_evaluation_which_is_no_training_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, module = Clock(), toy.detection_module()
+    monkeypatch.setattr("lineage.train.throughput.time.perf_counter", clock.read)
+    module.detect, module.log_every = partial(clock.detect, module.model.detect), 100
+    logger = CsvLogger(folder=tmp_path, name=RunName("id", "t", "r", 0), start=0)
+    toy.trainer(6, val_check_interval=3, num_sanity_val_steps=1, logger=logger).fit(module, toy.ToyData())
+    losses = [(int(row["step"]), row["loss"]) for row in read_metrics(tmp_path / "metrics.csv") if row["loss"]]
+    assert [step for step, _ in losses] == [3, 6]
+    assert module.throughput.images == 12
+    assert 0 < module.throughput.seconds < 100
+    assert clock.now > 8000  # 4 images twice, and one batch of 2 before training
 
 
 def test_accumulation_averages_micro_batches() -> None:

@@ -108,6 +108,20 @@ def tables(folder: Path, **named: dict[str, Any]) -> dict[str, Any]:
     return {name: read.load_table(folder, f"a/{name}") for name in named}
 
 
+def test_a_cumulative_row_cannot_run_if_a_row_above_cannot(tmp_path: Path) -> None:
+    rows = {
+        "a": {},
+        "b": {"unsupported": "no such head"},
+        "c": {},
+        "q": {"quoted": "another"},
+        "d": {},
+        "t": {"from": "a"},
+    }
+    table = tables(tmp_path, t={"kind": "cumulative", "rows": rows})["t"]
+    assert [row.name for row in table.rows.values() if row.runs] == ["a", "t"]
+    assert table.rows["d"].unsupported == "it adds to b, which cannot run: no such head"
+
+
 def test_a_cumulative_row_adds_to_the_row_above(tmp_path: Path) -> None:
     rows = {"a": {"with": {"roi": "pool"}}, "b": {"set": {"x": 1}}, "c": {"quoted": "theirs"}, "d": {"set": {"y": 2}}}
     table = tables(tmp_path, t={"kind": "cumulative", "rows": rows})["t"]

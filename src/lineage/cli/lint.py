@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lineage.launch.lint import lint_table, lint_tier
+from lineage.launch.lint import compose_all, lint_table, lint_tier
 from lineage.results import paths
 from lineage.tables import read, tiers
 from lineage.tables.lint.rules import ERROR, NOTE, RULES, SEVERITIES, WARNING, Finding
 from lineage.tables.suggest import did_you_mean
-from lineage.tables.table import TableError
+from lineage.tables.table import Table, TableError
 from lineage.tables.tiers import PAPER
 
 COLOURS = {ERROR: 31, WARNING: 33, NOTE: 36}
@@ -33,6 +35,7 @@ def main(argv: list[str]) -> int:
         raise TableError(f"{experiments} has no table {unknown[0]!r}. {did_you_mean(unknown[0], tables)}")
     severities = (ERROR,) if args.quiet else SEVERITIES if args.notes else (ERROR, WARNING)
     counts: Counter[str] = Counter()
+    compose_all(paths.project(), _load(experiments, names), args.tier)
     for name in names:
         findings = _lint(paths.project(), experiments, name, args.tier)
         counts.update(finding.severity for finding in findings)
@@ -41,6 +44,13 @@ def main(argv: list[str]) -> int:
     totals = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in SEVERITIES]
     print(f"{len(names)} tables: {', '.join(totals)}")
     return 1 if counts[ERROR] else 0
+
+
+def _load(experiments: Path, names: list[str]) -> Iterator[Table]:
+    """Yield the tables whose files can be read."""
+    for name in names:
+        with suppress(TableError):
+            yield read.load_table(experiments, name)
 
 
 def _lint(project: Path, experiments: Path, name: str, tier: str) -> list[Finding]:

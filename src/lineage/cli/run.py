@@ -25,7 +25,7 @@ from lineage.tables import read
 from lineage.tables.samples import drop_superseded
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
-from lineage.tables.tiers import PAPER, load_tiers
+from lineage.tables.tiers import PAPER, check_tier
 
 STOPPED = 130  # the exit code of Ctrl-C
 
@@ -97,13 +97,11 @@ def _choose_cells(args: argparse.Namespace, project: Path, load_table: Callable[
         return [read_cell_name(args.cells, args.cell)]
     if args.table is None:
         raise TableError("which table? `lineage table --all` lists them")
-    tiers = [PAPER, *load_tiers(project / "experiments")]
-    if args.tier not in tiers:
-        raise TableError(f"there is no tier {args.tier!r}. {did_you_mean(args.tier, tiers)}")
+    check_tier(paths.experiments(), args.tier)
     if args.seeds < 1 or (args.jobs is not None and args.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
     above, _, row = args.table.removesuffix(".yaml").rpartition("/")
-    is_row = above in read.list_tables(project / "experiments")  # mask_rcnn/table2c/roi_align, as the plan prints it
+    is_row = above in read.list_tables(paths.experiments())  # mask_rcnn/table2c/roi_align, as the plan prints it
     table = load_table(above if is_row else args.table.removesuffix(".yaml"))
     rows = [row, *args.rows] if is_row else args.rows
     for row in rows:

@@ -21,7 +21,7 @@ NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and wha
 
 def training_digest(config: DictConfig) -> str:
     """Return the digest of a composed config without what no weight depends on: volatile keys and those of the test."""
-    plain = _plain(config)
+    plain = to_plain(config)
     return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED, Role.TEST), *neutral_keys(plain)]))
 
 
@@ -32,7 +32,7 @@ def with_parents(own: str, parents: Mapping[str, str]) -> str:
 
 def test_digest(config: DictConfig) -> str:
     """Return the digest of a whole composed config, training and test, without volatile keys."""
-    plain = _plain(config)
+    plain = to_plain(config)
     return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED), *neutral_keys(plain)]))
 
 
@@ -46,7 +46,8 @@ def cell_digest(tested: str, trained: str, proposals: str | None = None) -> str:
     return _join(tested, trained, *([] if proposals is None else [f"proposals:{proposals}"]))
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """Return a config as written: interpolations stay."""
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return {str(name): value for name, value in plain.items()}

@@ -1,4 +1,4 @@
-"""Rows of tables as whole configs, composed by Hydra and cached: at 100 ms per row, 400 rows take most of a minute.
+"""Rows of tables as whole configs, composed by Hydra (composer.py) and cached: 400 rows take 24 s of a CPU.
 
 The key of a cached row is a digest of all that it is composed of: conf/, the schema, and the row itself.
 """
@@ -8,22 +8,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineage.results import paths
 from lineage.results.atomic import atomic_write
 from lineage.tables.table import Row
-from lineage.tables.tiers import PAPER
+from lineage.tables.tiers import PAPER, load_project_tiers, translate_choices
+
+if TYPE_CHECKING:
+    from lineage.launch.composer import Composition, FileCache
 
 SOURCES = Path(__file__).resolve().parents[2]  # src/: the schema and the plugins are part of what composes a config
-PARTS = ("lineage/config/schema.py", "lineage/config/digests.py", "lineage/results/renames.py",
+PARTS = ("lineage/launch/compose_rows.py", "lineage/launch/composer.py",
+         "lineage/config/schema.py", "lineage/config/digests.py", "lineage/results/renames.py",
          "lineage/results/renames.yaml", "lineage/results/key_roles.py", "lineage/results/entry.py",
          "lineage/tables/tiers.py", "hydra_plugins/lineage/tables.py")  # fmt: skip
+MANY = 100  # rows: fewer are composed before further processes have started
+MOST_PROCESSES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class ComposedRow:
     training: str  # digests, see config/digests.py
     test: str
     error: str | None = None
+    written: dict[str, Any] = field(default_factory=dict)  # the config with its interpolations
 
 
 def compose_rows(project: Path, requests: Iterable[RowRequest]) -> list[ComposedRow]:
@@ -63,44 +73,79 @@ def compose_rows(project: Path, requests: Iterable[RowRequest]) -> list[Composed
 
 
 def _compose_all(project: Path, requests: list[RowRequest]) -> list[ComposedRow]:
-    if not requests:
-        return []
-    from hydra import initialize_config_dir
+    """Compose rows, those of equal choices together; many of them in a process per CPU."""
+    alike: dict[str, list[RowRequest]] = defaultdict(list)
+    for request in requests:
+        alike[_identify_choices(project, request)].append(request)
+    groups = [*alike.values()]
+    processes = min(MOST_PROCESSES, _count_cpus()) if len(requests) > MANY else 1
+    parts = [groups[i::processes] for i in range(processes)]
+    if processes == 1:
+        composed = [_compose_groups(project, groups)]
+    else:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            composed = [*pool.map(partial(_compose_groups, project), parts)]
+    rows = {override: row for part in composed for override, row in part.items()}
+    return [rows[request.override] for request in requests]
 
-    import lineage.config.schema  # noqa: F401  the schema
 
-    with initialize_config_dir(str(_conf(project).resolve()), version_base="1.3"):
-        return [_compose(project, request) for request in requests]
+def _compose_groups(project: Path, groups: list[list[RowRequest]]) -> dict[str, ComposedRow]:
+    """Return override -> row; each group holds rows of equal choices."""
+    if not groups:
+        return {}
+    from lineage.launch import composer
+
+    rows: dict[str, ComposedRow] = {}
+    with composer.open_configs(_conf(project)) as files:
+        for group in groups:
+            overrides = [request.override for request in group]
+            for override, composition in zip(overrides, composer.compose_alike(files, overrides), strict=True):
+                rows[override] = _finish(project, override, files, composition)
+    return rows
 
 
-def _compose(project: Path, request: RowRequest) -> ComposedRow:
-    from hydra import compose
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf, open_dict
-    from omegaconf.errors import OmegaConfBaseException
+def _count_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    from lineage.config import digests, validate
+
+def _identify_choices(project: Path, request: RowRequest) -> str:
+    """Return what two rows have in common that differ in the keys they set alone."""
+    tiers = load_project_tiers(project)
+    choices = request.row.choices
+    if request.tier in tiers:
+        choices = translate_choices(choices, tiers[request.tier])
+    return json.dumps([request.tier, choices], sort_keys=True)
+
+
+def _finish(project: Path, override: str, files: FileCache, shared: Composition | None) -> ComposedRow:
+    """Return a row from the composition that it shares, else composed by itself, else with the error for people."""
     from lineage.config.build import ConfigError
     from lineage.config.friendly_errors import explain
-    from lineage.tables.table import TableError
+    from lineage.launch import composer
 
-    overrides = [request.override]
+    errors = (*composer.FAILURES, ConfigError)
+    if shared is not None:
+        with suppress(*errors):
+            return _resolve(shared)
     try:
-        whole = compose("train", overrides, return_hydra_config=True)
-        HydraConfig.instance().set_config(whole)
-        choices = {group: option for group, option in whole.hydra.runtime.choices.items() if option}
-        with open_dict(whole):
-            del whole["hydra"]
-        plain = OmegaConf.to_container(whole, resolve=True, throw_on_missing=False)
-        assert isinstance(plain, dict)
-        config = {str(key): value for key, value in plain.items()}
-        validate.refuse_unknown_keys(whole)
-        validate.refuse_former_names(whole)
-        chosen = {str(group): str(option) for group, option in choices.items()}
-        return ComposedRow(config, chosen, digests.training_digest(whole), digests.test_digest(whole))
-    except (HydraException, OmegaConfBaseException, TableError, ConfigError) as error:
-        return ComposedRow({}, {}, "", "", explain(error, project, overrides))
+        return _resolve(composer.compose_alone(files, override))
+    except errors as error:
+        return ComposedRow({}, {}, "", "", explain(error, project, [override]))
+
+
+def _resolve(composition: Composition) -> ComposedRow:
+    from omegaconf import OmegaConf
+
+    from lineage.config import digests, validate
+
+    whole = composition.config
+    plain = OmegaConf.to_container(whole, resolve=True, throw_on_missing=False)
+    assert isinstance(plain, dict)
+    config = {str(key): value for key, value in plain.items()}
+    validate.refuse_unknown_keys(whole)
+    validate.refuse_former_names(whole)
+    training, test = digests.training_digest(whole), digests.test_digest(whole)
+    return ComposedRow(config, composition.choices, training, test, written=digests.to_plain(whole))
 
 
 def _conf(project: Path) -> Path:

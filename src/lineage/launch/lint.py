@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lineage.launch.cells import CellName, build_cells
 from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.tables.lint import config_rules, text_rules
-from lineage.tables.lint.rules import SEVERITIES, Finding, Subject
+from lineage.tables.lint.rules import NOTE, SEVERITIES, Finding, Subject
 from lineage.tables.table import Table
-from lineage.tables.tiers import PAPER
+from lineage.tables.tiers import PAPER, describe_dropped, load_project_tiers
 
 CHECKS = (
     text_rules.check_composes, text_rules.check_factor, text_rules.check_baseline, config_rules.check_one_factor,
@@ -19,6 +19,12 @@ CHECKS = (
     text_rules.check_message, text_rules.check_titles, text_rules.check_costs, text_rules.check_metrics,
     text_rules.check_claims, text_rules.check_has_claim,
 )  # fmt: skip
+
+
+def compose_all(project: Path, tables: Iterable[Table], tier: str) -> None:
+    """Compose the rows of many tables into the cache at once, which takes a third of the time of one by one."""
+    rows = [(table.name, row) for table in tables for row in table.rows.values() if row.runs]
+    compose_rows(project, [RowRequest(name, row, tier) for name, row in rows])
 
 
 def lint_table(project: Path, table: Table) -> list[Finding]:
@@ -38,12 +44,15 @@ def compose_subject(project: Path, table: Table) -> Subject:
     by_name = {row.name: one for row, one in zip(rows, composed, strict=True)}
     errors = {name: one.error for name, one in by_name.items() if one.error is not None}
     valid = {name: one for name, one in by_name.items() if one.error is None}
-    configs, choices = ({name: getattr(one, field) for name, one in valid.items()} for field in ("config", "choices"))
-    return Subject(table, configs, choices, errors)
+    configs, choices, written = (
+        {name: getattr(one, field) for name, one in valid.items()} for field in ("config", "choices", "written")
+    )
+    return Subject(table, configs, choices, errors, written)
 
 
 def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], tier: str) -> Iterator[Finding]:
-    """Yield T16: a tier's schedule, dataset or backbone may make two rows of a claim one experiment."""
+    """Yield T16 and T17: a tier may make two rows of a claim one experiment, and drop keys that rows set."""
+    yield from _check_dropped(project, table, tier)
     names = [CellName(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
     cells = build_cells(project, load_table, names)
     digests = {name.row: cells[name].cell_digest for name in names}
@@ -51,3 +60,15 @@ def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], t
         better, worse = (digests.get(row, "") for row in (effect.better, effect.worse))
         if better and better == worse:
             yield Finding("T16", f"{effect.better} and {effect.worse} are one experiment at tier {tier}")
+
+
+def _check_dropped(project: Path, table: Table, tier: str) -> Iterator[Finding]:
+    """Yield T17: a warning if the row itself sets the key, a note if its base does."""
+    rules = load_project_tiers(project).get(tier, {})
+    rows = [row for row in table.rows.values() if row.runs]
+    for row in rows:
+        if text := describe_dropped(row, tier, rules, of_base=False):
+            yield Finding("T17", text, row.name)
+    for text in dict.fromkeys(describe_dropped(row, tier, rules, of_base=True) for row in rows):
+        if text:
+            yield Finding("T17", text, None, NOTE)

@@ -11,6 +11,7 @@ from lineage.launch.cost_estimate import CostEstimate, estimate_cost
 from lineage.launch.plan import BLOCKED, DONE, NOT_NEEDED, TEST, TRAIN, Plan
 from lineage.results.entry import Entry
 from lineage.tables.format.terminal import Grid, align
+from lineage.tables.tiers import Tiers, describe_dropped, load_tiers
 
 HEAD = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
 
@@ -25,8 +26,19 @@ def format_plan(plan: Plan, entries: list[Entry], hardware: str, experiments: Pa
         if plan.action(cell) != NOT_NEEDED:
             cells[cell.name[:3]].append(cell)
     same = find_repeats(plan)
-    lines = [_format_row(row, of_row, plan, costs, same.get(row, "")) for row, of_row in cells.items()]
-    return f"{align(Grid(HEAD, lines))}\n{_format_sum(plan, costs, hardware)}"
+    tiers = load_tiers(experiments)
+    lines = []
+    for row, of_row in cells.items():
+        dropped = describe_dropped(of_row[0].row, row[2], tiers.get(row[2], {}), of_base=False)
+        lines.append(_format_row(row, of_row, plan, costs, [same.get(row, ""), dropped]))
+    of_bases = dict.fromkeys(_describe_base(row, of_row[0], tiers) for row, of_row in cells.items())
+    return "\n".join([align(Grid(HEAD, lines)), *filter(None, of_bases), _format_sum(plan, costs, hardware)])
+
+
+def _describe_base(row: RowName, cell: Cell, tiers: Tiers) -> str:
+    """Return a line on the keys of a table's base that its tier drops, or ""."""
+    text = describe_dropped(cell.row, row[2], tiers.get(row[2], {}), of_base=True)
+    return f"{row[0]}: {text}" if text else ""
 
 
 def find_repeats(plan: Plan) -> dict[RowName, str]:
@@ -41,7 +53,7 @@ def find_repeats(plan: Plan) -> dict[RowName, str]:
 
 
 def _format_row(
-    row: RowName, cells: Sequence[Cell], plan: Plan, costs: Mapping[CellName, CostEstimate], same: str
+    row: RowName, cells: Sequence[Cell], plan: Plan, costs: Mapping[CellName, CostEstimate], remarks: Sequence[str]
 ) -> list[str]:
     table, name, tier = row
     estimates = [costs[cell.name] for cell in cells if cell.name in costs]
@@ -52,7 +64,7 @@ def _format_row(
     reason = "" if any(cell.requested for cell in cells) else "others need it"
     notes = dict.fromkeys(plan.decisions[cell.name].note for cell in cells)
     bases = dict.fromkeys(estimate.basis for estimate in estimates)
-    text = "; ".join(filter(None, [reason, same, *notes, *bases]))
+    text = "; ".join(filter(None, [reason, *remarks, *notes, *bases]))
     return [f"{table}/{name}", tier, seeds, *map(str, counts), hours, text]
 
 

@@ -46,12 +46,26 @@ def experiments(a: dict[str, Any], b: dict[str, Any], ignore: Sequence[str] = ()
 
 def shortest(differences: Sequence[Difference]) -> list[Difference]:
     """Return each difference once: of copies by interpolation, the first."""
-    unique: list[tuple[str, Difference]] = []
+    unique: list[Difference] = []
     for difference in differences:
-        leaf = difference.key.rpartition(".")[2]
-        if not any((name, first.a, first.b) == (leaf, difference.a, difference.b) for name, first in unique):
-            unique.append((leaf, difference))
-    return [difference for _, difference in unique]
+        if not any(_repeats(first, difference) for first in unique):
+            unique.append(difference)
+    return unique
+
+
+def _repeats(first: Difference, other: Difference) -> bool:
+    """Return whether keys of equal values are copies: of nodes, classes and paths if their last names are equal.
+
+    Of numbers, two names have to be equal: roi.size and model.box.roi.size are copies, pre_nms_top_n.test and
+    post_nms_top_n.test are not.
+    """
+    if (first.a, first.b) != (other.a, other.b):
+        return False
+    ends = [difference.key.split(".")[-2:] for difference in (first, other)]
+    if ends[0][-1] != ends[1][-1]:
+        return False
+    any_value = any(_is_recognizable(value) for value in (first.a, first.b)) or ends[0][-1] == "_target_"
+    return any_value or ends[0] == ends[1] or 1 in map(len, ends)
 
 
 def at(config: Any, key: str) -> Any:

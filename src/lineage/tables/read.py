@@ -134,18 +134,22 @@ def _read_factor(node: Node, kind: str) -> dict[str, tuple[str, ...]]:
 
 
 def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row]:
-    """Read the rows: each starts from the base, in a cumulative table from the row above."""
+    """Read the rows: each starts from the base, in a cumulative table from the row above, and runs if that one does."""
     base, nodes = table.mapping("base").check_keys(("with", "set")), table.mapping("rows")
     if any("/" in name for name in nodes.record):
         raise nodes.error(next(name for name in nodes.record if "/" in name), "the name of a row has no slash")
     rows: dict[str, Row] = {}
+    inherited: str | None = None  # why rows below an unsupported row of a cumulative table cannot run
     below = (base.text_map("with"), base.mapping("set").record)
     for name in nodes.record:
         row = _read_row(name, nodes.mapping(name), below, metrics)
         unsupported = row.unsupported or (table.optional_text("unsupported") if not row.quoted else None)
-        rows[name] = replace(row, unsupported=unsupported)
         if kind == "cumulative" and not row.quoted:
             below = (row.choices, row.assignments)
+            if row.evaluates is None:  # else it has the config of the row that it tests
+                unsupported = unsupported or inherited
+                inherited = inherited or (unsupported and f"it adds to {name}, which cannot run: {unsupported}")
+        rows[name] = replace(row, unsupported=unsupported)
     return rows
 
 

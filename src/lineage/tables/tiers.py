@@ -15,7 +15,7 @@ import yaml
 
 from lineage.results import paths
 from lineage.tables.suggest import did_you_mean
-from lineage.tables.table import TableError
+from lineage.tables.table import Row, TableError
 
 PAPER = "paper"
 OTHERWISE = "*"  # matches every option without a translation of its own
@@ -33,6 +33,12 @@ def load_tiers(folder: Path) -> Tiers:
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
+def load_project_tiers(project: Path) -> Tiers:
+    """Return the tiers of a project's tables, or the shipped ones if it has no tables."""
+    folder = project / "experiments"
+    return load_tiers(folder if folder.is_dir() else paths.experiments())
+
+
 def check_tier(folder: Path, tier: str) -> None:
     """Raise TableError if the tier does not exist."""
     names = [PAPER, *load_tiers(folder)]
@@ -47,9 +53,21 @@ def translate_choices(choices: Mapping[str, str], tier: Tier) -> dict[str, str]:
 
 def translate_assignments(assignments: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
     """Return the keys that a row sets, at a tier: by the first rule that matches, else with the paper's value."""
+    dropped, rules = list_dropped(assignments, tier), tier.get(SET, {})
+    return {key: _apply(_find_rule(rules, key), value) for key, value in assignments.items() if key not in dropped}
+
+
+def list_dropped(assignments: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
+    """Return the keys that a row sets and a tier drops, with their values."""
     rules = {key: _find_rule(tier.get(SET, {}), key) for key in assignments}
-    remaining = {key: value for key, value in assignments.items() if not _drops(rules[key], value)}
-    return {key: _apply(rules[key], value) for key, value in remaining.items()}
+    return {key: value for key, value in assignments.items() if _drops(rules[key], value)}
+
+
+def describe_dropped(row: Row, tier: str, rules: Tier, of_base: bool) -> str:
+    """Return a sentence on the keys of a row itself, or of its base, that a tier drops; "" if it drops none."""
+    dropped = list_dropped(row.assignments, rules)
+    texts = [f"{key}={value}" for key, value in dropped.items() if (key not in row.own) == of_base]
+    return f"tier {tier} drops {', '.join(texts)}" + (" of the base" if of_base else "") if texts else ""
 
 
 def _find_rule(rules: Mapping[str, Any], key: str) -> Any:

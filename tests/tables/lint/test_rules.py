@@ -35,6 +35,12 @@ def config(**changes: Any) -> dict[str, Any]:
     return CONFIG | {"roi": roi, "model": model} | changes
 
 
+def interpolate(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as written: the RoI layer of the box head is that of the group `roi`."""
+    model = config["model"]
+    return config | {"model": model | ({"box": model["box"] | {"roi": "${roi}"}} if "box" in model else {})}
+
+
 def table(**changes: Any) -> Table:
     metrics = {"mask/AP": "AP", "cost/image_ms": "ms"}
     return replace(made.table(), metrics=metrics, message="New gains over old.", **changes)
@@ -43,7 +49,8 @@ def table(**changes: Any) -> Table:
 def found(one: Table, configs: dict[str, dict[str, Any]] | None = None, choices: Any = None) -> dict[str, str]:
     """rule -> message, without notes."""
     configs = configs or {"old": config(), "new": config(roi="m.Align")}
-    subject = Subject(one, configs, choices or {name: {} for name in configs})
+    written = {name: interpolate(config) for name, config in configs.items()}
+    subject = Subject(one, configs, choices or {name: {} for name in configs}, written=written)
     return {finding.rule: finding.message for finding in lint.check(subject) if finding.severity != "note"}
 
 
@@ -150,9 +157,20 @@ def test_a_table_may_say_why_its_rows_are_tested_differently() -> None:
 
 def test_rows_that_a_tier_makes_one_experiment_are_named() -> None:
     tables = partial(read.load_table, ROOT / "experiments")
-    told = [one.message for one in lint.lint_tier(ROOT, tables("detectron2/retinanet"), tables, "smoke")]
+    findings = lint.lint_tier(ROOT, tables("detectron2/retinanet"), tables, "smoke")
+    told = [one.message for one in findings if one.rule == "T16"]
     assert told == ["r50_3x and r50_1x are one experiment at tier smoke"]
     assert not list(lint.lint_tier(ROOT, tables("mask_rcnn/table2c"), tables, "smoke"))
+
+
+def test_keys_that_a_tier_drops_are_named() -> None:
+    tables = partial(read.load_table, ROOT / "experiments")
+    told = {
+        one.row: (one.severity, one.message) for one in lint.lint_tier(ROOT, tables("fast_rcnn/table4"), tables, "mini")
+    }
+    assert told["rcnn_m"] == ("warning", "tier mini drops model.crop=224")
+    assert told[None] == ("note", "tier mini drops dataset.train.difficult=keep of the base")
+    assert "rcnn_s" not in told
 
 
 def test_rows_are_tested_alike_and_not_on_what_they_were_trained_on() -> None:

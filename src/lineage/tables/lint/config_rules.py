@@ -8,6 +8,7 @@ from typing import Any
 
 from lineage.results import diff
 from lineage.results.diff import Difference
+from lineage.tables.lint.causes import find_causes, find_differences
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")
@@ -27,14 +28,16 @@ def check_one_factor(subject: Subject) -> Iterator[Finding]:
         if not row.published and _is_parent(subject, name):
             continue
         listed = table.covaries | row.covaries
-        extra = changes(subject.configs[table.baseline], config, [*keys, *listed])
+        extra = _changes(subject, table.baseline, name, [*keys, *listed])
         if extra:
             message = f"differs from {table.baseline} in more than {', '.join(table.factor)}: {_format(extra)}"
             yield Finding("T2", message, name)
         yield from _note_covarying(subject, name, listed, config)
-        same = not extra and not changes(subject.configs[table.baseline], config, list(listed))
-        if name != table.baseline and same and row.uses == table.rows[table.baseline].uses:
-            yield Finding("T2", f"is the same experiment as {table.baseline}", name)
+        changed = extra or _changes(subject, table.baseline, name, list(listed))
+        if name != table.baseline and not changed and row.uses == table.rows[table.baseline].uses:
+            along = _changes(subject, table.baseline, name, ())
+            message = "changes only what covaries from" if along else "is the same experiment as"
+            yield Finding("T2", f"{message} {table.baseline}", name)
 
 
 def _check_two_factors(subject: Subject) -> Iterator[Finding]:
@@ -69,17 +72,13 @@ def check_cumulative(subject: Subject) -> Iterator[Finding]:
     for above, name in pairwise(names):
         row = subject.table.rows[name]
         listed = subject.table.covaries | row.covaries
-        changed = changes(subject.configs[above], subject.configs[name], list(listed))
+        changed = _changes(subject, above, name, list(listed))
         steps = subject.table.factor
-        fitting = [step for step, keys in steps.items() if not _changes_beside(subject, above, name, [*keys, *listed])]
+        fitting = [step for step, keys in steps.items() if not _changes(subject, above, name, [*keys, *listed])]
         if not changed and row.uses == subject.table.rows[above].uses:
             yield Finding("T3", f"changes nothing from {above}", name)
         elif changed and not fitting:
             yield Finding("T3", f"is no single step of {', '.join(steps)} from {above}: {_format(changed)}", name)
-
-
-def _changes_beside(subject: Subject, above: str, name: str, keys: Sequence[str]) -> list[Difference]:
-    return changes(subject.configs[above], subject.configs[name], keys)
 
 
 def check_factorial(subject: Subject) -> Iterator[Finding]:
@@ -97,9 +96,9 @@ def check_factorial(subject: Subject) -> Iterator[Finding]:
             yield Finding("T4", f"the grid lacks {levels_text}; add the row, or list it under gaps")
     keys = [key for group in table.factor.values() for key in group]
     first = table.baseline if table.baseline in subject.configs else next(iter(subject.configs))
-    for name, config in subject.configs.items():
+    for name in subject.configs:
         listed = table.covaries | table.rows[name].covaries
-        extra = changes(subject.configs[first], config, [*keys, *listed])
+        extra = _changes(subject, first, name, [*keys, *listed])
         if extra:
             yield Finding("T2", f"differs from {first} in more than {', '.join(table.factor)}: {_format(extra)}", name)
 
@@ -134,11 +133,14 @@ def check_same_test(subject: Subject) -> Iterator[Finding]:
 
 
 def _compare_tests(subject: Subject, a: str, b: str) -> list[Difference]:
-    allowed = _list_allowed(subject, b)
-    return [
-        one for key in TESTED_ON
-        for one in changes(_only(subject.configs[a], key), _only(subject.configs[b], key), allowed)
-    ]  # fmt: skip
+    return _compare_nodes(subject, a, b, TESTED_ON)
+
+
+def _compare_nodes(subject: Subject, a: str, b: str, nodes: Sequence[str]) -> list[Difference]:
+    """Return the causes of the differences in these nodes, beside what the table declares, each once."""
+    allowed, configs = _list_allowed(subject, b), (subject.row_config(a), subject.row_config(b))
+    causes = [cause for node in nodes for cause in find_causes(*configs, node, allowed)]
+    return list({cause.key: cause for cause in causes}.values())
 
 
 def _check_budgets(subject: Subject, names: list[str]) -> Iterator[Finding]:
@@ -146,8 +148,7 @@ def _check_budgets(subject: Subject, names: list[str]) -> Iterator[Finding]:
     if subject.table.kind != "headline":
         return
     for name in names[1:]:
-        base, ours, allowed = subject.configs[names[0]], subject.configs[name], _list_allowed(subject, name)
-        changed = [one for key in BUDGET for one in changes(_only(base, key), _only(ours, key), allowed)]
+        changed = _compare_nodes(subject, names[0], name, BUDGET)
         if changed:
             yield Finding("T5", f"is trained for longer or shorter than {names[0]}: {_format(changed)}", name, NOTE)
 
@@ -169,17 +170,9 @@ def check_test_images(subject: Subject) -> Iterator[Finding]:
                 yield Finding("C3", "is tested on its training images", name)
 
 
-def changes(a: dict[str, Any], b: dict[str, Any], allowed: Sequence[str]) -> list[Difference]:
-    """Return the differences beside the allowed keys, each once."""
-    return diff.experiments(a, b, allowed)
-
-
-def _only(config: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return a config that has only this node."""
-    node: Any = diff.at(config, key)
-    for part in reversed(key.split(".")):
-        node = {part: node}
-    return node if isinstance(node, dict) else {}
+def _changes(subject: Subject, a: str, b: str, allowed: Sequence[str]) -> list[Difference]:
+    """Return the differences of two rows beside the allowed keys; a copy by interpolation is none."""
+    return find_differences(subject.row_config(a), subject.row_config(b), allowed)
 
 
 def _format(changed: Sequence[Difference]) -> str:

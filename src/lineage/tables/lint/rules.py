@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from lineage.tables.lint.causes import RowConfig
 from lineage.tables.table import Table
 
 SEVERITIES = ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -50,6 +51,11 @@ RULES = {
         "at a smaller tier rows that a claim compares are still two experiments (`--tier`)",
         "one experiment run twice shows nothing",
     ),
+    "T17": Rule(
+        WARNING,
+        "a smaller tier keeps the keys that a row sets (`--tier`)",
+        "what experiments/tiers.yaml drops does not change the run",
+    ),
     "C1": Rule(ERROR, "the claims hold for the published numbers", "else the claim or a number was copied wrongly"),
     "C2": Rule(ERROR, "an ablation has a claim", "a table that shows nothing need not be run"),
     "C3": Rule(ERROR, "no row is tested on what it was trained on", "such a number measures memory"),
@@ -76,6 +82,10 @@ class Subject:
     configs: dict[str, dict[str, Any]]
     choices: dict[str, dict[str, str]]
     errors: dict[str, str] = field(default_factory=dict)  # rows that do not compose
+    written: dict[str, dict[str, Any]] = field(default_factory=dict)  # the configs with their interpolations
+
+    def row_config(self, name: str) -> RowConfig:
+        return RowConfig(self.configs[name], self.written.get(name, self.configs[name]))
 
     @property
     def ablation(self) -> bool:

@@ -1,0 +1,35 @@
+"""Rows that share a composition are those that Hydra composes one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lineage.launch import compose_rows, composer
+from lineage.launch.compose_rows import RowRequest
+from lineage.tables import read
+from lineage.tables.table import Row
+
+ROOT = Path(__file__).parents[2]
+TABLES = ("mask_rcnn/table2c", "faster_rcnn/table8", "cascade_rcnn/table2")
+
+
+@pytest.mark.parametrize("tier", ["paper", "mini"])
+def test_rows_of_equal_choices_are_composed_once(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [read.load_table(ROOT / "experiments", name) for name in TABLES]
+    requests = [RowRequest(table.name, row, tier) for table in tables for row in [*table.rows.values()][:3] if row.runs]
+    shared = compose_rows._compose_all(ROOT, requests)
+    monkeypatch.setattr(composer, "compose_alike", lambda _, overrides: [None for _ in overrides])
+    alone = compose_rows._compose_all(ROOT, requests)
+    assert shared == alone
+    assert all(row.error is None and row.training and row.written["model"] for row in shared)
+
+
+def test_a_key_that_does_not_exist_is_explained_as_hydra_does() -> None:
+    table = read.load_table(ROOT / "experiments", "mask_rcnn/table2c")
+    row = table.rows["roi_align"]
+    unknown = Row("unknown", "", row.choices | {"roi": "nothing"}, {}, {})
+    good, bad = compose_rows._compose_all(ROOT, [RowRequest(table.name, one, "paper") for one in (row, unknown)])
+    assert good.error is None
+    assert bad.error

@@ -52,16 +52,16 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "use"),
     [
-        ("+trainer.max_epochs=3", "schedule.steps"),
+        ("+trainer.max_epochs=3", "schedule.epochs"),
         ("+trainer.accumulate_grad_batches=2", "data.images_per_device"),
         ("+trainer.val_check_interval=5", "schedule.evaluate_every"),
         ("+trainer.limit_val_batches=2", "a smaller dataset.val"),
         ("+trainer.fast_dev_run=true", "tier=smoke"),
-        ("+trainer.callbacks=[]", "a callback"),
-        ("+epochs=10", "schedule.steps"),
-        ("epochs=10", "schedule.steps"),
+        ("+trainer.callbacks=[]", "callbacks=NAME"),
+        ("+epochs=10", "schedule.epochs"),
+        ("epochs=10", "schedule.epochs"),
         ("batch_size=8", "schedule.images_per_step"),
-        ("trainer.max_epochs=3", "schedule.steps"),
+        ("trainer.max_epochs=3", "schedule.epochs"),
     ],
 )
 def test_a_key_without_effect_is_refused_with_the_key_to_use(override: str, use: str, tmp_path: Path) -> None:

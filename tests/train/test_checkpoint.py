@@ -4,22 +4,36 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from lineage.results.run_folder import list_checkpoints
 from lineage.train.checkpoint import Checkpoints
 from tests.train import toy
 
 
-def train(folder: Path, steps: int, resume: bool = False, **options: object) -> dict[str, torch.Tensor]:
+def train(
+    folder: Path, steps: int, resume: bool = False, ema: float | None = None, **options: object
+) -> dict[str, torch.Tensor]:
     start, path = next(reversed(list_checkpoints(folder).items())) if resume else (0, None)
-    trainer = toy.trainer(steps, callbacks=[Checkpoints(folder, every=3)], **options)
+    averaging = [] if ema is None else [EMAWeightAveraging(decay=ema, update_starting_at_step=0)]
+    trainer = toy.trainer(steps, callbacks=[*averaging, Checkpoints(folder, every=3)], **options)
     accumulated = trainer.accumulate_grad_batches
     module = toy.detection_module(images=2 * accumulated)
     trainer.fit(module, toy.ToyData(start=start * accumulated), ckpt_path=path, weights_only=True)
     return module.model.state_dict()
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}, {"val_check_interval": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"accumulate_grad_batches": 2},
+        {"val_check_interval": 3},
+        {"ema": 0.8},
+        {"ema": 0.8, "val_check_interval": 3},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("stop", [7, 9])
 def test_resuming_is_bitwise_the_same(tmp_path: Path, stop: int, options: dict[str, object]) -> None:
     (tmp_path / "a").mkdir()
@@ -51,3 +65,22 @@ def test_the_newest_two_are_kept_and_none_is_partial(tmp_path: Path) -> None:
     train(tmp_path, 10)
     assert list(list_checkpoints(tmp_path)) == [9, 10]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_averaged_weights_follow_their_closed_form(tmp_path: Path) -> None:
+    """w_ema = d w_ema + (1 - d) w after each step, from the weights after the first step on."""
+    name, decay, steps = "head.weight", 0.8, 5
+    weights = []
+    for step in range(1, steps + 1):
+        (folder := tmp_path / f"{step}").mkdir()
+        weights.append(train(folder, step)[name])
+    expected = weights[0]
+    for weight in weights[1:]:
+        expected = decay * expected + (1 - decay) * weight
+    torch.testing.assert_close(train(tmp_path, steps, ema=decay)[name], expected)
+
+
+def test_a_decay_of_zero_is_the_last_weights(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    plain, averaged = train(tmp_path / "plain", 5), train(tmp_path, 5, ema=0.0)
+    assert all(torch.equal(plain[name], averaged[name]) for name in plain)

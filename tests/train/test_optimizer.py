@@ -1,13 +1,11 @@
-"""Parameter groups and learning rates are the papers'."""
+"""Parameter groups are the papers'."""
 
-import pytest
 import torch
 from torch import nn
 
-from lineage.train.optimizer import get_lr_factor, sgd, split_parameters, warmup_multistep
+from lineage.train.optimizer import sgd, split_parameters
 
 SGD = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0, "bias_lr_factor": 2.0, "bias_decay": 0.0}
-SCHEDULE = {"milestones": [60, 80], "gamma": 0.1, "warmup_steps": 10, "warmup_factor": 0.001}
 
 
 def body() -> nn.Module:
@@ -46,26 +44,3 @@ def test_fused_steps_equal_plain_ones() -> None:
             net(torch.ones(2, 5)).square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(model.weight, plain.weight)
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"), [(0, 0.001), (5, 0.5005), (10, 1.0), (59, 1.0), (60, 0.1), (79, 0.1), (80, 0.01)]
-)
-def test_factor_is_a_pure_function_of_the_step(step: int, expected: float) -> None:
-    assert get_lr_factor(step, **SCHEDULE) == pytest.approx(expected)
-
-
-def test_no_warm_up_divides_by_nothing() -> None:
-    assert get_lr_factor(0, [], 0.1, 0, 0.1) == 1.0
-
-
-def test_the_scheduler_keeps_the_ratio_of_groups() -> None:
-    optimizer = sgd(body(), **SGD)
-    scheduler = warmup_multistep(optimizer, **SCHEDULE)
-    rates = []
-    for _ in range(61):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-    assert rates[0] == pytest.approx([2e-5, 2e-5, 4e-5])
-    assert rates[60] == pytest.approx([0.002, 0.002, 0.004])

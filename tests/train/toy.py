@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Diagnostic, Images, Loss, Losses, Targets
 from lineage.train.detection_module import DetectionModule
-from lineage.train.optimizer import sgd, warmup_multistep
+from lineage.train.lr_schedule import MultiStep, with_warmup
+from lineage.train.optimizer import sgd
 
 
 class Toy(nn.Module):
@@ -117,7 +118,7 @@ def detection_module(seed: int = 0, images: int = 2) -> DetectionModule:
     return DetectionModule(
         Toy(),
         optimizer=partial(sgd, bias_lr_factor=1.0, bias_decay=1e-4, **rates),
-        scheduler=partial(warmup_multistep, milestones=[8], gamma=0.1, warmup_steps=3, warmup_factor=0.1),
+        scheduler=partial(with_warmup, decay=MultiStep([8], 0.1), warmup_steps=3, warmup_factor=0.1),
         evaluator=Count(),
         images_per_step=images,
         seed=seed,

@@ -5,7 +5,7 @@ Neither may be accepted without effect: each gets the key that does what was mea
 
 from __future__ import annotations
 
-STEPS = "schedule.steps (epochs x training images / schedule.images_per_step)"
+STEPS = "schedule.epochs, or schedule.steps"
 
 # Last part of a key, as other frameworks call it -> the key here.
 ELSEWHERE = {
@@ -13,6 +13,10 @@ ELSEWHERE = {
     "num_epochs": STEPS,
     "max_epochs": STEPS,
     "max_steps": "schedule.steps",
+    "cosine": "lr_schedule=cosine",
+    "lr_scheduler": "lr_schedule (options of conf/lr_schedule)",
+    "scheduler": "lr_schedule (options of conf/lr_schedule)",
+    "ema": "callbacks=ema",
     "max_iter": "schedule.steps",
     "batch_size": "schedule.images_per_step (of all devices together; data.images_per_device is a device's share)",
     "ims_per_batch": "schedule.images_per_step",
@@ -45,7 +49,7 @@ SET_BY_RUN = {
     "limit_predict_batches": "use fewer images for lineage predict",
     "overfit_batches": "use a dataset of few images, such as dataset.train.length=8",
     "fast_dev_run": "use tier=smoke",
-    "callbacks": "use a callback in run/assemble.py: the entry has to record what it changes",
+    "callbacks": "use callbacks=NAME (options of conf/callbacks), beside trainer and not below it",
     "logger": "use logger=csv or logger=wandb, beside trainer and not below it",
     "default_root_dir": "use paths.runs",
     "enable_checkpointing": "use checkpoint_every",

@@ -18,6 +18,7 @@ class Schedule:
     """Schedule of a training, counted in optimizer steps, each of `images_per_step` images whatever the hardware."""
 
     steps: int = MISSING
+    epochs: float | None = None  # passes over the training images; replaces steps, and moves milestones in proportion
     images_per_step: int = MISSING
     milestones: list[int] = MISSING  # steps at which the learning rate is multiplied by gamma
     gamma: float = MISSING
@@ -64,6 +65,7 @@ class Run:
     augment: Any = MISSING
     sampling: Any = MISSING  # which images an epoch shows how often
     schedule: Schedule = field(default_factory=Schedule)
+    lr_schedule: Any = field(default_factory=dict)  # empty: drops by schedule.gamma at schedule.milestones
     optimizer: Any = MISSING
     trainer: Any = MISSING
     evaluator: Any = None  # in place of the dataset's own
@@ -72,6 +74,7 @@ class Run:
     suppression: Any = None  # what happens to detections that say the same thing
     tta: Any = None  # test-time augmentation: several views of an image at evaluation
     edit: Any = None  # what is done to the model after its weights are there, such as compressing layers
+    callbacks: Any = field(default_factory=dict)  # of Lightning, by name, such as averaged weights
     logger: Any = None  # where curves go: Lightning's loggers by name
     data: Data = field(default_factory=Data)
     tier: str = "paper"

@@ -50,8 +50,20 @@ def check(config: DictConfig) -> None:
             raise ConfigError(f"{key}={value}: {key} is {' or '.join(choices)}")
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"seed={config.seed}: seed is at most {LARGEST_SEED}")
-    if sorted(config.schedule.milestones) != config.schedule.milestones:
-        raise ConfigError(f"schedule.milestones={config.schedule.milestones}: they ascend")
+    check_schedule(config)
+
+
+def check_schedule(config: DictConfig) -> None:
+    """Raise ConfigError for milestones that descend or have no effect, and for a length that is none."""
+    milestones, epochs = config.schedule.milestones, config.schedule.get("epochs")
+    if sorted(milestones) != milestones:
+        raise ConfigError(f"schedule.milestones={milestones}: they ascend")
+    if milestones and config.get("lr_schedule"):
+        raise ConfigError(
+            f"schedule.milestones={milestones} only have an effect with lr_schedule=steps; leave them out"
+        )
+    if epochs is not None and not epochs > 0:
+        raise ConfigError(f"schedule.epochs={epochs:g}: it is above 0; schedule.steps=0 evaluates only")
 
 
 def refuse_unknown_keys(config: DictConfig) -> None:

@@ -31,7 +31,7 @@ from lineage.train.detection_module import DetectionModule
 from lineage.train.entry_writer import KeepSigtermHandler
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
-from lineage.train.optimizer import warmup_multistep
+from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.progress import make_progress_callback
 
 TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
@@ -65,9 +65,8 @@ def assemble(resolved: Resolved) -> Parts:
         model,
         optimizer=build(config.optimizer),
         scheduler=partial(
-            warmup_multistep,
-            milestones=schedule.milestones,
-            gamma=schedule.gamma,
+            with_warmup,
+            decay=build(config.get("lr_schedule") or None) or MultiStep(schedule.milestones, schedule.gamma),
             warmup_steps=schedule.warmup_steps,
             warmup_factor=schedule.warmup_factor,
         ),
@@ -112,6 +111,7 @@ def add_labels(config: DictConfig, train: Dataset) -> Dataset:
 def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
     config, folder = attempt.config, attempt.folder
     makers = {title: build(node) for title, node in (config.logger or {}).items()}
+    callbacks = build(config.get("callbacks") or {}).values()  # before checkpoints: they may change what is saved
     checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
     make = build(config.trainer, _partial_=True)
     try:
@@ -126,7 +126,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             enable_model_summary=False,
             default_root_dir=str(folder),
             logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
-            callbacks=[checkpoints, make_progress_callback(console), KeepSigtermHandler()],
+            callbacks=[*callbacks, checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
     except (MisconfigurationException, ValueError) as error:

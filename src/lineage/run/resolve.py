@@ -7,7 +7,7 @@ is what its entry keeps. Both have the classes of the dataset; only the first ha
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError, build
 from lineage.data.samples.dataset import Dataset
+from lineage.run.epochs import fill_schedule
 from lineage.weights.pretrained import LATER
 
 
@@ -29,10 +30,13 @@ class Resolved:
     val: Dataset
 
 
-def resolve(composed: DictConfig, artifacts: Mapping[str, Path] | None = None) -> Resolved:
+def resolve(
+    composed: DictConfig, artifacts: Mapping[str, Path] | None = None, overrides: Sequence[str] = ()
+) -> Resolved:
     """Fill in a config as it was composed, which stays as it is.
 
-    `artifacts`: key -> path of what a parent left, e.g. {"weights": runs/a/weights.pt}.
+    artifacts  key -> path of what a parent left, e.g. {"weights": runs/a/weights.pt}
+    overrides  as typed
     """
     pl.seed_everything(composed.seed, workers=True, verbose=False)
     os.environ["LINEAGE_CACHE"] = composed.paths.cache  # backbones know no paths; other processes inherit it
@@ -45,6 +49,7 @@ def resolve(composed: DictConfig, artifacts: Mapping[str, Path] | None = None) -
     for copy in (config, recorded):
         fill_classes(copy, train.meta.classes, val.meta.classes)
         fill_stuff(copy, train)
+        fill_schedule(copy, len(train), overrides)
         fill_backbone_weights(copy)
         OmegaConf.set_readonly(copy, True)
     return Resolved(config, recorded, train, val)

@@ -55,7 +55,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     with log_to(attempt.folder):
         started, console = datetime.now(UTC), Console(quiet=not is_first())
         parents = resolve_parents(attempt.config)
-        resolved = resolve(attempt.config, parents.artifacts)
+        resolved = resolve(attempt.config, parents.artifacts, attempt.overrides)
         attempt = attempt._replace(config=resolved.recorded)
         parts = assemble(resolved)
         images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None

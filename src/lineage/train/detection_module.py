@@ -28,6 +28,7 @@ Detectron normalises each GPU's two images by themselves in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any, Protocol, cast
 
 import torch
@@ -131,6 +132,13 @@ class DetectionModule(LightningModule):
         self.latest: dict[str, float] = {}  # values that the progress bar shows
         self.metrics: dict[str, float] = {}  # of the last evaluation
         self.evaluated_at: int | None = None  # step of the last evaluation
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DetectionModule:
+        """Copy the model, for callbacks that average weights; the copy shares the evaluator and its ground truth."""
+        memo[id(self.evaluator)] = self.evaluator
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copied
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)

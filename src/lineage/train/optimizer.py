@@ -1,18 +1,15 @@
-"""Optimizers and the learning-rate schedule: SGD of the R-CNN papers, AdamW for small models from scratch.
+"""Optimizers: SGD of the R-CNN papers, AdamW for small models from scratch.
 
 Detectron gives weights, norm layers and biases their own weight decay, and biases (in the C4 and Caffe2 days) twice the
-learning rate. The schedule is a pure function of the step: linear warm-up (Goyal et al., arXiv:1706.02677, 2.2), then a
-drop by gamma at each milestone.
+learning rate.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -62,19 +59,3 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
             else:
                 weights.append(parameter)
     return weights, norms, biases
-
-
-def get_lr_factor(step: int, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float) -> float:
-    """Return the factor of the learning rate at a step, counted from 0."""
-    decay = gamma ** bisect_right(milestones, step)
-    if step >= warmup_steps:
-        return decay
-    return decay * (warmup_factor + (1 - warmup_factor) * step / warmup_steps)
-
-
-def warmup_multistep(
-    optimizer: Optimizer, *, milestones: Sequence[int], gamma: float, warmup_steps: int, warmup_factor: float
-) -> LambdaLR:
-    """Return the schedule: warm-up from warmup_factor * lr, then lr * gamma after each milestone."""
-    milestones = sorted(milestones)
-    return LambdaLR(optimizer, lambda step: get_lr_factor(step, milestones, gamma, warmup_steps, warmup_factor))

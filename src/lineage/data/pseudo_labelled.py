@@ -71,7 +71,7 @@ def _open_labels(file: Path, options: ReadOptions) -> IndexedDataset:
         paths,
         ("distilled", options.filter_empty, options.min_keypoints),
         lambda: build_index(
-            coco.parse(file, HELP), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints
+            coco.parse_records(file, HELP), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints
         ),
     )
     raise_or_warn(read_defects(index), index, paths, options)

@@ -16,6 +16,7 @@ from lineage.cli.data.named_dataset import SPLITS, add_dataset_arguments, compos
 from lineage.cli.decoding import add_decoding_arguments
 
 if TYPE_CHECKING:
+    from lineage.data.annotations.image_folder import ImageFolder
     from lineage.data.samples.image import Decoding
 
 EXAMPLES = 5  # images that are looked for before the folder counts as the wrong one
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 def check_split(name: str, config: DictConfig, split: str) -> int:
     """Print every defect of a split and return their number."""
+    from lineage.data.annotations.cures import format_cures
     from lineage.data.annotations.validate import DatasetError, format_defects
 
     unfiltered = {"filter_empty": False, "min_keypoints": 0}
@@ -52,6 +54,8 @@ def check_split(name: str, config: DictConfig, split: str) -> int:
     if dataset.source is None:
         print(f"{split}: {name} is drawn on demand; there is nothing on disk to check.")
         return 0
+    if cures := getattr(dataset, "cures", ()):
+        print(format_cures(cures, dataset.source))
     defects = list(dataset.find_defects(show_progress))
     if defects:
         print(format_defects(defects, dataset.source, examples=len(defects)))
@@ -64,7 +68,9 @@ def check_split(name: str, config: DictConfig, split: str) -> int:
 
 def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
     """Print every defect of a COCO-format file and of its images."""
+    from lineage.data.annotations.cures import CureLog, cure_files, format_cures
     from lineage.data.annotations.defects import find_defects
+    from lineage.data.annotations.image_folder import ImageFolder
     from lineage.data.annotations.paths import DatasetPaths
     from lineage.data.annotations.validate import (
         DatasetError,
@@ -74,15 +80,19 @@ def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
         read_coco,
     )
 
+    log, images = CureLog(), ImageFolder(folder)
     try:
-        content = read_coco(file, "Name an existing file after --annotations.")
+        content = read_coco(file, "Name an existing file after --annotations.", log=log)
     except DatasetError as error:
         print(error)
         return 1
-    if not any(has_file(folder, record) for record in content["images"][:EXAMPLES]):
+    cure_files(content["images"], images, decoding, log)
+    if not any(has_file(images, record) for record in content["images"][:EXAMPLES]):
         name = content["images"][0].get("file_name")
         print(f"{folder}: holds none of the images, such as {name}. Name their folder after --images.")
         return 1
+    if cures := log.cures():
+        print(format_cures(cures, file))
     paths = DatasetPaths([file], folder, file, decoding=decoding)
     defects = [
         *find_defects(content),
@@ -96,8 +106,8 @@ def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
     return 0
 
 
-def has_file(folder: Path, record: dict[str, Any]) -> bool:
-    return isinstance(record.get("file_name"), str) and (folder / record["file_name"]).is_file()
+def has_file(folder: ImageFolder, record: dict[str, Any]) -> bool:
+    return isinstance(record.get("file_name"), str) and folder.has(record["file_name"])
 
 
 def show_progress(records: Sequence[Any]) -> Iterable[Any]:

@@ -11,19 +11,21 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from lineage.data.annotations import content_hash, mmap_index
 from lineage.data.annotations.columns import build_columns
+from lineage.data.annotations.cures import Cure
 from lineage.data.annotations.defects import Defect, DefectKind, Record
 from lineage.data.annotations.filters import drop_defects, filter_images
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.skeleton import create_flip_indices, read_skeleton
 from lineage.data.samples.metadata import DatasetMeta
 
-LAYOUT = 3  # of the columns; a new number rebuilds every index
+LAYOUT = 4  # of the columns; a new number rebuilds every index
 THINGS = "things"  # the first semantic class: all of them together
 SLOW_MEGABYTES = 10  # of annotations, which take more than a second or two to read
 
@@ -37,6 +39,8 @@ class ParsedAnnotations:
     metadata: Mapping[str, Any] = field(default_factory=dict)  # of the dataset: `frequencies`, `stuff`, `mirrored`
     extra: tuple[str, ...] = ()  # fields of annotations that evaluators read, whole numbers
     file_columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # of the format, by positions in its file
+    cures: Sequence[Cure] = ()
+    folders: Sequence[Path] = ()  # whose listings decided a cure
 
 
 def load_or_build_index(
@@ -46,7 +50,13 @@ def load_or_build_index(
     root = paths.source if paths.source.is_dir() else paths.source.parent
     identity = repr((LAYOUT, content_hash.hash_files(paths.annotation_files, root), key))
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    return mmap_index.load_or_build(name, lambda: announce(paths, build))
+    return mmap_index.load_or_build(name, lambda: announce(paths, build), is_current)
+
+
+def is_current(index: mmap_index.Index) -> bool:
+    """Return whether no folder has changed whose files decided what the index holds."""
+    times: dict[str, int] = index.metadata.get("folders", {})
+    return times == content_hash.read_times(times)
 
 
 def announce(paths: DatasetPaths, build: Callable[[], mmap_index.IndexContent]) -> mmap_index.IndexContent:
@@ -65,6 +75,7 @@ def build_index(
     parsed: ParsedAnnotations, *, filter_empty: bool = False, min_keypoints: int = 0
 ) -> mmap_index.IndexContent:
     """Return the metadata and the columns of an index."""
+    times = content_hash.read_times(parsed.folders)
     # 1. Labels follow the category ids in ascending order.
     categories = sorted(parsed.content["categories"], key=lambda category: category["id"])
     labels = {category["id"]: label for label, category in enumerate(categories)}
@@ -89,6 +100,8 @@ def build_index(
         "fingerprint": hashlib.sha256(repr((columns.digest(), classes)).encode()).hexdigest(),
         "defects": parsed.defects,
         "annotations": len(parsed.content["annotations"]),
+        "cures": parsed.cures,
+        "folders": times,
         "more": parsed.metadata,
     }
     return metadata, columns.flatten()
@@ -107,6 +120,10 @@ def read_meta(index: mmap_index.Index) -> DatasetMeta:
         frequencies=tuple(more.get("frequencies", ())),
         image_counts=tuple(more.get("image_counts", ())),
     )
+
+
+def read_cures(index: mmap_index.Index) -> list[Cure]:
+    return [Cure(*cure) for cure in index.metadata.get("cures", ())]
 
 
 def read_defects(index: mmap_index.Index) -> list[Defect]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def hash_contents(files: Sequence[Path], root: Path) -> str:
             content_digest = hashlib.file_digest(content, "sha256").hexdigest()
         digest.update(f"{os.path.relpath(file, root)}\0{content_digest}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def read_times(folders: Iterable[Path | str]) -> dict[str, int]:
+    """Return the time of the last change of each folder, in ns; -1 if it does not exist."""
+    return {str(folder): os.stat(folder).st_mtime_ns if os.path.isdir(folder) else -1 for folder in folders}
 
 
 def read_memo(memo: Path) -> Any:

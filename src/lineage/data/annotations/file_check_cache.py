@@ -23,7 +23,7 @@ def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[
     key = f"{folder.absolute()}\0{name}\0{paths.decoding}"
     memo = mmap_index.cache_folder() / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:32]}.seen"
     stored = content_hash.read_memo(memo)
-    if isinstance(stored, dict) and stored and stored == read_times(stored):
+    if isinstance(stored, dict) and stored and stored == content_hash.read_times(stored):
         return []
     folders: set[str] = set()
 
@@ -34,12 +34,7 @@ def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[
             yield record
 
     defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), paths))
-    times = read_times(folders)
+    times = content_hash.read_times(folders)
     if not defects and max(times.values(), default=0) < (time.time() - content_hash.SETTLED) * 1e9:
         content_hash.write_memo(memo, times)
     return defects
-
-
-def read_times(folders: set[str] | dict[str, int]) -> dict[str, int]:
-    """Return the time of the last change of each folder, in ns; -1 if it does not exist."""
-    return {folder: os.stat(folder).st_mtime_ns if os.path.isdir(folder) else -1 for folder in folders}

@@ -14,7 +14,7 @@ import torch
 from torchvision import tv_tensors as tv
 
 from lineage.data.annotations import mmap_index, packed_masks, validate
-from lineage.data.annotations.build_index import read_defects, read_meta
+from lineage.data.annotations.build_index import read_cures, read_defects, read_meta
 from lineage.data.annotations.columns import Columns, select_images, unflatten
 from lineage.data.annotations.defects import Defect, Record
 from lineage.data.annotations.paths import DatasetPaths
@@ -36,6 +36,7 @@ class IndexedDataset:
         self.columns: Columns = columns
         self.paths = paths
         self.meta = read_meta(index)
+        self.cures = read_cures(index)
         self.fingerprint: str = index.metadata["fingerprint"] if positions is None else self.columns.digest()
         self.ids = torch.from_numpy(self.columns.image_ids)
         self.sizes = torch.from_numpy(self.columns.image_sizes)
@@ -115,6 +116,8 @@ class IndexedDataset:
             objects = [content["annotations"][position] for position in np.sort(columns.annotation_positions).tolist()]
         except IndexError as error:
             raise validate.DatasetError(f"{file} has changed since training began.") from error
+        if self.cures:  # of names and sizes, too
+            images = [image | columns.image_record(i) for i, image in enumerate(images)]
         shift = int(any(record["id"] == 0 for record in objects))  # to pycocotools a match with object 0 is no match
         annotations = [complete_annotation(record, record["id"] + shift) for record in objects]
         return {**content, "images": images, "annotations": annotations}

@@ -74,14 +74,16 @@ def create_temporary_folder(unwritable: Path) -> Path:
     return folder
 
 
-def load_or_build(name: str, build: Callable[[], IndexContent]) -> Index:
-    """Return the index of this name; build it if there is none that can be used."""
+def load_or_build(
+    name: str, build: Callable[[], IndexContent], is_current: Callable[[Index], bool] = lambda index: True
+) -> Index:
+    """Return the index of this name; build it if there is none that can be used and is current."""
     path = cache_folder() / f"{name}.index"
     index = load_index(path)
-    if index is None:
+    if index is None or not is_current(index):
         with lock_builders(path):
             index = load_index(path)  # another process may have built it meanwhile
-            if index is None:
+            if index is None or not is_current(index):
                 with pause_collection():
                     save_index(path, *build())
                 index = load_index(path)

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineage.data.annotations import file_check_cache, mmap_index
-from lineage.data.annotations.build_index import ParsedAnnotations, build_index, load_or_build_index, read_defects
+from lineage.data.annotations.build_index import (
+    ParsedAnnotations,
+    build_index,
+    load_or_build_index,
+    read_cures,
+    read_defects,
+)
 from lineage.data.annotations.columns import unflatten
-from lineage.data.annotations.defects import EMPTY_BOX, Defect
+from lineage.data.annotations.cures import format_cures
+from lineage.data.annotations.defects import EMPTY_BOX, MISSING_FILE, Defect
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError, check_command, format_defects
@@ -47,15 +54,35 @@ def open_dataset(
     key: the format and everything else that `parse` depends on besides the files
     parse: reads the files; called only if they or the key are new
     """
-    index = load_or_build_index(
-        paths,
-        (*key, options.filter_empty, options.min_keypoints),
-        lambda: build_index(parse(), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints),
-    )
+    index = open_index(paths, (*key, options.filter_empty, options.min_keypoints), parse, options)
+    if cures := read_cures(index):
+        log.warning(format_cures(cures, paths.source))
     positions = positions_with_readable_files(index, paths, options)
     if positions == [] or (options.require_objects and not len(index.columns["labels"])):
         raise DatasetError(_format_nothing_left(index, paths, options))
     return IndexedDataset(index, paths, positions)
+
+
+def open_index(
+    paths: DatasetPaths, key: tuple[Any, ...], parse: Callable[[], ParsedAnnotations], options: ReadOptions
+) -> mmap_index.Index:
+    """Return the index of these annotations: one for all copies of the images, unless names were cured by their files.
+
+    Annotations and images may move together, so that the place of the images is no part of the key.
+    """
+    folder = str(paths.image_folder.absolute())
+
+    def build() -> mmap_index.IndexContent:
+        metadata, columns = build_index(parse(), filter_empty=options.filter_empty, min_keypoints=options.min_keypoints)
+        return metadata | {"image_folder": folder}, columns
+
+    index = load_or_build_index(paths, key, build)
+    if index.metadata["image_folder"] == folder:
+        return index
+    file_defects = file_check_cache.find_file_defects(unflatten(index.columns), paths, index.path.stem)
+    if index.metadata["folders"] or any(defect.kind == MISSING_FILE for defect in file_defects):
+        return load_or_build_index(paths, (*key, folder), build)
+    return index
 
 
 def positions_with_readable_files(

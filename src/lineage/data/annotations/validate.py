@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lineage.data.annotations.cures import CureLog, cure_numbers
 from lineage.data.annotations.defects import (
     CONSTANT_IMAGE,
     MISSING_FILE,
@@ -37,10 +38,13 @@ class DatasetError(ValueError):
     """A dataset that cannot be used; the message names what is wrong and what to do."""
 
 
-def read_coco(path: Path, advice: str, *, require_objects: bool = True) -> dict[str, list[Record]]:
+def read_coco(
+    path: Path, advice: str, *, require_objects: bool = True, log: CureLog | None = None
+) -> dict[str, list[Record]]:
     """Read a COCO-format file; raise DatasetError, with `advice` if the file cannot be opened.
 
     require_objects: False for a validation split, whose annotations may be empty or, as of a test server, absent.
+    log: gets the numbers that were cured, such as ids written as text
     """
     content = _read_json(path, advice)
     if not isinstance(content, dict):
@@ -56,6 +60,7 @@ def read_coco(path: Path, advice: str, *, require_objects: bool = True) -> dict[
             raise DatasetError(
                 f"{path}: `{name}` is empty, so there is nothing to learn. Was the right split exported?"
             )
+    cure_numbers(content, CureLog() if log is None else log)
     ids = [category.get("id") for category in content["categories"]]
     if not all(map(is_id, ids)) or len(set(ids)) < len(ids):
         raise DatasetError(f"{path}: category ids are {ids}. Give every category a whole number of its own.")

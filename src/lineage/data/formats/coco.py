@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.cures import CureLog, cure_files
 from lineage.data.annotations.defects import Record, find_defects
+from lineage.data.annotations.image_folder import ImageFolder
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
@@ -53,7 +55,7 @@ def load(
     if not folder.is_dir():  # only then must the file be read to find them
         records = read_coco(file, advice, require_objects=options.require_objects)["images"]
         paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))
-    return open_dataset(paths, ("coco",), partial(parse, file, advice, options.require_objects), options)
+    return open_dataset(paths, ("coco",), partial(parse, paths, advice, options.require_objects), options)
 
 
 def find_annotation_file(annotations: str, root: str | None, advice: str) -> Path:
@@ -64,8 +66,17 @@ def find_annotation_file(annotations: str, root: str | None, advice: str) -> Pat
     return file
 
 
-def parse(file: Path, advice: str, require_objects: bool = True) -> ParsedAnnotations:
-    content = read_coco(file, advice, require_objects=require_objects)
+def parse(paths: DatasetPaths, advice: str, require_objects: bool = True) -> ParsedAnnotations:
+    """Read the file, and cure what leaves no doubt."""
+    log, folder = CureLog(), ImageFolder(paths.image_folder)
+    content = read_coco(paths.source, advice, require_objects=require_objects, log=log)
+    cure_files(content["images"], folder, paths.decoding, log)
+    return ParsedAnnotations(content, list(find_defects(content)), cures=log.cures(), folders=folder.folders())
+
+
+def parse_records(file: Path, advice: str) -> ParsedAnnotations:
+    """Read the file without a look at its images."""
+    content = read_coco(file, advice)
     return ParsedAnnotations(content, list(find_defects(content)))
 
 
@@ -76,7 +87,8 @@ def find_image_folder(
     folders = [file.parent, file.parent / "images", *([Path(root)] if root else [])]
     name = str(images[0].get("file_name"))
     for folder in folders:
-        if (folder / name).is_file():
+        listing = ImageFolder(folder)
+        if listing.has(name) or listing.find(name) is not None:
             return folder
     candidates = "\n".join(f"    {folder / name}" for folder in (configured, *folders))
     raise DatasetError(f"{configured}: no such folder of images. Looked for the first image at\n{candidates}\n"

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.cures import CureLog
 from lineage.data.annotations.defects import Record, find_defects
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
@@ -45,7 +46,8 @@ def load(
 
 
 def parse(file: Path, advice: str) -> ParsedAnnotations:
-    content = read_coco(file, advice)
+    log = CureLog()
+    content = read_coco(file, advice, log=log)
     require_lvis(content, file)
     for image in content["images"]:
         image["file_name"] = file_name_of(image)
@@ -55,7 +57,7 @@ def parse(file: Path, advice: str) -> ParsedAnnotations:
         "image_counts": [int(category["image_count"]) for category in categories if "image_count" in category],
     }
     metadata = {name: values for name, values in metadata.items() if values}
-    return ParsedAnnotations(content, list(find_defects(content)), metadata)
+    return ParsedAnnotations(content, list(find_defects(content)), metadata, cures=log.cures())
 
 
 def require_lvis(content: dict[str, list[Record]], file: Path) -> None:

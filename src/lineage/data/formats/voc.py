@@ -6,8 +6,9 @@ evaluation. With masks, pixel n of SegmentationObject is the n-th object of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as xml
@@ -16,6 +17,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from lineage.data.annotations.build_index import ParsedAnnotations
+from lineage.data.annotations.cures import NO_SIZE, CureLog
+from lineage.data.annotations.image_folder import SUFFIXES, ImageFolder
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
@@ -27,6 +30,8 @@ CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+FLAG = re.compile(r"(.*\S)\s+(?:-1|0|1)")  # a line of a class's list
+STALE_NAME = "VOC's <filename> is not the name of the image, which goes by the name in the image set"
 HELP = """\
 Pascal VOC is a folder VOCdevkit with VOC2007 and VOC2012 in it, each with
     Annotations/*.xml    JPEGImages/*.jpg    ImageSets/Main/trainval.txt
@@ -108,25 +113,39 @@ def read_image_set(name: str, file: Path) -> list[VocImage]:
         lines = file.read_text().splitlines()
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error.strerror}): no set {name}.\n{HELP}") from error
-    images = [VocImage(name.partition("/")[0], line.split()[0]) for line in lines if line.strip()]
+    annotations = file.parents[2] / "Annotations"
+    images = [VocImage(name.partition("/")[0], read_stem(line.strip(), annotations)) for line in lines if line.strip()]
     if not images:
         raise DatasetError(f"{file}: lists no image. Fetch it again, or write a name per line.")
     return images
+
+
+def read_stem(line: str, annotations: Path) -> str:
+    """Return the name of a line: without the flag of a class's list (-1, 0 or 1), and without an ending."""
+    names = [line]
+    if flag := FLAG.fullmatch(line):
+        names.append(flag[1])
+    for name in (*names, *(name.rpartition(".")[0] for name in names if name.lower().endswith(SUFFIXES))):
+        if (annotations / f"{name}.xml").is_file():
+            return name
+    return names[-1]
 
 
 def parse(
     devkit: Path, images: Sequence[VocImage], classes: Sequence[str], difficult: str, masks: bool, decoding: Decoding
 ) -> ParsedAnnotations:
     builder = RecordBuilder({i + 1: name for i, name in enumerate(classes)})
+    log, folders = CureLog(), {image.year: ImageFolder(devkit / image.year / "JPEGImages") for image in images}
     for image_id, image in zip(number_images(images), images, strict=True):
         name, file = f"{image.year}/JPEGImages/{image.stem}.jpg", image.path(devkit, "Annotations", ".xml")
         # 1. The XML file, and the masks and the size.
         try:
             root = xml.parse(file).getroot()
-            name = f"{image.year}/JPEGImages/{root.findtext('filename') or image.stem + '.jpg'}"
+            file_name = find_image_file(image.stem, root.findtext("filename"), folders[image.year], log)
+            name = f"{image.year}/JPEGImages/{file_name}"
             objects = [_parse_object(element, classes) for element in root.findall("object")]
             pixels = _read_pixels(image.path(devkit, "SegmentationObject", ".png")) if masks else None
-            size = _read_size(root, devkit / name, decoding) if pixels is None else pixels.shape
+            size = _read_size(root, devkit / name, decoding, log) if pixels is None else pixels.shape
         except (OSError, ValueError, ImageError, xml.ParseError) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {error}")
             continue
@@ -136,7 +155,30 @@ def parse(
             if not (voc_object.difficult and difficult == "drop"):
                 is_crowd = voc_object.difficult and difficult == "crowd"
                 _add_object(builder, voc_object, is_crowd, None if pixels is None else pixels == number)
-    return builder.finish(extra=("difficult", "truncated"))
+    parsed = builder.finish(extra=("difficult", "truncated"))
+    return replace(
+        parsed, cures=log.cures(), folders=[path for folder in folders.values() for path in folder.folders()]
+    )
+
+
+def find_image_file(stem: str, stated: str | None, folder: ImageFolder, log: CureLog) -> str:
+    """Return the name of an image's file: by the name in the image set, as other code reads VOC, else as `stated`.
+
+    stated: the `filename` of the XML file, which tools leave behind when files are renamed, or write without an ending
+    """
+    official = f"{stem}.jpg"
+    if folder.has(official):
+        if stated and stated.strip() != official:
+            log.add(STALE_NAME, f"{stem}.xml: {stated!r} -> {official!r}")
+        return official
+    if stated and folder.has(stated):
+        return stated
+    match = folder.find(stem) or (folder.find(stated) if stated else None)
+    if match is None:
+        return stated or official
+    if stated:
+        log.add(STALE_NAME, f"{stem}.xml: {stated!r} -> {match.name!r}")
+    return match.name
 
 
 def _add_object(builder: RecordBuilder, voc_object: VocObject, is_crowd: bool, mask: np.ndarray | None) -> None:
@@ -166,11 +208,15 @@ def _parse_object(element: xml.Element, classes: Sequence[str]) -> VocObject:
     return VocObject(classes.index(name) + 1, (x1 - 1, y1 - 1, x2, y2), *flags)
 
 
-def _read_size(root: xml.Element, image: Path, decoding: Decoding) -> tuple[int, int]:
+def _read_size(root: xml.Element, image: Path, decoding: Decoding, log: CureLog) -> tuple[int, int]:
     """Return (height, width); if the XML file has none, as some homemade ones, that of the image."""
     texts = [root.findtext(f"size/{side}") for side in ("height", "width")]
     sides = [int(float(text)) for text in texts if text]
-    return (sides[0], sides[1]) if len(sides) == 2 and min(sides) > 0 else read_size(image, decoding)
+    if len(sides) == 2 and min(sides) > 0:
+        return sides[0], sides[1]
+    size = read_size(image, decoding)
+    log.add(NO_SIZE, f"{image.name}: {size[0]} x {size[1]}")
+    return size
 
 
 def _read_pixels(file: Path) -> np.ndarray:

@@ -141,6 +141,36 @@ def test_foreign_weights_need_nothing_said(photos: Path, tmp_path: Path, capsys:
     assert [one["name"] for one in predicted(out)["categories"]][:2] == ["aeroplane", "bicycle"]
 
 
+def test_a_typed_deviation_is_that_of_the_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """detectron2's SyncBN from scratch divides pixels, its other SyncBN does not; their tensors have equal shapes."""
+    weights = tmp_path / "model_final.pth"
+    shapes = published.d2_resnet("backbone.bottom_up.", 50) | published.d2_rpn(256, 3)
+    shapes |= published.d2_norms((256, 512, 1024, 2048), 5, 4, leaves=published.BATCH)
+    state = published.filled(shapes)
+    torch.save({"model": state}, weights)
+    red_first = state["backbone.bottom_up.stem.conv1.weight"].flip(1)
+    restored = restore(str(weights), [], tmp_path)
+    assert "If so, add backbone.stride_in=3x3 backbone.std=[58.395,57.12,57.375]" in caplog.text
+    assert (restored.config.backbone.stride_in, list(restored.config.backbone.std)) == ("1x1", [1, 1, 1])
+    assert torch.equal(restored.model.backbone.stem[0].weight, red_first)
+    caplog.clear()
+    scratch = ["backbone.stride_in=3x3", "backbone.std=[58.395,57.12,57.375]"]
+    restored = restore(str(weights), scratch, tmp_path)
+    assert not caplog.text
+    assert torch.equal(restored.model.backbone.stem[0].weight, red_first)
+    assert restored.model.backbone.normalize.std.flatten().tolist() == pytest.approx([58.395, 57.12, 57.375])
+
+
+@pytest.mark.parametrize("c4", [False, True])
+def test_proposals_of_detectron2_load(c4: bool, tmp_path: Path) -> None:
+    prefix, stages, size = ("backbone.", 3, (1024, 15)) if c4 else ("backbone.bottom_up.", 4, (256, 3))
+    shapes = published.d2_resnet(prefix, 50, stages) | published.d2_rpn(*size) | ({} if c4 else published.d2_fpn())
+    torch.save({"model": published.filled(shapes)}, tmp_path / "rpn.pth")
+    restored = restore(str(tmp_path / "rpn.pth"), [], tmp_path)
+    assert restored.meta.classes == ("object",)
+    assert restored.config.model.proposals.post_nms_top_n.test == 2000
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

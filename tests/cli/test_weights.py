@@ -40,7 +40,10 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, capsys: pytest
     assert main(["weights", "convert", "--to", "torchvision", str(weights), str(out)]) == 0
     theirs = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=6)
     theirs.load_state_dict(torch.load(out), strict=False)
-    told = "trained with backbone.stride_in=1x1; torchvision has model.proposals.anchors.rounded=true roi.aligned=false"
+    told = (
+        "trained with backbone.stride_in=1x1 roi.sampling_ratio=0; "
+        "torchvision has model.proposals.anchors.rounded=true roi.aligned=false"
+    )
     assert told in capsys.readouterr().out
     red_first = torch.load(weights)["backbone.bottom_up.stem.conv1.weight"].flip(1)
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]

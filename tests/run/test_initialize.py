@@ -96,6 +96,20 @@ def test_weights_of_another_model_name_it(tmp_path: Path, model: nn.Module) -> N
     assert " in the file, " in message
 
 
+def test_tensors_that_a_model_has_no_place_for_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Offsets of deformable convolutions: without them every detection is wrong."""
+    path = tmp_path / "model_final.pth"
+    torch.save(published.filled(published.deformable(published.d2_faster_fpn(50, 5))), path)
+    plain = build("model=faster_rcnn", "tier=paper", f"backbone.weights={LATER}", "dataset.classes=5")
+    with pytest.raises(ConfigError) as caught:
+        load_initial_weights(plain, str(path), require_all=True, results=tmp_path)
+    message = str(caught.value)
+    assert "not in the model (26): backbone.stages.1.0.conv2.offset.bias" in message
+    assert "They would fit model=faster_rcnn backbone=resnet50 dataset.classes=5 backbone.deform=[3,4,5]" in message
+    load_initial_weights(plain, str(path), require_all=False, results=tmp_path)
+    assert "not in the model, so left out (26): backbone.stages.1.0.conv2.offset.bias" in caplog.text
+
+
 def test_detectors_of_torchvision_fill_a_whole_model(tmp_path: Path) -> None:
     theirs = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=5)
     path = tmp_path / "fasterrcnn.pth"

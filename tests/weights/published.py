@@ -125,19 +125,35 @@ def d2_normed(name: str, outputs: int, inputs: int, size: int = 3, leaves: Seque
     return {f"{name}.weight": (outputs, inputs, size, size)} | {f"{name}.norm.{leaf}": (outputs,) for leaf in leaves}
 
 
-def d2_norms(widths: Sequence[int], classes: int, masks: int, stages: Sequence[str] = ("",),
-             leaves: Sequence[str] = GROUP) -> Shapes:  # fmt: skip
-    """Norms in pyramid and heads: 4conv1fc box heads, one per stage of a cascade, and `masks` mask convolutions."""
-    shapes, agnostic = d2_mask(classes, convolutions=0), len(stages) > 1
+def d2_normed_pyramid(widths: Sequence[int], leaves: Sequence[str] = GROUP) -> Shapes:
+    shapes: Shapes = {}
     for stage, width in enumerate(widths, 2):
         shapes |= d2_normed(f"backbone.fpn_lateral{stage}", 256, width, 1, leaves)
         shapes |= d2_normed(f"backbone.fpn_output{stage}", 256, 256, 3, leaves)
+    return shapes
+
+
+def d2_normed_mask(classes: int, convolutions: int, leaves: Sequence[str] = GROUP) -> Shapes:
+    shapes = d2_mask(classes, convolutions=0)
+    for i in range(1, convolutions + 1):
+        shapes |= d2_normed(f"roi_heads.mask_head.mask_fcn{i}", 256, 256, 3, leaves)
+    return shapes
+
+
+def d2_boxes(classes: int, stages: Sequence[str]) -> Shapes:
+    """The box heads of a cascade, of two fully connected layers."""
+    return {name: shape for stage in stages for name, shape in d2_box(classes, stage, agnostic=True).items()}
+
+
+def d2_norms(widths: Sequence[int], classes: int, masks: int, stages: Sequence[str] = ("",),
+             leaves: Sequence[str] = GROUP) -> Shapes:  # fmt: skip
+    """Norms in pyramid and heads: 4conv1fc box heads, one per stage of a cascade, and `masks` mask convolutions."""
+    shapes = d2_normed_pyramid(widths, leaves) | d2_normed_mask(classes, masks, leaves)
     for name in stages:
-        shapes |= {k: v for k, v in d2_box(classes, name, agnostic).items() if ".fc2" not in k}
+        box = d2_box(classes, name, agnostic=len(stages) > 1)
+        shapes |= {k: v for k, v in box.items() if ".fc2" not in k}
         for i in range(1, 5):
             shapes |= d2_normed(f"roi_heads.box_head{name}.conv{i}", 256, 256, 3, leaves)
-    for i in range(1, masks + 1):
-        shapes |= d2_normed(f"roi_heads.mask_head.mask_fcn{i}", 256, 256, 3, leaves)
     return shapes
 
 

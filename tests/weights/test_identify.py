@@ -9,11 +9,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lineage.weights.identify import OURS, TABLES, adapt_input_normalization, identify
+from lineage.weights.identify import OURS, TABLES, identify
 from lineage.weights.infer_overrides import infer_overrides
-from lineage.weights.sources import detectron, detectron2, torchvision_variants
 from lineage.weights.sources import torchvision as names
-from lineage.weights.sources.table import CAFFE, IMAGENET, UNSCALED, NameTable, to_theirs
+from lineage.weights.sources import torchvision_variants
+from lineage.weights.sources.table import NameTable, to_theirs
 from lineage.weights.state_dict import match_state
 from tests.models.compose import build
 from tests.weights import published
@@ -79,15 +79,32 @@ D2 = {
     "model=panoptic_fpn backbone=resnet50": published.d2_faster_fpn(50, CLASSES)
     | published.d2_mask(CLASSES)
     | published.d2_panoptic(54),
-    "model=cascade_panoptic_fpn backbone=resnet101": published.deformable(published.d2_resnet(FPN, 101))
+    "model=cascade_panoptic_fpn backbone=resnet101": published.without_statistics(
+        published.deformable(published.d2_resnet(FPN, 101))
+    )
     | published.d2_rpn(256, 3)
-    | published.d2_norms(WIDTHS, CLASSES, 8, CASCADE)
+    | published.d2_normed_pyramid(WIDTHS)
+    | published.d2_boxes(CLASSES, CASCADE)
+    | published.d2_normed_mask(CLASSES, 4)
     | published.d2_panoptic(54),
+    "model=mask_rcnn_v2 backbone=resnet50 ": published.d2_resnet(FPN, 50)  # SyncBN 3x
+    | published.d2_rpn(256, 3)
+    | published.d2_norms(WIDTHS, CLASSES, 4, leaves=published.BATCH),
+    "model=mask_rcnn backbone=resnet50": published.deformable(published.d2_faster_fpn(50, CLASSES))
+    | published.d2_mask(CLASSES),
+    "model=mask_rcnn backbone=resnet50 ": published.d2_resnet(FPN, 50)  # class-agnostic
+    | published.d2_fpn()
+    | published.d2_rpn(256, 3)
+    | published.d2_box(CLASSES, agnostic=True)
+    | published.d2_mask(1),
     "model=pointrend backbone=resnet50": published.d2_faster_fpn(50, CLASSES) | published.d2_pointrend(CLASSES),
 }
-ASKED = {  # what our configs leave to `backbone=`
+OPTIONS = {  # of these networks, beside model and backbone
     "model=mask_rcnn_gn backbone=resnet50": ["backbone.norm=gn32"],
-    "model=cascade_panoptic_fpn backbone=resnet101": ["backbone.deform=[3,4,5]"],
+    "model=cascade_panoptic_fpn backbone=resnet101": ["backbone.norm=gn32", "backbone.deform=[3,4,5]"],
+    "model=mask_rcnn_v2 backbone=resnet50 ": ["model.proposals.depth=1"],
+    "model=mask_rcnn backbone=resnet50": ["backbone.deform=[3,4,5]"],
+    "model=mask_rcnn backbone=resnet50 ": ["model.box.class_agnostic=true", "model.heads.mask.class_agnostic=true"],
 }
 LARGE = 65e6  # numbers
 
@@ -120,8 +137,8 @@ def test_detectron2(model: str) -> None:
     assert len(given.state) >= len(state)
     choices = model.split()
     count = [] if choices[0].startswith("model=rpn") else [f"dataset.classes={CLASSES}"]
-    assert infer_overrides(given.state) == [*choices, *count]
-    assert_all_used(meta(*choices, *ASKED.get(model, ())), given.state)
+    assert infer_overrides(given.state) == [*choices, *count, *OPTIONS.get(model, ())]
+    assert_all_used(meta(*choices, *OPTIONS.get(model, ())), given.state)
     assert_written_back(next(table for table in TABLES if table.source == given.source), given.state, state)
 
 
@@ -266,27 +283,3 @@ def test_no_stem_is_listed_twice_with_two_meanings() -> None:
         for name, ours in table.stems:
             theirs.setdefault(name, set()).add(ours.replace("heads.mask.body.stage", "box.body.stage"))
         assert not {name: found for name, found in theirs.items() if len(found) > 1}, table.source
-
-
-def test_another_deviation_moves_into_the_first_layer() -> None:
-    weight = torch.randn(8, 3, 7, 7, dtype=torch.float64)
-    state = {"backbone.stem.0.weight": weight}
-    pixels = torch.rand(1, 3, 20, 20, dtype=torch.float64) * 255
-    mean = torch.tensor(IMAGENET.mean, dtype=torch.float64)[:, None, None]
-    std = torch.tensor(IMAGENET.std, dtype=torch.float64)[:, None, None]
-    moved = adapt_input_normalization(state, UNSCALED, IMAGENET)["backbone.stem.0.weight"]
-    before = nn.functional.conv2d(pixels - mean, weight, padding=3)
-    torch.testing.assert_close(nn.functional.conv2d((pixels - mean) / std, moved, padding=3), before)
-    assert adapt_input_normalization(state, UNSCALED, UNSCALED) is state
-
-
-def test_another_mean_is_refused_with_the_right_one() -> None:
-    with pytest.raises(ValueError, match=r"backbone.mean=\[122.772,115.947,102.98\] backbone.std=\[1,1,1\]"):
-        adapt_input_normalization({}, CAFFE, IMAGENET)
-
-
-def test_what_cannot_be_seen_in_weights_is_said() -> None:
-    assert "backbone.stride_in=1x1" in detectron2.PYRAMIDAL.conventions.settings
-    assert "backbone.stride_in=1x1" in detectron.TABLE.conventions.settings
-    grouped = identify(published.filled(published.d2_resnet("", 101, 4, 32, 8)))
-    assert grouped.conventions == detectron2.RESNEXT

@@ -56,6 +56,8 @@ def print_facts(path: str, loaded: LoadedWeights, names: bool) -> None:
         pixels = loaded.conventions.pixels
         facts["pixels"] = f"backbone.mean={list(pixels.mean)} backbone.std={list(pixels.std)}"
         facts["computes"] = " ".join(loaded.conventions.settings) or "as here"
+        if loaded.conventions.alternative:
+            facts["or"] = f"{loaded.conventions.alternative} if trained from scratch (9x): tensors do not show it"
     if loaded.unknown:
         facts["unknown"] = ", ".join(loaded.unknown)
     for label, text in facts.items():

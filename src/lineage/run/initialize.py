@@ -33,26 +33,27 @@ def load_initial_weights(
     require_all: bool,
     sha256: str | None = None,
     results: Path,
-    warn_about_settings: bool = True,
+    follows_source: bool = False,
 ) -> None:
     """Load weights into a model; of several files, the later win where both fit.
 
-    require_all: raise if a parameter of the model is missing, because nothing will be trained.
+    require_all: raise if a parameter of the model is missing or a tensor of the file unused: nothing will be trained.
     sha256: expected digest of the file.
     results: the store in which entries are looked up.
-    warn_about_settings: log overrides under which the source computes; false if the config has them already.
+    follows_source: the config has the conventions of the source, as composed or typed: pixels are not adapted, and no
+    setting is advised.
     Raises ConfigError, which names the model of the weights, if they do not fit; WeightsError if they cannot be loaded.
     """
     for source in [weights] if isinstance(weights, str) else weights:
         loaded = pretrained.load_full(locate_weights(source, results), sha256)
-        match = match_state(model, adapt_pixels(model, loaded).state)
+        match = match_state(model, loaded.state if follows_source else adapt_pixels(model, loaded).state)
         if not match.matching:
             raise ConfigError(format_mismatch(source, loaded, match))
         with torch.no_grad():
             model.load_state_dict(match.matching, strict=False)
         if isinstance(weights, str):
             _report(source, loaded, match, require_all)
-            if warn_about_settings and loaded.conventions and loaded.conventions.settings:
+            if not follows_source and loaded.conventions and loaded.conventions.settings:
                 log.warning(f"weights of {loaded.source} were trained with {' '.join(loaded.conventions.settings)}")
 
 
@@ -116,9 +117,12 @@ def format_mismatch(source: str, loaded: LoadedWeights, match: StateMatch) -> st
 
 
 def _report(source: str, loaded: LoadedWeights, match: StateMatch, require_all: bool) -> None:
-    if require_all and (match.missing or match.mismatched):
+    unused = [*match.unexpected, *loaded.unknown]
+    if require_all and (match.missing or match.mismatched or unused):
         mismatch = format_mismatch(source, loaded, match)
-        raise ConfigError(f"{mismatch}\nNothing is trained, so all of the model must be there.")
+        raise ConfigError(f"{mismatch}\nNothing is trained, so model and file must have the same tensors.")
+    if unused:
+        log.warning(f"weights={source}: not in the model, so left out ({len(unused)}): {_abbreviate(unused)}")
     if not match.missing:
         return
     names = f"({len(match.missing)}): {_abbreviate(match.missing)}"

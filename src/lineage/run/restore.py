@@ -28,6 +28,7 @@ from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
 from lineage.weights.infer_overrides import count_classes, infer_overrides
 from lineage.weights.pretrained import LATER
+from lineage.weights.sources.detectron2_inference import list_test_settings
 
 MISSING = "absent"
 
@@ -54,16 +55,19 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     """
     path = locate_weights(weights, results)
     folder = RunFolder.containing(Path(path))
-    config = load_run_config(folder, overrides) if folder else infer_config(pretrained.load_full(path), overrides)
+    loaded = pretrained.load_full(path)
+    config = load_run_config(folder, overrides) if folder else infer_config(loaded, overrides)
     OmegaConf.set_struct(config, False)
-    if config.dataset.classes is None:
-        config.dataset.classes = count_classes(pretrained.load_full(path).state)
+    if folder is None and count_classes(loaded.state) is None:  # proposals are of no class
+        config.dataset.classes, names = 1, names or "object"
+    elif config.dataset.classes is None:
+        config.dataset.classes = count_classes(loaded.state)
     if "weights" in config.backbone:
         config.backbone.weights = LATER
     model = build(config.model)
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)
-    load_initial_weights(model, path, require_all=True, results=results, warn_about_settings=False)
+    load_initial_weights(model, path, require_all=True, results=results, follows_source=True)
     return Restored(model.eval(), config, resolve_meta(names, folder, config), path)
 
 
@@ -94,6 +98,7 @@ def infer_config(loaded: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
     inferred = [text for text in infer_overrides(loaded.state) if Override.parse(text).key not in typed]
     tier = [] if "tier" in typed else ["tier=paper"]
     config = compose_config([*tier, *inferred, *overrides])
+    warn_of_alternative(loaded, typed)
     conventions = []
     for text in list_conventions(loaded):
         key = Override.parse(text).key
@@ -107,8 +112,21 @@ def infer_config(loaded: LoadedWeights, overrides: Sequence[str]) -> DictConfig:
 
 
 def list_conventions(loaded: LoadedWeights) -> list[str]:
-    """Return the overrides under which our model computes as the source of the weights."""
+    """Return the overrides under which our model computes, and is tested, as the source of the weights does."""
     if loaded.conventions is None:
         return []
     pixels = loaded.conventions.pixels
-    return [*loaded.conventions.settings, f"backbone.mean={list(pixels.mean)}", f"backbone.std={list(pixels.std)}"]
+    tests = list_test_settings(infer_overrides(loaded.state)) if loaded.source.startswith("detectron2") else ()
+    return [
+        *loaded.conventions.settings, f"backbone.mean={list(pixels.mean)}", f"backbone.std={list(pixels.std)}", *tests
+    ]  # fmt: skip
+
+
+def warn_of_alternative(loaded: LoadedWeights, typed: set[str]) -> None:
+    """Log the overrides of other networks with the same tensors, unless the user chose."""
+    alternative = loaded.conventions.alternative if loaded.conventions else ""
+    if alternative and not typed & {Override.parse(text).key for text in alternative.split()}:
+        log.warning(
+            f"weights of {loaded.source}: their tensors do not show whether they were trained from scratch (9x), on "
+            f"pixels that are divided. If so, add {alternative}"
+        )

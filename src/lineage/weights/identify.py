@@ -64,8 +64,20 @@ def identify(state: dict[str, Tensor], sha256: str = "") -> LoadedWeights:
     converted, unknown = to_ours(table, state)
     if sha256.startswith(torchvision.EPS_ZERO):
         converted = {name: value - EPS if name.endswith("running_var") else value for name, value in converted.items()}
-    conventions = table.grouped if is_resnext(converted) else table.conventions
-    return LoadedWeights(converted, table.source, unknown, conventions)
+    return LoadedWeights(converted, table.source, unknown, select_conventions(table, converted, state))
+
+
+def select_conventions(table: NameTable, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> SourceConventions:
+    """Return the conventions of one network of a source: by its kind of body, and by what the file itself states.
+
+    ours, theirs: the same tensors under our names, and as the file has them.
+    """
+    conventions = table.conventions
+    if is_resnext(ours):
+        conventions = table.grouped
+    elif has_group_norm(ours):
+        conventions = table.group_normed
+    return table.adapt_conventions(conventions, theirs) if table.adapt_conventions else conventions
 
 
 def find_table(names: Iterable[str]) -> NameTable | None:
@@ -88,6 +100,11 @@ def is_resnext(state: dict[str, Tensor]) -> bool:
     """Return whether the 3x3 convolutions are grouped: each reads a part of its inputs."""
     middle, first = state.get("backbone.stages.0.0.conv2.weight"), state.get("backbone.stages.0.0.conv1.weight")
     return middle is not None and first is not None and middle.shape[1] < first.shape[0]
+
+
+def has_group_norm(state: dict[str, Tensor]) -> bool:
+    """Return whether the body's norms have no statistics, as group norm."""
+    return "backbone.stem.1.weight" in state and "backbone.stem.1.running_mean" not in state
 
 
 def adapt_input_normalization(

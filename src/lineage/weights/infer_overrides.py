@@ -6,7 +6,7 @@ from collections import Counter
 
 from torch import Tensor
 
-from lineage.weights.identify import is_resnext
+from lineage.weights.identify import has_group_norm, is_resnext
 from lineage.weights.sources.layout import RETINANET_ANCHORS
 
 StateDict = dict[str, Tensor]
@@ -21,6 +21,8 @@ BACKBONES: dict[tuple[int, ...], tuple[str, ...]] = {  # by blocks per stage
     (2, 5, 13, 1): ("regnety_3_2gf",),
     (2, 6, 12, 2): ("regnety_4gf",),
 }
+MODULATED = 27  # rows of the offsets of a deformable 3x3 convolution of version 2; version 1 has 18
+DEEPER = "proposals.deeper."  # the convolutions of an RPN after its first
 RESNEXT = {  # by inputs of a group
     ("resnet101", 8): "resnext101_32x8d",
     ("resnet101", 4): "resnext101_64x4d",
@@ -28,12 +30,51 @@ RESNEXT = {  # by inputs of a group
 }
 
 
+THIN = 64  # channels of the narrowest stem whose group norm is the papers'
+
+
 def infer_overrides(state: StateDict) -> list[str]:
-    """Return the overrides `model=`, `backbone=` and `dataset.classes=`, as far as names and shapes determine them."""
+    """Return the overrides of the network, as far as names and shapes determine them.
+
+    First `model=`, `backbone=` and `dataset.classes=`, then the options of both that differ from their defaults.
+    """
     is_detector = _has(state, "proposals.", "box.", "head.")
     overrides = [f"model={_infer_model(state)}"] if is_detector else []
     overrides += [f"backbone={backbone}"] if (backbone := _infer_backbone(state)) else []
-    return overrides + ([f"dataset.classes={count}"] if (count := count_classes(state)) else [])
+    overrides += [f"dataset.classes={count}"] if (count := count_classes(state)) else []
+    return [*overrides, *_infer_body_options(state), *_infer_head_options(state)]
+
+
+def _infer_body_options(state: StateDict) -> list[str]:
+    """Return the options of the backbone: group norm and deformable convolutions."""
+    options = []
+    if has_group_norm(state):
+        options.append(f"backbone.norm={'gn32' if len(state['backbone.stem.1.weight']) >= THIN else 'gn'}")
+    offsets = {
+        int(name.split(".")[2]) + 2: len(value) for name, value in state.items()
+        if name.startswith("backbone.stages.") and name.endswith(".conv2.offset.weight")
+    }  # fmt: skip
+    if offsets:
+        options.append(f"backbone.deform=[{','.join(map(str, sorted(offsets)))}]")
+    return options + (["backbone.deform_version=2"] if MODULATED in offsets.values() else [])
+
+
+def _infer_head_options(state: StateDict) -> list[str]:
+    """Return the options of the heads: one RPN convolution with norms in the heads, class-agnostic boxes and masks."""
+    count, options = count_classes(state) or 1, []
+    if _has_batch_norm_in_pyramid(state) and _has(state, "proposals.convolution.") and not _has(state, DEEPER):
+        options.append("model.proposals.depth=1")
+    for name, rows, option in (
+        ("box.deltas.bias", 4, "model.box.class_agnostic=true"),
+        ("heads.mask.masks.bias", 1, "model.heads.mask.class_agnostic=true"),
+    ):
+        if count > 1 and name in state and len(state[name]) == rows:
+            options.append(option)
+    return options
+
+
+def _has_batch_norm_in_pyramid(state: StateDict) -> bool:
+    return "neck.lateral_norm.0.running_mean" in state and not _has(state, "head.")
 
 
 def count_classes(state: StateDict) -> int | None:
@@ -73,7 +114,7 @@ def _infer_model(state: StateDict) -> str:
         return f"{name}_mobilenet"
     if "neck.lateral_norm.0.weight" not in state:
         return name
-    # norms in the pyramid: batch norms, which have statistics, are torchvision's v2 recipes
+    # batch norms, which have statistics, are torchvision's v2 recipes
     return f"{name}_v2" if "neck.lateral_norm.0.running_mean" in state else f"{name}_gn"
 
 

@@ -71,6 +71,7 @@ STEMS = (
     *((f"conv_fcn{i + 1}", f"heads.keypoint.body.{2 * i}") for i in range(8)),
     ("kps_score_lowres", "heads.keypoint.deconvolution"),
 )
+OWN_BODIES = SourceConventions(CAFFE, ("backbone.stride_in=3x3", "roi.aligned=false"))  # not of MSRA
 TABLE = NameTable(
     "Detectron",
     STEMS,
@@ -84,7 +85,8 @@ TABLE = NameTable(
     # solver state, the classifier of ImageNet, the bias of conv1, which its batch norm has swallowed, and the
     # enlargement of heatmaps, a layer there and a function here
     ignored=("*_momentum", "lr", "model_iter", "pred_?", "fc1000_?", "conv1_b", "weight_order", "kps_score_?"),
-    conventions=SourceConventions(CAFFE, ("backbone.stride_in=1x1",)),
-    grouped=SourceConventions(CAFFE, ("backbone.stride_in=3x3",)),
+    conventions=SourceConventions(CAFFE, ("backbone.stride_in=1x1", "roi.aligned=false")),
+    grouped=OWN_BODIES,
+    group_normed=OWN_BODIES,
     folded="_bn_s",
 )

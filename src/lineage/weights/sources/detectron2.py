@@ -8,7 +8,15 @@ position has several scales they are counted first.
 from __future__ import annotations
 
 from lineage.weights.sources.layout import BLUE_FIRST, POINTWISE, scales_first
-from lineage.weights.sources.table import IMAGENET, UNSCALED, NameTable, SourceConventions, Stems
+from lineage.weights.sources.table import (
+    IMAGENET,
+    UNSCALED,
+    NameTable,
+    PixelNormalization,
+    SourceConventions,
+    StateDict,
+    Stems,
+)
 from lineage.weights.sources.torchvision import DEPTH
 
 BLOCK = (
@@ -125,8 +133,27 @@ LAYOUTS = {
     "proposals.deltas": scales_first(4),
     **{name: POINTWISE for _, name in POINTREND if name.startswith("heads.mask.point.")},
 }
-MSRA = SourceConventions(UNSCALED, ("backbone.stride_in=1x1",))
-RESNEXT = SourceConventions(IMAGENET, ("backbone.stride_in=3x3",))
+ADAPTIVE = "roi.sampling_ratio=0"  # as many samples as a bin covers pixels: all configs but Detectron1-Comparisons
+STRIDE_IN_1X1, STRIDE_IN_3X3 = "backbone.stride_in=1x1", "backbone.stride_in=3x3"
+MSRA = SourceConventions(UNSCALED, (STRIDE_IN_1X1, ADAPTIVE))
+RESNEXT = SourceConventions(IMAGENET, (STRIDE_IN_3X3, ADAPTIVE))
+FAIR = SourceConventions(UNSCALED, (STRIDE_IN_3X3, ADAPTIVE))  # group norm, and ResNeXt-152 of ImageNet-5k
+
+
+def adapt_conventions(conventions: SourceConventions, state: StateDict) -> SourceConventions:
+    """Return the conventions with the pixels that a file carries; early files of the zoo do.
+
+    Where pixels are divided, the body is none of MSRA's: it strides in the 3x3.
+    """
+    if "pixel_mean" not in state or "pixel_std" not in state:
+        return conventions
+    mean, std = (state[name].flatten().tolist()[::-1] for name in ("pixel_mean", "pixel_std"))  # blue comes first
+    settings = conventions.settings
+    if max(std) > 1:
+        settings = tuple(STRIDE_IN_3X3 if text == STRIDE_IN_1X1 else text for text in settings)
+    return SourceConventions(PixelNormalization.of(mean, std), settings)
+
+
 IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linear.*")
 
 PYRAMIDAL = NameTable(
@@ -136,6 +163,8 @@ PYRAMIDAL = NameTable(
     ignored=IGNORED,
     conventions=MSRA,
     grouped=RESNEXT,
+    group_normed=FAIR,
+    adapt_conventions=adapt_conventions,
 )
 DENSE = NameTable(
     "detectron2 RetinaNet",
@@ -153,6 +182,8 @@ DENSE = NameTable(
     ignored=IGNORED,
     conventions=MSRA,
     grouped=RESNEXT,
+    group_normed=FAIR,
+    adapt_conventions=adapt_conventions,
 )
 SINGLE = NameTable(
     "detectron2 on one map",
@@ -161,12 +192,16 @@ SINGLE = NameTable(
     ignored=IGNORED,
     conventions=MSRA,
     grouped=RESNEXT,
+    group_normed=FAIR,
+    adapt_conventions=adapt_conventions,
 )
 CLASSIFICATION = NameTable(
     "detectron2 backbone",
     list_resnet_stems(""),
     layouts={"backbone.stem.0": BLUE_FIRST},
     ignored=IGNORED,
-    conventions=MSRA,
-    grouped=RESNEXT,
+    conventions=SourceConventions(UNSCALED, MSRA.settings[:1]),
+    grouped=SourceConventions(IMAGENET, RESNEXT.settings[:1]),
+    group_normed=SourceConventions(UNSCALED, FAIR.settings[:1]),
+    adapt_conventions=adapt_conventions,
 )

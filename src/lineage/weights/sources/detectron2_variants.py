@@ -1,9 +1,11 @@
-"""detectron2's other detectors: with norms in their heads (4conv1fc, group norm, SyncBN), and on RegNets.
+"""detectron2's other detectors: with norms in their heads (group norm, SyncBN; 4conv1fc or two layers), and on RegNets.
 
 Apart from detectron2.py because a norm in a head shifts the indices after it: equal names, other tensors.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from lineage.weights.sources import detectron2, regnet
 from lineage.weights.sources.table import IMAGENET, NameTable, SourceConventions, Stems
@@ -28,6 +30,10 @@ def list_4conv1fc_stems(theirs: str, ours: str) -> Stems:
     return (*list_conv_norm_stems(f"{theirs}.conv", f"{ours}.convolutions", 4), (f"{theirs}.fc1", f"{ours}.fc"))
 
 
+NORMED_MASK = (
+    *list_conv_norm_stems("roi_heads.mask_head.mask_fcn", "heads.mask.body", 8),
+    *(pair for pair in detectron2.MASK if ".body." not in pair[1]),
+)
 HEADS = (
     *list_4conv1fc_stems("roi_heads.box_head", "box.body"),
     *(
@@ -37,29 +43,40 @@ HEADS = (
     ),
     *(pair for pair in detectron2.CASCADE if ".body." not in pair[1]),
     *detectron2.BOX,
-    *list_conv_norm_stems("roi_heads.mask_head.mask_fcn", "heads.mask.body", 8),
-    *(pair for pair in detectron2.MASK if ".body." not in pair[1]),
+    *NORMED_MASK,
     *detectron2.SEMANTIC,
 )
+# panoptic_fpn_R_101_dconv_cascade_gn_3x: group norm in the pyramid and the mask head, two layers in the box heads
+TWO_FC = (*detectron2.TWO_FC, *detectron2.BOX, *detectron2.CASCADE, *NORMED_MASK, *detectron2.SEMANTIC)
 PLAIN = (*detectron2.TWO_FC, *detectron2.BOX, *detectron2.CASCADE, *detectron2.HEADS)
 RESNET = (*detectron2.list_resnet_stems("backbone.bottom_up."), *detectron2.list_pyramid_stems(2))
 REGNET = (*regnet.list_pycls_stems("backbone.bottom_up."), *detectron2.list_pyramid_stems(2))
 
 
-def build_table(
-    source: str, *groups: Stems, conventions: SourceConventions, grouped: SourceConventions | None = None
-) -> NameTable:
-    stems = tuple(pair for group in groups for pair in group)
-    layouts, ignored = detectron2.LAYOUTS, detectron2.IGNORED
+def build_table(source: str, *groups: Stems, conventions: SourceConventions) -> NameTable:
     return NameTable(
-        f"detectron2 {source}", stems, layouts=layouts, ignored=ignored, conventions=conventions, grouped=grouped
+        f"detectron2 {source}",
+        tuple(pair for group in groups for pair in group),
+        layouts=detectron2.LAYOUTS,
+        ignored=detectron2.IGNORED,
+        conventions=conventions,
+        grouped=detectron2.FAIR,
+        group_normed=FROM_SCRATCH if conventions is SYNC_BN else detectron2.FAIR,
+        adapt_conventions=detectron2.adapt_conventions,
     )
 
 
-MSRA, RESNEXT, AS_PYCLS = detectron2.MSRA, detectron2.RESNEXT, SourceConventions(IMAGENET)
+SCALED = "backbone.std=[58.395,57.12,57.375]"
+# equal tensors, trained from ImageNet's weights or from scratch for "9x", on pixels that are divided
+FROM_SCRATCH = replace(detectron2.FAIR, alternative=SCALED)
+SYNC_BN = replace(detectron2.MSRA, alternative=f"{detectron2.STRIDE_IN_3X3} {SCALED}")
+AS_PYCLS = SourceConventions(IMAGENET, (detectron2.ADAPTIVE,))
 TABLES = (
-    build_table("with norms in heads", RESNET, detectron2.PROPOSALS, HEADS, conventions=MSRA, grouped=RESNEXT),
-    build_table("new baselines", RESNET, DEEPER, HEADS, conventions=MSRA, grouped=RESNEXT),
+    build_table("with norms in heads", RESNET, detectron2.PROPOSALS, HEADS, conventions=SYNC_BN),
+    build_table(
+        "with norms, two layers in box heads", RESNET, detectron2.PROPOSALS, TWO_FC, conventions=detectron2.MSRA
+    ),
+    build_table("new baselines", RESNET, DEEPER, HEADS, conventions=detectron2.MSRA),
     build_table("on a RegNet", REGNET, detectron2.PROPOSALS, PLAIN, conventions=AS_PYCLS),
     build_table("new baselines on a RegNet", REGNET, DEEPER, HEADS, conventions=AS_PYCLS),
 )

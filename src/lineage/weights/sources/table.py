@@ -45,6 +45,7 @@ class SourceConventions:
 
     pixels: PixelNormalization
     settings: tuple[str, ...] = ()  # overrides under which our model computes as theirs
+    alternative: str = ""  # overrides of the source's other networks, if equal tensors do not show which it is
 
 
 TORCHVISION_CONVENTIONS = SourceConventions(IMAGENET)
@@ -70,6 +71,8 @@ class NameTable:
     leaves: their leaf -> ours; torch's by default.
     ignored: patterns of names that are no weight of a model.
     grouped: conventions of ResNeXts, if they differ.
+    group_normed: conventions of bodies with group norm, if they differ.
+    adapt_conventions: (conventions, their tensors) -> the conventions that the file itself states.
     folded: leaf of a batch norm whose statistics are multiplied into its scale and shift.
     """
 
@@ -83,6 +86,8 @@ class NameTable:
         ignored: tuple[str, ...] = (),
         conventions: SourceConventions = TORCHVISION_CONVENTIONS,
         grouped: SourceConventions | None = None,
+        group_normed: SourceConventions | None = None,
+        adapt_conventions: Callable[[SourceConventions, StateDict], SourceConventions] | None = None,
         folded: str = "",
     ):
         self.source = source
@@ -92,6 +97,8 @@ class NameTable:
         self.ignored = ignored
         self.conventions = conventions
         self.grouped = grouped or conventions
+        self.group_normed = group_normed or conventions
+        self.adapt_conventions = adapt_conventions
         self.folded = folded
 
     @cached_property
@@ -141,9 +148,16 @@ def to_ours(table: NameTable, state: StateDict) -> tuple[StateDict, list[str]]:
             continue
         layout = table.layout(our_name)
         converted[our_name] = layout.to_ours(value) if layout else value
-        if table.folded and name.endswith(table.folded):
-            converted.update(_identity_statistics(our_name.removesuffix(".weight"), value))
-    return converted, unknown
+    return (_add_statistics(table, state) | converted if table.folded else converted), unknown
+
+
+def _add_statistics(table: NameTable, state: StateDict) -> StateDict:
+    """Return statistics for every folded norm; a file that has some of its own keeps those."""
+    statistics: StateDict = {}
+    for name, value in state.items():
+        if name.endswith(table.folded) and (our_name := table.our_name(name)) is not None:
+            statistics |= _identity_statistics(our_name.removesuffix(".weight"), value)
+    return statistics
 
 
 def _identity_statistics(stem: str, scale: Tensor) -> StateDict:

@@ -49,7 +49,7 @@ def test_flip_swaps_the_names_of_joints_with_their_visibility() -> None:
 
 
 def test_the_permutation_comes_from_the_dataset() -> None:
-    dataset: Any = SimpleNamespace(meta=SimpleNamespace(flip_indices=(0, 2, 1)))
+    dataset: Any = SimpleNamespace(meta=SimpleNamespace(flip_indices=(0, 2, 1), class_flip_indices=()))
     sample = scene(1, joints=3)
     flipped = RandomFlip(p=1.0)(sample, Context(dataset, step=0, seed=0))
     assert same(flipped, flip(sample, (0, 2, 1)))

@@ -24,6 +24,17 @@ def change(place: int, **fields: object) -> Callable[[Content], None]:
     return lambda told: told["annotations"][place].update(fields)
 
 
+def name_keypoints(names: list[str], values: list[int], **others: list[str]) -> Callable[[Content], None]:
+    """Name the keypoints of cats, and of other categories, and give the second object these."""
+
+    def spoil(content: Content) -> None:
+        for category in content["categories"]:
+            category["keypoints"] = {"cat": names, **others}.get(category["name"], [])
+        content["annotations"][1]["keypoints"] = values
+
+    return spoil
+
+
 def test_no_annotation_file(tmp_path: Path) -> None:
     told = message(tmp_path / "nowhere")
     assert "nowhere/train.json: no such annotation file" in told
@@ -121,7 +132,8 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     (change(1, segmentation={"size": [30, 20], "counts": [600]}), ["run-length mask", "(30, 20)"]),
     (change(1, segmentation={"size": [20, 30], "counts": [99]}), ["covers 99 pixels of a canvas of 600"]),
     (change(1, segmentation=[]), ["without a mask"]),
-    (change(1, keypoints=[1, 2, 2]), ["wrong number of keypoints", "3 numbers for 0 keypoints"]),
+    (name_keypoints(["a", "b"], [1, 2, 2]), ["wrong number of keypoints", "3 numbers for 2 keypoints"]),
+    (name_keypoints(["a"], [1, 2, 2, 3, 4, 2], dog=["a", "b"]), ["labels more than the 1 keypoints of its category"]),
     (lambda told: told["annotations"].append(folder.annotation(2, 20)), ["annotation id used twice", "id 2"]),
     (lambda told: told["images"].append({**told["images"][1]}), ["image id used twice", "image 20 (2.png)"]),
     (lambda told: told["images"][1].update(id="b2"), ["image record is incomplete", "(2.png)", "id 'b2'"]),

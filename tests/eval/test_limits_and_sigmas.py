@@ -131,6 +131,24 @@ def test_categories_with_different_numbers_of_keypoints(tmp_path: Path) -> None:
     assert scores.metrics["keypoint/AP"] == pytest.approx(100)
 
 
+def test_sigmas_of_a_category_reach_the_engine(tmp_path: Path) -> None:
+    truth, records = pose(5, ["a", "b", "c", "d", "e"], 4.0)
+    truth["categories"][0]["sigmas"] = [0.2] * 5
+    scores = scored(tmp_path / "results.json", truth, records, tasks=["keypoint"])
+    assert by_hand(truth, records, [0.2] * 5) > 0.95
+    assert scores.metrics["keypoint/AP"] == pytest.approx(100)
+    assert scores.notes == ()
+
+
+def test_sigmas_that_are_not_the_official_ones_are_noted(tmp_path: Path) -> None:
+    truth, records = pose(14, CROWDPOSE, 0.0)
+    (area,) = scored(tmp_path / "results.json", truth, records, tasks=["keypoint"]).notes
+    assert "crowdposetools takes 0.53" in area
+    truth["categories"].append({"id": 2, "name": "dog", "keypoints": ["nose", "tail"]})
+    notes = scored(tmp_path / "results.json", truth, records, tasks=["keypoint"]).notes
+    assert any("the keypoints of dog have the sigmas of left_shoulder" in note for note in notes)
+
+
 def test_no_detection_is_a_valid_result(tmp_path: Path) -> None:
     truth, _ = case(3)
     metrics = scored(tmp_path / "results.json", truth, []).metrics

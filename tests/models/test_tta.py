@@ -137,6 +137,17 @@ def test_keypoints_of_a_flipped_view_change_their_names() -> None:
     assert not torch.equal(same.keypoints, other.keypoints)
 
 
+def test_keypoints_of_a_flipped_view_are_those_of_their_class() -> None:
+    """The first class has a left and a right keypoint; in the second both slots mean something else."""
+    both = views(nn.Identity(), [1.0], True, class_flip_indices=((1, 0, 2), (0, 1, 2)))
+    maps = torch.arange(2 * 3 * 2.0).view(1, 2, 3, 1, 2)
+    labels, by_flip = torch.tensor([[0, 1]]), [make_view(images(), 1.0, flip) for flip in (False, True)]
+    plain, mirrored = (both._unflip(view, maps, labels) for view in by_flip)
+    assert torch.equal(plain, maps)
+    assert torch.equal(mirrored[0, 0], maps[0, 0, [1, 0, 2]].flip(-1))
+    assert torch.equal(mirrored[0, 1], maps[0, 1].flip(-1))
+
+
 def test_a_run_without_the_plain_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"tta.scales=\[0.5\] lacks 1.0"):
         views(nn.Identity(), [0.5], False)

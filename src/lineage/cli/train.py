@@ -20,13 +20,12 @@ def main(argv: list[str]) -> int:
     import hydra  # after --help, which answers in a tenth of the time
 
     import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
+    from lineage.config.default_dataset import add_default_dataset
     from lineage.config.friendly_errors import run_with_friendly_errors
     from lineage.run.resume_overrides import extend_command
 
-    sys.argv = [
-        str(paths.train_script()),
-        *extend_command(argv),
-    ]  # processes of a sweep and of several devices start this script
+    argv = extend_command(add_default_dataset(argv))
+    sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
     application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")
     run_with_friendly_errors(application(_run))
     return 0

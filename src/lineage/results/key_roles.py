@@ -52,6 +52,7 @@ ROLES = {
     "dataset.classes": Role.DATASET,
     "dataset.max_megapixels": Role.PLACE,
     "dataset.*.max_megapixels": Role.PLACE,
+    "dataset.keypoints": Role.DATASET,
     "augment": Role.TRAINING,
     "augment.test": Role.TEST,
     "sampling": Role.TRAINING,

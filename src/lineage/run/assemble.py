@@ -23,6 +23,7 @@ from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
+from lineage.run.checks.labels import check_labels, find_requirements
 from lineage.run.initialize import load_initial_weights
 from lineage.run.resolve import Resolved
 from lineage.run.resume import Attempt
@@ -34,8 +35,6 @@ from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.progress import make_progress_callback
 
-TARGETS = {"mask": "masks", "keypoint": "keypoints", "semantic": "semantic"}  # head -> what its samples have to hold
-
 
 class Parts(NamedTuple):
     data: DetectionData
@@ -46,7 +45,10 @@ class Parts(NamedTuple):
 def assemble(resolved: Resolved) -> Parts:
     """Build the model with its weights, the data and the module that trains it."""
     config = resolved.config
-    train, val = add_proposals(config, add_labels(config, resolved.train), resolved.val)
+    train = add_labels(config, resolved.train)
+    if not config.evaluate_only:
+        check_labels(config, train, resolved.val)
+    train, val = add_proposals(config, train, resolved.val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = Augment(**build(config.augment))
     model = build(config.model)
@@ -60,7 +62,8 @@ def assemble(resolved: Resolved) -> Parts:
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
-    views = build(config.tta, model=model, flip_indices=val.meta.flip_indices) if config.tta else None
+    flips = {name: getattr(val.meta, name) for name in ("flip_indices", "class_flip_indices")}
+    views = build(config.tta, model=model, **flips) if config.tta else None
     module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
@@ -99,11 +102,11 @@ def add_labels(config: DictConfig, train: Dataset) -> Dataset:
     if node is None or config.evaluate_only:
         return train
     both = ConcatDataset([train, build(node)])
-    for head, field in TARGETS.items():
-        if field in both.lacking and head in config.model.get("heads", ()):
+    for key, field, _ in find_requirements(config):
+        if field in both.lacking:
             raise ConfigError(
-                f"model.heads.{head} cannot be trained on {config.dataset.labels}, which has no {field}: its teacher "
-                f"has no {head} head. Choose labels of a model that has one"
+                f"{key} cannot be trained on {config.dataset.labels}, which has no {field}: its teacher has no "
+                f"{key.rpartition('.')[2]} head. Choose labels of a model that has one"
             )
     return both
 

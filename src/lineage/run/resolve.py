@@ -19,6 +19,8 @@ from lineage.data.samples.dataset import Dataset
 from lineage.run.epochs import fill_schedule
 from lineage.weights.pretrained import LATER
 
+COCO_KEYPOINTS = 17
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -50,6 +52,7 @@ def resolve(
         fill_classes(copy, train.meta.classes, val.meta.classes)
         fill_stuff(copy, train)
         fill_schedule(copy, len(train), overrides)
+        fill_keypoints(copy, train)
         fill_backbone_weights(copy)
         OmegaConf.set_readonly(copy, True)
     return Resolved(config, recorded, train, val)
@@ -79,6 +82,22 @@ def fill_stuff(config: DictConfig, dataset: Dataset) -> None:
             "Leave dataset.stuff out; it is read from the dataset."
         )
     OmegaConf.update(config, "dataset.stuff", len(stuff), force_add=True)
+
+
+def fill_keypoints(config: DictConfig, dataset: Dataset) -> None:
+    """Set `dataset.keypoints`, the number of keypoints, unless it is COCO's, which models have where it is absent.
+
+    So digests of runs on persons stay what they were.
+    """
+    count = len(dataset.meta.keypoints)
+    configured = OmegaConf.select(config, "dataset.keypoints")
+    if configured not in (None, count):
+        raise ConfigError(
+            f"dataset.keypoints={configured}, but the dataset has {count}: {', '.join(dataset.meta.keypoints)}\n"
+            "Leave dataset.keypoints out; it is read from the dataset."
+        )
+    if count not in (0, COCO_KEYPOINTS):
+        OmegaConf.update(config, "dataset.keypoints", count, force_add=True)
 
 
 def fill_backbone_weights(config: DictConfig) -> None:

@@ -26,7 +26,7 @@ from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
-from lineage.weights.infer_overrides import count_classes, infer_overrides
+from lineage.weights.infer_overrides import count_classes, count_labels, infer_overrides
 from lineage.weights.pretrained import LATER
 from lineage.weights.sources.detectron2_inference import list_test_settings
 
@@ -62,6 +62,8 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
         config.dataset.classes, names = 1, names or "object"
     elif config.dataset.classes is None:
         config.dataset.classes = count_classes(loaded.state)
+        for key, count in count_labels(loaded.state).items():
+            OmegaConf.update(config, key, count, force_add=True)
     if "weights" in config.backbone:
         config.backbone.weights = LATER
     model = build(config.model)

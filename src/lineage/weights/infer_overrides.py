@@ -29,6 +29,8 @@ RESNEXT = {  # by inputs of a group
     ("resnet152", 8): "resnext152_32x8d",
 }
 
+COCO_LABELS = {"dataset.keypoints": 17, "dataset.stuff": 54}  # which models have where a dataset names no number
+
 
 THIN = 64  # channels of the narrowest stem whose group norm is the papers'
 
@@ -42,6 +44,7 @@ def infer_overrides(state: StateDict) -> list[str]:
     overrides = [f"model={_infer_model(state)}"] if is_detector else []
     overrides += [f"backbone={backbone}"] if (backbone := _infer_backbone(state)) else []
     overrides += [f"dataset.classes={count}"] if (count := count_classes(state)) else []
+    overrides += [f"++{key}={count}" for key, count in count_labels(state).items()]
     return [*overrides, *_infer_body_options(state), *_infer_head_options(state)]
 
 
@@ -75,6 +78,15 @@ def _infer_head_options(state: StateDict) -> list[str]:
 
 def _has_batch_norm_in_pyramid(state: StateDict) -> bool:
     return "neck.lateral_norm.0.running_mean" in state and not _has(state, "head.")
+
+
+def count_labels(state: StateDict) -> dict[str, int]:
+    """Return the keys of a dataset's keypoints and semantic classes with their numbers, if they are not COCO's."""
+    keypoints, semantic = (
+        state.get(f"heads.{name}") for name in ("keypoint.deconvolution.bias", "semantic.classes.bias")
+    )
+    counts = {"dataset.keypoints": keypoints, "dataset.stuff": semantic}
+    return {key: len(bias) for key, bias in counts.items() if bias is not None and len(bias) != COCO_LABELS[key]}
 
 
 def count_classes(state: StateDict) -> int | None:

@@ -22,7 +22,7 @@ from lineage.data.annotations.cures import Cure
 from lineage.data.annotations.defects import Defect, DefectKind, Record
 from lineage.data.annotations.filters import drop_defects, filter_images
 from lineage.data.annotations.paths import DatasetPaths
-from lineage.data.annotations.skeleton import create_flip_indices, read_skeleton
+from lineage.data.annotations.skeleton import CategoryKeypoints, count_keypoints, read_keypoints, read_skeleton
 from lineage.data.samples.metadata import DatasetMeta
 
 LAYOUT = 4  # of the columns; a new number rebuilds every index
@@ -84,19 +84,23 @@ def build_index(
     records = drop_defects(parsed.content, parsed.defects)
     if filter_empty or min_keypoints:
         records = filter_images(records, min_keypoints)
-    # 3. Names of keypoints, from the category with the most; none if no object has any.
-    has_keypoints = any(annotation.get("keypoints") for _, annotation in records.annotations)
-    names = [tuple(category.get("keypoints", ())) for category in categories]
-    keypoints = max(names, key=len) if has_keypoints else ()
+    # 3. Keypoints of the categories; none if there are objects and none has any.
+    annotations = [annotation for _, annotation in records.annotations]
+    has_keypoints = not annotations or any(annotation.get("keypoints") for annotation in annotations)
+    counts = count_keypoints(categories, annotations)
+    keypoints = read_keypoints(categories, counts) if has_keypoints else CategoryKeypoints()
     # 4. Columns and metadata. The names of both are those of existing indexes.
-    columns = build_columns(records, labels, keypoints=bool(keypoints), extra=parsed.extra)
+    columns = build_columns(records, labels, keypoints=bool(keypoints.names), extra=parsed.extra)
     columns = columns._replace(file_columns=dict(parsed.file_columns))
     metadata = {
         "classes": classes,
         "category_ids": [category["id"] for category in categories],
-        "keypoints": keypoints,
-        "mirrored": parsed.metadata.get("mirrored", create_flip_indices(keypoints)),
-        "skeleton": read_skeleton(categories) if keypoints else (),
+        "keypoints": keypoints.names,
+        "mirrored": parsed.metadata.get("mirrored", keypoints.flip_indices),
+        "sigmas": keypoints.sigmas,
+        "keypoint_counts": keypoints.counts,
+        "class_flip_indices": keypoints.class_flip_indices,
+        "skeleton": read_skeleton(categories) if keypoints.names else (),
         "fingerprint": hashlib.sha256(repr((columns.digest(), classes)).encode()).hexdigest(),
         "defects": parsed.defects,
         "annotations": len(parsed.content["annotations"]),
@@ -115,6 +119,9 @@ def read_meta(index: mmap_index.Index) -> DatasetMeta:
         keypoints=tuple(metadata["keypoints"]),
         flip_indices=tuple(metadata["mirrored"]) if metadata["keypoints"] else (),
         skeleton=tuple((first, second) for first, second in metadata["skeleton"]),
+        sigmas=tuple(metadata["sigmas"]),
+        keypoint_counts=tuple(metadata["keypoint_counts"]),
+        class_flip_indices=tuple(tuple(row) for row in metadata["class_flip_indices"]),
         stuff=(THINGS, *(name for _, name in more["stuff"])) if "stuff" in more else (),
         stuff_ids=tuple(category_id for category_id, _ in more.get("stuff", ())),
         frequencies=tuple(more.get("frequencies", ())),

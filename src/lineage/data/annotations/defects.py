@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from lineage.data.annotations.skeleton import count_keypoints
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
@@ -102,7 +103,7 @@ def _check_images(images: list[Record]) -> Iterator[Defect]:
 
 def _check_annotations(content: Record) -> Iterator[Defect]:
     images = {image["id"]: image for image in content["images"] if is_id(image.get("id"))}
-    keypoints = {category["id"]: len(category.get("keypoints", ())) for category in content["categories"]}
+    keypoints = count_keypoints(content["categories"], content["annotations"])
     has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
     ids: set[Any] = set()
     for position, annotation in enumerate(content["annotations"]):
@@ -142,14 +143,18 @@ def _check_annotation(
         yield from _check_box(annotation["bbox"], *size)
         yield from _check_mask(annotation.get("segmentation"), size, has_masks and not annotation.get("iscrowd"))
     if "first_keypoint" not in annotation:  # else a format that has checked its own
-        yield from _check_keypoints(annotation.get("keypoints"), max(keypoints.values()))
+        longest = max(keypoints.values())
+        yield from _check_keypoints(annotation.get("keypoints"), keypoints[annotation["category_id"]], longest)
 
 
-def _check_keypoints(values: Any, count: int) -> Iterator[tuple[DefectKind, str]]:
+def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[DefectKind, str]]:
+    """Yield what is wrong with the keypoints of an object, which may be filled up to the longest of all categories."""
     if values and not (isinstance(values, list) and _are_finite(values)):
         yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers"
-    elif values and len(values) != 3 * count:
+    elif values and len(values) not in (3 * count, 3 * longest):
         yield WRONG_KEYPOINTS, f"{len(values)} numbers for {count} keypoints"
+    elif values and any(flag > 0 for flag in values[3 * count + 2 :: 3]):
+        yield WRONG_KEYPOINTS, f"labels more than the {count} keypoints of its category"
 
 
 def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKind, str]]:

@@ -25,6 +25,7 @@ from lineage.data.annotations.defects import (
     is_id,
 )
 from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.skeleton import KeypointError, count_keypoints, read_keypoints
 from lineage.data.samples import image
 
 Check = Callable[[Path, image.Size, image.Decoding], DefectKind | None]
@@ -70,6 +71,10 @@ def read_coco(
             raise DatasetError(
                 f"{path}: category {category['id']} has keypoints {keypoints!r:.40}. Make that a list of their names."
             )
+    try:
+        read_keypoints(content["categories"], count_keypoints(content["categories"], content["annotations"]))
+    except KeypointError as error:
+        raise DatasetError(f"{path}: {error}.") from error
     return content
 
 

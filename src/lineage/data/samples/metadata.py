@@ -27,6 +27,8 @@ class DatasetMeta:
     flip_indices: tuple[int, ...] = ()  # [K] the keypoint that each becomes in a mirrored image: left eye, right eye
     skeleton: Skeleton = ()  # pairs of keypoints that a picture joins by a line
     sigmas: tuple[float, ...] = ()  # [K] tolerances of COCO's keypoint similarity
+    keypoint_counts: tuple[int, ...] = ()  # [C] keypoints of each class, if they differ: its first of the K slots
+    class_flip_indices: tuple[tuple[int, ...], ...] = ()  # [C][K] `flip_indices` of each class, if they differ
     stuff: tuple[str, ...] = ()  # [S] semantic classes; the first is all things together
     stuff_ids: tuple[int, ...] = ()  # [S - 1] category ids of `stuff[1:]`
     frequencies: tuple[str, ...] = ()  # [C] r, c or f: rare, common or frequent (LVIS)
@@ -40,7 +42,15 @@ class DatasetMeta:
             )
 
     def without_keypoints(self) -> DatasetMeta:
-        return replace(self, keypoints=(), flip_indices=(), skeleton=(), sigmas=())
+        none: tuple[()] = ()
+        return replace(
+            self, keypoints=none, flip_indices=none, skeleton=none, sigmas=none, keypoint_counts=none,
+            class_flip_indices=none,
+        )  # fmt: skip
+
+    def count_keypoints(self, label: int) -> int:
+        """Return the number of keypoints of a class."""
+        return self.keypoint_counts[label] if self.keypoint_counts else len(self.keypoints)
 
 
 def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:
@@ -51,4 +61,5 @@ def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:
     known_fields = {field.name for field in fields(DatasetMeta)}
     columns = {name: tuple(values) for name, values in content.items() if name in known_fields}
     columns["skeleton"] = tuple((first, second) for first, second in columns.get("skeleton", ()))
+    columns["class_flip_indices"] = tuple(tuple(row) for row in columns.get("class_flip_indices", ()))
     return DatasetMeta(**columns)

@@ -21,11 +21,15 @@ class RandomFlip:
     def __call__(self, sample: Sample, context: Context) -> Sample:
         if torch.rand(()) >= self.p:
             return sample
-        return flip(sample, context.dataset.meta.flip_indices)
+        meta = context.dataset.meta
+        return flip(sample, meta.flip_indices, meta.class_flip_indices)
 
 
-def flip(sample: Sample, flip_indices: Sequence[int]) -> Sample:
-    """Mirror an image. `flip_indices[k]` is the keypoint that k becomes, e.g. the right eye for the left eye."""
+def flip(sample: Sample, flip_indices: Sequence[int], class_flip_indices: Sequence[Sequence[int]] = ()) -> Sample:
+    """Mirror an image. `flip_indices[k]` is the keypoint that k becomes, e.g. the right eye for the left eye.
+
+    class_flip_indices: those of each class, if they differ
+    """
     flipped, visibility = geometry.horizontal_flip(sample), sample.visibility
     keypoints = flipped.keypoints
     if keypoints is None or visibility is None:
@@ -35,5 +39,7 @@ def flip(sample: Sample, flip_indices: Sequence[int]) -> Sample:
             f"augment: image {sample.image_id} has {visibility.shape[1]} keypoints, and the dataset's flip_indices has "
             f"{len(flip_indices)}: name the keypoint that each of them becomes in a mirrored image"
         )
-    order = list(flip_indices)
-    return flipped._replace(keypoints=tv.wrap(keypoints[:, order], like=keypoints), visibility=visibility[:, order])
+    table = torch.tensor(class_flip_indices or [list(flip_indices)])
+    order = table[sample.labels if class_flip_indices else torch.zeros_like(sample.labels)]  # [n, K]
+    points = keypoints.as_subclass(torch.Tensor).gather(1, order[..., None].expand(-1, -1, 2))
+    return flipped._replace(keypoints=tv.wrap(points, like=keypoints), visibility=visibility.gather(1, order))

@@ -82,7 +82,8 @@ def _replicate_border(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
 class TTA:
     """Detects like the model it wraps: an RCNN with its heads, or any other model, for boxes alone.
 
-    scales, flip: the views; 1.0 is the size of evaluation. flip_indices[k]: the keypoint that k becomes if mirrored.
+    scales, flip: the views; 1.0 is the size of evaluation.
+    flip_indices[k]: the keypoint that k becomes if mirrored; class_flip_indices: those of each class, if they differ.
     nms_thresh, suppression, detections_per_img: as in a box head, applied to the detections of all views.
     """
 
@@ -96,6 +97,7 @@ class TTA:
         suppression: Suppression,
         detections_per_img: int,
         flip_indices: Sequence[int],
+        class_flip_indices: Sequence[Sequence[int]] = (),
     ):
         if 1.0 not in scales:
             raise ValueError(f"tta.scales={list(scales)} lacks 1.0, the size that the model is evaluated at")
@@ -103,7 +105,7 @@ class TTA:
         self.model = model
         self.views = [(scale, mirror) for mirror in ((False, True) if flip else (False,)) for scale in ordered]
         self.nms_thresh, self.suppression, self.detections_per_img = nms_thresh, suppression, detections_per_img
-        self.flip_indices = list(flip_indices)
+        self.flip_indices = [list(row) for row in class_flip_indices] or [list(flip_indices)]  # [C or 1][K]
 
     def detect(self, images: Images) -> Detections:
         """Return the objects of each image, in canvas pixels, best first."""
@@ -152,7 +154,8 @@ class TTA:
         by_view = [detections._replace(boxes=view.to_view(detections.boxes)) for view in views]
         if hasattr(head, "heatmaps"):
             heatmaps = [head.heatmaps(maps, inputs.boxes) for maps, inputs in zip(features, by_view, strict=True)]
-            mean = _mean(self._unflip(view, logits) for view, logits in zip(views, heatmaps, strict=True))
+            pairs = zip(views, heatmaps, strict=True)
+            mean = _mean(self._unflip(view, logits, detections.labels) for view, logits in pairs)
             return head.locate(mean, features[0], detections)
         outputs = [head.detect(maps, inputs) for maps, inputs in zip(features, by_view, strict=True)]
         if outputs[0].masks is detections.masks:  # no masks but e.g. semantic maps: those of the plain view
@@ -162,11 +165,15 @@ class TTA:
         )
         return detections._replace(masks=_mean(masks))
 
-    def _unflip(self, view: View, heatmaps: Tensor) -> Tensor:
+    def _unflip(self, view: View, heatmaps: Tensor, labels: Tensor) -> Tensor:
         """Mirror heatmaps [B, D, K, M, M] of a flipped view back, and swap left and right keypoints."""
         if not view.flip:
             return heatmaps
-        return heatmaps.flip(-1)[:, :, self.flip_indices] if self.flip_indices else heatmaps.flip(-1)
+        mirrored, table = heatmaps.flip(-1), torch.tensor(self.flip_indices, device=labels.device)
+        if not table.numel():
+            return mirrored
+        order = table[labels.clamp(max=len(table) - 1)]  # [B, D, K]; labels of empty slots may be out of range
+        return mirrored.gather(2, order[..., None, None].expand_as(mirrored))
 
 
 def _mean(values: Iterable[Tensor]) -> Tensor:

@@ -7,17 +7,20 @@ boxes and their probabilities are averaged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import MaskHead
+from lineage.models.roi_heads.required_targets import MASKS
 from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
 
 class CascadeMaskHead(nn.Module):
     """`num_stages` mask heads, built from `head` (the arguments of MaskHead): one per entry of `head_stages`."""
+
+    required_targets: ClassVar = (MASKS,)
 
     def __init__(self, channels: int, *, num_stages: int, stage_loss_weights: Sequence[float], **head: Any):
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.models.roi_heads.required_targets import require
+from lineage.models.roi_heads.required_targets import KEYPOINTS, require
 from lineage.ops.boxes import take
 from lineage.ops.keypoints import decode, encode
 from lineage.ops.matching import object_loss_weights
@@ -24,6 +25,8 @@ class KeypointHead(nn.Module):
     foreground slots, so that a keypoint weighs the same in images with few. `score`: "logit" or "probability" of the
     peak.
     """
+
+    required_targets: ClassVar = (KEYPOINTS,)
 
     def __init__(
         self,

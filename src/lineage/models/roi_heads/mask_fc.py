@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian, xavier
 from lineage.models.roi_heads.mask_head import crop_gt_masks, mask_loss
 from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.required_targets import MASKS
 from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
 
 class MLPMaskHead(nn.Module):
     """Layers of `widths`, then one logit for each class and cell of size x size."""
+
+    required_targets: ClassVar = (MASKS,)
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.pooler import Layer, Pooler
-from lineage.models.roi_heads.required_targets import require
+from lineage.models.roi_heads.required_targets import MASKS, require
 from lineage.ops.mask_sampling import crop_and_resize
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
@@ -38,6 +38,8 @@ class MaskHead(nn.Module):
     Ground-truth masks are pooled to the resolution of the head by RoIAlign with at most `target_sampling_ratio` samples
     per bin and axis, `target_aligned` or not, and thresholded at 0.5 if `binary_targets`.
     """
+
+    required_targets: ClassVar = (MASKS,)
 
     def __init__(
         self,

@@ -6,19 +6,22 @@ per class: mask and class are not decoupled.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.roi_heads.mask_head import MaskHead, crop_gt_masks
+from lineage.models.roi_heads.required_targets import MASKS
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
 class SoftmaxMaskHead(nn.Module):
     """A mask head, built from its own arguments, with one more map: the last is background. Targets are binary."""
+
+    required_targets: ClassVar = (MASKS,)
 
     def __init__(self, channels: int, *, num_classes: int, class_agnostic: bool, **head: Any):
         super().__init__()

@@ -7,7 +7,7 @@ predictions: every region has the same number of points, in training and in each
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian, msra, xavier
 from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.mask_head import crop_gt_masks
-from lineage.models.roi_heads.required_targets import require
+from lineage.models.roi_heads.required_targets import MASKS, require
 from lineage.ops import point_sampling as point_ops
 from lineage.ops.mask_sampling import sample_points
 from lineage.ops.matching import object_loss_weights
@@ -76,6 +76,8 @@ class PointRend(nn.Module):
     At test time the coarse map is doubled `subdivision_steps` times; each time the point head predicts the
     `subdivision_num_points` least certain cells.
     """
+
+    required_targets: ClassVar = (MASKS,)
 
     def __init__(
         self,

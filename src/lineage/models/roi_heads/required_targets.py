@@ -1,10 +1,12 @@
-"""Annotations that a head requires."""
+"""Annotations that a head requires: each head class names them in `required_targets`, before a model is built."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 T = TypeVar("T")
+
+MASKS, KEYPOINTS, SEMANTIC = "masks", "keypoints", "semantic"  # fields of Sample and of Targets
 
 
 class UnlabelledError(ValueError):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log2
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
-from lineage.models.roi_heads.required_targets import require
+from lineage.models.roi_heads.required_targets import SEMANTIC, require
 from lineage.structures import UNLABELLED, Detections, Images, Loss, Losses, SampledProposals, Targets
 
 
@@ -22,6 +23,8 @@ class SemanticHead(nn.Module):
 
     `loss_weight` balances the loss with those of instances (section 3.2; lambda_s).
     """
+
+    required_targets: ClassVar = (SEMANTIC,)
 
     def __init__(
         self, channels: int, *, strides: Sequence[int], width: int, norm: str, num_classes: int, loss_weight: float

@@ -1,5 +1,6 @@
 """The entry of a run holds how the run ended."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from lineage.data.samples.image import ImageError
 from lineage.results import store
+from lineage.results.entry import parse
 from lineage.train.entry_writer import EntryWriter, unwrap_worker_error, write_at_end
 from lineage.train.rank_watch import watch_ranks
 from tests.train import tiny
@@ -78,6 +80,33 @@ def test_a_failure_that_breaks_even_the_progress_is_recorded(tmp_path: Path) -> 
     assert (entry["status"], entry["error"], entry["metrics"]) == ("failed", "KeyError: 'device-side assert'", {})
 
 
+def test_without_room_in_the_store_the_run_folder_has_the_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", "results/x.json")
+
+    monkeypatch.setattr(store, "write", is_full)
+    writer = make_writer(tmp_path)
+    with pytest.raises(OSError, match="No space left"), write_at_end(writer):
+        pass  # a finished run fails if the store does not have its entry
+    assert writer.path == tmp_path / "entry.json"
+    assert parse(writer.path.read_text()).status == "finished"
+    failed = make_writer(tmp_path)
+    with pytest.raises(RuntimeError, match="out of memory"), write_at_end(failed):
+        fail()
+    assert caplog.messages[0].startswith("no entry in the store: results/x.json: no room is left on the disk")
+
+
+def test_without_room_in_the_run_folder_the_store_has_the_entry(tmp_path: Path) -> None:
+    writer = make_writer(tmp_path)
+    (tmp_path / "entry.json").mkdir()  # which no file can replace
+    with write_at_end(writer):
+        pass
+    assert writer.path is not None
+    assert store.read(writer.path).status == "finished"
+
+
 def test_the_signal_handler_is_given_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with write_at_end(make_writer(tmp_path)):
@@ -99,7 +128,7 @@ def test_a_dead_rank_is_recorded(tmp_path: Path) -> None:
     writer = make_writer(tmp_path)
     watch_ranks(writer, SimpleNamespace(procs=[SimpleNamespace(poll=lambda: 3)]))
     for _ in range(100):
-        if (tmp_path / "entry.json").exists():
+        if writer.path is not None:
             break
         time.sleep(0.05)
     assert writer.path is not None

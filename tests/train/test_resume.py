@@ -12,9 +12,12 @@ import torch
 from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.config.resume_overrides import extend_command
+from lineage.results import store
+from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import list_checkpoints
 from lineage.run.resume import load_resumed
-from lineage.run.resume_overrides import extend_command
+from lineage.run.train import publish
 from tests.train import tiny
 
 
@@ -134,12 +137,40 @@ def test_damaged_files_of_a_run_are_named(tmp_path: Path, name: str, text: str) 
         load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
+def write_entry(path: Path, status: str) -> Entry:
+    entry = Entry(
+        id="20260101T000000Z-aaaaaaaa-bbbbbb", table=None, row=None, tier="mini", status=status, config={}, command=[],
+        metrics={"box/AP": 1.0}, deviations=[], seed=0, config_digest="aaaaaaaa", evaluation_digest="e", commit=None,
+        choices={"model": "mask_rcnn"}, started="2026-01-01T00:00:00+00:00", dirty=False,
+    )  # fmt: skip
+    (path / "entry.json").write_text(dump(entry))
+    return entry
+
+
 def test_a_finished_run_is_refused(tmp_path: Path) -> None:
-    (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "finished"}')
-    with pytest.raises(ConfigError, match="this run is finished; its entry is abc"):
-        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
+    config = make_config(folder(tmp_path, paths={"results": str(tmp_path / "results")}))
+    store.write(write_entry(tmp_path, "finished"), tmp_path / "results")
+    with pytest.raises(ConfigError, match=r"this run is finished; its entry is .*-bbbbbb.json"):
+        load_resumed(config, [])  # type: ignore[arg-type]
+
+
+def test_a_finished_run_that_was_killed_before_the_store_had_its_entry_is_published(tmp_path: Path) -> None:
+    """One run, one entry: it is not evaluated again under another id."""
+    config = make_config(folder(tmp_path, paths={"results": str(tmp_path / "results")}))
+    entry = write_entry(tmp_path, "finished")
+    attempt = load_resumed(config, [])  # type: ignore[arg-type]
+    assert attempt.unpublished == entry
+    publish(entry, tmp_path / "results")
+    assert store.contents(tmp_path / "results").entries == [entry]
 
 
 def test_the_entry_of_a_stopped_run_is_superseded(tmp_path: Path) -> None:
-    (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status": "stopped"}')
-    assert load_resumed(make_config(tmp_path), []).supersedes == "abc"  # type: ignore[arg-type]
+    entry = write_entry(folder(tmp_path), "stopped")
+    attempt = load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
+    assert (attempt.supersedes, attempt.run_id) == (entry.id, entry.id)
+
+
+def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
+    (folder(tmp_path) / "entry.json").write_text('{"id": "abc", "status"')
+    with pytest.raises(ConfigError, match=r"entry.json is damaged: not JSON.*Remove it to resume the run"):
+        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
     from lineage.config.default_dataset import add_default_dataset
     from lineage.config.friendly_errors import run_with_friendly_errors
-    from lineage.run.resume_overrides import extend_command
+    from lineage.config.resume_overrides import extend_command
 
     argv = extend_command(add_default_dataset(argv))
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script

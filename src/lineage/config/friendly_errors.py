@@ -24,7 +24,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from lineage.config import foreign_keys, validate
 from lineage.config.build import explain_interpolation
-from lineage.results import paths
+from lineage.results import disk, paths
 from lineage.results.overrides import Override
 from lineage.results.renames import option_today
 from lineage.tables import read, tiers
@@ -74,6 +74,8 @@ def _root() -> Path:
 
 def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     """Return the message for an error; `root` holds conf/ and experiments/."""
+    if line := disk.explain(error):
+        return line
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -90,9 +92,9 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
 
 
 def is_user_error(error: Exception) -> bool:
-    """Return whether the input is wrong: errors of Hydra, OmegaConf and every exception class of this project."""
+    """Return whether one message is enough: errors of Hydra, OmegaConf, this project, and of a disk that is full."""
     ours = type(error).__module__.startswith(("lineage.", "hydra_plugins.lineage."))
-    return ours or isinstance(error, HydraException | OmegaConfBaseException)
+    return ours or isinstance(error, HydraException | OmegaConfBaseException) or disk.explain(error) is not None
 
 
 def _print_from(main: Callable[[], Any], error: Exception) -> None:

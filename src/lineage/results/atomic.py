@@ -5,6 +5,7 @@ A writer that is killed leaves at most a temporary file `.writing-*`; a reader s
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".writing-"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing, which name no file
 ABANDONED = 3600.0  # seconds: the writer of an older temporary file has been killed
 
 Content = str | bytes | Callable[[Path], object]
@@ -40,7 +42,7 @@ def atomic_path(path: Path, *, durable: bool = False, exclusive: bool = False) -
         yield temporary
         publish(temporary, path, durable=durable, exclusive=exclusive)
     except OSError as error:
-        if error.filename == str(temporary):
+        if error.filename == str(temporary) or (error.filename is None and error.errno in FULL):
             error.filename = str(path)  # the file that a person knows
         raise
     finally:

@@ -7,7 +7,6 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +23,7 @@ from lineage.run.assemble import Parts
 from lineage.run.resume import Attempt
 from lineage.tables.numbers import format_number
 from lineage.train.entry_writer import EntryWriter
+from lineage.train.save_tensors import save_tensors
 from lineage.weights import state_dict
 
 OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
@@ -35,8 +35,7 @@ COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head;
 def save_artifacts(folder: Path, parts: Parts) -> str:
     """Save weights to start other runs from and the detections as COCO result records; return the weights' sha256."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
-    weights = parts.model.state_dict()
-    atomic_write(files.weights, lambda temporary: torch.save(weights, temporary), durable=True)
+    save_tensors(parts.model.state_dict(), files.weights)
     atomic_write(files.results, json.dumps(evaluator.results()))
     atomic_write(files.per_class, json.dumps(evaluator.per_class(), indent=1))
     meta = asdict(parts.data.val.meta)
@@ -54,6 +53,7 @@ def draw_predictions(folder: Path, parts: Parts) -> None:
 def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
     """Print the metrics, where the results are, and commands worth typing now."""
     path = writer.write("finished")
+    assert path is not None  # else an error has ended the run
     entry = store.read(path)
     lines = {
         "entry": path,

@@ -34,6 +34,7 @@ from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.progress import make_progress_callback
+from lineage.train.save_tensors import DirectCheckpointIO
 
 
 class Parts(NamedTuple):
@@ -131,6 +132,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
             callbacks=[*callbacks, checkpoints, make_progress_callback(console), KeepSigtermHandler()],
         )
+        trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error

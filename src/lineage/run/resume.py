@@ -1,7 +1,7 @@
 """The run folder as a memory: how a run was started, and where a killed one goes on.
 
-A resumed run has the config of its folder, but for folders, loggers and hardware (resume_overrides.py). It continues
-from the last complete checkpoint, to the weights of a run that never stopped. Its entry supersedes the one that a
+A resumed run has the config of its folder, but for folders, loggers and hardware (config/resume_overrides.py), and goes
+on from the last complete checkpoint, to the weights of a run that never stopped. Its entry supersedes the one that a
 stopped or failed attempt wrote; kill -9 leaves none.
 """
 
@@ -16,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
+from lineage.config.resume_overrides import change_config, load_config, read_overrides, read_start
+from lineage.results import store
 from lineage.results.atomic import atomic_write
+from lineage.results.entry import Entry, parse
 from lineage.results.renames import choices_today
 from lineage.results.run_folder import RunFolder
-from lineage.run.resume_overrides import change_config, load_config, read_overrides, read_start
 
 
 class Attempt(NamedTuple):
@@ -34,11 +36,13 @@ class Attempt(NamedTuple):
     supersedes: str | None = None
     run_id: str | None = None  # of the first attempt, under which a dashboard has the run
     is_changed: bool = False  # the config differs from the stored one, in keys that a resumed run may change
+    unpublished: Entry | None = None  # of a finished run: the disk of the store was full, or the run was killed
 
 
 def write_start(attempt: Attempt) -> None:
     """Write down, before anything can go wrong, what a later process needs to continue."""
     folder = RunFolder(attempt.folder)
+    folder.entry.unlink(missing_ok=True)  # of an earlier run in the same folder
     folder.checkpoints.mkdir(exist_ok=True)
     write_config(attempt)
     start = {"overrides": attempt.overrides, "choices": attempt.choices}
@@ -70,11 +74,25 @@ def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     typed = [text for text in overrides if text not in overrides_then]
     is_changed = bool(change_config(config, composed, typed, folder.config))
     check_targets(config, "this config")
-    entry = json.loads(folder.entry.read_text(encoding="utf-8")) if folder.entry.is_file() else {}
-    if entry.get("status") == "finished":
-        raise ConfigError(f"resume={folder.path}: this run is finished; its entry is {entry['id']}")
+    entry = read_entry(folder)
+    if entry is not None and entry.status == "finished":
+        path = Path(config.paths.results, store.place(entry), f"{entry.id}.json")
+        if path.is_file():
+            raise ConfigError(f"resume={folder.path}: this run is finished; its entry is {path}")
+        return Attempt(folder.path, config, overrides_then, choices_today(start["choices"]), unpublished=entry)
     step, checkpoint = next(reversed(folder.list_checkpoints().items()), (0, None))
+    previous = None if entry is None else entry.id
     return Attempt(
         folder.path, config, overrides_then, choices_today(start["choices"]), step, checkpoint,
-        supersedes=entry.get("id"), run_id=start.get("id") or entry.get("id"), is_changed=is_changed,
+        supersedes=previous, run_id=start.get("id") or previous, is_changed=is_changed,
     )  # fmt: skip
+
+
+def read_entry(folder: RunFolder) -> Entry | None:
+    """Read the entry of a run folder, None if the run was killed. Raises ConfigError if it is damaged."""
+    if not folder.entry.is_file():
+        return None
+    try:
+        return parse(folder.entry.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder.entry} is damaged: {error}. Remove it to resume the run") from error

@@ -31,11 +31,13 @@ from rich.console import Console
 
 from lineage.config.friendly_errors import is_user_error
 from lineage.launch.child_process import end_with_parent
-from lineage.results import paths
+from lineage.results import disk, paths, store
+from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 from lineage.run import metadata
 from lineage.run.artifacts import draw_predictions, save_artifacts, show
 from lineage.run.assemble import Parts, assemble, make_trainer
+from lineage.run.check_system import check_system
 from lineage.run.dump_proposals import dump
 from lineage.run.fit_box_head import refit
 from lineage.run.parents import resolve_parents
@@ -52,6 +54,10 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     """Train, evaluate and log one config, on every process of a distributed run alike."""
     silence_lightning()
     attempt = begin(composed, overrides)
+    if attempt.unpublished:
+        publish(attempt.unpublished, Path(attempt.config.paths.results))
+        return
+    check_system(attempt)
     with log_to(attempt.folder):
         started, console = datetime.now(UTC), Console(quiet=not is_first())
         parents = resolve_parents(attempt.config)
@@ -113,6 +119,12 @@ def begin(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     return attempt
 
 
+def publish(entry: Entry, results: Path) -> None:
+    """Add the entry of a finished run, which stopped before it was in the store."""
+    if is_first():
+        print(f"this run is finished; its entry is in the store now:\nentry    {store.write(entry, results)}")
+
+
 @contextmanager
 def log_to(folder: Path) -> Iterator[None]:
     """Log warnings to the terminal and run.log, tracebacks to run.log alone: a person reads one message."""
@@ -120,17 +132,25 @@ def log_to(folder: Path) -> Iterator[None]:
         yield
         return
     log_file = RunFolder(folder).run_log
-    terminal, file = logging.StreamHandler(sys.stderr), logging.FileHandler(log_file, delay=True)
+    terminal, file = logging.StreamHandler(sys.stderr), LogFile(log_file, delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     try:
         yield
     except Exception:
-        with log_file.open("a", encoding="utf-8") as log:
+        with suppress(OSError), log_file.open("a", encoding="utf-8") as log:
             log.write(traceback.format_exc())
         raise
     finally:
-        file.close()
+        with suppress(OSError):
+            file.close()
+
+
+class LogFile(logging.FileHandler):
+    """run.log; without room for it, warnings are on the terminal alone."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Print no traceback of the handler."""
 
 
 @contextmanager
@@ -140,9 +160,14 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
         yield
     except BaseException as error:
         console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
-        if not (isinstance(error, Exception) and is_user_error(error)):  # of which another try would die as well
+        if not is_final(error):
             console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
         raise
+
+
+def is_final(error: BaseException) -> bool:
+    """Return whether another try would end in the same error: the user's input, not a disk that can be cleared."""
+    return isinstance(error, Exception) and is_user_error(error) and disk.explain(error) is None
 
 
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

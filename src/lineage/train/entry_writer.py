@@ -17,7 +17,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from lineage.results import paths, store
+from lineage.results import disk, paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import RunFolder
@@ -36,20 +36,44 @@ class EntryWriter:
     ) -> None:
         self.results, self.started, self.facts, self.get_progress = results, started, facts, get_progress
         self.path: Path | None = None  # of the entry, once it is written
+        self._entry: Entry | None = None
         self._lock = threading.Lock()  # the main thread and the thread of rank_watch may both write
 
-    def write(self, status: str, error: str | None = None) -> Path:
-        """Write the entry to the store and to the run folder, unless it is written already; return its path."""
+    def write(self, status: str, error: str | None = None) -> Path | None:
+        """Write the entry to the run folder, then to the store, unless it is written already; return its path.
+
+        Raises OSError if a finished run has no place in the store; of any other run the first error counts.
+        """
         with self._lock:
-            if self.path is None:
+            if self._entry is None:
                 facts = self.facts | self._read_progress()
                 seconds = (datetime.now(UTC) - self.started).total_seconds()
                 started = self.started.isoformat(timespec="seconds")
-                entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
-                self.path = store.write(entry, self.results)
-                folder = paths.resolve_portable(entry.folder) if entry.folder else self.path.parent
-                atomic_write(RunFolder(folder).entry, dump(entry), durable=True)
+                self._entry = Entry(status=status, error=error, started=started, seconds=round(seconds, 2), **facts)
+                copy = self._copy_to_run_folder(self._entry)
+                try:
+                    self.path = self._add_to_store(self._entry)
+                finally:
+                    self.path = self.path or copy
             return self.path
+
+    def _copy_to_run_folder(self, entry: Entry) -> Path | None:
+        folder = paths.resolve_portable(entry.folder) if entry.folder else self.results
+        try:
+            atomic_write(RunFolder(folder).entry, dump(entry), durable=True)
+            return RunFolder(folder).entry
+        except OSError as error:  # the store may be on another disk
+            log.warning("no entry in the run folder: %s", disk.explain(error) or error)
+            return None
+
+    def _add_to_store(self, entry: Entry) -> Path | None:
+        try:
+            return store.write(entry, self.results)
+        except OSError as error:
+            if entry.status == "finished":
+                raise
+            log.warning("no entry in the store: %s", disk.explain(error) or error)
+            return None
 
     def _read_progress(self) -> dict[str, Any]:
         """Return how far the run got; empty metrics if that cannot be read, as after an error of a device."""

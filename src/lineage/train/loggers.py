@@ -31,13 +31,17 @@ class RunName:
 
 
 class CsvLogger(Logger):
-    """Logger to metrics.csv: a row per step with values, a column per name. A resumed run continues the file."""
+    """Logger to metrics.csv: a row per step with losses and one per evaluation, a column per name.
+
+    A resumed run continues the file: rows after its checkpoint are dropped, and a row that comes again is replaced.
+    """
 
     def __init__(self, *, folder: Path, name: RunName, start: int) -> None:
         super().__init__()
         self.path = RunFolder(folder).metrics
         self.columns = ["step"]
         self.start = start
+        self.logged: set[tuple[int, bool]] = set()  # rows in the file: step, and whether it has losses
 
     @property
     def name(self) -> str:
@@ -50,19 +54,25 @@ class CsvLogger(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Start the file, or drop the rows after the checkpoint that a resumed run starts from."""
-        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.start]
+        rows = select_rows(read_metrics(self.path), self.start)
         self.columns = list(rows[0]) if rows else ["step"]
+        self.logged = {_identify(row) for row in rows}
         self._rewrite(rows)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        row = {"step": step, **metrics}
+        row = {"step": step or 0, **metrics}
         new = [name for name in row if name not in self.columns]
-        if new:
+        if new or _identify(row) in self.logged:
             self.columns += new
-            self._rewrite(read_metrics(self.path))
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+            self._rewrite([old for old in read_metrics(self.path) if _identify(old) != _identify(row)])
+        self.logged.add(_identify(row))
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
+        except OSError as error:
+            error.filename = error.filename or str(self.path)  # a full disk names no file
+            raise
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")
@@ -70,6 +80,26 @@ class CsvLogger(Logger):
         writer.writeheader()
         writer.writerows(rows)
         atomic_write(self.path, text.getvalue())
+
+
+def select_rows(rows: Iterable[dict[str, str]], last: int) -> list[dict[str, str]]:
+    """Return the rows up to step `last`, without one that was cut off as the disk was full."""
+    selected: list[dict[str, str]] = []
+    for row in rows:
+        is_whole = None not in row and None not in row.values() and row["step"].isdigit()
+        ascends = is_whole and int(row["step"]) >= int(selected[-1]["step"] if selected else 0)
+        if ascends and int(row["step"]) <= last:
+            selected.append(row)
+    return selected
+
+
+def has_evaluation(path: Path, step: int) -> bool:
+    """Return whether metrics.csv has the metrics of an evaluation after `step` steps."""
+    return (step, False) in map(_identify, select_rows(read_metrics(path), step))
+
+
+def _identify(row: Mapping[str, Any]) -> tuple[int, bool]:
+    return int(row["step"]), row.get("loss", "") != ""
 
 
 def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, entity: str | None) -> Logger:

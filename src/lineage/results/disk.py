@@ -1,0 +1,78 @@
+"""Places that take no more files: full or read-only disks, long names, too few open files. One line for each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from lineage.results.atomic import TEMPORARY
+
+PROBE = 1 << 18  # bytes
+REASONS = {
+    errno.ENOSPC: "no room is left on the disk{free}",
+    errno.EDQUOT: "your quota of the disk is used up{free}",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "the operation is not permitted",
+    errno.EFBIG: "the file is larger than allowed (ulimit -f)",
+    errno.EIO: "the disk fails (input/output error)",
+    errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
+    errno.ENFILE: "this machine may open no more files",
+    errno.ENAMETOOLONG: "the name is too long; a part of a path has 255 bytes at most",
+}
+
+
+class PlaceError(OSError):
+    """A folder that cannot be written, found before a run begins; the message names the key of another folder."""
+
+
+def explain(error: BaseException) -> str | None:
+    """Return one line for an error of a disk or of a limit of the system, None for any other."""
+    if not isinstance(error, OSError) or error.errno not in REASONS:
+        return None
+    place = shorten(str(error.filename)) if error.filename else "a file"
+    return f"{place}: {REASONS[error.errno].format(free=_describe_free(error.filename))}"
+
+
+def shorten(path: str) -> str:
+    return path if len(path) <= 160 else f"{path[:70]}...{path[-70:]}"
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Write a file and remove it again. Raises PlaceError if that fails, with the key that names another folder."""
+    probe = folder / f"{TEMPORARY}{os.urandom(4).hex()}-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with probe.open("wb") as file:
+            file.write(bytes(PROBE))
+            os.fsync(file.fileno())
+    except OSError as error:
+        named = OSError(error.errno, error.strerror, str(folder))
+        raise PlaceError(f"{explain(named) or f'{folder}: {error}'}. Choose another folder: {key}=FOLDER") from error
+    finally:
+        with suppress(OSError):  # no folder, or too long a name
+            probe.unlink(missing_ok=True)
+
+
+def raise_open_files_limit() -> int:
+    """Raise the soft limit of open files to the hard one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # macOS has another limit above
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+    return soft
+
+
+def _describe_free(filename: object) -> str:
+    """Return e.g. " (3 MB free)", of the nearest folder that exists; empty if that is not known."""
+    path = Path(str(filename)) if filename else Path()
+    try:
+        folder = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
+        return f" ({shutil.disk_usage(folder).free / 1e6:.0f} MB free)"
+    except (OSError, StopIteration):
+        return ""

@@ -155,10 +155,12 @@ class DenseHead(nn.Module):
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         boxes = box_ops.clip(box_ops.take(boxes, order), images.sizes)
         labels, anchor_index = labels.gather(1, order), anchor_index.gather(1, order)
-        # 3. NMS per class
+        # 3. drop low scores and boxes outside the image, of which clipping leaves no area; then NMS per class
+        # deviates: detectron2 suppresses boxes before it clips them; Detectron and torchvision clip first, as here
+        valid = (scores > self.score_thresh) & (box_ops.area(boxes) > 0)
         all_logits = torch.cat(logits, 1)
         return finalize(
-            Candidates(boxes, scores, labels, scores > self.score_thresh, anchor_index),
+            Candidates(boxes, scores, labels, valid, anchor_index),
             lambda index: append_background(box_ops.take(all_logits, index).sigmoid()),
             suppression=self.suppression,
             nms_thresh=self.nms_thresh,

@@ -26,7 +26,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lineage.launch.child_process import end_with_parent
+from lineage.results.entry import Entry, EntryError, parse
 from lineage.results.overrides import Override
+from lineage.results.run_folder import RunFolder
+from lineage.tables.own.sweep import SweptRun, render_sweep
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class ProcessLauncher(Launcher):
         codes = [_run(job) for job in jobs]
         failed = [f"exit code {code}: {shlex.join(job.command)}" for job, code in zip(jobs, codes, strict=True) if code]
         log.info(f"{len(jobs) - len(failed)} of {len(jobs)} jobs finished")
+        _print_table(jobs, Path(self.config.hydra.sweep.dir))
         if failed:
             raise SweepError("\n  ".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
         return [_describe_return(job) for job in jobs]
@@ -79,6 +83,21 @@ class ProcessLauncher(Launcher):
         hydra = [text for text in self.config.hydra.overrides.hydra if not text.startswith(OF_THE_SWEEP)]
         script = [sys.executable, sys.argv[0], *_config_flags(sys.argv[1:])]
         return Job(number, overrides, folder, [*script, *overrides, *hydra, f'hydra.run.dir="{folder}"'])
+
+
+def _print_table(jobs: Sequence[Job], folder: Path) -> None:
+    """Print what the jobs measured: the swept keys as columns, seeds as replicates."""
+    table = render_sweep([SweptRun(job.overrides, _read_entry(RunFolder(job.folder).entry)) for job in jobs])
+    if table:
+        print(f"\n{table}next     lineage new me/sweep --from-runs {folder}")
+
+
+def _read_entry(path: Path) -> Entry | None:
+    """Return what a job wrote about its run; None if it ended before that, or was no run."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, EntryError):
+        return None
 
 
 def _run(job: Job) -> int:

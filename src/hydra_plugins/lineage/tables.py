@@ -77,11 +77,8 @@ class TableSource(ConfigSource):
         )
 
     def _compose(self, tier: str | None, table: Table, row: Row) -> DictConfig:
-        choices, assignments = row.choices, row.assignments
-        if tier is not None:
-            rules = tiers.load_tiers(Path(self.path))[tier]
-            choices = {"tier": tier} | tiers.translate_choices(choices, rules)
-            assignments = tiers.translate_assignments(assignments, rules)
+        rules = tiers.load_tiers(Path(self.path)).get(tier or tiers.PAPER, {})
+        choices, assignments = tiers.translate_row(row, tier or tiers.PAPER, rules)
         refused = [name for name in (*choices, *assignments) if name.replace("/", ".").partition(".")[0] == "hydra"]
         if refused:
             raise TableError(f"{table.name}: the row {row.name} sets {refused[0]}: a row has no say in how Hydra runs")

@@ -20,6 +20,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "show": ("everything behind one entry", "lineage.cli.show:main"),
     "why": ("what could explain that two entries differ", "lineage.cli.why:main"),
     "store": ("verify, merge or correct the results", "lineage.cli.store:main"),
+    "new": ("an ablation table of one's own, from a row and what varies, or from runs", "lineage.cli.tables.new:main"),
     "draft": ("tables typed off papers (JSON) become draft files", "lineage.cli.draft:main"),
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.cli.rerun:main"),
     "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data.main:main"),

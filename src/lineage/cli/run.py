@@ -25,8 +25,9 @@ from lineage.tables import read
 from lineage.tables.samples import drop_superseded
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
-from lineage.tables.tiers import PAPER, check_tier
+from lineage.tables.tiers import check_tier
 
+SEEDS = 3  # of each row
 STOPPED = 130  # the exit code of Ctrl-C
 
 PLANNED = (Role.SEED, Role.OUTPUT, Role.PROCESS, Role.CELL, Role.PARENT, Role.TASK)  # the plan sets these keys
@@ -74,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("table", nargs="?", help="for example mask_rcnn/table2c")
     parser.add_argument("rows", nargs="*", help="rows of it (default: all)")
-    parser.add_argument("--tier", default=PAPER, help="paper, mini or smoke (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 (default: %(default)s)")
+    parser.add_argument("--tier", help="paper, mini or smoke (default: that of the table's file, most often paper)")
+    seeds = f"how many, from 0 (default: as the table's file plans, else {SEEDS})"
+    parser.add_argument("--seeds", type=int, help=seeds)
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--launcher", choices=["local", "slurm"], default="local")
     parser.add_argument("--jobs", type=int, help="cells at the same time (default: 1; on SLURM, what it has room for)")
@@ -97,8 +99,9 @@ def _choose_cells(args: argparse.Namespace, project: Path, load_table: Callable[
         return [read_cell_name(args.cells, args.cell)]
     if args.table is None:
         raise TableError("which table? `lineage table --all` lists them")
-    check_tier(paths.experiments(), args.tier)
-    if args.seeds < 1 or (args.jobs is not None and args.jobs < 1):
+    if args.tier is not None:
+        check_tier(paths.experiments(), args.tier)
+    if (args.seeds is not None and args.seeds < 1) or (args.jobs is not None and args.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
     above, _, row = args.table.removesuffix(".yaml").rpartition("/")
     is_row = above in read.list_tables(paths.experiments())  # mask_rcnn/table2c/roi_align, as the plan prints it
@@ -108,7 +111,8 @@ def _choose_cells(args: argparse.Namespace, project: Path, load_table: Callable[
         if row not in table.rows:
             raise TableError(f"table {table.name} has no row {row!r}. {did_you_mean(row, table.rows)}")
     rows = rows or [row.name for row in table.rows.values() if row.quoted is None]
-    return [CellName(table.name, row, args.tier, seed) for seed in range(args.seeds) for row in rows]
+    tier, seeds = args.tier or table.tier, args.seeds or table.seeds or SEEDS
+    return [CellName(table.name, row, tier, seed) for seed in range(seeds) for row in rows]
 
 
 def _check_override(text: str) -> str:

@@ -110,10 +110,8 @@ def _count_cpus() -> int:
 
 def _identify_choices(project: Path, request: RowRequest) -> str:
     """Return what two rows have in common that differ in the keys they set alone."""
-    tiers = load_project_tiers(project)
-    choices = request.row.choices
-    if request.tier in tiers:
-        choices = translate_choices(choices, tiers[request.tier])
+    rules = load_project_tiers(project).get(request.tier, {})
+    choices = request.row.choices if request.row.tier == request.tier else translate_choices(request.row.choices, rules)
     return json.dumps([request.tier, choices], sort_keys=True)
 
 
@@ -172,7 +170,9 @@ def _fingerprint(project: Path) -> str:
 
 def _file_name(request: RowRequest) -> str:
     row = request.row
-    identity = json.dumps([request.table, row.name, request.tier, row.choices, row.assignments, row.uses], default=str)
+    identity = json.dumps(
+        [request.table, row.name, request.tier, row.tier, row.choices, row.assignments, row.uses], default=str
+    )
     return f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
 
 

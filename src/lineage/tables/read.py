@@ -11,11 +11,12 @@ from lineage.results import paths
 from lineage.tables import claims, links, model_facts
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import KINDS, Detail, ParentRole, Row, Table, TableError
-from lineage.tables.yaml_node import Node, read_node
+from lineage.tables.tiers import PAPER
+from lineage.tables.yaml_node import Node, parse_node, read_node
 
-REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "source", "rows")
+REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
-            "unsupported", "note", "mixed")  # fmt: skip
+            "unsupported", "note", "mixed", "source", "tier", "seeds")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
             "confidence", "unsupported", "quoted", "note")  # fmt: skip
 TOLERANCE = 0.5  # roughly that of detectron2's own regression tests
@@ -47,6 +48,11 @@ def load_unresolved(folder: Path, name: str) -> Table:
     return _load(path, name, path.stat().st_mtime_ns)
 
 
+def parse_table(name: str, text: str) -> Table:
+    """Return the table that a file of this text would hold, with references to other rows as they are written."""
+    return _read_table(name, parse_node(Path(f"{name}.yaml"), text))
+
+
 def _suggest(name: str, tables: list[str]) -> str:
     """Suggest the tables of that name in any paper, else the nearest of all."""
     same = [table for table in tables if table.endswith(f"/{name}")]
@@ -63,6 +69,7 @@ def _read_table(name: str, node: Node) -> Table:
     node.check_keys((*REQUIRED, *OPTIONAL), REQUIRED)
     kind, metrics = node.one_of("kind", KINDS), _read_titles(node.mapping("metrics"))
     rows = _read_rows(node, kind, metrics)
+    _check_own(node, rows)
     tolerance = node.number("tolerance", TOLERANCE)
     values, effects = claims.read_claims(node, rows, list(metrics), tolerance)
     return Table(
@@ -89,7 +96,23 @@ def _read_table(name: str, node: Node) -> Table:
         unsupported=node.optional_text("unsupported"),
         mixed=node.optional_text("mixed"),
         values=values,
+        tier=node.text("tier", PAPER),
+        seeds=_read_seeds(node),
     )
+
+
+def _read_seeds(node: Node) -> int | None:
+    seeds = node.number("seeds", 0)
+    if seeds != int(seeds) or seeds < 0:
+        raise node.error("seeds", f"{seeds:g} is not a number of seeds")
+    return int(seeds) or None
+
+
+def _check_own(node: Node, rows: dict[str, Row]) -> None:
+    """Raise TableError if a table without a source has published numbers."""
+    numbered = [row.name for row in rows.values() if row.published]
+    if numbered and not node.text("source"):
+        raise node.error("source", f"missing: {numbered[0]} has published numbers; say where they are printed")
 
 
 def _read_arxiv(node: Node) -> str:
@@ -149,7 +172,7 @@ def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row
             if row.evaluates is None:  # else it has the config of the row that it tests
                 unsupported = unsupported or inherited
                 inherited = inherited or (unsupported and f"it adds to {name}, which cannot run: {unsupported}")
-        rows[name] = replace(row, unsupported=unsupported)
+        rows[name] = replace(row, unsupported=unsupported, tier=table.text("tier", PAPER))
     return rows
 
 

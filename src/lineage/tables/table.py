@@ -77,6 +77,7 @@ class Row:
     own: tuple[str, ...] = ()  # groups and keys of this row itself, not of the base
     source: str = ""
     confidence: str = ""
+    tier: str = "paper"  # the tier whose options and values these are; at others they are translated
 
     @property
     def runs(self) -> bool:
@@ -144,6 +145,13 @@ class Table:
     unsupported: str | None = None
     mixed: str | None = None  # the reason why rows that are tested differently stand in one table
     values: dict[tuple[str, str], Claim] = field(default_factory=dict)  # (row, metric) -> a claim of the file itself
+    tier: str = "paper"  # of its rows
+    seeds: int | None = None  # of each row, planned before the first run
+
+    @property
+    def is_own(self) -> bool:
+        """True if it is an experiment of ours: without a source, it has no published numbers."""
+        return not self.source
 
     @cached_property
     def claims(self) -> list[Claim]:

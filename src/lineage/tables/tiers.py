@@ -46,6 +46,17 @@ def check_tier(folder: Path, tier: str) -> None:
         raise TableError(f"there is no tier {tier!r}. {did_you_mean(tier, names)}")
 
 
+def translate_row(row: Row, tier: str, rules: Tier) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the choices and keys of a row at a tier. Raises TableError if it has only those of another small tier."""
+    choice = {} if tier == PAPER else {"tier": tier}
+    if tier == row.tier:
+        return choice | row.choices, row.assignments
+    if row.tier != PAPER:
+        raise TableError(f"the row {row.name} is written for tier {row.tier}, not for {tier}: --tier {row.tier}, "
+                         f"or experiment={row.tier}/<paper>/<table>/{row.name}")  # fmt: skip
+    return choice | translate_choices(row.choices, rules), translate_assignments(row.assignments, rules)
+
+
 def translate_choices(choices: Mapping[str, str], tier: Tier) -> dict[str, str]:
     """Return a row's choices at a tier; an option without a translation stays the paper's."""
     return {group: _translate_option(tier.get(group, {}), option) for group, option in choices.items()}
@@ -65,7 +76,7 @@ def list_dropped(assignments: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
 
 def describe_dropped(row: Row, tier: str, rules: Tier, of_base: bool) -> str:
     """Return a sentence on the keys of a row itself, or of its base, that a tier drops; "" if it drops none."""
-    dropped = list_dropped(row.assignments, rules)
+    dropped = {} if row.tier == tier else list_dropped(row.assignments, rules)
     texts = [f"{key}={value}" for key, value in dropped.items() if (key not in row.own) == of_base]
     return f"tier {tier} drops {', '.join(texts)}" + (" of the base" if of_base else "") if texts else ""
 

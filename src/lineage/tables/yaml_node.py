@@ -17,8 +17,13 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster wher
 
 def read_node(path: Path) -> Node:
     """Return the file's mapping; raise TableError if it is not YAML."""
+    return parse_node(path, path.read_text(encoding="utf-8"))
+
+
+def parse_node(path: Path, text: str) -> Node:
+    """Return the mapping that a file of this text holds; raise TableError if it is not YAML."""
     try:
-        record = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        record = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise TableError(f"{path}: not YAML: {error}") from error
     return Node(path, "", {"file": record}).mapping("file", key_path="")

@@ -25,6 +25,7 @@ PRINTED = ("verdict", "tier", "ours", "published", "n", "metric", "claim")  # co
 CLAIMS = "Claims"
 COSTS = "What it costs, on the machines of the runs"
 PUBLISHED = "; in brackets what was published"
+OWN = "A table of our own: nothing of it is published."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def build_view(table: Table, entries: list[Entry]) -> TableView:
     if table.effects:
         blocks.append(Block(CLAIMS, [_build_claims(table, valid, settings)]))
     remarks = [*notes.describe_rows(table, entries), *notes.describe_columns(columns), *_legend(blocks)]
-    source = f"Published numbers: {table.source} ({table.confidence})."
+    source = OWN if table.is_own else f"Published numbers: {table.source} ({table.confidence})."
     return TableView(table.name, f"{table.label} of {table.paper}", table.message, blocks, remarks, source)
 
 

@@ -43,7 +43,7 @@ def check_one_factor(subject: Subject) -> Iterator[Finding]:
 def _check_two_factors(subject: Subject) -> Iterator[Finding]:
     """Report a series of trainings beside a series of tests of the baseline's checkpoint, which are two factors."""
     table, base = subject.table, f"{subject.table.name}/{subject.table.baseline}"
-    rows = [table.rows[name] for name in subject.configs if name != table.baseline and table.rows[name].published]
+    rows = [table.rows[name] for name in subject.configs if name != table.baseline and subject.list_metrics(name)]
     tests = [row.name for row in rows if row.evaluates == base]
     trains = [row.name for row in rows if row.evaluates is None]
     if len(tests) > 1 and len(trains) > 1:  # a single one is a method that needs no training of its own
@@ -118,7 +118,7 @@ def _level(subject: Subject, row: str, key: str) -> Any:
 def check_same_test(subject: Subject) -> Iterator[Finding]:
     """T5: all rows have the same images, ground truth and evaluator; `mixed` allows others, but not within a claim."""
     table = subject.table
-    names = [name for name in subject.configs if table.rows[name].published]  # the others only serve these
+    names = [name for name in subject.configs if subject.list_metrics(name)]  # the others only serve these
     level = NOTE if table.mixed else WARNING if table.kind == "zoo" else ""
     because = f" (mixed: {table.mixed})" if table.mixed else ""
     different = [(name, changed) for name in names[1:] if (changed := _compare_tests(subject, names[0], name))]

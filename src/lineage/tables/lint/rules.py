@@ -84,6 +84,10 @@ class Subject:
     errors: dict[str, str] = field(default_factory=dict)  # rows that do not compose
     written: dict[str, dict[str, Any]] = field(default_factory=dict)  # the configs with their interpolations
 
+    def list_metrics(self, name: str) -> list[str]:
+        """Return the metrics of a row: the published ones; of a table of our own, all of the table."""
+        return list(self.table.metrics if self.table.is_own else self.table.rows[name].published)
+
     def row_config(self, name: str) -> RowConfig:
         return RowConfig(self.configs[name], self.written.get(name, self.configs[name]))
 

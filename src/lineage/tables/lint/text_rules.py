@@ -45,7 +45,7 @@ def check_baseline(subject: Subject) -> Iterator[Finding]:
             yield Finding("T6", "no baseline: name the row that the others are compared with")
         return
     row = table.rows[table.baseline]
-    if next(iter(table.metrics)) not in row.published:
+    if next(iter(table.metrics)) not in row.published and not table.is_own:
         yield Finding("T6", f"the baseline has no {next(iter(table.metrics))}", row.name, WARNING)
     if row.quoted is not None:
         yield Finding("T6", "the baseline is a quoted row, which nobody runs", row.name)
@@ -54,7 +54,7 @@ def check_baseline(subject: Subject) -> Iterator[Finding]:
 def check_source(subject: Subject) -> Iterator[Finding]:
     """T7: every number has a confidence; that the table has a source is checked when it is read."""
     table = subject.table
-    if table.confidence == "unstated":
+    if table.confidence == "unstated" and not table.is_own:
         yield Finding("T7", "say how sure the numbers are: confidence: read in source | recalled | derived: how")
     for row in table.rows.values():
         confidences = [detail.confidence for detail in row.details.values()] + [row.confidence or table.confidence]
@@ -79,7 +79,7 @@ def check_numbers(subject: Subject) -> Iterator[Finding]:
     """T9: every row that could run has a published number, or is used by one that has."""
     used = {reference.rpartition("/")[2] for row in subject.table.rows.values() for reference in row.uses.values()}
     for row in subject.table.rows.values():
-        if row.runs and not row.published and row.name not in used:
+        if row.runs and not row.published and row.name not in used and not subject.table.is_own:
             yield Finding("T9", "has no published number", row.name)
 
 
@@ -126,7 +126,7 @@ def check_costs(subject: Subject) -> Iterator[Finding]:
     table = subject.table
     keys = [key for group in table.factor.values() for key in group]
     touched = [key for key in keys if key.split(".")[0] in ARCHITECTURE]
-    if subject.ablation and touched and not table.costs:
+    if subject.ablation and touched and not table.costs and not table.is_own:
         text = f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so"
         yield Finding("T13", text)
     for cost in table.costs:
@@ -140,7 +140,7 @@ def check_metrics(subject: Subject) -> Iterator[Finding]:
         target = str(diff.at(config, "evaluator._target_"))
         target = str(diff.at(config, "dataset.evaluator._target_")) if target == diff.ABSENT else target
         patterns = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
-        for metric in subject.table.rows[name].published:
+        for metric in subject.list_metrics(name):
             if metric.startswith(COST):
                 continue
             if patterns is not None and not any(fnmatchcase(metric, pattern) for pattern in patterns):
@@ -162,6 +162,8 @@ def check_claims(subject: Subject) -> Iterator[Finding]:
     """C1: the claims hold for the published numbers."""
     for effect in subject.table.effects:
         size = _size(subject, effect)
+        if size is None and subject.table.is_own:
+            continue
         if size is None:
             reason = f"no published {effect.metric} of both {effect.better} and {effect.worse}"
             yield Finding("C1", f"cannot be checked: {reason}", None, NOTE)
@@ -178,7 +180,7 @@ def check_claims(subject: Subject) -> Iterator[Finding]:
 def check_has_claim(subject: Subject) -> Iterator[Finding]:
     """C2: an ablation has a claim."""
     if not subject.table.effects:
-        level = "" if subject.ablation else NOTE
+        level = "" if subject.ablation and not subject.table.is_own else NOTE
         yield Finding("C2", "no claim says what the table shows", None, level)
 
 

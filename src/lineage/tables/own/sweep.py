@@ -1,0 +1,83 @@
+"""A sweep as a table: the swept keys are columns, its seeds are replicates, and the best is marked where it is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lineage.results.entry import Entry
+from lineage.results.overrides import Override
+from lineage.tables.column import Column, build_columns
+from lineage.tables.format.terminal import Grid, align
+from lineage.tables.format.view import format_sample
+from lineage.tables.numbers import EMPTY
+from lineage.tables.own.from_runs import list_metrics
+from lineage.tables.table import Row, Table
+
+NAME = "sweep/sweep"
+SEED = "seed"
+
+
+@dataclass(frozen=True, slots=True)
+class SweptRun:
+    overrides: Sequence[str]
+    entry: Entry | None  # None: the job left no entry
+
+
+def render_sweep(runs: Sequence[SweptRun]) -> str:
+    """Return a line per combination of swept values: the mean and spread over its seeds; "" if nothing finished."""
+    # 1. The swept keys beside the seed, and the values of each run.
+    typed = [_read_overrides(run.overrides) for run in runs]
+    names = [name for name in dict.fromkeys(key for values in typed for key in values) if _varies(name, typed)]
+    levels = [tuple(values.get(name, EMPTY) for name in names) for values in typed]
+    labels = {one: " ".join(one) or "all" for one in levels}
+    # 2. The finished runs as rows of a table.
+    finished = [
+        replace(run.entry, table=NAME, row=labels[one], deviations=[])
+        for run, one in zip(runs, levels, strict=True)
+        if run.entry is not None and run.entry.status == "finished"
+    ]
+    if not finished:
+        return ""
+    columns = [column for column in build_columns(_build_table(finished, labels.values()), finished) if not column.cost]
+    # 3. A line per combination and setting of the test.
+    lines = [line for setting in dict.fromkeys(column.setting for column in columns)
+             for line in _format_lines([one for one in columns if one.setting == setting], labels)]  # fmt: skip
+    titles = dict.fromkeys(column.name for column in columns)
+    return align(Grid([*names, "n", *titles], lines)) + "\n" + _explain(columns)
+
+
+def _read_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    parsed = [Override.parse(text) for text in overrides]
+    return {one.name: one.value or "" for one in parsed if one.name != SEED}
+
+
+def _varies(name: str, typed: Sequence[Mapping[str, str]]) -> bool:
+    return len({values.get(name) for values in typed}) > 1
+
+
+def _build_table(entries: Sequence[Entry], labels: Iterable[str]) -> Table:
+    rows = {label: Row(label, label, {}, {}, {}) for label in labels}
+    metrics = list_metrics(entries)
+    dataset = entries[0].choices.get("dataset", "")
+    return Table(NAME, "", "", "", "factorial", {}, dataset, metrics, 0.5, "", "", rows)
+
+
+def _format_lines(columns: Sequence[Column], labels: Mapping[tuple[str, ...], str]) -> list[list[str]]:
+    lines = []
+    for levels, label in labels.items():
+        cells = [column.samples.get(label) for column in columns]
+        if not any(cells):
+            continue
+        values = [format_sample(one) + (" (best)" if column.best() == label else "")
+                  for one, column in zip(cells, columns, strict=True)]  # fmt: skip
+        lines.append([*levels, str(max(one.n for one in cells if one)), *values])
+    return lines
+
+
+def _explain(columns: Sequence[Column]) -> str:
+    if max(sample.n for column in columns for sample in column.samples.values()) < 2:
+        return "One seed each: a difference may be noise. seed=0,1,2 beside the sweep repeats it.\n"
+    if any(column.best() for column in columns):
+        return "± is the standard deviation over seeds; (best): better than every other row with 95 % confidence.\n"
+    return "± is the standard deviation over seeds; no row is better than every other one with 95 % confidence.\n"

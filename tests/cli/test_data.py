@@ -26,8 +26,8 @@ NAMES = sorted(one.stem for one in (CONF / "dataset").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("penn")
-    for split in ("train", "val"):
-        penn_fudan.write(Shapes(seed=1, length=4, size=[96, 96]), folder, split)
+    for seed, split in enumerate(("train", "val"), 1):
+        penn_fudan.write(Shapes(seed=seed, length=4, size=[96, 96]), folder, split)
     return folder
 
 

@@ -12,6 +12,7 @@ import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config import digests
 from lineage.config.build import ConfigError, build
 from lineage.data.annotations.validate import DatasetError
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import Shapes
 from lineage.run.assemble import add_labels, assemble
 from lineage.run.metadata import settings
@@ -43,9 +44,9 @@ def test_the_model_gets_its_classes_from_the_dataset() -> None:
 def test_classes_that_contradict_the_dataset_are_refused() -> None:
     given = OmegaConf.create({"dataset": {"classes": 3}})
     with pytest.raises(ConfigError, match=r"dataset.classes=3, but the dataset has 2: cat, dog"):
-        fill_classes(given, ("cat", "dog"), ("cat", "dog"))
-    with pytest.raises(ConfigError, match="different classes"):
-        fill_classes(given, ("cat", "dog"), ("dog", "cat"))
+        fill_classes(given, DatasetMeta(("cat", "dog"), (1, 2)), DatasetMeta(("cat", "dog"), (1, 2)))
+    with pytest.raises(ConfigError, match="cat has the id 1 in train and 2 in val"):
+        fill_classes(given, DatasetMeta(("cat", "dog"), (1, 2)), DatasetMeta(("dog", "cat"), (1, 2)))
 
 
 def test_an_argument_that_does_not_exist_names_its_node() -> None:

@@ -24,7 +24,7 @@ def step(plain: dict[str, Any]) -> None:
         part.length = 2
     dataset = build(config.dataset.train)
     config.dataset.classes = None
-    fill_classes(config, dataset.meta.classes, dataset.meta.classes)
+    fill_classes(config, dataset.meta, dataset.meta)
     fill_stuff(config, dataset)
     model = build(filled(plain, len(dataset.meta.classes), OmegaConf.select(config, "dataset.stuff")).model)
     if losses_with_class_counts(model):

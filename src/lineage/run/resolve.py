@@ -6,6 +6,7 @@ is what its entry keeps. Both have the classes of the dataset; only the first ha
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,13 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError, build
+from lineage.data.annotations.compare_splits import compare, explain_classes
 from lineage.data.samples.dataset import Dataset
+from lineage.data.samples.metadata import DatasetMeta
 from lineage.run.epochs import fill_schedule
 from lineage.weights.pretrained import LATER
+
+log = logging.getLogger(__name__)
 
 COCO_KEYPOINTS = 17
 
@@ -49,25 +54,28 @@ def resolve(
     # 2. What the datasets decide.
     train, val = build(config.dataset.train), build(config.dataset.val)
     for copy in (config, recorded):
-        fill_classes(copy, train.meta.classes, val.meta.classes)
+        fill_classes(copy, train.meta, val.meta)
         fill_stuff(copy, train)
         fill_schedule(copy, len(train), overrides)
         fill_keypoints(copy, train)
         fill_backbone_weights(copy)
         OmegaConf.set_readonly(copy, True)
+    for oddity in compare(train, val):
+        log.warning("%s: %s", train.source, oddity)
     return Resolved(config, recorded, train, val)
 
 
-def fill_classes(config: DictConfig, train: tuple[str, ...], val: tuple[str, ...]) -> None:
+def fill_classes(config: DictConfig, train: DatasetMeta, val: DatasetMeta) -> None:
     """Set `dataset.classes`, the number of classes, which the heads of a model read."""
-    if train != val:
-        raise ConfigError(f"dataset.train and dataset.val have different classes:\n  {train}\n  {val}")
-    if config.dataset.classes not in (None, len(train)):
+    if difference := explain_classes(train, val):
+        raise ConfigError(difference)
+    count, names = len(train.classes), ", ".join(train.classes[:5])
+    if config.dataset.classes not in (None, count):
         raise ConfigError(
-            f"dataset.classes={config.dataset.classes}, but the dataset has {len(train)}: {', '.join(train[:5])}, ...\n"
+            f"dataset.classes={config.dataset.classes}, but the dataset has {count}: {names}, ...\n"
             "Leave dataset.classes out; it is read from the dataset."
         )
-    config.dataset.classes = len(train)
+    config.dataset.classes = count
 
 
 def fill_stuff(config: DictConfig, dataset: Dataset) -> None:

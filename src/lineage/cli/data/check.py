@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from lineage.cli.decoding import add_decoding_arguments
 
 if TYPE_CHECKING:
     from lineage.data.annotations.image_folder import ImageFolder
+    from lineage.data.samples.dataset import Dataset
     from lineage.data.samples.image import Decoding
 
 EXAMPLES = 5  # images that are looked for before the folder counts as the wrong one
@@ -38,11 +40,32 @@ def run(args: argparse.Namespace) -> int:
         return check_file(args.annotations, args.images or args.annotations.parent, decoding)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
-        return int(sum(check_split(args.dataset, config, split) for split in splits_of(args)) > 0)
+        checked = {split: check_split(args.dataset, config, split) for split in splits_of(args)}
+    count = sum(defects for _, defects in checked.values())
+    if {"train", "val"} <= checked.keys():
+        count += compare_splits(checked["train"][0], checked["val"][0])
+    return int(count > 0)
 
 
-def check_split(name: str, config: DictConfig, split: str) -> int:
-    """Print every defect of a split and return their number."""
+def compare_splits(train: Dataset, val: Dataset) -> int:
+    """Print what is odd about two splits together and return the number of things that make results wrong."""
+    from lineage.data.annotations.compare_splits import explain_classes, explain_objects, explain_shared_images
+    from lineage.data.annotations.indexed_dataset import IndexedDataset
+
+    if difference := explain_classes(train.meta, val.meta):
+        print(f"train and val: {difference}")
+        return 1
+    if not (isinstance(train, IndexedDataset) and isinstance(val, IndexedDataset)):
+        return 0
+    for note in explain_objects(train, val):
+        print(f"note: {note}.")
+    shared = explain_shared_images(train, val, every_file=True)
+    print(f"train and val: {shared or 'no image is in both'}.")
+    return int(shared is not None)
+
+
+def check_split(name: str, config: DictConfig, split: str) -> tuple[Dataset, int]:
+    """Print every defect of a split; return it without what is broken, and the number of defects."""
     from lineage.data.annotations.cures import format_cures
     from lineage.data.annotations.validate import DatasetError, format_defects
 
@@ -53,7 +76,7 @@ def check_split(name: str, config: DictConfig, split: str) -> int:
         dataset = open_split(config, split, on_defect="raise", **unfiltered)
     if dataset.source is None:
         print(f"{split}: {name} is drawn on demand; there is nothing on disk to check.")
-        return 0
+        return dataset, 0
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
     defects = list(dataset.find_defects(show_progress))
@@ -63,11 +86,12 @@ def check_split(name: str, config: DictConfig, split: str) -> int:
         annotations, classes = len(dataset.object_labels().labels), len(dataset.meta.classes)
         counts = f"{len(dataset)} images, {annotations} annotations, {classes} categories"
         print(f"{split}: {dataset.source}: no defects. {counts}.")
-    return len(defects)
+    return dataset, len(defects)
 
 
 def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
     """Print every defect of a COCO-format file and of its images."""
+    from lineage.data.annotations.compare_splits import explain_phantom_class
     from lineage.data.annotations.cures import CureLog, cure_files, format_cures
     from lineage.data.annotations.defects import find_defects
     from lineage.data.annotations.image_folder import ImageFolder
@@ -101,6 +125,11 @@ def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
     if defects:
         print(format_defects(defects, file, examples=len(defects)))
         return 1
+    uses = Counter(annotation["category_id"] for annotation in content["annotations"])
+    ids = [category["id"] for category in content["categories"]]
+    names = [str(category.get("name")) for category in content["categories"]]
+    if phantom := explain_phantom_class(names, ids, [uses[number] for number in ids]):
+        print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ class Strings(NamedTuple):
 
     def __call__(self, i: int) -> bytes:
         return self.text[self.offsets[i] : self.offsets[i + 1]].tobytes()
+
+    def rows(self) -> list[bytes]:
+        text = self.text.tobytes()
+        return [text[start:end] for start, end in pairwise(self.offsets.tolist())]
 
     def __len__(self) -> int:  # of strings, not of the two arrays
         return len(self.offsets) - 1

@@ -1,0 +1,138 @@
+"""Comparison of the images for training with those for validation: classes that differ, images in both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.samples.metadata import DatasetMeta
+
+FILES_AT_START = 200  # pairs of files with one name whose content is compared before a training
+EXAMPLES = 3
+Digests = dict[bytes, list[int]]  # content -> positions of images
+
+
+def explain_classes(train: DatasetMeta, val: DatasetMeta) -> str | None:
+    """Return how the classes of two splits differ, and what to do; None if they are equal."""
+    if train.classes == val.classes:
+        return None
+    ids = [dict(zip(meta.classes, meta.category_ids, strict=True)) for meta in (train, val)]
+    lines = [
+        f"  {name} has the id {ids[0][name]} in train and {ids[1][name]} in val"
+        for name in train.classes
+        if name in ids[1] and ids[0][name] != ids[1][name]
+    ]
+    for name, meta, other in (("train", train, ids[1]), ("val", val, ids[0])):
+        if extra := [label for label in meta.classes if label not in other]:
+            lines.append(f"  only {name} has {_join(extra)}")
+    return (
+        f"dataset.train and dataset.val have different classes: {len(train.classes)} and {len(val.classes)}.\n"
+        + "\n".join(lines)
+        + "\nLabels follow the ids, so both files need the same `categories` with the same ids; a class may be without "
+        "objects in one of them."
+    )
+
+
+def compare(train: Any, val: Any, *, every_file: bool = False) -> list[str]:
+    """Return what is odd about two splits with the same classes, if both are read from disk."""
+    if not (isinstance(train, IndexedDataset) and isinstance(val, IndexedDataset)):
+        return []
+    shared = explain_shared_images(train, val, every_file=every_file)
+    return [*explain_objects(train, val), *([shared] if shared else [])]
+
+
+def explain_objects(train: IndexedDataset, val: IndexedDataset) -> Iterator[str]:
+    """Yield what is odd about the objects of classes that both splits have."""
+    meta = train.meta
+    counts = [
+        np.bincount(split.columns.labels, minlength=len(meta.classes)).tolist() for split in (train, val)
+    ]  # [2][C]
+    both = [a + b for a, b in zip(*counts, strict=True)]
+    if phantom := explain_phantom_class(meta.classes, meta.category_ids, both):
+        yield phantom
+    unlearned = [name for name, a, b in zip(meta.classes, *counts, strict=True) if b and not a]
+    if unlearned:
+        yield f"no object in train of {_join(unlearned)}, which val has: it cannot be learned"
+
+
+def explain_phantom_class(names: Sequence[str], ids: Sequence[int], counts: Sequence[int]) -> str | None:
+    """Return a message if category 0 is without objects and others are not; `counts` [C] are the objects of each."""
+    if 0 not in ids or len(ids) < 2 or counts[ids.index(0)] or not any(counts):
+        return None
+    return (
+        f"category 0, {names[ids.index(0)]!r}, has no object. Exports of Roboflow add one for the whole project; if it "
+        "is that, delete it from `categories` of all files: as it is, the model has a class too many"
+    )
+
+
+def explain_shared_images(train: IndexedDataset, val: IndexedDataset, *, every_file: bool) -> str | None:
+    """Return how many images of val are in train too, and which; None if no such image was found.
+
+    every_file: compare the contents of all files; else only of some files with one name, which takes milliseconds
+    """
+    pairs = _find_equal_files(train, val) if every_file else _find_equal_names(train, val)
+    examples = [f"{val.columns.file_name(b)} = {train.columns.file_name(a)}" for a, b in pairs[:EXAMPLES]]
+    if not pairs:
+        return None
+    share = f"{len(pairs)} of {len(val)}" if every_file else f"at least {len(pairs)} of {len(val)}"
+    return f"{share} images of val are in train too, so that its scores flatter the model: {', '.join(examples)}"
+
+
+def _find_equal_names(train: IndexedDataset, val: IndexedDataset) -> list[tuple[int, int]]:
+    """Return positions (train, val) of images that are one file, or files with one name and one content."""
+    positions = {name: position for position, name in enumerate(_names(train))}
+    same = [(positions[name], b) for b, name in enumerate(_names(val)) if name in positions]
+    stride = max(1, -(-len(same) // FILES_AT_START))
+    return [pair for pair in same[::stride] if _are_equal(train.path(pair[0]), val.path(pair[1]))]
+
+
+def _find_equal_files(train: IndexedDataset, val: IndexedDataset) -> list[tuple[int, int]]:
+    """Return positions (train, val) of images with one content. Only files of equal size are read."""
+    sizes = [{position: _size(split.path(position)) for position in range(len(split))} for split in (train, val)]
+    common = set(sizes[0].values()) & set(sizes[1].values()) - {-1}
+    digests = [
+        _digest_files(split, (position for position, size in of_split.items() if size in common))
+        for split, of_split in zip((train, val), sizes, strict=True)
+    ]
+    return [(digests[0][digest][0], b) for digest, group in digests[1].items() if digest in digests[0] for b in group]
+
+
+def _digest_files(split: IndexedDataset, positions: Iterable[int]) -> Digests:
+    digests: Digests = {}
+    for position in positions:
+        digests.setdefault(_digest(split.path(position)), []).append(position)
+    return digests
+
+
+def _names(split: IndexedDataset) -> list[bytes]:
+    """Return the name of each image's file, without its folder."""
+    return [name.rpartition(b"/")[2] for name in split.columns.file_names.rows()]
+
+
+def _are_equal(first: Path, second: Path) -> bool:
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    return _size(first) == _size(second) != -1 and _digest(first) == _digest(second)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file; -1 without one."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _join(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 import lineage.config.schema  # noqa: F401  the schema
 from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
-from lineage.config.friendly_errors import explain
+from lineage.config.friendly_errors import explain, is_user_error, run_with_friendly_errors
 from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.results import renames, renames_table
 from lineage.tables.read import load_table
@@ -191,3 +191,35 @@ def error_of(override: str) -> HydraException:
 
 def train(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("~dataset=0", "~dataset=0: dataset is a config group, whose options are words"),
+        ("+backbone@x=inf", "+backbone@x=inf: backbone is a config group, whose options are words"),
+        ("=3", "'=3' is not KEY=VALUE: it has no key"),
+        ("callbacks=[em]", "callbacks=[em]: callbacks has no option 'em'. Did you mean ema?"),
+    ],
+)
+def test_hydras_value_errors_are_messages(override: str, message: str) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        with pytest.raises((ValueError, HydraException)) as error:
+            loader.load_configuration("train", [override], RunMode.RUN)
+    assert is_user_error(error.value)
+    assert explain(error.value, ROOT, ["seed=2", override]) == message
+
+
+def test_a_value_error_of_ours_keeps_its_traceback() -> None:
+    assert not is_user_error(ValueError("a bug"))
+
+
+def test_an_interrupted_command_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    with pytest.raises(SystemExit) as end:
+        run_with_friendly_errors(interrupted)
+    assert end.value.code == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, e.g. `head`, has stopped reading
         sys.stderr.close()
         return 0
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except Exception as error:
         if not type(error).__module__.startswith("lineage."):
             raise

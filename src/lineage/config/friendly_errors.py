@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -53,6 +55,8 @@ def run_with_friendly_errors(main: Callable[[], Any]) -> None:
             _print_from(main, error)
             raise SystemExit(1) from None
         raise SystemExit(explain(error, _root(), sys.argv[1:])) from None
+    except KeyboardInterrupt:  # the run has said how it goes on
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 @contextmanager
@@ -80,6 +84,8 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
         return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error, root)
+    if is_hydra_value_error(error):
+        return _wrong_option(error, root, arguments)
     if match := UNKNOWN_KEY.match(str(error)) or UNKNOWN_KEY.search(str(error)):
         return _unknown_key(next(filter(None, match.groups())), root, arguments)
     if match := NOT_IN_SCHEMA.search(str(error)):
@@ -94,7 +100,14 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
 def is_user_error(error: Exception) -> bool:
     """Return whether one message is enough: errors of Hydra, OmegaConf, this project, and of a disk that is full."""
     ours = type(error).__module__.startswith(("lineage.", "hydra_plugins.lineage."))
-    return ours or isinstance(error, HydraException | OmegaConfBaseException) or disk.explain(error) is not None
+    theirs = isinstance(error, HydraException | OmegaConfBaseException) or is_hydra_value_error(error)
+    return ours or theirs or disk.explain(error) is not None
+
+
+def is_hydra_value_error(error: Exception) -> bool:
+    """Return whether Hydra itself raised a plain ValueError, as it does for an option that is no word."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return type(error) is ValueError and bool(last) and f"{os.sep}hydra{os.sep}_internal{os.sep}" in last[0].filename
 
 
 def _print_from(main: Callable[[], Any], error: Exception) -> None:
@@ -110,6 +123,8 @@ def _missing_option(error: MissingConfigException, root: Path) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     if group.startswith("experiment") or option == "experiment":
         return _missing_row(f"{group}/{option}".removeprefix("experiment/"), root / "experiments")
+    if not error.options and (files := sorted((root / "conf" / group).glob("*.yaml"))):
+        return f"{group}=[{option}]: {group} has no option {option!r}. {did_you_mean(option, [f.stem for f in files])}"
     if not error.options:
         return str(error).partition("\nConfig search path")[0].strip()
     parent = _line(error).partition(":")[0].removeprefix("In ").strip("'")
@@ -117,6 +132,21 @@ def _missing_option(error: MissingConfigException, root: Path) -> str:
     if (today := option_today(group, option)) in error.options:
         return f"{group}={option}: the option {option!r} of {group} is now {today!r}{where}. Write {group}={today}"
     return f"{group}={option}: {group} has no option {option!r}{where}. {did_you_mean(option, error.options)}"
+
+
+def _wrong_option(error: Exception, root: Path, arguments: list[str]) -> str:
+    """Return the message for an option of a config group that is a number; Hydra's own does not name it."""
+    for argument in arguments:
+        with suppress(HydraException):
+            override = OverridesParser.create().parse_override(argument)
+            group = override.key_or_group
+            if isinstance(override.value(), int | float) and (root / "conf" / group).is_dir():
+                return f"{argument}: {group} is a config group, whose options are words" if group else _no_key(argument)
+    return str(error)
+
+
+def _no_key(argument: str) -> str:
+    return f"{argument!r} is not KEY=VALUE: it has no key"
 
 
 def _missing_row(path: str, experiments: Path) -> str:

@@ -1,9 +1,11 @@
 """Parameter groups are the papers'."""
 
+import pytest
 import torch
 from torch import nn
 
 from lineage.train.optimizer import sgd, split_parameters
+from tests.train.toy import ToyData, detection_module, trainer
 
 SGD = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0, "bias_lr_factor": 2.0, "bias_decay": 0.0}
 
@@ -44,3 +46,14 @@ def test_fused_steps_equal_plain_ones() -> None:
             net(torch.ones(2, 5)).square().sum().backward()
             optimizer.step()
     torch.testing.assert_close(model.weight, plain.weight)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_any_precision(precision: str) -> None:
+    """Lightning refuses to clip for a fused optimizer under autocast; a step is at most the rate times the norm."""
+    module = detection_module()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    fitted = trainer(1, precision=precision, gradient_clip_val=1e-3)
+    fitted.fit(module, datamodule=ToyData())
+    steps = [new.detach() - old for new, old in zip(module.parameters(), before, strict=True)]
+    assert torch.cat([step.flatten() for step in steps]).norm() == pytest.approx(0.02 * 0.1 * 1e-3, rel=0.05)

@@ -24,6 +24,7 @@ from lineage.eval.evaluator import make_evaluator
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
 from lineage.run.checks.labels import check_labels, find_requirements
+from lineage.run.checks.levels import check_levels
 from lineage.run.initialize import load_initial_weights
 from lineage.run.resolve import Resolved
 from lineage.run.resume import Attempt
@@ -53,6 +54,7 @@ def assemble(resolved: Resolved) -> Parts:
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = Augment(**build(config.augment))
     model = build(config.model)
+    check_levels(model)
     if losses_with_class_counts(model):
         labels = torch.from_numpy(find_presence(train).labels)  # each class once per image
         set_class_counts(model, labels.bincount(minlength=len(train.meta.classes)).tolist(), len(train))

@@ -42,6 +42,7 @@ from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Images, Losses, Targets
 from lineage.train.inference_cost import InferenceCost
 from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
+from lineage.train.optimizer import unfuse
 from lineage.train.throughput import Throughput
 
 
@@ -142,6 +143,8 @@ class DetectionModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
+        if self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision):
+            unfuse(optimizer)
         return [optimizer], [{"scheduler": self.make_scheduler(optimizer), "interval": "step"}]
 
     def on_train_start(self) -> None:

@@ -43,6 +43,18 @@ def adamw(model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: 
     return AdamW([group for group in groups if group["params"]], lr=lr, betas=(first, second))
 
 
+def unfuse(optimizer: Optimizer) -> None:
+    """Step parameter by parameter or in groups, not in one kernel: the only way to clip gradients in mixed precision.
+
+    A fused step divides the gradients by the loss scale itself, so Lightning refuses to clip them before.
+    """
+    for options in (optimizer.defaults, *optimizer.param_groups):
+        if options.get("fused"):
+            options["fused"] = None
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+
+
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Return (weights, parameters of norm layers, biases): each trainable parameter once, no frozen one."""
     weights, norms, biases = [], [], []

@@ -45,6 +45,7 @@ class AnchorGenerator(nn.Module):
         self, *, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int], rounded: bool
     ):
         super().__init__()
+        check_anchors(sizes, aspect_ratios, strides)
         self.strides = tuple(strides)
         self.per_position = len(sizes[0]) * len(aspect_ratios)
         ratios = torch.tensor(aspect_ratios, dtype=torch.float32)
@@ -70,6 +71,26 @@ class AnchorGenerator(nn.Module):
         y, x = torch.meshgrid(y, x, indexing="ij")
         shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
         return (shifts + base).reshape(-1, 4)
+
+
+def check_anchors(sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]) -> None:
+    """Raise ValueError unless each level has a stride and equally many sizes."""
+    if not all(isinstance(level, Sequence) for level in sizes):
+        raise ValueError(
+            f"sizes={list(sizes)}: each level has a list of sizes, such as [[32], [64], [128], [256], [512]]"
+        )
+    if len(sizes) != len(strides):
+        raise ValueError(
+            f"sizes are of {len(sizes)} levels and strides of {len(strides)}: each level needs both, finest first"
+        )
+    counts = [len(level) for level in sizes]
+    if len({*counts}) != 1 or not counts[0] or not aspect_ratios:
+        raise ValueError(
+            f"anchors per position must be equal on all levels and more than 0: sizes of the levels {counts}, "
+            f"aspect_ratios {len(aspect_ratios)}; one convolution predicts for all levels"
+        )
+    if min(min(level) for level in sizes) <= 0 or min(aspect_ratios) <= 0 or min(strides) <= 0:
+        raise ValueError("sizes, aspect_ratios and strides are above 0")
 
 
 class RPN(nn.Module):

@@ -32,7 +32,7 @@ class SemanticHead(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList(_level(channels, width, norm, int(log2(s / strides[0]))) for s in strides)
         self.classes = nn.Conv2d(width, num_classes, 1)
-        self.stride, self.loss_weight = strides[0], loss_weight
+        self.strides, self.stride, self.loss_weight = tuple(strides), strides[0], loss_weight
         msra(self.classes)
 
     def logits(self, features: list[Tensor]) -> Tensor:

@@ -60,25 +60,28 @@ class ComposedRow:
     written: dict[str, Any] = field(default_factory=dict)  # the config with its interpolations
 
 
-def compose_rows(project: Path, requests: Iterable[RowRequest]) -> list[ComposedRow]:
-    """Return a row per request, from the cache or composed now."""
+def compose_rows(project: Path, requests: Iterable[RowRequest], processes: int = 1) -> list[ComposedRow]:
+    """Return a row per request, from the cache or composed now, many of them by several processes.
+
+    Processes start the main script again, so that more than one are for commands, whose main script does nothing then.
+    """
     requests = list(requests)
     folder = _cache() / "composed" / _fingerprint(project)
     rows = [_read_cache(folder / _file_name(request)) for request in requests]
     missing = [i for i, row in enumerate(rows) if row is None]
-    for i, row in zip(missing, _compose_all(project, [requests[i] for i in missing]), strict=True):
+    for i, row in zip(missing, _compose_all(project, [requests[i] for i in missing], processes), strict=True):
         rows[i] = row
         _write_cache(folder / _file_name(requests[i]), row)
     return [row for row in rows if row is not None]
 
 
-def _compose_all(project: Path, requests: list[RowRequest]) -> list[ComposedRow]:
-    """Compose rows, those of equal choices together; many of them in a process per CPU."""
+def _compose_all(project: Path, requests: list[RowRequest], processes: int = 1) -> list[ComposedRow]:
+    """Compose rows, those of equal choices together."""
     alike: dict[str, list[RowRequest]] = defaultdict(list)
     for request in requests:
         alike[_identify_choices(project, request)].append(request)
     groups = [*alike.values()]
-    processes = min(MOST_PROCESSES, _count_cpus()) if len(requests) > MANY else 1
+    processes = processes if len(requests) > MANY else 1
     parts = [groups[i::processes] for i in range(processes)]
     if processes == 1:
         composed = [_compose_groups(project, groups)]
@@ -104,8 +107,10 @@ def _compose_groups(project: Path, groups: list[list[RowRequest]]) -> dict[str, 
     return rows
 
 
-def _count_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def count_processes() -> int:
+    """Return the number of processes that this machine has CPUs for."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_PROCESSES, cpus)
 
 
 def _identify_choices(project: Path, request: RowRequest) -> str:

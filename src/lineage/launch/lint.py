@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lineage.launch.cells import CellName, build_cells
-from lineage.launch.compose_rows import RowRequest, compose_rows
+from lineage.launch.compose_rows import RowRequest, compose_rows, count_processes
 from lineage.tables.lint import config_rules, text_rules
 from lineage.tables.lint.rules import NOTE, SEVERITIES, Finding, Subject
 from lineage.tables.table import Table
@@ -25,7 +25,7 @@ def compose_all(project: Path, tables: Iterable[Table], tier: str) -> None:
     """Compose the rows of many tables into the cache at once, which takes a third of the time of one by one."""
     rows = [(table, row) for table in tables for row in table.rows.values() if row.runs]
     requests = [RowRequest(table.name, row, table.tier if tier == PAPER else tier) for table, row in rows]
-    compose_rows(project, requests)
+    compose_rows(project, requests, count_processes())
 
 
 def lint_table(project: Path, table: Table) -> list[Finding]:

@@ -27,7 +27,7 @@ UNLABELLED = 255  # the semantic class of pixels without a label, padding among 
 class Images(NamedTuple):
     pixels: Tensor  # [B, 3, H, W] uint8 RGB, zero beyond each image's size
     sizes: Tensor  # [B, 2] float32 (height, width) of the content before padding
-    rng_keys: Tensor  # [B] int64: the random stream of this image at this step (see ops.random)
+    rng_keys: Tensor  # [B] int64: the random stream of this image at this step (see ops.random); 0 at test time
     proposals: Proposals | None = None  # precomputed, in canvas pixels
 
 

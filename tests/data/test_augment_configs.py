@@ -16,6 +16,7 @@ from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.augment import Augment
 from lineage.data.transforms.context import Context, SampleTransform, Transform, bind_context
+from lineage.data.transforms.output_size import compute_output_size
 from lineage.data.transforms.sanitize import sanitize
 from tests.data.samples import full
 
@@ -65,7 +66,9 @@ def test_an_option_runs_and_keeps_all_fields_together(option: str) -> None:
         assert {field.canvas_size for field in located if field is not None} == {canvas}
         assert sample.semantic is None or tuple(sample.semantic.shape) == canvas
         assert len({len(sample.labels), len(sample.boxes), len(sample.masks), len(sample.keypoints)}) == 1
-        for result in (sample, sanitize(test(dataset[index]))):
+        tested, size = sanitize(test(dataset[index])), tuple(dataset[index].image.shape[-2:])
+        assert compute_output_size(built.test, size) == tuple(tested.image.shape[-2:])
+        for result in (sample, tested):
             height, width = built.collate([result], [0]).images.pixels.shape[-2:]
             assert height % 32 == width % 32 == 0
             buckets = built.collate.keywords.get("buckets") or [[height, width]]

@@ -187,6 +187,25 @@ def test_validation_sees_every_image_and_processes_get_equally_many() -> None:
     assert {i for one in shares for i in one} == set(range(1000, 1011))
 
 
+def test_a_validation_batch_has_one_canvas_and_does_not_depend_on_the_number_of_processes() -> None:
+    data = module(n=21)
+    data.val.sizes = torch.tensor([(40, 60), (33, 64), (60, 40), (30, 90)]).repeat(6, 1)[:21]
+    alone = [tuple(batch.ids.tolist()) for batch in data.val_loader(images_per_batch=4)]
+    canvases = [data.canvas_rule.choose(tuple(size)) for size in data.val.sizes.tolist()]
+    assert all(len({canvases[image - 1000] for image in batch}) == 1 for batch in alone)
+    assert max(map(len, alone)) == 4
+    shares = [[tuple(batch.ids.tolist()) for batch in data.val_loader(rank, 3, 4)] for rank in range(3)]
+    assert {batch for share in shares for batch in share} == {*alone}
+    assert len({len(share) for share in shares}) == 1
+
+
+def test_a_few_images_are_the_first_ones_whatever_the_batch() -> None:
+    data = module(n=40)
+    few = [ids(list(data.plain_loader(images_per_batch=size, limit=7))) for size in (1, 3)]
+    assert len(few[0]) == 7
+    assert {*few[0]} == {*few[1]}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_image_stops_training_with_its_path(workers: int) -> None:
     with pytest.raises(ImageError, match=r"squares/3\.png"):

@@ -44,7 +44,7 @@ def views(model: nn.Module, scales: list[float], flip: bool, **options: object) 
 @pytest.mark.parametrize("flip", [False, True])
 def test_boxes_come_back_to_where_they_were(scale: float, flip: bool) -> None:
     boxes = torch.tensor([[[3.0, 4, 50, 60]]]).expand(3, 1, 4)
-    seen = make_view(images(Proposals(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip)
+    seen = make_view(images(Proposals(boxes, torch.ones(3, 1), torch.ones(3, 1) > 0)), scale, flip, 32)
     torch.testing.assert_close(seen.to_canvas(seen.to_view(boxes)), boxes)
     assert torch.equal(seen.images.proposals.boxes, seen.to_view(boxes))
     assert all(side % 32 == 0 for side in seen.images.pixels.shape[-2:])
@@ -53,7 +53,7 @@ def test_boxes_come_back_to_where_they_were(scale: float, flip: bool) -> None:
 
 def test_a_flip_mirrors_the_content_of_each_image() -> None:
     given = images()
-    seen = make_view(given, 1.0, True).images
+    seen = make_view(given, 1.0, True, 32).images
     for i, (height, width) in enumerate(SIZES):
         expected = given.pixels[i, :, :height, :width].flip(-1)
         assert torch.equal(seen.pixels[i, :, :height, :width], expected)
@@ -64,7 +64,7 @@ def test_resizing_mixes_no_padding_into_the_content() -> None:
     white = given._replace(pixels=torch.zeros_like(given.pixels))
     for i, (height, width) in enumerate(SIZES):
         white.pixels[i, :, :height, :width] = 200
-    seen = make_view(white, 0.5, False).images
+    seen = make_view(white, 0.5, False, 32).images
     for i, (height, width) in enumerate(SIZES):
         assert (seen.pixels[i, :, : height // 2, : width // 2] == 200).all()
 
@@ -141,7 +141,7 @@ def test_keypoints_of_a_flipped_view_are_those_of_their_class() -> None:
     """The first class has a left and a right keypoint; in the second both slots mean something else."""
     both = views(nn.Identity(), [1.0], True, class_flip_indices=((1, 0, 2), (0, 1, 2)))
     maps = torch.arange(2 * 3 * 2.0).view(1, 2, 3, 1, 2)
-    labels, by_flip = torch.tensor([[0, 1]]), [make_view(images(), 1.0, flip) for flip in (False, True)]
+    labels, by_flip = torch.tensor([[0, 1]]), [make_view(images(), 1.0, flip, 32) for flip in (False, True)]
     plain, mirrored = (both._unflip(view, maps, labels) for view in by_flip)
     assert torch.equal(plain, maps)
     assert torch.equal(mirrored[0, 0], maps[0, 0, [1, 0, 2]].flip(-1))

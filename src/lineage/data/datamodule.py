@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from lineage.config.schema import Data, Schedule
+from lineage.data.canvas import CanvasRule, count_images_at_once, group_batches
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.sample import Sample
@@ -35,7 +36,8 @@ ATTEMPTS = 10  # unreadable images in a row after which on_unreadable=skip gives
 class DetectionData(pl.LightningDataModule):
     """The loaders of a run.
 
-    `sampling(train, seed)` makes the IndexSampler of the training images: the image indices of each epoch.
+    sampling: (train, seed) -> IndexSampler of the training images: the image indices of each epoch.
+    size_divisibility: of the sides of a canvas at test time, a property of the model.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class DetectionData(pl.LightningDataModule):
         data: Data,
         seed: int,
         sampling: Callable[[Dataset, int], IndexSampler] = ShuffleSampler,
+        size_divisibility: int = 32,
     ) -> None:
         super().__init__()
         self.train = train
@@ -56,6 +59,7 @@ class DetectionData(pl.LightningDataModule):
         self.data = data
         self.seed = seed
         self.sampling = sampling
+        self.canvas_rule = CanvasRule(augment, size_divisibility)
 
     def accumulate(self, world_size: int) -> int:
         """Return the number of micro batches per optimizer step on each of `world_size` processes."""
@@ -69,7 +73,12 @@ class DetectionData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         assert self.trainer is not None
-        return self.val_loader(self.trainer.global_rank, self.trainer.world_size)
+        images_per_batch = self.count_images_at_once(self.trainer.strategy.root_device)
+        return self.val_loader(self.trainer.global_rank, self.trainer.world_size, images_per_batch)
+
+    def count_images_at_once(self, device: torch.device) -> int:
+        """Return the size of a batch of the test on a device."""
+        return count_images_at_once(device, self.data.images_per_device)
 
     def train_loader(self, rank: int = 0, world_size: int = 1, start_step: int = 0) -> DataLoader:
         images = self.schedule.images_per_step
@@ -77,27 +86,55 @@ class DetectionData(pl.LightningDataModule):
         order = StepOrder(self.train.sizes, images, self.sampling(self.train, self.seed))
         per_device = self.data.images_per_device
         batches = StepBatchSampler(order, self.schedule.steps, start_step, rank, world_size, per_device)
-        return self._make_loader(dataset, batches, keep_workers=False)
+        return self._make_loader(dataset, batches, partial(_collate_training, self.augment.collate), keep_workers=False)
 
-    def val_loader(self, rank: int = 0, world_size: int = 1) -> DataLoader:
-        dataset = AugmentedDataset(self.val, self.augment.test, self.seed, "raise", images_per_step=1)
-        batches = EpochBatchSampler(self.val, rank, world_size, self.data.images_per_device)
-        return self._make_loader(dataset, batches, keep_workers=True)
+    def val_loader(self, rank: int = 0, world_size: int = 1, images_per_batch: int = 1) -> DataLoader:
+        """Return the loader of the validation images, each once; a batch holds images of one canvas."""
+        return self._test_loader(self.val, "raise", rank, world_size, images_per_batch)
 
-    def plain_loader(self, rank: int = 0, world_size: int = 1, images: Dataset | None = None) -> DataLoader:
-        """Return the training images, or `images`, once with the test transform: for fits after training and dumps."""
+    def plain_loader(
+        self,
+        rank: int = 0,
+        world_size: int = 1,
+        images_per_batch: int = 1,
+        images: Dataset | None = None,
+        limit: int | None = None,
+    ) -> DataLoader:
+        """Return the training images, or `images`, once as in the test: for fits after training and dumps.
+
+        images_per_batch: the largest batch; a batch holds images of one canvas.
+        limit: the number of images; None: all.
+        """
         images = self.train if images is None else images
-        dataset = AugmentedDataset(images, self.augment.test, self.seed, self.data.on_unreadable, images_per_step=1)
-        batches = EpochBatchSampler(images, rank, world_size, self.data.images_per_device)
-        return self._make_loader(dataset, batches, keep_workers=True)
+        return self._test_loader(images, self.data.on_unreadable, rank, world_size, images_per_batch, limit)
+
+    def _test_loader(
+        self,
+        images: Dataset,
+        on_unreadable: str,
+        rank: int,
+        world_size: int,
+        images_per_batch: int,
+        limit: int | None = None,
+    ) -> DataLoader:
+        dataset = AugmentedDataset(images, self.augment.test, self.seed, on_unreadable, images_per_step=1)
+        order = sort_by_aspect_ratio(images)[:limit]
+        keys = [self.canvas_rule.group_key(size) for size in map(tuple, images.sizes[order].tolist())]
+        batches = [[order[position] for position in batch] for batch in group_batches(keys, images_per_batch)]
+        sampler = EpochBatchSampler(batches, rank, world_size)
+        return self._make_loader(dataset, sampler, partial(_collate_test, self.canvas_rule), keep_workers=True)
 
     def _make_loader(
-        self, dataset: AugmentedDataset, batches: Sampler[list[ItemKey]], keep_workers: bool
+        self,
+        dataset: AugmentedDataset,
+        batches: Sampler[list[ItemKey]],
+        collate: Callable[[Sequence[tuple[Sample, int]]], Batch],
+        keep_workers: bool,
     ) -> DataLoader:
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=partial(_collate, self.augment.collate),
+            collate_fn=collate,
             num_workers=self.data.workers,
             persistent_workers=keep_workers and self.data.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -131,25 +168,28 @@ class StepBatchSampler(Sampler[list[ItemKey]]):
 
 
 class EpochBatchSampler(Sampler[list[ItemKey]]):
-    """Micro batches of one process that cover every image once, ordered by aspect ratio.
+    """The share of one process in `batches` of image indices, which cover every image once.
 
-    All processes get equally many images, so the last ones may repeat a few.
+    All processes get equally many batches, so the first ones may come again at the end; evaluators count an image once.
     """
 
-    def __init__(self, dataset: Dataset, rank: int, world_size: int, images_per_device: int) -> None:
-        aspect_ratios = dataset.sizes[:, 0].double() / dataset.sizes[:, 1].double()
-        order = aspect_ratios.argsort(stable=True).tolist()
-        per_process = -(-len(order) // world_size)
-        padded = (order * world_size)[: per_process * world_size]
-        self.indices: list[int] = padded[rank::world_size]
-        self.micro_batches = [range(i, i + images_per_device) for i in range(0, per_process, images_per_device)]
+    def __init__(self, batches: Sequence[list[int]], rank: int, world_size: int) -> None:
+        per_process = -(-len(batches) // world_size)
+        repeated = [*batches] * world_size
+        self.batches = repeated[: per_process * world_size][rank::world_size]
 
     def __len__(self) -> int:
-        return len(self.micro_batches)
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[list[ItemKey]]:
-        for micro_batch in self.micro_batches:
-            yield [(index, index) for index in self.indices[micro_batch.start : micro_batch.stop]]
+        for batch in self.batches:
+            yield [(index, index) for index in batch]
+
+
+def sort_by_aspect_ratio(images: Dataset) -> list[int]:
+    """Return the indices of all images, the wide ones first; equal ones keep their order."""
+    aspect_ratios = images.sizes[:, 0].double() / images.sizes[:, 1].double()
+    return aspect_ratios.argsort(stable=True).tolist()
 
 
 class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
@@ -190,5 +230,9 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
             return sanitize(bind_context(self.transform, context)(sample)), rng_key
 
 
-def _collate(collate: Callable[..., Batch], items: Sequence[tuple[Sample, int]]) -> Batch:
+def _collate_training(collate: Callable[..., Batch], items: Sequence[tuple[Sample, int]]) -> Batch:
     return collate([sample for sample, _ in items], [rng_key for _, rng_key in items])
+
+
+def _collate_test(canvas_rule: CanvasRule, items: Sequence[tuple[Sample, int]]) -> Batch:
+    return canvas_rule.collate([sample for sample, _ in items])

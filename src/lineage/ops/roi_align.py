@@ -36,7 +36,8 @@ def roi_align_bags(feature: Tensor, rois: Tensor, size: int, sampling_ratio: int
         row[:, :, None, :, None] * width + x[:, None, :, None, :]
     )  # [R, size, size, 2 sampling_ratio, 2 sampling_ratio]
     weight = along_y[:, :, None, :, None] * along_x[:, None, :, None, :]
-    pixels = feature.to(exact).permute(0, 2, 3, 1).reshape(-1, channels)
+    # of a single image the reshaped map would be a view, whose scattered channels embedding_bag reads 15 times slower
+    pixels = feature.to(exact).permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
     bags, weights = (field.reshape(-1, 4 * sampling_ratio**2) for field in (pixel, weight))
     bins = F.embedding_bag(bags, pixels, per_sample_weights=weights, mode="sum")
     return bins.view(-1, size, size, channels).permute(0, 3, 1, 2).to(feature.dtype)

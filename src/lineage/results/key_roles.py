@@ -55,6 +55,7 @@ ROLES = {
     "dataset.keypoints": Role.DATASET,
     "augment": Role.TRAINING,
     "augment.test": Role.TEST,
+    "augment.test_buckets": Role.TEST,
     "sampling": Role.TRAINING,
     "schedule": Role.TRAINING,
     "schedule.evaluate_every": Role.TEST,

@@ -21,12 +21,14 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import find_presence
 from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import make_evaluator
+from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
 from lineage.run.checks.labels import check_labels, find_requirements
 from lineage.run.checks.levels import check_levels
 from lineage.run.initialize import load_initial_weights
 from lineage.run.resolve import Resolved
+from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -65,8 +67,7 @@ def assemble(resolved: Resolved) -> Parts:
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
-    flips = {name: getattr(val.meta, name) for name in ("flip_indices", "class_flip_indices")}
-    views = build(config.tta, model=model, **flips) if config.tta else None
+    views = build_views(config, model, val.meta)
     module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
@@ -84,7 +85,9 @@ def assemble(resolved: Resolved) -> Parts:
         detect=views.detect if views else None,
     )
     sampling = build(config.sampling)
-    return Parts(DetectionData(train, val, augment, schedule, loading, config.seed, sampling), model, module)
+    size_divisibility = get_size_divisibility(model)
+    data = DetectionData(train, val, augment, schedule, loading, config.seed, sampling, size_divisibility)
+    return Parts(data, model, module)
 
 
 def add_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:

@@ -27,11 +27,12 @@ def dump(trainer: pl.Trainer, parts: Parts, folder: Path) -> None:
     check(parts.model)
     folder.mkdir(parents=True, exist_ok=True)
     rank, world = trainer.global_rank, trainer.world_size
-    model = parts.model.to(trainer.strategy.root_device).eval()
-    loaders = {"train": parts.data.plain_loader(rank, world), "val": parts.data.val_loader(rank, world)}
-    for split, loader in loaders.items():
+    device = trainer.strategy.root_device
+    model, at_once = parts.model.to(device).eval(), parts.data.count_images_at_once(device)
+    train, val = parts.data.plain_loader(rank, world, at_once), parts.data.val_loader(rank, world, at_once)
+    for split, loader in (("train", train), ("val", val)):
         share = [folder / f"{split}.{part}.npz" for part in range(world)]
-        write_proposals(share[rank], propose(model, loader, trainer.strategy.root_device))
+        write_proposals(share[rank], propose(model, loader, device))
         trainer.strategy.barrier()
         if rank == 0:
             dataset = getattr(parts.data, split)

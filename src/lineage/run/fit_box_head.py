@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -20,12 +19,11 @@ def refit(parts: Parts, images: int | None, device: torch.device) -> bool:
     box = getattr(parts.model, "box", None)
     if box is None or not hasattr(box, "fit"):
         return False
-    model, loader = parts.model.to(device).eval(), parts.data.plain_loader()
-
-    batches = None if images is None else -(-images // parts.data.data.images_per_device)
+    # one at a time: mining refits after a batch, and data.images_per_device changes no weights
+    model, loader = parts.model.to(device).eval(), parts.data.plain_loader(images_per_batch=1, limit=images)
 
     def rounds() -> Iterator[tuple[list[Tensor], Proposals, Targets]]:
-        for batch in islice(loader, batches):
+        for batch in loader:
             images, targets, *_ = parts.module.transfer_batch_to_device(batch, device, 0)
             with torch.no_grad():
                 features = model.neck(model.backbone(images))

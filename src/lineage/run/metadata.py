@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from lineage.config import digests
 from lineage.results import entry, git_state, paths
@@ -39,6 +40,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     code = git_state.current(ROOT)
     config_digest = digests.config_digest(config)
     splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
+    inputs = parts.data.canvas_rule.describe(parts.data.val.sizes) | describe_random_stream(parts.model)
     return {
         **{name: config["cell"][name] for name in ("table", "row", "note")},
         "id": entry.new_id(started, config_digest),
@@ -46,7 +48,9 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "seed": config["seed"],
         "deviations": entry.deviations(attempt.overrides),
         "config_digest": config_digest,
-        "evaluation_digest": entry.digest({"protocol": parts.module.evaluator.protocol, "data": splits["val"]}),
+        "evaluation_digest": entry.digest(
+            {"protocol": parts.module.evaluator.protocol, "data": splits["val"], **inputs}
+        ),
         "choices": attempt.choices,
         "command": [paths.portable(sys.argv[0], ROOT), *sys.argv[1:]],
         "commit": code.commit,
@@ -61,6 +65,12 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "folder": paths.portable(attempt.folder, ROOT),
         "config": config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}},
     }
+
+
+def describe_random_stream(model: nn.Module) -> dict[str, Any]:
+    """Return the part of an evaluation digest of a model that draws at test time; until 2026-11-26 by image."""
+    draws = any(getattr(module, "draws_at_test", False) for module in model.modules())
+    return {"random_stream": "the same for all images"} if draws else {}
 
 
 def describe_parents(parents: Parents) -> dict[str, Any]:
@@ -96,7 +106,7 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
-    """Return the line before the start, and a warning each if rate or milestones do not fit batch and steps."""
+    """Return the line before the start, and warnings: if rate or milestones do not fit, or other canvases are used."""
     config, device = attempt.config, trainer.strategy.root_device
     schedule, optimizer = config.schedule, config.optimizer
     ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
@@ -109,7 +119,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
         startup_message.format_lr_warning(ours, paper),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
-    return [line, *(text for text in warnings if text)]
+    return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning) if text)]
 
 
 def follows_row(attempt: Attempt) -> bool:

@@ -14,20 +14,20 @@ from torchvision import tv_tensors as tv
 
 from lineage.config.build import ConfigError, build
 from lineage.data.annotations.defects import Defect, Record
+from lineage.data.canvas import count_images_at_once, group_batches
 from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labels
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
-from lineage.data.transforms.augment import Augment
 from lineage.data.transforms.context import Context, bind_context
+from lineage.data.transforms.geometry import get_size
 from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import Predictions
-from lineage.ops.random import fold_in
 from lineage.report.draw import Area
 from lineage.report.image_sources import Picture
 from lineage.report.pictures import extract_areas
 from lineage.run.restore import Restored
-from lineage.structures import Images
+from lineage.structures import Batch, Detections, Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,39 +96,56 @@ def predict_images(
     score_thresh: float,
     device: torch.device,
 ) -> Iterator[tuple[Picture, ImagePredictions]]:
-    """Yield each picture with its predictions, `batch` at a time.
+    """Yield each picture with its predictions: those of the evaluation, whatever else is predicted beside it.
 
+    batch: the largest number of pictures at once on a GPU, if they share a canvas; on a CPU they come one by one.
     ids: image ids by the names of files; other images are numbered from 1.
     score_thresh: records below this score are left out.
     """
-    augment = Augment(**build(restored.config.augment))
     first_id = 1
     while group := list(islice(pictures, batch)):
-        # 1. to the canvas of the model
+        # 1. to the canvases of the model
         images = UnannotatedImages(group, first_id, restored.meta)
-        transform = bind_context(augment.test, Context(images, step=0, seed=0))
+        transform = bind_context(restored.canvas.augment.test, Context(images, step=0, seed=0))
         dataset = add_proposals(restored, images)
         samples = [transform(dataset[index]) for index in range(len(group))]
-        inputs = augment.collate(samples, [fold_in(sample.image_id) for sample in samples])
-        # 2. detect
-        detections = restored.model.detect(Images(*(move_to(field, device) for field in inputs.images)))
-        # 3. back to the pixels of the files
-        for slot, picture in enumerate(group):
-            predictions = to_image_coordinates(detections, inputs, slot, ("box", "mask", "keypoint"))
-            height, width = picture.pixels.shape[:2]
-            yield (
-                picture,
-                ImagePredictions(
-                    image_id=ids.get(picture.name, first_id + slot),
-                    name=picture.name,
-                    height=height,
-                    width=width,
-                    records=to_coco_records(predictions, restored.meta, score_thresh),
-                    max_score=float(predictions.scores.max()) if len(predictions.scores) else 0.0,
-                    stuff=extract_areas(detections, inputs, slot, restored.meta.stuff),
-                ),
-            )
+        canvases = [restored.canvas.choose(get_size(sample)) for sample in samples]
+        predictions: dict[int, ImagePredictions] = {}
+        for slots in group_batches(canvases, count_images_at_once(device, batch)):
+            # 2. detect
+            inputs = restored.canvas.collate([samples[slot] for slot in slots])
+            detections = restored.detect(Images(*(move_to(field, device) for field in inputs.images)))
+            # 3. back to the pixels of the files
+            for row, slot in enumerate(slots):
+                image_id = ids.get(group[slot].name, first_id + slot)
+                predictions[slot] = read_predictions(
+                    detections, inputs, row, group[slot], image_id, restored.meta, score_thresh
+                )
+        yield from ((picture, predictions[slot]) for slot, picture in enumerate(group))
         first_id += len(group)
+
+
+def read_predictions(
+    detections: Detections,
+    inputs: Batch,
+    row: int,
+    picture: Picture,
+    image_id: int,
+    meta: DatasetMeta,
+    score_thresh: float,
+) -> ImagePredictions:
+    """Return the predictions in row `row` of a batch, in the pixels of the file."""
+    predictions = to_image_coordinates(detections, inputs, row, ("box", "mask", "keypoint"))
+    height, width = picture.pixels.shape[:2]
+    return ImagePredictions(
+        image_id=image_id,
+        name=picture.name,
+        height=height,
+        width=width,
+        records=to_coco_records(predictions, meta, score_thresh),
+        max_score=float(predictions.scores.max()) if len(predictions.scores) else 0.0,
+        stuff=extract_areas(detections, inputs, row, meta.stuff),
+    )
 
 
 def move_to(field: Any, device: torch.device) -> Any:

@@ -70,7 +70,8 @@ def detect(trainer: pl.Trainer, parts: Parts, images: Dataset) -> Predictions:
     device = trainer.strategy.root_device
     parts.model.to(device).eval()
     accumulator = DetectionAccumulator(images.ids.tolist(), DEFAULT_TASKS)
-    for batch in parts.data.plain_loader(trainer.global_rank, trainer.world_size, images):
+    at_once = parts.data.count_images_at_once(device)
+    for batch in parts.data.plain_loader(trainer.global_rank, trainer.world_size, at_once, images):
         moved = move_data_to_device(batch, device)
         accumulator.update(parts.module.detect(moved.images), moved)
     return accumulator.finish()[0]

@@ -7,7 +7,7 @@ as a stride or the mean of the pixels, is known of their source.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,17 @@ import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
+from lineage.data.canvas import CanvasRule
 from lineage.data.samples.metadata import DatasetMeta
+from lineage.data.transforms.augment import Augment
+from lineage.models.detectors.size_divisibility import get_size_divisibility
+from lineage.models.detectors.tta import TTA
 from lineage.results.overrides import Override
 from lineage.results.renames import key_today, upgrade
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
+from lineage.structures import Detections, Images
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
 from lineage.weights.infer_overrides import count_classes, count_labels, infer_overrides
@@ -40,6 +45,8 @@ class Restored:
     """A trained model and what belongs to it."""
 
     model: nn.Module  # in eval mode
+    detect: Callable[[Images], Detections]  # of the model, on all views if the config has test-time augmentation
+    canvas: CanvasRule
     config: DictConfig
     meta: DatasetMeta  # of the dataset it was trained on
     source: str
@@ -70,7 +77,17 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)
     load_initial_weights(model, path, require_all=True, results=results, follows_source=True)
-    return Restored(model.eval(), config, resolve_meta(names, folder, config), path)
+    model, meta = model.eval(), resolve_meta(names, folder, config)
+    detect = (build_views(config, model, meta) or model).detect
+    canvas = CanvasRule(Augment(**build(config.augment)), get_size_divisibility(model))
+    return Restored(model, detect, canvas, config, meta, path)
+
+
+def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA | None:
+    """Return the model with the test-time augmentation of a config, or None if it has none."""
+    if not config.get("tta"):
+        return None
+    return build(config.tta, model=model, flip_indices=meta.flip_indices, class_flip_indices=meta.class_flip_indices)
 
 
 def load_run_config(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:

@@ -26,6 +26,10 @@ class ResizeShortestEdge:
         length = self.sizes[int(torch.randint(len(self.sizes), ()))] if len(self.sizes) > 1 else self.sizes[0]
         return geometry.resize(sample, fit_shortest_edge(geometry.get_size(sample), length, self.max_size))
 
+    def output_size(self, size: geometry.Size) -> geometry.Size | None:
+        """Return the size of an image of `size` after the transform, or None if it is drawn."""
+        return fit_shortest_edge(size, self.sizes[0], self.max_size) if len(self.sizes) == 1 else None
+
 
 class RandomShortestEdge:
     """Resize the shorter edge to a random length in pixels, both ends included (detectron2's sampling "range")."""

@@ -58,6 +58,8 @@ class FPN(nn.Module):
     only_finest: true returns Pi alone.
     """
 
+    size_divisibility = 32  # of a test image's canvas, as in Detectron and detectron2
+
     def __init__(
         self,
         inputs: Sequence[int],

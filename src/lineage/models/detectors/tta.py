@@ -13,12 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
-
-MULTIPLE = 32  # of the sides of a canvas, as in collate
 
 
 class View(NamedTuple):
@@ -45,7 +44,7 @@ def _mirror(boxes: Tensor, width: Tensor) -> Tensor:
     return torch.stack((width - x2, y1, width - x1, y2), -1)
 
 
-def make_view(images: Images, scale: float, flip: bool) -> View:
+def make_view(images: Images, scale: float, flip: bool, size_divisibility: int) -> View:
     """Mirror within each image's content, then resize. Shapes depend on the canvas and `scale` alone.
 
     # deviates: resizes what the loader already resized; Detectron starts from the file, which may have more detail
@@ -58,7 +57,7 @@ def make_view(images: Images, scale: float, flip: bool) -> View:
         pixels = _replicate_border(pixels, sizes, flip)
     if scale != 1:
         resized = F.interpolate(pixels.float(), (view_height, view_width), mode="bilinear", antialias=True)
-        padding = (0, -view_width % MULTIPLE, 0, -view_height % MULTIPLE)
+        padding = (0, -view_width % size_divisibility, 0, -view_height % size_divisibility)
         pixels = F.pad(resized.round().clamp(0, 255).to(torch.uint8), padding)
     view_images = Images(pixels, sizes * ratio, images.rng_keys)
     view = View(view_images, ratio.flip(0).repeat(2), flip, view_images.sizes[:, 1:])
@@ -102,14 +101,14 @@ class TTA:
         if 1.0 not in scales:
             raise ValueError(f"tta.scales={list(scales)} lacks 1.0, the size that the model is evaluated at")
         ordered = sorted(scales, key=lambda scale: scale != 1)  # the plain view first
-        self.model = model
+        self.model, self.size_divisibility = model, get_size_divisibility(model)
         self.views = [(scale, mirror) for mirror in ((False, True) if flip else (False,)) for scale in ordered]
         self.nms_thresh, self.suppression, self.detections_per_img = nms_thresh, suppression, detections_per_img
         self.flip_indices = [list(row) for row in class_flip_indices] or [list(flip_indices)]  # [C or 1][K]
 
     def detect(self, images: Images) -> Detections:
         """Return the objects of each image, in canvas pixels, best first."""
-        views = [make_view(images, scale, flip) for scale, flip in self.views]
+        views = [make_view(images, scale, flip, self.size_divisibility) for scale, flip in self.views]
         if not hasattr(self.model, "heads"):
             return self._merge(views, [self.model.detect(view.images) for view in views])
         # 1. boxes of every view

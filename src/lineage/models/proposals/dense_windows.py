@@ -31,6 +31,7 @@ class SlidingWindows(nn.Module):
             raise ValueError(f"SlidingWindows: precomputed={precomputed} is not one of {', '.join(PRECOMPUTED)}")
         self.anchors, self.num_windows = anchors, num_windows
         self.min_size, self.precomputed = min_size, precomputed
+        self.draws_at_test = precomputed != "nearest"
 
     def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]:
         return self.propose(images, features), {}

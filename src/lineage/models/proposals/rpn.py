@@ -150,6 +150,7 @@ class RPN(nn.Module):
         self.anchor_boundary_thresh = anchor_boundary_thresh
         self.box_loss_weight, self.box_loss_normalizer = box_loss_weight, box_loss_normalizer
         self.ranking, self.regress_at_test = ranking, regress_at_test
+        self.draws_at_test = ranking == "random"
 
     def losses(self, images: Images, features: list[Tensor], targets: Targets) -> tuple[Proposals, Losses]:
         """Return the proposals that the detector is trained on, and the RPN's own two losses."""

@@ -155,7 +155,7 @@ def test_bad_results_are_named(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ({"score": None}, "record 1 has the score None, not a number"),
         ({"bbox": [1, 2, 3]}, "record 1 has the bbox [1, 2, 3], not four numbers"),
         ({"bbox": [1, 2, float("nan"), 3]}, "not four numbers"),
-        ({"image_id": 31415}, "1 image_ids are not among the ground truth's images: 31415"),
+        ({"image_id": 31415}, "1 image_ids are not among the ground truth's images: 31415. 1 of 2 records have them"),
         ({"category_id": 31415}, "1 category_ids are not among"),
         ({"segmentation": {"size": [7, 9], "counts": "0"}}, "record 1 has a mask of 7 x 9 (height x width)"),
         ({"segmentation": {"counts": "0"}}, "it is no RLE"),
@@ -164,7 +164,7 @@ def test_bad_results_are_named(folder: Path, tmp_path: Path, capsys: pytest.Capt
         ({"segmentation": good[1]["segmentation"] | {"counts": None}}, "record 1 has an RLE of counts None"),
         ({"segmentation": good[1]["segmentation"] | {"counts": [7]}}, "record 1 has an RLE that covers 7 of 76800 "),
         ({"segmentation": good[1]["segmentation"] | {"counts": "~~"}}, "record 1 has an RLE that covers 0 of 76800"),
-        ({"image_id": "1"}, "record 1 has the image_id '1', not a whole number"),
+        ({"image_id": "one"}, "record 1 has the image_id 'one', not a whole number"),
         ({"category_id": [1]}, "record 1 has the category_id [1], not a whole number"),
         ({"bbox": [1, 1, -3, 4]}, "record 1 has the bbox [1, 1, -3, 4], not four numbers"),
         ({"score": "0.5"}, "record 1 has the score '0.5', not a number"),
@@ -175,7 +175,7 @@ def test_bad_results_are_named(folder: Path, tmp_path: Path, capsys: pytest.Capt
     fails(capsys, "is a whole dataset, not results", bad, *of)
     fails(capsys, "no such file", tmp_path / "absent.json", *of)
     good_file = tmp_path / "good.json"
-    fails(capsys, "is no ground truth: it has no images", good_file, "--annotations", good_file)
+    fails(capsys, "holds a list, perhaps of results; annotations are expected", good_file, "--annotations", good_file)
     fails(capsys, "Did you mean coco", good_file, "--dataset", "cocoo")
 
 
@@ -201,8 +201,7 @@ def test_bad_ground_truths_are_named(folder: Path, tmp_path: Path, capsys: pytes
     told = json.loads(truth(folder, "coco").read_text())
     first, *others = told["annotations"]
     for change, message in (
-        ({"annotations": None}, "it has no annotations"),
-        ({"annotations": []}, "`annotations` is empty, so no detection can be right"),
+        ({"annotations": None}, "has no list `annotations`"),
         ({"annotations": [first, first]}, f"annotations 1 has the id {first['id']}, as one before it"),
         ({"annotations": [first | {"id": "a"}]}, "annotations 0 has the id 'a', not a whole number"),
         ({"annotations": [first | {"image_id": 77}, *others]}, "has the unknown image_id 77"),

@@ -9,6 +9,9 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lineage.eval.document import document_of
+from lineage.eval.evaluator import DetectionEvaluator, MissingGeometryError
+from lineage.eval.protocols.coco import CocoScorer
 from lineage.results.run_folder import read_metrics
 from lineage.structures import Detections, Diagnostic, Images, Loss
 from lineage.train.detection_module import combine_losses
@@ -151,3 +154,16 @@ def test_diagnostics_and_the_gradient_norm_are_logged_with_the_losses(tmp_path: 
     rows = read_metrics(tmp_path / "metrics.csv")
     assert {"loss", "roi_cls", "lr", "roi_cls/accuracy", "grad_norm"} <= rows[0].keys()
     assert all(0 <= float(row["roi_cls/accuracy"]) <= 1 and float(row["grad_norm"]) > 0 for row in rows)
+
+
+def test_an_output_that_is_scored_and_not_predicted_stops_the_run_before_training() -> None:
+    mask = {"size": [8, 8], "counts": [0, 64]}
+    annotation = {"id": 1, "image_id": 1000, "category_id": 1, "bbox": [0, 0, 8, 8], "area": 64, "segmentation": mask}
+    images = [{"id": 1000, "height": 8, "width": 8}]
+    truth = document_of({"images": images, "annotations": [annotation], "categories": [{"id": 1, "name": "car"}]})
+    module = toy.detection_module()
+    module.evaluator = DetectionEvaluator(CocoScorer(dataset=truth, tasks=["mask"]))
+    trainer = toy.trainer(4, num_sanity_val_steps=1)
+    with pytest.raises(MissingGeometryError, match=r"scores mask, and this model predicts only box: .*model=mask_rcnn"):
+        trainer.fit(module, datamodule=toy.ToyData())
+    assert trainer.global_step == 0

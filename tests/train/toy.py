@@ -48,6 +48,9 @@ class Count:
     def __init__(self) -> None:
         self.images = 0
 
+    def check_outputs(self, detections: Detections) -> None:
+        pass
+
     def update(self, detections: Detections, batch: Batch) -> None:
         self.images += len(batch.ids)
 

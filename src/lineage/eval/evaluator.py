@@ -42,6 +42,10 @@ class Evaluator(Protocol):
         """
         ...
 
+    def check_outputs(self, detections: Detections) -> None:
+        """Raise if a model lacks an output that is scored; called before training, with its first detections."""
+        ...
+
     def update(self, detections: Detections, batch: Batch) -> None: ...
 
     def compute(self) -> dict[str, float]:
@@ -94,7 +98,8 @@ class DetectionEvaluator:
     def protocol(self) -> dict[str, Any]:
         return self.scorer.protocol
 
-    def update(self, detections: Detections, batch: Batch) -> None:
+    def check_outputs(self, detections: Detections) -> None:
+        """Raise MissingGeometryError if a model predicts nothing that is scored."""
         available = available_tasks(detections)
         if not available & {*self.scorer.tasks}:
             raise MissingGeometryError(
@@ -102,6 +107,9 @@ class DetectionEvaluator:
                 f"predicts only {' and '.join(sorted(available))}: choose a model with that head, such as "
                 "model=mask_rcnn or model=keypoint_rcnn, or score boxes as COCO does with evaluator=coco"
             )
+
+    def update(self, detections: Detections, batch: Batch) -> None:
+        self.check_outputs(detections)
         self._accumulator.update(detections, batch)
 
     def compute(self) -> dict[str, float]:

@@ -49,9 +49,9 @@ def lvis_documents(document: Mapping[str, Any], tasks: Sequence[str]) -> dict[st
     """
     content = strip_document(document, tasks)
     for image, source in zip(content["images"], document["images"], strict=True):
-        image.update({key: source[key] for key in FEDERATED_LISTS})
+        image.update({key: source.get(key) or [] for key in FEDERATED_LISTS})
     for category, source in zip(content["categories"], document["categories"], strict=True):
-        category["frequency"] = source["frequency"]
+        category["frequency"] = source.get("frequency", "f")  # always there if there are objects
     objects = [annotation | {"iscrowd": 0} for annotation in content["annotations"] if annotation["area"] > 0]
     content = _ignore(content | {"annotations": objects}, document)
     masked = _fill_masks(content) if any(map(scores_masks, tasks)) else content

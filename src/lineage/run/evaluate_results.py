@@ -10,7 +10,11 @@ from typing import Any
 import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.config.build import build
 from lineage.config.compose import compose_config
+from lineage.data.annotations.cures import CureLog
+from lineage.data.annotations.validate import read_coco
 from lineage.eval.document import document_of
+from lineage.eval.files.ground_truth import check_ground_truth
+from lineage.eval.files.json_file import COMMAND
 from lineage.eval.files.score_file import SCORERS, score_file
 from lineage.eval.scores import Scores
 
@@ -33,7 +37,15 @@ class EvaluateOptions:
 
 def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateOptions) -> Scores:
     """Score a result file against a COCO, LVIS or panoptic file."""
-    return score_file(results, annotations, protocol=options.protocol, **options.keywords())
+    # 1. Read the file as datasets do: numbers that are text are cured, and a test server's file has no annotations.
+    log = CureLog()
+    document = read_coco(annotations, COMMAND, require_objects=False, log=log)
+    check_ground_truth(document, annotations)
+    # 2. Score.
+    folder = annotations.with_suffix("")
+    scores = score_file(results, document, protocol=options.protocol, folder=folder, **options.keywords())
+    notes = [f"ground truth: {cure.kind}: {cure.number}, such as {cure.example}" for cure in log.cures()]
+    return scores._replace(notes=(*notes, *scores.notes))
 
 
 def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], options: EvaluateOptions) -> Scores:

@@ -16,7 +16,7 @@ What Lightning runs, written out as one loop (hooks in brackets):
         [Checkpoints]           every `checkpoint_every` steps: save
         if every `evaluate_every` steps, and after the last one:
             for batch in data.val_dataloader():
-                [validation_step]         evaluator.update(detect(images), batch)
+                [validation_step]         evaluator.update(detect(images), batch)  # once before training: check_outputs
             [on_validation_epoch_end]     metrics = evaluator.compute()
 
 Losses are divided by normalizers over all processes, so 8 processes x 2 images equal 1 process x 16 images. With
@@ -194,7 +194,9 @@ class DetectionModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         detections = self.inference_cost.measure(self.detect, batch.images)
-        if not self.trainer.sanity_checking:  # before training: does the model detect at all?
+        if self.trainer.sanity_checking:  # before training: does the model detect what will be scored?
+            self.evaluator.check_outputs(detections)
+        else:
             self.evaluator.update(detections, batch)
 
     def on_validation_epoch_end(self) -> None:

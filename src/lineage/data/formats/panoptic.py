@@ -76,6 +76,8 @@ class PanopticDataset:
     def read_segments(self, position: int) -> NDArray[np.int64]:
         """Return [h, w] the segment id of each pixel; 0 is unlabelled. Raise ImageError."""
         name, size = self.things.columns.file_name(position), tuple(self.sizes[position].tolist())
+        if not self._has_segments():
+            return np.zeros(size, np.int64)
         path = self.maps / Path(name).with_suffix(".png").name
         try:
             with Pillow.open(path) as file:
@@ -95,6 +97,10 @@ class PanopticDataset:
         ids, inverse = np.unique(segments, return_inverse=True)
         labels = np.array([stuff.get(segment, UNLABELLED) for segment in ids.tolist()], np.uint8)
         return labels[inverse.reshape(segments.shape)]
+
+    def _has_segments(self) -> bool:
+        """Return False for a split of a test server, which has no segments and no PNGs."""
+        return len(self.things.columns.file_columns["segment"]) > 0
 
     def _rows(self, position: int) -> slice:
         rows = self.things.columns.rows(position)
@@ -128,7 +134,7 @@ class PanopticDataset:
                 code = rle.encode(np.asfortranarray(segments == columns.extra["segment"][row], np.uint8))
                 segmentation = {"size": list(code["size"]), "counts": code["counts"].decode()}
                 truth["annotations"][row]["segmentation"] = segmentation
-        content = read_panoptic(self.file, HELP)
+        content = read_panoptic(self.file, HELP, require_objects=False)
         ids = set(self.ids.tolist())
         truth["panoptic"] = {
             "images": [image for image in content["images"] if image["id"] in ids],
@@ -154,16 +160,16 @@ def load(
     advice = f"Set {config_node}.annotations or dataset.root.\n{HELP}"
     require_file(file, advice)
     folder = Path(root or "", maps).expanduser() if maps else file.with_suffix("")
-    if not folder.is_dir():
+    if not folder.is_dir() and (options.require_objects or read_panoptic(file, advice, False)["annotations"]):
         raise DatasetError(f"{folder}: no such folder of PNGs. Set {config_node}.maps.\n{HELP}")
     paths = DatasetPaths([file], Path(root or "", images).expanduser(), file)
-    things = open_dataset(paths, ("panoptic",), partial(parse, file, advice), options)
+    things = open_dataset(paths, ("panoptic",), partial(parse, file, advice, options.require_objects), options)
     return PanopticDataset(things, folder, file)
 
 
-def read_panoptic(file: Path, advice: str) -> dict[str, list[Record]]:
-    """Read a panoptic JSON file; raise DatasetError if it is not one."""
-    content = read_coco(file, advice)
+def read_panoptic(file: Path, advice: str, require_objects: bool = True) -> dict[str, list[Record]]:
+    """Read a panoptic JSON file; raise DatasetError if it is not one. `require_objects`: see `read_coco`."""
+    content = read_coco(file, advice, require_objects=require_objects)
     if not all(isinstance(annotation.get("segments_info"), list) for annotation in content["annotations"]):
         raise DatasetError(
             f"{file}: its annotations have no `segments_info`, so it is not panoptic; use dataset=coco for instances."
@@ -181,9 +187,9 @@ def read_panoptic(file: Path, advice: str) -> dict[str, list[Record]]:
     return content
 
 
-def parse(file: Path, advice: str) -> ParsedAnnotations:
+def parse(file: Path, advice: str, require_objects: bool = True) -> ParsedAnnotations:
     # 1. Categories: things by their own ids, stuff numbered from 1 in the order of the ids.
-    content = read_panoptic(file, advice)
+    content = read_panoptic(file, advice, require_objects)
     things = [category for category in content["categories"] if category.get("isthing", 1)]
     stuff = [category for category in content["categories"] if not category.get("isthing", 1)]
     stuff = sorted(stuff, key=lambda category: category["id"])
@@ -199,7 +205,7 @@ def parse(file: Path, advice: str) -> ParsedAnnotations:
             MISSING_SEGMENTS, f"image {image.get('id')} ({image.get('file_name')})", "no record in `annotations`", at
         )
         for at, image in enumerate(content["images"])
-        if image.get("id") not in segments
+        if segments and image.get("id") not in segments
     ]
     metadata = {"stuff": [(category["id"], str(category.get("name", category["id"]))) for category in stuff]}
     return ParsedAnnotations(instances, [*missing, *find_defects(instances)], metadata, ("segment",), columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,24 @@ REQUIRED = ("image_id", "category_id", "score")
 OUTSIDE = 2.0  # pixels that boxes of COCO's own files reach outside
 BLOCK = 5000  # masks that are checked at once
 PROOF = 3  # boxes outside their image that are no coincidence
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+ID_FIELDS = ("image_id", "category_id")
 LISTED = 8  # ids that a message names
 
 Size = tuple[int | None, int | None]
+
+
+def cure_ids(records: Any) -> tuple[str, ...]:
+    """Make ids of records whole numbers where they are "17" or 17.0, as datasets are read; return a note if any is."""
+    cured = 0
+    for record in records if isinstance(records, list) else ():
+        for key in ID_FIELDS if isinstance(record, dict) else ():
+            value = record.get(key)
+            if isinstance(value, str | float) and WHOLE_NUMBER.fullmatch(str(value).strip()):
+                record[key], cured = int(str(value).strip().partition(".")[0]), cured + 1
+    if not cured:
+        return ()
+    return (f"{cured} ids of records are text or have a decimal point, and are read as whole numbers.",)
 
 
 def check_results(records: Any, document: Mapping[str, Any], path: Path) -> None:
@@ -38,12 +54,14 @@ def check_results(records: Any, document: Mapping[str, Any], path: Path) -> None
             raise ResultError(f"{path}: record {index} {defect}.")
     # 3. Its ids.
     for key, kind in (("image_id", "images"), ("category_id", "categories")):
-        unknown = {record[key] for record in records} - {item["id"] for item in document[kind]}
+        ids = {item["id"] for item in document[kind]}
+        unknown = {record[key] for record in records} - ids
         if unknown:
             examples = _list([item["id"] for item in document[kind]][:3])
+            count = sum(record[key] in unknown for record in records)
             raise ResultError(
-                f"{path}: {len(unknown)} {key}s are not among the ground truth's {kind}: {_list(unknown)}. "
-                f"It has {len(document[kind])}, such as {examples}. {COMMAND}"
+                f"{path}: {len(unknown)} {key}s are not among the ground truth's {kind}: {_list(unknown)}. {count} of "
+                f"{len(records)} records have them. It has {len(document[kind])}, such as {examples}. {COMMAND}"
             )
     # 4. All records together.
     _check_box_format(records, sizes, path)

@@ -16,17 +16,21 @@ ADVICE = "All defects: lineage data check --annotations"
 def read_ground_truth(path: Path) -> dict[str, Any]:
     """Return the document of a COCO, LVIS or panoptic file. Raises ResultError."""
     document = read_json(path)
+    check_ground_truth(document, path)
+    return dict(document)
+
+
+def check_ground_truth(document: Any, path: Path) -> None:
+    """Raise ResultError for the first record that cannot be scored against; there may be no annotations at all."""
     absent = [key for key in LISTS if not isinstance(document, dict) or not isinstance(document.get(key), list)]
     if absent:
         raise ResultError(f"{path} is no ground truth: it has no {', '.join(absent)}. {COMMAND}")
-    if not document["annotations"]:
-        raise ResultError(f"{path}: `annotations` is empty, so no detection can be right. {COMMAND}")
-    is_panoptic = isinstance(document["annotations"][0], dict) and "segments_info" in document["annotations"][0]
+    first = next(iter(document["annotations"]), None)
+    is_panoptic = isinstance(first, dict) and "segments_info" in first
     for key in LISTS:
         _check_ids(document[key], key, path, field="image_id" if is_panoptic and key == "annotations" else "id")
     if not is_panoptic:
         _check_objects(document, path)
-    return dict(document)
 
 
 def _check_ids(records: list[Any], key: str, path: Path, field: str) -> None:
@@ -49,6 +53,6 @@ def _check_objects(document: Mapping[str, list[Record]], path: Path) -> None:
             raise ResultError(
                 f"{path}: annotation {annotation['id']} has the unknown {', '.join(unknown)}. {ADVICE} {path}"
             )
-        box = annotation.get("bbox", (0, 0, 0, 0))
-        if not (is_numbers(box) and len(box) == 4):
+        box = annotation.get("bbox")  # completed from the mask or the keypoints if it is missing
+        if box is not None and not (is_numbers(box) and len(box) == 4):
             raise ResultError(f"{path}: annotation {annotation['id']} has the bbox {box!r}, not four numbers.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from lineage.eval.files.json_file import Record, ResultError, read_json
 from lineage.eval.metrics import pq
+from lineage.eval.notes import NO_OBJECTS
 from lineage.eval.protocols.panoptic import PanopticScorer
 from lineage.eval.scores import Scores
 
@@ -18,6 +19,8 @@ def score_panoptic(results: Path, document: Mapping[str, Any], folder: Path | No
     """Return PQ, SQ and RQ. `document` may name the `folder` of its PNGs, else it is as its file is named."""
     scorer = PanopticScorer(document, folder or results.parent)
     predictions = _read_predictions(results)
+    if not scorer.annotations:
+        return scorer.score([])._replace(notes=(NO_OBJECTS,))
     _check_images(predictions, scorer, results)
     counts = []
     for image in scorer.annotations:

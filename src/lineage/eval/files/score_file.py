@@ -13,7 +13,7 @@ from typing import Any
 
 from lineage.eval.document import CocoDocument, document_of
 from lineage.eval.evaluator import Scorer
-from lineage.eval.files.check_results import check_results
+from lineage.eval.files.check_results import check_results, cure_ids
 from lineage.eval.files.cityscapes import read_cityscapes
 from lineage.eval.files.ground_truth import read_ground_truth
 from lineage.eval.files.json_file import Record, ResultError, read_json
@@ -44,6 +44,7 @@ def score_file(
     protocol: str | None = None,
     tasks: Sequence[str] | None = None,
     extras: Sequence[str] = (),
+    folder: Path | None = None,
     **options: Any,
 ) -> Scores:
     """Score a result file or folder. Raises ResultError.
@@ -51,9 +52,12 @@ def score_file(
     protocol: one of PROTOCOLS; None: that of the ground truth, by the fields that only LVIS or panoptic documents have.
     tasks: those to score; None: the protocol's, as far as the results and the ground truth both have their geometry.
     extras: metrics that the protocol has on request.
+    folder: of the PNGs of a panoptic ground truth that is no file; of a file it is named as the file.
     options: other keywords of the protocol's Scorer, such as `sigmas`.
     """
-    dataset, folder = open_ground_truth(ground_truth)
+    if isinstance(ground_truth, Path):
+        folder = folder or ground_truth.with_suffix("")
+    dataset = open_ground_truth(ground_truth)
     document = dataset.document
     protocol = protocol or guess_protocol(document)
     if protocol == PANOPTIC:
@@ -64,13 +68,14 @@ def score_file(
     check_supported(protocol, "options", [*options], [*signature(make_scorer).parameters])
     # 1. Read and check.
     records = read_records(results, document, protocol)
+    cured = cure_ids(records)
     check_results(records, document, results)
     tasks = scorable_tasks(records, document, tasks, make_scorer.defaults, results)
     # 2. Score each task by its own geometry.
     if make_scorer.extra_names:  # a protocol with choices
         options |= {"tasks": tasks, "extras": extras}
     scorer: Scorer = make_scorer(dataset=dataset, **options)
-    scores = []
+    scores = [Scores({}, {}, cured)]
     for task in tasks:
         predictions = from_records(records, document["images"], scorer.category_ids, task)
         notes = record_notes(records, FIELDS[task], task)
@@ -85,16 +90,19 @@ def check_supported(protocol: str, kind: str, names: Sequence[str], supported: S
         raise ResultError(f"The protocol {protocol} does not have the {kind} {', '.join(unsupported)}, only {choices}.")
 
 
-def open_ground_truth(ground_truth: Path | CocoDocument | dict[str, Any]) -> tuple[CocoDocument, Path | None]:
-    """Return a ground truth as a dataset, and the folder of its PNGs if it is a panoptic file: named as the file."""
-    if isinstance(ground_truth, Path):
-        return document_of(read_ground_truth(ground_truth)), ground_truth.with_suffix("")
-    return (ground_truth if isinstance(ground_truth, CocoDocument) else document_of(ground_truth)), None
+def open_ground_truth(ground_truth: Path | CocoDocument | dict[str, Any]) -> CocoDocument:
+    """Return a ground truth as a dataset."""
+    if isinstance(ground_truth, CocoDocument):
+        return ground_truth
+    return document_of(read_ground_truth(ground_truth) if isinstance(ground_truth, Path) else ground_truth)
 
 
 def guess_protocol(document: Mapping[str, Any]) -> str:
     """Return the protocol that a ground truth has the fields of."""
-    if PANOPTIC in document or any("segments_info" in annotation for annotation in document["annotations"][:1]):
+    annotations = document["annotations"]
+    if PANOPTIC in document or any("segments_info" in annotation for annotation in annotations[:1]):
+        return PANOPTIC
+    if not annotations and any("isthing" in category for category in document["categories"]):
         return PANOPTIC
     federated = document["images"] and all("neg_category_ids" in image for image in document["images"])
     return LvisScorer.name if federated else CocoScorer.name
@@ -127,7 +135,7 @@ def scorable_tasks(
             f"{path}: the records hold {available or 'no geometry'}, the ground truth {annotated or 'none'}; "
             f"these scores need {needed}."
         )
-    if "keypoint" in tasks:
+    if "keypoint" in tasks and document["annotations"]:
         length = keypoint_length(document)
         wrong = [index for index, record in enumerate(records) if len(record.get("keypoints") or ()) > length]
         if wrong:

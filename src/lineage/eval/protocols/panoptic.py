@@ -47,6 +47,7 @@ class PanopticScorer:
         categories = sorted(document["categories"], key=lambda category: category["id"])
         self.categories = [{**category, "name": self.names[category["id"]]} for category in categories]
         self.annotations = {annotation["image_id"]: annotation for annotation in document["annotations"]}
+        self.images = [*self.annotations] or [image["id"] for image in document["images"]]  # without annotations: all
 
     def ids(self, image: int) -> NDArray[np.int64]:
         """Return [h, w] the segment id of each pixel of an image in the ground truth."""
@@ -104,9 +105,17 @@ class PanopticEvaluator:
         tasks = {"panoptic": {"match": pq.MATCH_IOU, "merge": merged}, "semantic": {"classes": list(self.stuff_ids)}}
         return {"name": self.name, "engine": "lineage", "tasks": tasks, "instances": self.instances.protocol}
 
-    def update(self, detections: Detections, batch: Batch) -> None:
+    def check_outputs(self, detections: Detections) -> None:
+        """Raise PanopticError if a model predicts no masks, or no stuff."""
         if detections.masks is None or detections.semantic is None:
-            raise PanopticError("Panoptic evaluation needs masks and a map of stuff: choose model=panoptic_fpn.")
+            raise PanopticError(
+                "Panoptic evaluation needs masks and a map of stuff, which this model does not predict: choose "
+                "model=panoptic_fpn, or score its boxes and masks alone with evaluator=coco."
+            )
+
+    def update(self, detections: Detections, batch: Batch) -> None:
+        self.check_outputs(detections)
+        assert detections.semantic is not None
         self.instances.update(detections, batch)
         for slot, image in enumerate(batch.ids.tolist()):
             instances = to_image_coordinates(detections, batch, slot, ("mask",))
@@ -118,6 +127,9 @@ class PanopticEvaluator:
             self._count(image, merged, semantic)
 
     def _count(self, image: int, merged: MergedMap, semantic: NDArray[np.int64]) -> None:
+        self._segments.append(segments_of(image, merged, self.segment_ids))
+        if not self.scorer.annotations:  # nothing to compare with: the segments are the result
+            return
         if image not in self.scorer.annotations:
             raise PanopticError(f"Detections for image {image}, which the ground truth does not list.")
         truth = self.scorer.ids(image)
@@ -125,7 +137,6 @@ class PanopticEvaluator:
         self._counts.append(self.scorer.count(image, truth, merged.ids, segments))
         classes = miou.semantic_map(truth, self.scorer.annotations[image]["segments_info"], self.stuff_ids)
         self._pixels.append(miou.count(image, classes, semantic, len(self.stuff_ids)))
-        self._segments.append(segments_of(image, merged, self.segment_ids))
 
     def compute(self) -> dict[str, float]:
         """Score the images of all processes; every process gets the same metrics."""
@@ -134,7 +145,7 @@ class PanopticEvaluator:
         counts = pq.Counts(*gather_rows(pq.concatenate(self._counts)))
         pixels = miou.PixelCounts(*gather_rows(miou.concatenate(self._pixels, len(self.stuff_ids))))
         self._clear()
-        check_complete(segments.images, np.array([*self.scorer.annotations], np.int64))
+        check_complete(segments.images, np.array(self.scorer.images, np.int64))
         self.predictions = sort_images(segments)
         names = [self.scorer.names.get(number, THINGS) for number in self.stuff_ids]
         self.scores = join([instances, self.scorer.score([count_once(counts)]), miou.summarize(pixels, names)])

@@ -19,5 +19,6 @@ def test_places_exist() -> None:
 
 def test_every_verdict_is_explained() -> None:
     words = [verdicts.REPRODUCED, verdicts.CONTRADICTED, verdicts.UNDERPOWERED, verdicts.OFF_PROTOCOL,
-             verdicts.SAME_RUN, verdicts.FAILED, verdicts.MISSING]  # fmt: skip
+             verdicts.SAME_RUN, verdicts.FAILED, verdicts.MISSING, verdicts.SAME_SIGN, verdicts.OPPOSITE_SIGN,
+             verdicts.NO_DIFFERENCE, verdicts.DIFFERENCE, verdicts.NOT_LEARNED, verdicts.NO_VERDICT]  # fmt: skip
     assert all(word in TEXT for word in words)

@@ -8,9 +8,10 @@ import pytest
 
 from lineage.results.entry import Entry
 from lineage.tables.column import Column, Delta, build_columns
-from lineage.tables.statistics.student_t import t_isf
+from lineage.tables.statistics.sequential import compute_share
+from lineage.tables.statistics.student_t import t_isf, t_sf
 from lineage.tables.table import Table
-from lineage.tables.verdicts import SAME_RUN
+from lineage.tables.verdicts import SAME_RUN, judge
 from tests.tables import made
 
 
@@ -19,7 +20,8 @@ def runs(row: str, *values: float, first: int = 0, tier: str = "mini", **changes
 
 
 def column(entries: list[Entry], table: Table | None = None) -> Column:
-    (found,) = (one for one in build_columns(table or made.table(), entries) if one.metric == "mask/AP")
+    table = table or made.table()
+    (found,) = (one for one in build_columns(table, entries, judge(table, entries)) if one.metric == "mask/AP")
     return found
 
 
@@ -33,34 +35,45 @@ def test_without_known_noise_a_delta_is_a_difference_alone() -> None:
 
 
 def test_one_run_of_each_has_the_published_noise() -> None:
-    """COCO: 0.15 of each run, so the 95 % interval of a difference is 1.96 x 0.15 x sqrt(2) = 0.416 to either side."""
+    """Mask AP on COCO: 0.185 of each run, with 8 degrees of freedom; a first reading has 0.089 of the level."""
     delta = column(runs("old", 27.0, tier="paper") + runs("new", 30.3, tier="paper")).deltas()["new"]
     assert delta.difference == pytest.approx(3.3)
-    assert delta.margin == pytest.approx(1.959964 * 0.15 * 2**0.5)
-    assert delta.format(1) == "+3.3 ± 0.4*"
+    assert delta.margin == pytest.approx(t_isf(0.025 * 0.8 / 9, 8) * 0.185 * 2**0.5, rel=1e-5)
+    assert delta.format(1) == "+3.3 ± 1.0*"
     close = column(runs("old", 27.0, tier="paper") + runs("new", 27.4, tier="paper")).deltas()["new"]
-    assert close.format(1) == "+0.4 ± 0.4"
+    assert close.format(1) == "+0.4 ± 1.0"
 
 
-def test_equal_seeds_are_compared_pair_by_pair() -> None:
-    """Differences 2.0, 2.1, 1.9: mean 2, sd 0.1, margin t(0.975, 2) x 0.1 / sqrt(3)."""
-    delta = column(runs("old", 10.0, 13.0, 16.0) + runs("new", 12.0, 15.1, 17.9)).deltas()["new"]
+def test_few_seeds_are_compared_with_pooled_noise() -> None:
+    """Of two rows with three seeds each: sd 3, t with 4 degrees of freedom, at the level that the third reading has."""
+    delta = column(runs("old", 10.0, 13.0, 16.0) + runs("new", 12.0, 15.0, 18.0)).deltas()["new"]
     assert delta.difference == pytest.approx(2.0)
-    assert delta.margin == pytest.approx(t_isf(0.025, 2) * 0.1 / 3**0.5)
+    share = compute_share(3, 0.025)
+    assert delta.margin == pytest.approx(t_isf(0.025 * share, 4) * 3.0 * (2 / 3) ** 0.5)
     assert t_isf(0.025, 2) == pytest.approx(4.302653, rel=1e-6)
+    assert not delta.format(1).endswith("*")
+
+
+def test_equal_seeds_are_compared_pair_by_pair_where_seeds_have_an_effect() -> None:
+    """Differences 2, 2.1, 1.9, 2, 2: sd 0.0707, margin of t with 4 degrees of freedom x 0.0707 / sqrt(5)."""
+    old, new = (10.0, 13.0, 16.0, 11.0, 12.0), (12.0, 15.1, 17.9, 13.0, 14.0)
+    delta = column(runs("old", *old) + runs("new", *new)).deltas()["new"]
+    assert delta.difference == pytest.approx(2.0)
+    level = 0.025 * compute_share(5, 0.025)
+    assert delta.margin == pytest.approx(t_isf(level, 4) * 0.005**0.5 / 5**0.5)
     assert delta.format(1).endswith("*")
 
 
 def test_p_is_corrected_for_the_number_of_rows() -> None:
-    """Holm: of two comparisons the smaller p is doubled, so what alone is significant need not be."""
-    base, near, far = runs("old", 10.0, 10.0, 10.0), (10.5, 10.6, 10.9), (12.0, 12.01, 12.02)
-    alone = column(base + runs("new", *near)).deltas()["new"]
+    """Holm: of two comparisons the smaller p is doubled. The noise is that of all three rows, with 6 degrees."""
+    values = {"old": (10.0, 10.2, 10.1), "new": (10.6, 10.5, 10.4), "more": (12.1, 12.0, 12.2)}
     three = made.table()
     three = replace(three, rows=three.rows | {"more": replace(three.rows["new"], name="more")})
-    both = column(base + runs("new", *near) + runs("more", *far), three).deltas()
-    assert both["new"].p == pytest.approx(alone.p)  # the larger of the two
-    single = column(base + runs("more", *far), three).deltas()["more"]
-    assert both["more"].p == pytest.approx(2 * (single.p or 0.0))
+    deltas = column([entry for row, of_row in values.items() for entry in runs(row, *of_row)], three).deltas()
+    share = compute_share(3, 0.0125)
+    for row, difference, count in (("new", 0.4, 1), ("more", 2.0, 2)):
+        p = 2 * t_sf(difference / (0.1 * (2 / 3) ** 0.5), 6)
+        assert deltas[row].p == pytest.approx(count * p / share)
 
 
 def test_a_row_that_repeats_the_baseline_has_no_difference() -> None:
@@ -72,10 +85,10 @@ def test_a_row_that_repeats_the_baseline_has_no_difference() -> None:
 
 def test_the_best_row_is_better_than_each_other_with_certainty() -> None:
     old = runs("old", 27.0, tier="paper")
-    assert column(old + runs("new", 28.0, tier="paper")).best() == "new"
+    assert column(old + runs("new", 29.0, tier="paper")).best() == "new"
     assert column(old + runs("new", 27.3, tier="paper")).best() is None
     lower = replace(made.table(), lower=frozenset(["mask/AP"]))
-    assert column(old + runs("new", 28.0, tier="paper"), lower).best() == "old"
+    assert column(old + runs("new", 29.0, tier="paper"), lower).best() == "old"
     assert column(old).best() is None
     three = made.table()
     three = replace(three, rows=three.rows | {"more": replace(three.rows["new"], name="more")})

@@ -76,7 +76,7 @@ def test_overview_and_table_agree_on_every_verdict() -> None:
         listed = [(counted(line[4]), counted(line[5])) for line in overview.build_lines(one, held)]
         assert listed == told(build_view(one, held))
         seen += sum((claims + numbers for claims, numbers in listed), Counter())
-    words = {"reproduced", "contradicted", "underpowered", "off protocol", "missing", "failed", "same run"}
+    words = {"contradicted", "underpowered", "off protocol", "missing", "failed", "same run", "reproduced"}
     assert words <= set(seen)
 
 

@@ -140,8 +140,8 @@ def test_a_sweep_prints_its_table() -> None:
     text = sweep(("pool", 20.0), ("align", 30.0))
     head, pool, align = text.splitlines()[:3]
     assert head.split() == ["roi", "n", "mask", "AP"]
-    assert pool.split() == ["pool", "3", "20.1", "±", "0.1"]
-    assert align.split() == ["align", "3", "30.1", "±", "0.1", "(best)"]
+    assert pool.split() == ["pool", "3", "20.1", "(sd", "0.10)"]
+    assert align.split() == ["align", "3", "30.1", "(sd", "0.10)", "(best)"]
     assert "(best)" not in sweep(("pool", 30.0), ("align", 30.0)).splitlines()[2]
 
 

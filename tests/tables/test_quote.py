@@ -12,7 +12,7 @@ KEY = "paper/table/new/mask_AP"
 def test_cells_print_as_the_table_does() -> None:
     assert CELLS[KEY] == "30.3"
     parts = {part: CELLS[f"{KEY}/{part}"] for part in ("sd", "n", "published", "diff", "verdict")}
-    assert parts == {"sd": "0.2", "n": "3", "published": "30.0", "diff": "+0.3", "verdict": "reproduced"}
+    assert parts == {"sd": "0.2", "n": "3", "published": "30.0", "diff": "+0.3", "verdict": "underpowered"}
     assert "paper/table/old/mask_AP" not in CELLS
     assert CELLS["paper/table/old/mask_AP/verdict"] == "missing"
 

@@ -19,10 +19,11 @@ from lineage.tables.format.markdown import render_markdown
 from lineage.tables.format.overview import render_free_runs
 from lineage.tables.format.terminal import WIDEST, render_csv, render_terminal
 from lineage.tables.format.view import build_view
+from lineage.tables.statistics.student_t import t_isf
 from tests.tables import made
 
 ENTRIES = [
-    *(made.entry("new", value, seed) for seed, value in enumerate((30.1, 30.3, 30.5))),
+    *(made.entry("new", value, seed) for seed, value in enumerate((30.1, 30.0, 29.9))),
     made.entry("old", 12.4, tier="mini", deviations=["schedule=smoke"]),
 ]
 SHEET = build_view(made.table(), ENTRIES)
@@ -30,21 +31,22 @@ SHEET = build_view(made.table(), ENTRIES)
 
 def test_terminal() -> None:
     text = render_terminal(SHEET)
-    assert "new  30.3 ± 0.2  3       30.0  +0.3  reproduced" in text
-    assert "old  12.4  1       27.0     -  off protocol" in text
+    assert "new  30.0  0.10  3       30.0  +0.0  reproduced" in text
+    assert "old  12.4   -  1       27.0     -  off protocol" in text
     assert "new > old by 3" in text
     assert max(map(len, text.splitlines())) <= WIDEST
 
 
 def test_claims_show_their_margin_and_what_was_published() -> None:
-    """One run of each on COCO: 1.96 x 0.15 x sqrt(2) to either side. Without a known noise there is no margin."""
+    """One run of each on COCO: of four questions the first, at a first reading. Without a known noise no margin."""
     lines = [
         render_terminal(build_view(made.table(), [made.entry(row, value, tier=tier) for row, value in runs]))
         for tier, runs in (("paper", (("old", 27.0), ("new", 30.3))), ("mini", (("old", 7.0), ("new", 10.3))))
     ]
     (paper,), (mini,) = ([line for line in text.splitlines() if "new > old by 3" in line] for text in lines)
-    assert "+3.30 ± 0.42" in paper
-    assert "reproduced" in paper
+    margin = t_isf(0.05 / 4 / 2 * 0.8 / 9, 8) * 0.185 * 2**0.5
+    assert f"+3.30 ± {margin:.2f}" in paper
+    assert "same sign" in paper
     assert "+3.30" in mini
     assert "±" not in mini
 
@@ -127,7 +129,7 @@ def test_csv_gives_numbers_in_full() -> None:
         ("old", "mini", "1", "off protocol"),
         ("new", "mini", "0", "missing"),
     ]
-    assert float(rows[1]["mean"]) == sum((30.1, 30.3, 30.5)) / 3
+    assert float(rows[1]["mean"]) == sum((30.1, 30.0, 29.9)) / 3
 
 
 def test_ten_thousand_entries_render_fast() -> None:

@@ -20,7 +20,18 @@ def test_equal_values_have_exactly_no_spread() -> None:
     assert all(seed_noise.sd([value] * n) == 0 for value in (0.1, 1 / 3, 26.9, 1e-9) for n in range(2, 50))
 
 
-def test_a_dataset_is_known_by_its_family() -> None:
-    assert seed_noise.find_published("voc07") is seed_noise.find_published("VOC0712") is seed_noise.PUBLISHED["voc"]
-    assert seed_noise.find_published("coco_person") is seed_noise.PUBLISHED["coco"]
-    assert seed_noise.find_published("cityscapes") is None
+def test_noise_is_known_where_it_was_measured() -> None:
+    """By metric, family of the dataset and family of the models."""
+    voc = seed_noise.find_published("voc07", "voc/mAP07", ["faster_rcnn_vgg"])
+    assert voc is seed_noise.find_published("VOC0712", "voc/mAP07", ["faster_rcnn", "rpn"])
+    assert voc is not None
+    box, mask = (seed_noise.find_published("coco_person", f"{task}/AP", ["mask_rcnn"]) for task in ("box", "mask"))
+    assert box is not None
+    assert mask is not None
+    rows = ([0.1, 0.1, 0.2, 0.1, 0.1, 0.1, 0.3], [0.1, 0.2, 0.2, 0.1, 0.1, 0.2, 0.3])  # of Table 3a, 5 runs each
+    pooled = [statistics.fmean(sd * sd for sd in of_task) ** 0.5 for of_task in rows]
+    assert [box.sd, mask.sd] == pytest.approx(pooled, abs=0.001)
+    for metric in ("box/AP50", "box/APs", "box/AR1000", "panoptic/PQ", "keypoint/AP"):
+        assert seed_noise.find_published("coco", metric, ["mask_rcnn"]) is None
+    assert seed_noise.find_published("coco", "box/AP", ["mask_rcnn", "retinanet"]) is None
+    assert seed_noise.find_published("cityscapes", "box/AP", ["mask_rcnn"]) is None

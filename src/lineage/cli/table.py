@@ -18,6 +18,7 @@ from lineage.tables.format.overview import render_free_runs, render_overview
 from lineage.tables.format.terminal import render_csv, render_terminal
 from lineage.tables.format.view import TableView
 from lineage.tables.table import Table, TableError
+from lineage.tables.verdicts import Background
 
 RENDER: dict[str, Callable[[TableView], str]] = {
     "markdown": render_markdown,
@@ -56,17 +57,19 @@ def _print_several(args: argparse.Namespace, experiments: Path) -> int:
     if args.out is None:
         print("\n".join(_render(args, *one) for one in tables), end="")
         return 0
-    for table, entries, view in tables:
-        _write(args.out / f"{table.name}{SUFFIX[args.form]}", _render(args, table, entries, view))
+    for filled in tables:
+        _write(args.out / f"{filled[0].name}{SUFFIX[args.form]}", _render(args, *filled))
     if args.form == "html":
-        _write(args.out / "index.html", render_index([(table, view) for table, _, view in tables]))
+        _write(args.out / "index.html", render_index([(table, view) for table, _, _, view in tables]))
     print(f"{len(tables)} tables are in {args.out}")
     return 0
 
 
-def _render(args: argparse.Namespace, table: Table, entries: list[Entry], view: TableView) -> str:
+def _render(
+    args: argparse.Namespace, table: Table, entries: list[Entry], background: Background, view: TableView
+) -> str:
     if args.form == "csv":
-        return render_csv(table, entries)
+        return render_csv(table, entries, background)
     if args.form in RENDER:
         return RENDER[args.form](view)
     return render_terminal(view, colour=args.out is None and sys.stdout.isatty())

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lineage.results.entry import Entry
 from lineage.tables import costs, verdicts
 from lineage.tables.numbers import EMPTY
-from lineage.tables.samples import RowName, Runs, Setting, collect_samples, group_finished
+from lineage.tables.samples import Setting
+from lineage.tables.statistics.pooled_noise import TableNoise
 from lineage.tables.statistics.seed_noise import SeedSample
-from lineage.tables.statistics.significance import adjust_holm, compare
+from lineage.tables.statistics.sequential import PLANNED, compute_share, list_looks
+from lineage.tables.statistics.significance import Comparison, adjust_holm, compare, find_levels
 from lineage.tables.statistics.student_t import ALPHA
 from lineage.tables.table import COST, COSTS, Row, Table
-from lineage.tables.tiers import PAPER
-from lineage.tables.verdicts import Verdict
+from lineage.tables.table_noise import SampleTable
+from lineage.tables.verdicts import Judgement, Verdict
 
 UNSUPPORTED, QUOTED, STOPPED = "unsupported", "quoted", "stopped"  # beside the verdicts
 
@@ -28,6 +30,7 @@ class Column:
     setting: Setting | None  # None: nothing has run
     samples: dict[str, SeedSample]  # by row
     verdicts: dict[str, str]  # by row: the word of a verdict or what stands in its place; costs have none
+    noise: TableNoise  # of costs it is not known
 
     @property
     def decimals(self) -> int:
@@ -40,11 +43,6 @@ class Column:
     def sign(self) -> int:
         """1 if a higher value is better, else -1."""
         return -1 if self.metric in self.table.lower or self.metric in costs.TITLES else 1
-
-    @property
-    def noise(self) -> str:
-        """The dataset whose published seed noise applies; "" at a smaller tier, for which none is published."""
-        return self.table.dataset if self.setting and self.setting.tier == PAPER else ""
 
     @property
     def cost(self) -> bool:
@@ -67,9 +65,16 @@ class Column:
         ranked = sorted(self.samples, key=lambda row: -self.sign * self.samples[row].mean)
         if len(ranked) < 2:
             return None
-        comparisons = [compare(self.samples[ranked[0]], self.samples[row], self.noise) for row in ranked[1:]]
-        significant = [one is not None and one.p_different() <= ALPHA for one in comparisons]
+        comparisons = [self._compare(ranked[0], row) for row in ranked[1:]]
+        significant = [one is not None and one.p_different() / self._share(one) <= ALPHA for one in comparisons]
         return ranked[0] if all(significant) else None
+
+    def _share(self, comparison: Comparison, count: int = 1) -> float:
+        """Return the part of the level that is left for this reading, of `count` tests."""
+        return compute_share(list_looks(comparison.n)[-1], ALPHA / (2 * count), self.table.seeds or PLANNED)
+
+    def _compare(self, a: str, b: str) -> Comparison | None:
+        return compare(self.samples[a], self.samples[b], self.noise, (a, b))
 
     def difference(self, row: Row) -> float | None:
         """Return ours minus the paper's number, or None if the two are not the same experiment."""
@@ -79,17 +84,20 @@ class Column:
         return sample.mean - published
 
     def deltas(self) -> dict[str, Delta]:
-        """Return each row minus the baseline row, p corrected for the number of rows (Holm)."""
-        base = self.samples.get(self.table.baseline or "")
+        """Return each row minus the baseline row, corrected for the number of rows (Holm) and of readings."""
+        baseline = self.table.baseline or ""
+        base = self.samples.get(baseline)
         if base is None:
             return {}
-        others = {row: sample for row, sample in self.samples.items() if row != self.table.baseline}
+        others = {row: sample for row, sample in self.samples.items() if row != baseline}
         deltas = {row: Delta(sample.mean - base.mean, same=sample.repeats(base)) for row, sample in others.items()}
-        compared = {row: compare(sample, base, self.noise) for row, sample in others.items() if not deltas[row].same}
+        compared = {row: self._compare(row, baseline) for row in others if not deltas[row].same}
         comparisons = {row: comparison for row, comparison in compared.items() if comparison is not None}
-        p_values = adjust_holm([comparison.p_different() for comparison in comparisons.values()])
-        for (row, comparison), p in zip(comparisons.items(), p_values, strict=True):
-            deltas[row] = Delta(comparison.difference, comparison.margin(), p)
+        p_values = [min(1.0, one.p_different() / self._share(one, len(comparisons))) for one in comparisons.values()]
+        corrected = zip(comparisons.items(), adjust_holm(p_values), find_levels(p_values), strict=True)
+        for (row, comparison), p, level in corrected:
+            margin = comparison.margin(level * self._share(comparison, len(comparisons)))
+            deltas[row] = Delta(comparison.difference, margin, p)
         return deltas
 
 
@@ -98,7 +106,7 @@ class Delta:
     """A row minus the baseline; margin and p are None if the noise is unknown."""
 
     difference: float
-    margin: float | None = None  # half the 95 % interval
+    margin: float | None = None  # half the interval at the level at which p was tested
     p: float | None = None
     same: bool = False  # the row is the baseline's experiment once more
 
@@ -111,40 +119,45 @@ class Delta:
         return f"{difference} ± {self.margin:.{decimals}f}" + ("*" if self.p <= ALPHA else "")
 
 
-def build_columns(table: Table, entries: list[Entry]) -> list[Column]:
+def build_columns(table: Table, entries: list[Entry], judgement: Judgement) -> list[Column]:
     """Return a column per metric and setting, the paper's own setting first."""
-    runs = group_finished(entries)
-    samples = {metric: _collect(table, metric, runs) for metric in dict.fromkeys([*table.metrics, *costs.TITLES])}
+    samples = {metric: _collect(table, metric, judgement.samples) for metric in [*table.metrics, *costs.TITLES]}
     settings = {setting for rows in samples.values() for by_setting in rows.values() for setting in by_setting}
     ordered = sorted(settings, key=lambda setting: (not setting.on_protocol, setting))
-    judged = dict(zip(((claim.row, claim.metric) for claim in table.claims), verdicts.judge_claims(table, entries),
-                      strict=True))  # fmt: skip
     shown: list[Setting | None] = [*ordered] or [None]
-    return [column for setting in shown for column in _columns_of_setting(table, setting, samples, judged, entries)]
+    return [column for setting in shown for column in _columns_of_setting(table, setting, samples, judgement, entries)]
 
 
 def _columns_of_setting(
     table: Table,
     setting: Setting | None,
     samples: dict[str, RowSamples],
-    judged: dict[tuple[str, str], Verdict],
+    judgement: Judgement,
     entries: list[Entry],
 ) -> Iterator[Column]:
     of_tier = [entry for entry in entries if setting is None or entry.tier == setting.tier]
     status = {row.name: _row_status(row, of_tier) for row in table.rows.values()}
+    judged = {
+        (claim.row, claim.metric): verdict for claim, verdict in zip(table.claims, judgement.numbers, strict=True)
+    }
     for metric, rows in samples.items():
         ran = {name: cells[setting] for name, cells in rows.items() if setting is not None and setting in cells}
         if metric not in table.metrics and not ran:
             continue
+        if metric.startswith(COST) or setting is None:
+            noise = TableNoise(None)
+        else:
+            noise = judgement.samples.noise(metric, setting)
         words = {} if metric.startswith(COST) else {
             name: _choose_word(name in ran, setting, judged.get((name, metric)), status[name]) for name in table.rows
         }  # fmt: skip
-        yield Column(table, metric, setting, ran, words)
+        yield Column(table, metric, setting, ran, words, noise)
 
 
-def _collect(table: Table, metric: str, runs: Mapping[RowName, Runs]) -> RowSamples:
-    collect = costs.collect_costs if metric.startswith(COST) else collect_samples
-    return {name: collect(runs.get(name, {}), metric) for name in table.rows}
+def _collect(table: Table, metric: str, samples: SampleTable) -> RowSamples:
+    if metric.startswith(COST):
+        return {name: costs.collect_costs(samples.runs.get(name, {}), metric) for name in table.rows}
+    return {name: samples.find(name, metric) for name in table.rows}
 
 
 def _choose_word(ran: bool, setting: Setting | None, verdict: Verdict | None, status: str) -> str:
@@ -154,7 +167,9 @@ def _choose_word(ran: bool, setting: Setting | None, verdict: Verdict | None, st
         return EMPTY
     if not ran:
         return verdicts.MISSING
-    return verdict.word if verdict.setting == setting else verdicts.OFF_PROTOCOL
+    if verdict.setting == setting:
+        return verdict.word
+    return verdicts.NO_VERDICT if setting is not None and setting.tier == verdicts.SMOKE else verdicts.OFF_PROTOCOL
 
 
 def _row_status(row: Row, entries: list[Entry]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lineage.results.entry import Entry
-from lineage.tables.samples import Runs, Setting
+from lineage.tables.samples import Runs, Setting, average_by_seed
 from lineage.tables.statistics.seed_noise import SeedSample
 
 GIGA, MILLION, HOUR = 1e9, 1e6, 3600.0
@@ -34,14 +34,12 @@ TITLES = {  # of those that every table shows
 
 
 def collect_costs(runs: Runs, metric: str) -> dict[Setting, SeedSample]:
-    """Return one cost of the finished runs of a row, by setting; a seed counts once, with its newest run."""
-    costs = {setting: _by_seed(entries, metric) for setting, entries in runs.items()}
+    """Return one cost of the finished runs of a row, by setting; of a seed that ran more than once, the mean."""
+    costs = {
+        setting: average_by_seed((entry.seed, read_cost(entry, metric)) for entry in entries)
+        for setting, entries in runs.items()
+    }
     return {setting: SeedSample(tuple(values.values()), tuple(values)) for setting, values in costs.items() if values}
-
-
-def _by_seed(entries: list[Entry], metric: str) -> dict[int, float]:
-    costs = ((entry.seed, read_cost(entry, metric)) for entry in entries)
-    return {seed: cost for seed, cost in costs if cost is not None}
 
 
 def read_cost(entry: Entry, metric: str) -> float | None:

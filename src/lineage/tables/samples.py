@@ -1,6 +1,7 @@
 """Entries grouped into samples: the runs of a row that measured the same thing, and their values of one metric.
 
-Runs are compared only within one setting: equal tier, equal deviations, equal test.
+Runs are compared only within one setting: equal tier, equal deviations, equal test. Within it, runs of a row are seeds
+of one experiment if they share the cell and the training images. The order of runs is that of their seeds.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lineage.results.entry import Entry
-from lineage.tables.statistics.seed_noise import SeedSample
+from lineage.tables.statistics.seed_noise import SeedSample, mean
 from lineage.tables.tiers import PAPER
 
 UNCOMMITTED = "uncommitted code"  # a deviation of a run whose code is in no commit
+
+Experiment = tuple[str, str]  # digest of the cell, fingerprint of the training images
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +36,7 @@ class Setting:
         return " ".join([self.tier, *self.deviations])
 
 
-Runs = Mapping[Setting, list[Entry]]  # finished runs of one row, oldest first
+Runs = Mapping[Setting, list[Entry]]  # finished runs of one row that measured the same, by seed
 RowName = str | None  # None: a free run
 
 
@@ -57,39 +60,79 @@ def group_by_row(entries: Iterable[Entry]) -> dict[RowName, list[Entry]]:
 
 
 def group_finished(entries: Iterable[Entry]) -> dict[RowName, dict[Setting, list[Entry]]]:
-    """Return row -> setting -> its finished runs, oldest first."""
-    settings: dict[tuple[object, ...], Setting] = {}  # thousands of runs share a few
+    """Return row -> setting -> its finished runs of one experiment, by seed."""
     rows: dict[RowName, dict[Setting, list[Entry]]] = defaultdict(dict)
-    for entry in sorted(entries, key=lambda entry: entry.id):
-        if entry.status == "finished":
-            key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation_digest)
-            setting = settings.get(key) or settings.setdefault(key, get_setting(entry))
-            rows[entry.row].setdefault(setting, []).append(entry)
+    for (row, setting), runs in _group(entries).items():
+        rows[row][setting] = runs[_choose_experiment(runs)]
     return rows
+
+
+def find_left_out(entries: Iterable[Entry]) -> list[tuple[RowName, Setting, list[Entry]]]:
+    """Return the finished runs of a row that are another experiment than the one that is shown."""
+    groups = _group(entries)
+    chosen = {key: _choose_experiment(runs) for key, runs in groups.items()}
+    return [(*key, run) for key, runs in groups.items() for name, run in runs.items() if name != chosen[key]]
+
+
+def find_repetitions(entries: Iterable[Entry]) -> list[tuple[RowName, Setting, int, list[Entry]]]:
+    """Return the seeds of a row that ran more than once, with their runs."""
+    repetitions = []
+    for row, runs in group_finished(entries).items():
+        for setting, finished in runs.items():
+            by_seed: dict[int, list[Entry]] = defaultdict(list)
+            for entry in finished:
+                by_seed[entry.seed].append(entry)
+            repetitions += [(row, setting, seed, of_seed) for seed, of_seed in by_seed.items() if len(of_seed) > 1]
+    return repetitions
 
 
 def collect_samples(runs: Runs, metric: str) -> dict[Setting, SeedSample]:
     """Return the values of one metric of a row, by setting.
 
-    A seed counts once, with its newest run. Only runs of the newest config count: if the row has changed since, its
-    earlier runs measured another row.
+    A seed counts once: of a seed that ran more than once, the mean.
     """
     samples = {setting: _sample(entries, metric) for setting, entries in runs.items()}
     return {setting: sample for setting, sample in samples.items() if sample is not None}
 
 
+def average_by_seed(pairs: Iterable[tuple[int, float | None]]) -> dict[int, float]:
+    """Return seed -> the mean of its values, in the order of the seeds; values that are None do not count."""
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for seed, value in pairs:
+        if value is not None:
+            by_seed[seed].append(value)
+    return {seed: mean(by_seed[seed]) for seed in sorted(by_seed)}
+
+
 def _sample(runs: list[Entry], metric: str) -> SeedSample | None:
-    by_config: dict[str, dict[int, float]] = {}
-    newest = None
-    for entry in runs:
-        value = entry.metrics.get(metric)
-        if value is None:
-            continue
-        if newest is None or entry.config_digest != newest.config_digest:
-            by_config[entry.config_digest] = by_config.pop(entry.config_digest, {})  # the newest config stands last
-        newest = entry
-        by_config[entry.config_digest][entry.seed] = value
-    if newest is None:
+    values = average_by_seed((entry.seed, entry.metrics.get(metric)) for entry in runs)
+    if not values:
         return None
-    *earlier, values = by_config.values()
-    return SeedSample(tuple(values.values()), tuple(values), sum(map(len, earlier)), newest.cell_digest)
+    first = runs[0]
+    model = first.choices.get("model", "")
+    return SeedSample(tuple(values.values()), tuple(values), first.cell_digest, first.training_digest, model)
+
+
+def _group(entries: Iterable[Entry]) -> dict[tuple[RowName, Setting], dict[Experiment, list[Entry]]]:
+    """Return (row, setting) -> experiment -> its finished runs, by seed; ids only order repetitions of a seed."""
+    settings: dict[tuple[object, ...], Setting] = {}  # thousands of runs share a few
+    groups: dict[tuple[RowName, Setting], dict[Experiment, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    for entry in sorted(entries, key=lambda entry: (entry.seed, entry.id)):
+        if entry.status == "finished":
+            key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation_digest)
+            setting = settings.get(key) or settings.setdefault(key, get_setting(entry))
+            groups[entry.row, setting][_identify(entry)].append(entry)
+    return groups
+
+
+def _identify(entry: Entry) -> Experiment:
+    """Return what runs must share to be seeds of one experiment: the cell and the training images, wherever they lie.
+
+    The digest of the resolved config would differ if only the folder of the dataset does.
+    """
+    return entry.cell_digest or entry.config_digest, entry.dataset.get("train", "")
+
+
+def _choose_experiment(runs: Mapping[Experiment, list[Entry]]) -> Experiment:
+    """Return the experiment with the most seeds; of equals, that of the smallest digest: no clock decides."""
+    return min(runs, key=lambda name: (-len({entry.seed for entry in runs[name]}), name))

@@ -2,60 +2,69 @@
 
 A paper's number is compared only with runs of exactly its protocol: tier `paper`, no deviations, committed code. An
 ablation claims a difference between rows, and that can be checked at any cost: two rows are compared if they deviate
-equally, were measured on the same thing and ran at the same tier. The verdict names that setting.
+equally, were measured on the same thing and ran at the same tier. Below tier `paper` a verdict has words of its own,
+which name the tier; at tier `smoke` there is none. docs/tables.md has the whole method.
 
-A verdict holds with 95 % confidence for all claims of a table together (Holm's correction): one family of tests for the
-relations between rows in one setting, one for the published numbers.
+All questions of a table, over tiers, relations and numbers, are one family of tests (Holm): in 5 % of tables without
+an effect one verdict is false, however many seeds were added. Runs with deviations are families of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineage.results.entry import Entry
-from lineage.tables.samples import RowName, Setting, collect_samples, group_by_row, group_finished
-from lineage.tables.statistics.seed_noise import ENOUGH, SeedSample
-from lineage.tables.statistics.significance import Comparison, adjust_holm, compare, compare_to_number
-from lineage.tables.statistics.student_t import ALPHA, MAX_PAIRS
+from lineage.tables.claim_tests import (
+    INSIDE,
+    OUTSIDE,
+    WORSE,
+    Question,
+    Reading,
+    build_size_question,
+    estimate_seeds,
+    find_answer,
+    list_questions,
+)
+from lineage.tables.learned import Lines, choose_measures, explain_unlearned
+from lineage.tables.samples import RowName, Setting, group_by_row
+from lineage.tables.statistics.pooled_noise import NoiseEstimate
+from lineage.tables.statistics.seed_noise import SeedSample
+from lineage.tables.statistics.sequential import PLANNED, compute_share, list_looks
+from lineage.tables.statistics.significance import adjust_holm, compare, compare_to_number, find_levels
+from lineage.tables.statistics.student_t import ALPHA
 from lineage.tables.table import Claim, Effect, Table
+from lineage.tables.table_noise import NoiseKey, SampleTable
 from lineage.tables.tiers import PAPER
 
 REPRODUCED = "reproduced"
 CONTRADICTED = "contradicted"
+SAME_SIGN = "same sign"  # of a gain whose size is not settled; below tier paper: "same sign at mini"
+OPPOSITE_SIGN = "opposite sign"
+NO_DIFFERENCE = "no difference seen"
+DIFFERENCE = "difference seen"
 UNDERPOWERED = "underpowered"  # the noise is as large as the difference: more seeds are needed
+NOT_LEARNED = "not learned"  # a row is not above random weights, or all are far below what their model learns
+NO_VERDICT = "no verdict"  # at tier smoke
 OFF_PROTOCOL = "off protocol"  # there are runs, all of them with another protocol than the paper's
 FAILED = "failed"  # there are runs, and all of them failed or stopped
 MISSING = "missing"  # there are no runs
 SAME_RUN = "same run"  # at this tier the two rows are one experiment, so no run can show their difference
 
-UNKNOWN_NOISE = f"seed noise unknown here: run {ENOUGH} seeds of each row"
-
-Samples = Mapping[tuple[str, str], Mapping[Setting, SeedSample]]  # (row, metric) -> setting -> values
-
-
-class Hypothesis(NamedTuple):
-    """A null hypothesis with its p, and the verdict if it is rejected."""
-
-    p: float
-    word: str
-    reason: str = ""
+SMOKE = "smoke"
+UNKNOWN_NOISE = "the noise of this metric is unknown here: run three seeds of each row"
+ON_PROTOCOL = {True: (REPRODUCED, CONTRADICTED), False: (REPRODUCED, CONTRADICTED)}
+ELSEWHERE = {True: (NO_DIFFERENCE, DIFFERENCE), False: (SAME_SIGN, OPPOSITE_SIGN)}  # whether the claim is an equality
 
 
-class ClaimTest(NamedTuple):
-    """The hypotheses that decide one claim, in order: the second counts only if the first is rejected."""
+@dataclass(frozen=True, slots=True)
+class Background:
+    """All that verdicts depend on beside a table and its entries."""
 
-    comparison: Comparison
-    hypotheses: list[Hypothesis]
-    effect: float  # the smallest difference that more seeds have to find
-
-
-class PowerAnalysis(NamedTuple):
-    comparison: Comparison
-    effect: float
-    level: float
+    lines: Lines = field(default_factory=dict)  # what models learn
+    measured: Mapping[NoiseKey, NoiseEstimate] = field(default_factory=dict)  # noise of other tables of the store
 
 
 @dataclass(frozen=True)
@@ -65,162 +74,205 @@ class Verdict:
     ours: SeedSample | None = None  # of a claim's cell, or of the better row of an effect
     other: SeedSample | None = None  # of the worse row of an effect
     difference: float | None = None  # ours minus the paper's number, or better minus worse
-    margin: float | None = None  # half the 95 % interval of the difference, by itself
-    explanation: str = ""
-    p: float | None = None  # of the hypothesis that decided, corrected for the other claims of the table
-    test: str = ""  # paired, unpaired or published noise
-    power_analysis: PowerAnalysis | None = None  # of an underpowered verdict
-
-    @cached_property
-    def additional_runs(self) -> int | None:
-        """The number of further seeds of each row that decide an underpowered claim, with 80 % power."""
-        analysis = self.power_analysis
-        return analysis.comparison.additional_runs(analysis.effect, analysis.level) if analysis else None
-
-    @property
-    def reason(self) -> str:
-        return self.explanation or _format_seeds(self.additional_runs)
+    margin: float | None = None  # half the interval at the level at which the claim was tested
+    reason: str = ""
+    p: float | None = None  # of the question that decided, corrected for readings and for other questions
+    test: str = ""  # paired or unpaired
+    noise: str = ""  # the noises that the interval contains, with the standard deviation of a run and its source
+    seeds: tuple[int | None, int | None, int | None] | None = None  # of each row, to settle it: estimate, low, high
 
 
-def judge_claims(table: Table, entries: list[Entry]) -> list[Verdict]:
-    """Judge the paper's numbers, in the order of `table.claims`.
+class Family(NamedTuple):
+    """Questions that are corrected together."""
 
-    Two-sided: a much better number contradicts a claim as well, because it comes from another experiment.
-    """
-    tests: dict[int, tuple[ClaimTest, Verdict]] = {}
-    verdicts: list[Verdict] = []
-    rows, runs = group_by_row(entries), group_finished(entries)
-    for i, claim in enumerate(table.claims):
-        samples = collect_samples(runs[claim.row], claim.metric)
-        exact = [(setting, sample) for setting, sample in samples.items() if setting.on_protocol]
-        if not exact:
-            verdicts.append(_verdict_without_sample(rows[claim.row], samples))
-            continue
-        setting, ours = max(exact, key=lambda pair: pair[1].n)
-        comparison = compare_to_number(ours, claim.value, claim.detail.sd, claim.detail.runs, table.dataset)
-        verdicts.append(Verdict(UNDERPOWERED, setting, ours, None, ours.mean - claim.value, None, UNKNOWN_NOISE))
-        if comparison is not None:
-            tests[i] = (_test_number(claim, comparison), verdicts[i])
-    for i, verdict in zip(tests, _decide([*tests.values()]), strict=True):
-        verdicts[i] = verdict
-    return verdicts
+    name: str
+    size: int
 
 
-def _test_number(claim: Claim, comparison: Comparison) -> ClaimTest:
-    """Within the tolerance is the same number, unless noise is wider than that; beyond, chance has to be ruled out."""
-    beyond = abs(comparison.difference) - claim.tolerance
-    if beyond <= 0:
-        p = 0.0 if comparison.standard_error <= claim.tolerance else 1.0
-        return ClaimTest(comparison, [Hypothesis(p, REPRODUCED)], claim.tolerance)
-    p = comparison.p_beyond_tolerance(0.0, claim.tolerance)
-    return ClaimTest(comparison, [Hypothesis(p, CONTRADICTED)], beyond)
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdicts of a table."""
+
+    numbers: list[Verdict]  # in the order of table.claims
+    effects: list[list[Verdict]]  # in the order of table.effects: a verdict per setting, or one with the reason
+    families: list[Family]
+    samples: SampleTable
 
 
-def judge_effects(table: Table, entries: list[Entry]) -> list[list[Verdict]]:
-    """Judge the relations between rows, in the order of `table.effects`.
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A claim in a setting with its questions; without any, `verdict` is final."""
 
-    Each has one verdict per setting in which both rows ran, the paper's own setting first; if there is none, a single
-    verdict with the reason. All relations of a setting are one family of tests.
-    """
-    rows, runs = group_by_row(entries), group_finished(entries)
-    cells = {(row, effect.metric): None for effect in table.effects for row in (effect.better, effect.worse)}
-    samples = {(row, metric): collect_samples(runs[row], metric) for row, metric in cells}
-    verdicts: list[dict[Setting, Verdict]] = [{} for _ in table.effects]
-    for setting in sorted({setting for by_setting in samples.values() for setting in by_setting}):
-        for by_setting, verdict in zip(verdicts, _judge_setting(table, setting, samples), strict=True):
-            if verdict is not None:
-                by_setting[setting] = verdict
-    return [
-        [by_setting[setting] for setting in sorted(by_setting, key=lambda setting: (not setting.on_protocol, setting))]
-        or [_verdict_without_pair(effect, rows, samples)]
-        for effect, by_setting in zip(table.effects, verdicts, strict=True)
-    ]
+    verdict: Verdict
+    questions: tuple[Question, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    is_equality: bool = False
+    is_number: bool = False
 
 
-def _judge_setting(table: Table, setting: Setting, samples: Samples) -> list[Verdict | None]:
-    """Return a verdict per effect of the table; None if a row of it did not run in this setting."""
-    tests: dict[int, tuple[ClaimTest, Verdict]] = {}
-    verdicts: list[Verdict | None] = [None] * len(table.effects)
-    dataset = table.dataset if setting.tier == PAPER else ""  # the published noise is that of full-size runs
-    for i, effect in enumerate(table.effects):
-        better, worse = (samples[row, effect.metric].get(setting) for row in (effect.better, effect.worse))
-        if better is None or worse is None:
-            continue
-        if better.repeats(worse):
-            explanation = "the rows are one experiment at this tier"
-            verdicts[i] = Verdict(SAME_RUN, setting, better, worse, explanation=explanation)
-            continue
-        sign = -1 if effect.metric in table.lower else 1
-        difference = sign * (better.mean - worse.mean)
-        undecided = Verdict(UNDERPOWERED, setting, better, worse, difference, None, UNKNOWN_NOISE)
-        verdicts[i] = undecided
-        comparison = compare(*((better, worse) if sign > 0 else (worse, better)), dataset)
-        if comparison is not None:
-            tests[i] = (_test_relation(effect, setting, comparison), undecided)
-    for i, verdict in zip(tests, _decide([*tests.values()]), strict=True):
-        verdicts[i] = verdict
-    return verdicts
+def judge(table: Table, entries: list[Entry], background: Background | None = None) -> Judgement:
+    """Judge the numbers and the relations of a table."""
+    background, planned = background or Background(), table.seeds or PLANNED
+    samples, rows = SampleTable(table, entries, background.measured), group_by_row(entries)
+    # 1. Cases: a number has one, a relation one per setting in which both rows ran.
+    numbers = [_open_number(claim, rows[claim.row], samples, background) for claim in table.claims]
+    relations = [_open_relations(effect, rows, samples, background) for effect in table.effects]
+    # 2. Families of their questions.
+    families: dict[str, list[_Case]] = defaultdict(list)
+    for case in [*numbers, *(case for cases in relations for case in cases)]:
+        if case.questions:
+            families[_name_family(case)].append(case)
+    # 3. Verdicts.
+    decided = {id(case): verdict for cases in families.values() for case, verdict in _decide_family(cases, planned)}
+    sizes = [Family(name, sum(len(case.questions) for case in cases)) for name, cases in families.items()]
+    return Judgement(
+        [decided.get(id(case), case.verdict) for case in numbers],
+        [[decided.get(id(case), case.verdict) for case in cases] for cases in relations],
+        sizes,
+        samples,
+    )
 
 
-def _test_relation(effect: Effect, setting: Setting, comparison: Comparison) -> ClaimTest:
-    """Test the sign in every setting, the size of a gain only in the paper's own."""
-    difference, tolerance = comparison.difference, effect.tolerance
-    if effect.kind == "equal":
-        equivalent = Hypothesis(comparison.p_equivalent(0.0, tolerance), REPRODUCED)
-        beyond = Hypothesis(comparison.p_beyond_tolerance(0.0, tolerance), CONTRADICTED)
-        likelier = equivalent if equivalent.p < beyond.p else beyond
-        return ClaimTest(comparison, [likelier], abs(tolerance - abs(difference)) or tolerance)
-    p = comparison.p_different()
-    if difference <= 0:
-        sought = effect.gain if effect.gain and setting.on_protocol else abs(difference)
-        return ClaimTest(comparison, [Hypothesis(p, CONTRADICTED, "the other way round")], sought)
-    if effect.gain is None:
-        return ClaimTest(comparison, [Hypothesis(p, REPRODUCED)], abs(difference))
-    if not setting.on_protocol:
-        return ClaimTest(comparison, [Hypothesis(p, REPRODUCED, "same sign")], abs(difference))
-    size = comparison.p_beyond_tolerance(effect.gain, tolerance)
-    hypotheses = [Hypothesis(p, REPRODUCED), Hypothesis(size, CONTRADICTED, "same sign, another size")]
-    return ClaimTest(comparison, hypotheses, effect.gain or abs(difference))
+def _name_family(case: _Case) -> str:
+    """Runs with deviations explore: they do not weaken the verdicts of the table's own settings."""
+    setting = case.verdict.setting
+    return "" if setting is None or not setting.deviations else str(setting)
 
 
-def _decide(tests: list[tuple[ClaimTest, Verdict]]) -> list[Verdict]:
-    """Correct all hypotheses of a family together, and decide each test; `tests` holds the undecided verdicts."""
-    p_values = [hypothesis.p for test, _ in tests for hypothesis in test.hypotheses]
-    corrected, level = iter(adjust_holm(p_values)), ALPHA / max(1, len(p_values))
-    return [
-        _decide_one(test, undecided, [next(corrected) for _ in test.hypotheses], level) for test, undecided in tests
-    ]
+def _open_number(claim: Claim, runs: list[Entry], samples: SampleTable, background: Background) -> _Case:
+    """Two-sided: a much better number contradicts a claim as well, because it comes from another experiment."""
+    by_setting = samples.find(claim.row, claim.metric)
+    exact = [setting for setting in by_setting if setting.on_protocol]
+    if not exact:
+        return _Case(Verdict(MISSING if not runs else OFF_PROTOCOL if by_setting else FAILED))
+    setting = min(exact, key=lambda setting: (-by_setting[setting].n, setting))
+    ours = by_setting[setting]
+    undecided = Verdict(UNDERPOWERED, setting, ours, None, ours.mean - claim.value, None, UNKNOWN_NOISE)
+    if reason := _explain_unlearned((claim.row,), claim.metric, setting, samples, background):
+        return _Case(replace(undecided, word=NOT_LEARNED, reason=reason))
+    noise, number = samples.noise(claim.metric, setting), (claim.value, claim.detail.sd, claim.detail.runs)
+    readings = []
+    for n in list_looks(ours.n):  # mostly the noise of the published run, which is the same at each reading
+        comparison = compare_to_number(ours, number, noise, n)
+        readings += [Reading(n, comparison, comparison)] if comparison is not None else []
+    questions = (build_size_question(0.0, claim.tolerance),) if readings else ()
+    return _Case(undecided, questions, tuple(readings), is_number=True)
 
 
-def _decide_one(test: ClaimTest, undecided: Verdict, corrected: list[float], level: float) -> Verdict:
-    """The last hypothesis that is rejected gives the verdict, if the first is rejected too."""
-    comparison, hypotheses, effect = test
-    shared = (undecided.setting, undecided.ours, undecided.other, comparison.difference, comparison.margin())
-    rejected = [(hypothesis, p) for hypothesis, p in zip(hypotheses, corrected, strict=True) if p <= ALPHA]
-    if rejected and rejected[0][0] is hypotheses[0]:  # no size without a sign
-        hypothesis, p = rejected[-1]
-        return Verdict(hypothesis.word, *shared, hypothesis.reason, p, comparison.test)
-    analysis = PowerAnalysis(comparison, effect, level)
-    return Verdict(UNDERPOWERED, *shared, "", corrected[0], comparison.test, analysis)
+def _open_relations(
+    effect: Effect, rows: Mapping[RowName, list[Entry]], samples: SampleTable, background: Background
+) -> list[_Case]:
+    """Return a case per setting in which both rows ran, the paper's own setting first."""
+    better, worse = (samples.find(row, effect.metric) for row in (effect.better, effect.worse))
+    settings = sorted(better.keys() & worse.keys(), key=lambda setting: (not setting.on_protocol, setting))
+    if not settings:
+        return [_Case(_verdict_without_pair(effect, rows, bool(better and worse)))]
+    return [_open_relation(effect, setting, samples, background) for setting in settings]
 
 
-def _format_seeds(count: int | None) -> str:
-    if count is None:
-        return ""
-    most = MAX_PAIRS // 10
-    return f"{count} more seeds would tell" if count < most else f"more than {most} more seeds would tell"
-
-
-def _verdict_without_pair(effect: Effect, rows: Mapping[RowName, list[Entry]], samples: Samples) -> Verdict:
-    """Return why no setting has both rows."""
+def _open_relation(effect: Effect, setting: Setting, samples: SampleTable, background: Background) -> _Case:
     pair = (effect.better, effect.worse)
-    if all(samples[row, effect.metric] for row in pair):
-        return Verdict(OFF_PROTOCOL, explanation="the two rows never ran in the same setting")
-    return Verdict(FAILED) if all(rows[row] for row in pair) else Verdict(MISSING)
+    better, worse = (samples.find(row, effect.metric)[setting] for row in pair)
+    sign = -1 if effect.metric in samples.table.lower else 1
+    undecided = Verdict(UNDERPOWERED, setting, better, worse, sign * (better.mean - worse.mean), None, UNKNOWN_NOISE)
+    # 1. What cannot be judged.
+    if better.repeats(worse):
+        return _Case(
+            replace(undecided, word=SAME_RUN, difference=None, reason="the rows are one experiment at this tier")
+        )
+    if setting.tier == SMOKE:
+        return _Case(replace(undecided, word=NO_VERDICT, reason="tier smoke shows that rows run, not what they reach"))
+    if reason := _explain_unlearned(pair, effect.metric, setting, samples, background):
+        return _Case(replace(undecided, word=NOT_LEARNED, reason=reason))
+    # 2. The comparison after each seed.
+    noise, readings = samples.noise(effect.metric, setting), []
+    ordered, (a, b) = (pair, (better, worse)) if sign > 0 else (pair[::-1], (worse, better))
+    for n in list_looks(max(better.n, worse.n)):
+        now = compare(a, b, noise, ordered, n)
+        then = compare(a.first(n), b.first(n), samples.noise(effect.metric, setting, n), ordered)
+        readings += [Reading(n, now, then)] if now is not None and then is not None else []
+    # 3. The questions.
+    scale = samples.scale_tolerance(effect.metric, setting)
+    questions = list_questions(effect, setting.on_protocol, scale) if readings else []
+    return _Case(undecided, tuple(questions), tuple(readings), effect.kind == "equal")
 
 
-def _verdict_without_sample(runs: list[Entry], samples: Mapping[Setting, SeedSample]) -> Verdict:
-    """Return why no run has the paper's protocol."""
-    if not runs:
-        return Verdict(MISSING)
-    return Verdict(OFF_PROTOCOL if samples else FAILED)
+def _explain_unlearned(
+    rows: Iterable[str], metric: str, setting: Setting, samples: SampleTable, background: Background
+) -> str:
+    models = {row: samples.find(row, metric)[setting].model for row in rows}
+    measures = {name: measure for model in models.values()
+                for name, measure in choose_measures(background.lines, model, metric).items()}  # fmt: skip
+    cells = {row: {name: cell[setting] for name in (*measures, metric)
+                   if setting in (cell := samples.find(row, name))} for row in models}  # fmt: skip
+    return explain_unlearned(cells, measures, metric, setting.tier)
+
+
+def _decide_family(cases: list[_Case], planned: int) -> list[tuple[_Case, Verdict]]:
+    """Correct all questions of a family together, and decide each case."""
+    count = sum(len(case.questions) for case in cases)
+    answers = [[find_answer(question, case.readings, count, planned) for question in case.questions] for case in cases]
+    p_values = [one.p for of_case in answers for one in of_case]
+    corrected, levels = iter(adjust_holm(p_values)), iter(find_levels(p_values))
+    decided = []
+    for case, of_case in zip(cases, answers, strict=True):
+        p, level = ([next(values) for _ in of_case] for values in (corrected, levels))
+        outcomes = [one.outcome if q <= ALPHA else "" for one, q in zip(of_case, p, strict=True)]
+        n, comparison, _ = case.readings[-1]
+        share = compute_share(n, ALPHA / (2 * count), planned)
+        word, reason, open_question = _choose_word(case, outcomes)
+        seeds = None
+        if open_question is not None:
+            question = case.questions[open_question]
+            seeds = estimate_seeds(question, case.readings[-1], level[open_question], count, planned)
+            reason = "; ".join(filter(None, [reason, describe_seeds(seeds, n, case.is_number)]))
+        elif of_case[0].n < n:
+            reason = "; ".join(filter(None, [reason, f"settled with {of_case[0].n} seeds"]))
+        noise = (
+            f"noise of {' and '.join(comparison.noises)}: sd {comparison.noise.sd:.2g} from {comparison.noise.source}"
+        )
+        verdict = replace(
+            case.verdict, word=word, reason=reason, p=p[0], test=comparison.test, noise=noise, seeds=seeds,
+            difference=comparison.difference, margin=comparison.margin(level[0] * share),
+        )  # fmt: skip
+        decided.append((case, verdict))
+    return decided
+
+
+def _choose_word(case: _Case, outcomes: list[str]) -> tuple[str, str, int | None]:
+    """Return the word, the reason, and the number of the question that is not settled."""
+    setting = case.verdict.setting
+    assert setting is not None
+    words = (ON_PROTOCOL if setting.on_protocol else ELSEWHERE)[case.is_equality]
+    tier = "" if setting.tier == PAPER else f" at {setting.tier}"
+    first, *size = outcomes
+    if not first:
+        return UNDERPOWERED, "", 0
+    if first in (WORSE, OUTSIDE):
+        return words[1] + tier, "the other way round" if first == WORSE and setting.on_protocol else "", None
+    if size == [OUTSIDE]:
+        return CONTRADICTED, "same sign, another size", None
+    if size and size != [INSIDE]:
+        return SAME_SIGN, "its size is not settled", 1
+    return words[0] + tier, "", None
+
+
+def describe_seeds(seeds: tuple[int | None, int | None, int | None], n: int, is_number: bool) -> str:
+    """Return how many more seeds would settle a claim, with the interval that the noise leaves open."""
+    best, low, high = (None if count is None else max(1, count - n) for count in seeds)
+    if best is None:
+        return "no number of seeds settles it: the published run has noise too" if is_number else "too close to settle"
+    highest = "no end" if high is None else str(high)
+    return f"about {best} more seeds would settle it ({low} to {highest}: the noise itself is an estimate)"
+
+
+def strip_tier(word: str) -> str:
+    """Return a word of a verdict without its tier: `same sign at mini` is `same sign`."""
+    return word.partition(" at ")[0]
+
+
+def _verdict_without_pair(effect: Effect, rows: Mapping[RowName, list[Entry]], both_ran: bool) -> Verdict:
+    """Return why no setting has both rows."""
+    if both_ran:
+        return Verdict(OFF_PROTOCOL, reason="the two rows never ran in the same setting")
+    return Verdict(FAILED) if all(rows[row] for row in (effect.better, effect.worse)) else Verdict(MISSING)

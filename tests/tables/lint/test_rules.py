@@ -141,7 +141,7 @@ def test_columns() -> None:
 def test_claims_within_noise_are_pointed_out() -> None:
     close = {"old": replace(made.table().rows["old"], published={"mask/AP": 29.7}), "new": made.table().rows["new"]}
     small = replace(table(), rows=close, effects=[Effect("gain", "new", "old", "mask/AP", 0.3, 0.5)])
-    assert "below 0.4" in found(small)["T8"]
+    assert "below 0.5" in found(small)["T8"]
 
 
 def test_a_table_may_say_why_its_rows_are_tested_differently() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lineage.tables.format.view import CLAIMS, Block, CellText, Section, TableView
 from lineage.tables.numbers import EMPTY
 from lineage.tables.table import Table
+from lineage.tables.verdicts import strip_tier
 
 
 def render_page(view: TableView) -> str:
@@ -86,7 +87,8 @@ def _render_cell(cell: CellText, right: bool) -> str:
 
 
 def _badge(word: str) -> str:
-    return f'<span class="badge {escape(word.replace(" ", "-"))}">{escape(word)}</span>'
+    name = strip_tier(word).replace(" ", "-")
+    return f'<span class="badge {escape(name)}">{escape(word)}</span>'
 
 
 def _class(right: bool) -> str:

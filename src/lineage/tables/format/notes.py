@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 
 from lineage.results.entry import Entry
 from lineage.tables.column import Column
-from lineage.tables.samples import drop_superseded
+from lineage.tables.samples import Setting, drop_superseded, find_left_out, find_repetitions
 from lineage.tables.table import Table
+from lineage.tables.verdicts import Judgement
 
 LONGEST = 100  # characters of an error
 
@@ -22,6 +23,11 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
     notes = [_describe_lost(row, status, lost) for row, status in sorted({(str(one.row), one.status) for one in lost})]
     notes += [f"{row}: {_count_runs(n)} corrected by a later entry and not counted" for row, n in corrected.items()]
     notes += [f"{row}: the table has no such row any more; {_count_runs(n)} not shown" for row, n in unknown.items()]
+    notes += [
+        _describe_repetition(*repetition) for repetition in find_repetitions(valid) if repetition[0] in table.rows
+    ]
+    notes += [f"{row}: {_count_runs(len(runs))} left out, of another config or other training images than most"
+              for row, _, runs in find_left_out(valid) if row in table.rows]  # fmt: skip
     notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
     if not entries and any(row.runs for row in table.rows.values()):
         notes.append(f"Nothing has run yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
@@ -29,10 +35,8 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
 
 
 def describe_columns(columns: list[Column]) -> list[str]:
-    """Return notes on runs of an earlier config, rows that repeat each other, and tests that differ."""
-    samples = [pair for column in columns for pair in column.samples.items()]
-    excluded = dict.fromkeys((name, sample.excluded) for name, sample in samples if sample.excluded)
-    notes = [f"{name}: {_count_runs(n)} left out, of a config that the row had earlier" for name, n in excluded]
+    """Return notes on rows that repeat each other, and tests that differ."""
+    notes = []
     settings = list(dict.fromkeys(column.setting for column in columns if column.setting))
     for setting in settings:
         groups = find_repeated_rows([column for column in columns if column.setting == setting])
@@ -44,6 +48,15 @@ def describe_columns(columns: list[Column]) -> list[str]:
         notes.append("Tests of other images or rules than these are not comparable and stand apart; "
                      "`lineage why A B` of two entries says what differs")  # fmt: skip
     return notes
+
+
+def describe_families(judgement: Judgement) -> list[str]:
+    """Return how many questions are corrected together."""
+    sizes = [f"{family.size}{f' with {family.name}' if family.name else ''}" for family in judgement.families]
+    if not sizes:
+        return []
+    families = f"{len(sizes)} families of {', '.join(sizes)} questions" if len(sizes) > 1 else f"{sizes[0]} questions"
+    return [f"Corrected together: {families}, over tiers, relations and numbers, and for a reading after every seed."]
 
 
 def find_repeated_rows(columns: list[Column]) -> list[list[str]]:
@@ -61,6 +74,10 @@ def _describe_lost(row: str, status: str, lost: list[Entry]) -> str:
     newest = max(entries, key=lambda entry: entry.id)
     why = f": {textwrap.shorten(newest.error, LONGEST, placeholder=' ...')}" if newest.error else ""
     return f"{row}: {len(entries)} {status} run{'s' * (len(entries) > 1)}{why} (lineage show {newest.id[-6:]})"
+
+
+def _describe_repetition(row: object, setting: Setting, seed: int, runs: list[Entry]) -> str:
+    return f"{row}: seed {seed} ran {len(runs)} times at tier {setting.tier}; the mean of these runs counts as the seed"
 
 
 def _count_runs(n: int) -> str:

@@ -13,6 +13,7 @@ from lineage.tables.format.terminal import Grid, align
 from lineage.tables.numbers import EMPTY, format_number
 from lineage.tables.samples import Setting, drop_superseded, get_setting
 from lineage.tables.table import Table
+from lineage.tables.verdicts import Background
 
 RECENT = 10  # free runs
 HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
@@ -44,10 +45,11 @@ def render_overview(experiments: Path, results: Path, everything: bool, paper: s
     return "\n".join(parts)
 
 
-def build_lines(table: Table, entries: list[Entry]) -> list[list[str]]:
+def build_lines(table: Table, entries: list[Entry], background: Background | None = None) -> list[list[str]]:
     """Return a line per setting, with the table's own verdicts; a claim judged in no setting counts in the first."""
     valid = drop_superseded(entries)
-    columns, judged = build_columns(table, valid), verdicts.judge_effects(table, valid)
+    judgement = verdicts.judge(table, valid, background)
+    columns, judged = build_columns(table, valid, judgement), judgement.effects
     lines = []
     settings = list(dict.fromkeys(column.setting for column in columns))
     for setting in settings:

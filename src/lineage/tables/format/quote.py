@@ -20,6 +20,7 @@ from lineage.tables.samples import drop_superseded
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table
 from lineage.tables.tiers import PAPER
+from lineage.tables.verdicts import Background
 
 QUOTE = re.compile(r"(?<!\\)\\lineage\{([^{}\s]+)\}(?:\{([^{}]*)\})?")
 COMMENT = re.compile(r"(?<!\\)%.*")
@@ -56,10 +57,11 @@ def explain_mismatch(key: str, typed: str | None, cells: dict[str, str]) -> str:
     return f"\\lineage{{{key}}}: the text says {ours!r}, the store says {stored!r}"
 
 
-def collect_cells(table: Table, entries: list[Entry]) -> dict[str, str]:
+def collect_cells(table: Table, entries: list[Entry], background: Background | None = None) -> dict[str, str]:
     """Return key -> text of every cell with a value; runs with deviations are left out."""
     cells: dict[str, str] = {}
-    for column in build_columns(table, drop_superseded(entries)):
+    valid = drop_superseded(entries)
+    for column in build_columns(table, valid, verdicts.judge(table, valid, background)):
         setting, words = column.setting, column.verdicts
         for name, row in table.rows.items():
             key, decimals = f"{table.name}/{name}/{column.metric.replace('/', '_')}", column.decimals

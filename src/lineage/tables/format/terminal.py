@@ -16,12 +16,19 @@ from lineage.tables.format.view import CLAIM_HEAD, PRINTED, Section, TableView
 from lineage.tables.numbers import EMPTY
 from lineage.tables.samples import drop_superseded
 from lineage.tables.table import Table
+from lineage.tables.verdicts import Background
 
 WIDEST, NARROWEST = 100, 60  # lines longer than that are hard to read
 LABEL = 12  # characters of a row's label that are printed in any case
 COLOURS = {
     verdicts.REPRODUCED: 32,
+    verdicts.SAME_SIGN: 32,
+    verdicts.NO_DIFFERENCE: 32,
     verdicts.CONTRADICTED: 31,
+    verdicts.OPPOSITE_SIGN: 31,
+    verdicts.DIFFERENCE: 31,
+    verdicts.NOT_LEARNED: 33,
+    verdicts.NO_VERDICT: 90,
     verdicts.FAILED: 31,
     verdicts.UNDERPOWERED: 33,
     verdicts.SAME_RUN: 35,
@@ -80,12 +87,13 @@ CSV = ("table", "row", "tier", "deviations", "metric", "n", "mean", "sd", "publi
        "vs_baseline", "p", "best")  # fmt: skip
 
 
-def render_csv(table: Table, entries: list[Entry]) -> str:
+def render_csv(table: Table, entries: list[Entry], background: Background | None = None) -> str:
     """Return one line per cell and setting, numbers in full; costs too, without a verdict."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV)
-    for column in build_columns(table, drop_superseded(entries)):
+    valid = drop_superseded(entries)
+    for column in build_columns(table, valid, verdicts.judge(table, valid, background)):
         best, deltas = column.best(), column.deltas()
         writer.writerows(_csv_record(column, name, name == best, deltas.get(name)) for name in table.rows)
     return out.getvalue()
@@ -120,7 +128,7 @@ def align(grid: Grid, colour: bool = False) -> str:
 
 def _pad(cell: str, width: int, flush: bool, colour: bool) -> str:
     padded = cell.rjust(width) if flush else cell.ljust(width)
-    code = COLOURS.get(cell) if colour else None
+    code = COLOURS.get(verdicts.strip_tier(cell)) if colour else None
     return padded.replace(cell, f"\x1b[{code}m{cell}\x1b[0m", 1) if code else padded
 
 

@@ -15,17 +15,20 @@ from lineage.tables.column import Column, build_columns
 from lineage.tables.format import notes
 from lineage.tables.numbers import EMPTY, format_number
 from lineage.tables.samples import Setting, drop_superseded
-from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.table import Effect, Row, Table
-from lineage.tables.verdicts import Verdict
+from lineage.tables.verdicts import Background, Judgement, Verdict
 
-HEAD = ("row", "ours", "n", "published", "diff", "verdict", "vs baseline")
+HEAD = ("row", "ours", "sd", "n", "published", "diff", "verdict", "vs baseline")
 CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "remark")
 PRINTED = ("verdict", "tier", "ours", "published", "n", "metric", "claim")  # columns of claims on paper, longest last
 CLAIMS = "Claims"
 COSTS = "What it costs, on the machines of the runs"
 PUBLISHED = "; in brackets what was published"
 OWN = "A table of our own: nothing of it is published."
+PLUS_MINUS = (
+    "± is half the 95 % confidence interval of the difference before it, corrected as the verdicts are; "
+    "sd is the standard deviation over seeds."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +66,22 @@ class TableView:
     source: str
 
 
-def build_view(table: Table, entries: list[Entry]) -> TableView:
+def build_view(table: Table, entries: list[Entry], background: Background | None = None) -> TableView:
     """Fill the table in: a block per setting, then the claims, then the notes."""
     valid = drop_superseded(entries)
-    columns = build_columns(table, valid)
+    judgement = verdicts.judge(table, valid, background)
+    columns = build_columns(table, valid, judgement)
     settings = list(dict.fromkeys(column.setting for column in columns))
     blocks = [
         Block(_title_block(setting, settings), _build_sections([one for one in columns if one.setting == setting]))
         for setting in settings
     ]
     if table.effects:
-        blocks.append(Block(CLAIMS, [_build_claims(table, valid, settings)]))
-    remarks = [*notes.describe_rows(table, entries), *notes.describe_columns(columns), *_legend(blocks)]
+        blocks.append(Block(CLAIMS, [_build_claims(table, judgement, settings)]))
+    legend = [*_legend(blocks), *notes.describe_families(judgement)]
+    remarks = [*notes.describe_rows(table, entries), *notes.describe_columns(columns), *legend]
     source = OWN if table.is_own else f"Published numbers: {table.source} ({table.confidence})."
     return TableView(table.name, f"{table.label} of {table.paper}", table.message, blocks, remarks, source)
-
-
-def format_sample(sample: SeedSample | None, decimals: int = 1) -> str:
-    """Return mean ± standard deviation over the seeds."""
-    if sample is None:
-        return EMPTY
-    mean = format_number(sample.mean, decimals)
-    return mean if sample.sd is None else f"{mean} ± {format_number(sample.sd, decimals)}"
 
 
 def format_effect(effect: Effect) -> str:
@@ -117,7 +114,8 @@ def _build_section(column: Column) -> Section:
         versus = "baseline" if name == column.table.baseline else delta.format(decimals) if delta else EMPTY
         body.append((
             CellText(row.label),
-            CellText(format_sample(sample, decimals), bold=name == best, number=True),
+            CellText(format_number(sample.mean if sample else None, decimals), bold=name == best, number=True),
+            CellText(format_number(sample.sd if sample else None, decimals + 1), number=True),
             CellText(str(sample.n) if sample else "0", number=True),
             CellText(format_number(row.published.get(column.metric), decimals), number=True),
             CellText(format_number(column.difference(row), decimals, sign=True), number=True),
@@ -154,10 +152,10 @@ def _cost_decimals(column: Column) -> int:
     return max(0, 2 - floor(log10(largest))) if largest else 0
 
 
-def _build_claims(table: Table, entries: list[Entry], settings: list[Setting | None]) -> Section:
+def _build_claims(table: Table, judgement: Judgement, settings: list[Setting | None]) -> Section:
     body = [
         _format_claim(table, effect, verdict, settings)
-        for effect, judged in zip(table.effects, verdicts.judge_effects(table, entries), strict=True)
+        for effect, judged in zip(table.effects, judgement.effects, strict=True)
         for verdict in judged
     ]
     return Section("What the paper concludes, and whether it holds here", CLAIM_HEAD, body)
@@ -176,7 +174,7 @@ def _format_claim(
     n = f"{verdict.ours.n}, {verdict.other.n}" if verdict.ours and verdict.other else "0"
     setting = verdict.setting
     labels = " ".join(_distinguish(setting, settings)) if setting else ""
-    remark = "; ".join(part for part in (verdict.reason, labels) if part)
+    remark = "; ".join(part for part in (verdict.reason, labels, verdict.noise) if part)
     words = (format_effect(effect), table.metrics[effect.metric], setting.tier if setting else EMPTY)
     return (*map(CellText, words), CellText(ours, number=True), CellText(published, number=True),
             CellText(verdict.word, verdict=True), CellText(n, number=True), CellText(remark))  # fmt: skip
@@ -185,8 +183,10 @@ def _format_claim(
 def _legend(blocks: list[Block]) -> list[str]:
     cells = [cell for block in blocks for section in block.sections for line in section.body for cell in line]
     lines = []
+    if any("±" in cell.text for cell in cells):
+        lines.append(PLUS_MINUS)
     if any(cell.bold for cell in cells):
         lines.append("Bold: better than every other row with 95 % confidence.")
     if any(cell.text.endswith("*") for cell in cells):
-        lines.append("* differs from the baseline with 95 % confidence, corrected for the number of rows.")
+        lines.append("* differs from the baseline with 95 % confidence, corrected for the rows of the column.")
     return lines

@@ -64,11 +64,12 @@ def check_source(subject: Subject) -> Iterator[Finding]:
 
 def check_effect_sizes(subject: Subject) -> Iterator[Finding]:
     """T8: a claimed difference is larger than the noise of two single runs."""
-    noise = seed_noise.find_published(subject.table.dataset)
-    if noise is None:
-        return
     for effect in subject.table.effects:
         size = _size(subject, effect)
+        models = {subject.table.rows[row].choices.get("model", "") for row in (effect.better, effect.worse)}
+        noise = seed_noise.find_published(subject.table.dataset, effect.metric, models)
+        if noise is None:
+            continue
         limit = 2 * noise.sd * 2**0.5
         if effect.kind != "equal" and size is not None and abs(size) < limit:
             difference = f"{effect.better} over {effect.worse} is {size:+.1f} {effect.metric}"

@@ -9,10 +9,11 @@ from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.tables.column import Column, build_columns
 from lineage.tables.format.terminal import Grid, align
-from lineage.tables.format.view import format_sample
-from lineage.tables.numbers import EMPTY
+from lineage.tables.numbers import EMPTY, format_number
 from lineage.tables.own.from_runs import list_metrics
+from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.table import Row, Table
+from lineage.tables.verdicts import judge
 
 NAME = "sweep/sweep"
 SEED = "seed"
@@ -39,7 +40,8 @@ def render_sweep(runs: Sequence[SweptRun]) -> str:
     ]
     if not finished:
         return ""
-    columns = [column for column in build_columns(_build_table(finished, labels.values()), finished) if not column.cost]
+    table = _build_table(finished, labels.values())
+    columns = [column for column in build_columns(table, finished, judge(table, finished)) if not column.cost]
     # 3. A line per combination and setting of the test.
     lines = [line for setting in dict.fromkeys(column.setting for column in columns)
              for line in _format_lines([one for one in columns if one.setting == setting], labels)]  # fmt: skip
@@ -69,15 +71,22 @@ def _format_lines(columns: Sequence[Column], labels: Mapping[tuple[str, ...], st
         cells = [column.samples.get(label) for column in columns]
         if not any(cells):
             continue
-        values = [format_sample(one) + (" (best)" if column.best() == label else "")
+        values = [_format_sample(one) + (" (best)" if column.best() == label else "")
                   for one, column in zip(cells, columns, strict=True)]  # fmt: skip
         lines.append([*levels, str(max(one.n for one in cells if one)), *values])
     return lines
+
+
+def _format_sample(sample: SeedSample | None) -> str:
+    if sample is None:
+        return EMPTY
+    mean = format_number(sample.mean)
+    return mean if sample.sd is None else f"{mean} (sd {format_number(sample.sd, 2)})"
 
 
 def _explain(columns: Sequence[Column]) -> str:
     if max(sample.n for column in columns for sample in column.samples.values()) < 2:
         return "One seed each: a difference may be noise. seed=0,1,2 beside the sweep repeats it.\n"
     if any(column.best() for column in columns):
-        return "± is the standard deviation over seeds; (best): better than every other row with 95 % confidence.\n"
-    return "± is the standard deviation over seeds; no row is better than every other one with 95 % confidence.\n"
+        return "sd: the standard deviation over seeds; (best): better than every other row with 95 % confidence.\n"
+    return "sd: the standard deviation over seeds; no row is better than every other one with 95 % confidence.\n"

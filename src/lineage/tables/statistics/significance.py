@@ -1,33 +1,35 @@
 """Two samples of runs compared: the size of the difference, and its significance.
 
-Rows that ran the same seeds are compared seed by seed (a paired t test): what a seed does to both rows cancels. Rows
-that ran different seeds are compared by Welch's test. With fewer than three runs of a row its own spread is unknown,
-and the published one of the dataset is used. All intervals are two-sided.
+Runs are compared by Student's t with the noise of the whole table (pooled_noise.py); rows whose runs of one seed move
+together are compared seed by seed. All intervals are two-sided.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 
-from lineage.tables.statistics import seed_noise
-from lineage.tables.statistics.seed_noise import ENOUGH, PublishedNoise, SeedSample
-from lineage.tables.statistics.student_t import ALPHA, compute_required_pairs, t_isf, t_sf
+from lineage.tables.statistics.pooled_noise import NoiseEstimate, TableNoise, pool_sd
+from lineage.tables.statistics.seed_noise import ENOUGH, SeedSample, mean, sd
+from lineage.tables.statistics.student_t import ALPHA, POWER, nct_sf, t_isf, t_sf
 
-PAIRED, UNPAIRED, BY_PUBLISHED = "paired", "unpaired", "published noise"
+PAIRED, UNPAIRED = "paired", "unpaired"
+SEEDS, IMAGES = "seeds", "images"  # the noises that an interval may contain
+MAX_RUNS = 1000  # the search for a number of seeds ends here
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A difference of two means, with its tests. Each p is the chance of such data if the null hypothesis is true."""
 
     difference: float  # a minus b
     standard_error: float
     df: float  # degrees of freedom
-    sd: float  # of the difference of one run of each
     n: int  # pairs, or the runs of the smaller sample
-    test: str
-    source: str = ""  # of a published noise
+    noise: NoiseEstimate  # of one run
+    test: str = UNPAIRED
+    fixed_variance: float = 0.0  # the part of the squared standard error that more seeds leave as it is
+    noises: tuple[str, ...] = (SEEDS,)
 
     def margin(self, level: float = ALPHA) -> float:
         """Return half the confidence interval, which misses the true difference in `level` of all cases."""
@@ -50,69 +52,83 @@ class Comparison:
             return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
         return t_sf(distance / self.standard_error, self.df)
 
-    def additional_runs(self, effect: float, level: float) -> int | None:
-        """Return how many more runs of each row would find a true `effect`; None if it cannot be computed."""
-        if effect <= 0 or self.sd == 0:
+    def compute_required_runs(self, distance: float, level: float) -> tuple[int | None, int | None, int | None]:
+        """Return how many seeds of each row a one-sided test at `level` needs to find `distance`, with 80 % power.
+
+        Three numbers: for the noise as estimated, and for both ends of its interval. None: no number is enough.
+        """
+        if distance <= 0:
+            return (None, None, None)
+        low, high = self.noise.interval()
+        best, least, most = (self._search(distance, level, sd) for sd in (self.noise.sd, low, high))
+        return best, least, most
+
+    def _search(self, distance: float, level: float, sd: float) -> int | None:
+        scale = self.n * (self.standard_error**2 - self.fixed_variance) / self.noise.sd**2 if self.noise.sd else 0.0
+        ratio = (sd / self.noise.sd) ** 2 if self.noise.sd else 1.0
+
+        def is_enough(n: int) -> bool:
+            error = sqrt(scale * sd**2 / n + self.fixed_variance * ratio)
+            df = self.df + 2 * max(0, n - self.n)
+            return error == 0 or nct_sf(t_isf(level, df), df, distance / error) >= POWER
+
+        if not is_enough(MAX_RUNS):
             return None
-        return max(1, compute_required_pairs(round(effect, 6), round(self.sd, 6), level) - self.n)
+        low, high = 0, MAX_RUNS
+        while high - low > 1:
+            middle = ceil((low + high) / 2)
+            low, high = (low, middle) if is_enough(middle) else (middle, high)
+        return high
 
 
-def compare(a: SeedSample, b: SeedSample, dataset: str) -> Comparison | None:
+def compare(
+    a: SeedSample, b: SeedSample, noise: TableNoise, rows: tuple[str, str] = ("", ""), first: int | None = None
+) -> Comparison | None:
     """Return a minus b, or None if no estimate of the noise exists.
 
-    That is with fewer than ENOUGH runs of a or b and no published noise of `dataset`; "" uses no published noise.
+    rows: their names, to look up pairs.
+    first: compare the means of so many seeds; the noise is that of all.
     """
-    seeds = set(b.seeds)
-    shared = [seed for seed in a.seeds if seed in seeds]
-    if len(shared) >= ENOUGH:
-        return _compare_pairs(
-            dict(zip(a.seeds, a.values, strict=True)), dict(zip(b.seeds, b.values, strict=True)), shared
-        )
-    if min(a.n, b.n) >= ENOUGH:
-        return _compare_welch(a, b)
-    noise = seed_noise.find_published(dataset)
-    return _compare_by_noise(noise, a.mean - b.mean, a.n, b.n) if noise else None
+    paired = noise.find_paired(*rows)
+    shared = [seed for seed in a.by_seed if seed in b.by_seed] if paired else []
+    if paired is not None and len(shared) >= ENOUGH:
+        differences = [a.by_seed[seed] - b.by_seed[seed] for seed in shared]
+        single, n = paired.at_least(sd(differences) / sqrt(2)), min(first or len(shared), len(shared))
+        return Comparison(mean(differences[:n]), single.sd * sqrt(2 / n), single.df, n, single, PAIRED)
+    if noise.single is None:
+        return None
+    single = noise.single.at_least(pool_sd(a, b))
+    a, b = a.first(first or a.n), b.first(first or b.n)
+    error = single.sd * sqrt(1 / a.n + 1 / b.n)
+    return Comparison(a.mean - b.mean, error, single.df, min(a.n, b.n), single)
 
 
-def compare_to_number(sample: SeedSample, value: float, sd: float | None, runs: int, dataset: str) -> Comparison | None:
+def compare_to_number(
+    sample: SeedSample, claim: tuple[float, float | None, int], noise: TableNoise, first: int | None = None
+) -> Comparison | None:
     """Return the sample minus a published number, or None if no estimate of the noise exists.
 
-    `value`, `sd`: mean and standard deviation of `runs` published runs. If `sd` is None, the noise is the larger of
-    the sample's own and the one published for `dataset`.
+    claim: mean, standard deviation and number of the published runs. Without a standard deviation, ours is theirs.
+    first: compare the mean of so many seeds; the noise is that of all.
     """
-    noise, difference = seed_noise.find_published(dataset), sample.mean - value
-    if sample.n < ENOUGH:
-        return _compare_by_noise(noise, difference, sample.n, runs) if noise else None
-    own = sample.sd or 0.0
-    if sd is None and (noise is None or noise.sd <= own):
-        error = own * sqrt(1 / sample.n + 1 / runs)
-        return Comparison(difference, error, sample.n - 1, own * sqrt(2), sample.n, UNPAIRED)
-    published, df = (sd, runs - 1) if sd is not None and runs > 1 else (sd or noise.sd, inf)  # type: ignore[union-attr]
-    error, df = _satterthwaite(own**2 / sample.n, sample.n - 1, published**2 / runs, df)
-    return Comparison(difference, error, df, sqrt(own**2 + published**2), sample.n, UNPAIRED)
+    value, spread, runs = claim
+    if noise.single is None:
+        return None
+    single, sample = noise.single.at_least(sample.sd or 0.0), sample.first(first or sample.n)
+    own = single.sd**2 / sample.n
+    if spread is not None and runs > 1:
+        published = spread**2 / runs
+        error, df = add_variances(own, single.df, published, runs - 1)
+    else:
+        published = (single.sd if spread is None else spread) ** 2 / runs
+        error, df = sqrt(own + published), single.df
+    return Comparison(sample.mean - value, error, df, sample.n, single, UNPAIRED, published)
 
 
-def _compare_pairs(a: dict[int, float], b: dict[int, float], seeds: list[int]) -> Comparison:
-    differences = [a[seed] - b[seed] for seed in seeds]
-    n, sd = len(seeds), seed_noise.sd(differences)
-    return Comparison(seed_noise.mean(differences), sd / sqrt(n), n - 1, sd, n, PAIRED)
-
-
-def _compare_welch(a: SeedSample, b: SeedSample) -> Comparison:
-    variance_a, variance_b = ((sample.sd or 0.0) ** 2 for sample in (a, b))
-    error, df = _satterthwaite(variance_a / a.n, a.n - 1, variance_b / b.n, b.n - 1)
-    return Comparison(a.mean - b.mean, error, df, sqrt(variance_a + variance_b), min(a.n, b.n), UNPAIRED)
-
-
-def _satterthwaite(variance_a: float, df_a: float, variance_b: float, df_b: float) -> tuple[float, float]:
-    """Return the standard error and the degrees of freedom of a difference of two means of these variances."""
+def add_variances(variance_a: float, df_a: float, variance_b: float, df_b: float) -> tuple[float, float]:
+    """Return the standard error and Satterthwaite's degrees of freedom of the sum of two variances."""
     shares = variance_a**2 / df_a + variance_b**2 / df_b
     return sqrt(variance_a + variance_b), (variance_a + variance_b) ** 2 / shares if shares else inf
-
-
-def _compare_by_noise(noise: PublishedNoise, difference: float, n: int, m: int) -> Comparison:
-    error = noise.sd * sqrt(1 / n + 1 / m)
-    return Comparison(difference, error, inf, noise.sd * sqrt(2), min(n, m), BY_PUBLISHED, noise.source)
 
 
 def adjust_holm(values: list[float]) -> list[float]:
@@ -122,3 +138,11 @@ def adjust_holm(values: list[float]) -> list[float]:
         largest = max(largest, min(1.0, (count - rank) * values[i]))
         adjusted[i] = largest
     return adjusted
+
+
+def find_levels(values: list[float]) -> list[float]:
+    """Return the level at which Holm's procedure tested each hypothesis: an interval at it agrees with the verdict."""
+    adjusted, count = adjust_holm(values), len(values)
+    ranks = {i: rank for rank, i in enumerate(sorted(range(count), key=lambda i: values[i]))}
+    rejected = sum(p <= ALPHA for p in adjusted)
+    return [ALPHA / (count - min(ranks[i], rejected)) for i in range(count)]

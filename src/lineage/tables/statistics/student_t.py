@@ -1,18 +1,17 @@
 """Student's t without scipy, which takes longer to import than a table takes to render.
 
 Names as in scipy.stats: sf is the survival function P(T > t), isf its inverse, nct the noncentral t with noncentrality
-`nc`. Equal to scipy to 1e-9, which the tests check. The incomplete beta function by its continued fraction (Lentz), the
-noncentral t by Lenth's series (AS 243, Applied Statistics 38, 1989). `df` may be infinite: the normal distribution.
+`nc`, f the F distribution. The tests check that they equal scipy to 1e-9; two are approximations. The incomplete
+beta function by its continued fraction (Lentz). `df` may be infinite: the normal distribution.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import erfc, exp, isinf, lgamma, log, log1p, sqrt
+from math import erfc, exp, inf, isinf, lgamma, log, log1p, sqrt
 
 ALPHA = 0.05  # what is stated with 95 % confidence is wrong in 5 % of cases at most
 POWER = 0.8  # a study that is large enough finds a true effect in 80 % of cases
-MAX_PAIRS = 1000  # the search for a sample size ends here
 TINY = 1e-300
 
 
@@ -43,45 +42,8 @@ def t_isf(p: float, df: float) -> float:
 
 
 def nct_sf(t: float, df: float, nc: float) -> float:
-    """P(T > t) of the noncentral t."""
-    if isinf(df):
-        return norm_cdf(nc - t)
-    if t < 0:
-        return 1 - nct_sf(-t, df, -nc)
-    x, half = t * t / (t * t + df), nc * nc / 2
-    if x == 0:
-        return norm_cdf(nc)
-    total, term, n = 0.0, 0.0, 0
-    while n < 2000:
-        p = exp(-half + n * log(half or TINY) - lgamma(n + 1))
-        q = exp(-half + n * log(half or TINY) - lgamma(n + 1.5)) * nc / sqrt(2)
-        term = p * incomplete_beta(n + 0.5, df / 2, x) + q * incomplete_beta(n + 1.0, df / 2, x)
-        total += term
-        n += 1
-        if n > half and abs(term) < 1e-14:
-            break
-    return min(1.0, max(0.0, 1 - norm_cdf(-nc) - total / 2))
-
-
-def power(effect: float, sd: float, n: int, level: float = ALPHA) -> float:
-    """Return the power of a two-sided t test of `n` values, or of n pairs: how often it finds a true `effect`."""
-    df = n - 1.0
-    critical, nc = t_isf(level / 2, df), effect * sqrt(n) / sd
-    return nct_sf(critical, df, nc) + nct_sf(critical, df, -nc)
-
-
-@lru_cache(maxsize=4096)
-def compute_required_pairs(effect: float, sd: float, level: float = ALPHA) -> int:
-    """Return the smallest number of pairs of runs that finds `effect` with a power of 80 %, at most MAX_PAIRS."""
-    low, high = 2, 3
-    while power(effect, sd, high, level) < POWER:
-        low, high = high, high * 2
-        if low >= MAX_PAIRS:
-            return MAX_PAIRS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if power(effect, sd, middle, level) < POWER else (low, middle)
-    return min(high, MAX_PAIRS)
+    """P(T > t) of the noncentral t, within 0.02 from 4 degrees of freedom on (Abramowitz and Stegun, 26.7.10)."""
+    return norm_cdf((nc - t * (1 - 1 / (4 * df))) / sqrt(1 + t * t / (2 * df)))
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
@@ -112,3 +74,15 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
 def _nonzero(value: float) -> float:
     """Replace a value too close to zero to divide by."""
     return value if abs(value) > TINY else TINY
+
+
+def f_sf(f: float, df1: float, df2: float) -> float:
+    """P(F > f) of the F distribution."""
+    return incomplete_beta(df2 / 2, df1 / 2, df2 / (df2 + df1 * f))
+
+
+def chi2_isf(p: float, df: float) -> float:
+    """Return the x with P(chi-square > x) = p, by the approximation of Wilson and Hilferty (PNAS 17, 1931)."""
+    z = t_isf(p, inf) if p <= 0.5 else -t_isf(1 - p, inf)
+    spread = 2 / (9 * df)
+    return df * max(0.0, 1 - spread + z * sqrt(spread)) ** 3

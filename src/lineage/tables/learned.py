@@ -1,0 +1,47 @@
+"""A check that models have learned: rows that have not are equal, and their equality shows nothing.
+
+The learning line of a model (experiments/models/<option>.yaml) has what its random weights find, what a short training
+reaches, and a floor half way between. The line is measured on an easy form of the embedded dataset: three classes of
+large objects. On the objects of tier `mini` the same number of steps reaches two fifths of it: the shipped Table 2c of
+Mask R-CNN has mask AP50 8.3 where the line of its model has 20.6. So two fifths of the floor count there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lineage.tables.model_facts import Measure
+from lineage.tables.statistics.seed_noise import SeedSample
+from lineage.tables.tiers import PAPER
+
+SMALL_TIER = 0.4  # of the way from random weights to the floor, at tiers below `paper`
+Lines = Mapping[str, Mapping[str, Measure]]  # option of conf/model -> metric -> what it reaches
+
+
+def choose_measures(lines: Lines, model: str, metric: str) -> dict[str, Measure]:
+    """Return the measures of a model for the task of a metric; of a task without one, all; without a line, none."""
+    measures = dict(lines.get(model, {}))
+    task = metric.partition("/")[0]
+    return {name: measure for name, measure in measures.items() if name.startswith(f"{task}/")} or measures
+
+
+def explain_unlearned(
+    rows: Mapping[str, Mapping[str, SeedSample]], measures: Mapping[str, Measure], metric: str, tier: str
+) -> str:
+    """Return why a claim about rows cannot be judged: one is not above random weights, or all are below the floor.
+
+    rows: row -> metric -> its sample. A row that is meant to be worse may be below the floor. Return "" if all is well.
+    """
+    for name in list(measures) or [metric]:
+        means = {row: samples[name].mean for row, samples in rows.items() if name in samples}
+        if not means:
+            continue
+        measure = measures.get(name, Measure(0.0, 0.0, 0.0))
+        low = min(means, key=lambda row: means[row])
+        if round(means[low], 1) <= measure.untrained:  # facts have one decimal
+            return f"{low} has {name} {means[low]:.1f}, random weights have {measure.untrained:.1f}"
+        floor = measure.untrained + SMALL_TIER * (measure.floor - measure.untrained)
+        best = max(means.values())
+        if tier != PAPER and best < floor:
+            return f"{name} is {best:.1f} at most; a model that has learned reaches {floor:.1f} at this tier"
+    return ""

@@ -8,6 +8,8 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from lineage.results.run_folder import list_checkpoints
 from lineage.train.checkpoint import Checkpoints
+from lineage.train.evaluate_first import EvaluateFirst
+from lineage.train.loggers import CsvLogger, RunName
 from tests.train import toy
 
 
@@ -59,6 +61,23 @@ def test_other_hardware_takes_the_remaining_steps(tmp_path: Path) -> None:
     smaller.fit(module, toy.ToyData(start=14), ckpt_path=path, weights_only=True)
     assert (step, smaller.global_step, evaluated) == (7, 11, [8, 10])
     assert batches == [(index, [2 * index, 2 * index + 1]) for index in range(14, 22)]
+
+
+@pytest.mark.parametrize("is_logged", [False, True])
+def test_a_run_killed_in_an_evaluation_evaluates_first(tmp_path: Path, is_logged: bool) -> None:
+    trainer = toy.trainer(7, callbacks=[Checkpoints(tmp_path, every=100)], val_check_interval=3)
+    trainer.fit(toy.detection_module(), toy.ToyData())
+    assert list(list_checkpoints(tmp_path)) == [6, 7]  # saved before the evaluation
+    metrics = CsvLogger(folder=tmp_path, name=RunName("id", "scratch", "x", 0), start=6)
+    metrics.log_metrics({"loss": 1.0}, 6)
+    if is_logged:
+        metrics.log_metrics({"box/AP": 1.0}, 6)
+    resumed = toy.trainer(11, callbacks=[EvaluateFirst(metrics.path, 6)], val_check_interval=3)
+    module, evaluated = toy.detection_module(), []
+    module.on_validation_epoch_end = lambda: evaluated.append(module.global_step)  # type: ignore[method-assign]
+    resumed.fit(module, toy.ToyData(start=6), ckpt_path=list_checkpoints(tmp_path)[6], weights_only=True)
+    assert evaluated == ([] if is_logged else [6]) + [9]
+    assert resumed.global_step == 11
 
 
 def test_the_newest_two_are_kept_and_none_is_partial(tmp_path: Path) -> None:

@@ -58,6 +58,22 @@ def test_what_a_killed_run_logged_after_its_checkpoint_is_dropped(tmp_path: Path
     assert [row["step"] for row in read_metrics(logger.path)] == ["1", "2", "3", "4", "5", "6"]
 
 
+def test_an_evaluation_that_comes_again_replaces_its_row(tmp_path: Path) -> None:
+    log(tmp_path, 0, range(1, 4)).log_metrics({"box/AP": 1.0}, 3)
+    logger = log(tmp_path, 3, range(0))
+    logger.log_metrics({"box/AP": 2.0}, 3)
+    rows = read_metrics(logger.path)
+    assert [(row["step"], row["loss"], row["box/AP"]) for row in rows[-2:]] == [("3", "3.0", ""), ("3", "", "2.0")]
+    assert len(rows) == 4
+
+
+def test_a_row_that_a_full_disk_cut_off_is_dropped(tmp_path: Path) -> None:
+    path = log(tmp_path, 0, range(1, 14)).path
+    path.write_text(path.read_text().removesuffix("13,13.0\n") + "1")
+    log(tmp_path, 13, range(13, 15))
+    assert [row["step"] for row in read_metrics(path)] == [str(step) for step in range(1, 15)]
+
+
 def test_a_machine_without_a_key_stays_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_MODE", raising=False)

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from subprocess import Popen
@@ -17,7 +19,7 @@ from lineage.results import store
 from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import list_checkpoints
 from lineage.run.resume import load_resumed
-from lineage.run.train import publish
+from lineage.run.train import hold_folder, publish
 from tests.train import tiny
 
 
@@ -162,6 +164,28 @@ def test_a_finished_run_that_was_killed_before_the_store_had_its_entry_is_publis
     assert attempt.unpublished == entry
     publish(entry, tmp_path / "results")
     assert store.contents(tmp_path / "results").entries == [entry]
+
+
+def test_two_processes_never_continue_one_run(tmp_path: Path) -> None:
+    folder(tmp_path)
+    with hold_folder(tmp_path):
+        with pytest.raises(ConfigError, match=r"this run is in progress \(.*, process \d+\)"), hold_folder(tmp_path):
+            pass
+        assert [path.name for path in tmp_path.glob("*.lease")] == ["run.1.lease"]
+    dead = subprocess.run([sys.executable, "-c", HOLD_AND_DIE, str(tmp_path)], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.glob("*.lease")] == ["run.1.lease"]
+    with hold_folder(tmp_path):  # of a holder that was killed
+        assert [path.name for path in tmp_path.glob("*.lease")] == ["run.2.lease"]
+    assert not list(tmp_path.glob("*.lease"))
+
+
+HOLD_AND_DIE = """
+import os, pathlib, signal, sys
+from lineage.results import lease
+lease.acquire(pathlib.Path(sys.argv[1]), "run")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_the_entry_of_a_stopped_run_is_superseded(tmp_path: Path) -> None:

@@ -32,12 +32,13 @@ from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
-from lineage.train.entry_writer import KeepSigtermHandler
+from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.progress import make_progress_callback
 from lineage.train.save_tensors import DirectCheckpointIO
+from lineage.train.stop_signals import StopSignals
 
 
 class Parts(NamedTuple):
@@ -117,11 +118,14 @@ def add_labels(config: DictConfig, train: Dataset) -> Dataset:
     return both
 
 
-def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console) -> pl.Trainer:
+def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console, signals: StopSignals) -> pl.Trainer:
+    """Return Lightning's trainer for the devices of the config. Raises ConfigError if there is none."""
     config, folder = attempt.config, attempt.folder
     makers = {title: build(node) for title, node in (config.logger or {}).items()}
     callbacks = build(config.get("callbacks") or {}).values()  # before checkpoints: they may change what is saved
-    checkpoints = Checkpoints(RunFolder(folder).checkpoints, every=config.checkpoint_every)
+    files = RunFolder(folder)
+    checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals)
+    first = EvaluateFirst(files.metrics, attempt.step)
     make = build(config.trainer, _partial_=True)
     try:
         trainer: pl.Trainer = make(
@@ -135,7 +139,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             enable_model_summary=False,
             default_root_dir=str(folder),
             logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
-            callbacks=[*callbacks, checkpoints, make_progress_callback(console), KeepSigtermHandler()],
+            callbacks=[*callbacks, checkpoints, make_progress_callback(console), signals, first],
         )
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))

@@ -14,6 +14,7 @@ save_artifacts  weights, results, names of the classes                   artifac
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -29,9 +30,10 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
+from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import is_user_error
 from lineage.launch.child_process import end_with_parent
-from lineage.results import disk, paths, store
+from lineage.results import disk, lease, paths, store
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 from lineage.run import metadata
@@ -48,12 +50,20 @@ from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.loggers import close_at_end
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
+from lineage.train.stop_signals import StopSignals
+
+LEASE = "run"  # name of the lease on a run folder
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     """Train, evaluate and log one config, on every process of a distributed run alike."""
     silence_lightning()
-    attempt = begin(composed, overrides)
+    with hold_folder(Path(composed.resume or HydraConfig.get().runtime.output_dir)):
+        run_attempt(begin(composed, overrides))
+
+
+def run_attempt(attempt: Attempt) -> None:
+    """Train from the start or from a checkpoint, evaluate and write the entry."""
     if attempt.unpublished:
         publish(attempt.unpublished, Path(attempt.config.paths.results))
         return
@@ -65,8 +75,9 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         attempt = attempt._replace(config=resolved.recorded)
         parts = assemble(resolved)
         images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None
+        signals = StopSignals()
         facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
-        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console)
+        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console, signals)
         facts |= metadata.describe_hardware(trainer)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
@@ -78,7 +89,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
         with (
             close_at_end(trainer.loggers),
             report_interruption(attempt, writer, console),
-            write_at_end(writer if is_first() else None),
+            write_at_end(writer if is_first() else None, signals),
         ):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
@@ -117,6 +128,30 @@ def begin(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     if is_first():
         write_start(attempt)
     return attempt
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Hold the lease on a run folder. Raises ConfigError if a process that is alive holds it."""
+    files = RunFolder(folder)
+    if not is_first() or not (files.start.is_file() or folder == Path(HydraConfig.get().runtime.output_dir)):
+        yield
+        return
+    folder_lease = lease.acquire(folder, LEASE)
+    if folder_lease is None:
+        holder = lease.holder(folder, LEASE) or "another process"
+        raise ConfigError(f"{folder}: this run is in progress ({holder}). Stop it first, or let it finish")
+    folder_lease.lost = end_process
+    try:
+        yield
+    finally:
+        folder_lease.release()
+
+
+def end_process() -> None:
+    """End at once: another process continues the run, and two would write the same files."""
+    print("another process has taken over the run folder; this one ends", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def publish(entry: Entry, results: Path) -> None:

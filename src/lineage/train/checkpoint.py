@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,15 +11,20 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from lineage.results.atomic import atomic_write, sweep
 from lineage.results.run_folder import checkpoint_name, list_checkpoints
 from lineage.train.detection_module import DetectionModule
+from lineage.train.evaluate_first import evaluates_after
+from lineage.train.save_tensors import write_tensors
+from lineage.train.stop_signals import StopSignals
 
 KEEP = 2
 
 
 class Checkpoints(Callback):
-    """Callback that saves a checkpoint every `every` optimizer steps and after the last one."""
+    """Callback that saves a checkpoint every `every` steps, before each evaluation, after the last step, and on a
+    signal to stop.
+    """
 
-    def __init__(self, folder: Path, *, every: int) -> None:
-        self.folder, self.every = folder, every
+    def __init__(self, folder: Path, *, every: int, signals: StopSignals | None = None) -> None:
+        self.folder, self.every, self.signals = folder, every, signals or StopSignals()
         self.saved_at = 0  # step of the newest checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -35,11 +41,19 @@ class Checkpoints(Callback):
             counts |= dict.fromkeys(("ready", "started", "processed"), micro_batches)
             counts["completed"] = micro_batches - behind
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        step = trainer.global_step
-        if step > self.saved_at and (step % self.every == 0 or step == trainer.max_steps):
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+        step, (_, _, batch_index) = trainer.global_step, arguments
+        is_step_done = (batch_index + 1) % trainer.accumulate_grad_batches == 0
+        if is_step_done and step > self.saved_at and self._is_due(trainer, step):
             cast(DetectionModule, pl_module).flush_losses()  # raises if training diverged: such weights are not saved
             self.save(trainer, step)
+        if is_step_done and self.signals.requested and trainer.is_global_zero:
+            if step > self.saved_at:
+                self.save_alone(trainer, step)
+            raise KeyboardInterrupt  # the other ranks end with this one
+
+    def _is_due(self, trainer: Trainer, step: int) -> bool:
+        return step % self.every == 0 or evaluates_after(trainer, step) or step == trainer.max_steps
 
     def save(self, trainer: Trainer, step: int) -> None:
         self.saved_at = step
@@ -48,5 +62,15 @@ class Checkpoints(Callback):
             trainer.save_checkpoint(path)  # takes part; the first process alone writes
             return
         atomic_write(path, trainer.save_checkpoint, durable=True)
+        self._remove_old()
+
+    def save_alone(self, trainer: Trainer, step: int) -> None:
+        """Save without the other ranks, which may be at another step when the signal comes."""
+        self.saved_at = step
+        checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        atomic_write(self.folder / checkpoint_name(step), partial(write_tensors, checkpoint), durable=True)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
         for old in list(list_checkpoints(self.folder).values())[:-KEEP]:
             old.unlink()

@@ -1,26 +1,22 @@
-"""Writing of a run's entry at its end, whatever ends it: the last step, an error, Ctrl-C, a scheduler's SIGTERM."""
+"""Writing of a run's entry at its end, whatever ends it: the last step, an error, Ctrl-C, a scheduler's signal."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lineage.results import disk, paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import RunFolder
+from lineage.train.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +81,10 @@ class EntryWriter:
 
 
 @contextmanager
-def write_at_end(writer: EntryWriter | None) -> Iterator[None]:
+def write_at_end(writer: EntryWriter | None, signals: StopSignals | None = None) -> Iterator[None]:
     """Write the entry when the block ends, however it ends. Ranks other than the first have no writer."""
     try:
-        with raise_on_sigterm():
+        with (signals or StopSignals()).install():
             yield
     except BaseException as error:
         cause = unwrap_worker_error(error)
@@ -104,7 +100,7 @@ def write_at_end(writer: EntryWriter | None) -> Iterator[None]:
 
 
 def is_interruption(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C or SIGTERM caused an error.
+    """Return whether Ctrl-C or a signal to stop caused an error.
 
     Lightning turns Ctrl-C into SystemExit; worker processes that get the signal too cause errors on top of it.
     """
@@ -118,35 +114,3 @@ def unwrap_worker_error(error: BaseException) -> BaseException:
     if not (kind.__module__.startswith("lineage.") and text.startswith("Caught ")):
         return error
     return kind(text.rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
-
-
-@contextmanager
-def raise_on_sigterm() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM inside the block."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class KeepSigtermHandler(Callback):
-    """Callback that puts the handler of `raise_on_sigterm` back after Lightning replaced it.
-
-    Lightning's handler waits for the next step, and among several processes it may wait forever. Lightning also
-    exchanges between all ranks before every step whether one was terminated, which makes every host wait for its GPU.
-    """
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
-        vars(trainer.fit_loop.epoch_loop)["_broadcast_sigterm_tensor"] = lambda: None
-
-    def on_validation_start(self, *_: Any) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    if multiprocessing.parent_process():  # a worker of a loader inherited this handler; it ends without a message
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    raise KeyboardInterrupt

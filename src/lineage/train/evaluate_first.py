@@ -1,0 +1,34 @@
+"""Evaluation before the first step of a resumed run that was killed in the evaluation of its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lineage.train.loggers import has_evaluation
+
+
+def evaluates_after(trainer: Trainer, step: int) -> bool:
+    """Return whether training is interrupted by an evaluation after `step` steps."""
+    interval = trainer.val_check_batch  # in micro batches
+    return bool(interval) and step * trainer.accumulate_grad_batches % (interval or 1) == 0
+
+
+class EvaluateFirst(Callback):
+    """Callback that evaluates before training if the step of the checkpoint was to be evaluated and `metrics` lacks it.
+
+    A checkpoint is saved before the evaluation of its step; Lightning goes on after it.
+    """
+
+    def __init__(self, metrics: Path, step: int) -> None:
+        self.is_absent = step > 0 and not has_evaluation(metrics, step)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        is_due = self.is_absent and evaluates_after(trainer, trainer.global_step)
+        if trainer.strategy.broadcast(is_due):
+            loop = trainer.fit_loop.epoch_loop.val_loop
+            trainer.validating = True
+            loop.restarting = False
+            loop.run()
+            trainer.training = True

@@ -3,10 +3,11 @@
 python benchmarks/mutants.py                    draws 50 changes and writes benchmarks/results/mutants.md
 python benchmarks/mutants.py --seed 7 --count 9
 python benchmarks/mutants.py --only 3,17        these draws again, printed: to see whether a hole is closed
+python benchmarks/mutants.py --only 3 --folder  and the rest of the folder of tests, if the first pass
 
 Each change is made in a throw-away copy of the checkout; then the test files run that import the module or carry its
-name, and, if these pass, the rest of the folder of its package. Slow and GPU tests do not run. A test counts only if
-it passes without the change. Takes about half an hour; the report below "## By hand" is kept.
+name. Slow and GPU tests do not run. A test counts only if it passes without the change. Takes about half an hour; the
+report below "## By hand" is kept.
 
 mutmut 3 forks after torch has started its threads, leaves code outside functions alone and has no draw; cosmic-ray
 knows neither dropped casts nor swapped arguments and runs all tests of the project for each change.
@@ -21,12 +22,12 @@ import importlib.util
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -38,6 +39,7 @@ SOURCE = Path("src/lineage")
 PACKAGES = ("ops", "models", "eval", "tables", "data", "train", "weights", "launch")
 REPORT = ROOT / "benchmarks/results/mutants.md"
 BY_HAND = "## By hand\n"
+EVERY = {"models": ["tests/models/test_init.py", "tests/models/test_autocast.py"]}  # of every module of a package
 SECONDS = 600.0  # for the tests of a change; a loop that never ends is noticed
 OPERATORS: dict[type[ast.AST], tuple[str, str, str]] = {  # kind, text today, text of the mutant
     ast.Lt: ("comparison", "<", "<="), ast.LtE: ("comparison", "<=", "<"), ast.Gt: ("comparison", ">", ">="),
@@ -79,11 +81,8 @@ def list_mutants(path: Path, source: str) -> list[Mutant]:
         ends = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
         return len(data[: ends[0]].decode()), len(data[: ends[1]].decode())
 
-    return [
-        Mutant(path, source, source.count("\n", 0, start) + 1, kind, start, end, text)
-        for node in _walk(ast.parse(source))
-        for kind, start, end, text in _edits(node, source, span)
-    ]
+    edits = (edit for node in _walk(ast.parse(source)) for edit in _edits(node, source, span))
+    return [Mutant(path, source, source.count("\n", 0, edit[1]) + 1, *edit) for edit in edits]
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
@@ -134,12 +133,10 @@ def _call_edits(node: ast.Call, source: str, span: Span) -> Iterator[tuple[str, 
         yield "cast", span(node.func)[1] - len(node.func.attr) - 1, span(node)[1], ""
     if isinstance(node.func, ast.Name) and node.func.id in CAST_FUNCTIONS and len(node.args) == 1:
         yield "cast", *span(node), f"({source[slice(*span(node.args[0]))]})"
-    first, second = (*node.args, None, None)[:2]
-    if second and not any(isinstance(arg, ast.Starred | ast.JoinedStr | ast.Constant) for arg in (first, second)):
-        (start, middle), (other, end) = span(first), span(second)
-        swapped = source[other:end] + source[middle:other] + source[start:middle]
-        if ast.dump(first) != ast.dump(second):
-            yield "arguments", start, end, swapped
+    ends = [span(arg) for arg in node.args[:2] if not isinstance(arg, ast.Starred | ast.JoinedStr | ast.Constant)]
+    if len(ends) == 2 and ast.dump(node.args[0]) != ast.dump(node.args[1]):
+        (start, middle), (other, end) = ends
+        yield "arguments", start, end, source[other:end] + source[middle:other] + source[start:middle]
 
 
 def _is_update(node: ast.AST) -> bool:
@@ -200,24 +197,25 @@ def run_tests(copy: Path, tests: list[str]) -> str:
     return failed[1] if failed else ""
 
 
-def judge(copy: Path, mutant: Mutant) -> tuple[str, str]:
-    """Run the tests with the change -> the test that fails, "timeout" or "", and whether the folder had to run."""
-    mirrored = mirrored_tests(copy, mutant.path)
-    files = sorted((copy / "tests" / mutant.path.parts[2]).rglob("test_*.py"))
-    rest = [name for name in (str(file.relative_to(copy)) for file in files) if name not in mirrored]
+def judge(copy: Path, mutant: Mutant, folder: bool) -> str:
+    """Run the tests with the change -> the test that fails, "timeout" or "" if it survives."""
+    package = mutant.path.parts[2]
+    tests = list(dict.fromkeys([*mirrored_tests(copy, mutant.path), *EVERY.get(package, [])]))
+    rest = [str(file.relative_to(copy)) for file in sorted((copy / "tests" / package).rglob("test_*.py"))]
+    stages = [tests, *([[name for name in rest if name not in tests]] if folder or not tests else [])]
     deselected: list[str] = []  # tests that fail in the copy without the change, too
-    for tier, tests in (("mirrored", mirrored), ("folder", rest)):
-        while tests:
+    for stage in filter(None, stages):
+        while True:
             write(copy, mutant, mutant.apply())
-            killer = run_tests(copy, tests + deselected)
+            killer = run_tests(copy, stage + deselected)
             write(copy, mutant, mutant.source)
             if not killer:
                 break
             test, _, _ = killer.partition("[")
             if killer == "timeout" or not run_tests(copy, [test, *([] if "::" in test else ["--co"])]):
-                return killer, tier
+                return killer
             deselected.append(f"--deselect={killer}")
-    return "", "folder"
+    return ""
 
 
 def write(copy: Path, mutant: Mutant, source: str) -> None:
@@ -249,22 +247,22 @@ def show(mutant: Mutant) -> str:
     return f"`{mutant.path.relative_to(SOURCE)}:{mutant.line}` | {mutant.kind} | `{lines[0]}` → `{lines[1]}`"
 
 
-def report(mutants: list[Mutant], outcomes: list[tuple[str, str]], places: int, seed: int) -> str:
+def report(mutants: list[Mutant], killers: list[str], places: int, seed: int) -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    tiers = Counter(tier for killer, tier in outcomes if killer)
+    noticed = sum(map(bool, killers))
     lines = [
         "# Small changes that the quick tests notice", "",
         f"`python benchmarks/mutants.py --seed {seed} --count {len(mutants)}`, {datetime.date.today()}, commit "
         f"{commit.strip()}: {len(mutants)} of {places:,} places.", "",
-        f"**{tiers.total()} of {len(mutants)} noticed ({100 * tiers.total() / len(mutants):.0f} %)**, "
-        f"{tiers['mirrored']} by the tests that mirror the module, {tiers['folder']} by the rest of their folder. "
-        "Slow and GPU tests did not run.", "", "| package | drawn | noticed |", "| --- | ---: | ---: |",
+        f"**{noticed} of {len(mutants)} noticed ({100 * noticed / len(mutants):.0f} %)** by the test files that import "
+        "the module or carry its name. Slow and GPU tests did not run.", "",
+        "| package | drawn | noticed |", "| --- | ---: | ---: |",
     ]  # fmt: skip
     for package in PACKAGES:
-        own = [bool(killer) for one, (killer, _) in zip(mutants, outcomes, strict=True) if one.path.parts[2] == package]
+        own = [bool(killer) for one, killer in zip(mutants, killers, strict=True) if one.path.parts[2] == package]
         lines.append(f"| {package} | {len(own)} | {sum(own)} |")
     lines += ["", "| # | place | kind | change | noticed by |", "| ---: | --- | --- | --- | --- |"]
-    for number, (one, (killer, _)) in enumerate(zip(mutants, outcomes, strict=True)):
+    for number, (one, killer) in enumerate(zip(mutants, killers, strict=True)):
         lines.append(f"| {number} | {show(one)} | {killer.replace('|', '/') or '**survives**'} |")
     return "\n".join(lines) + "\n\n"
 
@@ -274,27 +272,28 @@ def copy_checkout(copy: Path) -> None:
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in names.rstrip("\0").split("\0"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_bytes((ROOT / name).read_bytes())
+        shutil.copy(ROOT / name, copy / name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Small changes that the quick tests notice.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--only", help="numbers of draws, e.g. 3,17: print these and write nothing")
+    parser.add_argument("--only", help="print these draws, e.g. 3,17, and write nothing")
+    parser.add_argument("--folder", action="store_true", help="also run the rest of the folder")
     args = parser.parse_args()
-    outcomes = []
+    killers = []
     with tempfile.TemporaryDirectory() as copy:
         copy_checkout(Path(copy))
         mutants, places = draw(Path(copy), args.seed, args.count)
         for number in map(int, args.only.split(",")) if args.only else range(args.count):
             started = time.perf_counter()
-            outcomes.append(judge(Path(copy), mutants[number]))
-            took, killer = time.perf_counter() - started, outcomes[-1][0]
-            print(f"{number} {show(mutants[number])} | {killer or 'SURVIVES'} ({took:.0f} s)", flush=True)
+            killers.append(judge(Path(copy), mutants[number], args.folder))
+            took = time.perf_counter() - started
+            print(f"{number} {show(mutants[number])} | {killers[-1] or 'SURVIVES'} ({took:.0f} s)", flush=True)
     if args.only is None:
         by_hand = REPORT.read_text(encoding="utf-8").partition(BY_HAND)[2] if REPORT.is_file() else ""
-        REPORT.write_text(report(mutants, outcomes, places, args.seed) + BY_HAND + by_hand, encoding="utf-8")
+        REPORT.write_text(report(mutants, killers, places, args.seed) + BY_HAND + by_hand, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -225,15 +225,31 @@ def test_the_table_names_keywords_that_exist(owner: str) -> None:
     assert len(every) == len(set(every)), f"a former keyword of {owner} has two names of today"
 
 
-def test_added_keys_exist_and_do_nothing_by_default() -> None:
-    for owner, keys in table()["added"].items():
+def check_added(added: dict[str, dict[str, object]]) -> None:
+    """Raise AssertionError unless each key exists with this default; owners are schema nodes (/data) or functions."""
+    for owner, keys in added.items():
         if owner.startswith("/"):
             node = OmegaConf.select(OmegaConf.structured(Run), owner[1:]) if owner != "/" else OmegaConf.structured(Run)
-            assert {key: node[key] for key in keys} == keys
+            assert {key: node.get(key, inspect.Parameter.empty) for key in keys} == keys
         else:
             module, _, attribute = owner.rpartition(".")
             parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
-            assert {key: parameters[key].default for key in keys} == keys
+            assert {key: parameters[key].default for key in keys if key in parameters} == keys
+
+
+def test_added_keys_exist_and_do_nothing_by_default() -> None:
+    check_added(table()["added"])
+    check_added({"/data": {"workers": OmegaConf.structured(Run).data.workers}, f"{__name__}.example": {"added": 1}})
+
+
+def example(*, first: int, added: int = 1) -> None:
+    """A function with a key that came later."""
+
+
+@pytest.mark.parametrize("added", [{"added": 2}, {"first": 1}, {"lost": 1}])
+def test_an_added_key_with_another_default_is_refused(added: dict[str, object]) -> None:
+    with pytest.raises(AssertionError):
+        check_added({f"{__name__}.example": added})
 
 
 def test_the_table_names_groups_and_options_that_exist() -> None:

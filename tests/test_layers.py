@@ -40,7 +40,9 @@ BELOW_CLI = tuple(
 LAYERS = {
     "lineage.structures": Layer((), TORCH),
     "lineage.ops": Layer(GROUND, (*TORCH, "triton")),
-    "lineage.weights": Layer(("lineage.weights", ATOMIC), ("numpy", "safetensors", *TORCH)),
+    "lineage.weights": Layer(
+        ("lineage.weights", ATOMIC, "lineage.results.file_digest"), ("numpy", "safetensors", *TORCH)
+    ),
     "lineage.models": Layer((*GROUND, "lineage.models", "lineage.weights"), TORCH),
     "lineage.models.export": Layer((*GROUND, "lineage.models"), ("onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.models.roi_heads.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),

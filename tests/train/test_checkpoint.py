@@ -83,7 +83,8 @@ def test_a_run_killed_in_an_evaluation_evaluates_first(tmp_path: Path, is_logged
 def test_the_newest_two_are_kept_and_none_is_partial(tmp_path: Path) -> None:
     train(tmp_path, 10)
     assert list(list_checkpoints(tmp_path)) == [9, 10]
-    assert len(list(tmp_path.iterdir())) == 2
+    names = [name for step in (9, 10) for name in (f"step-{step:07d}.ckpt", f"step-{step:07d}.ckpt.sha256")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_averaged_weights_follow_their_closed_form(tmp_path: Path) -> None:

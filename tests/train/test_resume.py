@@ -20,6 +20,7 @@ from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import list_checkpoints
 from lineage.run.resume import load_resumed
 from lineage.run.train import hold_folder, publish
+from lineage.train.save_tensors import save_tensors
 from tests.train import tiny
 
 
@@ -164,6 +165,26 @@ def test_a_finished_run_that_was_killed_before_the_store_had_its_entry_is_publis
     assert attempt.unpublished == entry
     publish(entry, tmp_path / "results")
     assert store.contents(tmp_path / "results").entries == [entry]
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_older_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder(tmp_path)
+    newer, older = (tmp_path / "checkpoints" / f"step-000000{step}.ckpt" for step in (6, 3))
+    for path in (newer, older):
+        save_tensors({"a": torch.zeros(100)}, path)
+    damage(newer)
+    attempt = load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
+    assert (attempt.step, attempt.checkpoint) == (3, older)
+    assert "step-0000006.ckpt is damaged: its bytes differ from step-0000006.ckpt.sha256" in caplog.text
+    damage(older)
+    with pytest.raises(ConfigError, match="all 2 checkpoints are damaged"):
+        load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
 
 
 def test_two_processes_never_continue_one_run(tmp_path: Path) -> None:

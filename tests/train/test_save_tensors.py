@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from lineage.results.file_digest import find_damage
 from lineage.results.run_folder import list_checkpoints
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.save_tensors import DirectCheckpointIO, save_tensors
@@ -36,7 +37,7 @@ def test_a_checkpoint_needs_no_other_folder(tmp_path: Path, monkeypatch: pytest.
     trainer = toy.trainer(3, callbacks=[Checkpoints(tmp_path, every=3)])
     trainer.strategy.checkpoint_io = DirectCheckpointIO()
     trainer.fit(toy.detection_module(), toy.ToyData())
-    assert [path.name for path in tmp_path.iterdir()] == ["step-0000003.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003.ckpt", "step-0000003.ckpt.sha256"]
 
 
 def test_the_last_good_checkpoint_stays_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +46,7 @@ def test_the_last_good_checkpoint_stays_on_a_full_disk(tmp_path: Path, monkeypat
     with pytest.raises(OSError, match="No space left"):
         trainer.fit(toy.detection_module(), toy.ToyData())
     assert list(list_checkpoints(tmp_path)) == [3]
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2  # it and its digest
 
 
 class FullAtSix(DirectCheckpointIO):
@@ -56,3 +57,13 @@ class FullAtSix(DirectCheckpointIO):
         if checkpoint["global_step"] == 6:
             os.truncate(path, 1000)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_that_is_replaced_gets_its_own_digest(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    save_tensors({"a": torch.zeros(3)}, path)
+    save_tensors({"a": torch.ones(3)}, path)
+    assert find_damage(path) is None
+    with pytest.raises(AttributeError):
+        save_tensors({"a": lambda: None}, path)
+    assert find_damage(path) is None  # the old file, with its digest

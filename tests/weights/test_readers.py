@@ -171,3 +171,58 @@ def test_what_arrives_in_place_of_weights(tmp_path: Path, content: bytes, says: 
     path.write_bytes(content)
     with pytest.raises(FileError, match=says):
         read_tensors(path)
+
+
+def hold_itself() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    content["layer"] = content
+    return content
+
+
+def nest_itself() -> dict[str, Any]:
+    content: dict[str, Any] = {"a": ARRAYS}
+    content["model"] = content
+    return content
+
+
+def share(levels: int) -> dict[str, Any]:
+    """Two references to the same dict at each level: 2 ** levels values in a file of a kilobyte."""
+    content: dict[str, Any] = dict(ARRAYS)
+    for _ in range(levels):
+        content = {"x": content, "y": content}
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (hold_itself(), "a dict in it holds itself"),
+        (nest_itself(), "a dict in it holds itself"),
+        (share(60), "it holds more than 100,000 values"),
+    ],
+    ids=["cyclic", "cyclic below a known key", "shared"],
+)
+def test_containers_that_would_loop_for_ever_are_refused(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(content, 2))
+    with pytest.raises(FileError, match=f"{path.name}: {message}"):
+        read_tensors(path)
+
+
+def test_dicts_that_share_a_few_tensors_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(share(2), 2))
+    assert len(read_tensors(path)) == 4 * len(ARRAYS)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.npz"])
+def test_flipped_bytes_of_tensors_are_noticed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    values = torch.linspace(1, 2, 1000)
+    torch.save({"a": values}, path) if name.endswith("pth") else np.savez(path, a=values.numpy())
+    content = path.read_bytes()
+    start = content.index(values.numpy().tobytes())
+    for position in range(start, start + 4000, 97):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        with pytest.raises(FileError, match=r"is damaged: Bad CRC-32"):
+            read_tensors(path)

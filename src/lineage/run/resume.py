@@ -8,6 +8,7 @@ stopped or failed attempt wrote; kill -9 leaves none.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,11 @@ from lineage.config.resume_overrides import change_config, load_config, read_ove
 from lineage.results import store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry, parse
+from lineage.results.file_digest import find_damage
 from lineage.results.renames import choices_today
 from lineage.results.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 class Attempt(NamedTuple):
@@ -80,12 +84,30 @@ def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
         if path.is_file():
             raise ConfigError(f"resume={folder.path}: this run is finished; its entry is {path}")
         return Attempt(folder.path, config, overrides_then, choices_today(start["choices"]), unpublished=entry)
-    step, checkpoint = next(reversed(folder.list_checkpoints().items()), (0, None))
+    step, checkpoint = choose_checkpoint(folder)
     previous = None if entry is None else entry.id
     return Attempt(
         folder.path, config, overrides_then, choices_today(start["choices"]), step, checkpoint,
         supersedes=previous, run_id=start.get("id") or previous, is_changed=is_changed,
     )  # fmt: skip
+
+
+def choose_checkpoint(folder: RunFolder) -> tuple[int, Path | None]:
+    """Return the newest whole checkpoint and its step; (0, None) without any. Raises ConfigError if all are damaged."""
+    checkpoints = folder.list_checkpoints()
+    for step, path in reversed(checkpoints.items()):
+        damage = find_damage(path)
+        if damage is None:
+            return step, path
+        log.warning(
+            "%s is damaged: %s. The run goes on from an older checkpoint, if there is a whole one", path, damage
+        )
+    if checkpoints:
+        raise ConfigError(
+            f"resume={folder.path}: all {len(checkpoints)} checkpoints are damaged. Remove {folder.checkpoints} to "
+            f"begin again at step 0"
+        )
+    return 0, None
 
 
 def read_entry(folder: RunFolder) -> Entry | None:

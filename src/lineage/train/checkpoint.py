@@ -1,18 +1,18 @@
-"""Checkpoints that survive kill -9: each is written under a temporary name and renamed; the newest two are kept."""
+"""Checkpoints that survive kill -9: written under a temporary name and renamed, with a digest; the newest two stay."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lineage.results.atomic import atomic_write, sweep
+from lineage.results.atomic import sweep
+from lineage.results.file_digest import remove
 from lineage.results.run_folder import checkpoint_name, list_checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import evaluates_after
-from lineage.train.save_tensors import write_tensors
+from lineage.train.save_tensors import save_tensors, write_with_digest
 from lineage.train.stop_signals import StopSignals
 
 KEEP = 2
@@ -49,6 +49,7 @@ class Checkpoints(Callback):
             self.save(trainer, step)
         if is_step_done and self.signals.requested and trainer.is_global_zero:
             if step > self.saved_at:
+                cast(DetectionModule, pl_module).flush_losses()
                 self.save_alone(trainer, step)
             raise KeyboardInterrupt  # the other ranks end with this one
 
@@ -61,16 +62,16 @@ class Checkpoints(Callback):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(path)  # takes part; the first process alone writes
             return
-        atomic_write(path, trainer.save_checkpoint, durable=True)
+        write_with_digest(path, trainer.save_checkpoint)
         self._remove_old()
 
     def save_alone(self, trainer: Trainer, step: int) -> None:
         """Save without the other ranks, which may be at another step when the signal comes."""
         self.saved_at = step
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        atomic_write(self.folder / checkpoint_name(step), partial(write_tensors, checkpoint), durable=True)
+        save_tensors(checkpoint, self.folder / checkpoint_name(step))
         self._remove_old()
 
     def _remove_old(self) -> None:
         for old in list(list_checkpoints(self.folder).values())[:-KEEP]:
-            old.unlink()
+            remove(old)

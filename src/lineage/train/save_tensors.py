@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from lineage.results.atomic import atomic_write
+from lineage.results.atomic import atomic_path
+from lineage.results.file_digest import digest_path, write_digest
 
 
 def save_tensors(value: Any, path: Path) -> None:
-    """Write a file of torch.save whole or not at all. Raises OSError if the disk takes no more."""
-    atomic_write(path, lambda temporary: write_tensors(value, temporary), durable=True)
+    """Write a file of torch.save whole or not at all, with its digest. Raises OSError if the disk takes no more."""
+    write_with_digest(path, lambda temporary: write_tensors(value, temporary))
+
+
+def write_with_digest(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file, give it its name, then write its digest beside it."""
+    with atomic_path(path, durable=True) as temporary:
+        write(temporary)
+        digest_path(path).unlink(missing_ok=True)  # of the file that is replaced now
+    write_digest(path)
 
 
 def write_tensors(value: Any, path: Path) -> None:

@@ -5,9 +5,9 @@ The first bytes determine the format, because suffixes are ambiguous: `.pkl`, `.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lineage.results.file_digest import compute_sha256, find_damage
 from lineage.weights import caffemodel, safe_pickle
 
 NESTED = (
@@ -28,6 +29,8 @@ NESTED = (
     "blobs",
 )  # keys of checkpoints with the weights
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic number before it wrote zip files
+MOST_VALUES = 100_000
+DEEPEST = 100  # dicts within dicts
 REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # in torch's message: a class or function other than a tensor
 
 
@@ -37,12 +40,16 @@ class FileError(ValueError):
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return tensors by the names of the file. Raises FileError, or UnsafePickle if a pickle is more than data."""
+    if damage := find_damage(path):
+        raise FileError(f"{path} is damaged: {damage}. Fetch it again, or take another checkpoint of the run")
     try:
         tensors = flatten(_read_content(path))
-    except (FileError, safe_pickle.UnsafePickle):
+    except FileError as error:
+        raise error if str(path) in str(error) else FileError(f"{path}: {error}") from error
+    except safe_pickle.UnsafePickle:
         raise
     except (OSError, RuntimeError, ValueError, UnpicklingError, EOFError, zipfile.BadZipFile,
-            safetensors.SafetensorError) as error:  # fmt: skip
+            RecursionError, safetensors.SafetensorError) as error:  # fmt: skip
         reason = str(error).partition("\n")[0]
         raise FileError(f"{path}: not a file of weights, or cut off ({reason})") from error
     if not tensors:
@@ -52,8 +59,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def digest(path: Path) -> str:
     """Return the sha256 of the bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return compute_sha256(path)
 
 
 def _read_content(path: Path) -> Any:
@@ -95,18 +101,35 @@ def _read_torch(path: Path) -> Any:
 
 
 def flatten(content: Any) -> dict[str, Tensor]:
-    """Return the innermost dict of arrays; `{"conv1": {"weights": w}}` becomes `conv1.weights`."""
-    while isinstance(content, dict) and (inner := next((key for key in NESTED if _is_dict(content.get(key))), None)):
-        content = content[inner]
+    """Return the innermost dict of arrays; `{"conv1": {"weights": w}}` becomes `conv1.weights`.
+
+    Raises FileError if a dict holds itself, or if dicts that share others hold more values than any network has.
+    """
     tensors: dict[str, Tensor] = {}
-    for name, value in content.items() if isinstance(content, dict) else ():
-        if isinstance(value, dict):
-            tensors.update({f"{name}.{leaf}": tensor for leaf, tensor in flatten(value).items()})
-        elif isinstance(value, Tensor):
-            tensors[str(name)] = value.detach()
+    for count, (name, value) in enumerate(_iter_values(content, "", ())):
+        if count > MOST_VALUES:
+            raise FileError(f"it holds more than {MOST_VALUES:,} values, as no network does")
+        if isinstance(value, Tensor):
+            tensors[name] = value.detach()
         elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            tensors[str(name)] = torch.from_numpy(np.array(value))  # a copy that torch may write to
+            tensors[name] = torch.from_numpy(np.array(value))  # a copy that torch may write to
     return tensors
+
+
+def _iter_values(content: Any, prefix: str, outer: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield values by dotted name, dicts as None: they count as well. `outer`: identities of the dicts around."""
+    while isinstance(content, dict):
+        if id(content) in outer or len(outer) > DEEPEST:
+            raise FileError("a dict in it holds itself" if id(content) in outer else "its dicts are nested too deeply")
+        outer = (*outer, id(content))
+        inner = next((key for key in NESTED if _is_dict(content.get(key))), None)
+        if inner is None:
+            break
+        content = content[inner]
+    for key, value in content.items() if isinstance(content, dict) else ():
+        yield f"{prefix}{key}", None if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            yield from _iter_values(value, f"{prefix}{key}.", outer)
 
 
 def _is_dict(value: Any) -> bool:

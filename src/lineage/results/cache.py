@@ -97,11 +97,13 @@ def _read(path: str) -> list[Any]:
     """Read the values of FIELDS from an entry's file."""
     try:
         record = _head(path)
-        if record is None or has_former_name(map(str, record["deviations"])):
-            record = vars(store.read(path))
+        if record is not None:
+            entries.check(record)
+            entries.check_fields(record)
+        if record is None or has_former_name(record["deviations"]):
+            record = dict(vars(store.read(path)))
         record["choices"] = choices_today(record["choices"])
-        entries.check(record)
-    except EntryError as error:
+    except (EntryError, OSError) as error:
         raise StoreError(str(error)) from error
     except StoreError as error:
         raise StoreError(str(error).removeprefix(f"{path}: ")) from error
@@ -121,7 +123,7 @@ def _head(path: str) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(start[:at] + b"}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):
         return None

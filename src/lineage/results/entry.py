@@ -13,8 +13,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
 
+from lineage.results.field_types import find_mismatch
 from lineage.results.key_roles import VOLATILE, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import choices_today, upgrade
@@ -83,6 +84,9 @@ class Entry:
     diff: str | None = None  # against the commit, when dirty
 
 
+FIELD_TYPES = get_type_hints(Entry)
+
+
 def new_id(started: datetime, config_digest: str) -> str:
     """Return the id of a run that starts now (`started` in UTC); it is the run's id on a dashboard, too."""
     return f"{started:%Y%m%dT%H%M%SZ}-{config_digest[:8]}-{os.urandom(3).hex()}"
@@ -106,15 +110,20 @@ def dump(entry: Entry) -> str:
 
 
 def parse(text: str) -> Entry:
+    """Read an entry. Raises EntryError, with the field that is wrong."""
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
+        record = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise EntryError(f"not JSON: {error}") from error
     check(record)
+    record = rename_fields(record)
+    check_fields(record)
     try:
         return Entry(**upgrade_record(record))
     except TypeError as error:
         raise EntryError(str(error).replace("Entry.__init__()", "the entry")) from error
+    except (ValueError, AttributeError, KeyError, RecursionError) as error:
+        raise EntryError(f"its config cannot be read: {type(error).__name__}: {error}") from error
 
 
 def upgrade_record(record: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +152,37 @@ def check(record: Any) -> None:
         raise EntryError(f"written by a newer lineage (v {record['v']}, this one reads v {VERSION}): update lineage")
     if record.get("status") not in STATUSES:
         raise EntryError(f"status is {record.get('status')!r}, expected one of {', '.join(STATUSES)}")
+
+
+def check_fields(record: dict[str, Any]) -> None:
+    """Raise EntryError for a field of another type, a negative number, or a name that is no part of a path."""
+    for name, value in record.items():
+        if name in FIELD_TYPES and (reason := find_mismatch(value, FIELD_TYPES[name])):
+            raise EntryError(f"{name}: {reason}")
+    for name in ("seed", "seconds", "steps", "processes"):
+        if record.get(name, 0) < 0:
+            raise EntryError(f"{name}: {record[name]} is negative")
+    names = {"table": record.get("table"), "row": record.get("row")}
+    names["choices.model"] = record.get("choices", {}).get("model")
+    for name, value in names.items():
+        if value is not None and not all(map(is_path_part, value.split("/"))):
+            raise EntryError(f"{name}: {value[:100]!r} is no name of folders below the store")
+    try:
+        datetime.fromisoformat(record.get("started", "2026-01-01"))
+    except ValueError as error:
+        raise EntryError(f"started: {error}") from error
+    if not is_path_part(str(record.get("id"))):
+        raise EntryError(f"id: {str(record.get('id'))[:100]!r} is no name of a file")
+
+
+def is_path_part(name: str) -> bool:
+    """Return whether a name stays in its folder: no `..`, no separator, nothing that is hidden or cannot be printed."""
+    is_plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
+    return is_plain and 0 < len(name.encode()) <= 200 and not name.startswith((".", "-", "~"))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _is_neutral(override: Override) -> bool:

@@ -42,6 +42,8 @@ def check(config: DictConfig) -> None:
     check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
     for key, least in LEAST.items():
         value = OmegaConf.select(config, key)
+        if value is not None and not isinstance(value, int | float):
+            raise ConfigError(f"{key}={value}: {key} is a number")
         if value is not None and not value >= least:  # NaN too
             raise ConfigError(f"{key}={value}: {key} is {least} or more")
     for key, choices in CHOICES.items():

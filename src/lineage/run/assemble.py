@@ -24,8 +24,9 @@ from lineage.eval.evaluator import make_evaluator
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
-from lineage.run.checks.labels import check_labels, find_requirements
+from lineage.run.checks.labels import check_class_numbers, check_labels, find_requirements
 from lineage.run.checks.levels import check_levels
+from lineage.run.checks.values import check_values
 from lineage.run.initialize import load_initial_weights
 from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
@@ -50,9 +51,11 @@ class Parts(NamedTuple):
 def assemble(resolved: Resolved) -> Parts:
     """Build the model with its weights, the data and the module that trains it."""
     config = resolved.config
+    check_values(config)
     train = add_labels(config, resolved.train)
     if not config.evaluate_only:
         check_labels(config, train, resolved.val)
+    check_class_numbers(config, train)
     train, val = add_proposals(config, train, resolved.val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
     augment = Augment(**build(config.augment))

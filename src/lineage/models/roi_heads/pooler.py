@@ -26,6 +26,8 @@ class RoIAlign(nn.Module):
 
     def __init__(self, size: int, *, sampling_ratio: int, aligned: bool, reduce: str):
         super().__init__()
+        if reduce == "max" and sampling_ratio < 1:
+            raise ValueError(f"sampling_ratio={sampling_ratio}: a maximum needs a fixed number of samples, 1 or more")
         self.size, self.sampling_ratio, self.aligned, self.reduce = size, sampling_ratio, aligned, reduce
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hydra.utils import get_object
@@ -21,6 +21,7 @@ DATASETS = {  # options of conf/dataset that have them; the first of each is dra
     SEMANTIC: ("shapes_panoptic", "coco_panoptic"),
 }
 MODELS = {MASKS: "faster_rcnn", KEYPOINTS: "mask_rcnn", SEMANTIC: "mask_rcnn"}  # without such a head
+LISTED = 20  # names in a message
 READABLE = 20  # images that are tried before a dataset counts as one that cannot be read
 
 
@@ -40,7 +41,7 @@ def check_labels(config: DictConfig, train: Dataset, val: Dataset) -> None:
         if field not in offered:
             raise ConfigError(_explain_missing(key, field, config, train))
         if field == KEYPOINTS:
-            check_keypoint_number(key, node, train)
+            check_number(f"{key}.num_keypoints", node.get("num_keypoints"), train.meta.keypoints, "keypoints")
             check_keypoint_names(train, val)
 
 
@@ -64,12 +65,19 @@ def find_labels(dataset: Dataset) -> set[str]:
     return {*NAMES}
 
 
-def check_keypoint_number(key: str, node: Mapping[str, Any], train: Dataset) -> None:
-    number, names = node.get("num_keypoints"), train.meta.keypoints
+def check_class_numbers(config: DictConfig, train: Dataset) -> None:
+    """Raise ConfigError if a head predicts another number of classes than the dataset has."""
+    for key, node in _nodes(resolve_node(config.model), "model"):
+        is_semantic = SEMANTIC in getattr(get_object(node["_target_"]), "required_targets", ())
+        names = train.meta.stuff if is_semantic else train.meta.classes
+        check_number(f"{key}.num_classes", node.get("num_classes"), names, "classes")
+
+
+def check_number(key: str, number: int | None, names: Sequence[str], kind: str) -> None:
     if number is not None and number != len(names):
         raise ConfigError(
-            f"{key}.num_keypoints={number}, but the dataset has {len(names)} keypoints: {', '.join(names)}\n"
-            f"Leave {key}.num_keypoints out; it is read from the dataset."
+            f"{key}={number}, but the dataset has {len(names)} {kind}: {', '.join(names[:LISTED])}\n"
+            f"Leave {key} out; it is read from the dataset."
         )
 
 

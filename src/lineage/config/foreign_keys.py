@@ -17,6 +17,8 @@ ELSEWHERE = {
     "lr_scheduler": "lr_schedule (options of conf/lr_schedule)",
     "scheduler": "lr_schedule (options of conf/lr_schedule)",
     "ema": "callbacks=ema",
+    "grad_clip": "trainer.gradient_clip_val",
+    "clip_gradients": "trainer.gradient_clip_val",
     "max_iter": "schedule.steps",
     "batch_size": "schedule.images_per_step (of all devices together; data.images_per_device is a device's share)",
     "ims_per_batch": "schedule.images_per_step",

@@ -1,33 +1,36 @@
-"""`lineage run TABLE [ROWS]`: fill a table. Prints the plan, does what is missing, can be killed and called again."""
+"""`lineage run TABLE [ROWS]`: fill tables. Prints the plan, does what is missing, can be killed and called again."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from lineage.launch import slurm
-from lineage.launch.cells import CellName
-from lineage.launch.cost_estimate import detect_device
+from lineage.launch.calibration import CALIBRATION_ROWS, calibrate
+from lineage.launch.calibration import TIER as SMALL
+from lineage.launch.cells import CellName, LoadTable
+from lineage.launch.compose_rows import RowRequest
+from lineage.launch.cost_estimate import CostEstimate, detect_device, estimate_costs
 from lineage.launch.job import RunnerSettings
 from lineage.launch.local import run_cells
 from lineage.launch.overview import format_plan
 from lineage.launch.plan import BLOCKED, Plan, make_plan
-from lineage.launch.slurm_task import read_cell_name, run_task
+from lineage.launch.selection import SEEDS, choose_within, list_cells, parse_duration, select_rows
+from lineage.launch.slurm_task import read_cell_names, run_task
 from lineage.results import paths, store
+from lineage.results.entry import Entry
 from lineage.results.key_roles import VOLATILE, Role, role_of
 from lineage.results.overrides import Override
 from lineage.tables import read
 from lineage.tables.samples import drop_superseded
-from lineage.tables.suggest import did_you_mean
-from lineage.tables.table import Table, TableError
+from lineage.tables.table import TableError
 from lineage.tables.tiers import check_tier
 
-SEEDS = 3  # of each row
 STOPPED = 130  # the exit code of Ctrl-C
 
 PLANNED = (Role.SEED, Role.OUTPUT, Role.PROCESS, Role.CELL, Role.PARENT, Role.TASK)  # the plan sets these keys
@@ -36,6 +39,8 @@ EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
   lineage run mask_rcnn/table2c --tier mini --seeds 3       five rows, three seeds, one process after the other
   lineage run mask_rcnn/table2c roi_pool roi_align --jobs 2 --set trainer.devices=4
+  lineage run mask_rcnn --tier mini --budget 3h             what three hours pay for, of all tables of a paper
+  lineage run --calibrate                                   measure this machine: a minute, then every plan has hours
   lineage run mask_rcnn/table2c --launcher slurm --jobs 8 --sbatch --gpus=8 --sbatch --time=24:00:00
 """
 
@@ -46,14 +51,21 @@ class FolderError(RuntimeError):
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(_join_sbatch(argv))
-    project, load_table = paths.project(), partial(read.load_table, paths.experiments())
-    names = _choose_cells(args, project, load_table)
+    project, experiments = paths.project(), paths.experiments()
+    load_table = partial(read.load_table, experiments)
+    hardware = args.hardware or detect_device()
+    if args.calibrate:
+        return _calibrate(args, hardware)
+    names = _choose_cells(args, experiments)
     overrides = [_check_override(text) for text in args.set]
     settings = RunnerSettings(project, args.results.resolve(), args.runs.resolve(), overrides)
     entries = store.contents(settings.results).entries
     plan = make_plan(project, load_table, names, drop_superseded(entries))
+    costs = estimate_costs(plan, entries, hardware, experiments) if args.cell is None else {}
+    if args.budget is not None:
+        plan = _keep_within(plan, parse_duration(args.budget), costs, load_table, entries)
     if args.cell is None:
-        print(format_plan(plan, entries, args.hardware or detect_device(), paths.experiments()))
+        print(format_plan(plan, costs, hardware, experiments))
     if args.plan or not plan.open:
         return 1 if any(cell.must_succeed and plan.action(cell) == BLOCKED for cell in plan.cells.values()) else 0
     try:
@@ -73,8 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lineage run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", nargs="?", help="for example mask_rcnn/table2c")
-    parser.add_argument("rows", nargs="*", help="rows of it (default: all)")
+    parser.add_argument("table", nargs="?", help="a table, for example mask_rcnn/table2c; a row of it; or a paper")
+    parser.add_argument("rows", nargs="*", help="rows of the table (default: all)")
+    parser.add_argument("--all", action="store_true", help="all tables")
+    parser.add_argument("--budget", metavar="HOURS", help="only what fits into it, for example 3h: table by table")
+    parser.add_argument("--calibrate", action="store_true", help="measure the speed of this machine at tier mini")
+    cells = "the cells of a file, as `lineage next --out FILE` writes it"
+    parser.add_argument("--cells", type=Path, metavar="FILE", help=cells)
     parser.add_argument("--tier", help="paper, mini or smoke (default: that of the table's file, most often paper)")
     seeds = f"how many, from 0 (default: as the table's file plans, else {SEEDS})"
     parser.add_argument("--seeds", type=int, help=seeds)
@@ -88,31 +105,49 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     runs = paths.project() / "runs"
     parser.add_argument("--runs", type=Path, default=runs, help="run folders (default: %(default)s)")
-    parser.add_argument("--cells", type=Path, help=argparse.SUPPRESS)  # a list of cells, and which of them to do
-    parser.add_argument("--cell", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--cell", type=int, help=argparse.SUPPRESS)  # the number of one cell of --cells
     return parser
 
 
-def _choose_cells(args: argparse.Namespace, project: Path, load_table: Callable[[str], Table]) -> list[CellName]:
+def _choose_cells(args: argparse.Namespace, experiments: Path) -> list[CellName]:
     """Return the cells that the command line names. Raises TableError."""
     if args.cells is not None:
-        return [read_cell_name(args.cells, args.cell)]
-    if args.table is None:
-        raise TableError("which table? `lineage table --all` lists them")
+        names = read_cell_names(args.cells)
+        return names if args.cell is None else [names[args.cell]]
     if args.tier is not None:
-        check_tier(paths.experiments(), args.tier)
+        check_tier(experiments, args.tier)
     if (args.seeds is not None and args.seeds < 1) or (args.jobs is not None and args.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
-    above, _, row = args.table.removesuffix(".yaml").rpartition("/")
-    is_row = above in read.list_tables(paths.experiments())  # mask_rcnn/table2c/roi_align, as the plan prints it
-    table = load_table(above if is_row else args.table.removesuffix(".yaml"))
-    rows = [row, *args.rows] if is_row else args.rows
-    for row in rows:
-        if row not in table.rows:
-            raise TableError(f"table {table.name} has no row {row!r}. {did_you_mean(row, table.rows)}")
-    rows = rows or [row.name for row in table.rows.values() if row.quoted is None]
-    tier, seeds = args.tier or table.tier, args.seeds or table.seeds or SEEDS
-    return [CellName(table.name, row, tier, seed) for seed in range(seeds) for row in rows]
+    return list_cells(select_rows(experiments, args.table, args.rows, args.all), args.tier, args.seeds)
+
+
+def _keep_within(
+    plan: Plan, hours: float, costs: Mapping[CellName, CostEstimate], load_table: LoadTable, entries: list[Entry]
+) -> Plan:
+    """Return the plan of the cells that fit into the hours."""
+    names = choose_within(plan, costs, hours)
+    left = sum(cell.requested and plan.is_open(cell.name) and cell.name not in names for cell in plan.cells.values())
+    if left:
+        print(f"{left} cells do not fit into {hours:g} hours, or their cost is unknown: they are left out")
+    return make_plan(plan.project, load_table, names, drop_superseded(entries))
+
+
+def _calibrate(args: argparse.Namespace, hardware: str) -> int:
+    """Measure a few networks, or those of the tables that are named."""
+    experiments, project = paths.experiments(), paths.project()
+    names = [(row.rpartition("/")[0], row.rpartition("/")[2]) for row in CALIBRATION_ROWS]
+    if args.table is not None or args.all:
+        names = [
+            (one.table.name, row)
+            for one in select_rows(experiments, args.table, args.rows, args.all)
+            for row in one.rows
+        ]
+    rows = [(table, read.load_table(experiments, table).rows[row]) for table, row in names]
+    measured = calibrate(project, [RowRequest(table, row, SMALL) for table, row in rows], hardware, _log)
+    for network, speed in sorted(measured.items()):
+        text = f"{speed.step:.3f} s a step, {1000 * speed.image:.0f} ms a test image, {speed.other:.0f} s else"
+        print(f"{network:<32} {text}")
+    return 0 if measured else 1
 
 
 def _check_override(text: str) -> str:

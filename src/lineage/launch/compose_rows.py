@@ -66,7 +66,7 @@ def compose_rows(project: Path, requests: Iterable[RowRequest], processes: int =
     Processes start the main script again, so that more than one are for commands, whose main script does nothing then.
     """
     requests = list(requests)
-    folder = _cache() / "composed" / _fingerprint(project)
+    folder = cache_folder() / "composed" / _fingerprint(project)
     rows = [_read_cache(folder / _file_name(request)) for request in requests]
     missing = [i for i, row in enumerate(rows) if row is None]
     for i, row in zip(missing, _compose_all(project, [requests[i] for i in missing], processes), strict=True):
@@ -157,7 +157,8 @@ def _conf(project: Path) -> Path:
     return conf if (conf / "train.yaml").is_file() else paths.shipping_root() / "conf"
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of what can be computed again."""
     return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage")
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
-from lineage.launch.cells import Cell
-from lineage.launch.plan import TRAIN
+from lineage.launch.calibration import TIER as SMALL
+from lineage.launch.calibration import Speeds, load_speeds, name_network
+from lineage.launch.cells import Cell, CellName
+from lineage.launch.plan import TRAIN, Plan
 from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.tables.tiers import PAPER
@@ -37,13 +39,26 @@ def detect_device() -> str:
         return "CPU"
 
 
-def estimate_cost(cell: Cell, action: str, entries: list[Entry], hardware: str, experiments: Path) -> CostEstimate:
+def estimate_costs(plan: Plan, entries: list[Entry], hardware: str, experiments: Path) -> dict[CellName, CostEstimate]:
+    """Return the cost of each open cell."""
+    speeds = load_speeds(experiments, hardware)
+    here = [entry for entry in entries if _ran_on(entry, hardware)]
+    return {
+        cell.name: estimate_cost(cell, plan.action(cell), here, hardware, experiments, speeds) for cell in plan.open
+    }
+
+
+def estimate_cost(
+    cell: Cell, action: str, entries: list[Entry], hardware: str, experiments: Path, speeds: Speeds | None = None
+) -> CostEstimate:
     """Estimate from runs of the cell with another seed, else of its model: the time of training, starting and testing.
 
-    At tier `paper`, if there are no such runs, from published speeds: the training alone.
+    Without such runs: at tier `mini`, from `speeds`; at tier `paper`, from published speeds, the training alone.
     """
     similar = _find_similar(cell, action, [entry for entry in entries if _ran_on(entry, hardware)])
     basis = f"as {len(similar)} {'run' if len(similar) == 1 else 'runs'} on {hardware}"
+    if not similar and speeds is not None and cell.name.tier == SMALL:
+        return _estimate_small(cell, action, hardware, speeds)
     if action != TRAIN:
         seconds = [_other_seconds(entry) for entry in similar]
         return CostEstimate(median(seconds) / HOUR, hardware, basis) if seconds else _unknown(hardware)
@@ -57,6 +72,14 @@ def estimate_cost(cell: Cell, action: str, entries: list[Entry], hardware: str, 
         return _unknown(hardware)
     speed, device, source = published
     return CostEstimate(images / speed / HOUR, device, f"training alone, on {device}: {source}")
+
+
+def _estimate_small(cell: Cell, action: str, hardware: str, speeds: Speeds) -> CostEstimate:
+    """Return the time at tier `mini` from measured steps, else from steps of another machine."""
+    speed = speeds.find(name_network(cell.composed.choices))
+    if speed is None:
+        return _unknown(hardware)
+    return CostEstimate(speed[0].predict(cell.composed.config, action == TRAIN) / HOUR, hardware, speed[1])
 
 
 def _unknown(hardware: str) -> CostEstimate:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lineage.launch.cells import Cell, CellName
-from lineage.launch.cost_estimate import CostEstimate, estimate_cost
+from lineage.launch.cost_estimate import CostEstimate
 from lineage.launch.plan import BLOCKED, DONE, NOT_NEEDED, TEST, TRAIN, Plan
-from lineage.results.entry import Entry
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.tiers import Tiers, describe_dropped, load_tiers
 
+TABLE_HEAD = ["table", "tier", "rows", "done", "train", "test", "blocked", "hours"]
 HEAD = ["row", "tier", "seeds", "done", "train", "test", "hours", ""]
 
 RowName = tuple[str, str, str]  # table, row, tier
 
 
-def format_plan(plan: Plan, entries: list[Entry], hardware: str, experiments: Path) -> str:
-    """Return a line per row that sums its seeds, and the sum of all."""
-    costs = {cell.name: estimate_cost(cell, plan.action(cell), entries, hardware, experiments) for cell in plan.open}
+def format_plan(plan: Plan, costs: Mapping[CellName, CostEstimate], hardware: str, experiments: Path) -> str:
+    """Return a line per row that sums its seeds, of many tables a line per table, and the sum of all."""
+    if len({cell.name.table for cell in plan.cells.values() if cell.requested}) > 1:
+        return "\n".join([align(Grid(TABLE_HEAD, _format_tables(plan, costs))), _format_sum(plan, costs, hardware)])
     cells: dict[RowName, list[Cell]] = defaultdict(list)
     for cell in plan.cells.values():
         if plan.action(cell) != NOT_NEEDED:
@@ -33,6 +34,27 @@ def format_plan(plan: Plan, entries: list[Entry], hardware: str, experiments: Pa
         lines.append(_format_row(row, of_row, plan, costs, [same.get(row, ""), dropped]))
     of_bases = dict.fromkeys(_describe_base(row, of_row[0], tiers) for row, of_row in cells.items())
     return "\n".join([align(Grid(HEAD, lines)), *filter(None, of_bases), _format_sum(plan, costs, hardware)])
+
+
+def _format_tables(plan: Plan, costs: Mapping[CellName, CostEstimate]) -> list[list[str]]:
+    """Return a line per table and tier."""
+    tables: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in plan.cells.values():
+        if plan.action(cell) != NOT_NEEDED:
+            tables[cell.name.table, cell.name.tier].append(cell)
+    lines = []
+    for (table, tier), cells in tables.items():
+        counts = [sum(plan.action(cell) == action for cell in cells) for action in (DONE, TRAIN, TEST, BLOCKED)]
+        lines.append(
+            [table, tier, str(len({cell.name.row for cell in cells})), *map(str, counts), _sum_hours(cells, costs)]
+        )
+    return lines
+
+
+def _sum_hours(cells: Iterable[Cell], costs: Mapping[CellName, CostEstimate]) -> str:
+    hours = [costs[cell.name].hours for cell in cells if cell.name in costs]
+    estimates = [one for one in hours if one is not None]
+    return "-" if not hours else "unknown" if len(estimates) < len(hours) else _round(sum(estimates))
 
 
 def _describe_base(row: RowName, cell: Cell, tiers: Tiers) -> str:
@@ -57,8 +79,7 @@ def _format_row(
 ) -> list[str]:
     table, name, tier = row
     estimates = [costs[cell.name] for cell in cells if cell.name in costs]
-    summands = [estimate.hours for estimate in estimates if estimate.hours is not None]
-    hours = "-" if not estimates else _round(sum(summands)) if len(summands) == len(estimates) else "unknown"
+    hours = _sum_hours(cells, costs)
     counts = [sum(plan.action(cell) == action for cell in cells) for action in (DONE, TRAIN, TEST)]
     seeds = ",".join(str(cell.name.seed) for cell in cells)
     reason = "" if any(cell.requested for cell in cells) else "others need it"
@@ -72,7 +93,8 @@ def _format_sum(plan: Plan, costs: Mapping[CellName, CostEstimate], hardware: st
     actions = [decision.action for decision in plan.decisions.values()]
     counts = f"{actions.count(DONE)} cells are done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
     blocked = f", {actions.count(BLOCKED)} cannot run" if BLOCKED in actions else ""
-    return f"{counts}{blocked}: {_format_cost(list(costs.values()), hardware)}"
+    planned = [cost for name, cost in costs.items() if name in plan.cells and plan.is_open(name)]
+    return f"{counts}{blocked}: {_format_cost(planned, hardware)}"
 
 
 def _format_cost(estimates: Sequence[CostEstimate], hardware: str) -> str:

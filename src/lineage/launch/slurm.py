@@ -7,7 +7,6 @@ into the queue, to resume from the last checkpoint.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from lineage.launch.cells import Cell, CellName
 from lineage.launch.job import RunnerSettings
 from lineage.launch.plan import Plan
+from lineage.launch.slurm_task import write_cell_names
 
 AHEAD = 60  # seconds from the warning to the time limit
 
@@ -68,7 +68,7 @@ def _make_command(
     cells: list[Cell], settings: RunnerSettings, folder: Path, number: int, jobs: int | None, options: Sequence[str]
 ) -> list[str]:
     names = folder / f"generation-{number}.json"
-    names.write_text(json.dumps([list(cell.name) for cell in cells], indent=1), encoding="utf-8")
+    write_cell_names((cell.name for cell in cells), names)
     runner = [*settings.python, "-m", "lineage.cli.main", "run", "--cells", str(names.resolve()), "--cell"]
     options_of_ours = ["--results", str(settings.results.resolve()), "--runs", str(settings.runs.resolve())]
     options_of_ours += [word for text in settings.overrides for word in ("--set", text)]

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +18,8 @@ from lineage.launch.cells import CellName
 from lineage.launch.job import RunnerSettings, list_checkpoints
 from lineage.launch.local import run_cells
 from lineage.launch.plan import DONE, Plan
+from lineage.results.atomic import atomic_write
+from lineage.tables.table import TableError
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -28,10 +30,19 @@ class TaskError(RuntimeError):
     """A task that ends before its cell is done; the message has the remedy."""
 
 
-def read_cell_name(cells: Path, number: int) -> CellName:
-    """Read the name of a task's cell from the list that `slurm` wrote."""
-    table, row, tier, seed = json.loads(cells.read_text(encoding="utf-8"))[number]
-    return CellName(table, row, tier, seed)
+def read_cell_names(path: Path) -> list[CellName]:
+    """Read a list of cells, as `slurm` and `lineage next` write it. Raises TableError if it is no such list."""
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+        return [CellName(str(table), str(row), str(tier), int(seed)) for table, row, tier, seed in names]
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise TableError(f"{path}: expected a list of [table, row, tier, seed]: {error}") from error
+
+
+def write_cell_names(names: Iterable[CellName], path: Path) -> None:
+    atomic_write(path, json.dumps([list(name) for name in names], indent=1) + "\n")
 
 
 def run_task(plan: Plan, settings: RunnerSettings, log: Callable[[str], None]) -> Plan | None:

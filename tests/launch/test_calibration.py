@@ -1,0 +1,63 @@
+"""Prices of tier mini: from steps measured here, else from shipped ones times the ratio of what was measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from lineage.launch import calibration
+from lineage.launch.calibration import Speed, Speeds, load_speeds
+from lineage.launch.cost_estimate import estimate_cost
+from lineage.launch.plan import TEST, TRAIN
+from lineage.results import paths
+from tests.launch.test_cost_estimate import planned, trained
+
+CONFIG = {"schedule": {"steps": 400, "images_per_step": 4}, "dataset": {"val": {"length": 200}}}
+SHIPPED = {"mask_rcnn/mini": Speed(0.25, 0.1, 10.0), "rpn/mini": Speed(0.1, 0.01, 5.0)}
+
+
+def test_a_run_is_its_steps_its_test_and_the_rest() -> None:
+    speed = Speed(0.25, 0.1, 10.0)
+    assert speed.predict(CONFIG, trains=True) == pytest.approx(100 + 20 + 10)
+    assert speed.predict(CONFIG, trains=False) == pytest.approx(20 + 10)
+    often = CONFIG | {"schedule": {"steps": 400, "evaluate_every": 100}}
+    assert speed.predict(often, trains=True) == pytest.approx(100 + 4 * 20 + 10)
+
+
+def test_what_is_measured_here_counts_and_scales_the_rest() -> None:
+    speeds = Speeds("a CPU", SHIPPED, {"mask_rcnn/mini": Speed(0.5, 0.3, 12.0)})
+    assert speeds.find("mask_rcnn/mini") == (Speed(0.5, 0.3, 12.0), "calibrated here")
+    found = speeds.find("rpn/mini")
+    assert found is not None
+    assert found[0] == Speed(0.2, 0.02, 10.0)
+    assert "x 2.00" in found[1]
+    assert speeds.find("other/mini") is None
+    before = Speeds("a CPU", SHIPPED, {}).find("rpn/mini")
+    assert before is not None
+    assert "--calibrate" in before[1]
+
+
+def test_a_plan_at_tier_mini_has_hours_without_any_run() -> None:
+    cell = planned()
+    cell = replace(cell, composed=replace(cell.composed, config=CONFIG))
+    speeds = Speeds("a CPU", SHIPPED, {})
+    found = estimate_cost(cell, TRAIN, [], "CPU", Path("none"), speeds)
+    assert found.hours == pytest.approx(130 / 3600)
+    assert estimate_cost(cell, TEST, [], "CPU", Path("none"), speeds).hours == pytest.approx(30 / 3600)
+    assert estimate_cost(cell, TRAIN, [trained()], "CPU", Path("none"), speeds).basis == "as 1 run on CPU"
+    other_tier = replace(cell, name=cell.name._replace(tier="smoke"))
+    assert estimate_cost(other_tier, TRAIN, [], "CPU", Path("none"), speeds).hours is None
+
+
+def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path))
+    path = calibration._locate_measured("NVIDIA H100")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"rpn/mini": asdict(SHIPPED["rpn/mini"])}))
+    assert load_speeds(paths.experiments(), "NVIDIA H100").here == {"rpn/mini": SHIPPED["rpn/mini"]}
+    assert load_speeds(paths.experiments(), "CPU").here == {}
+    path.write_text("cut off")
+    assert load_speeds(paths.experiments(), "NVIDIA H100").here == {}

@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from lineage.launch.current_rows import make_finder
 from lineage.results import paths
 from lineage.tables import read
-from lineage.tables.format.load import load_entries
+from lineage.tables.format.load import TableLoader
 from lineage.tables.format.quote import collect_cells, explain_mismatch, find_quotes, table_of
 
 
@@ -21,6 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("texts", nargs="+", type=Path, help="LaTeX or Markdown files")
     args = parser.parse_args(argv)
     experiments = paths.experiments()
+    loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     cells: dict[str, dict[str, str]] = {}  # by table
     wrong = checked = 0
     for path in args.texts:
@@ -34,7 +36,8 @@ def main(argv: list[str]) -> int:
             checked += 1
             name = table_of(key)
             if name not in cells and read.table_path(experiments, name).is_file():
-                cells[name] = collect_cells(read.load_table(experiments, name), load_entries(args.results / name))
+                filled = loader.load(name)
+                cells[name] = collect_cells(filled.table, filled.entries, filled.background)
             if error_text := explain_mismatch(key, typed, cells.get(name, {})):
                 wrong += 1
                 print(f"{path}:{line}: {error_text}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lineage.launch.current_rows import make_finder
 from lineage.results import paths
 from lineage.tables import read
-from lineage.tables.format.load import load_entries
+from lineage.tables.format.load import TableLoader
 from lineage.tables.format.quote import collect_cells, render_macros
 
 
@@ -24,9 +25,11 @@ def main(argv: list[str]) -> int:
         parser.error("give one TABLE or --all")
     experiments = paths.experiments()
     names = read.list_tables(experiments) if args.all else [args.name.removesuffix(".yaml")]
+    loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     cells: dict[str, str] = {}
     for name in names:
-        cells |= collect_cells(read.load_table(experiments, name), load_entries(args.results / name))
+        filled = loader.load(name)
+        cells |= collect_cells(filled.table, filled.entries, filled.background)
     text = render_macros(cells)
     if args.out is None:
         print(text, end="")

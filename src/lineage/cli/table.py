@@ -7,18 +7,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from lineage.launch.current_rows import make_finder
 from lineage.results import paths, store
-from lineage.results.entry import Entry
 from lineage.tables import read, tiers
 from lineage.tables.format.html import render_index, render_page
 from lineage.tables.format.latex import render_latex
-from lineage.tables.format.load import load_entries, load_filled
+from lineage.tables.format.load import FilledTable, TableLoader, load_contents
 from lineage.tables.format.markdown import render_markdown
+from lineage.tables.format.notes import describe_code, describe_earlier
 from lineage.tables.format.overview import render_free_runs, render_overview
 from lineage.tables.format.terminal import render_csv, render_terminal
-from lineage.tables.format.view import TableView
-from lineage.tables.table import Table, TableError
-from lineage.tables.verdicts import Background
+from lineage.tables.format.view import TableView, build_view
+from lineage.tables.table import TableError
 
 RENDER: dict[str, Callable[[TableView], str]] = {
     "markdown": render_markdown,
@@ -31,45 +31,51 @@ SUFFIX = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex",
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     experiments = paths.experiments()
+    loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     if args.tier is not None:
         tiers.check_tier(experiments, args.tier)
     if args.name is None:
-        return _print_several(args, experiments)
+        return _print_several(args, loader)
     if (paper := args.name.strip("/")) in {name.partition("/")[0] for name in read.list_tables(experiments)}:
-        print(render_overview(experiments, args.results, everything=True, paper=paper), end="")
+        print(render_overview(loader, everything=True, paper=paper), end="")
         return 0
     if args.name.startswith(store.SCRATCH):
-        print(render_free_runs(load_entries(args.results / args.name)), end="")
+        print(render_free_runs(load_contents(args.results / args.name).entries), end="")
         return 0
-    text = _render(args, *load_filled(experiments, args.results, args.name.removesuffix(".yaml"), args.tier))
+    filled = loader.load(args.name.removesuffix(".yaml"), args.tier)
+    text = _render(args, filled, _build_view(filled))
     _write(args.out, text) if args.out else print(text, end="")
     return 0
 
 
-def _print_several(args: argparse.Namespace, experiments: Path) -> int:
+def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
     """Print the overview or, in the format of `args`, all tables; write a file per table if `args` has a folder."""
     if args.form is None:
-        print(render_overview(experiments, args.results, everything=args.all), end="")
+        print(render_overview(loader, everything=args.all), end="")
         return 0
     if not args.all:
         raise TableError("which table? Give its name, or --all; `lineage table` lists them")
-    tables = [load_filled(experiments, args.results, name, args.tier) for name in read.list_tables(experiments)]
+    loaded = [loader.load(name, args.tier) for name in read.list_tables(loader.experiments)]
+    tables = [(filled, _build_view(filled)) for filled in loaded]
     if args.out is None:
-        print("\n".join(_render(args, *one) for one in tables), end="")
+        print("\n".join(_render(args, *pair) for pair in tables), end="")
         return 0
-    for filled in tables:
-        _write(args.out / f"{filled[0].name}{SUFFIX[args.form]}", _render(args, *filled))
+    for filled, view in tables:
+        _write(args.out / f"{filled.table.name}{SUFFIX[args.form]}", _render(args, filled, view))
     if args.form == "html":
-        _write(args.out / "index.html", render_index([(table, view) for table, _, _, view in tables]))
+        _write(args.out / "index.html", render_index([(filled.table, view) for filled, view in tables]))
     print(f"{len(tables)} tables are in {args.out}")
     return 0
 
 
-def _render(
-    args: argparse.Namespace, table: Table, entries: list[Entry], background: Background, view: TableView
-) -> str:
+def _build_view(filled: FilledTable) -> TableView:
+    notes = [*describe_earlier(filled.earlier), *describe_code(filled.entries, paths.ROOT)]
+    return build_view(filled.table, filled.entries, filled.background, notes)
+
+
+def _render(args: argparse.Namespace, filled: FilledTable, view: TableView) -> str:
     if args.form == "csv":
-        return render_csv(table, entries, background)
+        return render_csv(filled.table, filled.entries, filled.background)
     if args.form in RENDER:
         return RENDER[args.form](view)
     return render_terminal(view, colour=args.out is None and sys.stdout.isatty())

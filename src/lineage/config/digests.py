@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any
 
 from lineage.results.entry import digest
 from lineage.results.key_roles import VOLATILE, Role, keys_with, neutral_keys
 from lineage.results.renames import canonical
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and what a run reads from its dataset
 
@@ -48,6 +49,8 @@ def cell_digest(tested: str, trained: str, proposals: str | None = None) -> str:
 
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """Return a config as written: interpolations stay."""
+    from omegaconf import OmegaConf  # a table whose rows are in the cache is printed without it
+
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return {str(name): value for name, value in plain.items()}

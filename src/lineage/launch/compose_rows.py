@@ -10,11 +10,9 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +84,9 @@ def _compose_all(project: Path, requests: list[RowRequest], processes: int = 1) 
     if processes == 1:
         composed = [_compose_groups(project, groups)]
     else:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             composed = [*pool.map(partial(_compose_groups, project), parts)]
     rows = {override: row for part in composed for override, row in part.items()}

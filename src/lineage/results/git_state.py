@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def same_code(root: Path, commit: str, other: str) -> bool | None:
     if _git(root, "cat-file", "-e", commit) is None or _git(root, "cat-file", "-e", other) is None:
         return None
     return _git(root, "diff", "--name-only", commit, other, "--", *CODE) == ""
+
+
+def order_commits(root: Path, commits: Iterable[str]) -> list[str]:
+    """Return those of the commits that the checkout has, by the number of their ancestors: no clock orders them."""
+    counts = {commit: _git(root, "rev-list", "--count", commit) for commit in sorted(commits)}
+    return sorted((commit for commit, count in counts.items() if count), key=lambda commit: int(counts[commit] or 0))
+
+
+def count_changes(root: Path, commit: str) -> int | None:
+    """Return the number of files of code that differ between a commit and the checkout; None without the commit."""
+    names = _git(root, "diff", "--name-only", commit, "--", *CODE)
+    return None if names is None else len(names.splitlines())
 
 
 def only_code(diff: str | None) -> str | None:

@@ -4,44 +4,64 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lineage.results import cache
+from lineage.results import cache, store
 from lineage.results.entry import Entry
 from lineage.tables import model_facts, read
-from lineage.tables.format.view import TableView, build_view
+from lineage.tables.current import EarlierRuns, FindCurrent, split_entries
 from lineage.tables.samples import drop_superseded
 from lineage.tables.table import Table
 from lineage.tables.table_noise import measure_noise
 from lineage.tables.verdicts import Background
 
 
-def load_filled(
-    experiments: Path, results: Path, name: str, tier: str | None = None
-) -> tuple[Table, list[Entry], Background, TableView]:
-    """Return a table, its entries of the store, all or those of one tier, the background and the view of all."""
-    table, entries = read.load_table(experiments, name), load_entries(results / name)
-    entries = [entry for entry in entries if tier in (None, entry.tier)]
-    background = load_background(experiments, results, table, entries)
-    return table, entries, background, build_view(table, entries, background)
+@dataclass(frozen=True, slots=True)
+class FilledTable:
+    """A table with the entries that count for its rows as they are now."""
+
+    table: Table
+    entries: list[Entry]
+    background: Background = field(default_factory=Background)
+    earlier: list[EarlierRuns] = field(default_factory=list)
+    damaged: int = 0  # files that cannot be read
 
 
-def load_background(experiments: Path, results: Path, table: Table, entries: Iterable[Entry]) -> Background:
-    """Return what the models of the entries learn, and the noise that other tables of the store have measured."""
-    models = {entry.choices.get("model", "") for entry in entries}
-    if not models:
-        return Background()
-    files = model_facts.find_files(experiments)
-    facts = {model: model_facts.read_facts(files[model]) for model in models if model in files}
-    lines = {model: fact.learning.measures for model, fact in facts.items() if fact.learning is not None}
-    others = [name for name in read.list_tables(experiments) if name != table.name and (results / name).is_dir()]
-    elsewhere = [entry for name in others for entry in cache.contents(results / name).entries]
-    return Background(lines, measure_noise(drop_superseded(elsewhere), table.measures))
+@dataclass(frozen=True, slots=True)
+class TableLoader:
+    """Loader of tables from the folders of a project."""
+
+    experiments: Path
+    results: Path
+    find_current: FindCurrent
+
+    def load(self, name: str, tier: str | None = None) -> FilledTable:
+        """Return a table with its entries, all or those of one tier."""
+        table, contents = read.load_table(self.experiments, name), load_contents(self.results / name)
+        entries = [entry for entry in contents.entries if tier in (None, entry.tier)]
+        if not entries:
+            return FilledTable(table, [], damaged=len(contents.damaged))
+        counting, earlier = split_entries(table, entries, self.find_current, self._read_entry)
+        return FilledTable(table, counting, self._load_background(table, counting), earlier, len(contents.damaged))
+
+    def _read_entry(self, entry: Entry) -> Entry:
+        return store.read(self.results / store.place(entry) / f"{entry.id}.json")
+
+    def _load_background(self, table: Table, entries: Iterable[Entry]) -> Background:
+        """Return what the models of the entries learn, and the noise that other tables of the store have measured."""
+        files = model_facts.find_files(self.experiments)
+        models = {entry.choices.get("model", "") for entry in entries}
+        facts = {model: model_facts.read_facts(files[model]) for model in models if model in files}
+        lines = {model: fact.learning.measures for model, fact in facts.items() if fact.learning is not None}
+        folders = [self.results / name for name in read.list_tables(self.experiments) if name != table.name]
+        elsewhere = [entry for folder in folders if folder.is_dir() for entry in cache.contents(folder).entries]
+        return Background(lines, measure_noise(drop_superseded(elsewhere), table.measures))
 
 
-def load_entries(folder: Path) -> list[Entry]:
-    """Return the entries of a folder; print a line for each file that cannot be read."""
+def load_contents(folder: Path) -> store.Contents:
+    """Return the contents of a folder; print a line for each file that cannot be read."""
     contents = cache.contents(folder)
     for damage in contents.damaged:
         print(f"left out: {damage.path}: {damage.reason}", file=sys.stderr)
-    return contents.entries
+    return contents

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
+from lineage.results import git_state
 from lineage.results.entry import Entry
 from lineage.tables.column import Column
+from lineage.tables.current import EarlierRuns
 from lineage.tables.samples import Setting, drop_superseded, find_left_out, find_repetitions
 from lineage.tables.table import Table
 from lineage.tables.verdicts import Judgement
@@ -30,8 +34,40 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
               for row, _, runs in find_left_out(valid) if row in table.rows]  # fmt: skip
     notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
     if not entries and any(row.runs for row in table.rows.values()):
-        notes.append(f"Nothing has run yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
+        notes.append(f"No run counts yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
     return notes
+
+
+def describe_earlier(earlier: Iterable[EarlierRuns]) -> list[str]:
+    """Return a note on the runs of each earlier config of a row, with the first difference."""
+    return [
+        f"{runs.row}: {_count_runs(len(runs.ids))} of an earlier config at tier {runs.tier} and not counted: "
+        f"{runs.reason} (lineage show {runs.ids[-1][-6:]})"
+        for runs in earlier
+    ]
+
+
+def describe_code(entries: Iterable[Entry], root: Path) -> list[str]:
+    """Return a note per tier on the commits of its finished runs, and whether the code has changed since."""
+    tiers: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        if entry.status == "finished" and entry.row is not None:
+            tiers[entry.tier].add(entry.commit or "")
+    return [_describe_commits(tier, commits, root) for tier, commits in sorted(tiers.items())]
+
+
+def _describe_commits(tier: str, commits: set[str], root: Path) -> str:
+    ordered = git_state.order_commits(root, commits - {""})
+    ends = " to ".join(dict.fromkeys(commit[:7] for commit in (ordered[:1] + ordered[-1:])))
+    parts = [f"Runs at tier {tier} are of {f'{len(ordered)} commits, {ends}' if len(ordered) > 1 else f'commit {ends}'}"
+             if ordered else f"Runs at tier {tier} are of no commit that this checkout has"]  # fmt: skip
+    unknown = len(commits) - len(ordered)
+    if ordered and unknown:
+        parts.append(f"{unknown} of other commits or of none")
+    changed = git_state.count_changes(root, ordered[0]) if ordered else None
+    if changed:
+        parts.append(f"code that computes them has changed since the first, in {changed} files")
+    return "; ".join(parts) + "."
 
 
 def describe_columns(columns: list[Column]) -> list[str]:

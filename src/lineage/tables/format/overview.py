@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from lineage.results import cache, store
 from lineage.results.entry import Entry
 from lineage.tables import read, verdicts
 from lineage.tables.column import QUOTED, build_columns
+from lineage.tables.format.load import TableLoader
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.numbers import EMPTY, format_number
 from lineage.tables.samples import Setting, drop_superseded, get_setting
@@ -20,25 +20,28 @@ HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
 HEAD = ("table", "tier", "rows", "runs", "claims", "numbers")
 
 
-def render_overview(experiments: Path, results: Path, everything: bool, paper: str = "") -> str:
+def render_overview(loader: TableLoader, everything: bool, paper: str = "") -> str:
     """Return the tables that have runs, with `everything` all tables, then the newest free runs.
 
     `paper` (e.g. "mask_rcnn") restricts it to the tables of one paper.
     """
+    experiments, results = loader.experiments, loader.results
     names = [name for name in read.list_tables(experiments) if name.startswith(f"{paper}/" if paper else "")]
-    contents = {name: cache.contents(results / name) for name in names}
-    shown = [name for name in names if contents[name].entries or everything]
-    body = [line for name in shown for line in build_lines(read.load_table(experiments, name), contents[name].entries)]
+    tables = {name: loader.load(name) for name in names if everything or (results / name).is_dir()}
+    shown = {name: filled for name, filled in tables.items() if everything or filled.entries or filled.earlier}
+    body = [line for filled in shown.values() for line in build_lines(filled.table, filled.entries, filled.background)]
     parts = [align(Grid(HEAD, body))] if body else []
     if not shown:
         parts.append(f"{results} has no run of any table. `lineage run TABLE --tier mini --plan` says what one costs,\n"
                      "`lineage table --all` which tables there are.")  # fmt: skip
     elif len(shown) < len(names):
         parts.append(f"Tables without a run: {len(names) - len(shown)}; `lineage table --all` lists them.")
-    if damaged := sum(len(one.damaged) for one in contents.values()):
+    if earlier := sum(len(runs.ids) for filled in tables.values() for runs in filled.earlier):
+        parts.append(f"Runs of an earlier config, not counted: {earlier}; `lineage table TABLE` says what changed.")
+    if damaged := sum(filled.damaged for filled in tables.values()):
         parts.append(f"Files that cannot be read: {damaged}; `lineage store verify` names them.")
     if everything:
-        parts.append(render_coverage([read.load_table(experiments, name) for name in names]))
+        parts.append(render_coverage([filled.table for filled in tables.values()]))
     if paper:
         return "\n".join(parts)
     parts.append(render_free_runs(cache.contents(results / store.SCRATCH).entries))

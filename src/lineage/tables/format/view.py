@@ -66,8 +66,10 @@ class TableView:
     source: str
 
 
-def build_view(table: Table, entries: list[Entry], background: Background | None = None) -> TableView:
-    """Fill the table in: a block per setting, then the claims, then the notes."""
+def build_view(
+    table: Table, entries: list[Entry], background: Background | None = None, more_notes: Iterable[str] = ()
+) -> TableView:
+    """Fill the table in: a block per setting, then the claims, then the notes; `more_notes` stand above these."""
     valid = drop_superseded(entries)
     judgement = verdicts.judge(table, valid, background)
     columns = build_columns(table, valid, judgement)
@@ -79,7 +81,7 @@ def build_view(table: Table, entries: list[Entry], background: Background | None
     if table.effects:
         blocks.append(Block(CLAIMS, [_build_claims(table, judgement, settings)]))
     legend = [*_legend(blocks), *notes.describe_families(judgement)]
-    remarks = [*notes.describe_rows(table, entries), *notes.describe_columns(columns), *legend]
+    remarks = [*more_notes, *notes.describe_rows(table, entries), *notes.describe_columns(columns), *legend]
     source = OWN if table.is_own else f"Published numbers: {table.source} ({table.confidence})."
     return TableView(table.name, f"{table.label} of {table.paper}", table.message, blocks, remarks, source)
 

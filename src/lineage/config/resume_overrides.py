@@ -21,6 +21,7 @@ from lineage.results.key_roles import Role, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import upgrade
 from lineage.results.run_folder import RunFolder
+from lineage.results.safe_yaml import check_structure
 
 FREE = (Role.PLACE, Role.OUTPUT, Role.DISPLAY, Role.SPEED)  # keys with these roles may change
 OF_EVERY_CONFIG = ("resume", "hydra", "paths")  # keys that the config of no run lacks
@@ -69,6 +70,7 @@ def read_start(folder: RunFolder) -> dict[str, Any]:
 def load_config(folder: RunFolder) -> DictConfig:
     """Read the config of a run, in the names of today. Raises ConfigError if it is damaged."""
     try:
+        check_structure(folder.config.read_text(encoding="utf-8"))
         config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{folder.config} is damaged: {type(error).__name__}: {error}") from error

@@ -18,13 +18,14 @@ import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
+from lineage.config.resume_overrides import load_config
 from lineage.data.canvas import CanvasRule
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.transforms.augment import Augment
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.detectors.tta import TTA
 from lineage.results.overrides import Override
-from lineage.results.renames import key_today, upgrade
+from lineage.results.renames import key_today
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
@@ -92,8 +93,7 @@ def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA 
 
 def load_run_config(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
     """Return the config of a run with overrides of single values. Raises ConfigError for a key that it has not."""
-    config = OmegaConf.create(upgrade(OmegaConf.to_container(OmegaConf.load(folder.config))))
-    assert isinstance(config, DictConfig)
+    config = load_config(folder)
     for text in overrides:
         override = Override.parse(text)
         key, value = override.key, override.value or ""

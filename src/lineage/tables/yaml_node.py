@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
+from lineage.results.safe_yaml import LOADER, check_structure
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is built in
 
 
 def read_node(path: Path) -> Node:
@@ -23,7 +22,8 @@ def read_node(path: Path) -> Node:
 def parse_node(path: Path, text: str) -> Node:
     """Return the mapping that a file of this text holds; raise TableError if it is not YAML."""
     try:
-        record = yaml.load(text, Loader=_Loader)
+        check_structure(text)
+        record = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise TableError(f"{path}: not YAML: {error}") from error
     return Node(path, "", {"file": record}).mapping("file", key_path="")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, get_type_hints
@@ -155,22 +155,27 @@ def check(record: Any) -> None:
 
 
 def check_fields(record: dict[str, Any]) -> None:
-    """Raise EntryError for a field of another type, a negative number, or a name that is no part of a path."""
+    """Raise EntryError for a field of another type, a negative number, or a name that leads out of the store."""
     for name, value in record.items():
         if name in FIELD_TYPES and (reason := find_mismatch(value, FIELD_TYPES[name])):
             raise EntryError(f"{name}: {reason}")
     for name in ("seed", "seconds", "steps", "processes"):
         if record.get(name, 0) < 0:
             raise EntryError(f"{name}: {record[name]} is negative")
+    try:
+        datetime.fromisoformat(record.get("started", "2026-01-01"))
+    except ValueError as error:
+        raise EntryError(f"started: {error}") from error
+    check_names(record)
+
+
+def check_names(record: Mapping[str, Any]) -> None:
+    """Raise EntryError unless table, row, model and id are names of folders and a file below the store."""
     names = {"table": record.get("table"), "row": record.get("row")}
     names["choices.model"] = record.get("choices", {}).get("model")
     for name, value in names.items():
         if value is not None and not all(map(is_path_part, value.split("/"))):
             raise EntryError(f"{name}: {value[:100]!r} is no name of folders below the store")
-    try:
-        datetime.fromisoformat(record.get("started", "2026-01-01"))
-    except ValueError as error:
-        raise EntryError(f"started: {error}") from error
     if not is_path_part(str(record.get("id"))):
         raise EntryError(f"id: {str(record.get('id'))[:100]!r} is no name of a file")
 

@@ -37,6 +37,6 @@ def check_structure(text: str) -> None:
         name, before = open_nodes[-1]
         open_nodes[-1] = (name, before + size)
         if len(open_nodes) > DEEPEST:
-            raise StructureError(f"it is nested more than {DEEPEST} deep, in line {event.start_mark.line + 1}")
+            raise StructureError(f"it is nested more than {DEEPEST} deep")
         if before + size >= MOST_NODES:
             raise StructureError(f"its aliases stand for more than {MOST_NODES:,} values, or hold themselves")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineage.results.atomic import TEMPORARY, atomic_write, sweep
-from lineage.results.entry import Entry, EntryError, check_fields, dump, parse
+from lineage.results.entry import Entry, EntryError, check_names, dump, parse
 
 SCRATCH = "scratch"
 LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
@@ -43,7 +43,7 @@ class Contents:
 def place(entry: Entry) -> Path:
     """Return the folder of an entry inside the store. Raises StoreError if a name in it would lead out of the store."""
     try:
-        check_fields(vars(entry))
+        check_names(vars(entry))
     except EntryError as error:
         raise StoreError(str(error)) from error
     if entry.table and entry.row:

@@ -39,6 +39,12 @@ def test_a_value_of_another_type_is_refused_with_its_key(override: str, message:
         check_values(compose_config([*SMALL, override]))
 
 
+def test_a_cascade_has_weights_for_each_stage() -> None:
+    """As cascade_rcnn/table3 sets them."""
+    stages = "[[10,10,5,5],[20,20,10,10],[30,30,15,15]]"
+    check_values(compose_config([*SMALL, "model=cascade_rcnn", f"model.box.bbox_reg_weights={stages}"]))
+
+
 def test_a_rate_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"optimizer.lr=abc: optimizer.lr is a number"):
         validate.check(compose_config(["optimizer.lr=abc"]))

@@ -47,13 +47,18 @@ def find_wrong_values(node: Any, key: str) -> Iterator[str]:
                 yield _explain(f"{key}.{name}", value, hints[name], str(target))
             elif hints and name in LEAST and isinstance(value, int | float) and value < LEAST[name]:
                 yield f"{key}.{name}={value}: {name} is {LEAST[name]} or more"
-            elif hints and name in LENGTHS and isinstance(value, list) and len(value) != LENGTHS[name]:
+            elif hints and name in LENGTHS and _is_numbers(value) and len(value) != LENGTHS[name]:
                 yield f"{key}.{name}={value}: {name} are {LENGTHS[name]} numbers"
             else:
                 yield from find_wrong_values(value, f"{key}.{name}")
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from find_wrong_values(value, f"{key}[{index}]")
+
+
+def _is_numbers(value: Any) -> bool:
+    """Return whether a value is a list of numbers; a cascade has a list of such lists."""
+    return isinstance(value, list) and all(isinstance(number, int | float) for number in value)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from lineage.results import paths
 from lineage.run.artifacts import suggest_commands
 from lineage.run.resume import Attempt
 from tests.tables import made
@@ -16,7 +17,26 @@ BOX = {"model": {"box": {"roi": {}}}}
 
 
 def attempt(*overrides: str, config: dict[str, Any] = BOX, **fields: Any) -> Attempt:
-    return Attempt(Path("runs/a"), OmegaConf.create(config), list(overrides), {"model": "mask_rcnn"}, **fields)
+    common = {"evaluate_only": False, "paths": {"results": str(paths.results())}}
+    return Attempt(Path("runs/a"), OmegaConf.create(common | config), list(overrides), {"model": "mask_rcnn"}, **fields)
+
+
+def test_a_test_is_varied_by_its_views() -> None:
+    typed = ("model=mask_rcnn", "evaluate_only=true", "weights=runs/a", "tta=flip")
+    config = {"model": {"neck": {}}, "evaluate_only": True}
+    views, again = suggest_commands(attempt(*typed, config=config), made.entry(None, 1.0, 0))
+    assert views.endswith("-m model=mask_rcnn evaluate_only=true weights=runs/a tta=none,flip")
+    assert again.startswith("lineage rerun ")
+
+
+def test_another_store_is_named(tmp_path: Path) -> None:
+    *_, again = suggest_commands(
+        attempt(config={"model": {}, "paths": {"results": str(tmp_path)}}), made.entry(None, 1.0, 0)
+    )
+    assert again.endswith(f" --results {tmp_path}")
+    row = made.entry("row", 1.0, 0)
+    table, _ = suggest_commands(attempt(config={"model": {}, "paths": {"results": str(tmp_path)}}), row)
+    assert table == f"lineage table {row.table} --results {tmp_path}"
 
 
 def test_variations_keep_the_data_and_the_options_of_the_run() -> None:

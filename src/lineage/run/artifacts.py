@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -80,11 +81,30 @@ def table(metrics: dict[str, float | None]) -> Table:
 def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
     """Return commands worth typing after this run: variations of what was typed, and the same again."""
     is_known = attempt.step == 0 or attempt.supersedes is not None  # after kill -9 no entry holds what was typed
-    again = [f"lineage rerun {entry.id.rpartition('-')[2]}"] if is_known else []
+    store = option_of_store(Path(attempt.config.paths.results))
+    again = [shlex.join(["lineage", "rerun", entry.id.rpartition("-")[2], *store])] if is_known else []
     if entry.table:
-        return [f"lineage table {entry.table}", *again]
+        return [shlex.join(["lineage", "table", entry.table, *store]), *again]
     typed = [text for text in attempt.overrides if not within(Override.parse(text).key, OF_THIS_RUN)]
-    has_roi_layer = OmegaConf.select(attempt.config, "model.box.roi") is not None
-    train, same = shlex.split(paths.train_command()), [text for text in typed if Override.parse(text).key != "roi"]
-    layers = [shlex.join([*train, "-m", *same, "roi=pool,align"])] if has_roi_layer else []
-    return [*layers, shlex.join([*train, "-m", *typed, "seed=0,1,2"]), *again]
+    return [*(vary(typed, *variation) for variation in list_variations(attempt)), *again]
+
+
+def list_variations(attempt: Attempt) -> list[tuple[str, str]]:
+    """Return the keys that are worth varying, with their values. Nothing of a test depends on the seed."""
+    config = attempt.config
+    if config.evaluate_only:
+        has_views = any(OmegaConf.select(config, key) is not None for key in ("model.neck", "model.head"))
+        return [("tta", "none,flip")] if has_views else []
+    has_roi_layer = OmegaConf.select(config, "model.box.roi") is not None
+    return [*([("roi", "pool,align")] if has_roi_layer else []), ("seed", "0,1,2")]
+
+
+def vary(typed: Sequence[str], key: str, values: str) -> str:
+    """Return the sweep over `values` of a key, with everything else as it was typed."""
+    same = [text for text in typed if Override.parse(text).key != key]
+    return shlex.join([*shlex.split(paths.train_command()), "-m", *same, f"{key}={values}"])
+
+
+def option_of_store(results: Path) -> list[str]:
+    """Return the option that names a store, which commands look for elsewhere by default."""
+    return [] if results.resolve() == paths.results().resolve() else ["--results", str(results)]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -196,7 +197,8 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
     except BaseException as error:
         console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
         if not is_final(error):
-            console.print(f"go on    {paths.train_command()} resume={attempt.folder}", highlight=False, soft_wrap=True)
+            command = f"{paths.train_command()} {shlex.quote(f'resume={attempt.folder}')}"
+            console.print(f"go on    {command}", highlight=False, soft_wrap=True)
         raise
 
 

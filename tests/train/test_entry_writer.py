@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pytest
 from lineage.data.samples.image import ImageError
 from lineage.results import store
 from lineage.results.entry import parse
+from lineage.train import rank_watch
 from lineage.train.entry_writer import EntryWriter, unwrap_worker_error, write_at_end
 from lineage.train.rank_watch import watch_ranks
 from tests.train import tiny
@@ -126,13 +128,30 @@ def test_an_error_of_a_loading_process_is_its_message() -> None:
 
 def test_a_dead_rank_is_recorded(tmp_path: Path) -> None:
     writer = make_writer(tmp_path)
-    watch_ranks(writer, SimpleNamespace(procs=[SimpleNamespace(poll=lambda: 3)]))
+    watch_ranks(writer, SimpleNamespace(procs=[SimpleNamespace(poll=lambda: 3, pid=os.getpid())]))
     for _ in range(100):
         if writer.path is not None:
             break
         time.sleep(0.05)
     assert writer.path is not None
     assert store.read(writer.path).error == "process 1 ended with code 3; its message is on the terminal"
+
+
+def test_a_rank_that_was_stopped_is_killed_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_watch, "STOPPED", 0.5)
+    process = subprocess.Popen(["sleep", "60"])
+    writer = make_writer(tmp_path)
+    watch_ranks(writer, SimpleNamespace(procs=[process]))
+    time.sleep(0.6)
+    assert process.poll() is None  # it runs, so it is left alone
+    process.send_signal(signal.SIGSTOP)
+    assert process.wait(10) == -signal.SIGKILL
+    for _ in range(100):
+        if writer.path is not None:
+            break
+        time.sleep(0.05)
+    assert writer.path is not None
+    assert store.read(writer.path).error == "process 1 ended with code -9; its message is on the terminal"
 
 
 @pytest.mark.slow

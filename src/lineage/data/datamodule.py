@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from multiprocessing import Lock
 
 import pytorch_lightning as pl
 import torch
@@ -21,6 +22,7 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.image import ImageError
 from lineage.data.samples.sample import Sample
 from lineage.data.sampling.order import IndexSampler, ShuffleSampler, StepOrder, split_micro_batches, split_step
+from lineage.data.shared_memory import collate_shared
 from lineage.data.transforms.augment import Augment
 from lineage.data.transforms.context import Context, Transform, bind_context
 from lineage.data.transforms.sanitize import sanitize
@@ -134,7 +136,7 @@ class DetectionData(pl.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=collate,
+            collate_fn=partial(collate_shared, collate, Lock()) if self.data.workers else collate,
             num_workers=self.data.workers,
             persistent_workers=keep_workers and self.data.workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -52,8 +52,8 @@ def main() -> None:
     head = "| store | seconds | of these computing |\n| --- | ---: | ---: |\n"
     body = "".join(f"| {name} | {wall:.2f} | {cpu:.2f} |\n" for name, (wall, cpu) in lines)
     text = (
-        "# Rendering a table of many entries\n\n`lineage table NAME`, from start to exit, one process: the rows are "
-        "composed (from the cache), entries of earlier configs left out, claims judged. The second\ncolumn is without "
+        "# Rendering a table of many entries\n\n`lineage table NAME`, from start to exit, one process: rows from the "
+        "cache of composed rows, entries of\nearlier configs left out, claims judged. The second column is without "
         f"what the others on the machine take.\n\n{head}{body}"
     )
     (ROOT / "benchmarks" / "results" / "render.md").write_text(text)

@@ -83,6 +83,7 @@ def test_an_unknown_field_is_named() -> None:
 def test_entries_with_former_field_names_are_read(tmp_path: Path) -> None:
     entry = made.entry(training_digest="t", cell_digest="c", macs=4e9, initial_weights_sha256="i")
     record = json.loads(dump(entry)) | {"v": 3}
+    del record["content_sha256"]  # it is younger
     for former, today in FORMER_FIELDS.items():
         record[former] = record.pop(today)
     path = tmp_path / store.place(entry) / f"{entry.id}.json"

@@ -38,8 +38,29 @@ def test_copies_and_edited_names(tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "elsewhere")
     assert "there are 2 files of this name" in reasons(tmp_path)
     shutil.rmtree(tmp_path / "elsewhere")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"config_digest": "b" * 64}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config_digest": "b" * 64, "content_sha256": ""}))
     assert reasons(tmp_path) == ["its config digest is bbbbbbbb, unlike in its name: edited by hand?"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"metrics": {"mask/AP": 31.0}}, {"seed": 7}, {"config": {"seed": 1}}, {"note": "."}]
+)
+def test_an_edited_entry_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    """A metric edited by hand passed before."""
+    path = store.write(made.entry(), tmp_path)
+    assert (reasons(tmp_path), integrity.count_without_digest(tmp_path)) == ([], 0)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes, indent=1))
+    (reason,) = reasons(tmp_path)
+    assert reason.startswith("its content is not what was written")
+
+
+def test_an_entry_from_before_digests_is_counted_and_no_damage(tmp_path: Path) -> None:
+    path = store.write(made.entry(), tmp_path)
+    record = json.loads(path.read_text())
+    del record["content_sha256"]
+    path.write_text(json.dumps(record | {"v": 4}, indent=1))
+    assert (reasons(tmp_path), integrity.count_without_digest(tmp_path)) == ([], 1)
+    assert integrity.verify(Path(__file__).parents[2] / "results") == (15, [])
 
 
 def test_merge(tmp_path: Path) -> None:

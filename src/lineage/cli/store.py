@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
 def _verify(args: argparse.Namespace) -> int:
     whole, damaged = integrity.verify(args.results)
     _print_damage(damaged)
+    if without := integrity.count_without_digest(args.results):
+        print(f"{without} entries are from before entries had a digest of their content: an edit of one is not noticed")
     print(f"{args.results}: {whole} entries are whole, {len({damage.path for damage in damaged})} files are not")
     return 1 if damaged else 0
 

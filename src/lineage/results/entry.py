@@ -20,7 +20,7 @@ from lineage.results.key_roles import VOLATILE, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import choices_today, upgrade
 
-VERSION = 4  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26
+VERSION = 5  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26; 5: content_sha256
 STATUSES = ("finished", "failed", "stopped")
 FORMER_FIELDS = {  # names in entries of before 2026-11-26 -> names today
     "protocol": "config_digest",
@@ -80,6 +80,7 @@ class Entry:
     folder: str | None = None  # the run folder: checkpoints, logs, report
     dashboard: str | None = None
     note: str = ""
+    content_sha256: str = field(default="", compare=False)  # of all other fields as they are written
     config: dict[str, Any]
     diff: str | None = None  # against the commit, when dirty
 
@@ -106,7 +107,14 @@ def digest(config: dict[str, Any]) -> str:
 
 def dump(entry: Entry) -> str:
     """Return the entry as JSON. Accepts any value, because the result of days must not be lost to a number type."""
-    return json.dumps({f.name: _plain(getattr(entry, f.name)) for f in fields(entry)}, indent=1, allow_nan=False) + "\n"
+    record = {f.name: _plain(getattr(entry, f.name)) for f in fields(entry)}
+    record["content_sha256"] = digest_content(record)
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+
+def digest_content(record: dict[str, Any]) -> str:
+    """Return the sha256 of a record as it is written, without the field that holds it."""
+    return digest({name: value for name, value in record.items() if name != "content_sha256"})
 
 
 def parse(text: str) -> Entry:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from lineage.results import store
-from lineage.results.entry import Entry, new_id
+from lineage.results.entry import Entry, digest_content, new_id
 from lineage.results.store import Damage, StoreError
 
 
@@ -25,9 +27,30 @@ def verify(root: Path | str) -> tuple[int, list[Damage]]:
     root = Path(root)
     store.sweep_all(root)
     contents = store.contents(root)
-    wrong = [*_copies(root), *_strays(root, contents.entries), *_references(root, contents.entries)]
+    wrong = [
+        *_copies(root),
+        *_strays(root, contents.entries),
+        *_references(root, contents.entries),
+        *_find_edited(root),
+    ]
     damaged = {damage.path for damage in [*contents.damaged, *wrong]}
     return sum(1 for path in store.files(root) if path not in damaged), contents.damaged + wrong
+
+
+def count_without_digest(root: Path | str) -> int:
+    """Return the number of entries from before 2026-11-26, whose content has no digest."""
+    return sum(not entry.content_sha256 for entry in store.contents(root).entries)
+
+
+def _find_edited(root: Path) -> Iterator[Damage]:
+    """Yield entries whose content is not that which was written."""
+    for path in sorted(store.files(root)):
+        with suppress(OSError, ValueError):  # damage that is named elsewhere
+            record = json.loads(path.read_text(encoding="utf-8"))
+            written = record.get("content_sha256") if isinstance(record, dict) else None
+            if written and written != digest_content(record):
+                yield Damage(path, "its content is not what was written: edited by hand? `lineage store correct` is "
+                                   "the way to change a number")  # fmt: skip
 
 
 def _copies(root: Path) -> Iterator[Damage]:

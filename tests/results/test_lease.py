@@ -64,6 +64,21 @@ def test_another_machine_is_believed_as_long_as_it_gives_signs_of_life(tmp_path:
     assert lease.acquire(tmp_path, "x") is not None
 
 
+def test_a_holder_on_another_machine_may_be_dead_and_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.2)
+    path = tmp_path / "x.1.lease"
+    path.write_text(claim(os.getpid(), machine="elsewhere"))
+    started = time.monotonic()
+    taken = lease.wait_and_acquire(tmp_path, "x", stale=0.6)
+    assert taken is not None
+    assert 0.5 < time.monotonic() - started < 5
+    started = time.monotonic()
+    assert lease.wait_and_acquire(tmp_path, "x") is None  # of this process: no reason to wait
+    assert time.monotonic() - started < 0.5
+
+
 def test_the_work_holds_the_claim_when_its_runner_is_gone(tmp_path: Path) -> None:
     work = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     (tmp_path / "x.1.lease").write_text(claim(2**22 - 3, work.pid))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.results import integrity, store
+from lineage.results import integrity, paths, store
 from lineage.results.atomic import TEMPORARY
 from lineage.results.store import StoreError
 from lineage.tables.format.terminal import render_terminal
@@ -153,3 +153,14 @@ def test_a_file_is_found_by_its_path_wherever_it_lies(tmp_path: Path, monkeypatc
 def test_an_empty_store_is_no_error(tmp_path: Path) -> None:
     assert store.contents(tmp_path / "nothing").entries == []
     assert integrity.verify(tmp_path / "nothing") == (0, [])
+
+
+def test_a_user_without_a_home_has_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number that no user has."""
+
+    def refuse() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", refuse)
+    assert paths.portable(tmp_path / "runs", paths.ROOT) == str(tmp_path / "runs")
+    assert paths.portable(paths.ROOT / "runs", paths.ROOT) == "runs"

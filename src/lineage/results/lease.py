@@ -14,6 +14,7 @@ import os
 import platform
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -87,6 +88,21 @@ def acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
             other.unlink(missing_ok=True)
     sweep(folder)
     return Lease(path, token)
+
+
+def wait_and_acquire(folder: Path, name: str, stale: float = STALE) -> Lease | None:
+    """Take the lease on `name`; return None if a process that is alive holds it.
+
+    If the holder is on another machine, it may be dead: wait until its last sign of life is `stale` seconds old.
+    """
+    until = time.monotonic() + stale + 2 * BEAT
+    while (taken := acquire(folder, name, stale)) is None:
+        _, newest = _highest(folder, name)
+        is_here = newest is not None and _read(newest).get("machine") == _machine()
+        if is_here or time.monotonic() > until:
+            return None
+        time.sleep(min(1.0, stale / 4))
+    return taken
 
 
 def holder(folder: Path, name: str, stale: float = STALE) -> str | None:

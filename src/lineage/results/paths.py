@@ -67,10 +67,18 @@ def results() -> Path:
 def portable(path: Path | str, root: Path) -> str:
     """Return a path for an entry: relative to the checkout or to the home folder if it lies in one of them."""
     absolute = Path(path).absolute()
-    for folder, name in ((root.absolute(), ""), (Path.home(), "~")):
-        if absolute.is_relative_to(folder):
+    for folder, name in ((root.absolute(), ""), (home(), "~")):
+        if folder is not None and absolute.is_relative_to(folder):
             return str(Path(name, absolute.relative_to(folder)))
     return str(absolute)
+
+
+def home() -> Path | None:
+    """Return the home folder; None without $HOME for a user that the system does not list, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def resolve_portable(path: str, root: Path | None = None) -> Path:

@@ -138,7 +138,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     if not is_first() or not (files.start.is_file() or folder == Path(HydraConfig.get().runtime.output_dir)):
         yield
         return
-    folder_lease = lease.acquire(folder, LEASE)
+    folder_lease = lease.wait_and_acquire(folder, LEASE)
     if folder_lease is None:
         holder = lease.holder(folder, LEASE) or "another process"
         raise ConfigError(f"{folder}: this run is in progress ({holder}). Stop it first, or let it finish")

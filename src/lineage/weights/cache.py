@@ -17,7 +17,7 @@ NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z0-9]+$")  # torchvision, timm
 
 def cache_folder() -> Path:
     """Return $LINEAGE_CACHE/weights; a run sets the variable to its `paths.cache`."""
-    return Path(os.environ.get("LINEAGE_CACHE", Path.home() / ".cache" / "lineage"), "weights")
+    return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage", "weights")
 
 
 def fetch(url: str, sha256: str | None = None) -> Path:

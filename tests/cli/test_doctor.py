@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from lineage.cli import doctor
-from lineage.run import check_machine, check_packages
-from lineage.run.check_packages import CheckResult
+from lineage.run.checks import machine, packages
+from lineage.run.checks.packages import CheckResult
 
 LOCK = """\
 numpy==2.4.6 ; python_full_version < '3.12' \\
@@ -32,9 +32,7 @@ def healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine without surprises, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        doctor, "CHECKS", {"python": check_packages.check_python, "can write": check_machine.check_writable}
-    )
+    monkeypatch.setattr(doctor, "CHECKS", {"python": packages.check_python, "can write": machine.check_writable})
     return tmp_path
 
 
@@ -77,7 +75,7 @@ def test_an_unknown_argument_is_named(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
-    result = check_machine.run_check(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    result = machine.run_check(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert result.state == "warn"
     assert "division by zero" in result.text
 
@@ -98,7 +96,7 @@ def test_torch_and_torchvision_of_different_builds(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("operator torchvision::nms does not exist\nmore")
 
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=broken)))
-    assert check_packages.check_torch() == CheckResult(
+    assert packages.check_torch() == CheckResult(
         "bad",
         "operator torchvision::nms does not exist",
         "torch and torchvision must be builds of one release and device: make setup",
@@ -111,10 +109,10 @@ def test_a_gpu_is_named_with_its_memory(bf16: bool, text: str) -> None:
     cuda.__dict__.update(
         device_count=lambda: 2,
         get_device_name=lambda _: "NVIDIA H100",
-        get_device_properties=lambda _: SimpleNamespace(total_memory=80 * check_machine.GB),
+        get_device_properties=lambda _: SimpleNamespace(total_memory=80 * machine.GB),
         is_bf16_supported=lambda including_emulation: bf16,
     )
-    result = check_machine._describe_gpu(cuda, "580.1")
+    result = machine._describe_gpu(cuda, "580.1")
     assert result == CheckResult("ok", f"2 x NVIDIA H100, 80 GB, driver 580.1{text}")
 
 
@@ -130,7 +128,7 @@ def test_a_gpu_is_named_with_its_memory(bf16: bool, text: str) -> None:
 )
 def test_lightning_releases(monkeypatch: pytest.MonkeyPatch, have: dict[str, str], state: str, text: str) -> None:
     versions(monkeypatch, **have)
-    result = check_packages.check_lightning()
+    result = packages.check_lightning()
     assert result.state == state
     assert text in result.text
 
@@ -140,7 +138,7 @@ def test_lightning_releases(monkeypatch: pytest.MonkeyPatch, have: dict[str, str
 )
 def test_hydra_releases(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: str, state: str) -> None:
     versions(monkeypatch, hydra_core=hydra, omegaconf=omegaconf)
-    assert check_packages.check_hydra().state == state
+    assert packages.check_hydra().state == state
 
 
 @pytest.mark.parametrize(
@@ -154,13 +152,13 @@ def test_hydra_releases(monkeypatch: pytest.MonkeyPatch, hydra: str, omegaconf: 
     ],
 )
 def test_packages_out_of_step_with_the_lock(have: dict[str, str], differing: list[str]) -> None:
-    assert check_packages.compare_with_lock(LOCK, have.get) == differing
+    assert packages.compare_with_lock(LOCK, have.get) == differing
 
 
 def test_a_folder_that_refuses_files(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_machine.check_writable().state == "ok"
+    assert machine.check_writable().state == "ok"
     (healthy / "results").write_text("a file where a folder should be")
-    result = check_machine.check_writable()
+    result = machine.check_writable()
     assert result.state == "bad"
     assert "results" in result.text
     assert "runs" not in result.text
@@ -180,14 +178,14 @@ def test_tracker_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environm
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    result = check_machine.check_wandb()
+    result = machine.check_wandb()
     assert text in result.text
     assert "kkkk" not in result.text
 
 
 @pytest.mark.parametrize(
     ("check", "job", "text"),
-    [(check_machine.check_slurm, "77", "inside job 77"), (check_machine.check_processor, "", "cores")],
+    [(machine.check_slurm, "77", "inside job 77"), (machine.check_processor, "", "cores")],
 )
 def test_the_surroundings(
     monkeypatch: pytest.MonkeyPatch, check: Callable[[], CheckResult], job: str, text: str

@@ -100,7 +100,7 @@ def test_a_younger_key_at_a_neutral_value_changes_no_digest(pattern: str) -> Non
     """A stored config without the key is the same experiment; with another value it is another one."""
     assert pattern in set(conf_keys()) or "*" in pattern
     name = pattern.replace("*", "train").removeprefix("dataset.")
-    old = {"dataset": {"name": "coco", "train": {"images": "a"}}}
+    old = {"dataset": {"name": "coco", "train": {"images": "a"}, "val": {"images": "b"}}}
     digests = []
     for value in (*NEUTRAL_VALUES[pattern], [7, 8]):
         new = OmegaConf.create(old)

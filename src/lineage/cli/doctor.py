@@ -11,24 +11,24 @@ import sys
 from collections.abc import Callable, Sequence
 
 from lineage.results.paths import ROOT
-from lineage.run import check_machine, check_packages
-from lineage.run.check_packages import CheckResult
+from lineage.run.checks import machine, packages
+from lineage.run.checks.packages import CheckResult
 
 MARKS = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 CHECKS: dict[str, Callable[[], CheckResult]] = {
-    "python": check_packages.check_python,
-    "torch": check_packages.check_torch,
-    "gpu": check_machine.check_gpu,
-    "cpu": check_machine.check_processor,
-    "shared memory": check_machine.check_shared_memory,
-    "disk": check_machine.check_disk,
-    "hydra": check_packages.check_hydra,
-    "lightning": check_packages.check_lightning,
-    "packages": check_packages.check_packages,
-    "git": check_machine.check_git,
-    "can write": check_machine.check_writable,
-    "w&b": check_machine.check_wandb,
-    "slurm": check_machine.check_slurm,
+    "python": packages.check_python,
+    "torch": packages.check_torch,
+    "gpu": machine.check_gpu,
+    "cpu": machine.check_processor,
+    "shared memory": machine.check_shared_memory,
+    "disk": machine.check_disk,
+    "hydra": packages.check_hydra,
+    "lightning": packages.check_lightning,
+    "packages": packages.check_packages,
+    "git": machine.check_git,
+    "can write": machine.check_writable,
+    "w&b": machine.check_wandb,
+    "slurm": machine.check_slurm,
 }
 
 
@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
         fix = "give dataset.root=DIR or dataset.<split>.annotations=FILE, or nothing"
         print(f"lineage doctor: unknown {unknown[0]!r}; {fix}", file=sys.stderr)
         return 2
-    results = [(name, check_machine.run_check(check)) for name, check in CHECKS.items()]
-    results += check_machine.check_datasets(dict(word.split("=", 1) for word in argv))
+    results = [(name, machine.run_check(check)) for name, check in CHECKS.items()]
+    results += machine.check_datasets(dict(word.split("=", 1) for word in argv))
     print_results(results)
     return int(any(result.state == "bad" for _, result in results))
 

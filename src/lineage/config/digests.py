@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineage.results.entry import digest
-from lineage.results.key_roles import VOLATILE, Role, keys_with, neutral_keys
+from lineage.results.key_roles import VOLATILE, Role, keys_without_effect
 from lineage.results.renames import canonical
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and wha
 def training_digest(config: DictConfig) -> str:
     """Return the digest of a composed config without what no weight depends on: volatile keys and those of the test."""
     plain = to_plain(config)
-    return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED, Role.TEST), *neutral_keys(plain)]))
+    return digest(canonical(plain, keys_without_effect(plain, *NOT_ASKED, Role.TEST)))
 
 
 def with_parents(own: str, parents: Mapping[str, str]) -> str:
@@ -34,12 +34,12 @@ def with_parents(own: str, parents: Mapping[str, str]) -> str:
 def test_digest(config: DictConfig) -> str:
     """Return the digest of a whole composed config, training and test, without volatile keys."""
     plain = to_plain(config)
-    return digest(canonical(plain, [*keys_with(plain, *NOT_ASKED), *neutral_keys(plain)]))
+    return digest(canonical(plain, keys_without_effect(plain, *NOT_ASKED)))
 
 
 def config_digest(config: dict[str, Any]) -> str:
     """Return the digest of a resolved config. Entries with equal ones are repetitions of one experiment."""
-    return digest(canonical(config, [*keys_with(config, *VOLATILE), *neutral_keys(config)]))
+    return digest(canonical(config, keys_without_effect(config, *VOLATILE)))
 
 
 def cell_digest(tested: str, trained: str, proposals: str | None = None) -> str:

@@ -40,12 +40,14 @@ class DetectionData(pl.LightningDataModule):
 
     sampling: (train, seed) -> IndexSampler of the training images: the image indices of each epoch.
     size_divisibility: of the sides of a canvas at test time, a property of the model.
+
+    Without `val`, nothing is evaluated.
     """
 
     def __init__(
         self,
         train: Dataset,
-        val: Dataset,
+        val: Dataset | None,
         augment: Augment,
         schedule: Schedule,
         data: Data,
@@ -73,8 +75,10 @@ class DetectionData(pl.LightningDataModule):
         assert self.trainer is not None
         return self.train_loader(self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
         assert self.trainer is not None
+        if self.val is None:
+            return []
         images_per_batch = self.count_images_at_once(self.trainer.strategy.root_device)
         return self.val_loader(self.trainer.global_rank, self.trainer.world_size, images_per_batch)
 
@@ -92,6 +96,7 @@ class DetectionData(pl.LightningDataModule):
 
     def val_loader(self, rank: int = 0, world_size: int = 1, images_per_batch: int = 1) -> DataLoader:
         """Return the loader of the validation images, each once; a batch holds images of one canvas."""
+        assert self.val is not None
         return self._test_loader(self.val, "raise", rank, world_size, images_per_batch)
 
     def plain_loader(

@@ -127,6 +127,27 @@ class DetectionEvaluator:
         return to_records(self.predictions, self.scorer.category_ids, task)
 
 
+class NoEvaluation:
+    """Evaluator of a run without validation images: it keeps nothing and measures nothing."""
+
+    protocol: dict[str, Any] = {"name": "none"}  # noqa: RUF012  never changed
+
+    def check_outputs(self, detections: Detections) -> None:
+        return None
+
+    def update(self, detections: Detections, batch: Batch) -> None:
+        return None
+
+    def compute(self) -> dict[str, float]:
+        return {}
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        return {}
+
+    def results(self) -> list[dict[str, Any]]:
+        return []
+
+
 def log_notes(scores: Scores, logged: set[str]) -> None:
     """Log each note of scores once, on the first process."""
     for note in scores.notes:

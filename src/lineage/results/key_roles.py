@@ -5,7 +5,7 @@ A key that is not listed has the role of the node it lies in. `*` stands for any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
@@ -48,6 +48,7 @@ ROLES = {
     "dataset.root": Role.PLACE,
     "dataset.labels": Role.PLACE,
     "dataset.val": Role.TEST,
+    "dataset.val.fraction": Role.TRAINING,
     "dataset.evaluator": Role.TEST,
     "dataset.classes": Role.DATASET,
     "dataset.max_megapixels": Role.PLACE,
@@ -106,6 +107,7 @@ ROLES = {
 # Keys that are younger than stored entries, each with the values at which it changes nothing: there a digest is that of
 # a config without the key.
 NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
+    "dataset.val.fraction": (None,),
     "dataset.pixel_range": (None,),
     "dataset.*.pixel_range": (None, "${dataset.pixel_range}"),
 }
@@ -131,12 +133,12 @@ def role_of(key: str) -> Role:
 
 def keys_with(config: Any, *roles: Role) -> list[str]:
     """Return the dotted keys of a config that have one of these roles; a node with no other keys counts as one key."""
-    return list(_keys_with(config, "", roles))
+    return list(_find_keys(config, "", lambda key, value: role_of(key) in roles))
 
 
-def neutral_keys(config: Any) -> list[str]:
-    """Return the dotted keys of a config that have one of their `NEUTRAL_VALUES`."""
-    return [key for key, value in _leaves(config, "") if is_neutral(key, value)]
+def keys_without_effect(config: Any, *roles: Role) -> list[str]:
+    """Return the keys that have one of these roles or one of their `NEUTRAL_VALUES`, as `keys_with` does."""
+    return list(_find_keys(config, "", lambda key, value: role_of(key) in roles or is_neutral(key, value)))
 
 
 def is_neutral(key: str, value: Any) -> bool:
@@ -149,23 +151,14 @@ def within(key: str, roots: Iterable[str]) -> bool:
     return any(key == root or key.startswith(f"{root}.") for root in roots)
 
 
-def _keys_with(node: Any, prefix: str, roles: Iterable[Role]) -> Iterator[str]:
+def _find_keys(node: Any, prefix: str, is_listed: Callable[[str, Any], bool]) -> Iterator[str]:
     for name, value in node.items() if isinstance(node, dict) else ():
         key = f"{prefix}{name}"
-        below = list(_keys_with(value, f"{key}.", roles))
-        if below == [f"{key}.{part}" for part in value] if below else role_of(key) in roles:
+        below = list(_find_keys(value, f"{key}.", is_listed))
+        if below == [f"{key}.{part}" for part in value] if below else is_listed(key, value):
             yield key
         else:
             yield from below
-
-
-def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
 
 
 def _upwards(key: str) -> Iterator[str]:

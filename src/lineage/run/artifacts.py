@@ -39,13 +39,15 @@ def save_artifacts(folder: Path, parts: Parts) -> str:
     save_tensors(parts.model.state_dict(), files.weights)
     atomic_write(files.results, json.dumps(evaluator.results()))
     atomic_write(files.per_class, json.dumps(evaluator.per_class(), indent=1))
-    meta = asdict(parts.data.val.meta)
+    meta = asdict(parts.data.train.meta if parts.data.val is None else parts.data.val.meta)
     atomic_write(files.classes, json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
     return state_dict.sha256(parts.model)
 
 
 def draw_predictions(folder: Path, parts: Parts) -> None:
-    """Draw a few detections into the run folder."""
+    """Draw a few detections into the run folder, if there are any."""
+    if parts.data.val is None:
+        return
     files, evaluator = RunFolder(folder), parts.module.evaluator
     files.pictures.mkdir(exist_ok=True)
     save_predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
@@ -62,7 +64,8 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         "report": report_run(attempt.folder, paths.experiments()),
         "next": "\n         ".join(suggest_commands(attempt, entry)),
     }
-    console.print(table(entry.metrics))
+    if entry.metrics:
+        console.print(table(entry.metrics))
     for name, text in lines.items():
         console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
 

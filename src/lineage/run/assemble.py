@@ -20,7 +20,7 @@ from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import find_presence
 from lineage.data.transforms.augment import Augment
-from lineage.eval.evaluator import make_evaluator
+from lineage.eval.evaluator import Evaluator, NoEvaluation, make_evaluator
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.results.run_folder import RunFolder
@@ -54,7 +54,7 @@ def assemble(resolved: Resolved) -> Parts:
     check_values(config)
     train = add_labels(config, resolved.train)
     if not config.evaluate_only:
-        check_labels(config, train, resolved.val)
+        check_labels(config, train, train if resolved.val is None else resolved.val)
     check_class_numbers(config, train)
     train, val = add_proposals(config, train, resolved.val)
     schedule, loading = Schedule(**config.schedule), Data(**config.data)
@@ -71,7 +71,7 @@ def assemble(resolved: Resolved) -> Parts:
         edit(model)
     if config.trainable is not None:
         train_only(model, config.trainable)
-    views = build_views(config, model, val.meta)
+    views = build_views(config, model, train.meta if val is None else val.meta)
     module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
@@ -81,7 +81,7 @@ def assemble(resolved: Resolved) -> Parts:
             warmup_steps=schedule.warmup_steps,
             warmup_factor=schedule.warmup_factor,
         ),
-        evaluator=make_evaluator(build(config.evaluator or config.dataset.evaluator), val),
+        evaluator=build_evaluator(config, val),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
@@ -94,11 +94,17 @@ def assemble(resolved: Resolved) -> Parts:
     return Parts(data, model, module)
 
 
-def add_proposals(config: DictConfig, train: Dataset, val: Dataset) -> tuple[Dataset, Dataset]:
+def build_evaluator(config: DictConfig, val: Dataset | None) -> Evaluator:
+    if val is None:
+        return NoEvaluation()
+    return make_evaluator(build(config.evaluator or config.dataset.evaluator), val)
+
+
+def add_proposals(config: DictConfig, train: Dataset, val: Dataset | None) -> tuple[Dataset, Dataset | None]:
     """Let the datasets carry precomputed proposals along, if `proposals` names any."""
     if not config.proposals or config.proposals.val is None:
         return train, val
-    return build(config.proposals.train)(train), build(config.proposals.val)(val)
+    return build(config.proposals.train)(train), None if val is None else build(config.proposals.val)(val)
 
 
 def add_labels(config: DictConfig, train: Dataset) -> Dataset:
@@ -136,6 +142,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             max_epochs=-1,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=1,
+            limit_val_batches=0 if parts.data.val is None else 1.0,
             use_distributed_sampler=False,  # lineage.data.sampling.order splits a step over processes
             enable_checkpointing=False,
             enable_progress_bar=False,

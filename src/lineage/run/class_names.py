@@ -11,13 +11,14 @@ from typing import Any
 import torchvision
 from omegaconf import DictConfig
 
-from lineage.config.build import ConfigError, build
+from lineage.config.build import ConfigError
 from lineage.data.annotations.skeleton import read_skeleton
 from lineage.data.formats import voc
 from lineage.data.samples.metadata import DatasetMeta, parse_meta
 from lineage.data.shapes.dataset import FIGURE_SKELETON
 from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results.run_folder import RunFolder
+from lineage.run.splits import build_train, build_val
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def resolve_meta(names: str | None, folder: RunFolder | None, config: DictConfig
         return run_meta
     if folder:
         try:
-            dataset = build(config.dataset.val)
+            dataset = build_val(config)
+            dataset = build_train(config) if dataset is None else dataset
         except Exception as error:  # the dataset is on another machine
             log.warning(f"the names of the classes are not known, for the dataset is not here: {error}")
         else:

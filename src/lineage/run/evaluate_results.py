@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
-from lineage.config.build import build
+from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
 from lineage.data.annotations.cures import CureLog
 from lineage.data.annotations.validate import read_coco
@@ -17,6 +17,7 @@ from lineage.eval.files.ground_truth import check_ground_truth
 from lineage.eval.files.json_file import COMMAND
 from lineage.eval.files.score_file import SCORERS, score_file
 from lineage.eval.scores import Scores
+from lineage.run.splits import build_val
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], opti
     # 1. The dataset and its evaluator: a class and its keywords.
     config = compose_config([f"dataset={name}", *overrides])
     evaluator = build(config.dataset.evaluator)
-    dataset = build(config.dataset.val)
+    dataset = build_val(config)
+    if dataset is None:
+        raise ConfigError("dataset.val=null leaves nothing to score against: leave it out, or set dataset.val.fraction")
     document = document_of(dataset.ground_truth(), dataset.meta.sigmas)
     # 2. Its protocol and keywords, unless the user chooses others.
     protocol = options.protocol or getattr(evaluator.func, "name", None)

@@ -21,6 +21,7 @@ from lineage.results.paths import ROOT
 from lineage.run.assemble import Parts, count_processes
 from lineage.run.parents import Parents
 from lineage.run.resume import Attempt
+from lineage.run.splits import describe_val
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
 from lineage.train.loggers import RunName, find_dashboard_url
@@ -39,8 +40,10 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
     config = settings(attempt.config)
     code = git_state.current(ROOT)
     config_digest = digests.config_digest(config)
-    splits = {"train": parts.data.train.fingerprint, "val": parts.data.val.fingerprint}
-    inputs = parts.data.canvas_rule.describe(parts.data.val.sizes) | describe_random_stream(parts.model)
+    val = parts.data.val
+    splits = {"train": parts.data.train.fingerprint, "val": "" if val is None else val.fingerprint}
+    sizes = parts.data.train.sizes[:0] if val is None else val.sizes
+    inputs = parts.data.canvas_rule.describe(sizes) | describe_random_stream(parts.model)
     return {
         **{name: config["cell"][name] for name in ("table", "row", "note")},
         "id": entry.new_id(started, config_digest),
@@ -106,7 +109,7 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
-    """Return the line before the start, and warnings: if rate or milestones do not fit, or other canvases are used."""
+    """Return the line before the start, and one each for a borrowed split, a rate, milestones or canvases to note."""
     config, device = attempt.config, trainer.strategy.root_device
     schedule, optimizer = config.schedule, config.optimizer
     ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
@@ -115,7 +118,9 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
     line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)
+    val = None if parts.data.val is None else len(parts.data.val)
     warnings = (
+        describe_val(config, images, val),
         startup_message.format_lr_warning(ours, paper),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )

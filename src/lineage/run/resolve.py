@@ -15,11 +15,12 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from lineage.config.build import ConfigError, build
+from lineage.config.build import ConfigError
 from lineage.data.annotations.compare_splits import compare, explain_classes
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.run.epochs import fill_schedule
+from lineage.run.splits import build_train, build_val, fill_source, require_val
 from lineage.weights.pretrained import LATER
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Resolved:
     config: DictConfig  # what the run builds
     recorded: DictConfig  # what its entry keeps: no places of parents
     train: Dataset
-    val: Dataset
+    val: Dataset | None  # None leaves evaluation out
 
 
 def resolve(
@@ -52,9 +53,11 @@ def resolve(
     for key, path in (artifacts or {}).items():
         OmegaConf.update(config, key, str(path), force_add=True)
     # 2. What the datasets decide.
-    train, val = build(config.dataset.train), build(config.dataset.val)
+    require_val(config)
+    train, val = build_train(config), build_val(config)
     for copy in (config, recorded):
-        fill_classes(copy, train.meta, val.meta)
+        fill_source(copy)
+        fill_classes(copy, train.meta, train.meta if val is None else val.meta)
         fill_stuff(copy, train)
         fill_schedule(copy, len(train), overrides)
         fill_keypoints(copy, train)

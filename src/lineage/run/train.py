@@ -220,5 +220,7 @@ def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
         logger.log_hyperparams(metadata.settings(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
     refitted = refit(parts, attempt.config.refit_images, trainer.strategy.root_device)
+    if parts.data.val is None:
+        return
     if refitted or parts.module.evaluated_at != attempt.config.schedule.steps:
         trainer.validate(parts.module, datamodule=parts.data, verbose=False)

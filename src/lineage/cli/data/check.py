@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         return check_file(args.annotations, args.images or args.annotations.parent, decoding)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
-        checked = {split: check_split(args.dataset, config, split) for split in splits_of(args)}
+        checked = {split: check_split(args.dataset, config, split) for split in splits_of(args, config)}
     count = sum(defects for _, defects in checked.values())
     if {"train", "val"} <= checked.keys():
         count += compare_splits(checked["train"][0], checked["val"][0])

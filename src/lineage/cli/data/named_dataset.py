@@ -49,12 +49,18 @@ def compose_config(args: argparse.Namespace) -> DictConfig:
 def open_split(config: DictConfig, split: str, **options: Any) -> Any:
     """Open a split of the dataset; `options` replace keys of its node, if the node has them."""
     from lineage.config.build import build
+    from lineage.run.splits import build_train, build_val
 
     node = config.dataset.get(split)
     if node is None:
-        raise UnknownDataset(f"dataset={config.dataset.name} has no images {split}; coco_person_{split} does")
-    return build(node, **{key: value for key, value in options.items() if key in node})
+        hint = "dataset.val=null leaves it out" if split == "val" else f"coco_person_{split} does"
+        raise UnknownDataset(f"dataset={config.dataset.name} has no images {split}; {hint}")
+    options = {key: value for key, value in options.items() if key in node}
+    if split in ("train", "val"):
+        return (build_train if split == "train" else build_val)(config, **options)
+    return build(node, **options)
 
 
-def splits_of(args: argparse.Namespace) -> Sequence[str]:
-    return (args.split,) if args.split else ("train", "val")
+def splits_of(args: argparse.Namespace, config: DictConfig) -> Sequence[str]:
+    """Return --split, else train and val as far as the config has them."""
+    return (args.split,) if args.split else [split for split in ("train", "val") if config.dataset.get(split)]

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from lineage.data.stats_plot import plot
 
     config, console = compose_config(args), Console()
-    for split in splits_of(args):
+    for split in splits_of(args, config):
         stats = count_objects(open_split(config, split))
         objects = sum(row.objects for row in stats.classes)
         console.print(format_summary(stats, f"{args.dataset} {split}"), highlight=False, soft_wrap=True)

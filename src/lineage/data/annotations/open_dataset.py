@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,12 @@ class ReadOptions:
     on_defect: str = "raise"  # or drop: leave out what is broken, with a warning
     filter_empty: bool = False  # leave out images without an object that is no crowd
     min_keypoints: int = 0  # leave out images with fewer labelled keypoints
+    fraction: float | None = None  # read this share of the images, chosen by a hash of their names
+    held_out: float | None = None  # leave that share out
 
     def __post_init__(self) -> None:
+        if not 0 < (self.fraction or self.held_out or 0.5) < 1:
+            raise DatasetError(f"dataset.val.fraction={self.fraction or self.held_out:g} is not between 0 and 1.")
         if self.on_defect not in ("raise", "drop"):
             raise DatasetError(f"{self.config_node}.on_defect={self.on_defect} is not a choice; use raise or drop.")
 
@@ -57,7 +62,7 @@ def open_dataset(
     index = open_index(paths, (*key, options.filter_empty, options.min_keypoints), parse, options)
     if cures := read_cures(index):
         log.warning(format_cures(cures, paths.source))
-    positions = positions_with_readable_files(index, paths, options)
+    positions = select_share(index, positions_with_readable_files(index, paths, options), options)
     if positions == [] or (options.require_objects and not len(index.columns["labels"])):
         raise DatasetError(_format_nothing_left(index, paths, options))
     return IndexedDataset(index, paths, positions)
@@ -96,6 +101,22 @@ def positions_with_readable_files(
     return [i for i in range(len(columns.image_ids)) if i not in unusable] if unusable else None
 
 
+def select_share(index: mmap_index.Index, positions: list[int] | None, options: ReadOptions) -> list[int] | None:
+    """Return those of the positions (None is all) that the share of this split holds; None for all."""
+    if options.fraction is None and options.held_out is None:
+        return positions
+    names = unflatten(index.columns).file_names.rows()
+    candidates = range(len(names)) if positions is None else positions
+    if options.fraction is not None:
+        return [i for i in candidates if hash_name(names[i]) < options.fraction]
+    return [i for i in candidates if hash_name(names[i]) >= (options.held_out or 0.0)]
+
+
+def hash_name(name: bytes) -> float:
+    """Return a number in [0, 1) that depends on the name of an image's file alone, with its folders inside the root."""
+    return int.from_bytes(hashlib.sha256(name).digest()[:4]) / 2**32
+
+
 def raise_or_warn(
     defects: Sequence[Defect], index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions
 ) -> None:
@@ -115,6 +136,8 @@ def raise_or_warn(
 
 def _format_nothing_left(index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions) -> str:
     images, annotations = len(index.columns["ids"]), index.metadata["annotations"]
+    if share := options.fraction or options.held_out:
+        return f"{paths.source}: of {images} images none is left on one side of dataset.val.fraction={share:g}."
     if len(index.columns["labels"]):
         return f"{paths.source}: none of its {images} images in {paths.image_folder} can be used."
     condition = ""

@@ -35,17 +35,17 @@ COCO 2017 itself, 18 GB + 1 GB + 0.24 GB:  lineage data prepare coco <root>    f
 
 def load(
     *, annotations: str, images: str = "images", root: str | None = None, filter_empty: bool = False,
-    min_keypoints: int = 0, on_defect: str = "raise", pixel_range: Sequence[float] | None = None,
-    max_megapixels: float = MEGAPIXELS, config_node: str = "dataset.train",
+    min_keypoints: int = 0, fraction: float | None = None, held_out: float | None = None, on_defect: str = "raise",
+    pixel_range: Sequence[float] | None = None, max_megapixels: float = MEGAPIXELS, config_node: str = "dataset.train",
 ) -> IndexedDataset:  # fmt: skip
     """Open a COCO-format dataset.
 
     annotations, images: paths inside `root`, or absolute. If there is no such image folder, the images are also looked
         for beside the annotation file (Roboflow's layout), in an `images` folder there, and in the root.
-    filter_empty, min_keypoints, on_defect, config_node: see `ReadOptions`
+    filter_empty, min_keypoints, fraction, held_out, on_defect, config_node: see `ReadOptions`
     pixel_range, max_megapixels: see `Decoding`
     """
-    options = ReadOptions(config_node, on_defect, filter_empty, min_keypoints)
+    options = ReadOptions(config_node, on_defect, filter_empty, min_keypoints, fraction, held_out)
     decoding = create_decoding(pixel_range, max_megapixels)
     file = find_annotation_file(annotations, root, HELP)
     advice = f"Set {config_node}.annotations or dataset.root.\n{HELP}"

@@ -62,7 +62,8 @@ class VocObject:
 
 def load(
     *, image_sets: Sequence[str], root: str | None = None, classes: Sequence[str] | None = None,
-    difficult: str = "crowd", masks: bool = False, filter_empty: bool = False, on_defect: str = "raise",
+    difficult: str = "crowd", masks: bool = False, filter_empty: bool = False, fraction: float | None = None,
+    held_out: float | None = None, on_defect: str = "raise",
     pixel_range: Sequence[float] | None = None, max_megapixels: float = MEGAPIXELS, config_node: str = "dataset.train",
 ) -> IndexedDataset:  # fmt: skip
     """Open a union of image sets.
@@ -71,10 +72,10 @@ def load(
     classes: by default VOC's own
     difficult: makes a difficult object a crowd (crowd), an object like others (keep) or leaves it out (drop)
     masks: read masks too; the images are then those of ImageSets/Segmentation
-    filter_empty, on_defect, config_node: see `ReadOptions`
+    filter_empty, fraction, held_out, on_defect, config_node: see `ReadOptions`
     pixel_range, max_megapixels: see `Decoding`
     """
-    options = ReadOptions(config_node, on_defect, filter_empty)
+    options = ReadOptions(config_node, on_defect, filter_empty, fraction=fraction, held_out=held_out)
     decoding = create_decoding(pixel_range, max_megapixels)
     if root is None:
         raise DatasetError(f"dataset.root is not set.\n{HELP}")

@@ -1,4 +1,4 @@
-"""Checks of what a config combines, before the first step: labels of the dataset, maps of the model.
+"""Checks before the first step: of the machine and its packages, and of what a config combines.
 
 Read first: labels.py.
 """

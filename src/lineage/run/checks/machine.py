@@ -14,7 +14,7 @@ from types import ModuleType
 
 from lineage.results import git_state
 from lineage.results.paths import ROOT
-from lineage.run.check_packages import CheckResult
+from lineage.run.checks.packages import CheckResult
 
 GB = 2**30
 

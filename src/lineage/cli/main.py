@@ -13,6 +13,7 @@ from lineage.results.foreign_text import PrintableStream, show_controls
 COMMANDS = {  # name: (what it does, where its main(argv) is)
     "train": ("train, evaluate and log one run; `python train.py` is the same", "lineage.cli.train:main"),
     "table": ("tables of the papers, filled in and judged", "lineage.cli.table:main"),
+    "paper": ("what a paper claims, what of it was shown here, what was learned", "lineage.cli.tables.paper:main"),
     "quote": ("macros with which a text quotes cells of the store", "lineage.cli.quote:main"),
     "check-text": ("do the numbers of a text equal those of the store?", "lineage.cli.check_text:main"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.cli.run:main"),

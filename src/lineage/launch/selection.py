@@ -87,7 +87,7 @@ def choose_within(plan: Plan, costs: Mapping[CellName, CostEstimate], hours: flo
     for name, cell in plan.cells.items():
         if not cell.requested:
             continue
-        needed = _list_open(plan, name) - paid
+        needed = list_open(plan, name) - paid
         prices = [costs[one].hours for one in needed if one in costs]
         estimates = [price for price in prices if price is not None]
         if len(estimates) < len(needed) or sum(estimates) > left:
@@ -98,8 +98,8 @@ def choose_within(plan: Plan, costs: Mapping[CellName, CostEstimate], hours: flo
     return chosen
 
 
-def _list_open(plan: Plan, name: CellName) -> set[CellName]:
+def list_open(plan: Plan, name: CellName) -> set[CellName]:
     """Return an open cell and the open ones that have to be done before it."""
     if not plan.is_open(name):
         return set()
-    return {name}.union(*(_list_open(plan, other) for other in plan.decisions[name].after))
+    return {name}.union(*(list_open(plan, other) for other in plan.decisions[name].after))

@@ -23,7 +23,7 @@ def render_page(view: TableView) -> str:
         f"<h1>{escape(view.message)}</h1><p class=lead>{escape(view.title)}</p>{blocks}"
         f"<ul class=notes>{notes}</ul><p class=source>{escape(view.source)}</p>"
     )
-    return _document(view.title, body)
+    return wrap_document(view.title, body)
 
 
 def render_index(tables: list[tuple[Table, TableView]]) -> str:
@@ -37,7 +37,7 @@ def render_index(tables: list[tuple[Table, TableView]]) -> str:
     )
     head = "".join(f"<th tabindex=0>{name}</th>" for name in ("Paper", "Table", "Message", "Rows", "Verdicts"))
     body = f"<h1>Tables of the lineage</h1>{bar}<div class=wide><table class=sortable><thead><tr>{head}</tr></thead>"
-    return _document("Tables of the lineage", f"{body}<tbody>{rows}</tbody></table></div>")
+    return wrap_document("Tables of the lineage", f"{body}<tbody>{rows}</tbody></table></div>")
 
 
 def count_verdicts(view: TableView) -> Counter[str]:
@@ -95,7 +95,8 @@ def _class(right: bool) -> str:
     return " class=number" if right else ""
 
 
-def _document(title: str, body: str) -> str:
+def wrap_document(title: str, body: str) -> str:
+    """Return a whole page with the style and the script of all pages in it."""
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"

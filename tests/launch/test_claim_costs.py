@@ -1,0 +1,52 @@
+"""The cost of settling a claim: what is missing of its two rows, at the seeds that its verdict asks for."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from lineage.launch.claim_costs import MOST_SEEDS, describe_cost, list_needed, price_claims
+from lineage.results import store
+from lineage.tables import read
+from lineage.tables.paper.page import build_page
+from lineage.tables.paper.status import ClaimStatus, find_status
+from lineage.tables.samples import Setting
+from lineage.tables.verdicts import UNDERPOWERED, Verdict
+from tests.tables import made
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = ROOT / "experiments"
+
+
+def claim(seeds: int | None = None, planned: int | None = None) -> ClaimStatus:
+    from dataclasses import replace
+
+    table = replace(made.table(), seeds=planned)
+    verdict = Verdict(UNDERPOWERED, Setting("mini", (), "e"), seeds=(seeds, 1, None) if seeds else None)
+    return find_status(table, table.effects[0], [verdict])
+
+
+def test_the_seeds_that_a_claim_needs() -> None:
+    assert len(list_needed(claim(), "mini")) == 6
+    assert len(list_needed(claim(planned=5), "mini")) == 10
+    assert len(list_needed(claim(seeds=7), "mini")) == 14
+    assert len(list_needed(claim(seeds=7), "paper")) == 6
+    assert len(list_needed(claim(seeds=500), "mini")) == 2 * MOST_SEEDS
+
+
+def test_claims_of_shipped_tables_have_a_price() -> None:
+    page = build_page(EXPERIMENTS, ROOT / "results", "mask_rcnn")
+    chosen = [one for one in page.claims if one.table.name in ("mask_rcnn/table2c", "mask_rcnn/table2d")]
+    entries = [entry for name in ("table2c", "table2d")
+               for entry in store.contents(ROOT / "results" / "mask_rcnn" / name).entries]  # fmt: skip
+    load = partial(read.load_table, EXPERIMENTS)
+    shared, costs = price_claims(ROOT, EXPERIMENTS, load, chosen, entries, "mini", "CPU")
+    of_table = {
+        name: [one for one in costs if one.claim.table.name == name]
+        for name in ("mask_rcnn/table2c", "mask_rcnn/table2d")
+    }
+    assert {len(one.cells) for one in of_table["mask_rcnn/table2d"]} == {6}
+    assert all("runs at tier mini" in describe_cost(one, "mini") for one in of_table["mask_rcnn/table2d"])
+    assert all(one.cells <= set(shared.costs) for one in costs)
+    again = [one for one in of_table["mask_rcnn/table2c"] if not one.obstacle]
+    assert all(one.hours is not None and 0 < one.hours < 5 for one in again)

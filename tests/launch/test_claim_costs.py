@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from lineage.launch.claim_costs import MOST_SEEDS, describe_cost, list_needed, price_claims
+from lineage.launch.current_rows import make_finder
 from lineage.results import store
 from lineage.tables import read
+from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.page import build_page
 from lineage.tables.paper.status import ClaimStatus, find_status
 from lineage.tables.samples import Setting
@@ -35,7 +37,7 @@ def test_the_seeds_that_a_claim_needs() -> None:
 
 
 def test_claims_of_shipped_tables_have_a_price() -> None:
-    page = build_page(EXPERIMENTS, ROOT / "results", "mask_rcnn")
+    page = build_page(TableLoader(EXPERIMENTS, ROOT / "results", make_finder(ROOT, EXPERIMENTS)), "mask_rcnn")
     chosen = [one for one in page.claims if one.table.name in ("mask_rcnn/table2c", "mask_rcnn/table2d")]
     entries = [entry for name in ("table2c", "table2d")
                for entry in store.contents(ROOT / "results" / "mask_rcnn" / name).entries]  # fmt: skip

@@ -10,8 +10,10 @@ import pytest
 
 from lineage.cli.main import main
 from lineage.cli.tables.paper import BEGIN, END, render_readme_lines
+from lineage.launch.current_rows import make_finder
 from lineage.launch.deviations import read_deviations
 from lineage.tables import verdicts
+from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.document import Bullets, Heading, Item, Lines, Paragraph, write_document
 from lineage.tables.paper.page import PaperPage, TablePage, build_page, list_papers
 from lineage.tables.paper.render import render_html, render_markdown, render_terminal
@@ -22,6 +24,7 @@ from tests.tables import made
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
+LOADER = TableLoader(EXPERIMENTS, ROOT / "results", make_finder(ROOT, EXPERIMENTS))
 PAPER, MINI = Setting("paper", (), "e"), Setting("mini", (), "e")
 CHANGED = Setting("mini", ("roi=pool",), "e")
 
@@ -110,7 +113,7 @@ def assert_balanced(html: str) -> None:
 
 
 def test_shipped_runs_answer_claims_of_mask_rcnn(capsys: pytest.CaptureFixture[str]) -> None:
-    built = build_page(EXPERIMENTS, ROOT / "results", "mask_rcnn")
+    built = build_page(LOADER, "mask_rcnn")
     table = next(one for one in built.tables if one.table.name == "mask_rcnn/table2c")
     assert table.runs >= 15
     assert {one.sentence: one.status for one in table.claims}[
@@ -130,7 +133,7 @@ def test_readme_has_a_line_per_paper() -> None:
     """If this fails after new runs or tables: `lineage paper --readme` writes the lines."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     written = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert written == render_readme_lines(EXPERIMENTS, ROOT / "results", list_papers(EXPERIMENTS))
+    assert written == render_readme_lines(LOADER, list_papers(EXPERIMENTS))
 
 
 def test_deviations_are_read_with_the_lines_that_continue_them(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from lineage.launch.claim_costs import describe_cost, price_claims
 from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.launch.cost_estimate import detect_device
+from lineage.launch.current_rows import make_finder
 from lineage.launch.deviations import find_deviations
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.tables import read, tiers
+from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.document import Element, summarize_line, write_document
 from lineage.tables.paper.page import PaperPage, build_page, list_papers
 from lineage.tables.paper.render import render_html, render_markdown, render_terminal
@@ -33,16 +35,17 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     experiments = paths.experiments()
     papers = list_papers(experiments)
+    loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     if args.readme:
-        return _write_readme(experiments, args.results, papers)
+        return _write_readme(loader, papers)
     if args.paper is None:
-        print("\n".join(summarize_line(build_page(experiments, args.results, paper)) for paper in papers))
+        print("\n".join(summarize_line(build_page(loader, paper)) for paper in papers))
         return 0
     paper = args.paper.strip("/")
     if paper not in papers:
         raise TableError(f"there are no tables of a paper {paper!r}. {did_you_mean(paper, papers)}")
     tiers.check_tier(experiments, args.tier)
-    page = complete_page(build_page(experiments, args.results, paper), args.results, args.tier)
+    page = complete_page(build_page(loader, paper), args.results, args.tier)
     text = RENDER[args.form](write_document(page))
     if args.out is None:
         print(text, end="")
@@ -79,19 +82,19 @@ def complete_page(page: PaperPage, results: Path, tier: str) -> PaperPage:
     return replace(page, prices=[prices.get(id(claim), "") for claim in page.claims], deviations=deviations)
 
 
-def render_readme_lines(experiments: Path, results: Path, papers: Sequence[str]) -> str:
+def render_readme_lines(loader: TableLoader, papers: Sequence[str]) -> str:
     """Return the part of README with a line per paper."""
-    pages = [build_page(experiments, results, paper) for paper in papers]
+    pages = [build_page(loader, paper) for paper in papers]
     return "\n".join(f"- {summarize_line(page)} (`lineage paper {page.name}`)" for page in pages)
 
 
-def _write_readme(experiments: Path, results: Path, papers: Sequence[str]) -> int:
+def _write_readme(loader: TableLoader, papers: Sequence[str]) -> int:
     path = paths.project() / "README.md"
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise TableError(f"{path}: no lines {BEGIN} and {END} to write between")
     head, _, rest = text.partition(BEGIN)
     tail = rest.partition(END)[2]
-    atomic_write(path, f"{head}{BEGIN}\n\n{render_readme_lines(experiments, results, papers)}\n\n{END}{tail}")
+    atomic_write(path, f"{head}{BEGIN}\n\n{render_readme_lines(loader, papers)}\n\n{END}{tail}")
     print(f"{len(papers)} papers in {path}")
     return 0

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lineage.results.entry import Entry
 from lineage.tables import read, verdicts
-from lineage.tables.format.load import load_background, load_entries
+from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.status import ClaimStatus, Status, find_status
 from lineage.tables.samples import drop_superseded
 from lineage.tables.statistics import seed_noise
@@ -59,20 +58,22 @@ class PaperPage:
 def list_papers(experiments: Path) -> list[str]:
     """Return the folders of tables, oldest paper first; collections without a year stand last."""
     papers = dict.fromkeys(name.partition("/")[0] for name in read.list_tables(experiments))
-    return sorted(papers, key=lambda paper: (_find_year(_load_tables(experiments, paper)), paper))
+    tables = {
+        paper: [read.load_table(experiments, name) for name in _list_names(experiments, paper)] for paper in papers
+    }
+    return sorted(papers, key=lambda paper: (_find_year(tables[paper]), paper))
 
 
-def build_page(experiments: Path, results: Path, paper: str) -> PaperPage:
+def build_page(loader: TableLoader, paper: str) -> PaperPage:
     """Return the page of a paper from its tables and the store."""
-    tables = _load_tables(experiments, paper)
-    pages = [_build_table(experiments, results, table) for table in tables]
+    pages = [build_table(loader, name) for name in _list_names(loader.experiments, paper)]
+    tables = [page.table for page in pages]
     title = Counter(table.paper for table in tables).most_common(1)[0][0]
     return PaperPage(paper, title, next((table.arxiv for table in tables if table.arxiv), ""), pages)
 
 
-def _load_tables(experiments: Path, paper: str) -> list[Table]:
-    names = [name for name in read.list_tables(experiments) if name.startswith(f"{paper}/")]
-    return [read.load_table(experiments, name) for name in names]
+def _list_names(experiments: Path, paper: str) -> list[str]:
+    return [name for name in read.list_tables(experiments) if name.startswith(f"{paper}/")]
 
 
 def _find_year(tables: Sequence[Table]) -> str:
@@ -80,9 +81,11 @@ def _find_year(tables: Sequence[Table]) -> str:
     return min(years, default="9999")
 
 
-def _build_table(experiments: Path, results: Path, table: Table) -> TablePage:
-    entries: list[Entry] = drop_superseded(load_entries(results / table.name))
-    judgement = verdicts.judge(table, entries, load_background(experiments, results, table, entries))
+def build_table(loader: TableLoader, name: str) -> TablePage:
+    """Return a table with the answers to its claims."""
+    filled = loader.load(name)
+    table, entries = filled.table, drop_superseded(filled.entries)
+    judgement = verdicts.judge(table, entries, filled.background)
     pairs = zip(table.effects, judgement.effects, strict=True)
     claims = [find_status(table, effect, judged) for effect, judged in pairs]
     numbers = Counter(verdict.word for verdict in judgement.numbers)

@@ -18,6 +18,7 @@ from lineage.tables.format.notes import describe_code, describe_earlier
 from lineage.tables.format.overview import render_free_runs, render_overview
 from lineage.tables.format.terminal import render_csv, render_terminal
 from lineage.tables.format.view import TableView, build_view
+from lineage.tables.samples import drop_superseded
 from lineage.tables.table import TableError
 
 RENDER: dict[str, Callable[[TableView], str]] = {
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> int:
         print(render_free_runs(load_contents(args.results / args.name).entries), end="")
         return 0
     filled = loader.load(args.name.removesuffix(".yaml"), args.tier)
+    if args.images:
+        filled = _add_image_noise(filled, loader, args)
     text = _render(args, filled, _build_view(filled))
     _write(args.out, text) if args.out else print(text, end="")
     return 0
@@ -66,6 +69,16 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
         _write(args.out / "index.html", render_index([(filled.table, view) for filled, view in tables]))
     print(f"{len(tables)} tables are in {args.out}")
     return 0
+
+
+def _add_image_noise(filled: FilledTable, loader: TableLoader, args: argparse.Namespace) -> FilledTable:
+    """Resample the test images of runs whose detections are here, and load the table again."""
+    from lineage.run.bootstrap_images import bootstrap_images
+
+    finished = [entry for entry in drop_superseded(filled.entries) if entry.status == "finished"]
+    present, absent = bootstrap_images(finished, loader.results)
+    print(f"noise of test images: known of {present} runs; of {absent} the detections are not here", file=sys.stderr)
+    return loader.load(filled.table.name, args.tier)
 
 
 def _build_view(filled: FilledTable) -> TableView:
@@ -94,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
     parser.add_argument("--as", choices=SUFFIX, dest="form", help="the format (default: terminal)")
     parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
+    parser.add_argument("--images", action="store_true", help="add the noise of test images, from stored detections")
     parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     return parser

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lineage.results.entry import Entry
+from lineage.results.image_noise import Replicates
 from lineage.tables.samples import Runs, Setting, average_by_seed, collect_samples, group_finished
 from lineage.tables.statistics.pooled_noise import PRIOR_DF, NoiseEstimate, TableNoise, estimate_noise, pool
-from lineage.tables.statistics.seed_noise import SeedSample, find_family, find_published, mean
+from lineage.tables.statistics.seed_noise import SeedSample, find_family, find_published, mean, sd
 from lineage.tables.table import Table
 from lineage.tables.tiers import PAPER
 
@@ -62,6 +63,19 @@ class SampleTable:
             return 1.0
         ratio = mean([ours for ours, _ in comparable]) / mean([published for _, published in comparable])
         return min(1.0, max(0.0, ratio))
+
+    def estimate_image_variance(
+        self, rows: tuple[str, str], metric: str, setting: Setting, images: Mapping[str, Replicates]
+    ) -> float | None:
+        """Return the variance of the difference of two rows over draws of test images, paired; None if unknown.
+
+        It is known if every run of both rows has replicates.
+        """
+        of_rows = [[images.get(entry.id, {}).get(metric) for entry in self.runs[row][setting]] for row in rows]
+        if any(values is None for runs in of_rows for values in runs):
+            return None
+        columns = [[mean(draw) for draw in zip(*runs, strict=True)] for runs in of_rows]
+        return sd([a - b for a, b in zip(*columns, strict=True)]) ** 2
 
     def _find_prior(self, metric: str, setting: Setting, samples: Mapping[str, SeedSample]) -> NoiseEstimate | None:
         """Return the noise that our store has measured elsewhere, else what others published; None if unknown."""

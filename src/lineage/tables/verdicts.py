@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from lineage.results.entry import Entry
+from lineage.results.image_noise import Replicates
 from lineage.tables.claim_tests import (
     INSIDE,
     OUTSIDE,
@@ -65,6 +66,7 @@ class Background:
 
     lines: Lines = field(default_factory=dict)  # what models learn
     measured: Mapping[NoiseKey, NoiseEstimate] = field(default_factory=dict)  # noise of other tables of the store
+    images: Mapping[str, Replicates] = field(default_factory=dict)  # id of an entry -> metrics on resampled test images
 
 
 @dataclass(frozen=True)
@@ -185,12 +187,14 @@ def _open_relation(effect: Effect, setting: Setting, samples: SampleTable, backg
     if reason := _explain_unlearned(pair, effect.metric, setting, samples, background):
         return _Case(replace(undecided, word=NOT_LEARNED, reason=reason))
     # 2. The comparison after each seed.
+    variance = samples.estimate_image_variance(pair, effect.metric, setting, background.images)
     noise, readings = samples.noise(effect.metric, setting), []
     ordered, (a, b) = (pair, (better, worse)) if sign > 0 else (pair[::-1], (worse, better))
     for n in list_looks(max(better.n, worse.n)):
         now = compare(a, b, noise, ordered, n)
         then = compare(a.first(n), b.first(n), samples.noise(effect.metric, setting, n), ordered)
-        readings += [Reading(n, now, then)] if now is not None and then is not None else []
+        if now is not None and then is not None:
+            readings.append(Reading(n, now.add_images(variance), then.add_images(variance)))
     # 3. The questions.
     scale = samples.scale_tolerance(effect.metric, setting)
     questions = list_questions(effect, setting.on_protocol, scale) if readings else []

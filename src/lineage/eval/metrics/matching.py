@@ -46,6 +46,8 @@ class MatchedDetections(NamedTuple):
     ignored: Flags  # [A, T, n] counts neither as right nor as wrong
     iou: Floats  # [n] with its match at the lowest threshold among objects of all sizes, else 0
     num_objects: Ints  # [A] that count
+    image: Ints  # [n] index of the image of a detection
+    object_images: Ints  # [objects of all sizes that count] index of the image of an object
 
 
 def match_classes(
@@ -99,8 +101,9 @@ def _match_class(
     order = np.argsort(-scores, kind="stable")
     num_objects = (~ignore).sum(1)
     return MatchedDetections(
-        scores[order], rank[order], is_tp[..., order], ignored[..., order], iou[order], num_objects
-    )
+        scores[order], rank[order], is_tp[..., order], ignored[..., order], iou[order], num_objects,
+        row_images[order], column_images[~ignore[0]],
+    )  # fmt: skip
 
 
 def match_greedily(overlaps: Floats, ignore: Flags, is_crowd: Flags) -> Ints:

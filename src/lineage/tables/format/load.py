@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lineage.results import cache, store
+from lineage.results import cache, image_noise, store
 from lineage.results.entry import Entry
 from lineage.tables import model_facts, read
 from lineage.tables.current import EarlierRuns, FindCurrent, split_entries
@@ -45,8 +45,11 @@ class TableLoader:
         counting, earlier = split_entries(table, entries, self.find_current, self._read_entry)
         return FilledTable(table, counting, self._load_background(table, counting), earlier, len(contents.damaged))
 
+    def find_path(self, entry: Entry) -> Path:
+        return self.results / store.place(entry) / f"{entry.id}.json"
+
     def _read_entry(self, entry: Entry) -> Entry:
-        return store.read(self.results / store.place(entry) / f"{entry.id}.json")
+        return store.read(self.find_path(entry))
 
     def _load_background(self, table: Table, entries: Iterable[Entry]) -> Background:
         """Return what the models of the entries learn, and the noise that other tables of the store have measured."""
@@ -56,7 +59,9 @@ class TableLoader:
         lines = {model: fact.learning.measures for model, fact in facts.items() if fact.learning is not None}
         folders = [self.results / name for name in read.list_tables(self.experiments) if name != table.name]
         elsewhere = [entry for folder in folders if folder.is_dir() for entry in cache.contents(folder).entries]
-        return Background(lines, measure_noise(drop_superseded(elsewhere), table.measures))
+        resampled = {run for row in table.rows for run in image_noise.list_ids(self.results / table.name / row)}
+        images = {entry.id: image_noise.read(self.find_path(entry)) for entry in entries if entry.id in resampled}
+        return Background(lines, measure_noise(drop_superseded(elsewhere), table.measures), images)
 
 
 def load_contents(folder: Path) -> store.Contents:

@@ -15,6 +15,7 @@ from lineage.tables.samples import Setting, drop_superseded, find_left_out, find
 from lineage.tables.table import Table
 from lineage.tables.verdicts import Judgement
 
+NUMBERS = "Published numbers are compared with the noise of seeds, ours and that of the published run."
 LONGEST = 100  # characters of an error
 
 
@@ -91,8 +92,10 @@ def describe_families(judgement: Judgement) -> list[str]:
     sizes = [f"{family.size}{f' with {family.name}' if family.name else ''}" for family in judgement.families]
     if not sizes:
         return []
+    notes = [NUMBERS] if any(verdict.noise for verdict in judgement.numbers) else []
     families = f"{len(sizes)} families of {', '.join(sizes)} questions" if len(sizes) > 1 else f"{sizes[0]} questions"
-    return [f"Corrected together: {families}, over tiers, relations and numbers, and for a reading after every seed."]
+    together = f"Corrected together: {families}, over tiers, relations and numbers, and for a reading after every seed."
+    return [*notes, together]
 
 
 def find_repeated_rows(columns: list[Column]) -> list[list[str]]:

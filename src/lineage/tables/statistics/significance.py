@@ -6,7 +6,7 @@ together are compared seed by seed. All intervals are two-sided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, sqrt
 
 from lineage.tables.statistics.pooled_noise import NoiseEstimate, TableNoise, pool_sd
@@ -15,6 +15,7 @@ from lineage.tables.statistics.student_t import ALPHA, POWER, nct_sf, t_isf, t_s
 
 PAIRED, UNPAIRED = "paired", "unpaired"
 SEEDS, IMAGES = "seeds", "images"  # the noises that an interval may contain
+IMAGE_DF = 199  # degrees of freedom of a bootstrap with 200 draws of images
 MAX_RUNS = 1000  # the search for a number of seeds ends here
 
 
@@ -30,6 +31,14 @@ class Comparison:
     test: str = UNPAIRED
     fixed_variance: float = 0.0  # the part of the squared standard error that more seeds leave as it is
     noises: tuple[str, ...] = (SEEDS,)
+
+    def add_images(self, variance: float | None) -> Comparison:
+        """Return the comparison with the variance of the test images beside that of seeds; None: it is not known."""
+        if variance is None:
+            return self
+        error, df = add_variances(self.standard_error**2, self.df, variance, IMAGE_DF)
+        fixed = self.fixed_variance + variance
+        return replace(self, standard_error=error, df=df, fixed_variance=fixed, noises=(SEEDS, IMAGES))
 
     def margin(self, level: float = ALPHA) -> float:
         """Return half the confidence interval, which misses the true difference in `level` of all cases."""

@@ -6,8 +6,15 @@ conf/ is the shipped one, with a project's own conf/ and experiments/ laid over 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from lineage.results import paths
+
+FLAGS = (
+    "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info",
+    "--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun",
+    "-h", "-c", "-p", "-r", "-m", "-sc", "-cp", "-cn", "-cd", "-i",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
@@ -17,6 +24,9 @@ def main(argv: list[str]) -> int:
 
         print(usage())
         return 0
+    if message := explain_unknown_flag(argv):
+        print(message, file=sys.stderr)
+        return 2
     import hydra  # after --help, which answers in a tenth of the time
 
     import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
@@ -29,6 +39,17 @@ def main(argv: list[str]) -> int:
     application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")
     run_with_friendly_errors(application(_run))
     return 0
+
+
+def explain_unknown_flag(argv: Sequence[str]) -> str | None:
+    """Return a message with the nearest flag of Hydra for the first word that is none, or None."""
+    words = (text.partition("=")[0] for text in argv if text.startswith("-"))
+    unknown = next((word for word in words if not any(flag.startswith(word) for flag in FLAGS)), None)
+    if unknown is None:
+        return None
+    from lineage.tables.suggest import did_you_mean
+
+    return f"there is no option {unknown}. {did_you_mean(unknown, FLAGS)} Settings are KEY=VALUE; --help lists them"
 
 
 def _run(config: object) -> None:

@@ -16,8 +16,10 @@ from torch import nn
 from lineage.config.build import ConfigError
 from lineage.results import store
 from lineage.run.initialize import load_initial_weights, locate_weights
+from lineage.weights import catalog
+from lineage.weights.catalog import resolve_url
 from lineage.weights.pretrained import LATER, WeightsError, load_backbone_state, locate
-from lineage.weights.sources.table import CAFFE, IMAGENET
+from lineage.weights.sources.table import CAFFE, IMAGENET, UNSCALED
 from tests.models.compose import build
 from tests.tables.made import entry
 from tests.weights import published
@@ -132,9 +134,41 @@ def test_bodies_of_msra_serve_a_resnet(tmp_path: Path) -> None:
     assert torch.equal(body["stages.3.2.bn3.weight"], blobs["res5_2_branch2c_bn_s"])
     ours = build(
         "model=faster_rcnn", "tier=paper", f"backbone.weights={path}", f"backbone.mean={list(CAFFE.mean)}",
-        "backbone.std=[1.0,1.0,1.0]",
+        "backbone.std=[1.0,1.0,1.0]", "backbone.stride_in=1x1",
     )  # fmt: skip
     assert torch.equal(ours.backbone.stages[3][2].conv3.weight, blobs["res5_2_branch2c_w"])
+
+
+def test_a_stride_that_is_not_the_weights_is_refused(tmp_path: Path) -> None:
+    torch.save(published.filled(published.d2_resnet("", 50)), tmp_path / "R-50.pth")
+    for weights, stride, remedy in (
+        ("ResNet50_Weights.IMAGENET1K_V1", "1x1", "Set backbone.stride_in=3x3, or take weights of MSRA"),
+        ("detectron2://ImageNetPretrained/MSRA/R-50.pkl", "3x3", "Set backbone.stride_in=1x1"),
+        (str(tmp_path / "R-50.pth"), "3x3", "Set backbone.stride_in=1x1"),
+    ):
+        with pytest.raises(Exception, match=remedy):  # of an address before any download
+            build("model=faster_rcnn", "tier=paper", f"backbone.weights={weights}", f"backbone.stride_in={stride}")
+
+
+def test_addresses_of_detectron2_state_their_conventions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files of MSRA have Detectron's names, whose mean is Caffe's; detectron2 subtracts ImageNet's."""
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path))
+    assert resolve_url("catalog://ImageNetPretrained/FAIR/R-50-GN").endswith(
+        "/detectron/ImageNetPretrained/47261647/R-50-GN.pkl"
+    )
+    blobs = published.filled(published.c2_resnet(50))
+    monkeypatch.setattr(catalog, "HOST", tmp_path.as_uri())
+    place = tmp_path / "detectron2" / "ImageNetPretrained" / "MSRA"
+    place.mkdir(parents=True)
+    torch.save(blobs, place / "R-50.pkl")
+    address = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+    body = load_backbone_state(address, UNSCALED, "1x1")
+    assert torch.equal(body["stem.0.weight"], blobs["conv1_w"].flip(1))
+    scaled = load_backbone_state(address, IMAGENET, "1x1")["stem.0.weight"]
+    std = torch.tensor(IMAGENET.std)[:, None, None]
+    torch.testing.assert_close(scaled, blobs["conv1_w"].flip(1) * std)
+    with pytest.raises(WeightsError, match=r"no such weights in detectron2's catalog; it has catalog://"):
+        load_backbone_state("catalog://ImageNetPretrained/FAIR/R-49")
 
 
 def test_a_url_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lineage.tables import read, tiers
+from lineage.tables.format.notes import describe_deviations
 from lineage.tables.table import Effect, TableError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -220,3 +221,11 @@ def test_what_is_known_of_a_number(tmp_path: Path) -> None:
 )
 def test_factors(tmp_path: Path, kind: str, factor: object, read_as: dict[str, tuple[str, ...]]) -> None:
     assert tables(tmp_path, t={"kind": kind, "factor": factor, "rows": {"r": {}}})["t"].factor == read_as
+
+
+def test_what_deviates_from_the_source_is_printed(tmp_path: Path) -> None:
+    rows = {"a": {"deviates": {"AMP": "32 bits"}}, "b": {}, "q": {"quoted": "theirs"}}
+    table = tables(tmp_path, t={"deviates": {"CANVAS": "one of four"}, "rows": rows})["t"]
+    assert table.rows["a"].deviates == {"CANVAS": "one of four", "AMP": "32 bits"}
+    assert table.rows["b"].deviates == {"CANVAS": "one of four"}
+    assert describe_deviations(table) == ["deviates: CANVAS: one of four", "deviates: AMP (a): 32 bits"]

@@ -16,9 +16,9 @@ from lineage.tables.yaml_node import Node, parse_node, read_node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
-            "unsupported", "note", "mixed", "source", "tier", "seeds")  # fmt: skip
+            "unsupported", "note", "mixed", "source", "tier", "seeds", "deviates")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
-            "confidence", "unsupported", "quoted", "note")  # fmt: skip
+            "confidence", "unsupported", "quoted", "note", "deviates")  # fmt: skip
 TOLERANCE = 0.5  # roughly that of detectron2's own regression tests
 
 
@@ -172,7 +172,8 @@ def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row
             if row.evaluates is None:  # else it has the config of the row that it tests
                 unsupported = unsupported or inherited
                 inherited = inherited or (unsupported and f"it adds to {name}, which cannot run: {unsupported}")
-        rows[name] = replace(row, unsupported=unsupported, tier=table.text("tier", PAPER))
+        deviates = {} if row.quoted else table.text_map("deviates") | row.deviates
+        rows[name] = replace(row, unsupported=unsupported, deviates=deviates, tier=table.text("tier", PAPER))
     return rows
 
 
@@ -197,6 +198,7 @@ def _read_row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]
         proposals=node.optional_text(ParentRole.PROPOSALS),
         labels=node.optional_text(ParentRole.LABELS),
         covaries=node.text_map("covaries"),
+        deviates=node.text_map("deviates"),
         details=details,
         own=(*choices, *assignments),
         source=node.text("source"),

@@ -73,6 +73,7 @@ class Row:
     proposals: str | None = None  # the row whose proposals this one is trained and tested on
     labels: str | None = None  # the row that labelled further training images
     covaries: dict[str, str] = field(default_factory=dict)  # key that changes beside the factor -> why it has to
+    deviates: dict[str, str] = field(default_factory=dict)  # setting of the source that differs -> how
     details: dict[str, Detail] = field(default_factory=dict)  # of published numbers, where there is something to say
     own: tuple[str, ...] = ()  # groups and keys of this row itself, not of the base
     source: str = ""

@@ -5,6 +5,7 @@ A backbone of stages calls `load_backbone`; a plain network calls `load_backbone
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import torchvision
 from torch import Tensor, nn
 
 from lineage.weights.cache import fetch, verify_digest
+from lineage.weights.catalog import CATALOG, PUBLISHED, find_conventions, resolve_url
 from lineage.weights.download import DownloadError
 from lineage.weights.identify import LoadedWeights, adapt_input_normalization, identify
 from lineage.weights.readers import FileError, digest, read_tensors
 from lineage.weights.safe_pickle import UnsafePickle
-from lineage.weights.sources.table import PixelNormalization
+from lineage.weights.sources.table import PixelNormalization, SourceConventions
 
+log = logging.getLogger(__name__)
+
+STRIDE = "backbone.stride_in="
 LATER = "later"  # in place of weights: those of the whole model follow, so a backbone need not fetch its own
 
 
@@ -36,39 +41,77 @@ def check_start(norm: str, frozen_stages: int, weights: str | None) -> None:
         )
 
 
-def load_backbone(body: nn.Module, weights: str, pixels: PixelNormalization, *, optional: tuple[str, ...] = ()) -> None:
+def check_stride(stride_in: str, weights: str | None, conventions: SourceConventions | None = None) -> None:
+    """Raise WeightsError if weights were trained with the stride in another convolution of the bottlenecks.
+
+    conventions: of the file; without them, those that the address states.
+    """
+    conventions = find_conventions(weights or "") or conventions
+    if conventions is None:
+        return
+    trained = next((text for text in conventions.settings if text.startswith(STRIDE)), f"{STRIDE}3x3")
+    if trained != f"{STRIDE}{stride_in}":
+        msra = "detectron2://ImageNetPretrained/MSRA/R-50.pkl (or R-101)"
+        other = f", or take weights of MSRA, backbone.weights={msra} backbone.std=[1,1,1]" if stride_in == "1x1" else ""
+        raise WeightsError(
+            f"backbone.weights={weights} were trained with {trained}, the network here has {STRIDE}{stride_in}: no "
+            f"published model is that. Set {trained}{other}"
+        )
+
+
+def load_backbone(
+    body: nn.Module,
+    weights: str,
+    pixels: PixelNormalization,
+    *,
+    optional: tuple[str, ...] = (),
+    stride_in: str | None = None,
+) -> None:
     """Load weights of a classifier or a detector into a body of stages.
 
-    `optional`: parts of the names of tensors that published weights lack. Raises WeightsError as load_backbone_state
-    does, and if the weights are another network's.
+    optional: parts of the names of tensors that published weights lack.
+    stride_in: where the bottlenecks of the body stride, if it has any.
+    Raises WeightsError as load_backbone_state does, and if the weights are another network's. Logs what is unused.
     """
     if weights == LATER:
         return
-    own, state = body.state_dict(), load_backbone_state(weights, pixels)
+    own, state = body.state_dict(), load_backbone_state(weights, pixels, stride_in)
     required = [name for name in own if not any(text in name for text in (*optional, ".num_batches_tracked"))]
     if lacking := [name for name in required if name not in state or state[name].shape != own[name].shape]:
         raise WeightsError(
             f"backbone.weights={weights} are of another network: {len(lacking)} of {len(required)} tensors are not "
             f"there or have another shape, {', '.join(lacking[:3])} among them"
         )
+    unused = [name for name in state if name not in own and not name.endswith(".num_batches_tracked")]
+    if unused:
+        names = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
+        log.warning(f"backbone.weights={weights}: not in this body, so left out ({len(unused)}): {names}")
     body.load_state_dict(state, strict=False)
 
 
-def load_backbone_state(weights: str, pixels: PixelNormalization | None = None) -> dict[str, Tensor]:
+def load_backbone_state(
+    weights: str, pixels: PixelNormalization | None = None, stride_in: str | None = None
+) -> dict[str, Tensor]:
     """Return the state dict of a backbone; if its `pixels` have another deviation, the first layer is adapted.
 
-    Raises WeightsError if the file is missing, holds no weights, needs other pixels, or cannot be downloaded.
+    Raises WeightsError if the file is missing, holds no weights, needs other pixels or another stride, or cannot be
+    downloaded.
     """
     if weights == LATER:
         return {}
+    if stride_in is not None:
+        check_stride(stride_in, weights)
     path = locate(weights)
     raw = read_state(path)
     loaded = identify(raw, digest(path))
     if not any(name.startswith("backbone.stages.") for name in loaded.state):
         return raw  # a plain network or a MobileNet, whose class translates the names itself
-    if pixels is not None and loaded.conventions is not None:
+    if stride_in is not None:
+        check_stride(stride_in, weights, loaded.conventions)
+    conventions = find_conventions(weights) or loaded.conventions
+    if pixels is not None and conventions is not None:
         try:
-            state = adapt_input_normalization(loaded.state, loaded.conventions.pixels, pixels)
+            state = adapt_input_normalization(loaded.state, conventions.pixels, pixels)
         except ValueError as error:
             raise WeightsError(f"backbone.weights={weights}: {error}") from error
         loaded = replace(loaded, state=state)
@@ -98,7 +141,7 @@ def locate(weights: str, sha256: str | None = None) -> Path:
         if "_Weights." in source:
             return fetch(_torchvision_url(source), expected)
         if "://" in source:
-            return fetch(source, expected)
+            return fetch(_resolve_published(source), expected)
         path = Path(source)
         if not path.is_file():
             raise WeightsError(f"weights {weights}: no such file, and no torchvision weight is called that")
@@ -108,6 +151,14 @@ def locate(weights: str, sha256: str | None = None) -> Path:
             ", or train from scratch with backbone.weights=null backbone.norm=gn32 backbone.frozen_stages=0"
         )  # fmt: skip
         raise WeightsError(f"weights {weights}: {error}{scratch}") from error
+
+
+def _resolve_published(weights: str) -> str:
+    try:
+        return resolve_url(weights)
+    except KeyError as error:
+        names = ", ".join(f"{CATALOG}{name}" for name in PUBLISHED)
+        raise WeightsError(f"weights {weights}: no such weights in detectron2's catalog; it has {names}") from error
 
 
 def _torchvision_url(weights: str) -> str:

@@ -21,6 +21,7 @@ from lineage.structures import Images
 from lineage.weights.pretrained import check_start, load_backbone
 from lineage.weights.sources.table import PixelNormalization
 
+OPTIONAL = ("relations.", ".offset.")  # parts of a body that published weights lack
 PAPER_WIDTH = 64  # channels of the stem of every published ResNet
 log = logging.getLogger(__name__)
 
@@ -74,15 +75,15 @@ class ResNet(nn.Module):
             _stage(build_block, layer, width, depth=depth, stride=2 if level else 1)
             for level, (width, depth) in enumerate(zip(widths, layers, strict=True))
         )
-        if stride_in == "1x1" and block == "bottleneck":  # basic blocks have no 1x1
-            for stage in self.stages:
-                stage[0].conv1.stride, stage[0].conv2.stride = stage[0].conv2.stride, stage[0].conv1.stride
+        for stage in self.stages if stride_in == "1x1" and block == "bottleneck" else ():
+            stage[0].conv1.stride, stage[0].conv2.stride = stage[0].conv2.stride, stage[0].conv1.stride
         self.apply(_initialize)
         for number in deform:
             make_deformable(self.stages[number - 2], deform_version)
         self.relations = nn.ModuleDict({str(number): NonLocal(inputs[number - 1]) for number in non_local})
         if weights is not None:
-            load_backbone(self, weights, PixelNormalization.of(mean, std), optional=("relations.", ".offset."))
+            strides = stride_in if block == "bottleneck" else None  # basic blocks have no 1x1
+            load_backbone(self, weights, PixelNormalization.of(mean, std), optional=OPTIONAL, stride_in=strides)
         for stage in [self.stem, *self.stages][:frozen_stages]:
             stage.requires_grad_(False)
 

@@ -34,6 +34,7 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
     notes += [f"{row}: {_count_runs(len(runs))} left out, of another config or other training images than most"
               for row, _, runs in find_left_out(valid) if row in table.rows]  # fmt: skip
     notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
+    notes += describe_deviations(table)
     if not entries and any(row.runs for row in table.rows.values()):
         notes.append(f"No run counts yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
     return notes
@@ -69,6 +70,17 @@ def _describe_commits(tier: str, commits: set[str], root: Path) -> str:
     if changed:
         parts.append(f"code that computes them has changed since the first, in {changed} files")
     return "; ".join(parts) + "."
+
+
+def describe_deviations(table: Table) -> list[str]:
+    """Return a note per setting of the source that rows differ from, with the rows if these are not all."""
+    rows_of: dict[tuple[str, str], list[str]] = defaultdict(list)
+    rows = [row for row in table.rows.values() if row.runs]
+    for row in rows:
+        for deviation in row.deviates.items():
+            rows_of[deviation].append(row.name)
+    where = {deviation: f" ({', '.join(names)})" for deviation, names in rows_of.items() if len(names) < len(rows)}
+    return [f"deviates: {key}{where.get((key, text), '')}: {text}" for key, text in rows_of]
 
 
 def describe_columns(columns: list[Column]) -> list[str]:

@@ -34,7 +34,11 @@ def test_what_is_measured_here_counts_and_scales_the_rest() -> None:
     assert found is not None
     assert found[0] == Speed(0.2, 0.02, 10.0)
     assert "x 2.00" in found[1]
-    assert speeds.find("other/mini") is None
+    rough = speeds.find("other/mini")
+    assert rough is not None
+    assert rough[0] == Speed(0.35, 0.16, 11.0)
+    assert rough[1].startswith("roughly, as 2 networks of backbone mini")
+    assert Speeds("", {}, {}).find("other/mini") is None
     before = Speeds("a CPU", SHIPPED, {}).find("rpn/mini")
     assert before is not None
     assert "--calibrate" in before[1]

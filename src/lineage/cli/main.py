@@ -17,6 +17,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "quote": ("macros with which a text quotes cells of the store", "lineage.cli.quote:main"),
     "check-text": ("do the numbers of a text equal those of the store?", "lineage.cli.check_text:main"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.cli.run:main"),
+    "next": ("the runs that settle most claims per hour, as a plan", "lineage.cli.tables.next:main"),
     "lint": ("does each table isolate what it claims to isolate?", "lineage.cli.lint:main"),
     "compare": ("two runs or rows: what is different, and what came of it", "lineage.cli.compare:main"),
     "show": ("everything behind one entry", "lineage.cli.show:main"),

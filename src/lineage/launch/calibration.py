@@ -74,10 +74,23 @@ class Speeds:
             return self.here[network], "calibrated here"
         speed = self.shipped.get(network)
         if speed is None:
-            return None
+            return self._find_similar(network)
         if self.ratio is None:
             return speed, f"as on {self.machine}; `lineage run --calibrate` measures this machine"
         return speed.scale(self.ratio), f"as on {self.machine}, x {self.ratio:.2f} by the calibration here"
+
+    def _find_similar(self, network: str) -> tuple[Speed, str] | None:
+        """Return the median speed of the networks of the same backbone, else of all; None if nothing was measured."""
+        factor = self.ratio or 1.0
+        speeds = {name: speed.scale(factor) for name, speed in self.shipped.items()} | dict(self.here)
+        alike = {name: speed for name, speed in speeds.items() if name.endswith(f"/{network.partition('/')[2]}")}
+        group = alike or speeds
+        if not group:
+            return None
+        values = zip(*((speed.step, speed.image, speed.other) for speed in group.values()), strict=True)
+        which = f"of backbone {network.partition('/')[2]}" if alike else "that were measured"
+        basis = f"roughly, as {len(group)} networks {which}; `lineage run --calibrate TABLE` measures it"
+        return Speed(*map(median, values)), basis
 
 
 def name_network(choices: Mapping[str, str]) -> str:

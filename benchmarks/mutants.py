@@ -1,16 +1,15 @@
-"""How many small changes to lines that decide results do the tests notice?
+"""Mutants: small changes of lines that decide results, and whether the quick tests notice them.
 
-python benchmarks/mutants.py                    draws 50 changes and writes benchmarks/results/mutants.md
-python benchmarks/mutants.py --seed 7 --count 9
+python benchmarks/mutants.py                    draws 50 changes (--seed, --count), writes benchmarks/results/mutants.md
 python benchmarks/mutants.py --only 3,17        these draws again, printed: to see whether a hole is closed
 python benchmarks/mutants.py --only 3 --folder  and the rest of the folder of tests, if the first pass
 
-Each change is made in a throw-away copy of the checkout; then the test files run that import the module or carry its
-name. Slow and GPU tests do not run. A test counts only if it passes without the change. Takes about half an hour; the
-report below "## By hand" is kept.
+Each change is made in a throw-away copy of the checkout; then the test files run that name the module or carry its
+name. Slow and GPU tests do not run. A test counts only if it passes without the change. Takes about half an hour; what
+the report holds below "## By hand" is kept.
 
-mutmut 3 forks after torch has started its threads, leaves code outside functions alone and has no draw; cosmic-ray
-knows neither dropped casts nor swapped arguments and runs all tests of the project for each change.
+mutmut 3 forks after torch has started its threads and leaves code outside of functions alone; cosmic-ray has no change
+that drops a cast or swaps arguments, and a single test command for all changes.
 """
 
 from __future__ import annotations
@@ -158,8 +157,7 @@ def _is_command(node: ast.AST) -> bool:
 def mirrored_tests(root: Path, path: Path) -> list[str]:
     """Return the test files that carry the module's name or import it, else those of the modules that import it."""
     files = sorted((root / "tests").rglob("test_*.py"))
-    tests = _find_importers(root, path, files, path.stem)
-    if not tests:
+    if not (tests := _find_importers(root, path, files, path.stem)):
         users = _find_importers(root, path, sorted((root / SOURCE / path.parts[2]).rglob("*.py")), "")
         tests = sorted({test for user in users for test in _find_importers(root, user, files, user.stem)})
     return [str(test) for test in tests]
@@ -169,7 +167,7 @@ def _find_importers(root: Path, path: Path, files: list[Path], name: str) -> lis
     """Return the files named after the module `name`, then those that import the module at `path`."""
     package, _, module = ".".join(path.relative_to("src").with_suffix("").parts).rpartition(".")
     package = re.escape(package)
-    imports = re.compile(rf"^\s*from ({package}\.{module} import|{package} import .*\b{module}\b)", re.MULTILINE)
+    imports = re.compile(rf"{package}\.{module}\b|^\s*from {package} import .*\b{module}\b", re.MULTILINE)
     own = (path.parts[2], "export")  # folders of its tests
     named = [f for f in files if name and f.stem in (f"test_{name}", f"test_{name[:-1]}") and f.parts[-2] in own]
     importing = [file for file in files if file not in named and imports.search(file.read_text(encoding="utf-8"))]
@@ -177,7 +175,7 @@ def _find_importers(root: Path, path: Path, files: list[Path], name: str) -> lis
 
 
 def run_tests(copy: Path, tests: list[str]) -> str:
-    """Run tests in the copy -> the id of the first that fails, "timeout", or "" if all pass."""
+    """Run tests in the copy -> the id of the first that fails, "timeout", "crash", or "" if all pass."""
     environment = os.environ | {
         "PYTHONPATH": str(copy / "src"), "LINEAGE_CACHE": str(copy / ".cache"), "OMP_NUM_THREADS": "1",
         "LINEAGE_REAL_DATA": os.environ.get("LINEAGE_REAL_DATA", str(ROOT.parent / "shared" / "data")),
@@ -191,6 +189,8 @@ def run_tests(copy: Path, tests: list[str]) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return "timeout"
+    if process.returncode < 0:  # by a signal: it read wrong memory, or took all of it
+        return "crash"
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
     if process.returncode not in (0, 5) and failed is None:  # 5: every test was deselected
         raise RuntimeError(f"{' '.join(command)} in {copy}:\n{output[-2000:]}")
@@ -198,7 +198,7 @@ def run_tests(copy: Path, tests: list[str]) -> str:
 
 
 def judge(copy: Path, mutant: Mutant, folder: bool) -> str:
-    """Run the tests with the change -> the test that fails, "timeout" or "" if it survives."""
+    """Run the tests with the change -> the test that fails, "timeout", "crash", or "" if it survives."""
     package = mutant.path.parts[2]
     tests = list(dict.fromkeys([*mirrored_tests(copy, mutant.path), *EVERY.get(package, [])]))
     rest = [str(file.relative_to(copy)) for file in sorted((copy / "tests" / package).rglob("test_*.py"))]
@@ -212,7 +212,7 @@ def judge(copy: Path, mutant: Mutant, folder: bool) -> str:
             if not killer:
                 break
             test, _, _ = killer.partition("[")
-            if killer == "timeout" or not run_tests(copy, [test, *([] if "::" in test else ["--co"])]):
+            if killer in ("timeout", "crash") or not run_tests(copy, [test, *([] if "::" in test else ["--co"])]):
                 return killer
             deselected.append(f"--deselect={killer}")
     return ""

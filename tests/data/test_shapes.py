@@ -121,6 +121,7 @@ def test_what_is_in_front_hides_what_is_behind():
 
 def test_boxes_are_tight(scenes):
     for scene in scenes:
+        assert scene.boxes.dtype == np.float32
         for mask, box in zip(scene.masks, scene.boxes, strict=True):
             y, x = np.nonzero(mask)
             assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
@@ -261,6 +262,7 @@ def test_panoptic_annotations_are_the_scene() -> None:
     isthing = {one["id"]: one["isthing"] for one in truth["categories"]}
     for index, note in enumerate(truth["annotations"]):
         ids, scene = note["ids"], shapes.draw_scene(index)
+        assert ids.dtype == np.uint16
         things = [one for one in note["segments_info"] if isthing[one["category_id"]]]
         assert [shapes.meta.category_ids.index(one["category_id"]) for one in things] == scene.labels.tolist()
         assert [one["iscrowd"] for one in things] == scene.crowd.tolist()

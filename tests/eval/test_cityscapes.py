@@ -11,8 +11,10 @@ import pycocotools.mask
 import pytest
 from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as official
 from cityscapesscripts.evaluation.instances2dict import instances2dict
+from cityscapesscripts.helpers.labels import labels
 from PIL import Image
 
+from lineage.data.formats.cityscapes import OTHERS, THINGS
 from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.protocols.cityscapes import LABELS, CityscapesScorer, average, objects_from_ids, overlaps_by_class
 from tests.eval.scenes import batch, guesses, world
@@ -134,3 +136,8 @@ def test_a_model_without_masks_is_told_what_to_do() -> None:
 
 def test_without_objects_there_is_nothing_to_average() -> None:
     assert math.isnan(average({"car": []}).metrics["mask/AP"])
+
+
+def test_labels_of_cityscapes_have_their_official_ids() -> None:
+    assert {label.name: label.id for label in labels} == OTHERS | THINGS
+    assert THINGS.keys() == {label.name for label in labels if label.hasInstances and not label.ignoreInEval}

@@ -16,6 +16,7 @@ from lineage.eval.files.score_file import score_file
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.eval.protocols.proposals import ProposalScorer
 from lineage.eval.protocols.voc import VocScorer
+from lineage.eval.scored_document import box_of
 from lineage.eval.scores import Scores
 from tests.eval.ties import Record, case, official, only
 
@@ -212,3 +213,20 @@ def test_polygons_need_the_size_of_their_image(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no height and width, which the polygons of annotation 1 need"):
         scored(tmp_path / "results.json", truth, only(found, "segmentation"), tasks=["mask"])
     scored(tmp_path / "results.json", truth, only(found, "bbox"), tasks=["box"])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "size", "box"),
+    [
+        ({"bbox": [1, 2, 3, 4], "segmentation": [[0, 0, 9, 0, 9, 9]]}, (20, 30), [1, 2, 3, 4]),
+        ({"segmentation": [[4, 5, 10, 5, 10, 15, 4, 15]]}, (20, 30), [4, 5, 6, 10]),
+        ({"segmentation": [[4, 5, 10, 5, 10, 15, 4, 15]]}, None, [0, 0, 0, 0]),  # nothing says how large its canvas is
+        ({"keypoints": [3, 4, 2, 9, 1, 1, 50, 60, 0]}, (20, 30), [3, 1, 6, 3]),  # of what is labelled
+        ({"bbox": [1, 2, None, 4], "keypoints": [3, 4, 2, 9, 1, 1]}, None, [3, 1, 6, 3]),
+        ({}, (20, 30), [0, 0, 0, 0]),
+    ],
+)
+def test_a_box_is_that_of_the_file_else_of_the_mask_else_of_the_keypoints(
+    annotation: dict[str, Any], size: tuple[int, int] | None, box: list[float]
+) -> None:
+    assert box_of(annotation, size) == box

@@ -19,7 +19,11 @@ TABLES = ("mask_rcnn/table2c", "faster_rcnn/table8", "cascade_rcnn/table2")
 def test_rows_of_equal_choices_are_composed_once(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = [read.load_table(ROOT / "experiments", name) for name in TABLES]
     requests = [RowRequest(table.name, row, tier) for table in tables for row in [*table.rows.values()][:3] if row.runs]
+    one_by_one: list[str] = []
+    compose_alone = composer.compose_alone
+    monkeypatch.setattr(composer, "compose_alone", lambda f, row: one_by_one.append(row) or compose_alone(f, row))
     shared = compose_rows._compose_all(ROOT, requests)
+    assert one_by_one == []
     monkeypatch.setattr(composer, "compose_alike", lambda _, overrides: [None for _ in overrides])
     alone = compose_rows._compose_all(ROOT, requests)
     assert shared == alone

@@ -21,3 +21,10 @@ def config(*overrides: str) -> DictConfig:
 
 def build(*overrides: str) -> nn.Module:
     return instantiate(config(*overrides).model, _convert_="all")
+
+
+def keep_all(model: nn.Module) -> None:
+    """Let every score pass, so that there are detections to check."""
+    for owner in (part for module in model.modules() for part in (module, getattr(module, "postprocess", None))):
+        if hasattr(owner, "score_thresh"):
+            owner.score_thresh = 0.0

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lineage.structures import Detections
 from tests.models import scenes
+from tests.models.compose import keep_all
 from tests.models.test_no_objects import small
 
 MODELS = [  # heads and layers of every kind
@@ -80,13 +81,6 @@ def test_predictions_are_float32_under_bfloat16(name: str) -> None:
     loss.backward()
     assert [part for part, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()] == []
     check(found)
-
-
-def keep_all(model: nn.Module) -> None:
-    """Let every score pass, so that there are detections to check."""
-    for owner in (part for module in model.modules() for part in (module, getattr(module, "postprocess", None))):
-        if hasattr(owner, "score_thresh"):
-            owner.score_thresh = 0.0
 
 
 def check(found: Detections) -> None:

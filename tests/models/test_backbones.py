@@ -17,6 +17,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lineage.config.build import build as made
 from lineage.models.backbones.deformable_conv import DeformableConv
+from lineage.models.backbones.mobilenet import SamePadded
 from lineage.models.backbones.non_local import NonLocal
 from lineage.structures import Images
 from lineage.weights import tfjs
@@ -81,6 +82,20 @@ def test_mobilenet_v1_strides_round_up_as_tensorflow_does() -> None:
     model = body("mobilenet_v1_075").eval()
     assert model.channels == [96, 192, 384, 768]
     assert [tuple(x.shape[-2:]) for x in model(images(65, 96))] == [(17, 24), (9, 12), (5, 6), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "padding"),
+    [(64, 2, (0, 1)), (65, 2, (1, 1)), (7, 2, (1, 1)), (8, 1, (1, 1)), (9, 1, (1, 1)), (10, 3, (1, 1)), (9, 3, (0, 0))],
+)
+def test_padding_is_tensorflows_same(side: int, stride: int, padding: tuple[int, int]) -> None:
+    """tf.nn: in all max((ceil(n / s) - 1) s + k - n, 0) pixels, of which the smaller half lies before."""
+    layer = SamePadded(nn.Conv2d(1, 1, 3, stride=stride, bias=False))
+    x = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = layer.convolution(nn.functional.pad(x, (*padding, *padding)))
+        assert torch.equal(layer(x), expected)
+    assert expected.shape[-1] == -(-side // stride)
 
 
 def test_where_a_bottleneck_strides_changes_no_shape() -> None:

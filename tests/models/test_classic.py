@@ -217,6 +217,11 @@ def test_positions_scale_exactly_with_the_image() -> None:
     assert (small.pixels[0, 0, 10, 5:-5] - wanted[5:-5]).abs().max() < 1e-3
 
 
+def test_an_image_at_its_own_size_is_not_touched() -> None:
+    images, _ = batch([SIZE], [1], 4, canvas=SIZE)
+    assert resize(images, 1.0) is images
+
+
 @pytest.mark.parametrize("ratio", [0.4, 0.48, 0.573333, 0.72, 0.5, 1.5])
 def test_an_image_of_the_pyramid_is_smoothed_as_torch_does(ratio: float) -> None:
     images, _ = batch([(128, 96)], [1], 4, canvas=(128, 96))

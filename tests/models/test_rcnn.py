@@ -46,6 +46,7 @@ def test_an_image_is_detected_alike_alone_and_in_a_batch(model: nn.Module) -> No
     images, _ = batch([SIZE, (100, 128), (128, 90)], [1, 1, 1], 4, canvas=SIZE)
     with torch.no_grad():
         together = model.detect(images)
+        assert together.valid.any(1).all()
         for i in range(3):
             alone = model.detect(single(images, i))
             torch.testing.assert_close(alone.boxes[0], together.boxes[i], atol=1e-3, rtol=1e-4)
@@ -75,6 +76,7 @@ def test_detections_lie_inside_their_image_best_first(model: nn.Module) -> None:
     images, _ = batch([(100, 128), (128, 90)], [1, 1], 4, canvas=SIZE)
     with torch.no_grad():
         found = model.detect(images)
+    assert found.valid.any(1).all()
     assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
     limit = images.sizes.flip(1).repeat(1, 2)[:, None]
     assert ((found.boxes >= 0) & (found.boxes <= limit)).all()

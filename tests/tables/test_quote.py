@@ -37,6 +37,10 @@ def test_quotes_are_found_with_their_line() -> None:
     assert len(list(quote.find_quotes(text, comments=False))) == 3
 
 
+def test_a_text_that_begins_with_an_empty_line_counts_it() -> None:
+    assert list(quote.find_quotes("\n\\lineage{a/b/c/d}", comments=True)) == [(2, "a/b/c/d", None)]
+
+
 def test_macros_define_every_key_once() -> None:
     text = quote.render_macros(CELLS)
     assert text.count(f"lineage@{KEY}}}") == 1

@@ -1,0 +1,63 @@
+"""Bars are as long as what they stand for, measured in the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lineage.data.stats import ClassStats, Stats
+from lineage.data.stats_plot import BAR, PAPER, SIZE, Panel, draw_bars, draw_classes, draw_curve, draw_sides
+
+PANEL = Panel(20, 30, 520, 300)
+
+
+def sheet() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", SIZE, PAPER)
+    return image, ImageDraw.Draw(image)
+
+
+def bars(image: Image.Image) -> np.ndarray:
+    """Where a bar is: [h, w] bool"""
+    return (np.asarray(image) == BAR).all(2)
+
+
+def lengths(mask: np.ndarray, axis: int) -> list[int]:
+    """The lengths of the bars one after the other: a bar is a run of rows (axis 1) or columns (axis 0)."""
+    sums = mask.sum(axis)
+    borders = np.flatnonzero(np.diff(np.concatenate(([0], sums > 0, [0]))))
+    return [int(sums[start:stop].max()) for start, stop in borders.reshape(-1, 2)]
+
+
+def stats(*objects: int, sides: tuple[float, ...] = ()) -> Stats:
+    classes = tuple(ClassStats(f"class {i}", 1, n, 0, 0, 0, 0, 1.0) for i, n in enumerate(objects))
+    return Stats(1, 0, classes, np.array([1]), np.array(sides), np.array([[1, 1]]))
+
+
+def test_classes_stand_in_the_order_of_their_objects() -> None:
+    image, draw = sheet()
+    draw_classes(draw, PANEL, stats(50, 200, 100))
+    assert lengths(bars(image), 1) == pytest.approx([320, 160, 80], abs=1.01)  # the panel's width less 200
+
+
+def test_columns_are_as_high_as_their_values() -> None:
+    image, draw = sheet()
+    draw_bars(draw, PANEL, "title", [10, 0, 40, 20], ["a", "b", "c", "d"])
+    assert lengths(bars(image), 0) == pytest.approx([59.5, 238, 119], abs=1.6)  # the panel's height less 62
+
+
+def test_the_curve_is_logarithmic() -> None:
+    image, draw = sheet()
+    draw_curve(draw, PANEL, "title", [1000, 100, 10, 0])
+    unit, width = (300 - 26) / np.log10(1200), (520 - 46) / 4
+    heights = [bars(image)[:, int(PANEL.left + 46 + (number + 0.5) * width)].sum() for number in range(4)]
+    assert heights == pytest.approx([3 * unit, 2 * unit, unit, 0], abs=1.6)
+
+
+def test_six_columns_to_an_octave() -> None:
+    """Sides of 32 and 64 pixels are six columns apart, 36 is in the next one: 2^(1/6) x 32 = 35.9."""
+    image, draw = sheet()
+    draw_sides(draw, PANEL, stats(1, sides=(32.0, 33.0, 36.0, 64.0, 64.0, 64.0, 64.0)))
+    width = PANEL.width / 7
+    heights = [bars(image)[:, int(PANEL.left + (number + 0.4) * width)].sum() for number in range(7)]
+    assert heights == pytest.approx([119, 59.5, 0, 0, 0, 0, 238], abs=1.6)

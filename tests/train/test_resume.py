@@ -17,7 +17,7 @@ from lineage.config.build import ConfigError
 from lineage.config.resume_overrides import extend_command
 from lineage.results import store
 from lineage.results.entry import Entry, dump
-from lineage.results.run_folder import list_checkpoints
+from lineage.results.run_folder import list_checkpoints, read_metrics
 from lineage.run.resume import load_resumed
 from lineage.run.train import hold_folder, publish
 from lineage.train.save_tensors import save_tensors
@@ -49,6 +49,34 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
     metrics = [json.loads((run / "entry.json").read_text())["metrics"] for run in (whole, killed)]
     assert metrics[0] == metrics[1]
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_leaves_one_entry_and_one_line_per_step(tmp_path: Path) -> None:
+    """In training, in evaluations and at its end: the weights are those of a run that nobody killed."""
+    options = (*tiny.TINY, "schedule.evaluate_every=6", "checkpoint_every=6", "dataset.val.length=20")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tiny.train(tmp_path / "a", *options, f"hydra.run.dir={whole}")
+    marks = ["checkpoints/step-0000006.ckpt", "checkpoints/step-0000006.ckpt", "checkpoints/step-0000012.ckpt"]
+    for attempt, mark in enumerate([*marks, "results.json"]):
+        words = (f"resume={killed}",) if attempt else (*options, f"hydra.run.dir={killed}")
+        process = tiny.start(tmp_path / "b", *words)
+        wait_for(killed / mark, process)
+        time.sleep(0.3 * attempt)
+        process.kill()
+        process.communicate()
+    tiny.start(tmp_path / "b", f"resume={killed}").communicate()
+    entries = store.contents(tmp_path / "b" / "results").entries
+    assert [entry.status for entry in entries] == ["finished"]
+    ours, theirs = torch.load(killed / "weights.pt"), torch.load(whole / "weights.pt")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert json.loads((whole / "entry.json").read_text())["metrics"] == entries[0].metrics
+    timing = ("lr", "images_per_second")
+    rows = [
+        [{name: text for name, text in row.items() if name not in timing} for row in read_metrics(run / "metrics.csv")]
+        for run in (whole, killed)
+    ]
+    assert rows[0] == rows[1]
 
 
 def folder(path: Path, **values: object) -> Path:

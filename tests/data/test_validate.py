@@ -131,7 +131,6 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     (change(1, keypoints=5), ["wrong number of keypoints", "5 is not a list"]),
     (change(1, segmentation={"size": [30, 20], "counts": [600]}), ["run-length mask", "(30, 20)"]),
     (change(1, segmentation={"size": [20, 30], "counts": [99]}), ["covers 99 pixels of a canvas of 600"]),
-    (change(1, segmentation=[]), ["without a mask"]),
     (name_keypoints(["a", "b"], [1, 2, 2]), ["wrong number of keypoints", "3 numbers for 2 keypoints"]),
     (name_keypoints(["a"], [1, 2, 2, 3, 4, 2], dog=["a", "b"]), ["labels more than the 1 keypoints of its category"]),
     (lambda told: told["annotations"].append(folder.annotation(2, 20)), ["annotation id used twice", "id 2"]),

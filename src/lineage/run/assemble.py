@@ -15,6 +15,7 @@ from torch import nn
 
 from lineage.config.build import ConfigError, build
 from lineage.config.schema import Data, Schedule
+from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.concat import ConcatDataset
 from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
@@ -23,6 +24,7 @@ from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import Evaluator, NoEvaluation, make_evaluator
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
+from lineage.models.roi_heads.required_targets import MASKS
 from lineage.results.run_folder import RunFolder
 from lineage.run.checks.labels import check_class_numbers, check_labels, find_requirements
 from lineage.run.checks.levels import check_levels
@@ -52,7 +54,7 @@ def assemble(resolved: Resolved) -> Parts:
     """Build the model with its weights, the data and the module that trains it."""
     config = resolved.config
     check_values(config)
-    train = add_labels(config, resolved.train)
+    train = add_labels(config, resolve_partial_masks(config, resolved.train))
     if not config.evaluate_only:
         check_labels(config, train, train if resolved.val is None else resolved.val)
     check_class_numbers(config, train)
@@ -105,6 +107,13 @@ def add_proposals(config: DictConfig, train: Dataset, val: Dataset | None) -> tu
     if not config.proposals or config.proposals.val is None:
         return train, val
     return build(config.proposals.train)(train), None if val is None else build(config.proposals.val)(val)
+
+
+def resolve_partial_masks(config: DictConfig, train: Dataset) -> Dataset:
+    """Return the training set without what this model cannot use, if only some of its objects have masks."""
+    if not isinstance(train, IndexedDataset):
+        return train
+    return train.resolve_partial_masks(any(field == MASKS for _, field, _ in find_requirements(config)))
 
 
 def add_labels(config: DictConfig, train: Dataset) -> Dataset:

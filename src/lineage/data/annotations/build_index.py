@@ -25,7 +25,7 @@ from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.skeleton import CategoryKeypoints, count_keypoints, read_keypoints, read_skeleton
 from lineage.data.samples.metadata import DatasetMeta
 
-LAYOUT = 4  # of the columns; a new number rebuilds every index
+LAYOUT = 5  # of the columns; a new number rebuilds every index
 THINGS = "things"  # the first semantic class: all of them together
 SLOW_MEGABYTES = 10  # of annotations, which take more than a second or two to read
 

@@ -192,13 +192,32 @@ def select_images(columns: Columns, positions: Array) -> Columns:
     counts = np.diff(columns.offsets)[positions]
     spans = [np.arange(columns.offsets[i], columns.offsets[i + 1]) for i in positions.tolist()]
     rows = np.concatenate([np.zeros(0, np.int64), *spans])
-    by_object = ("boxes", "labels", "crowd", "annotation_ids", "annotation_positions", "areas")
-    return columns._replace(
+    return _take_objects(columns, rows)._replace(
         image_ids=columns.image_ids[positions],
         image_sizes=columns.image_sizes[positions],
         image_positions=columns.image_positions[positions],
         file_names=join_strings([columns.file_names(i) for i in positions.tolist()]),
         offsets=np.concatenate([[0], counts.cumsum()]),
+    )
+
+
+def select_objects(columns: Columns, keep: NDArray[np.bool_]) -> Columns:
+    """Return the columns with the objects where `keep` [n] is true, in memory; all images stay."""
+    kept_before = np.concatenate([[0], keep.cumsum()])
+    return _take_objects(columns, np.flatnonzero(keep))._replace(offsets=kept_before[columns.offsets])
+
+
+def has_mask(columns: Columns) -> NDArray[np.bool_]:
+    """Return [n] whether each object has a mask; crowds need none."""
+    if columns.masks is None:
+        return np.ones(len(columns.labels), np.bool_)
+    return (np.diff(columns.masks.offsets) > 0) | columns.crowd
+
+
+def _take_objects(columns: Columns, rows: Array) -> Columns:
+    """Return the columns of objects at these rows; those of images stay as they are."""
+    by_object = ("boxes", "labels", "crowd", "annotation_ids", "annotation_positions", "areas")
+    return columns._replace(
         masks=None if columns.masks is None else join_strings([columns.masks(row) for row in rows.tolist()]),
         keypoints=None if columns.keypoints is None else _select_points(columns.keypoints, rows),
         extra={name: column[rows] for name, column in columns.extra.items()},

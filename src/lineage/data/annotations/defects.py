@@ -14,11 +14,11 @@ TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by roundi
 
 
 class DefectKind(NamedTuple):
-    """A kind of defect. `drops` is what `on_defect=drop` leaves out: the image, the object, a margin, or nothing."""
+    """A kind of defect. `drops` is what `on_defect=drop` leaves out: image, object, mask, a margin, or nothing."""
 
     summary: str
     fix: str
-    drops: Literal["image", "object", "clip", "nothing"]
+    drops: Literal["image", "object", "mask", "clip", "nothing"]
 
 
 class Defect(NamedTuple):
@@ -63,18 +63,20 @@ BOX_OVERLAPS = DefectKind(
     "correct the bbox: it is [x, y, width, height] in pixels, not two corners and not relative", "clip",
 )  # fmt: skip
 SHORT_POLYGON = DefectKind(
-    "polygon with fewer than 3 points", "a polygon is [x1, y1, x2, y2, x3, y3, ...]; delete what is less", "object"
+    "polygon with fewer than 3 points", "a polygon is [x1, y1, x2, y2, x3, y3, ...]; delete what is less", "mask"
 )
 UNKNOWN_NOTATION = DefectKind(
     "segmentation in no notation of COCO",
     "it is a list of polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or {'size': [height, width], 'counts': ...}",
-    "object",
+    "mask",
 )
 WRONG_RLE = DefectKind(
-    "run-length mask does not fit its image", "encode it again at the image's own height and width", "object"
+    "run-length mask does not fit its image", "encode it again at the image's own height and width", "mask"
 )
-MISSING_MASK = DefectKind(
-    "annotation without a mask among others that have one", "add its segmentation, or delete it", "object"
+MISSING_MASK = DefectKind(  # no reason to stop: a model without a mask head learns the box
+    "annotation without a mask among others that have one",
+    "add its segmentation, or a model with a mask head is trained without the object",
+    "mask",
 )
 WRONG_KEYPOINTS = DefectKind(
     "wrong number of keypoints", "[x, y, visibility] for each keypoint its category names", "object"

@@ -21,13 +21,17 @@ class FilteredRecords:
 
 
 def drop_defects(content: Mapping[str, Sequence[Record]], defects: Collection[Defect]) -> FilteredRecords:
-    """Return the images and annotations without a defect that costs them; annotations go with their image."""
+    """Return the images and annotations without a defect that costs them; annotations go with their image.
+
+    An object with a broken mask stays, without it.
+    """
     broken_images = {defect.position for defect in defects if defect.kind.drops == "image"}
     broken_objects = {defect.position for defect in defects if defect.kind.drops == "object"}
+    broken_masks = {defect.position for defect in defects if defect.kind.drops == "mask"}
     images = [pair for pair in enumerate(content["images"]) if pair[0] not in broken_images]
     ids = {image["id"] for _, image in images}
     annotations = [
-        (position, annotation)
+        (position, {**annotation, "segmentation": None} if position in broken_masks else annotation)
         for position, annotation in enumerate(content["annotations"])
         if position not in broken_objects and annotation["image_id"] in ids
     ]

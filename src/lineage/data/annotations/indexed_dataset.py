@@ -5,9 +5,10 @@ Every format becomes one. It is sent to a worker process as two paths.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torchvision import tv_tensors as tv
 
 from lineage.data.annotations import mmap_index, packed_masks, validate
 from lineage.data.annotations.build_index import read_cures, read_defects, read_meta
-from lineage.data.annotations.columns import Columns, select_images, unflatten
-from lineage.data.annotations.defects import Defect, Record
+from lineage.data.annotations.columns import Columns, has_mask, select_images, select_objects, unflatten
+from lineage.data.annotations.defects import MISSING_MASK, Defect, Record
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.to_coco import complete_annotation, to_coco_dict
 from lineage.data.samples import image
@@ -24,28 +25,63 @@ from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
 
+log = logging.getLogger(__name__)
+
+PartialMasks: TypeAlias = Literal["keep", "drop_objects", "drop_masks"]
+
 
 class IndexedDataset:
     """Annotated images on disk; see `Dataset` for the attributes and methods."""
 
-    def __init__(self, index: mmap_index.Index, paths: DatasetPaths, positions: Sequence[int] | None = None) -> None:
-        """`positions` selects images of the index, if some files cannot be used."""
+    def __init__(
+        self,
+        index: mmap_index.Index,
+        paths: DatasetPaths,
+        positions: Sequence[int] | None = None,
+        partial_masks: PartialMasks = "keep",
+    ) -> None:
+        """Select a part of an index.
+
+        positions: of images, if some files cannot be used; None: all
+        partial_masks: where some objects have no mask, keep all, drop these objects, or drop all masks
+        """
         columns = unflatten(index.columns)
         if positions is not None:
             columns = select_images(columns, np.asarray(positions, np.int64))
+        if partial_masks != "keep":
+            keep = has_mask(columns)
+            columns = select_objects(columns, keep) if partial_masks == "drop_objects" else columns._replace(masks=None)
         self.columns: Columns = columns
         self.paths = paths
         self.meta = read_meta(index)
         self.cures = read_cures(index)
-        self.fingerprint: str = index.metadata["fingerprint"] if positions is None else self.columns.digest()
+        self.fingerprint: str = (
+            index.metadata["fingerprint"] if positions is None and partial_masks == "keep" else self.columns.digest()
+        )
         self.ids = torch.from_numpy(self.columns.image_ids)
         self.sizes = torch.from_numpy(self.columns.image_sizes)
         self.part_lengths: tuple[int, ...] = (len(self.ids),)
         self.source: Path | None = paths.source
-        self._index_path, self._positions = index.path, positions
+        self._index_path, self._positions, self._partial_masks = index.path, positions, partial_masks
+        broken = [defect for defect in read_defects(index) if defect.kind.drops == "mask"]
+        self._broken_masks = {defect.position for defect in broken if defect.kind != MISSING_MASK}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reopen, (self._index_path, self.paths, self._positions)
+        return reopen, (self._index_path, self.paths, self._positions, self._partial_masks)
+
+    def resolve_partial_masks(self, needs_masks: bool) -> IndexedDataset:
+        """Return the dataset for a model: without objects that lack a mask if it learns masks, else without all masks.
+
+        If every object has a mask, this is the dataset itself.
+        """
+        if (lacking := int((~has_mask(self.columns)).sum())) == 0:
+            return self
+        if needs_masks:
+            log.warning(
+                "%s: %d of %d objects have no mask, and the model is trained without them; a model without a mask head "
+                "learns their boxes", self.source, lacking, len(self.columns.labels),
+            )  # fmt: skip
+        return reopen(self._index_path, self.paths, self._positions, "drop_objects" if needs_masks else "drop_masks")
 
     def __len__(self) -> int:
         return len(self.columns.image_ids)
@@ -113,7 +149,9 @@ class IndexedDataset:
         columns = self.columns
         try:
             images = [content["images"][position] for position in columns.image_positions.tolist()]
-            objects = [content["annotations"][position] for position in np.sort(columns.annotation_positions).tolist()]
+            objects = [
+                self._select_record(content, position) for position in np.sort(columns.annotation_positions).tolist()
+            ]
         except IndexError as error:
             raise validate.DatasetError(f"{file} has changed since training began.") from error
         if self.cures:  # of names and sizes, too
@@ -122,13 +160,20 @@ class IndexedDataset:
         annotations = [complete_annotation(record, record["id"] + shift) for record in objects]
         return {**content, "images": images, "annotations": annotations}
 
+    def _select_record(self, content: dict[str, list[Record]], position: int) -> Record:
+        """Return an annotation of the file, without its mask if that is broken."""
+        record = content["annotations"][position]
+        return {**record, "segmentation": None} if position in self._broken_masks else record
+
     def to_coco_dict(self) -> dict[str, Any]:
         return to_coco_dict(self.columns, self.meta, self.paths.sidecars)
 
 
-def reopen(path: Path, paths: DatasetPaths, positions: Sequence[int] | None) -> IndexedDataset:
+def reopen(
+    path: Path, paths: DatasetPaths, positions: Sequence[int] | None, partial_masks: PartialMasks = "keep"
+) -> IndexedDataset:
     """Open the dataset in another process."""
     index = mmap_index.load_index(path)
     if index is None:
         raise validate.DatasetError(f"{path}: the index vanished during the run; start again to rebuild it.")
-    return IndexedDataset(index, paths, positions)
+    return IndexedDataset(index, paths, positions, partial_masks)

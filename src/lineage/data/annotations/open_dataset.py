@@ -18,7 +18,7 @@ from lineage.data.annotations.build_index import (
 )
 from lineage.data.annotations.columns import unflatten
 from lineage.data.annotations.cures import format_cures
-from lineage.data.annotations.defects import EMPTY_BOX, MISSING_FILE, Defect
+from lineage.data.annotations.defects import EMPTY_BOX, MISSING_FILE, MISSING_MASK, Defect
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError, check_command, format_defects
@@ -120,13 +120,19 @@ def hash_name(name: bytes) -> float:
 def raise_or_warn(
     defects: Sequence[Defect], index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions
 ) -> None:
-    """Raise DatasetError if there are defects; warn if they are dropped, or if only a few boxes have no area."""
+    """Raise DatasetError if there are defects; warn if they are dropped, or if only a few boxes have no area.
+
+    Objects without a mask are none: whether that matters depends on the model.
+    """
+    defects = [defect for defect in defects if defect.kind != MISSING_MASK]
     if not defects:
         return
     message = format_defects(defects, paths.source)
     is_minor = len(defects) <= FEW * index.metadata["annotations"] and all(one.kind == EMPTY_BOX for one in defects)
     if options.on_defect == "drop" or is_minor:
-        log.warning("%s\nThese are left out, boxes that reach outside are clipped.", message)
+        log.warning(
+            "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped.", message
+        )
         return
     raise DatasetError(
         f"{message}\nList all of them:    {check_command(paths.source, paths.image_folder)}\n"

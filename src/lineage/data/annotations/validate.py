@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lineage.data.annotations import mmap_index
 from lineage.data.annotations.cures import CureLog, cure_numbers
 from lineage.data.annotations.defects import (
     CONSTANT_IMAGE,
@@ -80,7 +81,8 @@ def read_coco(
 
 def _read_json(path: Path, advice: str) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with mmap_index.pause_collection():  # which would search millions of records again and again
+            return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such annotation file.\n{advice}") from error
     except OSError as error:

@@ -35,4 +35,4 @@ def test_every_command_runs(checkout: Path) -> None:
     assert "roi" in done.stdout
     assert "0 errors" in done.stdout
     assert "My first ablation" in done.stdout
-    assert re.search(r"(underpowered|reproduced|contradicted).*align > pool", done.stdout)
+    assert re.search(r"(underpowered|same sign at mini|opposite sign at mini|not learned).*align > pool", done.stdout)

@@ -102,7 +102,9 @@ def test_a_tolerance_shrinks_with_the_metric_of_the_tier() -> None:
     entries = [
         e for row, mean in (("old", 5.0), ("new", 5.3)) for e in runs(row, mean, mean + 0.04, mean - 0.04, tier="mini")
     ]
-    assert verdicts(entries, "equal", None)[0].word == "difference seen at mini"
+    (verdict,) = verdicts(entries, "equal", None)
+    assert verdict.word == "difference seen at mini"
+    assert "tolerance 0.09 here" in verdict.reason
 
 
 def test_there_is_no_verdict_at_tier_smoke() -> None:
@@ -244,3 +246,12 @@ def verdicts(entries: list[Entry], kind: str = "gain", gain: float | None = 3.0)
 def number(entries: list[Entry], dataset: str = "coco") -> judge.Verdict:
     """Of the row `new`, for which the paper has 30.0 with a tolerance of 0.5."""
     return judge.judge(made.table(dataset=dataset), entries).numbers[1]
+
+
+def test_published_noise_is_that_of_the_paper_s_own_setting() -> None:
+    """A run that deviates may have any noise: of one run of each, none is known."""
+    deviating = [made.entry(row, value, deviations=["optimizer.lr=1"]) for row, value in (("old", 20.0), ("new", 30.0))]
+    (verdict,) = verdicts(deviating, "order", None)
+    assert (verdict.word, verdict.margin) == (UNDERPOWERED, None)
+    uncommitted = [made.entry(row, value, dirty=True) for row, value in (("old", 20.0), ("new", 30.0))]
+    assert verdicts(uncommitted, "order", None)[0].word == SAME_SIGN

@@ -35,6 +35,8 @@ def main(argv: list[str]) -> int:
     loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     if args.tier is not None:
         tiers.check_tier(experiments, args.tier)
+    if args.images and (args.name is None or args.name.count("/") != 1):
+        raise TableError("--images reads the detections of one table's runs: name it, e.g. mask_rcnn/table2c")
     if args.name is None:
         return _print_several(args, loader)
     if (paper := args.name.strip("/")) in {name.partition("/")[0] for name in read.list_tables(experiments)}:

@@ -45,7 +45,7 @@ def count_without_digest(root: Path | str) -> int:
 def _find_edited(root: Path) -> Iterator[Damage]:
     """Yield entries whose content is not that which was written."""
     for path in sorted(store.files(root)):
-        with suppress(OSError, ValueError):  # damage that is named elsewhere
+        with suppress(OSError, ValueError, RecursionError):  # damage that is named elsewhere
             record = json.loads(path.read_text(encoding="utf-8"))
             written = record.get("content_sha256") if isinstance(record, dict) else None
             if written and written != digest_content(record):

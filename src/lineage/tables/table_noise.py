@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lineage.results.entry import Entry
 from lineage.results.image_noise import Replicates
-from lineage.tables.samples import Runs, Setting, average_by_seed, collect_samples, group_finished
+from lineage.tables.samples import UNCOMMITTED, Runs, Setting, average_by_seed, collect_samples, group_finished
 from lineage.tables.statistics.pooled_noise import PRIOR_DF, NoiseEstimate, TableNoise, estimate_noise, pool
 from lineage.tables.statistics.seed_noise import SeedSample, find_family, find_published, mean, sd
 from lineage.tables.table import Table
@@ -82,7 +82,8 @@ class SampleTable:
         models = {sample.model for sample in samples.values()}
         families = {find_family(model) for model in models}
         datasets = {runs[setting][0].choices.get("dataset", "") for runs in self.runs.values() if setting in runs}
-        published = find_published(self.table.dataset, metric, models) if setting.tier == PAPER else None
+        as_published = setting.tier == PAPER and set(setting.deviations) <= {UNCOMMITTED}
+        published = find_published(self.table.dataset, metric, models) if as_published else None
         measured = None
         if len(families) == len(datasets) == 1:
             measured = self.measured.get(NoiseKey(metric, families.pop(), datasets.pop(), setting.tier))

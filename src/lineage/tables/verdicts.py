@@ -232,6 +232,8 @@ def _decide_family(cases: list[_Case], planned: int) -> list[tuple[_Case, Verdic
             reason = "; ".join(filter(None, [reason, describe_seeds(seeds, n, case.is_number)]))
         elif of_case[0].n < n:
             reason = "; ".join(filter(None, [reason, f"settled with {of_case[0].n} seeds"]))
+        if case.is_equality and not _is_full_size(case):
+            reason = "; ".join(filter(None, [f"tolerance {case.questions[0].tolerance:.2g} here", reason]))
         noise = (
             f"noise of {' and '.join(comparison.noises)}: sd {comparison.noise.sd:.2g} from {comparison.noise.source}"
         )
@@ -241,6 +243,10 @@ def _decide_family(cases: list[_Case], planned: int) -> list[tuple[_Case, Verdic
         )  # fmt: skip
         decided.append((case, verdict))
     return decided
+
+
+def _is_full_size(case: _Case) -> bool:
+    return case.verdict.setting is None or case.verdict.setting.tier == PAPER
 
 
 def _choose_word(case: _Case, outcomes: list[str]) -> tuple[str, str, int | None]:

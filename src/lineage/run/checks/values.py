@@ -23,7 +23,8 @@ NODES = ("model", "optimizer", "sampling")  # nodes whose keywords are checked
 LEAST = dict.fromkeys(  # keyword -> its least value; with less, a tensor of a later step is empty
     ("size", "upscale", "topk_candidates", "detections_per_img", "batch_size_per_image", "target_sampling_ratio"), 1
 )
-LENGTHS = {"bbox_reg_weights": 4}  # keyword -> the length of its list
+LEAST |= {"momentum": 0, "weight_decay": 0}
+LENGTHS = {"bbox_reg_weights": 4, "betas": 2}  # keyword -> the length of its list
 
 
 def check_values(config: DictConfig) -> None:

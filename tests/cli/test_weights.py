@@ -28,8 +28,11 @@ def test_a_run_goes_there_and_back(
     assert all(torch.equal(back[name], value) for name, value in ours.items())
     if target == "detectron2":
         said = capsys.readouterr().out
-        assert "MODEL.PIXEL_MEAN [103.53, 116.28, 123.675]" in said
-        assert "trained with none of this; detectron2 has backbone.stride_in=1x1" in said
+        for option in ("MODEL.PIXEL_MEAN [103.53,116.28,123.675]", "MODEL.PIXEL_STD [57.375,57.12,58.395]",
+                       "MODEL.RESNETS.STRIDE_IN_1X1 False", "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO 2",
+                       "MODEL.ROI_HEADS.NUM_CLASSES 6", "MODEL.RPN.POST_NMS_TOPK_TEST"):  # fmt: skip
+            assert option in said
+        assert "trained with" not in said  # nothing that detectron2 has no key for
         assert "backbone.bottom_up.res2.0.conv1.weight" in pickle.loads(there.read_bytes())["model"]
 
 
@@ -40,14 +43,27 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, capsys: pytest
     assert main(["weights", "convert", "--to", "torchvision", str(weights), str(out)]) == 0
     theirs = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=6)
     theirs.load_state_dict(torch.load(out), strict=False)
-    told = (
-        "trained with backbone.stride_in=1x1 roi.sampling_ratio=0; "
-        "torchvision has model.proposals.anchors.rounded=true roi.aligned=false"
-    )
-    assert told in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "num_classes=6, rpn_pre_nms_top_n_test=1000, rpn_post_nms_top_n_test=1000, box_score_thresh=0.05" in said
+    assert "trained with backbone.stride_in=1x1 roi.sampling_ratio=0 roi.aligned=true" in said
+    assert "torchvision has backbone.stride_in=3x3 roi.sampling_ratio=2 roi.aligned=false" in said
+    assert "block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)" in said
     red_first = torch.load(weights)["backbone.bottom_up.stem.conv1.weight"].flip(1)
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
     torch.testing.assert_close(theirs.backbone.body.conv1.weight.data, red_first * std)
+
+
+def test_a_bare_state_dict_is_converted_by_the_defaults_of_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_folder(tmp_path / "run", "faster_rcnn", "backbone=resnet50", "backbone.weights=later")
+    bare = tmp_path / "bare.pt"
+    torch.save(torch.load(run / "weights.pt"), bare)
+    assert main(["weights", "convert", "--to", "detectron2", str(bare), str(tmp_path / "x.pkl")]) == 0
+    said = capsys.readouterr().out
+    assert "MODEL.PIXEL_MEAN [103.53,116.28,123.675] MODEL.PIXEL_STD [57.375,57.12,58.395]" in said
+    assert "a bare state dict holds no settings" in said
+    assert "defaults of model=faster_rcnn backbone=resnet50 dataset.classes=6" in said
 
 
 def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,8 @@ def _describe_pixels(body: Node) -> Keys:
 
 
 def _describe_test(resize: Node) -> Keys:
+    if "sizes" not in resize:  # images keep their size
+        return {}
     return {"INPUT.MIN_SIZE_TEST": resize["sizes"][0], "INPUT.MAX_SIZE_TEST": resize["max_size"]}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths, store
 from lineage.tables import read, tiers
+from lineage.tables.format.free_runs import render_runs
 from lineage.tables.format.html import render_index, render_page
 from lineage.tables.format.latex import render_latex
 from lineage.tables.format.load import FilledTable, TableLoader, load_contents
@@ -35,6 +36,10 @@ def main(argv: list[str]) -> int:
     loader = TableLoader(experiments, args.results, make_finder(paths.project(), experiments))
     if args.tier is not None:
         tiers.check_tier(experiments, args.tier)
+    if args.runs is not None:
+        entries = load_contents(args.results / store.SCRATCH).entries
+        print(render_runs(drop_superseded(entries), args.runs, args.sort, args.columns), end="")
+        return 0
     if args.images and (args.name is None or args.name.count("/") != 1):
         raise TableError("--images reads the detections of one table's runs: name it, e.g. mask_rcnn/table2c")
     if args.name is None:
@@ -108,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--all", action="store_true", help="tables without runs as well; with a format, all of them")
     parser.add_argument("--as", choices=SUFFIX, dest="form", help="the format (default: terminal)")
+    runs = "all free runs, or those that fulfil conditions: --runs model=mask_rcnn 'steps>500'"
+    parser.add_argument("--runs", nargs="*", metavar="CONDITION", help=runs)
+    parser.add_argument("--sort", default="", metavar="NAME", help="with --runs, the largest first; -NAME the smallest")
+    parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="with --runs: metrics, keys, fields")
     parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
     parser.add_argument("--images", action="store_true", help="add the noise of test images, from stored detections")
     parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")

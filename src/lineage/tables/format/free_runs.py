@@ -1,0 +1,146 @@
+"""Free runs as a list: filtered, sorted, with columns by name; what they varied stands first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from lineage.results.entry import Entry
+from lineage.results.overrides import Override
+from lineage.tables.format.terminal import Grid, align
+from lineage.tables.numbers import EMPTY
+from lineage.tables.suggest import did_you_mean
+from lineage.tables.table import TableError
+
+CONDITION = re.compile(r"([^=<>!]+?)\s*(>=|<=|!=|=|>|<)\s*(.*)")
+FIELDS = ("id", "tier", "status", "seed", "steps", "seconds", "parameters", "peak_memory", "image_ms", "step_seconds")
+METRICS = ("mask/AP", "box/AP", "keypoint/AP", "panoptic/PQ")
+LAST = ("status", "tier", "seed", "id")  # columns that stand at the end
+
+Value = str | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on one value of a run: `model=mask_rcnn`, `steps>500`."""
+
+    name: str
+    operator: str
+    value: str
+
+    def holds(self, entry: Entry) -> bool:
+        """Return whether a run fulfils it; a run without the value fulfils `!=` alone."""
+        ours, theirs = read_value(entry, self.name), _parse(self.value)
+        if ours is None:
+            return self.operator == "!="
+        if isinstance(ours, str) != isinstance(theirs, str):
+            ours, theirs = str(ours), self.value
+        if self.operator in ("=", "!="):
+            return (ours == theirs) == (self.operator == "=")
+        return _compare(self.operator, ours, theirs)
+
+
+def parse_condition(text: str) -> Condition:
+    """Read `NAME=VALUE`, `NAME!=VALUE`, `NAME>VALUE`, ..."""
+    match = CONDITION.fullmatch(text.strip())
+    if match is None:
+        raise TableError(f"{text!r} is no condition: write model=mask_rcnn, seed!=0 or 'steps>500', which needs quotes")
+    return Condition(match[1].strip(), match[2], match[3].strip())
+
+
+def render_runs(entries: Sequence[Entry], conditions: Sequence[str], sort: str, columns: Sequence[str]) -> str:
+    """Return a line per run that fulfils all conditions. Raises TableError for a name that no run has.
+
+    sort: the name of a value, the largest first; `-NAME` the smallest first; "" the newest first.
+    columns: names beside the id; none are what the runs varied, their model and their main metrics.
+    """
+    if not entries:
+        return "No free runs. `python train.py` makes one.\n"
+    parsed = [parse_condition(text) for text in conditions]
+    names = [*(one.name for one in parsed), *columns, *([sort.removeprefix("-")] if sort else [])]
+    _check_names(names, entries)
+    chosen = [entry for entry in entries if all(condition.holds(entry) for condition in parsed)]
+    ordered = sorted(chosen, key=lambda entry: entry.id, reverse=True)
+    if sort:
+        ordered = _sort(ordered, sort)
+    head = [*columns, "id"] if columns else _choose_columns(ordered)
+    body = [[_format(read_value(entry, name)) for name in head] for entry in ordered]
+    titles = [name.rpartition(".")[2] if name.count(".") > 1 else name for name in head]
+    return f"{align(Grid(titles, body))}\n{len(ordered)} of {len(entries)} free runs; `lineage show` one by its id\n"
+
+
+def read_value(entry: Entry, name: str) -> Value:
+    """Return a value of a run by its name: a key or group that it sets, a metric, a choice, or a field of its entry."""
+    for text in entry.deviations:
+        override = Override.parse(text)
+        if name in (override.name, override.name.rpartition(".")[2]) and override.value is not None:
+            return _parse(override.value)
+    if name in entry.metrics:
+        return entry.metrics[name]
+    if name in entry.choices:
+        return entry.choices[name]
+    if name in FIELDS:
+        value = getattr(entry, name)
+        return value if value is None or isinstance(value, str) else float(value)
+    return None
+
+
+def list_names(entries: Iterable[Entry]) -> list[str]:
+    """Return the names of all values that runs have."""
+    names: dict[str, None] = dict.fromkeys(FIELDS)
+    for entry in entries:
+        names |= dict.fromkeys([*_list_set(entry), *entry.metrics, *entry.choices])
+    return list(names)
+
+
+def _list_set(entry: Entry) -> list[str]:
+    return [Override.parse(text).name for text in entry.deviations]
+
+
+def _check_names(names: Iterable[str], entries: Sequence[Entry]) -> None:
+    present = list_names(entries)
+    leaves = {name.rpartition(".")[2] for name in present}
+    for name in names:
+        if name not in present and name not in leaves:
+            raise TableError(f"no free run has a value called {name!r}. {did_you_mean(name, present)}")
+
+
+def _choose_columns(entries: Sequence[Entry]) -> list[str]:
+    """Return what the runs varied, their model, their main metrics, then the rest."""
+    named = dict.fromkeys(name for entry in entries for name in _list_set(entry))
+    varied = [name for name in named if len({read_value(entry, name) for entry in entries}) > 1]
+    metrics = [name for name in METRICS if any(name in entry.metrics for entry in entries)]
+    return list(dict.fromkeys([*varied, "model", *metrics, *LAST]))
+
+
+def _sort(entries: Sequence[Entry], sort: str) -> list[Entry]:
+    """Sort by a value; runs without it stand last."""
+    name, reverse = sort.removeprefix("-"), not sort.startswith("-")
+    present = [entry for entry in entries if read_value(entry, name) is not None]
+    absent = [entry for entry in entries if read_value(entry, name) is None]
+    key: Callable[[Entry], tuple[bool, float, str]] = lambda entry: _rank(read_value(entry, name))  # noqa: E731
+    return [*sorted(present, key=key, reverse=reverse), *absent]
+
+
+def _rank(value: Value) -> tuple[bool, float, str]:
+    return (True, 0.0, value) if isinstance(value, str) else (False, value or 0.0, "")
+
+
+def _compare(operator: str, ours: str | float, theirs: str | float) -> bool:
+    pair = (_rank(ours), _rank(theirs))
+    results = {">": pair[0] > pair[1], "<": pair[0] < pair[1], ">=": pair[0] >= pair[1], "<=": pair[0] <= pair[1]}
+    return results[operator]
+
+
+def _parse(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _format(value: Value) -> str:
+    if value is None:
+        return EMPTY
+    return value if isinstance(value, str) else f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"

@@ -1,0 +1,60 @@
+"""Free runs: conditions, order, columns; what they varied stands first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lineage.results.entry import Entry
+from lineage.tables.format.free_runs import read_value, render_runs
+from lineage.tables.table import TableError
+from tests.tables import made
+
+
+def run(lr: float, value: float | None, steps: int = 600, model: str = "mask_rcnn") -> Entry:
+    entry = made.entry(None, value, int(100 * lr), deviations=[f"optimizer.lr={lr}"], steps=steps)
+    return replace(entry, choices={"model": model})
+
+
+RUNS = [run(0.01, 20.0), run(0.02, 30.0), run(0.04, None, steps=300), run(0.08, 10.0, model="rpn")]
+
+
+def column(text: str, name: str) -> list[str]:
+    head, *lines = [line.split() for line in text.splitlines()[:-1]]
+    return [line[head.index(name)] for line in lines]
+
+
+def test_the_swept_value_stands_first_and_the_newest_run_on_top() -> None:
+    text = render_runs(RUNS, [], "", [])
+    assert text.split()[0] == "optimizer.lr"
+    assert column(text, "optimizer.lr") == ["0.08", "0.04", "0.02", "0.01"]
+    assert text.splitlines()[-1].startswith("4 of 4 free runs")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "rates"),
+    [
+        (["model=mask_rcnn", "steps>500"], ["0.02", "0.01"]),
+        (["lr<=0.02"], ["0.02", "0.01"]),
+        (["model!=rpn", "steps=300"], ["0.04"]),
+        (["mask/AP>15"], ["0.02", "0.01"]),
+        (["mask/AP!=20"], ["0.08", "0.04", "0.02"]),
+    ],
+)
+def test_conditions(conditions: list[str], rates: list[str]) -> None:
+    assert column(render_runs(RUNS, conditions, "", ["optimizer.lr"]), "optimizer.lr") == rates
+
+
+def test_order() -> None:
+    assert column(render_runs(RUNS, [], "mask/AP", ["mask/AP"]), "mask/AP") == ["30", "20", "10", "-"]
+    assert column(render_runs(RUNS, [], "-mask/AP", ["mask/AP"]), "mask/AP") == ["10", "20", "30", "-"]
+
+
+def test_mistakes() -> None:
+    with pytest.raises(TableError, match="Did you mean model"):
+        render_runs(RUNS, ["modl=mask_rcnn"], "", [])
+    with pytest.raises(TableError, match="is no condition"):
+        render_runs(RUNS, ["mask_rcnn"], "", [])
+    assert "No free runs" in render_runs([], [], "", [])
+    assert read_value(RUNS[0], "nothing") is None

@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from lineage.config.build import ConfigError
 from lineage.config.schema import Data, Schedule
 from lineage.data.datamodule import DetectionData
 from lineage.data.shapes.dataset import Shapes
 from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.coco_records import to_records
+from lineage.models.detectors.tta import TTA
 from lineage.report.image_sources import Picture, iter_pictures
 from lineage.run.predict import predict_images
 from lineage.run.restore import Restored, restore
@@ -93,6 +95,20 @@ def test_an_image_has_one_result(name: str, folder: Path, tmp_path: Path) -> Non
     assert evaluate(restored, 4, processes=4) == expected  # eight batches: two images come twice
     assert predict(restored, folder, 1) == expected
     assert predict(restored, folder, 6) == expected
+
+
+def test_views_are_those_of_the_run_or_of_the_command(tmp_path: Path) -> None:
+    run = str(run_folder(tmp_path / "run", "faster_rcnn", "tta=flip"))
+    views = restore(run, [], tmp_path).detect.__self__
+    assert isinstance(views, TTA)
+    assert views.views == [(1.0, False), (1.0, True)]
+    plain = restore(run, ["tta=none"], tmp_path)
+    assert plain.detect == plain.model.detect
+    other = restore(run, ["tta=mini_scales"], tmp_path).detect.__self__
+    assert isinstance(other, TTA)
+    assert len(other.views) == 6
+    with pytest.raises(ConfigError, match="mini_scales"):
+        restore(run, ["tta=mini_scale"], tmp_path)
 
 
 @pytest.mark.slow

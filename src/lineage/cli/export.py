@@ -1,7 +1,8 @@
 """`lineage export WEIGHTS OUT.onnx|OUT.pt2`: a trained model as one file that runs without this package.
 
-The size of the image is fixed, so are the numbers of detections. The file is run on several images beside the model it
-came from before it counts as written, and a JSON file beside it describes its inputs and outputs.
+The size of the image is fixed, or any in a .pt2 with --size any; the numbers of detections are fixed. The file is run
+on several images beside the model it came from before it counts as written. A JSON file beside it describes its inputs
+and outputs, and a script beside it reads pictures, runs the file and writes COCO results without this package.
 """
 
 from __future__ import annotations
@@ -16,12 +17,20 @@ from lineage.results import paths
 from lineage.run.export import SIZE_DIVISIBILITY, SUFFIXES, Export, export_model
 from lineage.run.restore import restore
 
+ANY = "any"
+
 
 def main(argv: list[str]) -> int:
     args = parse(argv)
     restored = restore(args.weights, args.overrides, args.results, args.classes)
     export = export_model(
-        restored, args.out, size=args.size, batch=args.batch, proposals=args.proposals, tolerance=args.tolerance
+        restored,
+        args.out,
+        size=None if args.size == ANY else args.size,
+        any_size=args.size == ANY,
+        batch=args.batch,
+        proposals=args.proposals,
+        tolerance=args.tolerance,
     )
     print(format_export(args.out, export))
     return 0
@@ -32,7 +41,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("weights", help="run folder, entry, file, URL or torchvision weight")
     parser.add_argument("out", type=Path, help="a new file: .onnx, or .pt2 (torch.export)")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
-    parser.add_argument("--size", type=parse_size, metavar="HxW", help="of the image (default: the run's)")
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="HxW|any",
+        help="of the image; any: all sizes and batches (default: the run's)",
+    )
     parser.add_argument("--proposals", type=int, default=0, help="given regions of an image (default: the run's)")
     parser.add_argument("--batch", type=int, default=1, help="images at once (%(default)s)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="relative, of the check (%(default)s)")
@@ -46,10 +60,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int] | str:
+    if text == ANY:
+        return ANY
     height, cross, width = text.partition("x")
     if not (cross and height.isdigit() and width.isdigit() and min(int(height), int(width)) >= SIZE_DIVISIBILITY):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH in pixels, each {SIZE_DIVISIBILITY} or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not any, nor HEIGHTxWIDTH, each {SIZE_DIVISIBILITY} or more")
     return int(height), int(width)
 
 
@@ -62,7 +78,14 @@ def format_export(path: Path, export: Export) -> str:
     ]
     if count := verification.uncertain_images:
         lines.append(f"left out: {count} images on which rounding decides what the model itself finds")
-    return "\n".join([*lines, f"what goes in and out: {export.description}"])
+    if not export.any_size:
+        height, width = export.inputs[0].shape[-2:]
+        lines.append(
+            f"takes pictures of up to {height} x {width} pixels after resizing; a .pt2 with --size any takes all"
+        )
+    if export.leaves_out_views:
+        lines.append("the file detects in the plain image; `lineage predict` uses the run's test-time augmentation")
+    return "\n".join([*lines, f"what goes in and out: {export.description}", f"try: python {export.script} PICTURE"])
 
 
 def format_tensor(value: Tensor) -> str:

@@ -14,25 +14,30 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
+from torch import Tensor
+from torch.export import ExportedProgram
 
 from lineage.data.shapes.dataset import Shapes
+from lineage.models.export import standalone
 from lineage.models.export.onnx import load_onnx, write_onnx
 from lineage.models.export.program import (
     ExportableDetector,
     ExportError,
     capture,
+    find_smallest_side,
     name_inputs,
     name_outputs,
     replace_own_operators,
+    vary_size,
 )
-from lineage.models.export.verify import REQUIRED_IMAGES, Run, Verification, verify
+from lineage.models.export.verify import REQUIRED_IMAGES, DrawInputs, Run, Verification, verify
 from lineage.results.atomic import atomic_path, atomic_write
 from lineage.run.restore import Restored
 from lineage.weights.readers import digest
 
 USED_PROPOSALS = 64  # of an image in the check; see draw_inputs
 SIZE_DIVISIBILITY = 32
+EXAMPLE_SIZE = (192, 256)  # of a file for any size: larger than the stride of the coarsest map
 SUFFIXES = (".onnx", ".pt2")
 INPUT_FACTS = {
     "pixels": {"order": "RGB", "padding": "content at the top left, zeros beyond"},
@@ -59,29 +64,69 @@ class Export:
     outputs: list[str]
     verification: Verification
     description: Path  # the JSON file
+    script: Path  # detects in pictures with the file
+    leaves_out_views: bool  # the model has test-time augmentation, the file has not
+    any_size: bool
 
 
 def export_model(
-    restored: Restored, path: Path, *, size: tuple[int, int] | None, batch: int, proposals: int, tolerance: float
+    restored: Restored,
+    path: Path,
+    *,
+    size: tuple[int, int] | None,
+    any_size: bool,
+    batch: int,
+    proposals: int,
+    tolerance: float,
 ) -> Export:
     """Write a model to an .onnx or .pt2 file.
 
     size: height and width of the input; None: the largest that the model's test transform makes.
+    any_size: the file takes any batch of any size that the model's multiple divides, as prediction makes them.
     proposals: slots of precomputed proposals per image; 0: as in the config.
     tolerance: relative difference that the verification accepts.
     Raises ExportError if the model cannot be exported, or if the file computes something else.
     """
-    draw = partial(draw_inputs, size or input_size(restored.config), batch,
-                   proposals or count_proposals(restored.config))  # fmt: skip
+    slots = proposals or count_proposals(restored.config)
+    multiple = restored.canvas.size_divisibility if any_size else None
+    if any_size:
+        check_any_size(path, slots)
+    draw: DrawInputs = draw_both_orientations
+    if multiple is None:
+        draw = partial(draw_inputs, size or input_size(restored.config), batch, slots)
     inputs = draw(0)
     outputs = name_outputs(restored.model, inputs)
+    detector = ExportableDetector(restored.model).eval()
+    program = capture(detector, inputs, None if multiple is None else vary_size(multiple))
     with atomic_path(path) as unverified:
-        run = write_program(restored.model, unverified, inputs, outputs)
-        verification = verify(ExportableDetector(restored.model), run, draw, outputs, tolerance)
+        run = write_program(program, unverified, inputs, outputs)
+        verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")
     content = describe(path, restored, inputs, outputs, verification)
+    if multiple is not None:
+        content |= {"fixed_size": False, "size_divisibility": multiple, "smallest_size": find_smallest_side(program)}
+        content |= {"shapes": "of an example: batch, height and width vary"}
     atomic_write(description, json.dumps(content, indent=1) + "\n")
-    return Export(inputs, outputs, verification, description)
+    script = path.with_name(f"{path.name}.py")
+    atomic_write(script, Path(standalone.__file__).read_text(encoding="utf-8"))
+    return Export(inputs, outputs, verification, description, script, bool(restored.config.get("tta")), any_size)
+
+
+def check_any_size(path: Path, proposals: int) -> None:
+    """Raise ExportError if a file or its model cannot be of any size."""
+    if path.suffix == ".onnx":
+        raise ExportError(
+            f"{path.name}: an ONNX file has one size: write a .pt2 file for any size, or one ONNX file for each "
+            "orientation, such as --size 800x1088 and --size 1088x800"
+        )
+    if proposals:
+        raise ExportError("a model that reads proposals is exported at one size: leave --size any out")
+
+
+def draw_both_orientations(seed: int) -> tuple[Tensor, ...]:
+    """Draw inputs of several batches and sizes: two landscapes, a portrait, two landscapes, ..."""
+    height, width = EXAMPLE_SIZE
+    return draw_inputs((width, height), 1, 0, seed) if seed % 2 else draw_inputs((height, width), 2, 0, seed)
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:
@@ -119,9 +164,8 @@ def draw_inputs(size: tuple[int, int], batch: int, proposals: int, seed: int) ->
 
 
 @torch.no_grad()
-def write_program(model: nn.Module, path: Path, inputs: tuple[Tensor, ...], outputs: Sequence[str]) -> Run:
+def write_program(program: ExportedProgram, path: Path, inputs: tuple[Tensor, ...], outputs: Sequence[str]) -> Run:
     """Write the file; return a function that runs it."""
-    program = capture(ExportableDetector(model).eval(), inputs)
     if path.suffix == ".onnx":
         write_onnx(program, path, list(name_inputs(inputs)), outputs)
         return load_onnx(path)
@@ -131,7 +175,11 @@ def write_program(model: nn.Module, path: Path, inputs: tuple[Tensor, ...], outp
 
 
 def describe(
-    path: Path, restored: Restored, inputs: tuple[Tensor, ...], outputs: Sequence[str], verification: Verification
+    path: Path,
+    restored: Restored,
+    inputs: tuple[Tensor, ...],
+    outputs: Sequence[str],
+    verification: Verification,
 ) -> dict[str, Any]:
     """Return what a program that uses the file needs: shapes, types, resizing, classes."""
     backbone, test = restored.config.backbone, restored.config.augment.test

@@ -92,11 +92,17 @@ def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA 
 
 
 def load_run_config(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:
-    """Return the config of a run with overrides of single values. Raises ConfigError for a key that it has not."""
+    """Return the config of a run with overrides: single values, or an option of `tta`.
+
+    Raises ConfigError for a key that it has not.
+    """
     config = load_config(folder)
     for text in overrides:
         override = Override.parse(text)
         key, value = override.key, override.value or ""
+        if key == "tta":  # the only group that another option of fits any run
+            OmegaConf.update(config, key, OmegaConf.to_container(compose_config([text]).tta), merge=False)
+            continue
         if OmegaConf.select(config, key, default=MISSING) == MISSING:
             today = key_today(key, OmegaConf.to_container(config))
             renamed = "" if today == key else f"; its name is now {today}"

@@ -59,7 +59,7 @@ class Subnet(nn.Module):
 
     def forward(self, features: list[Tensor], per_anchor: int) -> list[Tensor]:
         """maps [B, channels, H, W] -> per level [B, A_l, per_anchor] float32, position-major as anchors"""
-        return [self._level(x).permute(0, 2, 3, 1).reshape(len(x), -1, per_anchor).float() for x in features]
+        return [self._level(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, per_anchor).float() for x in features]
 
     def _level(self, x: Tensor) -> Tensor:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
@@ -148,7 +148,7 @@ class DenseHead(nn.Module):
         # 1. the best (anchor, class) pairs of each level
         anchors = self.anchors(features)
         logits, deltas = self.scores(features, self.num_classes), self.deltas(features, 4)
-        starts = [sum(len(level) for level in anchors[:index]) for index in range(len(anchors))]
+        starts = [sum(level.shape[0] for level in anchors[:index]) for index in range(len(anchors))]
         levels = [self._top_of_level(*level) for level in zip(anchors, logits, deltas, starts, strict=True)]
         boxes, scores, labels, anchor_index = (torch.cat(fields, 1) for fields in zip(*levels, strict=True))
         # 2. sort them over all levels

@@ -8,11 +8,12 @@ its pure-torch equal, `nms_onnx` in onnx.py its ONNX equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
-from torch.export import ExportedProgram
+from torch.export import Dim, ExportedProgram
 
 import lineage.ops.nms  # noqa: F401  registers the operator
 from lineage.ops import boxes as box_ops
@@ -20,7 +21,32 @@ from lineage.structures import Detections, Images, Proposals
 
 OUTPUTS = ("boxes", "scores", "labels", "valid", "masks", "keypoints", "semantic")
 WITHOUT_SLOTS = ("valid", "semantic")  # outputs without empty slots to clear
+LARGEST_BATCH, MIN_SIDE, LARGEST_SIDE = 256, 64, 4096  # of programs of any batch and size
 INPUTS = ("pixels", "sizes", "proposals")  # the last is for models that take precomputed proposals
+
+
+DynamicShapes = tuple[dict[int, Any], ...]
+
+
+def vary_size(size_divisibility: int) -> DynamicShapes:
+    """Return the dimensions of pixels and sizes that may vary: the batch, and sides that are multiples."""
+    batch = Dim("batch", min=1, max=LARGEST_BATCH)
+    smallest = max(1, MIN_SIDE // size_divisibility)
+    height, width = (Dim(name, min=smallest, max=LARGEST_SIDE // size_divisibility) for name in ("height", "width"))
+    if size_divisibility > 1:
+        height, width = height * size_divisibility, width * size_divisibility
+    return {0: batch, 2: height, 3: width}, {0: batch}
+
+
+def find_smallest_side(program: ExportedProgram) -> int:
+    """Return the smallest height and width of a program of any size: the coarsest map has two positions a side."""
+    pixels = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name == "pixels")
+    smallest = 1
+    for side in pixels.meta["val"].shape[2:]:
+        (symbol,) = side.node.expr.free_symbols
+        lower = int(program.range_constraints[symbol].lower)
+        smallest = max(smallest, int(side.node.expr.subs(symbol, lower)))
+    return smallest
 
 
 class ExportError(ValueError):
@@ -78,10 +104,15 @@ def _clear_empty_slots(value: Tensor, valid: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def capture(detector: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
-    """Trace a detector. Raises ExportError, which names the line of the model that cannot be traced."""
+def capture(
+    detector: nn.Module, inputs: tuple[Tensor, ...], dynamic_shapes: DynamicShapes | None = None
+) -> ExportedProgram:
+    """Trace a detector. Raises ExportError, which names the line of the model that cannot be traced.
+
+    dynamic_shapes: for each input the dimensions that may vary; None: all are those of `inputs`.
+    """
     try:
-        return torch.export.export(detector, inputs, strict=False)
+        return torch.export.export(detector, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export raises dozens of types
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(f"this model cannot be captured as one program: {type(error).__name__}: {reason}") from error

@@ -51,7 +51,7 @@ class SlidingWindows(nn.Module):
 
     def _sample_windows(self, windows: Tensor, images: Images) -> Proposals:
         """Draw windows at random; their scores are negative, below those of precomputed proposals."""
-        boxes = box_ops.clip(windows.expand(len(images.sizes), -1, -1), images.sizes)
+        boxes = box_ops.clip(windows.expand(images.sizes.shape[0], -1, -1), images.sizes)
         random = uniform(images.rng_keys, SALT, boxes.shape[1])
         priority = torch.where(box_ops.has_min_size(boxes, self.min_size), random, -1.0)
         values, index = priority.topk(min(self.num_windows, priority.shape[1]))

@@ -179,7 +179,7 @@ class RPN(nn.Module):
             for deeper in self.deeper:
                 hidden = F.relu(deeper(hidden))
             logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1).float())
-            deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(x), -1, 4).float())
+            deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4).float())
         return Predictions(self.anchors(features), logits, deltas)
 
     @torch.no_grad()

@@ -1,0 +1,104 @@
+"""The script beside an exported file detects what `lineage predict` does, and imports nothing of this package."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as rle
+from torchvision.transforms.v2 import functional
+
+from lineage.cli.main import main
+from lineage.data.shapes.dataset import Shapes
+from lineage.data.transforms.resize import fit_shortest_edge
+from lineage.eval.predictions.paste import paste
+from lineage.models.export import standalone
+from tests.trained import run_folder
+
+SIZES = {"landscape": (150, 230), "portrait": (230, 140)}
+
+
+@pytest.mark.slow
+def test_the_script_detects_what_predict_does(tmp_path: Path) -> None:
+    run, file = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / "model.pt2"
+    assert main(["export", str(run), str(file), "--size", "any"]) == 0
+    pictures = []
+    for index, (name, size) in enumerate(SIZES.items()):
+        pictures.append(tmp_path / f"{name}.png")
+        Image.fromarray(Shapes(seed=index, length=1, size=[size])[0].image.permute(1, 2, 0).numpy()).save(pictures[-1])
+    results, predictions = tmp_path / "results.json", tmp_path / "out"
+    command = [sys.executable, f"{file}.py", *map(str, pictures), "--out", str(results), "--score", "0.1"]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    arguments = [*map(str, pictures), f"--weights={run}", f"--out={predictions}", "--no-pictures", "--score=0.1"]
+    assert main(["predict", *arguments]) == 0
+    expected = json.loads((predictions / "predictions.json").read_text())
+    expected = expected if isinstance(expected, list) else expected["annotations"]
+    for image in (1, 2):
+        compare(
+            *([row for row in rows if row["image_id"] == image] for rows in (json.loads(results.read_text()), expected))
+        )
+
+
+def compare(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(actual) == len(expected) > 3
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert ours["category_id"] == theirs["category_id"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
+        assert ours["bbox"] == pytest.approx(theirs["bbox"], abs=2e-2)
+        masks = [rle.decode(record["segmentation"]) for record in (ours, theirs)]
+        assert (masks[0] != masks[1]).sum() <= 0.02 * masks[1].sum() + 2
+
+
+def test_the_script_imports_nothing_of_this_package() -> None:
+    text = Path(standalone.__file__).read_text()
+    assert "import lineage" not in text
+    assert "from lineage" not in text
+
+
+def test_masks_are_pasted_and_encoded_as_in_results() -> None:
+    generator = torch.Generator().manual_seed(0)
+    size, count = (90, 130), 12
+    probabilities = torch.rand(count, 28, 28, generator=generator).numpy()
+    corners = torch.rand(count, 2, 2, generator=generator).sort(1).values * torch.tensor([130.0, 90.0])
+    boxes = corners.flatten(1).numpy()
+    boxes[3, 2] = boxes[3, 0]  # without area
+    expected = paste(probabilities, boxes, size)
+    ends = np.cumsum(expected.lengths)
+    for index in range(count):
+        text = expected.text[ends[index] - expected.lengths[index] : ends[index]].tobytes().decode()
+        mask = standalone.paste(probabilities[index], boxes[index].astype(np.float64), size)
+        assert standalone.encode(mask) == text
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (60, 40)])
+def test_runs_are_encoded_as_in_pycocotools(size: tuple[int, int]) -> None:
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random(size) > seed / 19
+        expected = rle.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert standalone.encode(mask) == expected
+
+
+@pytest.mark.parametrize("size", [(120, 200), (211, 97)])
+def test_pictures_are_resized_as_in_evaluation(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    target = standalone.compute_size(size, {"sizes": [80], "max_size": 120})
+    assert target == fit_shortest_edge(size, 80, 120)
+    ours = np.array(Image.fromarray(pixels).resize(target[::-1], Image.Resampling.BILINEAR)).astype(int)
+    theirs = functional.resize(torch.from_numpy(pixels).permute(2, 0, 1), list(target), antialias=True)
+    assert abs(ours - theirs.permute(1, 2, 0).numpy().astype(int)).max() <= 1
+
+
+def test_a_picture_that_does_not_fit_names_the_remedy() -> None:
+    fixed = {"fixed_size": True, "inputs": [{"shape": [1, 3, 96, 128]}]}
+    assert standalone.choose_canvas((90, 128), fixed) == (96, 128)
+    with pytest.raises(standalone.UnfitPictureError, match="--size any"):
+        standalone.choose_canvas((128, 90), fixed)
+    free = {"fixed_size": False, "size_divisibility": 32, "smallest_size": 96}
+    assert standalone.choose_canvas((130, 40), free) == (160, 96)

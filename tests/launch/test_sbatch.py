@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -13,7 +12,7 @@ from lineage.launch.cells import Cell
 from lineage.launch.job import RunnerSettings
 from lineage.launch.plan import Plan, decide
 from lineage.launch.slurm import SlurmError, make_commands, split_generations, submit
-from lineage.launch.slurm_task import read_cell_name
+from lineage.launch.slurm_task import read_cell_names
 from tests.launch.test_plan import cell, entry, name
 
 SBATCH = """#!/bin/sh
@@ -63,8 +62,8 @@ def test_a_command_is_an_array_of_runners(tmp_path: Path) -> None:
         f"--wrap=cd {tmp_path} && exec python -m lineage.cli.main run --cells '{folder}/generation-0.json' --cell "
         f"$SLURM_ARRAY_TASK_ID --results {tmp_path}/results --runs {tmp_path}/runs --set trainer.devices=8"
     )
-    assert [read_cell_name(folder / "generation-1.json", i) for i in (0, 1)] == [name("b"), name("c")]
-    assert len(json.loads((folder / "generation-0.json").read_text())) == 2
+    assert read_cell_names(folder / "generation-1.json") == [name("b"), name("c")]
+    assert len(read_cell_names(folder / "generation-0.json")) == 2
 
 
 def test_each_generation_waits_for_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,7 @@ def test_an_interrupted_command_prints_no_traceback(monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("LINEAGE_EXPLAINS", "1")
     with pytest.raises(SystemExit) as end:
         run_with_friendly_errors(interrupted)
     assert end.value.code == 130

@@ -9,9 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
-from omegaconf import OmegaConf
 
-from lineage.config.schema import Run
 from lineage.results import renames, renames_table
 from lineage.results.entry import digest, dump, parse
 from lineage.results.renames import canonical, choices_today, first_target, key_today, target_today, upgrade
@@ -33,7 +31,6 @@ TABLE: dict[str, Any] = {
     "values": {"lineage.ops.nms.New": {"mode": {"random": "chance"}, "sorted": {True: "yes", False: "no"}}},
     "options": {"logger": {"csv": "files"}},
     "groups": {"logger": "track"},
-    "added": {"lineage.ops.nms.New": {"fused": False}, "/": {"ema": None}, "/schedule": {"power": 1}},
 }
 FIRST: dict[str, Any] = {
     "track": {"csv": 1},
@@ -100,17 +97,6 @@ class TestTranslations:
     def test_other_values_are_of_another_digest(self) -> None:
         other = {**TODAY, "box": {**TODAY["box"], "nms_thresh": 0.6}}
         assert canonical(other) != FIRST
-
-    def test_an_added_key_counts_only_if_it_does_something(self) -> None:
-        added = {
-            **TODAY,
-            "ema": None,
-            "schedule": {**TODAY["schedule"], "power": 1},
-            "box": {**TODAY["box"], "fused": False},
-        }
-        assert canonical(added) == FIRST
-        assert canonical({**added, "ema": 0.99}) == {**FIRST, "ema": 0.99}
-        assert canonical({**added, "box": {**added["box"], "fused": True}})["box"] == {**FIRST["box"], "fused": True}
 
     def test_keys_are_left_out_by_their_name_of_today(self) -> None:
         left = canonical(TODAY, without=("cell.note", "model", "schedule.max_steps", "box.nms"))
@@ -223,33 +209,6 @@ def test_the_table_names_keywords_that_exist(owner: str) -> None:
         assert not still, f"{owner}.{today} was {still}, which is another keyword today"
     every = [name for names in table()["keys"][owner].values() for name in formers(names)]
     assert len(every) == len(set(every)), f"a former keyword of {owner} has two names of today"
-
-
-def check_added(added: dict[str, dict[str, object]]) -> None:
-    """Raise AssertionError unless each key exists with this default; owners are schema nodes (/data) or functions."""
-    for owner, keys in added.items():
-        if owner.startswith("/"):
-            node = OmegaConf.select(OmegaConf.structured(Run), owner[1:]) if owner != "/" else OmegaConf.structured(Run)
-            assert {key: node.get(key, inspect.Parameter.empty) for key in keys} == keys
-        else:
-            module, _, attribute = owner.rpartition(".")
-            parameters = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
-            assert {key: parameters[key].default for key in keys if key in parameters} == keys
-
-
-def test_added_keys_exist_and_do_nothing_by_default() -> None:
-    check_added(table()["added"])
-    check_added({"/data": {"workers": OmegaConf.structured(Run).data.workers}, f"{__name__}.example": {"added": 1}})
-
-
-def example(*, first: int, added: int = 1) -> None:
-    """A function with a key that came later."""
-
-
-@pytest.mark.parametrize("added", [{"added": 2}, {"first": 1}, {"lost": 1}])
-def test_an_added_key_with_another_default_is_refused(added: dict[str, object]) -> None:
-    with pytest.raises(AssertionError):
-        check_added({f"{__name__}.example": added})
 
 
 def test_the_table_names_groups_and_options_that_exist() -> None:

@@ -107,6 +107,10 @@ ROLES = {
 # Keys that are younger than stored entries, each with the values at which it changes nothing: there a digest is that of
 # a config without the key.
 NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
+    "schedule.epochs": (None,),
+    "lr_schedule": ({},),
+    "callbacks": ({},),
+    "trainer.gradient_clip_val": (None,),
     "dataset.val.fraction": (None,),
     "dataset.pixel_range": (None,),
     "dataset.*.pixel_range": (None, "${dataset.pixel_range}"),

@@ -1,8 +1,8 @@
 """Former names of classes, keywords, their values, config groups and options (`renames.yaml`), and two translations.
 
 `upgrade` turns a config that was stored earlier into one that the code of today reads. `canonical` turns a config into
-the first names of its parts, without keys that were added later and do nothing, so that a digest depends neither on
-what something is called today nor on options that are not used. docs/identity.md explains how to rename something.
+the first names of its parts, so that a digest does not depend on what they are called today. docs/identity.md explains
+how to rename something.
 """
 
 from __future__ import annotations
@@ -47,13 +47,9 @@ def upgrade(config: Any) -> Any:
 
 
 def canonical(config: Any, without: Iterable[str] = ()) -> Any:
-    """Copy a config of today into first names, without added keys that do nothing and the dotted keys `without`.
-
-    without: names of today
-    """
-    table = renames()
+    """Copy a config of today into first names, without the dotted keys `without` (names of today)."""
     return _Translation(
-        config, first_target, table.first_keys, table.first_values, without=frozenset(without), added=table.added
+        config, first_target, renames().first_keys, renames().first_values, without=frozenset(without)
     ).copy()
 
 
@@ -118,10 +114,9 @@ class _Translation:
         *,
         to_today: bool = False,
         without: frozenset[str] = frozenset(),
-        added: Mapping[str, Mapping[str, Any]] = {},
     ):
         self.root, self.target, self.keys, self.values = root, target, keys, values
-        self.to_today, self.without, self.added = to_today, without, added
+        self.to_today, self.without = to_today, without
         self.renamed: Names = {}  # filled by copy
 
     def copy(self) -> Any:
@@ -143,7 +138,7 @@ class _Translation:
         node, path = places[-1]
         if isinstance(node, dict):
             names = self._names(places[-1])
-            items = {name: self._child(places[-1], name) for name in node if not self._is_left_out(places[-1], name)}
+            items = {name: self._child(places[-1], name) for name in node if _join(path, name) not in self.without}
             self.renamed |= {_join(path, name): _join(path, names[name]) for name in items if name in names}
             return {names.get(name, name): self._value(name, (*places, child)) for name, child in items.items()}
         if isinstance(node, list):
@@ -165,12 +160,6 @@ class _Translation:
         if translated != value:
             self.renamed[f"{path}={value}"] = str(translated)
         return translated
-
-    def _is_left_out(self, place: Place, name: Any) -> bool:
-        if _join(place.path, name) in self.without:
-            return True
-        added = self.added.get(_owner(place), {})
-        return name in added and bool(place.node[name] == added[name])
 
     def _names(self, place: Place) -> Names:
         return self.keys.get(_owner(place), {})

@@ -30,7 +30,6 @@ class Renames:
     groups: Names
     first_values: Values
     values: Values
-    added: dict[str, dict[str, Any]]  # key -> the value that changes nothing; by its class or /NODE, as in `keys`
 
 
 @cache
@@ -59,7 +58,6 @@ def read(table: Mapping[str, Mapping[str, Any]]) -> Renames:
             owner: {key: {first: today for today, first in values.items()} for key, values in keywords.items()}
             for owner, keywords in table.get("values", {}).items()
         },
-        dict(table.get("added", {})),
     )
 
 

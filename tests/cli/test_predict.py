@@ -18,9 +18,10 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from lineage.cli.main import main
+from lineage.data.annotations.image_ids import ImageIds, number_files
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
-from lineage.report.image_sources import Picture, find_files, read_frames, read_image_ids
+from lineage.report.image_sources import Picture, find_files, read_frames
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import default_meta, read_run_meta
 from lineage.run.restore import restore
@@ -62,9 +63,10 @@ def test_a_folder(run: Path, photos: Path, tmp_path: Path, capsys: pytest.Captur
     assert [(one["height"], one["width"]) for one in found["images"]] == [(96, 128), (96, 128), (64, 160)]
     assert [one["name"] for one in found["categories"]] == json.loads((run / "classes.json").read_text())["classes"]
     assert found["annotations"]
-    for name in ("a.png.png", "b.jpg.png", "deep/a.png.png"):
+    for name, written in (("a.png.png", "PNG"), ("b.jpg.jpg", "JPEG"), ("deep/a.png.png", "PNG")):
         with Image.open(out / name) as painted:
             assert max(painted.size) >= 480
+            assert painted.format == written, "JPEG where it came as JPEG"
     assert "3 pictures" in capsys.readouterr().out
 
 
@@ -196,16 +198,22 @@ def test_neither_prediction_nor_export_imports_a_trainer() -> None:
 
 def test_patterns_and_repeats(photos: Path) -> None:
     pattern = str(photos / "**" / "*.png")
-    assert [name for _, name in find_files([pattern])] == ["a.png", "a.png"]
+    assert [name for _, name in find_files([pattern])] == ["a.png", "deep/a.png"]
     assert [name for _, name in find_files([str(photos / "a.png"), str(photos)])] == ["a.png", "b.jpg", "deep/a.png"]
+    again = photos / "deep" / "photos"
+    again.mkdir()
+    (again / "a.png").write_bytes((photos / "a.png").read_bytes())
+    names = [name for _, name in find_files([str(photos / "a.png"), str(photos / "deep/a.png"), str(again / "a.png")])]
+    assert names == ["a.png", "deep/a.png", "photos/a.png"], "no two files have one name, picture or id"
 
 
 def test_numbered_files_keep_their_ids(tmp_path: Path) -> None:
     for name in ("000000000139.jpg", "42.png"):
         Image.new("RGB", (32, 32)).save(tmp_path / name)
-    assert read_image_ids([str(tmp_path)]) == {"000000000139.jpg": 139, "42.png": 42}
+    ids = number_files([*find_files([str(tmp_path)])])
+    assert (ids.by_name, ids.first_free) == ({"000000000139.jpg": 139, "42.png": 42}, 140)
     Image.new("RGB", (32, 32)).save(tmp_path / "x.png")
-    assert read_image_ids([str(tmp_path)]) == {}
+    assert number_files([*find_files([str(tmp_path)])]) == ImageIds()
 
 
 def test_where_nothing_is_found_the_best_score_is_told(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lineage.config.build import ConfigError
 from lineage.config.schema import Data, Schedule
+from lineage.data.annotations.image_ids import ImageIds
 from lineage.data.datamodule import DetectionData
 from lineage.data.shapes.dataset import Shapes
 from lineage.eval.predictions.accumulator import DetectionAccumulator
@@ -66,7 +67,7 @@ def evaluate(restored: Restored, images_per_device: int, processes: int = 1) -> 
 
 def predict(restored: Restored, folder: Path, batch: int) -> Records:
     """Return the records of PNGs of the same images."""
-    ids = {f"{index + 1}.png": index + 1 for index in range(COUNT)}
+    ids = ImageIds({f"{index + 1}.png": index + 1 for index in range(COUNT)})
     device = torch.device("cpu")
     predictions = predict_images(restored, pictures(folder), ids=ids, batch=batch, score_thresh=0.0, device=device)
     return {image.image_id: image.records for _, image in predictions}

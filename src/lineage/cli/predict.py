@@ -17,16 +17,19 @@ from PIL import Image
 from rich.console import Console
 
 from lineage.cli.decoding import add_decoding_arguments
+from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.report.draw import paint
-from lineage.report.image_sources import Picture, Unreadable, iter_pictures, read_image_ids
+from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
 from lineage.results import paths
-from lineage.run.predict import ImagePredictions, predict_images, to_coco_dict
+from lineage.run.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
 from lineage.run.restore import restore
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+QUALITY = 92  # of JPEGs that are written, 1 to 95
 
 
 def main(argv: list[str]) -> int:
@@ -35,14 +38,15 @@ def main(argv: list[str]) -> int:
     restored = restore(args.weights, overrides, args.results, args.classes)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     restored.model.to(device)
+    ids = choose_ids(args, restored.meta)
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []
     predictions: list[ImagePredictions] = []
     console = Console(stderr=True)
     for picture, image in predict_images(
         restored,
-        skip_unreadable(args, choose_decoding(args, restored.config), unreadable),
-        ids=read_image_ids(args.images),
+        skip_unreadable(args, choose_decoding(args, restored.config), ids, unreadable),
+        ids=ids,
         batch=args.batch,
         score_thresh=args.score,
         device=device,
@@ -52,7 +56,11 @@ def main(argv: list[str]) -> int:
         console.print(f"{image.name}: {count_objects(image.records, restored.meta)}", highlight=False, soft_wrap=True)
         predictions.append(replace(image, stuff=[]))  # it is drawn: maps of every picture would fill the memory
     (args.out / "predictions.json").write_text(json.dumps(to_coco_dict(predictions, restored)))
+    scored = [image for image in predictions if not args.annotations or image.name in ids.by_name]
+    unannotated = [image.name for image in predictions if args.annotations and image.name not in ids.by_name]
+    (args.out / "coco_results.json").write_text(json.dumps(to_coco_results(scored)))
     print_summary(args, predictions, unreadable)
+    print_unannotated(args, unannotated)
     return int(bool(unreadable) or not predictions)
 
 
@@ -61,7 +69,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="lineage predict",
         description="Detect objects in images, folders, patterns (quoted) and videos. Writes a picture of each and "
-        "predictions.json, in COCO's format. KEY=VALUE overrides the config, as for train.py.",
+        "predictions.json, in COCO's format of annotations, and coco_results.json, in COCO's format of results, which "
+        "`lineage evaluate` and pycocotools read. KEY=VALUE overrides the config, as for train.py.",
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE|KEY=VALUE")
     parser.add_argument("--weights", required=True, help="run folder, entry, file, URL or torchvision weight")
@@ -72,6 +81,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file whose image ids the results have")
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON only")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
     args = parser.parse_intermixed_args(argv)
@@ -102,9 +112,17 @@ def choose_decoding(args: argparse.Namespace, config: DictConfig) -> Decoding:
     return create_decoding(pixel_range and list(pixel_range), max_megapixels)
 
 
-def skip_unreadable(args: argparse.Namespace, decoding: Decoding, unreadable: list[Unreadable]) -> Iterator[Picture]:
+def choose_ids(args: argparse.Namespace, meta: DatasetMeta) -> ImageIds:
+    """Return the image ids of --annotations, else the numbers that the names of the files are."""
+    files = [*find_files(args.images)]
+    return match_annotations(files, args.annotations, meta) if args.annotations else number_files(files)
+
+
+def skip_unreadable(
+    args: argparse.Namespace, decoding: Decoding, ids: ImageIds, unreadable: list[Unreadable]
+) -> Iterator[Picture]:
     """Iterate the pictures; append files that cannot be read to `unreadable`."""
-    for picture in iter_pictures(args.images, args.every, decoding):
+    for picture in iter_pictures(args.images, args.every, decoding, ids.sizes):
         if isinstance(picture, Unreadable):
             unreadable.append(picture)
         else:
@@ -117,12 +135,17 @@ def draw(picture: Picture, predictions: ImagePredictions, meta: DatasetMeta, pat
     scale = min(1.0, MAX_SIDE / side) if side >= MIN_SIDE else MIN_SIDE / side
     marks = mark_predictions(predictions.records, meta, 0.0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    paint(image, marks, scale, predictions.stuff).save(path)
+    painted = paint(image, marks, scale, predictions.stuff)
+    painted.save(path, quality=QUALITY) if path.suffix == ".jpg" else painted.save(path)
 
 
 def picture_path(name: str) -> Path:
-    """Return the path of the picture of a file: `a/b.jpg` -> `a/b.jpg.png`, so that no two files share one."""
-    return Path(f"{name.replace('#', '-')}.png")
+    """Return the path of the picture of a file, in an own name for each: `a/b.png` -> `a/b.png.png`.
+
+    That of a JPEG is a JPEG: `a/b.JPG` -> `a/b.JPG.jpg`.
+    """
+    ending = ".jpg" if Path(name).suffix.lower() in JPEG else ".png"
+    return Path(f"{name.replace('#', '-')}{ending}")
 
 
 def count_objects(records: Sequence[dict[str, Any]], meta: DatasetMeta) -> str:
@@ -145,3 +168,10 @@ def print_summary(
         print(f"the highest score was {best:.3f}: a lower --score shows more")
     if unreadable:
         print(f"{len(unreadable)} of {len(predictions) + len(unreadable)} could not be read", file=sys.stderr)
+
+
+def print_unannotated(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Name the pictures that the result file leaves out, because their ids are not those of an annotated image."""
+    if names:
+        print(f"pictures that are not in {args.annotations}: {len(names)}, such as {names[0]}. predictions.json has "
+              "them, coco_results.json does not")  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.samples.image import DEFAULT, Decoding, ImageError, read_upright
+from lineage.data.samples.image import DEFAULT, Decoding, ImageError, Size, read, read_upright
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -27,32 +28,42 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def iter_pictures(sources: Sequence[str], every: int, decoding: Decoding = DEFAULT) -> Iterator[Picture | Unreadable]:
-    """Yield the pictures of files, folders and patterns in order; of a video each `every`-th frame."""
+def iter_pictures(
+    sources: Sequence[str], every: int, decoding: Decoding = DEFAULT, sizes: Mapping[str, Size] | None = None
+) -> Iterator[Picture | Unreadable]:
+    """Yield the pictures of files, folders and patterns in order; of a video each `every`-th frame.
+
+    sizes: annotated (height, width) by name, which determine the orientation of a picture
+    """
     for path, name in find_files(sources):
         if not path.is_file():
             yield Unreadable(name, "no such file")
         elif path.suffix.lower() in VIDEOS:
             yield from read_frames(path, name, every)
         else:
-            yield read_picture(path, name, decoding)
+            yield read_picture(path, name, decoding, (sizes or {}).get(name))
 
 
 def find_files(sources: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """Yield (path, name) of each file, once; folders are searched recursively."""
+    """Yield (path, name) of each file, once; folders are searched recursively.
+
+    No two names are equal: if another file has a name already, it is preceded by as many folders as it takes.
+    """
     visited: set[Path] = set()
+    names: set[str] = set()
     for text in sources:
         for path, name in _expand(text):
             if (real := path.resolve()) not in visited:
                 visited.add(real)
-                yield path, name
+                names.add(unique := _lengthen(path, names) if name in names else name)
+                yield path, unique
 
 
-def read_image_ids(sources: Sequence[str]) -> dict[str, int]:
-    """Return name -> image id if all names are different numbers, as COCO's 000000000139.jpg; else {}."""
-    stems = {name: Path(name).stem for _, name in find_files(sources)}
-    ids = {name: int(stem) for name, stem in stems.items() if stem.isascii() and stem.isdigit()}
-    return ids if len(ids) == len(stems) == len({*ids.values()}) else {}
+def _lengthen(path: Path, names: Set[str]) -> str:
+    """Return the shortest end of a path, from its last folder on, that is not among `names`."""
+    parts = Path(os.path.abspath(path)).parts[1:]
+    ends = ("/".join(parts[-count:]) for count in range(2, len(parts)))
+    return next((end for end in ends if end not in names), "/".join(parts))
 
 
 def _expand(text: str) -> Iterator[tuple[Path, str]]:
@@ -66,9 +77,11 @@ def _expand(text: str) -> Iterator[tuple[Path, str]]:
         yield path, path.name
 
 
-def read_picture(path: Path, name: str, decoding: Decoding = DEFAULT) -> Picture | Unreadable:
-    """Read an image file as training does, upright by its EXIF orientation."""
+def read_picture(path: Path, name: str, decoding: Decoding = DEFAULT, size: Size | None = None) -> Picture | Unreadable:
+    """Read an image file as training does, upright by its EXIF orientation or as its annotated size has it."""
     try:
+        if size is not None:
+            return Picture(name, read(path, size, decoding).permute(1, 2, 0).numpy())
         return Picture(name, read_upright(path, decoding))
     except ImageError as error:
         return Unreadable(name, str(error).removeprefix(f"{path}: "))

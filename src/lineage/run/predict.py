@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torchvision import tv_tensors as tv
 
 from lineage.config.build import ConfigError, build
 from lineage.data.annotations.defects import Defect, Record
+from lineage.data.annotations.image_ids import ImageIds
 from lineage.data.canvas import count_images_at_once, group_batches
 from lineage.data.samples.dataset import Dataset, ObjectLabels, read_object_labels
 from lineage.data.samples.metadata import DatasetMeta
@@ -91,7 +92,7 @@ def predict_images(
     restored: Restored,
     pictures: Iterator[Picture],
     *,
-    ids: dict[str, int],
+    ids: ImageIds,
     batch: int,
     score_thresh: float,
     device: torch.device,
@@ -99,10 +100,9 @@ def predict_images(
     """Yield each picture with its predictions: those of the evaluation, whatever else is predicted beside it.
 
     batch: the largest number of pictures at once on a GPU, if they share a canvas; on a CPU they come one by one.
-    ids: image ids by the names of files; other images are numbered from 1.
     score_thresh: records below this score are left out.
     """
-    first_id = 1
+    first_id, free_ids = 1, count(ids.first_free)
     while group := list(islice(pictures, batch)):
         # 1. to the canvases of the model
         images = UnannotatedImages(group, first_id, restored.meta)
@@ -110,6 +110,8 @@ def predict_images(
         dataset = add_proposals(restored, images)
         samples = [transform(dataset[index]) for index in range(len(group))]
         canvases = [restored.canvas.choose(get_size(sample)) for sample in samples]
+        names = [picture.name for picture in group]
+        image_ids = [ids.by_name[name] if name in ids.by_name else next(free_ids) for name in names]
         predictions: dict[int, ImagePredictions] = {}
         for slots in group_batches(canvases, count_images_at_once(device, batch)):
             # 2. detect
@@ -117,9 +119,8 @@ def predict_images(
             detections = restored.detect(Images(*(move_to(field, device) for field in inputs.images)))
             # 3. back to the pixels of the files
             for row, slot in enumerate(slots):
-                image_id = ids.get(group[slot].name, first_id + slot)
                 predictions[slot] = read_predictions(
-                    detections, inputs, row, group[slot], image_id, restored.meta, score_thresh
+                    detections, inputs, row, group[slot], image_ids[slot], restored.meta, score_thresh
                 )
         yield from ((picture, predictions[slot]) for slot, picture in enumerate(group))
         first_id += len(group)
@@ -191,3 +192,8 @@ def to_coco_dict(predictions: Sequence[ImagePredictions], restored: Restored) ->
             for number, (image, record) in enumerate(records, 1)
         ],
     }
+
+
+def to_coco_results(predictions: Sequence[ImagePredictions]) -> list[dict[str, Any]]:
+    """Convert to a COCO result file: a list of detections, as `lineage evaluate` and `COCO.loadRes` read it."""
+    return [{"image_id": image.image_id, **record} for image in predictions for record in image.records]

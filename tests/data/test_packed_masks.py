@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from lineage.data.annotations.packed_masks import encode_rle, pack, to_rle
+from lineage.data.annotations import packed_masks
+from lineage.data.annotations.packed_masks import encode_rle, pack_masks, to_rle
 
 SIZE = (480, 640)
 RING = [300.25, 100.5, 400.01, 120.0, 420.99, 330.33, 250.5, 400.07, 180.13, 222.22]
 FAR = [10.0, 10.0, 60.5, 12.25, 55.55, 90.01]
+
+
+def pack(annotation: dict[str, Any], size: tuple[int, int]) -> bytes:
+    return pack_masks([annotation], [size])[0]
 
 
 def drawn(shape: Any) -> bytes:
@@ -62,3 +67,22 @@ def test_random_polygons_come_back_as_pycocotools_draws_them() -> None:
         counts = 2 * random.integers(3, 30, random.integers(1, 4))
         shape = [(random.random(count) * reach).round(digits).tolist() for count in counts]
         assert to_rle(pack({"segmentation": shape}, SIZE), SIZE) == drawn(shape)
+
+
+def test_masks_packed_together_are_those_packed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One array holds the coordinates of many masks; none may take those of its neighbour."""
+    random = np.random.default_rng(1)
+    whole = {"size": SIZE, "counts": [0, 480 * 640]}
+    others: list[Any] = [None, [], whole, [[*RING[:-1], 222.2222]], [[0, 0, 3, 0, 3, 3]], [RING] * 48, [FAR, FAR, RING]]
+    masks = [
+        others[random.integers(len(others))]
+        if random.random() < 0.4
+        else [(random.random(2 * random.integers(3, 30)) * 400).round(2).tolist() for _ in range(random.integers(1, 4))]
+        for _ in range(200)
+    ]
+    annotations = [{"segmentation": mask} for mask in masks]
+    alone = [pack(annotation, SIZE) for annotation in annotations]
+    assert [to_rle(packed, SIZE) for packed in alone] == [drawn(mask) if mask else b"" for mask in masks]
+    for masks_at_once in (7, 4096):
+        monkeypatch.setattr(packed_masks, "MASKS_AT_ONCE", masks_at_once)
+        assert pack_masks(annotations, [SIZE] * len(annotations)) == alone

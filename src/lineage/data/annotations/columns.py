@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lineage.data.annotations.filters import FilteredRecords
-from lineage.data.annotations.packed_masks import pack
+from lineage.data.annotations.packed_masks import pack_masks
 
 Record = Mapping[str, Any]
 Array = NDArray[Any]
@@ -158,31 +158,35 @@ def build_columns(
     images = [image for _, image in records.images]
     sizes = [(int(image["height"]), int(image["width"])) for image in images]
     image_index = {image["id"]: i for i, image in enumerate(images)}
-    # 2. Annotations grouped by image, within an image in the order of the file.
-    ordered = sorted(records.annotations, key=lambda pair: image_index[pair[1]["image_id"]])
-    annotations = [annotation for _, annotation in ordered]
+    # 2. Annotations in the order of the file: those parsed together lie together in memory. `order` groups them by
+    #    image, within an image in the order of the file.
+    annotations = [annotation for _, annotation in records.annotations]
     owners = np.array([image_index[annotation["image_id"]] for annotation in annotations], np.int64)
+    order = np.argsort(owners, kind="stable")
     # 3. Boxes from (x, y, width, height) to corners, in float64: the sum is rounded once.
-    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
+    coordinates = chain.from_iterable([annotation["bbox"] for annotation in annotations])
+    boxes = np.fromiter(coordinates, np.float64).reshape(-1, 4)[order]
     boxes[:, 2:] += boxes[:, :2]
     # 4. Masks and keypoints as packed rows, if any object has them.
     has_masks = any(annotation.get("segmentation") for annotation in annotations)
-    masks = [pack(annotation, sizes[owner]) for annotation, owner in zip(annotations, owners.tolist(), strict=True)]
+    masks = pack_masks(annotations, [sizes[owner] for owner in owners.tolist()]) if has_masks else []
     return Columns(
         image_ids=np.array([image["id"] for image in images], np.int64),
         image_sizes=np.array(sizes, np.int64).reshape(-1, 2),
         file_names=join_strings([image["file_name"].encode(errors="surrogateescape") for image in images]),
         image_positions=np.array([position for position, _ in records.images], np.int64),
-        offsets=narrow(np.searchsorted(owners, np.arange(len(images) + 1))),
+        offsets=narrow(np.searchsorted(owners[order], np.arange(len(images) + 1))),
         boxes=boxes.astype(np.float32),
-        labels=narrow(np.array([labels[annotation["category_id"]] for annotation in annotations], np.int64)),
-        crowd=np.array([bool(annotation.get("iscrowd")) for annotation in annotations], np.bool_),
-        annotation_ids=np.array([annotation["id"] for annotation in annotations], np.int64),
-        annotation_positions=narrow(np.array([position for position, _ in ordered], np.int64)),
-        areas=np.array([_area(annotation) for annotation in annotations], np.float64),
-        masks=join_strings(masks) if has_masks else None,
-        keypoints=_join_points(annotations) if keypoints else None,
-        extra={name: np.array([annotation.get(name, 0) for annotation in annotations], np.int64) for name in extra},
+        labels=narrow(np.array([labels[annotation["category_id"]] for annotation in annotations], np.int64)[order]),
+        crowd=np.array([bool(annotation.get("iscrowd")) for annotation in annotations], np.bool_)[order],
+        annotation_ids=np.array([annotation["id"] for annotation in annotations], np.int64)[order],
+        annotation_positions=narrow(np.array([position for position, _ in records.annotations], np.int64)[order]),
+        areas=np.array([_area(annotation) for annotation in annotations], np.float64)[order],
+        masks=join_strings([masks[row] for row in order.tolist()]) if has_masks else None,
+        keypoints=_join_points([annotations[row] for row in order.tolist()]) if keypoints else None,
+        extra={
+            name: np.array([annotation.get(name, 0) for annotation in annotations], np.int64)[order] for name in extra
+        },
         file_columns={},
     )
 

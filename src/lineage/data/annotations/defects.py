@@ -10,6 +10,8 @@ from lineage.data.annotations.skeleton import count_keypoints
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
+MAX_ID = 2**63 - 1
+IDS = ("id", "image_id", "category_id")  # of an annotation
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 
 
@@ -106,29 +108,37 @@ def _check_images(images: list[Record]) -> Iterator[Defect]:
 def _check_annotations(content: Record) -> Iterator[Defect]:
     images = {image["id"]: image for image in content["images"] if is_id(image.get("id"))}
     keypoints = count_keypoints(content["categories"], content["annotations"])
+    longest = max(keypoints.values(), default=0)
     has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
     ids: set[Any] = set()
     for position, annotation in enumerate(content["annotations"]):
-        broken = [name for name in ("id", "image_id", "category_id") if not is_id(annotation.get(name))]
-        if broken or annotation.get("bbox") is None:
+        if not _has_ids(annotation) or annotation.get("bbox") is None:
+            broken = [name for name in IDS if not is_id(annotation.get(name))]
             record = f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
             values = ", ".join(f"{name} {annotation.get(name)!r}" for name in (*broken, "bbox"))
             yield Defect(ANNOTATION_RECORD, record, values, position)
             continue
         image = images.get(annotation["image_id"])
-        file_name = f" ({image.get('file_name')})" if image else ""
-        record = f"annotation {annotation['id']} of image {annotation['image_id']}{file_name}"
         if annotation["id"] in ids:
-            yield Defect(DUPLICATE_ANNOTATION, record, f"id {annotation['id']}", position)
-        for kind, detail in _check_annotation(annotation, image, keypoints, has_masks):
-            yield Defect(kind, record, detail, position)
+            yield Defect(DUPLICATE_ANNOTATION, _describe(annotation, image), f"id {annotation['id']}", position)
+        for kind, detail in _check_annotation(annotation, image, keypoints, longest, has_masks):
+            yield Defect(kind, _describe(annotation, image), detail, position)
         ids.add(annotation["id"])
 
 
+def _describe(annotation: Record, image: Record | None) -> str:
+    file_name = f" ({image.get('file_name')})" if image else ""
+    return f"annotation {annotation['id']} of image {annotation['image_id']}{file_name}"
+
+
 def _check_annotation(
-    annotation: Record, image: Record | None, keypoints: dict[int, int], has_masks: bool
+    annotation: Record, image: Record | None, keypoints: dict[int, int], longest: int, has_masks: bool
 ) -> Iterator[tuple[DefectKind, str]]:
-    """Yield what is wrong with one annotation; `keypoints` is category id -> number of keypoints."""
+    """Yield what is wrong with one annotation.
+
+    keypoints: category id -> number of keypoints; `longest` is the largest of these numbers
+    has_masks: whether any annotation has a mask
+    """
     if image is None:
         yield UNKNOWN_IMAGE, f"image_id {annotation['image_id']}"
         return
@@ -144,23 +154,22 @@ def _check_annotation(
         size = image["height"], image["width"]
         yield from _check_box(annotation["bbox"], *size)
         yield from _check_mask(annotation.get("segmentation"), size, has_masks and not annotation.get("iscrowd"))
-    if "first_keypoint" not in annotation:  # else a format that has checked its own
-        longest = max(keypoints.values())
-        yield from _check_keypoints(annotation.get("keypoints"), keypoints[annotation["category_id"]], longest)
+    values = annotation.get("keypoints")
+    if values and "first_keypoint" not in annotation:  # else a format that has checked its own
+        yield from _check_keypoints(values, keypoints[annotation["category_id"]], longest)
 
 
 def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[DefectKind, str]]:
     """Yield what is wrong with the keypoints of an object, which may be filled up to the longest of all categories."""
-    if values and not (isinstance(values, list) and _are_finite(values)):
+    if not (isinstance(values, list) and _are_finite(values)):
         yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers"
-    elif values and len(values) not in (3 * count, 3 * longest):
+    elif len(values) not in (3 * count, 3 * longest):
         yield WRONG_KEYPOINTS, f"{len(values)} numbers for {count} keypoints"
-    elif values and any(flag > 0 for flag in values[3 * count + 2 :: 3]):
+    elif any(flag > 0 for flag in values[3 * count + 2 :: 3]):
         yield WRONG_KEYPOINTS, f"labels more than the {count} keypoints of its category"
 
 
 def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKind, str]]:
-    where = f"bbox {box} in an image of {width} x {height} (width x height)"
     if not (isinstance(box, list) and len(box) == 4 and _are_finite(box)):
         yield ANNOTATION_RECORD, f"bbox {box} is not four numbers"
         return
@@ -168,9 +177,9 @@ def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKi
     if w <= 0 or h <= 0:
         yield EMPTY_BOX, f"bbox {box}"
     elif x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        yield BOX_OUTSIDE, where
+        yield BOX_OUTSIDE, f"bbox {box} in an image of {width} x {height} (width x height)"
     elif max(-x, -y, x + w - width, y + h - height) > TOLERANCE:
-        yield BOX_OVERLAPS, where
+        yield BOX_OVERLAPS, f"bbox {box} in an image of {width} x {height} (width x height)"
 
 
 def _check_mask(segmentation: Any, size: tuple[int, int], is_expected: bool) -> Iterator[tuple[DefectKind, str]]:
@@ -209,14 +218,20 @@ def _are_finite(numbers: list[Any]) -> bool:
         return False
 
 
+def _has_ids(annotation: Record) -> bool:
+    """Return whether the id of the annotation and those it refers to are whole numbers."""
+    return is_id(annotation.get("id")) and is_id(annotation.get("image_id")) and is_id(annotation.get("category_id"))
+
+
 def is_id(number: Any) -> bool:
     """Return whether this is a whole number that fits a column."""
-    return isinstance(number, int) and not isinstance(number, bool) and abs(number) < 2**63
+    return isinstance(number, int) and not isinstance(number, bool) and -MAX_ID <= number <= MAX_ID
 
 
 def has_size(image: Record) -> bool:
     """Return whether the record states the image's height and width. Boxes and masks are checked only then."""
-    return all(isinstance(image.get(side), int) and image[side] > 0 for side in ("height", "width"))
+    height, width = image.get("height"), image.get("width")
+    return isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
 
 
 def _is_number(value: Any) -> bool:

@@ -10,25 +10,40 @@ less than half of the run lengths. A polygon that hundredths do not represent ex
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 POLYGONS_BELOW = ord("0")  # a mask has fewer polygons than this; a first byte below it marks polygons
 HUNDREDTHS = 100  # per pixel
 RLE_BYTES_PER_COLUMN = 3  # of a mask, about, in COCO and LVIS
+UINT16_MAX = 65535
+MASKS_AT_ONCE = 4096  # packed together; more take more memory and no less time
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 
-def pack(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
-    """Return polygons if they are likely to be shorter, else run lengths; empty for an object without a mask."""
-    segmentation = annotation.get("segmentation")
-    if segmentation and isinstance(segmentation, list) and _are_polygons_shorter(segmentation):
-        return _pack_polygons(segmentation) or encode_rle(annotation, size)
-    return encode_rle(annotation, size)
+def pack_masks(annotations: Sequence[Mapping[str, Any]], sizes: Sequence[Sequence[int]]) -> list[bytes]:
+    """Return the packed mask of each annotation: polygons if they are likely to be shorter, else run lengths.
+
+    annotations: without defects, so a polygon has three points or more; empty bytes for an object without a mask
+    sizes: (height, width) of the image of each annotation
+    """
+    packed: list[bytes] = []
+    for start in range(0, len(annotations), MASKS_AT_ONCE):
+        chunk = annotations[start : start + MASKS_AT_ONCE]
+        polygons = _pack_polygons([annotation.get("segmentation") for annotation in chunk])
+        packed += [
+            polygons.get(row) or encode_rle(annotation, size)
+            for row, (annotation, size) in enumerate(zip(chunk, sizes[start : start + MASKS_AT_ONCE], strict=True))
+        ]
+    return packed
 
 
 def to_rle(packed: bytes, size: Sequence[int]) -> bytes:
@@ -51,23 +66,62 @@ def encode_rle(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
     return _to_bytes((rle.frPyObjects(segmentation, height, width) if is_list else segmentation)["counts"])
 
 
-def _are_polygons_shorter(polygons: list[list[float]]) -> bool:
-    """Estimate, for the exact answer would rasterise all masks of a dataset to throw most of them away."""
-    columns = sum(max(polygon[::2]) - min(polygon[::2]) for polygon in polygons)
-    packed_bytes = 1 + 2 * sum(1 + len(polygon) for polygon in polygons)
-    return len(polygons) < POLYGONS_BELOW and packed_bytes < RLE_BYTES_PER_COLUMN * columns
+def _pack_polygons(segmentations: Sequence[Any]) -> dict[int, bytes]:
+    """Return row -> bytes, for the segmentations whose polygons are exact in hundredths and likely to be shorter."""
+    # 1. All coordinates in one array, and for each polygon its length and its mask.
+    rows = [row for row, shape in enumerate(segmentations) if _fits_polygons(shape)]
+    masks = [segmentations[row] for row in rows]
+    polygons = list(chain.from_iterable(masks))
+    lengths, counts = np.array([*map(len, polygons)], np.int64), np.array([*map(len, masks)], np.int64)
+    coordinates = np.fromiter(chain.from_iterable(polygons), np.float64, lengths.sum())
+    owners = np.repeat(np.arange(len(masks)), counts)
+    # 2. Choose masks that get shorter, and all of whose numbers are whole and fit two bytes.
+    hundredths = np.rint(HUNDREDTHS * coordinates)
+    is_exact = (hundredths >= 0) & (hundredths <= UINT16_MAX) & (hundredths / HUNDREDTHS == coordinates)
+    is_chosen = _are_polygons_shorter(coordinates, lengths, counts, owners)
+    is_chosen[np.repeat(owners, lengths)[~is_exact]] = False
+    is_chosen[owners[lengths > UINT16_MAX]] = False
+    # 3. Per chosen mask, the lengths of its polygons before their coordinates.
+    hundredths = hundredths[np.repeat(is_chosen[owners], lengths)].astype("<u2")
+    lengths, owners = lengths[is_chosen[owners]], owners[is_chosen[owners]]
+    counts, coordinate_counts = counts[is_chosen], _sum_by_mask(lengths, owners, len(masks))[is_chosen].astype(np.int64)
+    numbers = _interleave(lengths.astype("<u2"), counts, hundredths, coordinate_counts)
+    # 4. Before both, the number of polygons.
+    sizes = 2 * (counts + coordinate_counts)
+    text = _interleave(counts.astype(np.uint8), np.ones_like(counts), numbers.view(np.uint8), sizes).tobytes()
+    spans = pairwise([0, *(1 + sizes).cumsum().tolist()])
+    chosen_rows = np.array(rows, np.int64)[is_chosen].tolist()
+    return {row: text[start:end] for row, (start, end) in zip(chosen_rows, spans, strict=True)}
 
 
-def _pack_polygons(polygons: list[list[float]]) -> bytes | None:
-    """Return None if a coordinate is not one of 0.00, 0.01, ... 655.35."""
-    coordinates = list(chain.from_iterable(polygons))
-    hundredths = [round(HUNDREDTHS * coordinate) for coordinate in coordinates]
-    if min(hundredths) < 0 or max(hundredths) >> 16:
-        return None
-    if [number / HUNDREDTHS for number in hundredths] != coordinates:
-        return None
-    lengths = [len(polygon) for polygon in polygons]
-    return struct.pack(f"<B{len(lengths) + len(hundredths)}H", len(lengths), *lengths, *hundredths)
+def _fits_polygons(segmentation: Any) -> bool:
+    return isinstance(segmentation, list) and 0 < len(segmentation) < POLYGONS_BELOW
+
+
+def _are_polygons_shorter(coordinates: Floats, lengths: Integers, counts: Integers, owners: Integers) -> Booleans:
+    """Estimate [masks], for the exact answer would rasterise all masks of a dataset to throw most of them away."""
+    if not len(lengths):
+        return np.zeros(0, np.bool_)
+    x, starts = coordinates[::2], (lengths.cumsum() - lengths) // 2
+    widths = np.maximum.reduceat(x, starts) - np.minimum.reduceat(x, starts)
+    packed_bytes = 1 + 2 * (counts + _sum_by_mask(lengths, owners, len(counts)))
+    return packed_bytes < RLE_BYTES_PER_COLUMN * _sum_by_mask(widths, owners, len(counts))
+
+
+def _sum_by_mask(values: NDArray[Any], owners: Integers, masks: int) -> NDArray[Any]:
+    """Return [masks] the sum over the polygons of each mask."""
+    return np.bincount(owners, values, masks)
+
+
+def _interleave(
+    first: NDArray[Any], first_lengths: Integers, second: NDArray[Any], second_lengths: Integers
+) -> NDArray[Any]:
+    """Return the runs of two arrays in turn: the first of `first`, the first of `second`, and so on."""
+    lengths = np.stack([first_lengths, second_lengths], axis=1).ravel()
+    is_first = np.repeat(np.arange(len(lengths)) % 2 == 0, lengths)
+    runs = np.empty(len(is_first), first.dtype)
+    runs[is_first], runs[~is_first] = first, second
+    return runs
 
 
 def _rasterize(polygons: list[list[float]], height: int, width: int) -> bytes:

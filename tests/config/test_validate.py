@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
-from lineage.config.foreign_keys import SET_BY_RUN
+from lineage.config.compose import compose_config
+from lineage.config.foreign_keys import SET_BY_RUN, explain
 from lineage.config.validate import LEAST, check
 from tests.config.test_compose import train
 
@@ -69,6 +70,17 @@ def test_a_key_without_effect_is_refused_with_the_key_to_use(override: str, use:
     assert done.returncode == 1
     assert f"use {use}" in done.stderr.replace("Use", "use")
     assert "+epochs" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pixel_range", "max_megapixels"])
+def test_a_key_of_other_datasets_is_refused(name: str) -> None:
+    """dataset=lvis took it with a plus and read as before."""
+    check(compose_config(["dataset=coco", f"dataset.{name}=500"]))
+    check(compose_config(["dataset=voc0712", f"dataset.{name}=500", "dataset.val=null"]))
+    for dataset in ("lvis", "cityscapes", "shapes"):
+        with pytest.raises(ConfigError, match=f"dataset.{name} has no effect: only datasets in the formats"):
+            check(compose_config([f"dataset={dataset}", f"+dataset.{name}=500"]))
+    assert "dataset=coco" in (explain(f"dataset.{name}") or ""), "typed without a plus"
 
 
 def test_every_key_that_a_run_sets_itself_is_an_argument_of_the_trainer() -> None:

@@ -1,6 +1,6 @@
 """Keys that people bring from other frameworks, and arguments of Lightning's Trainer that a run sets itself.
 
-Neither may be accepted without effect: each gets the key that does what was meant.
+Neither may be accepted without effect: each gets the key that does what was meant. Nor may keys of other datasets.
 """
 
 from __future__ import annotations
@@ -62,11 +62,23 @@ SET_BY_RUN = {
     "barebones": "it measures Lightning alone",
 }
 
+# Keys of datasets in the formats of COCO and VOC -> what the other datasets do.
+OF_FORMATS = {
+    "pixel_range": "read files of 8 bits a channel",
+    "max_megapixels": "read images of up to 179 megapixels",
+}
+
 
 def explain(key: str) -> str | None:
-    """Return the message for a key that another framework has or that a run sets itself, or None for any other."""
+    """Return the message for a key of another framework, of the run itself or of other datasets, or None."""
     node, _, name = key.rpartition(".")
     if node == "trainer" and name in SET_BY_RUN:
         return f"{key} has no effect on a run: {SET_BY_RUN[name]}"
+    if name in OF_FORMATS:
+        return (
+            f"{key} has no effect: only datasets in the formats of COCO and VOC have dataset.{name} (dataset=coco, "
+            f"dataset=voc07, ...), the others {OF_FORMATS[name]}. For any model, lineage predict has "
+            f"--{name.replace('_', '-')}"
+        )
     use = ELSEWHERE.get(name.lower())
     return None if use is None else f"there is no key {key!r}. Use {use}"

@@ -37,6 +37,7 @@ def check(config: DictConfig) -> None:
     """Raise ConfigError for a wrong name, number or word."""
     refuse_unknown_keys(config)
     refuse_trainer_keys(config)
+    refuse_keys_of_other_datasets(config)
     refuse_former_names(config)
     row = OmegaConf.select(config, "cell.row")
     check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
@@ -85,6 +86,15 @@ def refuse_trainer_keys(config: DictConfig) -> None:
     for name in trainer if OmegaConf.is_dict(trainer) else ():
         if name in foreign_keys.SET_BY_RUN:
             raise ConfigError(foreign_keys.explain(f"trainer.{name}"))
+
+
+def refuse_keys_of_other_datasets(config: DictConfig) -> None:
+    """Raise ConfigError for a key beside the splits of a dataset that passes it to none of them."""
+    dataset = OmegaConf.select(config, "dataset")
+    splits = [split for split in dataset.values() if OmegaConf.is_dict(split)] if OmegaConf.is_dict(dataset) else []
+    for name in foreign_keys.OF_FORMATS if splits else ():
+        if name in dataset and not any(name in split for split in splits):
+            raise ConfigError(foreign_keys.explain(f"dataset.{name}"))
 
 
 def refuse_former_names(config: DictConfig) -> None:

@@ -156,7 +156,7 @@ def test_the_annotated_size_determines_the_orientation(run: Path, photos: Path, 
 @pytest.mark.parametrize(
     ("ids", "first_category", "message"),
     [
-        ({"x.png": 1}, 1, "has none of the 3 files; its images have names such as x.png, the files a.png"),
+        ({"x.png": 1}, 1, "has none of the pictures; its images have names such as x.png, the pictures a.png"),
         ({"train/a.png": 1, "b.jpg": 2}, 1, "both are train/a.png"),
         ({"a.png": 1}, 0, "the category c1 has the id 0 there, 1 in this model's results"),
         ({"a.png": 1, "./a.png": 2}, 1, "ids that are whole numbers, one for each name"),

@@ -68,8 +68,8 @@ def match_annotations(files: Sequence[tuple[Path, str]], annotations: Path, meta
             raise DatasetError(f"{first} and {second}: both are {read_name(image)} of {annotations}. Predict on the "
                               "images of that file alone.")  # fmt: skip
     if files and not matches:
-        raise DatasetError(f"{annotations}: has none of the {len(files)} files; its images have names such as "
-                          f"{read_name(document['images'][0])}, the files {files[0][1]}.")  # fmt: skip
+        raise DatasetError(f"{annotations}: has none of the pictures; its images have names such as "
+                          f"{read_name(document['images'][0])}, the pictures {files[0][1]}.")  # fmt: skip
     return ImageIds(
         by_name={name: image["id"] for name, image in matches.items()},
         first_free=max(0, max(image["id"] for image in images.values())) + 1,

@@ -142,6 +142,7 @@ def test_a_cured_name_follows_the_files(tmp_path: Path) -> None:
 
 
 def test_a_moved_dataset_keeps_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))  # other tests have indexed the same annotations
     root = folder.write(tmp_path / "a", folder.content())
     first = load(root=str(root), annotations="train.json")
     root.rename(tmp_path / "b")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lineage.cli.data.main import main
-from lineage.data.annotations.validate import DatasetError
+from lineage.data.annotations.validate import DatasetError, is_within
 from lineage.data.formats.coco import load as coco
 from tests.data import folder
 from tests.data.folder import Content
@@ -63,6 +64,24 @@ def test_broken_json(tmp_path: Path, text: str, part: str) -> None:
     told = message(folder.write(tmp_path, text))
     assert "train.json: " in told
     assert part in told
+
+
+@pytest.mark.parametrize("name", ["../train.json", "/etc/hostname", "a/../../train.json"])
+def test_a_file_name_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    content = folder.content()
+    root = folder.write(tmp_path, content)
+    content["images"][0]["file_name"] = name
+    (root / "train.json").write_text(json.dumps(content))
+    told = message(root)
+    assert "file name leads out of the folder of images: 1." in told
+    assert f"({name})" in told
+
+
+def test_file_names_within_the_folder(tmp_path: Path) -> None:
+    assert is_within(tmp_path, "a..b.png")
+    assert is_within(tmp_path, "a/../b.png")
+    assert is_within(tmp_path, str(tmp_path / "b.png"))
+    assert not is_within(tmp_path, f"{tmp_path}x/b.png")
 
 
 def test_a_missing_image(tmp_path: Path) -> None:

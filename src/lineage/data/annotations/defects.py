@@ -39,6 +39,10 @@ DUPLICATE_IMAGE = DefectKind("image id used twice", "give every image an id of i
 MISSING_FILE = DefectKind(
     "image file is missing", "put the file there, or remove the image from the annotation file", "image"
 )
+OUTSIDE_FOLDER = DefectKind(
+    "file name leads out of the folder of images",
+    "put the images in one folder and name their paths within it; dataset.*.images chooses the folder", "image",
+)  # fmt: skip
 UNUSABLE_FILE = DefectKind("image file cannot be used", "see each file", "image")
 CONSTANT_IMAGE = DefectKind(
     "all pixels of the image are equal",

@@ -18,6 +18,7 @@ from lineage.data.annotations.cures import CureLog, cure_numbers
 from lineage.data.annotations.defects import (
     CONSTANT_IMAGE,
     MISSING_FILE,
+    OUTSIDE_FOLDER,
     UNUSABLE_FILE,
     Defect,
     DefectKind,
@@ -113,6 +114,9 @@ def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Chec
             continue  # an incomplete record, which `find_defects` reports
         path = paths.image_folder / record["file_name"]
         name = f"image {record.get('id')} ({record['file_name']})"
+        if not is_within(paths.image_folder, record["file_name"]):
+            yield Defect(OUTSIDE_FOLDER, name, str(path), position)
+            continue
         if path.parent not in listings:
             listings[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
         if path.name not in listings[path.parent]:
@@ -125,6 +129,14 @@ def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Chec
             else:
                 if kind is not None:
                     yield Defect(kind, name, str(path), position)
+
+
+def is_within(folder: Path, name: str) -> bool:
+    """Return whether a file name stays inside the folder, by its text: links in the folder may lead where they like."""
+    if not name.startswith("/") and ".." not in name:
+        return True
+    root = os.path.abspath(folder)
+    return os.path.commonpath([root, os.path.normpath(os.path.join(root, name))]) == root
 
 
 def decode_image(path: Path, size: image.Size, decoding: image.Decoding) -> DefectKind | None:

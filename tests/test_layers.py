@@ -27,9 +27,10 @@ class Layer(NamedTuple):
 
 TORCH = ("torch", "torchvision")
 PIXELS = ("numpy", "PIL", *TORCH)
+COLLECTION = "lineage.results.garbage_collection"
 GROUND = ("lineage.structures", "lineage.ops")
 ATOMIC = "lineage.results.atomic"
-DATA = (*GROUND, "lineage.data", ATOMIC)
+DATA = (*GROUND, "lineage.data", ATOMIC, COLLECTION)
 BELOW_CLI = tuple(
     f"lineage.{name}"
     for name in ("structures", "ops", "weights", "models", "data", "eval", "results", "tables", "config", "launch",
@@ -51,7 +52,7 @@ LAYERS = {
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals.file": Layer((*DATA, "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)),
     "lineage.data.proposals.selective_search": Layer(DATA, ("cv2", "numpy")),
-    "lineage.eval": Layer((*GROUND, "lineage.eval"), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")),
+    "lineage.eval": Layer((*GROUND, "lineage.eval", COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")),
     "lineage.results": Layer(("lineage.results",), ("yaml",)),
     "lineage.tables": Layer(("lineage.tables", "lineage.results"), ("yaml",)),
     "lineage.config": Layer(("lineage.config", "lineage.tables", "lineage.results"), ("hydra", "omegaconf", "yaml")),

@@ -22,6 +22,7 @@ from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.gather import is_first_rank, on_first_rank
 from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions
 from lineage.eval.scores import Scores, join
+from lineage.results.garbage_collection import pause_collection
 from lineage.structures import Batch, Detections
 
 log = logging.getLogger(__name__)
@@ -158,5 +159,6 @@ def log_notes(scores: Scores, logged: set[str]) -> None:
 
 def make_evaluator(make: Callable[..., Scorer | Evaluator], dataset: Any) -> Evaluator:
     """Return the evaluator that a config names for a dataset: a Scorer, or an Evaluator of its own kind."""
-    scorer = make(dataset=dataset)
+    with pause_collection():  # a scorer reads the ground truth
+        scorer = make(dataset=dataset)
     return scorer if isinstance(scorer, Evaluator) else DetectionEvaluator(scorer)

@@ -7,7 +7,6 @@ defaults. A row that does not compose this way is composed by Hydra alone, whose
 from __future__ import annotations
 
 import copy
-import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.results.garbage_collection import pause_collection
 from lineage.tables.table import TableError
 
 EXPERIMENT = "experiment"  # the config group of rows
@@ -73,16 +73,11 @@ class FileCache:
 @contextmanager
 def open_configs(folder: Path) -> Iterator[FileCache]:
     """Initialize Hydra on a folder of configs; its garbage collection, a fifth of the time, waits until the end."""
-    collects = gc.isenabled()
     with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         files = loader.repository = FileCache(loader.repository)  # type: ignore[attr-defined]
-        gc.disable()
-        try:
+        with pause_collection():
             yield files
-        finally:
-            if collects:
-                gc.enable()
 
 
 def compose_alike(files: FileCache, overrides: Iterable[str]) -> Iterator[Composition | None]:

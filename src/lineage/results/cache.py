@@ -14,7 +14,7 @@ import gc
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lineage.results import entry as entries
 from lineage.results import store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import VERSION, Entry, EntryError
+from lineage.results.garbage_collection import pause_collection
 from lineage.results.overrides import has_former_name
 from lineage.results.renames import choices_today
 from lineage.results.renames_table import fingerprint
@@ -49,7 +50,7 @@ Index = dict[str, list[Any]]  # path below the folder -> [mtime in ns, size, val
 def contents(folder: Path | str) -> Contents:
     """Return the same as store.contents, oldest first; entries have the values of FIELDS alone."""
     folder = Path(folder)
-    with _without_gc():
+    with pause_collection():
         before, index, damaged = _load(folder), {}, []
         for path, stamp in sorted(_stamps(folder), key=lambda item: item[0].rpartition("/")[2]):
             cached = before.get(path)
@@ -62,20 +63,9 @@ def contents(folder: Path | str) -> Contents:
                 damaged.append(Damage(folder / path, str(error)))
         if index != before:
             _save(folder, index)
-        return Contents([_entry(values) for *_, values in index.values()], damaged)
-
-
-@contextmanager
-def _without_gc() -> Iterator[None]:
-    """Stop the garbage collector while many objects are created, none of which becomes garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
+        entries = [_entry(values) for *_, values in index.values()]
+        gc.freeze()  # none of them becomes garbage
+        return Contents(entries, damaged)
 
 
 def _stamps(folder: Path, below: str = "") -> Iterator[tuple[str, list[int]]]:

@@ -30,7 +30,7 @@ def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[
     def iterate_records() -> Iterator[Record]:
         for i in range(len(columns.image_ids)):
             record = columns.image_record(i)
-            folders.add(str((folder / record["file_name"]).parent))
+            folders.add(os.path.dirname(os.path.join(folder, record["file_name"])))
             yield record
 
     defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), paths))

@@ -24,6 +24,7 @@ from lineage.data.samples import image
 from lineage.data.samples.dataset import ObjectLabels
 from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.sample import Sample
+from lineage.results.garbage_collection import pause_collection
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class IndexedDataset:
         yield from read_defects(index)
         yield from validate.check_image_files(progress(records), self.paths, validate.decode_image)
 
+    @pause_collection()
     def ground_truth(self) -> dict[str, Any]:
         """Return the records of a COCO-format file as they are, read again; for other formats, columns as COCO dict."""
         file = self.paths.coco_file

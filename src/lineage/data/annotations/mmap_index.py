@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import gc
 import json
 import logging
 import math
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.results.atomic import atomic_path, sweep
+from lineage.results.garbage_collection import pause_collection
 
 log = logging.getLogger(__name__)
 
@@ -99,18 +99,6 @@ def lock_builders(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a file system without locks: all build, the renames stay atomic
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def pause_collection() -> Iterator[None]:
-    """Pause the garbage collector: records hold no cycles, and to search millions of them takes a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def save_index(path: Path, metadata: dict[str, Any], columns: Mapping[str, Column]) -> None:

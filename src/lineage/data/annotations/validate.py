@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lineage.data.annotations import mmap_index
 from lineage.data.annotations.cures import CureLog, cure_numbers
 from lineage.data.annotations.defects import (
     CONSTANT_IMAGE,
@@ -29,6 +28,7 @@ from lineage.data.annotations.defects import (
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.skeleton import KeypointError, count_keypoints, read_keypoints
 from lineage.data.samples import image
+from lineage.results.garbage_collection import pause_collection
 
 Check = Callable[[Path, image.Size, image.Decoding], DefectKind | None]
 
@@ -82,7 +82,7 @@ def read_coco(
 
 def _read_json(path: Path, advice: str) -> Any:
     try:
-        with mmap_index.pause_collection():  # which would search millions of records again and again
+        with pause_collection():
             return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such annotation file.\n{advice}") from error
@@ -108,18 +108,20 @@ def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Chec
 
     check: takes a path, (height, width) and the dataset's decoding; raises ImageError, or returns another defect's kind
     """
-    listings: dict[Path, set[str]] = {}
+    root = str(paths.image_folder)  # text, since to join two paths takes longer than to look up a name
+    listings: dict[str, set[str]] = {}
     for position, record in enumerate(images):
         if not isinstance(record.get("file_name"), str):
             continue  # an incomplete record, which `find_defects` reports
-        path = paths.image_folder / record["file_name"]
+        folder, file_name = os.path.split(os.path.join(root, record["file_name"]).rstrip("/"))
         name = f"image {record.get('id')} ({record['file_name']})"
+        path = Path(folder, file_name)
         if not is_within(paths.image_folder, record["file_name"]):
             yield Defect(OUTSIDE_FOLDER, name, str(path), position)
             continue
-        if path.parent not in listings:
-            listings[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-        if path.name not in listings[path.parent]:
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if file_name not in listings[folder]:
             yield Defect(MISSING_FILE, name, str(path), position)
         elif position % stride == 0 and has_size(record):
             try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lineage.results.garbage_collection import pause_collection
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ class Predictions(NamedTuple):
         sizes = self.sizes.tolist()  # one list for all masks of an image
         text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
         spans = zip(self.image_index.tolist(), (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
-        with garbage_collection_paused():
+        with pause_collection():
             return [{"size": sizes[image], "counts": text[start:end]} for image, start, end in spans]
 
 
@@ -77,18 +77,6 @@ NO_PREDICTIONS = Predictions(
     keypoints=np.zeros((0, 0, 3)),
     extra={},
 )
-
-
-@contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Pause garbage collection: with half a million new dicts, all free of cycles, it would search them repeatedly."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:

@@ -219,7 +219,7 @@ def test_an_interrupted_command_prints_no_traceback(monkeypatch: pytest.MonkeyPa
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv("LINEAGE_EXPLAINS", "1")
     with pytest.raises(SystemExit) as end:
         run_with_friendly_errors(interrupted)

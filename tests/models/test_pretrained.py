@@ -21,7 +21,9 @@ def test_a_file_of_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 cut off"])
 def test_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"bad.pt(: not a file of weights, or cut off| is empty| is a web page)"):
+    with pytest.raises(
+        WeightsError, match=r"bad.pt(: not a file of weights, or cut off| is empty| is a web page| is damaged)"
+    ):
         load_backbone_state(str(tmp_path / "bad.pt"))
 
 

@@ -75,7 +75,7 @@ def test_an_error_of_the_system_is_one_line(
 
 
 def test_long_names_are_shortened(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match=r"aaa\.\.\.aaa.*: the name is too long") as raised:
+    with pytest.raises(PlaceError, match=r"\.\.\.a+: the name is too long") as raised:
         check_writable(tmp_path / ("a" * 300), "paths.results")
     assert len(str(raised.value)) < 400
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,5 +51,9 @@ def get_peak_memory(device: torch.device) -> int:
     """Return the peak memory in bytes: allocated on the GPU, or resident in this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        if match := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(match[1]) * 1024  # ru_maxrss begins at the peak of the process that started this one
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident if sys.platform == "darwin" else resident * 1024

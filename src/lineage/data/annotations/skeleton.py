@@ -39,6 +39,8 @@ def read_keypoints(categories: Sequence[Mapping[str, Any]], used: Mapping[int, i
     used: category id -> the highest number of keypoints of its annotations; names are numbers where a category has none
     Raises KeypointError.
     """
+    if not categories:
+        return CategoryKeypoints()
     names = [_read_names(category, used.get(category["id"], 0)) for category in categories]
     longest = max(range(len(names)), key=lambda label: len(names[label]))
     flips = [_read_flip_indices(category, own) for category, own in zip(categories, names, strict=True)]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from omegaconf import OmegaConf
 
-from lineage.results import paths
-from lineage.run.artifacts import suggest_commands
+from lineage.results import paths, store
+from lineage.run.artifacts import show, suggest_commands, table
 from lineage.run.resume import Attempt
+from lineage.run.train import create_console, report_interruption
+from lineage.train.entry_writer import EntryWriter
 from tests.tables import made
 
 BOX = {"model": {"box": {"roi": {}}}}
@@ -35,8 +38,8 @@ def test_another_store_is_named(tmp_path: Path) -> None:
     )
     assert again.endswith(f" --results {tmp_path}")
     row = made.entry("row", 1.0, 0)
-    table, _ = suggest_commands(attempt(config={"model": {}, "paths": {"results": str(tmp_path)}}), row)
-    assert table == f"lineage table {row.table} --results {tmp_path}"
+    of_table, _ = suggest_commands(attempt(config={"model": {}, "paths": {"results": str(tmp_path)}}), row)
+    assert of_table == f"lineage table {row.table} --results {tmp_path}"
 
 
 def test_variations_keep_the_data_and_the_options_of_the_run() -> None:
@@ -57,3 +60,28 @@ def test_a_model_without_regions_is_not_told_to_pool_them() -> None:
 def test_a_resumed_run_is_repeated_only_if_an_entry_holds_its_command(supersedes: str | None, repeats: bool) -> None:
     lines = suggest_commands(attempt(step=5, supersedes=supersedes), made.entry(None, 1.0, 0))
     assert any(line.startswith("lineage rerun") for line in lines) == repeats
+
+
+def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich took callbacks=[ema] for markup: `next` was `callbacks=`, a command that does not run."""
+    interrupted = attempt("callbacks=[ema]")._replace(folder=tmp_path / "[cat]")
+    writer = SimpleNamespace(path=tmp_path / "[dog].json")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        report_interruption(interrupted, cast(EntryWriter, writer), create_console()),
+    ):
+        raise KeyboardInterrupt
+    create_console().print(table({"[box]/AP": 0.5}))
+    printed = capsys.readouterr().out
+    for text in (f"resume={tmp_path}/[cat]", f"{tmp_path}/[dog].json", "[box]"):
+        assert text in printed
+
+
+def test_a_run_prints_its_next_commands_with_brackets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lineage.run.artifacts.report_run", lambda *_: "-")
+    path = store.write(made.entry(None, 1.0, 0), tmp_path)
+    writer = SimpleNamespace(write=lambda _: path)
+    show(attempt("callbacks=[ema]", "dataset.names=[cat,:dog:]"), cast(EntryWriter, writer), create_console())
+    assert "-m 'callbacks=[ema]' 'dataset.names=[cat,:dog:]' roi=pool,align" in capsys.readouterr().out

@@ -59,7 +59,7 @@ def print_results(results: list[tuple[str, CheckResult]]) -> None:
         if result.fix:
             table.add_row("", "", f"[dim]fix:[/] {escape(result.fix)}")
     bad = [name for name, result in results if result.state == "bad"]
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(soft_wrap=not sys.stdout.isatty(), emoji=False)
     console.print(table)
     ready = "make train" if (ROOT / "Makefile").is_file() else "lineage train"
     console.print(f"[red]Not ready: {', '.join(bad)}[/]" if bad else f"Ready: {ready}")

@@ -95,7 +95,7 @@ def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _print_tables(scores: Scores, per_class: bool) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
     console.print(_table_by_task("metric", scores.metrics))
     for note in scores.notes:
         console.print(note, style="yellow", soft_wrap=True, highlight=False)

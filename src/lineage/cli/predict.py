@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []
     predictions: list[ImagePredictions] = []
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     for picture, image in predict_images(
         restored,
         skip_unreadable(args, choose_decoding(args, restored.config), ids, unreadable),

@@ -70,7 +70,7 @@ def run_attempt(attempt: Attempt) -> None:
         return
     check_system(attempt)
     with log_to(attempt.folder):
-        started, console = datetime.now(UTC), Console(quiet=not is_first())
+        started, console = datetime.now(UTC), create_console()
         parents = resolve_parents(attempt.config)
         resolved = resolve(attempt.config, parents.artifacts, attempt.overrides)
         attempt = attempt._replace(config=resolved.recorded)
@@ -107,6 +107,11 @@ def run_attempt(attempt: Attempt) -> None:
         if is_first():
             draw_predictions(attempt.folder, parts)
             show(attempt, writer, console)
+
+
+def create_console() -> Console:
+    """Return the terminal of the first process; [ema] and :cat: in commands, paths and class names are plain text."""
+    return Console(quiet=not is_first(), markup=False, emoji=False)
 
 
 def is_first() -> bool:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from lineage.data.stats import count_objects
     from lineage.data.stats_plot import plot
 
-    config, console = compose_config(args), Console()
+    config, console = compose_config(args), Console(markup=False, emoji=False)
     for split in splits_of(args, config):
         stats = count_objects(open_split(config, split))
         objects = sum(row.objects for row in stats.classes)

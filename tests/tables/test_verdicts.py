@@ -128,6 +128,11 @@ def test_rows_that_have_not_learned_show_nothing(old: float, new: float, word: s
     ((verdict,),) = judge.judge(table, entries, judge.Background(LINES)).effects
     assert verdict.word == word
     assert (word != NOT_LEARNED) == (not verdict.reason or "settle" in verdict.reason)
+    if (old, new) == (4.0, 5.0):
+        assert verdict.reason == (  # 0.1 + 0.4 * (13.7 - 0.1)
+            "mask/AP is 5.0 at most, below 5.5: 40% of the way from random weights (0.1) to the floor of its model "
+            "(13.7), which counts at this tier"
+        )
 
 
 def test_more_seeds_weaken_a_verdict_only_by_more_noise() -> None:

@@ -58,13 +58,13 @@ def test_seeds_are_those_planned_and_come_row_by_row() -> None:
 
 @pytest.mark.parametrize(("text", "hours"), [("3h", 3), ("90m", 1.5), ("2d", 48), ("1.5", 1.5), ("30 min", 0.5)])
 def test_durations(text: str, hours: float) -> None:
-    assert parse_duration(text) == pytest.approx(hours)
+    assert parse_duration(text, "--budget") == pytest.approx(hours)
 
 
 @pytest.mark.parametrize("text", ["", "0h", "soon", "-3h", "3w"])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(TableError, match="expected hours"):
-        parse_duration(text)
+    with pytest.raises(TableError, match=f"^--hours {text}: expected hours"):
+        parse_duration(text, "--hours")
 
 
 def test_a_budget_pays_for_cells_with_all_that_they_wait_for() -> None:

@@ -12,6 +12,7 @@ from lineage.cli.main import main
 from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.tables import read
+from lineage.tables.format.notes import describe_rows
 from lineage.tables.own.from_runs import list_gaps, tabulate_runs
 from lineage.tables.own.sweep import SweptRun, render_sweep
 from lineage.tables.own.variation import combine, read_setting, read_variation
@@ -103,6 +104,8 @@ def test_runs_become_a_table_of_what_they_varied() -> None:
     }
     assert all(row.assignments == {"schedule.steps": 8} for row in table.rows.values())
     assert (table.baseline, table.tier, table.dataset, table.kind) == ("align", "mini", "shapes", "one_factor")
+    assert "`lineage run me/sweep --plan`" in describe_rows(table, [])[-1]  # at the tier of its file
+    assert "`lineage run me/sweep --tier mini --plan`" in describe_rows(replace(table, tier="paper"), [])[-1]
 
 
 def test_combinations_that_did_not_run_are_gaps() -> None:

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
     plan = make_plan(project, load_table, names, drop_superseded(entries))
     costs = estimate_costs(plan, entries, hardware, experiments) if args.cell is None else {}
     if args.budget is not None:
-        plan = _keep_within(plan, parse_duration(args.budget), costs, load_table, entries)
+        plan = _keep_within(plan, parse_duration(args.budget, "--budget"), costs, load_table, entries)
     if args.cell is None:
         print(format_plan(plan, costs, hardware, experiments))
     if args.plan or not plan.open:

@@ -69,11 +69,11 @@ def list_cells(selections: Iterable[Selection], tier: str | None, seeds: int | N
     ]
 
 
-def parse_duration(text: str) -> float:
-    """Return the hours of `3h`, `90m`, `1.5` (hours) or `2d`."""
+def parse_duration(text: str, option: str) -> float:
+    """Return the hours of `3h`, `90m`, `1.5` (hours) or `2d`. Raises TableError, which names the command's option."""
     match = DURATION.fullmatch(text.strip().lower())
     if match is None or float(match[1]) <= 0:
-        raise TableError(f"--budget {text}: expected hours, such as 3h, 90m or 2d")
+        raise TableError(f"{option} {text}: expected hours, such as 3h, 90m or 2d")
     return float(match[1]) * HOURS[match[2]]
 
 

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     experiments, project = paths.experiments(), paths.project()
     tiers.check_tier(experiments, args.tier)
-    hours = parse_duration(args.hours)
+    hours = parse_duration(args.hours, "--hours")
     # 1. The open claims of the tables, and what their runs cost.
     tables = [one.table for one in select_rows(experiments, args.scope, (), everything=args.scope is None)]
     loader = TableLoader(experiments, args.results, make_finder(project, experiments))

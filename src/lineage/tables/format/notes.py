@@ -13,6 +13,7 @@ from lineage.tables.column import Column
 from lineage.tables.current import EarlierRuns
 from lineage.tables.samples import Setting, drop_superseded, find_left_out, find_repetitions
 from lineage.tables.table import Table
+from lineage.tables.tiers import PAPER
 from lineage.tables.verdicts import Judgement
 
 NUMBERS = "Published numbers are compared with the noise of seeds, ours and that of the published run."
@@ -36,7 +37,8 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
     notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
     notes += describe_deviations(table)
     if not entries and any(row.runs for row in table.rows.values()):
-        notes.append(f"No run counts yet: `lineage run {table.name} --tier mini --plan` says what it takes.")
+        tier = " --tier mini" if table.tier == PAPER else ""  # a small table runs at its own
+        notes.append(f"No run counts yet: `lineage run {table.name}{tier} --plan` says what it takes.")
     return notes
 
 

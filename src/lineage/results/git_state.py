@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CODE = ("train.py", "src", "conf", "pyproject.toml", "requirements.lock")
+COMPUTING = tuple(f"src/lineage/{name}" for name in ("models", "ops", "eval", "data", "train"))
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def order_commits(root: Path, commits: Iterable[str]) -> list[str]:
 
 
 def count_changes(root: Path, commit: str) -> int | None:
-    """Return the number of files of code that differ between a commit and the checkout; None without the commit."""
-    names = _git(root, "diff", "--name-only", commit, "--", *CODE)
+    """Return the number of files that compute and differ between a commit and the checkout; None without the commit."""
+    names = _git(root, "diff", "--name-only", commit, "--", *COMPUTING)
     return None if names is None else len(names.splitlines())
 
 

@@ -70,7 +70,7 @@ def _describe_commits(tier: str, commits: set[str], root: Path) -> str:
         parts.append(f"{unknown} of other commits or of none")
     changed = git_state.count_changes(root, ordered[0]) if ordered else None
     if changed:
-        parts.append(f"code that computes them has changed since the first, in {changed} files")
+        parts.append(f"since the first, {changed} files of src/lineage/(models, ops, eval, data, train) have changed")
     return "; ".join(parts) + "."
 
 

@@ -26,7 +26,8 @@ COSTS = "What it costs, on the machines of the runs"
 PUBLISHED = "; in brackets what was published"
 OWN = "A table of our own: nothing of it is published."
 PLUS_MINUS = (
-    "± is half the 95 % confidence interval of the difference before it, corrected as the verdicts are; "
+    "± is half the 95 % confidence interval of the difference before it, under 'vs baseline' corrected for the rows of "
+    "the column, as * is; in claims for all questions of the table, as the verdicts are. "
     "sd is the standard deviation over seeds."
 )
 

@@ -159,7 +159,8 @@ def test_composing_needs_no_torch() -> None:
 def test_help_names_every_choice_without_hydra() -> None:
     done = train("--help")
     assert done.returncode == 0
-    for group in ("model", "backbone", "roi", "dataset", "schedule"):
+    for group in ("model", "backbone", "roi", "dataset", "schedule", "classification"):
+        assert f"\n  {group} " in done.stdout
         for option in (ROOT / "conf" / group).glob("*.yaml"):
             assert option.stem in done.stdout
     assert "mask_rcnn*" in done.stdout  # the default is marked

@@ -31,6 +31,7 @@ Numbers (key=value; a key or option that does not exist fails at once, with the 
 Results: `lineage table --all`, `lineage show ENTRY`, `lineage compare A B`
 """
 
+WIDTH = 16  # of the column of groups
 HIDDEN = ("hydra", "replace", "scale")  # groups that are chosen by other configs
 
 
@@ -43,10 +44,11 @@ def usage() -> str:
     lines = [_line(group, roots, defaults.get(group, "")) for group, roots in zip(groups, folders, strict=True)]
     tables = read.list_tables(paths.experiments())
     example = f", e.g. {min(tables)}" if tables else ""
-    lines.append(f"  {'experiment':<12}<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} table(s){example}")
+    rows = f"<paper>/<table>/<row> or mini/... or smoke/...: {len(tables)} table(s){example}"
+    lines.append(f"  {'experiment':<{WIDTH}}{rows}")
     return TEXT.format(choices="\n".join(lines))
 
 
 def _line(group: str, folders: list[Path], default: str) -> str:
     options = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    return f"  {group:<12}{' '.join(f'{name}*' if name == default else name for name in options)}"
+    return f"  {group:<{WIDTH}}{' '.join(f'{name}*' if name == default else name for name in options)}"

@@ -120,6 +120,21 @@ def test_another_protocol_is_not_compared() -> None:
     assert "model.size: 7 -> 14" in text
 
 
+def test_without_metrics_the_trained_weights_are_compared() -> None:
+    """A run with dataset.val=null was EQUAL by 0 metrics, whatever it had trained."""
+    old = made.entry(value=None, trained_weights_sha256="a" * 64)
+    is_equal, text = compare_runs(old, old)
+    assert is_equal
+    assert text.startswith("EQUAL: the trained weights")
+    is_equal, text = compare_runs(old, replace(old, trained_weights_sha256="b" * 64))
+    assert not is_equal
+    assert "trained_weights_sha256: " in text
+    stopped = made.entry(value=None, status="stopped")
+    is_equal, text = compare_runs(stopped, stopped)
+    assert not is_equal
+    assert text.startswith("NOT COMPARED")
+
+
 def test_the_command_without_its_places(tmp_path: Path) -> None:
     command = ["train.py", "--config-name", "train", "lr=1", "~x", "logger=wandb", 'hydra.run.dir="a"', "paths.runs=b"]
     assert original_overrides(made.entry(command=command), tmp_path) == ["lr=1", "~x"]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lineage.results import diff, paths, store
+from lineage.results.entry import Entry
 from lineage.tables.find_entry import NAMES, find_entry
 
 
@@ -21,9 +22,18 @@ def main(argv: list[str]) -> int:
     b = store.read(find_entry(args.results, args.b, like=a))
     print(f"{a.table or 'free'} {a.row or ''} {a.id} -> {b.row or ''} {b.id}\n")
     colour, reasons = sys.stdout.isatty(), diff.explain(a, b)
-    print(diff.format_section("metrics", diff.metrics(a, b), colour) or "no metric differs, bit by bit\n")
+    print(diff.format_section("results", diff.results(a, b), colour) or f"{describe_equal(a)}\n")
     for reason in reasons:
         print(diff.format_section(f"{reason.kind}: {reason.weight}", reason.differences, colour))
     if not reasons:
         print("nothing that an entry records differs: the program is not deterministic on this machine")
     return 0
+
+
+def describe_equal(entry: Entry) -> str:
+    """Return what was compared of an entry whose results do not differ from those of another."""
+    if entry.metrics:
+        return "no metric differs, bit by bit"
+    if entry.trained_weights_sha256:
+        return "neither has metrics; the trained weights are equal, bit by bit"
+    return "neither has metrics or trained weights: no result was compared"

@@ -79,11 +79,21 @@ def compare_runs(old: Entry, new: Entry) -> tuple[bool, str]:
     if old.config_digest != new.config_digest:
         changed = diff.configs(old.config, new.config, ignore=keys_with(old.config, *VOLATILE))
         return False, _format(f"NOT THE SAME PROTOCOL as {old.id}", changed)
-    differences = diff.metrics(old, new)
+    differences = diff.results(old, new)
     if old.status == new.status and not differences:
-        return True, f"EQUAL: {len(old.metrics)} metrics, bit by bit ({old.id}, seed {old.seed})"
+        return _describe_equal(old)
     provenance = _format("what else is different", diff.provenance(old, new) or ["nothing"])
     return False, f"{_format(f'DIFFERENT from {old.id}: {old.status} -> {new.status}', differences)}\n{provenance}"
+
+
+def _describe_equal(old: Entry) -> tuple[bool, str]:
+    """Return whether a run without differences had anything to compare, and a text that says what that was."""
+    of = f"({old.id}, seed {old.seed})"
+    if old.metrics:
+        return True, f"EQUAL: {len(old.metrics)} metrics, bit by bit {of}"
+    if old.trained_weights_sha256:
+        return True, f"EQUAL: the trained weights, bit by bit; there are no metrics, as nothing was evaluated {of}"
+    return False, f"NOT COMPARED: {old.id} is {old.status} and has neither metrics nor trained weights"
 
 
 def _format(title: str, lines: Sequence[object]) -> str:

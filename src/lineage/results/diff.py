@@ -84,6 +84,11 @@ def metrics(a: Entry, b: Entry) -> list[Difference]:
     return [Difference(name, ours, theirs) for name, ours, theirs in values if ours != theirs]
 
 
+def results(a: Entry, b: Entry) -> list[Difference]:
+    """Return the metrics that differ; of two runs without evaluation, the trained weights if they differ."""
+    return metrics(a, b) if a.metrics or b.metrics else _fields(a, b, "trained_weights_sha256")
+
+
 def provenance(a: Entry, b: Entry) -> list[Difference]:
     """Return what else could explain a difference: code, packages, hardware, data, weights, processes, seed."""
     return _fields(a, b, "status", "seed", "commit", "dirty", "diff", "processes", "dataset", "initial_weights_sha256",

@@ -120,11 +120,21 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)
     val = None if parts.data.val is None else len(parts.data.val)
     warnings = (
+        describe_start(attempt),
         describe_val(config, images, val),
         startup_message.format_lr_warning(ours, paper),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
     return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning) if text)]
+
+
+def describe_start(attempt: Attempt) -> str | None:
+    """Return the step at which a resumed run goes on, with the reason if that is 0; None for a new run."""
+    if not attempt.is_resumed:
+        return None
+    if attempt.checkpoint is not None:
+        return f"goes on at step {attempt.step}, from {attempt.checkpoint.name}"
+    return f"begins again at step 0: {attempt.folder} has no checkpoint"
 
 
 def follows_row(attempt: Attempt) -> bool:

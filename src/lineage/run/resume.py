@@ -39,6 +39,7 @@ class Attempt(NamedTuple):
     checkpoint: Path | None = None
     supersedes: str | None = None
     run_id: str | None = None  # of the first attempt, under which a dashboard has the run
+    is_resumed: bool = False
     is_changed: bool = False  # the config differs from the stored one, in keys that a resumed run may change
     unpublished: Entry | None = None  # of a finished run: the disk of the store was full, or the run was killed
 
@@ -88,7 +89,7 @@ def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     previous = None if entry is None else entry.id
     return Attempt(
         folder.path, config, overrides_then, choices_today(start["choices"]), step, checkpoint,
-        supersedes=previous, run_id=start.get("id") or previous, is_changed=is_changed,
+        supersedes=previous, run_id=start.get("id") or previous, is_resumed=True, is_changed=is_changed,
     )  # fmt: skip
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lineage.cli.main import main
 from lineage.results import integrity, store
 from lineage.results.store import StoreError
+from lineage.tables.format.load import load_contents
 from lineage.tables.samples import drop_superseded
 from tests.tables import made
 
@@ -54,12 +56,32 @@ def test_an_edited_entry_is_named(tmp_path: Path, changes: dict[str, object]) ->
     assert reason.startswith("its content is not what was written")
 
 
-def test_an_entry_from_before_digests_is_counted_and_no_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row", ["new", None])
+def test_who_shows_an_edited_entry_says_so(row: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = store.write(made.entry(row), tmp_path)
+    folder = path.parent.parent
+    shown = (lambda: load_contents(folder), lambda: main(["show", path.stem, "--results", str(tmp_path)]))
+    for show in shown:
+        show()
+        assert "edited" not in capsys.readouterr().err
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": {"mask/AP": 31.0}}, indent=1) + "\n")
+    for show in shown:
+        show()
+        assert f"{path}: its content is not what was written" in capsys.readouterr().err
+
+
+def test_an_entry_from_before_digests_is_counted_and_no_damage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = store.write(made.entry(), tmp_path)
     record = json.loads(path.read_text())
     del record["content_sha256"]
     path.write_text(json.dumps(record | {"v": 4}, indent=1))
     assert (reasons(tmp_path), integrity.count_without_digest(tmp_path)) == ([], 1)
+    store.write(made.entry(seed=1), tmp_path)
+    assert main(["store", "verify", "--results", str(tmp_path)]) == 0
+    text = "2 entries are whole (1 checked, 1 without a digest: written before it was recorded), 0 files are not"
+    assert text in capsys.readouterr().out
     assert integrity.verify(Path(__file__).parents[2] / "results") == (15, [])
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lineage.results import paths, store
+from lineage.results import integrity, paths, store
 from lineage.results.entry import Entry
 from lineage.tables.find_entry import NAMES, find_entry
 
@@ -23,6 +24,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     path = find_entry(args.results, args.entry)
     entry = store.read(path)
+    for edited in integrity.find_edited([path]):
+        print(f"edited: {path}: {edited.reason}", file=sys.stderr)
     if args.diff:
         print(entry.diff or "", end="")
     elif args.config:

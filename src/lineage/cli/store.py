@@ -30,10 +30,18 @@ def main(argv: list[str]) -> int:
 def _verify(args: argparse.Namespace) -> int:
     whole, damaged = integrity.verify(args.results)
     _print_damage(damaged)
-    if without := integrity.count_without_digest(args.results):
-        print(f"{without} entries are from before entries had a digest of their content: an edit of one is not noticed")
-    print(f"{args.results}: {whole} entries are whole, {len({damage.path for damage in damaged})} files are not")
+    wrong = {damage.path for damage in damaged}
+    print(f"{args.results}: {_count_whole(whole, integrity.count_without_digest(args.results, wrong))}, "
+          f"{len(wrong)} files are not")  # fmt: skip
     return 1 if damaged else 0
+
+
+def _count_whole(whole: int, without: int) -> str:
+    """Return how many entries are whole, and how many of these have a digest that their content was checked with."""
+    text = f"{whole} entries are whole"
+    if not without:
+        return text
+    return f"{text} ({whole - without} checked, {without} without a digest: written before it was recorded)"
 
 
 def _merge(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,20 +31,21 @@ def verify(root: Path | str) -> tuple[int, list[Damage]]:
         *_copies(root),
         *_strays(root, contents.entries),
         *_references(root, contents.entries),
-        *_find_edited(root),
+        *find_edited(store.files(root)),
     ]
     damaged = {damage.path for damage in [*contents.damaged, *wrong]}
     return sum(1 for path in store.files(root) if path not in damaged), contents.damaged + wrong
 
 
-def count_without_digest(root: Path | str) -> int:
-    """Return the number of entries from before 2026-11-26, whose content has no digest."""
-    return sum(not entry.content_sha256 for entry in store.contents(root).entries)
+def count_without_digest(root: Path | str, damaged: Iterable[Path] = ()) -> int:
+    """Return the number of entries from before 2026-11-26, whose content has no digest; damaged files do not count."""
+    wrong = {path.stem for path in damaged}
+    return sum(not entry.content_sha256 and entry.id not in wrong for entry in store.contents(root).entries)
 
 
-def _find_edited(root: Path) -> Iterator[Damage]:
-    """Yield entries whose content is not that which was written."""
-    for path in sorted(store.files(root)):
+def find_edited(paths: Iterable[Path]) -> Iterator[Damage]:
+    """Yield the files of entries whose content does not fit the digest in them; one without a digest is left out."""
+    for path in sorted(paths):
         with suppress(OSError, ValueError, RecursionError):  # damage that is named elsewhere
             record = json.loads(path.read_text(encoding="utf-8"))
             written = record.get("content_sha256") if isinstance(record, dict) else None

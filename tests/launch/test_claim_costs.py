@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lineage.launch.cells import CellName
 from lineage.launch.claim_costs import MOST_SEEDS, describe_cost, list_needed, price_claims
 from lineage.launch.current_rows import make_finder
 from lineage.results import store
@@ -48,6 +50,12 @@ def test_claims_of_shipped_tables_have_a_price() -> None:
         for name in ("mask_rcnn/table2c", "mask_rcnn/table2d")
     }
     assert {len(one.cells) for one in of_table["mask_rcnn/table2d"]} == {6}
+    more = replace(of_table["mask_rcnn/table2d"][0], hours=0.5)
+    more = replace(more, cells=more.cells | {CellName("mask_rcnn/table1", "r50_c4", "mini", seed) for seed in range(3)})
+    assert describe_cost(more, "mini") == (
+        "9 runs at tier mini (6 of its two rows, 3 of rows whose checkpoints, regions or labels these use: "
+        "mask_rcnn/table1/r50_c4), 30 minutes"
+    )
     assert all("runs at tier mini" in describe_cost(one, "mini") for one in of_table["mask_rcnn/table2d"])
     assert all(one.cells <= set(shared.costs) for one in costs)
     again = [one for one in of_table["mask_rcnn/table2c"] if not one.obstacle]

@@ -61,7 +61,13 @@ def test_a_claim_is_a_sentence() -> None:
     assert claim(kind="equal").sentence == "new and old have the same AP"
     lower = replace(made.table(), lower=frozenset({"mask/AP"}))
     assert find_status(lower, lower.effects[0], []).sentence == "new has a lower AP than old by 3"
-    assert claim().answer == "same sign at tier mini: +2.00 ± 0.50"
+    size = "the sign is shown, the size of 3 is not judged below tier paper"
+    assert claim().answer == f"same sign at tier mini: +2.00 ± 0.50; {size}"
+    order = made.table("order", None)
+    shown = find_status(order, order.effects[0], [Verdict("same sign at mini", MINI, difference=2.0, margin=0.5)])
+    assert shown.answer == "same sign at tier mini: +2.00 ± 0.50"
+    assert claim("no difference seen at mini", kind="equal").answer == "no difference seen at tier mini: +2.00 ± 0.50"
+    assert claim().source == f"{made.table().label}, mask/AP"
     assert find_status(lower, lower.effects[0], [Verdict(verdicts.MISSING)]).answer == "it has not run"
 
 

@@ -78,7 +78,18 @@ def describe_cost(cost: ClaimCost, tier: str) -> str:
     runs = f"{len(cost.cells)} run{'' if len(cost.cells) == 1 else 's'} at tier {tier}"
     if not cost.cells:
         return "its runs are there, and more seeds are not estimated to settle it"
-    return f"{runs}, {_format_hours(cost.hours)}"
+    return f"{runs}{_describe_needed(cost)}, {_format_hours(cost.hours)}"
+
+
+def _describe_needed(cost: ClaimCost) -> str:
+    """Return how many of the runs are of the claim's two rows, and which rows the others are of; "" without others."""
+    others = cost.cells - set(cost.requested)
+    if not others:
+        return ""
+    rows = sorted({f"{cell.table}/{cell.row}" for cell in others})
+    named = ", ".join(rows) if len(rows) < 3 else f"{rows[0]} and {len(rows) - 1} more"
+    return (f" ({len(cost.cells) - len(others)} of its two rows, {len(others)} of rows whose checkpoints, regions or "
+            f"labels these use: {named})")  # fmt: skip
 
 
 def _format_hours(hours: float | None) -> str:

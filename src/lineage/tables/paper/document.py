@@ -114,16 +114,20 @@ def _format_numbers(table: TablePage) -> list[Item]:
 def _list_lessons(page: PaperPage) -> list[Element]:
     lessons = page.list_lessons()
     measured = [
-        Item(f"{claim.sentence}: {claim.answer}, {claim.strength:.1f} times its uncertainty.", claim.status)
+        Item(f"{claim.source}: {claim.sentence}. Here: {claim.answer}. "
+             f"The difference is {claim.strength:.1f} times its uncertainty.", claim.status)
         for claim in lessons
-    ]
+    ]  # fmt: skip
     elements: list[Element] = [Bullets(measured)] if measured else [Paragraph("Nothing was answered here yet.")]
     published = list_published(page)[:MOST_LESSONS]
     if published:
         elements.append(
             Paragraph("Of what is not answered here, by the published numbers over the published seed noise:")
         )
-        texts = [Item(f"{claim.sentence}: {ratio:.0f} times the noise of two runs.") for ratio, claim in published]
+        texts = [
+            Item(f"{claim.source}: {claim.sentence}: {ratio:.0f} times the noise of two runs.")
+            for ratio, claim in published
+        ]
         elements.append(Bullets(texts))
     return elements
 

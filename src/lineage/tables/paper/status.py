@@ -56,7 +56,18 @@ class ClaimStatus:
         ours = f"{verdict.difference:+.2f}" + (f" ± {verdict.margin:.2f}" if verdict.margin is not None else "")
         n = f", {min(verdict.ours.n, verdict.other.n)} seeds each" if verdict.ours and verdict.other else ""
         reason = f"; {verdict.reason}" if verdict.reason else ""
-        return f"{strip_tier(verdict.word)} {at}: {ours}{n}{reason}"
+        return f"{strip_tier(verdict.word)} {at}: {ours}{n}{reason}{self._describe_size()}"
+
+    def _describe_size(self) -> str:
+        """Return that the stated size of a gain is not shown, if runs below tier `paper` show its sign alone."""
+        if self.status != Status.SHOWN_SMALL or self.effect.gain is None:
+            return ""
+        return f"; the sign is shown, the size of {self.effect.gain:g} is not judged below tier paper"
+
+    @property
+    def source(self) -> str:
+        """The table and the name of the metric: `Table 2d, mask/AP`."""
+        return f"{self.table.label}, {self.effect.metric}"
 
     @property
     def strength(self) -> float:

@@ -83,6 +83,17 @@ def test_a_key_of_other_datasets_is_refused(name: str) -> None:
     assert "dataset=coco" in (explain(f"dataset.{name}") or ""), "typed without a plus"
 
 
+def test_a_share_of_a_dataset_that_cannot_be_divided_is_refused() -> None:
+    """The advice was +dataset.val.fraction, which ended in a TypeError about `held_out`."""
+    for dataset in ("coco_person", "voc0712"):
+        check(compose_config([f"dataset={dataset}", "dataset.val.fraction=0.2"]))
+    for dataset in ("shapes", "lvis", "coco_panoptic"):
+        with pytest.raises(ConfigError, match=r"only dataset=coco, .* can validate on a share"):
+            check(compose_config([f"dataset={dataset}", "+dataset.val.fraction=0.2"]))
+        with pytest.raises(ConfigError, match=r"only dataset=coco, .* can validate on a share"):
+            compose_config([f"dataset={dataset}", "dataset.val.fraction=0.2"])
+
+
 def test_every_key_that_a_run_sets_itself_is_an_argument_of_the_trainer() -> None:
     import inspect
 

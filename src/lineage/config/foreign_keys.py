@@ -68,6 +68,9 @@ OF_FORMATS = {
     "max_megapixels": "read images of up to 179 megapixels",
 }
 
+FRACTION = "dataset.val.fraction"
+SHARED = ("lineage.data.formats.coco.load", "lineage.data.formats.voc.load")  # datasets that FRACTION can divide
+
 
 def explain(key: str) -> str | None:
     """Return the message for a key of another framework, of the run itself or of other datasets, or None."""
@@ -79,6 +82,11 @@ def explain(key: str) -> str | None:
             f"{key} has no effect: only datasets in the formats of COCO and VOC have dataset.{name} (dataset=coco, "
             f"dataset=voc07, ...), the others {OF_FORMATS[name]}. For any model, lineage predict has "
             f"--{name.replace('_', '-')}"
+        )
+    if key == FRACTION:
+        return (
+            f"{key}: only dataset=coco, dataset=coco_person and dataset=voc* can validate on a share of their training "
+            "images; dataset.val=null leaves evaluation out"
         )
     use = ELSEWHERE.get(name.lower())
     return None if use is None else f"there is no key {key!r}. Use {use}"

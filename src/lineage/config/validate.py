@@ -89,12 +89,16 @@ def refuse_trainer_keys(config: DictConfig) -> None:
 
 
 def refuse_keys_of_other_datasets(config: DictConfig) -> None:
-    """Raise ConfigError for a key beside the splits of a dataset that passes it to none of them."""
+    """Raise ConfigError for a key that this dataset takes no value of: of decoding, or the share for validation."""
     dataset = OmegaConf.select(config, "dataset")
     splits = [split for split in dataset.values() if OmegaConf.is_dict(split)] if OmegaConf.is_dict(dataset) else []
     for name in foreign_keys.OF_FORMATS if splits else ():
         if name in dataset and not any(name in split for split in splits):
             raise ConfigError(foreign_keys.explain(f"dataset.{name}"))
+    target = str(OmegaConf.select(config, "dataset.train._target_"))
+    has_share = OmegaConf.select(config, foreign_keys.FRACTION) is not None
+    if has_share and target.startswith("lineage.") and target not in foreign_keys.SHARED:
+        raise ConfigError(foreign_keys.explain(foreign_keys.FRACTION))
 
 
 def refuse_former_names(config: DictConfig) -> None:

@@ -225,3 +225,19 @@ def test_an_interrupted_command_prints_no_traceback(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SystemExit) as end:
         run_with_friendly_errors(interrupted)
     assert end.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("override", "takes"),
+    [
+        ("schedule.epochs=abc", "schedule.epochs is a number"),
+        ("++seed=abc", "seed is a whole number"),
+        ("evaluate_only=maybe", "evaluate_only is true or false"),
+        ("schedule.milestones=[a]", r"schedule.milestones\[0\] is a whole number"),
+        ("schedule.milestones=3", "schedule.milestones is a list"),
+    ],
+)
+def test_a_value_of_another_type_names_what_the_key_takes(override: str, takes: str) -> None:
+    with pytest.raises(ConfigError, match=takes) as info:
+        compose_config([override])
+    assert re.fullmatch(re.escape(override) + ": " + takes + ".*", str(info.value))

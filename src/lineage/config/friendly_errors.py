@@ -36,6 +36,9 @@ RAW = "HYDRA_FULL_ERROR"  # Hydra's switch for exceptions as they are
 OURS = "LINEAGE_EXPLAINS"  # says that the switch was set here and not by the user; jobs and ranks inherit both
 
 NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
+MERGING = "Error merging override "
+OF_TYPE = re.compile(r".*\b(Float|Integer|bool|ListConfig)\b")
+TYPES = {"Float": "a number", "Integer": "a whole number", "bool": "true or false", "ListConfig": "a list, as [6,8]"}
 UNKNOWN_KEY = re.compile(
     r"Could not override '(?P<set>[^']+)'|Could not delete from config. '(?P<delete>[^']+)' does not exist"
     r"|config group '(?P<group>[^']+)' does not exist"
@@ -91,7 +94,7 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     if match := NOT_IN_SCHEMA.search(str(error)):
         return f"{_line(error).partition(':')[0]}: {_unknown_key(match['key'], root, arguments)}"
     if isinstance(error.__cause__, OmegaConfBaseException):
-        return f"{_line(error)}: {_line(error.__cause__)}"
+        return _wrong_type(_line(error), error.__cause__)
     if isinstance(error, InterpolationResolutionError):
         return explain_interpolation(error)
     return str(error).strip()
@@ -143,6 +146,15 @@ def _wrong_option(error: Exception, root: Path, arguments: list[str]) -> str:
             if isinstance(override.value(), int | float) and (root / "conf" / group).is_dir():
                 return f"{argument}: {group} is a config group, whose options are words" if group else _no_key(argument)
     return str(error)
+
+
+def _wrong_type(line: str, cause: OmegaConfBaseException) -> str:
+    """Return the message for a value of another type than its key has: what the key takes, if that is simple."""
+    match = OF_TYPE.match(_line(cause))
+    if match is None or not line.startswith(MERGING):
+        return f"{line}: {_line(cause)}"
+    override = line.removeprefix(MERGING)
+    return f"{override}: {cause.full_key or override.partition('=')[0].lstrip('+')} is {TYPES[match[1]]}"
 
 
 def _no_key(argument: str) -> str:

@@ -60,7 +60,7 @@ class ClaimStatus:
 
     def _describe_size(self) -> str:
         """Return that the stated size of a gain is not shown, if runs below tier `paper` show its sign alone."""
-        if self.status != Status.SHOWN_SMALL or self.effect.gain is None:
+        if self.status != Status.SHOWN_SMALL or self.effect.kind == "equal" or self.effect.gain is None:
             return ""
         return f"; the sign is shown, the size of {self.effect.gain:g} is not judged below tier paper"
 

@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
         ),
         ("~schedule.stps", "Did you mean schedule.steps?"),
         ("optimzer@x=sgd", "Did you mean optimizer?"),
-        ("schedule.steps=many", "Value 'many' of type 'str' could not be converted to Integer"),
+        ("schedule.steps=many", "schedule.steps=many: schedule.steps is a whole number"),
         ("model", "'model' is not KEY=VALUE"),
         ("seed=1,2", "--multirun"),
         ("experiment=mask_rcnn/table2c/roi_aling", "has no row 'roi_aling'. Did you mean roi_align"),

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lineage.config.build import ConfigError
 from lineage.data.annotations.cures import read_whole_number
 from lineage.eval.files.check_results import cure_ids
 from lineage.eval.metrics import pq
 from lineage.eval.notes import NO_OBJECTS
-from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations
+from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
 
 Record = dict[str, Any]
 BOX = [10.0, 10.0, 20.0, 20.0]
@@ -97,3 +98,13 @@ def test_a_box_that_is_null_is_that_of_the_mask(tmp_path: Path) -> None:
     truth = document()
     truth["annotations"][0] |= {"bbox": None, "segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}
     assert score(tmp_path, truth, [RESULT]).metrics["box/AP"] == pytest.approx(100)
+
+
+def test_of_a_run_folder_its_results_are_named(tmp_path: Path) -> None:
+    """It was read as a folder of VOC's text files."""
+    (tmp_path / "start.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"is the folder of a run; name its results: .*results\.json, which"):
+        evaluate_by_dataset(tmp_path, "shapes", [], EvaluateOptions())
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"results\.json$"):
+        evaluate_by_annotations(tmp_path, tmp_path / "truth.json", EvaluateOptions())

@@ -17,6 +17,7 @@ from lineage.eval.files.ground_truth import check_ground_truth
 from lineage.eval.files.json_file import COMMAND
 from lineage.eval.files.score_file import SCORERS, score_file
 from lineage.eval.scores import Scores
+from lineage.results.run_folder import RunFolder
 from lineage.run.splits import build_val
 
 
@@ -36,8 +37,17 @@ class EvaluateOptions:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
+def refuse_run_folder(results: Path) -> None:
+    """Raise ConfigError for the folder of a run, which would be read as a folder of VOC's text files."""
+    folder = RunFolder(results)
+    if folder.start.is_file():
+        end = "" if folder.results.is_file() else ", which it writes at its end"
+        raise ConfigError(f"{results} is the folder of a run; name its results: {folder.results}{end}")
+
+
 def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateOptions) -> Scores:
     """Score a result file against a COCO, LVIS or panoptic file."""
+    refuse_run_folder(results)
     # 1. Read the file as datasets do: numbers that are text are cured, and a test server's file has no annotations.
     log = CureLog()
     document = read_coco(annotations, COMMAND, require_objects=False, log=log)
@@ -51,6 +61,7 @@ def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateO
 
 def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], options: EvaluateOptions) -> Scores:
     """Score a result file against the validation split of conf/dataset/<name>, as its evaluator is configured."""
+    refuse_run_folder(results)
     # 1. The dataset and its evaluator: a class and its keywords.
     config = compose_config([f"dataset={name}", *overrides])
     evaluator = build(config.dataset.evaluator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from lineage.results import paths, store
 from lineage.run.artifacts import show, suggest_commands, table
 from lineage.run.resume import Attempt
-from lineage.run.train import create_console, report_interruption
+from lineage.run.train import create_console, log_to, report_interruption
 from lineage.train.entry_writer import EntryWriter
 from tests.tables import made
 
@@ -85,3 +86,20 @@ def test_a_run_prints_its_next_commands_with_brackets(
     writer = SimpleNamespace(write=lambda _: path)
     show(attempt("callbacks=[ema]", "dataset.names=[cat,:dog:]"), cast(EntryWriter, writer), create_console())
     assert "-m 'callbacks=[ema]' 'dataset.names=[cat,:dog:]' roi=pool,align" in capsys.readouterr().out
+
+
+def test_a_warning_is_printed_once_and_without_the_name_of_its_logger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cures of a file that dataset.val.fraction divides were printed for both sides, after WARNING:lineage...."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with log_to(tmp_path):
+            for name in ("train", "val"):
+                logging.getLogger(name).warning("%s: cured", "all.json")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert capsys.readouterr().err == "all.json: cured\n"
+    assert len((tmp_path / "run.log").read_text().splitlines()) == 2

@@ -174,6 +174,8 @@ def log_to(folder: Path) -> Iterator[None]:
         return
     log_file = RunFolder(folder).run_log
     terminal, file = logging.StreamHandler(sys.stderr), LogFile(log_file, delay=True)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.addFilter(FirstOfEqual())
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     try:
@@ -185,6 +187,19 @@ def log_to(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             file.close()
+
+
+class FirstOfEqual(logging.Filter):
+    """Filter of messages printed before: both sides of dataset.val.fraction read, and cure, one file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.printed: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        is_new = record.getMessage() not in self.printed
+        self.printed.add(record.getMessage())
+        return is_new
 
 
 class LogFile(logging.FileHandler):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from lineage.cli.main import main
+from lineage.results import store
 from lineage.results.entry import Entry
 from lineage.tables.format.free_runs import read_value, render_runs
 from lineage.tables.table import TableError
@@ -58,3 +61,27 @@ def test_mistakes() -> None:
         render_runs(RUNS, ["mask_rcnn"], "", [])
     assert "No free runs" in render_runs([], [], "", [])
     assert read_value(RUNS[0], "nothing") is None
+
+
+def test_a_key_that_no_run_typed_is_read_from_the_configs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It failed with "no free run has a value called 'optimizer.lr'"; a run that did not type it had no value."""
+    for seed, typed in enumerate(([], [], ["optimizer.lr=0.5"])):
+        lr = 0.5 if typed else 0.02
+        config = {"optimizer": {"lr": lr, "nesterov": False, "warmup": None}}
+        store.write(replace(made.entry(None, 20.0, seed, deviations=typed), config=config), tmp_path)
+    runs = ["table", "--results", str(tmp_path), "--runs"]
+    assert main([*runs, "optimizer.lr<1", "--columns", "optimizer.lr", "optimizer.nesterov", "optimizer.warmup"]) == 0
+    text = capsys.readouterr().out
+    assert column(text, "optimizer.lr") == ["0.5", "0.02", "0.02"]
+    assert set(column(text, "optimizer.nesterov")) == {"false"}
+    assert set(column(text, "optimizer.warmup")) == {"null"}
+    for absent in ("optimizer.rate", "optimizer"):  # no key, and a node
+        assert main([*runs, "--columns", absent]) == 1
+        assert f"no free run has a value called '{absent}'" in capsys.readouterr().err
+
+
+def test_columns_of_one_last_part_are_told_apart() -> None:
+    keys = ["dataset.train.images", "dataset.val.images", "model.box.nms"]
+    typed = [made.entry(None, 20.0, n, deviations=[f"{key}={n}" for key in keys]) for n in range(2)]
+    head = render_runs(typed, [], "", []).split("\n")[0].split()
+    assert head[:3] == ["train.images", "val.images", "nms"]

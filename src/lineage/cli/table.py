@@ -10,7 +10,7 @@ from pathlib import Path
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths, store
 from lineage.tables import read, tiers
-from lineage.tables.format.free_runs import render_runs
+from lineage.tables.format.free_runs import list_requested, render_runs
 from lineage.tables.format.html import render_index, render_page
 from lineage.tables.format.latex import render_latex
 from lineage.tables.format.load import FilledTable, TableLoader, load_contents
@@ -37,8 +37,7 @@ def main(argv: list[str]) -> int:
     if args.tier is not None:
         tiers.check_tier(experiments, args.tier)
     if args.runs is not None:
-        entries = load_contents(args.results / store.SCRATCH).entries
-        print(render_runs(drop_superseded(entries), args.runs, args.sort, args.columns), end="")
+        print(_render_runs(args), end="")
         return 0
     if args.images and (args.name is None or args.name.count("/") != 1):
         raise TableError("--images reads the detections of one table's runs: name it, e.g. mask_rcnn/table2c")
@@ -56,6 +55,16 @@ def main(argv: list[str]) -> int:
     text = _render(args, filled, _build_view(filled))
     _write(args.out, text) if args.out else print(text, end="")
     return 0
+
+
+def _render_runs(args: argparse.Namespace) -> str:
+    """Return the list of free runs; their configs are read if a key with dots is asked for."""
+    folder = args.results / store.SCRATCH
+    entries = drop_superseded(load_contents(folder).entries)
+    if any("." in name for name in list_requested(args.runs, args.sort, args.columns)):
+        paths_by_id = {path.stem: path for path in store.files(folder)}
+        entries = [store.read(paths_by_id[entry.id]) for entry in entries]
+    return render_runs(entries, args.runs, args.sort, args.columns)
 
 
 def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:

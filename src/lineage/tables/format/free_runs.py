@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from lineage.results import diff
 from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.tables.format.terminal import Grid, align
@@ -58,20 +59,37 @@ def render_runs(entries: Sequence[Entry], conditions: Sequence[str], sort: str, 
     if not entries:
         return "No free runs. `python train.py` makes one.\n"
     parsed = [parse_condition(text) for text in conditions]
-    names = [*(one.name for one in parsed), *columns, *([sort.removeprefix("-")] if sort else [])]
-    _check_names(names, entries)
+    _check_names(list_requested(conditions, sort, columns), entries)
     chosen = [entry for entry in entries if all(condition.holds(entry) for condition in parsed)]
     ordered = sorted(chosen, key=lambda entry: entry.id, reverse=True)
     if sort:
         ordered = _sort(ordered, sort)
     head = [*columns, "id"] if columns else _choose_columns(ordered)
     body = [[_format(read_value(entry, name)) for name in head] for entry in ordered]
-    titles = [name.rpartition(".")[2] if name.count(".") > 1 else name for name in head]
+    titles = [_shorten(name, head) for name in head]
     return f"{align(Grid(titles, body))}\n{len(ordered)} of {len(entries)} free runs; `lineage show` one by its id\n"
 
 
+def list_requested(conditions: Sequence[str], sort: str, columns: Sequence[str]) -> list[str]:
+    """Return the names of values that a person asks for."""
+    return [*(parse_condition(text).name for text in conditions), *columns, *([sort.removeprefix("-")] if sort else [])]
+
+
+def _shorten(name: str, names: Sequence[str]) -> str:
+    """Return the end of a key by which it differs from the other columns: `val.images` beside `train.images`."""
+    parts = name.split(".")
+    if len(parts) < 3:
+        return name
+    others = [f".{other}" for other in names if other != name]
+    ends = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+    return next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), name)
+
+
 def read_value(entry: Entry, name: str) -> Value:
-    """Return a value of a run by its name: a key or group that it sets, a metric, a choice, or a field of its entry."""
+    """Return a value of a run by its name, or None.
+
+    name: a key or group that it sets, a metric, a choice, a field of its entry, or a key of its config with dots.
+    """
     for text in entry.deviations:
         override = Override.parse(text)
         if name in (override.name, override.name.rpartition(".")[2]) and override.value is not None:
@@ -83,7 +101,17 @@ def read_value(entry: Entry, name: str) -> Value:
     if name in FIELDS:
         value = getattr(entry, name)
         return value if value is None or isinstance(value, str) else float(value)
-    return None
+    return _read_config(entry, name)
+
+
+def _read_config(entry: Entry, key: str) -> Value:
+    """Return the value of a dotted key in the config of a run; None if it has no such key, or a node there."""
+    value = diff.at(entry.config, key) if "." in key else diff.ABSENT
+    if value == diff.ABSENT or isinstance(value, dict):
+        return None
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    return float(value) if isinstance(value, int | float) else str(value)
 
 
 def list_names(entries: Iterable[Entry]) -> list[str]:
@@ -102,8 +130,9 @@ def _check_names(names: Iterable[str], entries: Sequence[Entry]) -> None:
     present = list_names(entries)
     leaves = {name.rpartition(".")[2] for name in present}
     for name in names:
-        if name not in present and name not in leaves:
-            raise TableError(f"no free run has a value called {name!r}. {did_you_mean(name, present)}")
+        if name in present or name in leaves or any(read_value(entry, name) is not None for entry in entries):
+            continue
+        raise TableError(f"no free run has a value called {name!r}. {did_you_mean(name, present)}")
 
 
 def _choose_columns(entries: Sequence[Entry]) -> list[str]:

@@ -128,6 +128,24 @@ def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no defects" in capsys.readouterr().out
 
 
+def test_check_lists_a_few_defects_of_a_kind_unless_all_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of 2,850 objects was answered with 1,566 lines."""
+    coco.write(Shapes(seed=1, length=2, size=[64, 64]), tmp_path, "train", "png")
+    (file,) = tmp_path.rglob("*.json")
+    content = json.loads(file.read_text())
+    content["annotations"] = [content["annotations"][0] | {"id": number, "bbox": [1, 1, 0, 0]} for number in range(9)]
+    file.write_text(json.dumps(content))
+    folder = next(path for path in tmp_path.rglob("*.png")).parent
+    arguments = ["data", "check", "--annotations", str(file), "--images", str(folder)]
+    for option, listed in ([], 5), (["--all"], 9):
+        assert main([*arguments, *option]) == 1
+        printed = capsys.readouterr().out
+        assert printed.count("    annotation ") == listed
+        assert ("... and 4 more" in printed) == ("add --all" in printed) == (not option)
+
+
 def test_typos_and_missing_roots_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "show", "coc"]) == 1
     assert "Did you mean coco" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`lineage data check`: every defect of a dataset, or of one COCO-format file; exit code 1 if there is any."""
+"""`lineage data check`: the defects of a dataset, or of one COCO-format file; exit code 1 if there is any."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from lineage.cli.data.named_dataset import SPLITS, add_dataset_arguments, compos
 from lineage.cli.decoding import add_decoding_arguments
 
 if TYPE_CHECKING:
+    from lineage.data.annotations.defects import Defect
     from lineage.data.annotations.image_folder import ImageFolder
     from lineage.data.samples.dataset import Dataset
     from lineage.data.samples.image import Decoding
 
+LISTED = 5  # defects of a kind that are listed without --all
 EXAMPLES = 5  # images that are looked for before the folder counts as the wrong one
 
 
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser, default="train and val", splits=splits)
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO-format JSON file in place of NAME")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="with --annotations; default: the file's folder")
+    parser.add_argument("--all", action="store_true", help=f"list every defect; default: {LISTED} of a kind")
     add_decoding_arguments(parser)
 
 
@@ -37,10 +40,12 @@ def run(args: argparse.Namespace) -> int:
         from lineage.data.samples.image import MEGAPIXELS, create_decoding
 
         decoding = create_decoding(args.pixel_range, args.max_megapixels or MEGAPIXELS)
-        return check_file(args.annotations, args.images or args.annotations.parent, decoding)
+        return check_file(args.annotations, args.images or args.annotations.parent, decoding, list_all=args.all)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
-        checked = {split: check_split(args.dataset, config, split) for split in splits_of(args, config)}
+        checked = {
+            split: check_split(args.dataset, config, split, list_all=args.all) for split in splits_of(args, config)
+        }
     count = sum(defects for _, defects in checked.values())
     if {"train", "val"} <= checked.keys():
         count += compare_splits(checked["train"][0], checked["val"][0])
@@ -64,10 +69,10 @@ def compare_splits(train: Dataset, val: Dataset) -> int:
     return int(shared is not None)
 
 
-def check_split(name: str, config: DictConfig, split: str) -> tuple[Dataset, int]:
-    """Print every defect of a split; return it without what is broken, and the number of defects."""
+def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) -> tuple[Dataset, int]:
+    """Print the defects of a split; return it without what is broken, and the number of defects."""
     from lineage.data.annotations.cures import format_cures
-    from lineage.data.annotations.validate import DatasetError, format_defects
+    from lineage.data.annotations.validate import DatasetError
 
     unfiltered = {"filter_empty": False, "min_keypoints": 0}
     try:
@@ -79,18 +84,39 @@ def check_split(name: str, config: DictConfig, split: str) -> tuple[Dataset, int
         return dataset, 0
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
-    defects = list(dataset.find_defects(show_progress))
-    if defects:
-        print(format_defects(defects, dataset.source, examples=len(defects)))
-    else:
+    count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)
+    if count == 0:
         annotations, classes = len(dataset.object_labels().labels), len(dataset.meta.classes)
         counts = f"{len(dataset)} images, {annotations} annotations, {classes} categories"
         print(f"{split}: {dataset.source}: no defects. {counts}.")
-    return dataset, len(defects)
+    return dataset, count
 
 
-def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
-    """Print every defect of a COCO-format file and of its images."""
+def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) -> int:
+    """Print defects by kind, and a note on objects without a mask, which are none; return the number of defects."""
+    from lineage.data.annotations.defects import MISSING_MASK
+    from lineage.data.annotations.validate import format_defects
+
+    real: list[Defect] = []
+    without_mask: list[Defect] = []
+    for defect in defects:
+        (without_mask if defect.kind == MISSING_MASK else real).append(defect)
+    if real:
+        print(format_defects(real, source, examples=len(real) if list_all else LISTED))
+    if not list_all and max(Counter(defect.kind for defect in real).values(), default=0) > LISTED:
+        print("To list all of them, add --all.")
+    if without_mask:
+        print(
+            f"note: {MISSING_MASK.summary}: {len(without_mask)}, such as {without_mask[0].record}. Nothing stops for "
+            "them: a model without a mask head learns their boxes, one with it is trained without them."
+        )
+        for defect in without_mask if list_all else ():
+            print(f"    {defect.record}")
+    return len(real)
+
+
+def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) -> int:
+    """Print the defects of a COCO-format file and of its images."""
     from lineage.data.annotations.compare_splits import explain_phantom_class
     from lineage.data.annotations.cures import CureLog, cure_files, format_cures
     from lineage.data.annotations.defects import find_defects
@@ -100,7 +126,6 @@ def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
         DatasetError,
         check_image_files,
         decode_image,
-        format_defects,
         read_coco,
     )
 
@@ -122,8 +147,7 @@ def check_file(file: Path, folder: Path, decoding: Decoding) -> int:
         *find_defects(content),
         *check_image_files(show_progress(content["images"]), paths, decode_image),
     ]
-    if defects:
-        print(format_defects(defects, file, examples=len(defects)))
+    if print_defects(defects, file, list_all=list_all):
         return 1
     uses = Counter(annotation["category_id"] for annotation in content["annotations"])
     ids = [category["id"] for category in content["categories"]]

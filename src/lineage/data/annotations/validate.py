@@ -150,8 +150,8 @@ def decode_image(path: Path, size: image.Size, decoding: image.Decoding) -> Defe
 def check_command(source: Path, image_folder: Path) -> str:
     """Return the command that lists all defects: by file for COCO's format, by the dataset's name for others."""
     if source.suffix == ".json":
-        return f"lineage data check --images {image_folder} --annotations {source}"
-    return "lineage data check NAME --root ROOT    (NAME as in dataset=NAME)"
+        return f"lineage data check --all --images {image_folder} --annotations {source}"
+    return "lineage data check NAME --root ROOT --all    (NAME as in dataset=NAME)"
 
 
 def format_defects(defects: Iterable[Defect], source: Path, examples: int = EXAMPLES) -> str:

@@ -127,7 +127,7 @@ class DetectionModule(LightningModule):
         self.loss_buffer = LossBuffer()
         self.throughput = Throughput()
         self.inference_cost = InferenceCost()
-        self._flushed_at = 0  # step
+        self.flushed_at = 0  # step
 
         # results so far
         self.latest: dict[str, float] = {}  # values that the progress bar shows
@@ -148,7 +148,7 @@ class DetectionModule(LightningModule):
         return [optimizer], [{"scheduler": self.make_scheduler(optimizer), "interval": "step"}]
 
     def on_train_start(self) -> None:
-        self._flushed_at = self.global_step
+        self.flushed_at = self.global_step
         self.throughput.start()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -170,7 +170,7 @@ class DetectionModule(LightningModule):
         self.loss_buffer.append_grad_norm(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.global_step - self._flushed_at >= self.log_every:
+        if self.global_step - self.flushed_at >= self.log_every:
             self.flush_losses()
 
     def flush_losses(self) -> None:
@@ -178,7 +178,7 @@ class DetectionModule(LightningModule):
         flushed = self.loss_buffer.flush()
         if not flushed.means:
             return
-        self._flushed_at = self.global_step
+        self.flushed_at = self.global_step
         if step := flushed.first_non_finite:
             image_ids = cast(Tensor, self.all_gather(step.image_ids)).flatten().tolist()
             values = dict(zip(self.loss_buffer.names, step.losses.tolist(), strict=True))

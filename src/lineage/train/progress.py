@@ -98,6 +98,7 @@ class ProgressLines(Callback):
         self.first_step = 0
         self.last_line = 0.0  # time
         self.tenths = 0  # of all steps, done
+        self.losses_of = 0  # step of the losses printed last
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = self.last_line = time.perf_counter()
@@ -110,8 +111,16 @@ class ProgressLines(Callback):
         if tenths > self.tenths or now - self.last_line > SILENCE:
             self.last_line, self.tenths = now, tenths
             remaining = (trainer.max_steps - step) * (now - self.started) / max(step - self.first_step, 1)
-            text = format_losses(cast(DetectionModule, pl_module).latest)
-            self._print(f"step {step}/{trainer.max_steps}  {format_duration(remaining)} left  {text}")
+            text = self._format_new_losses(cast(DetectionModule, pl_module), step)
+            self._print(f"step {step}/{trainer.max_steps}  {format_duration(remaining)} left  {text}".rstrip())
+
+    def _format_new_losses(self, module: DetectionModule, step: int) -> str:
+        """Return the losses, with their step if that is an earlier one; empty if they were printed before."""
+        if module.flushed_at == self.losses_of or not module.latest:
+            return ""
+        self.losses_of = module.flushed_at
+        earlier = f"  (step {module.flushed_at})" if module.flushed_at != step else ""
+        return f"{format_losses(module.latest)}{earlier}"
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:

@@ -31,11 +31,6 @@ from tests.weights import published
 NOTHING_KNOWN = "--results=absent"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_folder(tmp_path_factory.mktemp("runs") / "mask", "mask_keypoint_rcnn")
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three scenes of different sizes, one of them rotated by EXIF, in a folder and a folder below it."""

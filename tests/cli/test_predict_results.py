@@ -14,17 +14,11 @@ from pycocotools.cocoeval import COCOeval
 
 from lineage.cli.main import main
 from lineage.data.shapes.dataset import Shapes
-from tests.trained import run_folder
 
 CLASSES = "c1,c2,c3,c4,c5,c6"
 CATEGORIES = [{"id": number, "name": f"c{number}"} for number in range(1, 7)]
 BOX = {"id": 1, "image_id": 3, "category_id": 1, "bbox": [2, 2, 40, 40], "area": 1600, "iscrowd": 0}
 SIZES = {"a.png": (96, 128), "b.jpg": (96, 128), "deep/a.png": (64, 160)}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_folder(tmp_path_factory.mktemp("runs") / "mask", "mask_keypoint_rcnn")
 
 
 @pytest.fixture
@@ -141,7 +135,7 @@ def test_a_file_is_the_image_with_the_longest_common_end(
 
 
 def test_the_annotated_size_determines_the_orientation(run: Path, photos: Path, tmp_path: Path) -> None:
-    """As in training: boxes are of the stored pixels if the annotated size is theirs."""
+    """Boxes are of the stored pixels if the annotated size is theirs, as in training."""
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     with Image.open(photos / "b.jpg") as image:

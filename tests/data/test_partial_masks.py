@@ -34,7 +34,7 @@ def write(root: Path, segmentation: Any) -> Path:
 
 
 def count_after_loading(dataset: IndexedDataset) -> int:
-    """As training sees them."""
+    """Return the number of objects that training sees."""
     return sum(len(sanitize(dataset[i]).labels) for i in range(len(dataset)))
 
 

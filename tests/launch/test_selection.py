@@ -1,4 +1,4 @@
-"""What `lineage run` is asked for: tables, rows, papers, everything, and what a budget pays for."""
+"""Selections of `lineage run`: tables, rows, papers, everything, and what a budget pays for."""
 
 from __future__ import annotations
 

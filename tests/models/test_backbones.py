@@ -169,7 +169,7 @@ def test_every_norm_fits_every_body(name: str, norm: str) -> None:
 
 
 def test_group_norm_has_32_groups_at_64_channels() -> None:
-    """As the paper, Detectron and detectron2, which build torch.nn.GroupNorm(32, channels) at every width."""
+    """Compare with torch.nn.GroupNorm(32, channels), of the paper, Detectron and detectron2 at every width."""
     theirs = torchvision.models.resnet18(norm_layer=partial(nn.GroupNorm, 32)).eval()
     with torch.no_grad():
         for parameter in theirs.parameters():

@@ -80,7 +80,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
 
 @torch.no_grad()
 def test_detections_equal_torchvision(pair: tuple[nn.Module, nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all that NMS leaves: torchvision keeps boxes without area, which here take no slot."""
+    """Compare all that NMS leaves: torchvision keeps boxes without area, which here take no slot."""
     reference, model = pair
     for owner in (reference, model.head):
         monkeypatch.setattr(owner, "detections_per_img", 5000)

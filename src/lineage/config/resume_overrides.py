@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lineage.config.build import ConfigError
+from lineage.results.diff import ABSENT, at
 from lineage.results.key_roles import Role, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import upgrade
@@ -25,7 +26,6 @@ from lineage.results.safe_yaml import check_structure
 
 FREE = (Role.PLACE, Role.OUTPUT, Role.DISPLAY, Role.SPEED)  # keys with these roles may change
 OF_EVERY_CONFIG = ("resume", "hydra", "paths")  # keys that the config of no run lacks
-ABSENT = object()
 
 
 def extend_command(arguments: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ def change_config(config: DictConfig, composed: DictConfig, overrides: Sequence[
                     f"{text} contradicts {source}, which says {key}={before}. A resumed run keeps what decides its "
                     f"weights and metrics: leave the override out, or start a new run"
                 )
-            raw = _select(OmegaConf.to_container(composed), key)
+            raw = at(OmegaConf.to_container(composed), key)
             if raw is ABSENT or value is None:
                 raw = None
             OmegaConf.update(config, key, raw, force_add=True)
@@ -106,7 +106,7 @@ def change_config(config: DictConfig, composed: DictConfig, overrides: Sequence[
 
 def _list_differences(composed: DictConfig, config: DictConfig, key: str) -> list[str]:
     """Return the keys at or below `key` whose values differ."""
-    new, old = (_flat(_select(OmegaConf.to_container(tree), key), key) for tree in (composed, config))
+    new, old = (_flat(at(OmegaConf.to_container(tree), key), key) for tree in (composed, config))
     names = [name for name in {**new, **old} if new.get(name, ABSENT) != old.get(name, ABSENT)]
     return [
         name
@@ -120,14 +120,6 @@ def _flat(node: Any, key: str) -> dict[str, Any]:
     if not isinstance(node, dict) or not node:
         return {} if node is ABSENT else {key: node}
     return {name: value for part in node for name, value in _flat(node[part], f"{key}.{part}").items()}
-
-
-def _select(node: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(node, dict) or part not in node:
-            return ABSENT
-        node = node[part]
-    return node
 
 
 def _name(override: Override) -> tuple[str, str | None]:

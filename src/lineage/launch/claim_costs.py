@@ -1,4 +1,4 @@
-"""What it takes to settle a claim: the cells of its two rows that are missing, and their hours."""
+"""Costs of settling a claim: the cells of its two rows that are missing, and their hours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the system has to allow, tried before a run begins: folders that can be written, enough open files."""
+"""Checks of the system before a run begins: folders that can be written, enough open files."""
 
 from __future__ import annotations
 

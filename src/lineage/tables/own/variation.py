@@ -1,4 +1,4 @@
-"""What an ablation varies: `roi=pool,align` is the config group `roi` with two options."""
+"""Factors of an ablation: `roi=pool,align` is the config group `roi` with two options."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_the_house_has_few_rooms_with_few_files() -> None:
     """A newcomer sees all of a folder at once."""
     package = SOURCES / "lineage"
     names = [path.name for path in package.iterdir() if not path.name.startswith("__")]
-    assert len(names) <= 14, f"{len(names)} names in src/lineage, at most 14: {', '.join(sorted(names))}"
+    assert len(names) <= 16, f"{len(names)} names in src/lineage, at most 16: {', '.join(sorted(names))}"
     for folder in {path.parent for path in package.rglob("*.py")}:
         files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert len(files) <= 22, f"{folder} has {len(files)} files, at most 22: make a room of some of them"

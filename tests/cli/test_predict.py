@@ -243,7 +243,7 @@ def test_the_stuff_that_a_model_sees_is_drawn(photos: Path, tmp_path: Path, monk
     numbered = pictured(run, photos / "a.png", tmp_path / "numbered")
     told(run, stuff=["things", *("sky" for _ in range(53))])
     named = pictured(run, photos / "a.png", tmp_path / "named")
-    monkeypatch.setattr("lineage.run.predict.extract_areas", lambda *_: [])
+    monkeypatch.setattr("lineage.run.inference.predict.extract_areas", lambda *_: [])
     without = pictured(run, photos / "a.png", tmp_path / "without")
     assert (named != without).any(-1).mean() > 0.2
     assert 0 < (named != numbered).any(-1).mean() < 0.2, "the names differ"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.cli import quote
+from lineage.cli.tables import quote
 from lineage.results import store
 from tests.tables import made
 

@@ -15,7 +15,7 @@ import torch
 from lineage.cli.main import main
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import ExportableDetector, name_inputs
-from lineage.run.export import draw_inputs
+from lineage.run.inference.export import draw_inputs
 from lineage.run.restore import restore
 from lineage.weights.readers import digest
 from tests.models.compose import CONF

@@ -19,7 +19,7 @@ from lineage.models.export.verify import (
     align_slots,
     verify,
 )
-from lineage.run.export import draw_inputs
+from lineage.run.inference.export import draw_inputs
 from lineage.run.restore import restore
 from tests.trained import run_folder
 

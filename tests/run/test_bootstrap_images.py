@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from lineage.config.build import build
 from lineage.config.compose import compose_config
 from lineage.results import image_noise, store
-from lineage.run.bootstrap_images import bootstrap_images
+from lineage.run.inference.bootstrap_images import bootstrap_images
 from lineage.tables import verdicts
 from tests.tables import made
 

@@ -16,7 +16,7 @@ from lineage.data.annotations.cures import read_whole_number
 from lineage.eval.files.check_results import cure_ids
 from lineage.eval.metrics import pq
 from lineage.eval.notes import NO_OBJECTS
-from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
+from lineage.run.inference.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
 
 Record = dict[str, Any]
 BOX = [10.0, 10.0, 20.0, 20.0]

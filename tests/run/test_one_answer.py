@@ -20,7 +20,7 @@ from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.coco_records import to_records
 from lineage.models.detectors.tta import TTA
 from lineage.report.image_sources import Picture, iter_pictures
-from lineage.run.predict import predict_images
+from lineage.run.inference.predict import predict_images
 from lineage.run.restore import Restored, restore
 from tests.train import tiny
 from tests.trained import run_folder

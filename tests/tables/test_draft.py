@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lineage.cli.draft import main
+from lineage.cli.tables.draft import main
 from lineage.tables.draft import draft_table, match_column, slug
 from lineage.tables.read import load_table
 from lineage.tables.table import TableError

@@ -23,7 +23,7 @@ from rich.table import Table
 from lineage.eval.files.score_file import PROTOCOLS, SCORERS
 from lineage.eval.scores import NAN, Scores
 from lineage.eval.tasks import TASKS
-from lineage.run.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
+from lineage.run.inference.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
 from lineage.tables.numbers import format_number
 
 EXTRAS = tuple(name for scorer in SCORERS.values() for name in scorer.extra_names)

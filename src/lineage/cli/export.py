@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lineage.models.export.verify import REQUIRED_IMAGES, TOLERANCE
 from lineage.results import paths
-from lineage.run.export import SIZE_DIVISIBILITY, SUFFIXES, Export, export_model
+from lineage.run.inference.export import SIZE_DIVISIBILITY, SUFFIXES, Export, export_model
 from lineage.run.restore import restore
 
 ANY = "any"

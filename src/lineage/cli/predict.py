@@ -24,7 +24,7 @@ from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
 from lineage.results import paths
-from lineage.run.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
+from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
 from lineage.run.restore import restore
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lineage.cli.lint import main
+from lineage.cli.tables.lint import main
 from lineage.launch import lint
 from lineage.tables import read
 from lineage.tables.lint.rules import ERROR, RULES, Subject

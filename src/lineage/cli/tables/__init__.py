@@ -1,1 +1,1 @@
-"""Commands that write tables, choose runs for them, and say what they show. Read first: new.py."""
+"""Commands that write, fill, judge, lint and quote tables. Read first: table.py, run.py."""

@@ -12,7 +12,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from lineage.cli.lint import format_findings
+from lineage.cli.tables.lint import format_findings
 from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.launch.lint import lint_table, lint_tier
 from lineage.results import diff, paths, store

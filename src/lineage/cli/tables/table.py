@@ -89,7 +89,7 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
 
 def _add_image_noise(filled: FilledTable, loader: TableLoader, args: argparse.Namespace) -> FilledTable:
     """Resample the test images of runs whose detections are here, and load the table again."""
-    from lineage.run.bootstrap_images import bootstrap_images
+    from lineage.run.inference.bootstrap_images import bootstrap_images
 
     finished = [entry for entry in drop_superseded(filled.entries) if entry.status == "finished"]
     present, absent = bootstrap_images(finished, loader.results)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
+from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import KEYPOINTS, require
 from lineage.ops.boxes import take
@@ -61,6 +62,8 @@ class KeypointHead(nn.Module):
         return maps.view(*boxes.shape[:2], *maps.shape[1:])
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        slots = sampled.labels.numel()  # of all images, empty ones among them
+        sampled = keep_filled(sampled, self)
         logits = self.heatmaps(features, sampled.boxes)
         keypoints = take(require(targets.keypoints, "keypoints"), sampled.matched_idx)
         cells, valid = encode(keypoints, sampled.boxes, logits.shape[-1])
@@ -68,7 +71,7 @@ class KeypointHead(nn.Module):
         losses = F.cross_entropy(logits.flatten(3).flatten(0, 2), cells.flatten(), reduction="none").view_as(valid)
         weights = object_loss_weights(targets, sampled.matched_idx, sampled.valid)[..., None]
         num_visible = valid.sum()
-        num_slots = torch.full_like(num_visible, valid.numel())
+        num_slots = torch.full_like(num_visible, slots * valid.shape[-1])
         normalizer = num_visible if self.loss_normalizer == "visible" else num_slots
         return {"roi_keypoint": Loss(self.loss_weight * (losses * valid * weights).sum(), normalizer.float())}
 

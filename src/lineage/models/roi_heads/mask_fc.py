@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, xavier
+from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.mask_head import crop_gt_masks, mask_loss
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import MASKS
@@ -56,6 +57,7 @@ class MLPMaskHead(nn.Module):
         return logits.gather(2, index)[:, :, 0]
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        sampled = keep_filled(sampled, self)
         logits = self.mask_logits(features, sampled.boxes, sampled.labels)
         gt_masks = crop_gt_masks(
             targets,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.diagnostics import measure_masks
+from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import MASKS, require
 from lineage.ops.mask_sampling import crop_and_resize
@@ -79,6 +80,7 @@ class MaskHead(nn.Module):
         return logits.view(*labels.shape, *logits.shape[-2:])
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        sampled = keep_filled(sampled, self)
         logits = self.mask_logits(features, sampled.boxes, sampled.labels)
         gt_masks = crop_gt_masks(
             targets,

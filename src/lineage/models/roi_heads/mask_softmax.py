@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.mask_head import MaskHead, crop_gt_masks
 from lineage.models.roi_heads.required_targets import MASKS
 from lineage.ops.matching import object_loss_weights
@@ -34,6 +35,7 @@ class SoftmaxMaskHead(nn.Module):
         return logits.view(*boxes.shape[:2], *logits.shape[1:])
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
+        sampled = keep_filled(sampled, self)
         logits = self.mask_logits(features, sampled.boxes)
         gt_masks = crop_gt_masks(
             targets,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, msra, xavier
 from lineage.models.losses.diagnostics import measure_masks
+from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.mask_head import crop_gt_masks
 from lineage.models.roi_heads.required_targets import MASKS, require
 from lineage.ops import point_sampling as point_ops
@@ -109,6 +110,7 @@ class PointRend(nn.Module):
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:
         masks = require(targets.masks, "masks")
+        sampled = keep_filled(sampled, self)
         # 1. coarse masks
         coarse = self.coarse_logits(features, sampled.boxes)
         labels = sampled.labels.clamp(max=self.maps - 1)

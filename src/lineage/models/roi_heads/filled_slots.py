@@ -1,0 +1,49 @@
+"""Slots that hold an object: on a CPU, heads on foreground compute these alone.
+
+A step has as many foreground slots as its sampler may fill, 128 an image in the papers, so that shapes never depend on
+predictions. An untrained RPN fills some ten of them, and a mask head is the most expensive part of a step. A CPU reads
+a count without waiting for a device, so there slots without an object are cut away. Their weight in the loss is 0:
+losses and gradients are equal to rounding. Batch norm averages over slots, so a head that has it keeps them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lineage.ops.boxes import take
+from lineage.structures import SampledProposals
+
+BUCKET = 8  # slots an image come in multiples of it, so that a convolution meets few shapes
+
+
+class Head(Protocol):
+    """A head on foreground: a module whose labels below `num_classes` are objects."""
+
+    num_classes: int
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+
+def keep_filled(sampled: SampledProposals, head: Head) -> SampledProposals:
+    """Return the slots that hold an object [B, n, ...], in their order, up to the bucket of the fullest image.
+
+    If the host would have to wait for the count, or if `head` has batch norm, return all slots.
+    """
+    if not reads_are_free(sampled.labels.device) or any(isinstance(part, _BatchNorm) for part in head.modules()):
+        return sampled
+    filled = sampled.valid & (sampled.labels < head.num_classes)
+    buckets = max(-(-int(filled.sum(1).max()) // BUCKET), 1)
+    if buckets * BUCKET >= filled.shape[1]:
+        return sampled
+    order = filled.byte().argsort(dim=1, descending=True, stable=True)[:, : buckets * BUCKET]
+    return SampledProposals(*(take(field, order) for field in sampled))
+
+
+def reads_are_free(device: torch.device) -> bool:
+    """Return whether a value can be read at no cost: in eager mode on a CPU."""
+    return device.type == "cpu" and not torch.compiler.is_compiling()

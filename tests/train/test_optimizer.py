@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lineage.train.optimizer import sgd, split_parameters
+from lineage.train.optimizer import adamw, sgd, split_parameters
 from tests.train.toy import ToyData, detection_module, trainer
 
 SGD = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0, "bias_lr_factor": 2.0, "bias_decay": 0.0}
@@ -35,11 +35,20 @@ def test_groups_get_their_own_decay_and_rate() -> None:
     assert (biases["lr"], biases["weight_decay"]) == (0.04, 0.0)
 
 
-def test_fused_steps_equal_plain_ones() -> None:
+PLAIN = {"fused": False, "foreach": False}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_fused_steps_equal_plain_ones(name: str) -> None:
     model, plain = nn.Linear(5, 5), nn.Linear(5, 5)
     plain.load_state_dict(model.state_dict())
-    ours = sgd(model, **{**SGD, "bias_lr_factor": 1.0, "bias_decay": 1e-4})
-    theirs = torch.optim.SGD(plain.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4, fused=False, foreach=False)
+    if name == "sgd":
+        ours = sgd(model, **{**SGD, "bias_lr_factor": 1.0, "bias_decay": 1e-4})
+        theirs = torch.optim.SGD(plain.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4, **PLAIN)
+    else:
+        ours = adamw(model, lr=0.02, betas=[0.9, 0.99], weight_decay=0.0)
+        theirs = torch.optim.AdamW(plain.parameters(), lr=0.02, betas=(0.9, 0.99), weight_decay=0.0, **PLAIN)
+    assert all(group["fused"] for group in ours.param_groups)
     for _ in range(3):
         for net, optimizer in ((model, ours), (plain, theirs)):
             optimizer.zero_grad()

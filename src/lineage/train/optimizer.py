@@ -31,8 +31,7 @@ def sgd(
         {"params": norms, "lr": lr, "weight_decay": norm_decay},
         {"params": biases, "lr": lr * bias_lr_factor, "weight_decay": bias_decay},
     ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
-    return SGD([group for group in groups if group["params"]], lr=lr, momentum=momentum, fused=fused)
+    return SGD([group for group in groups if group["params"]], lr=lr, momentum=momentum, fused=can_fuse(model))
 
 
 def adamw(model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: float) -> Optimizer:
@@ -40,7 +39,13 @@ def adamw(model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: 
     weights, norms, biases = split_parameters(model)
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": norms + biases, "weight_decay": 0.0}]
     first, second = betas
-    return AdamW([group for group in groups if group["params"]], lr=lr, betas=(first, second))
+    groups = [group for group in groups if group["params"]]
+    return AdamW(groups, lr=lr, betas=(first, second), fused=can_fuse(model))
+
+
+def can_fuse(model: nn.Module) -> bool:
+    """Return whether torch has one kernel for a step of all parameters on the model's device."""
+    return all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
 
 
 def unfuse(optimizer: Optimizer) -> None:

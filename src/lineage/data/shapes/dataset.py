@@ -1,14 +1,14 @@
 """The embedded dataset: generated images with exact annotations, so that every experiment runs without a download.
 
 Scenes are drawn on demand (scene.py) and depend on (seed, index) alone: a worker, a resumed run and another machine
-draw the same image. Splits are streams of different seeds.
+draw the same image. Drawn samples are stored as files (drawn_files.py). Splits are streams of different seeds.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes import scene as drawing
+from lineage.data.shapes.drawn_files import DrawnFiles, DrawnSample
 from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.materials import CLASSES as STUFF
 from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS, SKELETON
@@ -80,8 +81,10 @@ class Shapes:
         choices = parse_sizes(size)
         sizes = [choices[fold_in("shapes", "size", seed, i) % len(choices)] for i in range(length)]
         self.sizes = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2)
-        key = (drawing.VERSION, seed, length, choices, key_settings(self.settings))
+        settings = key_settings(self.settings)
+        key = (drawing.VERSION, seed, length, choices, settings)
         self.fingerprint = hashlib.sha256(repr(key).encode()).hexdigest()
+        self.files = DrawnFiles((drawing.VERSION, seed, choices, settings), int(self.sizes.prod(1).sum()))
 
     def __len__(self) -> int:
         return self.length
@@ -96,20 +99,34 @@ class Shapes:
         return height, width
 
     def __getitem__(self, index: int) -> Sample:
-        scene, size = self.draw_scene(index), self.size_of(index)
-        boxes = tv.BoundingBoxes(torch.from_numpy(scene.boxes), format="XYXY", canvas_size=size)
-        points = torch.from_numpy(scene.keypoints)
+        size = self.size_of(index)
+        drawn = self.files.get(index, size, partial(self._draw, index))
+        points = torch.from_numpy(drawn.keypoints)
         return Sample(
-            image=tv.Image(torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()),
-            boxes=boxes,
-            labels=torch.from_numpy(self._to_labels(scene.labels)),
-            crowd=torch.from_numpy(scene.crowd),
-            masks=MaskCrops.from_masks(torch.from_numpy(scene.masks)),
+            image=tv.Image(torch.from_numpy(drawn.image)),
+            boxes=tv.BoundingBoxes(torch.from_numpy(drawn.boxes), format="XYXY", canvas_size=size),
+            labels=torch.from_numpy(drawn.labels),
+            crowd=torch.from_numpy(drawn.crowd),
+            masks=MaskCrops(torch.from_numpy(drawn.bits), torch.from_numpy(drawn.windows), size),
             keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
             visibility=points[..., 2].long(),
             image_id=index + 1,
             original_size=size,
-            semantic=None if scene.semantic is None else tv.Mask(torch.from_numpy(scene.semantic)),
+            semantic=None if drawn.semantic is None else tv.Mask(torch.from_numpy(drawn.semantic)),
+        )
+
+    def _draw(self, index: int) -> DrawnSample:
+        scene = self.draw_scene(index)
+        masks = MaskCrops.from_masks(torch.from_numpy(scene.masks))
+        return DrawnSample(
+            image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
+            boxes=scene.boxes,
+            labels=self._to_labels(scene.labels),
+            crowd=scene.crowd,
+            bits=masks.as_subclass(torch.Tensor).numpy(),
+            windows=masks.windows.numpy(),
+            keypoints=scene.keypoints,
+            semantic=scene.semantic,
         )
 
     def _make_layout(self, index: int) -> Layout:

@@ -17,11 +17,11 @@ def test_roi_pooling_in_onnx(tmp_path: Path) -> None:
     """Alone: behind a network, a difference in the last digit moves a rounded border."""
     feature = torch.rand(2, 3, 16, 20)
     rois = torch.tensor([[0, 1, 2, 9, 12], [1, 0, 0, 19, 15], [1, 4.4, 3.6, 5.1, 4.2], [0, 7.5, 2.5, 7.5, 8.5]])
-    program = torch.export.export(RoIPool(6).eval(), (feature, rois))
+    program = torch.export.export(RoIPool(6).eval(), ([feature], rois))
     write_onnx(program, tmp_path / "pool.onnx", ("feature", "rois"), ("pooled",))
     session = open_session(tmp_path / "pool.onnx")
     (pooled,) = run_session(session, {"feature": feature.numpy(), "rois": rois.numpy()})
-    np.testing.assert_allclose(pooled, RoIPool(6)(feature, rois).numpy(), atol=1e-6)
+    np.testing.assert_allclose(pooled, RoIPool(6)([feature], rois).numpy(), atol=1e-6)
 
 
 class Smaller(torch.nn.Module):

@@ -187,9 +187,9 @@ def test_without_box_regression_detections_are_their_proposals() -> None:
 def test_spatial_pyramid_bins_are_those_of_each_grid() -> None:
     layer = lambda size: RoIAlign(size, sampling_ratio=2, aligned=True, reduce="mean")  # noqa: E731
     feature, rois = torch.rand(1, 3, 20, 20), torch.tensor([[0, 2.0, 3, 14, 16]])
-    bins = SpatialPyramid(6, layer=layer, grids=[1, 2, 3, 6])(feature, rois)
+    bins = SpatialPyramid(6, layer=layer, grids=[1, 2, 3, 6])([feature], rois)
     assert bins.shape == (1, 3, 1, 50)
-    torch.testing.assert_close(bins[..., 5:14].view(1, 3, 3, 3), layer(3)(feature, rois))
+    torch.testing.assert_close(bins[..., 5:14].view(1, 3, 3, 3), layer(3)([feature], rois))
     with pytest.raises(ValueError, match="the finest of the grids"):
         SpatialPyramid(7, layer=layer, grids=[1, 2])
 

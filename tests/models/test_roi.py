@@ -61,12 +61,12 @@ def test_the_layers_differ_as_the_papers_say() -> None:
     shifted = exact + torch.tensor([0.0, 0.3, 0.3, 0.3, 0.3])
     align = RoIAlign(4, sampling_ratio=2, aligned=False, reduce="mean")
     warp = RoIWarp(4, sampling_ratio=2, reduce="mean")
-    assert torch.equal(warp(feature, exact), warp(feature, shifted))
-    assert not torch.allclose(align(feature, exact), align(feature, shifted))
-    assert torch.equal(RoIPool(4)(feature, exact), RoIPool(4)(feature, shifted))
+    assert torch.equal(warp([feature], exact), warp([feature], shifted))
+    assert not torch.allclose(align([feature], exact), align([feature], shifted))
+    assert torch.equal(RoIPool(4)([feature], exact), RoIPool(4)([feature], shifted))
     most = RoIAlign(4, sampling_ratio=2, aligned=False, reduce="max")
-    assert (most(feature, exact) >= align(feature, exact) - 1e-6).all()
+    assert (most([feature], exact) >= align([feature], exact) - 1e-6).all()
     torch.testing.assert_close(
-        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="max")(feature, exact),
-        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="mean")(feature, exact),
+        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="max")([feature], exact),
+        RoIAlign(4, sampling_ratio=1, aligned=False, reduce="mean")([feature], exact),
     )

@@ -1,24 +1,38 @@
 """RoIAlign: Mask R-CNN (arXiv:1703.06870), section 3. A bin is the mean of bilinear samples, nothing is rounded.
 
-CUDA runs torchvision's kernel, and so does a captured program, as ONNX has that operator. On a CPU that kernel is slow
-in the backward pass, the most expensive operation of a training step. A bin is a weighted sum of the map's pixels, so
-here all bins are bags of `embedding_bag`, which reads whole rows of channels: equal up to rounding, and forward plus
-backward 4 to 8 times faster.
+Regions of a pyramid are pooled in one call, each from its level. Three ways give the same up to rounding:
+- CUDA: the Triton kernels of roi_align_cuda.py, which read every level in place (roi_align_levels.py).
+- CPU: torchvision's kernel is slow in the backward pass, the most expensive operation of a training step. A bin is a
+  weighted sum of the map's pixels, so here all bins are bags of `embedding_bag`, which reads whole rows of channels:
+  forward plus backward 4 to 8 times faster.
+- else (another type or device, deterministic algorithms, a captured program, as ONNX has that operator): torchvision's.
+The last two read one map, so levels are packed into an atlas.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
+from lineage.ops.atlas import pack
+from lineage.ops.fused_roi import roi_align_levels, runs_fused
 
-def roi_align(feature: Tensor, rois: Tensor, size: int, sampling_ratio: int, aligned: bool) -> Tensor:
-    """Pool [B, C, H, W] in regions [R, 5] (image, x1, y1, x2, y2), in the map's pixels -> [R, C, size, size].
 
-    A bin has `sampling_ratio`^2 samples; 0: as many as it covers pixels.
+def roi_align(
+    maps: Sequence[Tensor], rois: Tensor, level: Tensor | None, size: int, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    """Pool maps [B, C, H, W] in regions [R, 5] (image, x1, y1, x2, y2) -> [R, C, size, size].
+
+    level: [R] int64, each region's map, in whose pixels it is; None with a single map.
+    sampling_ratio: a bin has its square of samples; 0: as many as it covers pixels.
     """
+    if runs_fused(maps):
+        return roi_align_levels(maps, rois, level, size, sampling_ratio, aligned)
+    feature, rois = pack(maps, rois, level)
     if feature.device.type == "cpu" and sampling_ratio > 0 and not torch.compiler.is_exporting():
         return roi_align_bags(feature, rois, size, sampling_ratio, aligned)
     return torchvision.ops.roi_align(feature, rois, size, 1.0, sampling_ratio, aligned)

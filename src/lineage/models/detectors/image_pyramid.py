@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.detectors.rcnn import RCNN
-from lineage.models.roi_heads.pooler import Layer, pack_levels
+from lineage.models.roi_heads.pooler import Layer
 from lineage.structures import Detections, Images, Losses, Targets
 
 
@@ -43,18 +43,16 @@ class ScalePooler(nn.Module):
         """features: the map of the canvas, or one per ratio; boxes [B, N, 4] -> [B * N, C, size, size]"""
         image = torch.arange(boxes.shape[0], device=boxes.device).repeat_interleave(boxes.shape[1])
         if len(features) == 1:
-            feature, scaled = features[0], boxes / self.stride
+            level, scaled = None, boxes / self.stride
         else:
-            feature, scaled = self._select_scale(features, boxes)
-        return self.layer(feature, torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1))
+            level = self._select_scale(boxes).flatten()
+            scaled = boxes * (self.ratios[level].view(boxes.shape[:2]) / self.stride)[..., None]
+        return self.layer(features, torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1), level)
 
-    def _select_scale(self, features: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Pack all maps into one, and move each box to its map inside."""
-        atlas, offsets = pack_levels(features)
+    def _select_scale(self, boxes: Tensor) -> Tensor:
+        """Return the scale of each box [B, N]: that at which its area is nearest to the canonical one."""
         area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-        scale = (area[..., None] * self.ratios**2 - self.canonical_size**2).abs().argmin(-1)  # [B, N]
-        offset = torch.tensor(offsets, device=boxes.device, dtype=boxes.dtype).repeat(1, 2)  # [S, 4] x, y, x, y
-        return atlas, boxes * (self.ratios[scale] / self.stride)[..., None] + offset[scale]
+        return (area[..., None] * self.ratios**2 - self.canonical_size**2).abs().argmin(-1)
 
 
 class ImagePyramid(nn.Module):

@@ -28,9 +28,9 @@ class SpatialPyramid(nn.Module):
             raise ValueError(f"the finest of the grids {list(grids)} is the size of the pool, not {size}")
         self.layers = nn.ModuleList(layer(grid) for grid in grids)
 
-    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
-        """feature [B, C, H, W], rois [R, 5] -> [R, C, 1, bins]"""
-        return torch.cat([layer(feature, rois).flatten(2) for layer in self.layers], 2)[:, :, None]
+    def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
+        """Pool regions as a Layer does -> [R, C, 1, bins]."""
+        return torch.cat([layer(maps, rois, level).flatten(2) for layer in self.layers], 2)[:, :, None]
 
 
 def sppnet(*, grids: Sequence[int], **parts: Unpack[RCNNParts]) -> RCNN:

@@ -3,22 +3,31 @@
 RoIPool: Fast R-CNN (arXiv:1504.08083), section 2.1. RoIWarp: MNC (arXiv:1512.04412), section 3.2.
 RoIAlign: Mask R-CNN (arXiv:1703.06870), section 3. The pyramid level of a region: FPN (arXiv:1612.03144), equation 1.
 
-A layer takes one map and regions in that map's pixels. `Pooler` packs a pyramid into a single map for it.
+A layer takes the maps of a pyramid, and regions in the pixels of their own level's map.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 from lineage.ops.roi_align import roi_align
+from lineage.ops.roi_pool import roi_pool
 
-Layer = Callable[[Tensor, Tensor], Tensor]  # map [B, C, H, W], rois [R, 5] (image, x1, y1, x2, y2) -> [R, C, s, s]
+
+class Layer(Protocol):
+    """A RoI layer, which pools regions to a fixed size.
+
+    maps: [B, C, H, W] per level. rois: [R, 5] (image, x1, y1, x2, y2). level: [R] int64, each region's map, in whose
+    pixels it is; None with a single map. Returns [R, C, size, size].
+    """
+
+    def __call__(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor: ...
 
 
 class RoIAlign(nn.Module):
@@ -30,11 +39,11 @@ class RoIAlign(nn.Module):
             raise ValueError(f"sampling_ratio={sampling_ratio}: a maximum needs a fixed number of samples, 1 or more")
         self.size, self.sampling_ratio, self.aligned, self.reduce = size, sampling_ratio, aligned, reduce
 
-    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
         if self.reduce == "mean":
-            return roi_align(feature, rois, self.size, self.sampling_ratio, self.aligned)
+            return roi_align(maps, rois, level, self.size, self.sampling_ratio, self.aligned)
         # one sample per cell of a finer grid, so that the maximum can be taken outside the kernel
-        fine = roi_align(feature, rois, self.size * self.sampling_ratio, 1, self.aligned)
+        fine = roi_align(maps, rois, level, self.size * self.sampling_ratio, 1, self.aligned)
         return F.max_pool2d(fine, self.sampling_ratio)
 
 
@@ -45,10 +54,10 @@ class RoIWarp(nn.Module):
         super().__init__()
         self.align = RoIAlign(size, sampling_ratio=sampling_ratio, aligned=False, reduce=reduce)
 
-    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
         image, corners = rois[:, :1], rois[:, 1:].round()
         low, high = corners[:, :2], corners[:, 2:] + 1  # RoIPool includes the last pixel
-        return self.align(feature, torch.cat((image, low, high), dim=1))
+        return self.align(maps, torch.cat((image, low, high), dim=1), level)
 
 
 class RoIPool(nn.Module):
@@ -58,9 +67,8 @@ class RoIPool(nn.Module):
         super().__init__()
         self.size = size
 
-    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
-        # torchvision's CPU kernel takes one type only; under mixed precision the map is half as precise as the regions
-        return torchvision.ops.roi_pool(feature.to(rois.dtype), rois, self.size, 1.0)
+    def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
+        return roi_pool(maps, rois, level, self.size)
 
 
 class Pooler(nn.Module):
@@ -81,6 +89,7 @@ class Pooler(nn.Module):
         super().__init__()
         self.layer, self.size, self.strides = layer(size), size, tuple(strides)
         self.canonical_size, self.canonical_level = canonical_size, canonical_level
+        self.register_buffer("level_strides", torch.tensor([float(stride) for stride in strides]), persistent=False)
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Pool boxes [B, N, 4] from features, fine to coarse, one per stride; coarser ones are ignored."""
@@ -88,15 +97,11 @@ class Pooler(nn.Module):
         image = torch.arange(batch, device=boxes.device).repeat_interleave(num_regions)
         maps = features[: len(self.strides)]
         if len(maps) == 1:
-            packed, inside = maps[0], boxes / self.strides[0]
+            level, scaled = None, boxes / self.strides[0]
         else:
-            packed, offsets = pack_levels(maps)
-            level, inside = self._level(boxes)[..., None], boxes
-            for index, (stride, (x, y)) in enumerate(zip(self.strides, offsets, strict=True)):
-                shifted = torch.stack((boxes[..., 0::2] / stride + x, boxes[..., 1::2] / stride + y), -1).flatten(-2)
-                inside = torch.where(level == index, shifted, inside)
-        rois = torch.cat((image[:, None].to(inside.dtype), inside.flatten(0, 1)), dim=1)
-        return self.layer(packed, rois)
+            level = self._level(boxes).flatten()
+            scaled = boxes / self.level_strides[level].view(batch, num_regions, 1)
+        return self.layer(maps, torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1), level)
 
     def _level(self, boxes: Tensor) -> Tensor:
         """Return the level of FPN's equation 1, k = floor(k0 + log2(sqrt(w h) / 224)), counted from the finest map."""
@@ -105,21 +110,5 @@ class Pooler(nn.Module):
         side = (width * height).clamp(min=0).sqrt()
         level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_size) + 1e-6)
         finest = int(math.log2(self.strides[0]))
-        return level.clamp(finest, finest + len(self.strides) - 1).long() - finest
-
-
-def pack_levels(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[float, float]]]:
-    """Pack all levels into one map (the finest left, the others stacked right); also return the (x, y) of each origin.
-
-    One kernel call then serves every level, without index lists and without waiting for the device. Each level is
-    padded with its own border pixels, which is what RoIAlign reads there, so the result equals level-wise calls.
-    """
-    padded = [F.pad(level, (1, 1, 1, 1), mode="replicate") for level in maps]
-    column = torch.cat([F.pad(level, (0, padded[1].shape[3] - level.shape[3])) for level in padded[1:]], dim=2)
-    height = max(padded[0].shape[2], column.shape[2])
-    columns = [F.pad(x, (0, 0, 0, height - x.shape[2])) for x in (padded[0], column)]
-    offsets, top = [(1.0, 1.0)], 1.0
-    for level in padded[1:]:
-        offsets.append((padded[0].shape[3] + 1.0, top))
-        top += level.shape[2]
-    return torch.cat(columns, dim=3), offsets
+        level = level.clamp(finest, finest + len(self.strides) - 1) - finest
+        return level.nan_to_num(0.0).long()  # a network that diverged has boxes of NaN; its level must exist

@@ -192,3 +192,17 @@ def test_the_surroundings(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", job)
     assert text in check().text
+
+
+@pytest.mark.parametrize(
+    ("text", "has_bf16"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512_vnni avx512_bf16 gfni\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd i8mm bf16\n", True),
+        ("Hardware\t: a board\n", None),
+    ],
+)
+def test_bfloat16_of_the_processor(monkeypatch: pytest.MonkeyPatch, text: str, has_bf16: bool | None) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_args, **_keywords: text)
+    assert machine.has_bf16() is has_bf16

@@ -4,6 +4,7 @@ from lineage.train.startup_message import (
     BatchSplit,
     LrScaling,
     format_lr_warning,
+    format_precision_warning,
     format_schedule_warning,
     format_start_line,
 )
@@ -40,3 +41,14 @@ def test_a_schedule_that_never_happens_warns() -> None:
     assert "never drops" in text
     assert text.endswith("schedule.milestones=[147, 183]")
     assert "schedule.warmup_steps=2" in (format_schedule_warning(20, [15], 30) or "")
+
+
+def test_emulated_bfloat16_is_warned_of() -> None:
+    assert "no bf16" in (format_precision_warning("cpu", "bf16-mixed", False) or "")
+    quiet = (
+        ("cuda", "bf16-mixed", False),
+        ("cpu", "32-true", False),
+        ("cpu", "bf16-true", True),
+        ("cpu", "bf16", None),
+    )
+    assert [format_precision_warning(*case) for case in quiet] == [None] * 4

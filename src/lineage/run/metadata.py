@@ -19,6 +19,7 @@ from lineage.results.key_roles import within
 from lineage.results.overrides import Override
 from lineage.results.paths import ROOT
 from lineage.run.assemble import Parts, count_processes
+from lineage.run.checks.machine import has_bf16
 from lineage.run.parents import Parents
 from lineage.run.resume import Attempt
 from lineage.run.splits import describe_val
@@ -123,6 +124,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
         describe_start(attempt),
         describe_val(config, images, val),
         startup_message.format_lr_warning(ours, paper),
+        startup_message.format_precision_warning(device.type, str(config.trainer.precision), has_bf16()),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
     return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning) if text)]

@@ -70,3 +70,10 @@ def format_schedule_warning(steps: int, milestones: Sequence[int], warmup_steps:
             f"a tenth would be schedule.warmup_steps={steps // 10}"
         )
     return None
+
+
+def format_precision_warning(device: str, precision: str, has_bf16: bool | None) -> str | None:
+    """Return a warning if a CPU computes bfloat16 by emulation, which is slower than float32."""
+    if device == "cpu" and precision.startswith("bf16") and has_bf16 is False:
+        return f"this CPU has no bf16: trainer.precision={precision} is slower here than 32-true"
+    return None

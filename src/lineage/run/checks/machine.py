@@ -17,6 +17,7 @@ from lineage.results.paths import ROOT
 from lineage.run.checks.packages import CheckResult
 
 GB = 2**30
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86, x86 and Arm
 
 
 def run_check(check: Callable[[], CheckResult]) -> CheckResult:
@@ -49,9 +50,18 @@ def check_processor() -> CheckResult:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     free = _read_meminfo("MemAvailable")
     text = f"{cores} cores" + (f", {free:.1f} GB of memory free" if free is not None else "")
+    text += {True: ", bf16", False: ", no bf16", None: ""}[has_bf16()]
     if free is not None and free < 3:
         return CheckResult("warn", text, "a default run needs about 3 GB: close something, or data.workers=0")
     return CheckResult("ok", text)
+
+
+def has_bf16() -> bool | None:
+    """Return whether the processor multiplies bfloat16 itself; None if the system does not say."""
+    with contextlib.suppress(OSError):
+        if flags := re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return not BF16_FLAGS.isdisjoint(flags[1].split())
+    return None
 
 
 def check_shared_memory() -> CheckResult:

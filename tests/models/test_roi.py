@@ -14,18 +14,19 @@ def pyramid(height: int, width: int, channels: int = 6) -> list[torch.Tensor]:
     return [torch.randn(2, channels, height // s, width // s, generator=generator) for s in STRIDES]
 
 
+@pytest.mark.parametrize("sampling", [0, 2])  # an atlas, one table of pixels
 @pytest.mark.parametrize(("height", "width"), [(256, 320), (512, 128), (64, 64), (32, 96)])
-def test_one_atlas_equals_one_call_per_level(height: int, width: int) -> None:
+def test_one_call_equals_one_per_level(height: int, width: int, sampling: int) -> None:
     maps = pyramid(height, width)
     boxes = random_boxes(2, 60, seed=1, extent=min(height, width) / 2)
     boxes[:, 0] = torch.tensor([0.0, 0.0, width, height])  # touches every border
     boxes[:, 1] = torch.tensor([width - 9.0, height - 7.0, width, height])
     boxes = torch.minimum(boxes, torch.tensor([width, height, width, height]).float())
     pooler = Pooler(
-        lambda size: RoIAlign(size, sampling_ratio=2, aligned=False, reduce="mean"),
+        lambda size: RoIAlign(size, sampling_ratio=sampling, aligned=False, reduce="mean"),
         size=7, strides=STRIDES, canonical_size=224, canonical_level=4,
     )  # fmt: skip
-    reference = torchvision.ops.MultiScaleRoIAlign([str(s) for s in STRIDES], 7, 2)
+    reference = torchvision.ops.MultiScaleRoIAlign([str(s) for s in STRIDES], 7, sampling)
     # torchvision infers the levels' numbers from the image size; these are what the strides mean
     reference.scales, reference.map_levels = [1 / s for s in STRIDES], initLevelMapper(2, 5)
     expected = reference({str(s): m for s, m in zip(STRIDES, maps, strict=True)}, list(boxes), [(height, width)] * 2)

@@ -45,11 +45,14 @@ import torch
 from lineage.ops.nms import nms
 from lineage.ops.nms_cuda import suppress
 from tests.ops.test_boxes import random_boxes
-generator = torch.Generator().manual_seed(0)
-boxes = random_boxes(2, 70, seed=5)
-groups = torch.randint(0, 3, (2, 70), generator=generator)
-valid = torch.rand(2, 70, generator=generator) > 0.1
-assert torch.equal(suppress(boxes, groups, valid, 0.5), nms(boxes, groups, valid, 0.5))
+for rows, count, groups, usable in ((2, 70, 3, 0.9), (1, 128, 1, 1.0), (1, 130, 2, 0.4), (1, 5, 1, 0), (0, 5, 1, 1)):
+    generator = torch.Generator().manual_seed(count)
+    boxes = random_boxes(rows, count, seed=5, extent=60)
+    group = torch.randint(0, groups, (rows, count), generator=generator)
+    valid = torch.rand(rows, count, generator=generator) < usable
+    if rows:
+        valid[:, count // 2 :] &= usable < 1
+    assert torch.equal(suppress(boxes, group, valid, 0.5), nms(boxes, group, valid, 0.5) if rows else valid)
 """
 
 

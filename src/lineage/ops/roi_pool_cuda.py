@@ -51,7 +51,9 @@ def _forward(  # type: ignore[no-untyped-def]
     first = first_pixel(level, image, B, h0, w0, h1, w1, h2, w2, h3, w3, h4, w4).to(tl.int32)
     x, y = _round(tl.load(rois + region * 5 + 1)), _round(tl.load(rois + region * 5 + 2))
     right, bottom = _round(tl.load(rois + region * 5 + 3)), _round(tl.load(rois + region * 5 + 4))
-    bin_width, bin_height = tl.maximum(right - x + 1, 1.0) / SIZE, tl.maximum(bottom - y + 1, 1.0) / SIZE
+    # rounded as IEEE says: `/` is approximate on a GPU, and a side of 1.9999999 pixels moves the edges of bins
+    bin_width = tl.div_rn(tl.maximum(right - x + 1, 1.0), SIZE * 1.0)
+    bin_height = tl.div_rn(tl.maximum(bottom - y + 1, 1.0), SIZE * 1.0)
     # 2. each bin of the row: the largest pixel, 0 without any
     top, below = _edges(y, bin_height, by, height)
     for bx in range(SIZE):

@@ -25,6 +25,7 @@ from lineage.tables.read import load_table
 from lineage.tables.suggest import did_you_mean, nearest_key
 
 ROOT = Path(__file__).parents[2]
+RESIZE = "lineage.data.transforms.resize"
 
 
 @pytest.mark.parametrize(
@@ -241,3 +242,23 @@ def test_a_value_of_another_type_names_what_the_key_takes(override: str, takes: 
     with pytest.raises(ConfigError, match=takes) as info:
         compose_config([override])
     assert re.fullmatch(re.escape(override) + ": " + takes + ".*", str(info.value))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sizes"),
+    [
+        (["dataset=coco", "tier=mini"], [320]),
+        (["dataset=voc07", "tier=mini"], [320]),
+        (["dataset=penn_fudan", "tier=smoke"], [112]),
+        (["dataset=cityscapes", "tier=mini", "model=rcnn"], [320]),
+        (["dataset=coco", "tier=paper"], [800]),
+        (["dataset=coco", "tier=mini", "augment=flip_600"], [600]),
+        (["dataset=shapes", "tier=mini"], None),  # drawn at the size of the tier
+        (["dataset=shapes_tail", "tier=smoke"], None),
+        (["model=panoptic_fpn", "dataset=shapes_panoptic"], None),
+    ],
+)
+def test_small_tiers_resize_photographs_and_no_drawing(overrides: list[str], sizes: list[int] | None) -> None:
+    test = compose_config(overrides).augment.test
+    assert test.get("sizes") == sizes
+    assert test._target_ == ("torch.nn.Identity" if sizes is None else f"{RESIZE}.ResizeShortestEdge")

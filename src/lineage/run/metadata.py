@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from lineage.config import digests
+from lineage.data.datamodule import DetectionData
 from lineage.results import entry, git_state, paths
 from lineage.results.key_roles import within
 from lineage.results.overrides import Override
@@ -110,7 +111,7 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
-    """Return the line before the start, and one each for a borrowed split, a rate, milestones or canvases to note."""
+    """Return the line before the start, and a line each for a split, rate, milestones, canvases or sizes to note."""
     config, device = attempt.config, trainer.strategy.root_device
     schedule, optimizer = config.schedule, config.optimizer
     ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
@@ -127,7 +128,18 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
         startup_message.format_precision_warning(device.type, str(config.trainer.precision), has_bf16()),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
-    return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning) if text)]
+    return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning, describe_sizes(parts.data)) if text)]
+
+
+def describe_sizes(data: DetectionData) -> str | None:
+    """Return a line about images that no transform resizes, if they are read from files; None otherwise."""
+    if data.train.source is None or not isinstance(data.augment.test, nn.Identity):
+        return None
+    height, width = data.train.sizes[data.train.sizes.prod(1).argmax()].tolist()
+    return (
+        f"images keep the size of their files, the largest of which is {width} x {height}: augment=flip_320 makes the "
+        "short side 320, augment=flip 800"
+    )
 
 
 def describe_start(attempt: Attempt) -> str | None:

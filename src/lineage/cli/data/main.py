@@ -1,5 +1,7 @@
-"""`lineage data`: make, fetch, check, count and look at datasets by the name they have in dataset=NAME.
+"""`lineage data`: make, convert, split, fetch, check, count and look at datasets by the name they have in dataset=NAME.
 
+lineage data convert FOLDER
+lineage data split all.json --val 0.2 --group '^[^_]+'
 lineage data prepare voc07 DIR
 lineage data check voc07 --root DIR
 lineage data stats coco --root DIR --split val --plot classes.png
@@ -12,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from lineage.cli.data import check, make, prepare, show, stats
+from lineage.cli.data import check, convert, make, prepare, show, split, stats
 from lineage.tables.suggest import did_you_mean
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
@@ -21,6 +23,8 @@ Run = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, tuple[str, AddArguments, Run]] = {
     "make": ("write the embedded dataset in a public layout", make.add_arguments, make.run),
     "prepare": ("fetch a dataset, or say what to fetch and where to put it", prepare.add_arguments, prepare.run),
+    "convert": ("write YOLO, VIA, labelme or VOC folders as COCO-format files", convert.add_arguments, convert.run),
+    "split": ("divide a COCO-format file into train, val and test", split.add_arguments, split.run),
     "check": ("find every broken image, box, mask and id", check.add_arguments, check.run),
     "stats": ("distributions of classes and sizes, printed and plotted", stats.add_arguments, stats.run),
     "show": ("samples as training sees them, after augmentation", show.add_arguments, show.run),

@@ -1,0 +1,70 @@
+"""`lineage data convert`: annotations of a labelling tool as COCO-format files beside the images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+LAYOUTS = ("yolo", "via", "labelme", "voc")
+LISTED = 5  # problems that are printed without --all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the images with their annotations")
+    parser.add_argument("--from", dest="layout", choices=LAYOUTS, help="default: what its files look like")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="copy the images there as well; default: FOLDER itself")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out what cannot be read")
+    parser.add_argument("--overwrite", action="store_true", help="write files again that exist")
+    parser.add_argument("--all", action="store_true", help=f"list every problem; default: {LISTED}")
+
+
+def run(args: argparse.Namespace) -> int:
+    from lineage.data.convert.coco_files import write_files
+    from lineage.data.convert.detect import READERS, find_layout
+    from lineage.data.convert.labelled import ConvertError
+
+    folder, out = args.folder, args.out or args.folder
+    if not folder.is_dir():
+        print(f"{folder}: no such folder", file=sys.stderr)
+        return 1
+    try:
+        layout = args.layout or find_layout(folder)
+        if layout is None:
+            raise ConvertError(f"{folder}: looks like none of {', '.join(LAYOUTS)}. Say which with --from")
+        reading = READERS[layout].read(folder)
+        if reading.problems and not args.skip_broken:
+            print(format_problems(reading.problems, list_all=args.all), file=sys.stderr)
+            return 1
+        documents = write_files(reading, folder, out, overwrite=args.overwrite)
+    except ConvertError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or out}: {error.strerror}. Name another folder with --out", file=sys.stderr)
+        return 1
+    for path, document in documents.items():
+        print(describe(path, document))
+    if reading.problems:
+        print(f"left out: {len(reading.problems)}, such as {reading.problems[0]}")
+    print(f"next     lineage data check {out}\n         python train.py finetune={out}")
+    return 0
+
+
+def format_problems(problems: list[str], *, list_all: bool) -> str:
+    shown = problems if list_all else problems[:LISTED]
+    more = f"\n  ... and {len(problems) - len(shown)} more: --all lists them" if len(shown) < len(problems) else ""
+    lines = "\n".join(f"  {problem}" for problem in shown)
+    return f"nothing was written: {len(problems)} problems.\n{lines}{more}\n--skip-broken leaves them out."
+
+
+def describe(path: Path, document: dict[str, list[dict[str, object]]]) -> str:
+    """Return a line on a file that was written."""
+    annotations = document["annotations"]
+    counts = [
+        f"{len(document['images'])} images", f"{len(annotations)} objects", f"{len(document['categories'])} classes",
+        *(f"{number} with {name}" for name, key in (("masks", "segmentation"), ("keypoints", "keypoints"))
+          if (number := sum(key in annotation for annotation in annotations))),
+    ]  # fmt: skip
+    without = len(document["images"]) - len({annotation["image_id"] for annotation in annotations})
+    return f"{path}: {', '.join(counts)}" + (f"; {without} images without objects" if without else "")

@@ -13,7 +13,8 @@ import numpy as np
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.samples.metadata import DatasetMeta
 
-FILES_AT_START = 200  # pairs of files with one name whose content is compared before a training
+FILES_AT_START = 200  # pairs of files with one name, or one size, whose content is compared before a training
+SIZES_AT_START = 5000  # files, beyond which only those with one name are looked at before a training
 EXAMPLES = 3
 Digests = dict[bytes, list[int]]  # content -> positions of images
 
@@ -74,9 +75,12 @@ def explain_phantom_class(names: Sequence[str], ids: Sequence[int], counts: Sequ
 def explain_shared_images(train: IndexedDataset, val: IndexedDataset, *, every_file: bool) -> str | None:
     """Return how many images of val are in train too, and which; None if no such image was found.
 
-    every_file: compare the contents of all files; else only of some files with one name, which takes milliseconds
+    every_file: compare the contents of all files; else of some files with one name, and of some with one size, which
+    have one content if a copy was renamed
     """
-    pairs = _find_equal_files(train, val) if every_file else _find_equal_names(train, val)
+    pairs = _find_equal_files(train, val, None) if every_file else _find_equal_names(train, val)
+    if not pairs and not every_file and len(train) + len(val) <= SIZES_AT_START:
+        pairs = _find_equal_files(train, val, FILES_AT_START)
     examples = [f"{val.columns.file_name(b)} = {train.columns.file_name(a)}" for a, b in pairs[:EXAMPLES]]
     if not pairs:
         return None
@@ -92,10 +96,12 @@ def _find_equal_names(train: IndexedDataset, val: IndexedDataset) -> list[tuple[
     return [pair for pair in same[::stride] if _are_equal(train.path(pair[0]), val.path(pair[1]))]
 
 
-def _find_equal_files(train: IndexedDataset, val: IndexedDataset) -> list[tuple[int, int]]:
-    """Return positions (train, val) of images with one content. Only files of equal size are read."""
+def _find_equal_files(train: IndexedDataset, val: IndexedDataset, most: int | None) -> list[tuple[int, int]]:
+    """Return positions (train, val) of images with one content. Only files of equal size are read, `most` of val."""
     sizes = [{position: _size(split.path(position)) for position in range(len(split))} for split in (train, val)]
-    common = set(sizes[0].values()) & set(sizes[1].values()) - {-1}
+    both = set(sizes[0].values()) & set(sizes[1].values()) - {-1}
+    shared = [size for size in sizes[1].values() if size in both]
+    common = set(shared[:: max(1, -(-len(shared) // most))] if most else shared)
     digests = [
         _digest_files(split, (position for position, size in of_split.items() if size in common))
         for split, of_split in zip((train, val), sizes, strict=True)

@@ -68,6 +68,7 @@ LAYERS = {
     ),
     "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
+    "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),
     "hydra_plugins.lineage": Layer(
         ("lineage.results", "lineage.tables", "lineage.config.schema", "lineage.launch.child_process"),

@@ -34,11 +34,26 @@ def main(argv: list[str]) -> int:
     from lineage.config.friendly_errors import run_with_friendly_errors
     from lineage.config.resume_overrides import extend_command
 
-    argv = extend_command(add_default_dataset(argv))
+    argv = extend_command(add_default_dataset(expand_finetune(argv)))
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
     application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")
     run_with_friendly_errors(application(_run))
     return 0
+
+
+def expand_finetune(argv: list[str]) -> list[str]:
+    """Return the command with choices in place of finetune=FOLDER; print what is wrong with the folder and exit."""
+    if not any(text.startswith("finetune") for text in argv):
+        return argv
+    from lineage.config.friendly_errors import explain, is_user_error
+    from lineage.run.finetune.expand import expand_command  # imports torch
+
+    try:
+        return expand_command(argv)
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        raise SystemExit(explain(error, paths.shipping_root(), argv)) from None
 
 
 def explain_unknown_flag(argv: Sequence[str]) -> str | None:

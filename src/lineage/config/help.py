@@ -13,6 +13,7 @@ Train, evaluate and log one row of an ablation table.
 
 Examples
   python train.py                                              a Mask R-CNN on the embedded dataset, minutes on a CPU
+  python train.py finetune=/data/cells                         your own images: size, schedule, weights are chosen
   python train.py model=faster_rcnn dataset=coco dataset.root=/data/coco
   python train.py experiment=mask_rcnn/table2c/roi_align       a row of a paper's table, as the paper ran it
   python train.py experiment=mini/mask_rcnn/table2c/roi_align  the same row at a cost of minutes

@@ -1,9 +1,13 @@
-"""`lineage data check`: the defects of a dataset, or of one COCO-format file; exit code 1 if there is any."""
+"""`lineage data check`: the defects of a dataset, a folder or one COCO-format file; exit code 1 if there is any.
+
+Without any, it ends with the command that trains on the images.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +32,7 @@ EXAMPLES = 5  # images that are looked for before the folder counts as the wrong
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     splits = [split for split in SPLITS if split != "distilled"]  # labels are checked as they are read
-    add_dataset_arguments(parser, default="train and val", splits=splits)
+    add_dataset_arguments(parser, default="train and val", splits=splits, name_help="as in dataset=NAME, or a folder")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO-format JSON file in place of NAME")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="with --annotations; default: the file's folder")
     parser.add_argument("--all", action="store_true", help=f"list every defect; default: {LISTED} of a kind")
@@ -41,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
         decoding = create_decoding(args.pixel_range, args.max_megapixels or MEGAPIXELS)
         return check_file(args.annotations, args.images or args.annotations.parent, decoding, list_all=args.all)
+    folder = replace_folder(args)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
         checked = {
@@ -49,7 +54,31 @@ def run(args: argparse.Namespace) -> int:
     count = sum(defects for _, defects in checked.values())
     if {"train", "val"} <= checked.keys():
         count += compare_splits(checked["train"][0], checked["val"][0])
+    if count == 0 and "train" in checked and checked["train"][0].source is not None:
+        root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
+        named = ["finetune=true", f"dataset={args.dataset}", *root, *args.overrides]
+        print_next([f"finetune={folder}"] if folder else named)
     return int(count > 0)
+
+
+def replace_folder(args: argparse.Namespace) -> Path | None:
+    """Replace a folder, or a COCO-format file, in the place of NAME by its dataset and keys; return its path."""
+    if args.dataset is None or args.root or not (path := Path(args.dataset).expanduser()).exists():
+        return None
+    if not (path.is_file() or "/" in args.dataset or path.is_dir()):
+        return None
+    from lineage.run.finetune.layout import read_layout
+
+    typed = {text.partition("=")[0] for text in args.overrides}
+    layout = read_layout(path.absolute(), typed)
+    args.dataset, args.overrides = layout.name, [*layout.overrides, *args.overrides]
+    print(layout.summary)
+    return path
+
+
+def print_next(overrides: Sequence[str]) -> None:
+    """Print the command that trains on what was checked."""
+    print(f"next     python train.py {shlex.join(overrides)}")
 
 
 def compare_splits(train: Dataset, val: Dataset) -> int:
@@ -156,6 +185,8 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
+    elsewhere = [] if folder == file.parent else [f"dataset.train.images={folder.absolute()}"]
+    print_next([f"finetune={file}", *elsewhere])
     return 0
 
 

@@ -19,10 +19,16 @@ class UnknownDataset(ValueError):
     """A name that conf/dataset does not have."""
 
 
-def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, splits: Sequence[str] = SPLITS) -> None:
+def add_dataset_arguments(
+    parser: argparse.ArgumentParser,
+    *,
+    default: str,
+    splits: Sequence[str] = SPLITS,
+    name_help: str = "as in dataset=NAME",
+) -> None:
     """Add NAME, KEY=VALUE, --root and --split; `default` names the splits that are used without --split."""
     parser.usage = f"{parser.prog} NAME [KEY=VALUE ...] [options]"
-    parser.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME")
+    parser.add_argument("dataset", nargs="?", metavar="NAME", help=name_help)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     parser.add_argument("--root", help="the same as dataset.root=ROOT")
     parser.add_argument("--split", choices=splits, help=f"default: {default}; the others are of data distillation")

@@ -1,0 +1,65 @@
+"""What a dataset holds, as far as the choices of a fine-tuning depend on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineage.config.build import ConfigError
+from lineage.config.compose import compose_config
+from lineage.data.annotations.columns import has_mask
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.run.splits import build_train, build_val
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """Numbers of a training set and of its validation images."""
+
+    name: str  # of the dataset option
+    images: int  # to train on
+    val_images: int
+    classes: tuple[str, ...]
+    masked: float  # share of the objects that have a mask
+    keypoints: int
+    sizes: NDArray[np.int64]  # [images, 2] height, width of the files
+    boxes: NDArray[np.float64]  # [n, 2] height, width of the objects, divided by the short side of their image
+
+    @property
+    def objects(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def short_side(self) -> int:
+        """Return the median of the short sides in pixels."""
+        return int(np.median(self.sizes.min(1)))
+
+
+def read_facts(overrides: Sequence[str]) -> DataFacts:
+    """Open the dataset that overrides name. Raises ConfigError for one that is drawn, DatasetError for defects."""
+    config = compose_config([text for text in overrides])
+    os.environ["LINEAGE_CACHE"] = config.paths.cache  # where the index lies that the run reads too
+    train, val = build_train(config), build_val(config)
+    if not isinstance(train, IndexedDataset):
+        raise ConfigError(
+            f"finetune: dataset={config.dataset.name} is drawn, not read from files; train on it as it is"
+        )
+    columns, sizes = train.columns, train.sizes.numpy()
+    owners = np.repeat(np.arange(len(train)), np.diff(columns.offsets))
+    heights_widths = (columns.boxes[:, 2:] - columns.boxes[:, :2]).astype(np.float64)[:, ::-1]
+    boxes = heights_widths / sizes[owners].min(1, keepdims=True)
+    masked = 0.0 if columns.masks is None else float(has_mask(columns).mean())
+    return DataFacts(
+        name=config.dataset.name,
+        images=len(train),
+        val_images=0 if val is None else len(val),
+        classes=train.meta.classes,
+        masked=masked,
+        keypoints=0 if columns.keypoints is None else len(train.meta.keypoints),
+        sizes=sizes,
+        boxes=boxes[~columns.crowd & (boxes > 0).all(1)],
+    )

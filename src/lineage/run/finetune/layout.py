@@ -1,0 +1,208 @@
+"""The layout of a folder of annotated images: COCO's format, VOC's, Cityscapes' or Penn-Fudan's.
+
+Files and folders are splits by their names: train, val or valid, test.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as xml
+
+from lineage.config.build import ConfigError
+from lineage.data.annotations.image_folder import ImageFolder
+from lineage.data.convert.detect import find_layout
+from lineage.data.convert.split_names import SPLITS, find_split
+
+PARTS = ("images", "annotations", "categories")  # of a COCO-format file
+LARGEST = 64 << 20  # bytes of a JSON file that is read to see whether it is one
+KINDS = ("instances", "person_keypoints")  # of COCO's own files, the first is preferred
+VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # of ImageSets/Main
+VOC_SETS = ("train", "val", "trainval", "test")
+SMALL, SMALL_SHARE, SHARE = 200, 0.2, 0.1  # images, and the share for validation below and above that number
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A dataset option with the keys that make it read a folder."""
+
+    name: str  # as in dataset=NAME
+    overrides: tuple[str, ...]
+    summary: str  # of the files, for people
+
+
+@dataclass(frozen=True, slots=True)
+class CocoFile:
+    """An annotation file, the split that its path names, and its first image."""
+
+    path: Path
+    split: str | None
+    first_image: str
+    images: int
+
+
+def read_layout(folder: Path, typed: Container[str] = ()) -> Layout:
+    """Return the layout of a folder, or of one COCO-format file. Raises ConfigError with the remedy.
+
+    typed: keys that need no search, such as dataset.train.images
+    """
+    if folder.is_file():
+        return read_coco([describe_file(folder, folder.parent)], folder.parent, typed)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder. finetune=FOLDER names the folder of your images and annotations")
+    if (folder / "gtFine").is_dir() and (folder / "leftImg8bit").is_dir():
+        return Layout("cityscapes", (f"dataset.root={quote(folder)}",), "Cityscapes' layout")
+    if any((folder / name / "PedMasks").is_dir() for name in ("", "PennFudanPed", "data/PennFudanPed")):
+        return Layout("penn_fudan", (f"dataset.root={quote(folder)}",), "Penn-Fudan's layout")
+    if files := find_coco_files(folder):
+        return read_coco(files, folder, typed)
+    if years := [path.parents[1] for place in VOC_PLACES for path in sorted(folder.glob(f"{place}ImageSets/Main"))]:
+        return read_voc(years)
+    if layout := find_layout(folder):
+        raise ConfigError(
+            f"{folder} is in the layout of {layout}. Convert it, which writes JSON files beside your images:\n"
+            f"    lineage data convert {folder}"
+        )
+    raise ConfigError(
+        f"{folder}: holds no annotations in COCO's format (a JSON file with images, annotations and categories), nor "
+        "in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or labelme"
+    )
+
+
+def find_coco_files(folder: Path) -> list[CocoFile]:
+    """Return the COCO-format files in a folder and in the folders in it, by their paths."""
+    paths = sorted({*folder.glob("*.json"), *folder.glob("*/*.json")})
+    described = [describe_file(path, folder) for path in paths if looks_like_coco(path)]
+    for kind in KINDS:  # COCO has a file of each kind for the same images
+        if len(preferred := [file for file in described if file.path.name.startswith(f"{kind}_")]) > 0:
+            return preferred
+    return described
+
+
+def looks_like_coco(path: Path) -> bool:
+    """Return whether a JSON file is in COCO's format; one of gigabytes by its name alone."""
+    if path.stat().st_size > LARGEST:
+        return path.name.startswith(KINDS) or "coco" in path.name
+    content = read_json(path)
+    return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def describe_file(path: Path, root: Path) -> CocoFile:
+    content = read_json(path)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not (isinstance(images, list) and images and isinstance(images[0], dict)):
+        raise ConfigError(f"{path}: is no annotation file in COCO's format with a list of images")
+    inside = path.relative_to(root) if path.is_relative_to(root) else path
+    return CocoFile(path, find_split(inside.parts), str(images[0].get("file_name")), len(images))
+
+
+def read_coco(files: Sequence[CocoFile], folder: Path, typed: Container[str] = ()) -> Layout:
+    """Return the layout of one file, or of a file for each split."""
+    train = choose(files, "train", folder) if len(files) > 1 else files[0]
+    val = next((file for split in ("val", "test") if len(files) > 1 and (file := choose(files, split, folder))), None)
+    if train is None:
+        raise ConfigError(
+            f"{folder}: which of {', '.join(str(file.path.relative_to(folder)) for file in files)} is for training? "
+            "Name it (finetune=FILE), or call it train.json"
+        )
+    overrides = [f"dataset.root={quote(folder)}", *split_overrides("train", train, folder, typed)]
+    if val is not None and val != train:
+        summary = f"COCO's format: {train.path.name} to train on, {val.path.name} to evaluate"
+        return Layout("coco", (*overrides, *split_overrides("val", val, folder, typed)), summary)
+    share = SMALL_SHARE if train.images < SMALL else SHARE
+    summary = f"COCO's format: {train.path.name}; no file for validation, so {share:.0%} of its images are held out"
+    return Layout("coco", (*overrides, f"dataset.val.fraction={share}"), summary)
+
+
+def choose(files: Iterable[CocoFile], split: str, folder: Path) -> CocoFile | None:
+    """Return the only file of a split, or None. Raises ConfigError if there are several."""
+    candidates = [file for file in files if file.split == split]
+    if len(candidates) > 1:
+        names = ", ".join(str(file.path.relative_to(folder)) for file in candidates)
+        raise ConfigError(
+            f"{folder}: {names} all look like {split}. Say which: dataset=coco dataset.root={folder} "
+            f"dataset.{split if split != 'test' else 'val'}.annotations=FILE finetune=true"
+        )
+    return candidates[0] if candidates else None
+
+
+def split_overrides(split: str, file: CocoFile, root: Path, typed: Container[str]) -> list[str]:
+    """Return the keys of a split: its annotation file, and the folder that holds its first image unless typed."""
+    places = {"annotations": file.path}
+    if f"dataset.{split}.images" not in typed:
+        places["images"] = find_images(file, root)
+    return [
+        f"dataset.{split}.{key}={quote(path.relative_to(root) if path.is_relative_to(root) else path)}"
+        for key, path in places.items()
+    ]
+
+
+def find_images(file: CocoFile, root: Path) -> Path:
+    """Return the first usual folder that holds the file's first image. Raises ConfigError without one."""
+    stem = re.sub("^(instances|person_keypoints)_", "", file.path.stem)
+    names = [stem, *(name for name, split in SPLITS.items() if split == file.split)]
+    parents = [file.path.parent, root]
+    folders = [parent / part for parent in parents for part in ("", *names, *(f"images/{n}" for n in names), "images")]
+    for is_exact in (True, False):
+        for folder in dict.fromkeys(folders):
+            listing = ImageFolder(folder)
+            if listing.has(file.first_image) if is_exact else listing.find(file.first_image) is not None:
+                return folder
+    looked = ", ".join(str(folder) for folder in dict.fromkeys(folders) if folder.is_dir())
+    raise ConfigError(
+        f"{file.path}: its first image, {file.first_image}, is in none of {looked}. Name the folder: "
+        f"dataset.{file.split or 'train'}.images=FOLDER"
+    )
+
+
+def read_voc(years: Sequence[Path]) -> Layout:
+    """Return the layout of folders that are made as VOC2007 is, with the classes that their XML files name."""
+    sets = {name: [f"{year.name}/{name}" for year in years if is_set(year, name)] for name in VOC_SETS}
+    val = sets["val"] or sets["test"]
+    train = sets["train"] if sets["train"] and sets["val"] else sets["trainval"] or sets["train"]
+    if not train:
+        raise ConfigError(f"{years[0] / 'ImageSets/Main'}: holds no train.txt and no trainval.txt")
+    names = sorted({name for year in years for name in read_class_names(year)})
+    root = years[0].parent
+    overrides = [f"dataset.root={quote(root)}", f"dataset.train.image_sets=[{','.join(train)}]"]
+    overrides += [f"dataset.val.image_sets=[{','.join(val)}]" if val else f"dataset.val.fraction={SMALL_SHARE}"]
+    overrides += [f"dataset.names=[{','.join(map(quote, names))}]"]
+    return Layout(
+        "voc12", tuple(overrides), f"VOC's layout: {' and '.join(train)}, {len(names)} classes of its XML files"
+    )
+
+
+def is_set(year: Path, name: str) -> bool:
+    return (year / "ImageSets/Main" / f"{name}.txt").is_file()
+
+
+def read_class_names(year: Path) -> set[str]:
+    """Return the names of classes in the XML files of a year; files that cannot be read are left to `data check`."""
+    names: set[str] = set()
+    for file in sorted((year / "Annotations").glob("*.xml")):
+        try:
+            names |= {(element.text or "").strip() for element in xml.parse(file).iterfind("object/name")}
+        except (OSError, xml.ParseError):
+            continue
+    return names - {""}
+
+
+def quote(value: object) -> str:
+    """Return a value of an override, in quotes if Hydra would read it as something else."""
+    text = str(value)
+    is_word = re.fullmatch(r"[A-Za-z_][\w./:+-]*|\.{0,2}/[\w./+-]*", text) is not None
+    if is_word and text.lower() not in ("true", "false", "null", "none", "inf", "nan"):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{escaped}'"

@@ -1,0 +1,275 @@
+"""finetune=FOLDER: what is read off a folder, what is chosen, and the command that it becomes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from lineage.cli.data.main import main as data
+from lineage.config import validate
+from lineage.config.build import ConfigError
+from lineage.config.compose import compose_config
+from lineage.config.digests import training_digest
+from lineage.data.export import cityscapes, penn_fudan, voc
+from lineage.data.export import coco as export
+from lineage.data.shapes.dataset import Shapes
+from lineage.run.finetune import expand
+from lineage.run.finetune.anchors import fit_anchors
+from lineage.run.finetune.expand import expand_command
+from lineage.run.finetune.facts import DataFacts
+from lineage.run.finetune.layout import quote, read_layout
+from lineage.run.finetune.plan import choose
+from lineage.run.resolve import resolve
+from tests.data import folder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expand, "find_weights", nothing)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
+def nothing(name: str) -> None:
+    return None
+
+
+def cached(*names: str) -> Callable[[str], str | None]:
+    return lambda name: "in the cache" if name in names else None
+
+
+def facts(**changes: object) -> DataFacts:
+    values = {
+        "name": "coco", "images": 61, "val_images": 13, "classes": ("balloon",), "masked": 1.0, "keypoints": 0,
+        "sizes": np.array([[768, 1024]] * 61), "boxes": np.full((200, 2), 0.2),
+    }  # fmt: skip
+    return DataFacts(**(values | changes))  # type: ignore[arg-type]
+
+
+def chosen(*, gpu: bool = False, weights: Callable[[str], str | None] = nothing, typed: dict[str, str] | None = None,
+           **changes: object) -> dict[str, str]:  # fmt: skip
+    choices = choose(facts(**changes), typed or {}, gpu, weights)
+    assert all(choice.reason for choice in choices)
+    return dict(choice.override.split("=", 1) for choice in choices)
+
+
+def write_split(root: Path, file: str, images: str) -> None:
+    content = folder.content()
+    for record in content["images"]:
+        folder.save(root / images / record["file_name"])
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("splits", "keys"),
+    [
+        ({"train.json": "train", "val.json": "val"}, ("train.json", "train", "val.json", "val")),
+        ({"train.json": "images", "val.json": "images"}, ("train.json", "images", "val.json", "images")),
+        ({"train/_annotations.coco.json": "train", "valid/_annotations.coco.json": "valid",
+          "test/_annotations.coco.json": "test"},
+         ("train/_annotations.coco.json", "train", "valid/_annotations.coco.json", "valid")),
+        ({"annotations/instances_train2017.json": "train2017", "annotations/instances_val2017.json": "val2017",
+          "annotations/person_keypoints_train2017.json": "train2017"},
+         ("annotations/instances_train2017.json", "train2017", "annotations/instances_val2017.json", "val2017")),
+        ({"train.json": "images/train", "test.json": "images/test"},
+         ("train.json", "images/train", "test.json", "images/test")),
+        ({"result.json": "images"}, ("result.json", "images", None, None)),
+    ],
+)  # fmt: skip
+def test_the_layouts_of_coco_files(tmp_path: Path, splits: dict[str, str], keys: tuple[str | None, ...]) -> None:
+    for file, images in splits.items():
+        write_split(tmp_path, file, images)
+    layout = read_layout(tmp_path)
+    config = compose_config([f"dataset={layout.name}", *layout.overrides])
+    assert (config.dataset.train.annotations, config.dataset.train.images) == keys[:2]
+    if keys[2] is None:
+        assert config.dataset.val.fraction == 0.2
+    else:
+        assert (config.dataset.val.annotations, config.dataset.val.images) == keys[2:]
+        resolve(config)  # both splits open
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(cityscapes.write, "cityscapes"), (penn_fudan.write, "penn_fudan"), (voc.write, "voc12")]
+)
+def test_other_layouts(tmp_path: Path, write: Callable[..., Path], name: str) -> None:
+    for seed, split in enumerate(("train", "val")):
+        write(Shapes(seed=seed, length=4, size=[48, 64]), tmp_path, split)
+    layout = read_layout(tmp_path)
+    assert layout.name == name
+    if name == "voc12":
+        assert data(["check", str(tmp_path)]) == 0
+        year = next(path for path in tmp_path.rglob("VOC2012") if path.is_dir())
+        assert set(read_layout(year).overrides) & {"dataset.train.image_sets=[VOC2012/train]"}
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "holds no annotations in COCO's format"),
+        ({"a.json": "coco", "b.json": "coco"}, "which of a.json, b.json is for training"),
+        ({"train_a.json": "coco", "train_b.json": "coco"}, "all look like train"),
+        ({"classes.txt": "cat", "1.txt": "0 .5 .5 .5 .5"}, "lineage data convert"),
+        ({"train.json": "elsewhere"}, "its first image, 1.png, is in none of"),
+    ],
+)
+def test_a_folder_that_leaves_a_question(tmp_path: Path, files: dict[str, str], says: str) -> None:
+    if set(files.values()) != {"elsewhere"}:
+        folder.save(tmp_path / "1.png")
+    for name, content in files.items():
+        is_coco = content in ("coco", "elsewhere")
+        (tmp_path / name).write_text(json.dumps(folder.content()) if is_coco else content)
+    with pytest.raises(ConfigError, match=says):
+        read_layout(tmp_path)
+
+
+def test_a_cpu_without_weights_trains_a_small_network_from_scratch() -> None:
+    choices = chosen()
+    assert choices["tier"] == "mini"
+    assert choices["backbone"] == "mini"
+    assert choices["model"] == "mask_rcnn"
+    assert choices["augment"] == "scale_320"
+    assert choices["lr_schedule"] == "cosine"
+    assert choices["schedule.epochs"] == "99"  # the first whose steps, 61 / 4 each, are 1,500
+    assert (choices["schedule.warmup_steps"], choices["schedule.evaluate_every"]) == ("151", "302")  # of 1,510
+
+
+def test_weights_within_reach_are_used() -> None:
+    body = chosen(weights=cached("MobileNet_V3_Large_Weights.IMAGENET1K_V1"))
+    assert (body["backbone"], body["tier"], body["optimizer.lr"]) == ("mobilenet_v3_large", "mini", "0.001")
+    small = chosen(weights=lambda name: "here", masked=0.0)
+    assert small["weights"] == "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1"
+    assert (small["model"], small["tier"]) == ("faster_rcnn_mobilenet_320", "paper")
+    gpu = chosen(gpu=True, weights=lambda name: "here")
+    assert gpu["weights"] == "MaskRCNN_ResNet50_FPN_Weights.COCO_V1"
+    assert (gpu["augment"], gpu["optimizer.lr"]) == ("multiscale_640_800", "0.0025")  # 0.01 * 4 / 16
+    large = chosen(gpu=True, weights=lambda name: "here", images=118_287, val_images=5000)
+    assert (large["schedule.images_per_step"], large["schedule.epochs"], large["optimizer.lr"]) == ("16", "12", "0.01")
+
+
+def test_labels_choose_the_model() -> None:
+    assert chosen(masked=0.1)["model"] == "faster_rcnn"
+    assert chosen(keypoints=17)["model"] == "keypoint_rcnn"
+    assert chosen()["model"] == "mask_rcnn"
+
+
+def test_sizes_follow_the_files_and_their_objects() -> None:
+    assert chosen(sizes=np.array([[120, 160]]))["augment"] == "scale_160"
+    assert chosen(boxes=np.full((50, 2), 0.03))["augment"] == "scale_480"  # 10 pixels of 320
+    assert chosen(sizes=np.array([[300, 400]]), gpu=True, weights=lambda name: "here")["augment"] == "scale_480"
+
+
+def test_what_was_typed_is_not_chosen() -> None:
+    typed = {"model": "retinanet", "optimizer.lr": "0.1", "augment": "flip", "schedule.steps": "90", "tier": "mini"}
+    choices = chosen(typed=typed)
+    assert not choices.keys() & (typed.keys() | {"schedule.epochs"})
+    assert choices["schedule.warmup_steps"] == "9"
+    assert "lr_schedule" not in chosen(typed={"schedule.milestones": "[5]"})
+    assert "optimizer.lr" not in chosen(typed={"optimizer": "sgd"})
+    assert "schedule.evaluate_every" not in chosen(val_images=0)
+
+
+def test_few_evaluations_on_many_images() -> None:
+    """1,525 steps of 4 images; 3,000 evaluated images take the time of 1,000 trained: one fifth allows one."""
+    assert "schedule.evaluate_every" not in chosen(val_images=3000)
+
+
+def test_anchors_are_the_means_of_the_clusters() -> None:
+    """Squares of five sizes stretched to three shapes of equal area: the sizes and shapes come back."""
+    sizes, shapes = [10, 20, 40, 80, 160], [0.5, 1.0, 2.0]
+    boxes = np.array([(size * shape**0.5, size / shape**0.5) for size in sizes for shape in shapes for _ in range(9)])
+    assert fit_anchors(boxes) == (sizes, shapes)
+    anchors = chosen(typed={"finetune.anchors": "true"}, boxes=boxes / 320)
+    assert anchors["model.proposals.anchors.sizes"] == "[[10],[20],[40],[80],[160]]"
+    assert anchors["model.proposals.anchors.aspect_ratios"] == "[0.5,1.0,2.0]"
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("it's own")  # a quote and a blank
+    for seed, split in enumerate(("train", "val")):
+        export.write(Shapes(seed=seed, length=8, size=[48, 64], kinds=6), root, split)
+    return root
+
+
+@pytest.mark.parametrize(
+    "more", [["model=faster_rcnn", "finetune.anchors=true"], ["model=keypoint_rcnn"], ["trainer=cpu", "seed=3"]]
+)
+def test_the_command_composes_and_repeats(shapes: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    command = expand_command([f"finetune={shapes}", *more])
+    assert command == expand_command([f"finetune={shapes}", *more])
+    assert "chosen, and why" in capsys.readouterr().out
+    config = compose_config(command)
+    validate.check(config)
+    resolved = resolve(config, overrides=command).recorded
+    assert resolved.schedule.steps == -(-resolved.schedule.epochs * 8 // 4)
+    assert training_digest(config) == training_digest(compose_config(command))
+    assert OmegaConf.to_container(resolved)["dataset"]["root"] == str(shapes)  # type: ignore[index, call-overload]
+    typed = [text for text in more if not text.startswith("finetune")]
+    assert command[-len(typed) :] == typed
+
+
+def test_flags_stay_where_they_were(shapes: Path) -> None:
+    command = expand_command(["-m", f"finetune={shapes}", "seed=0,1"])
+    assert (command[0], command[-1]) == ("-m", "seed=0,1")
+    assert expand_command(["-m", "seed=0,1"]) == ["-m", "seed=0,1"]
+    assert expand_command(["finetune=/gone", "resume=runs/x"]) == ["resume=runs/x"]  # the run folder has the choices
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["finetune=/gone"], "no such folder"),
+        (["finetune="], "name one folder"),
+        (["finetune=true"], "name one folder"),
+        (["finetune=a,b"], "name one folder"),
+        (["finetune=true", "dataset=shapes"], "is drawn, not read from files"),
+        (["finetune=/gone", "experiment=mask_rcnn/table2c/roi_align"], "give one of them"),
+    ],
+)
+def test_a_command_that_names_no_folder(command: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        expand_command(command)
+
+
+@pytest.mark.parametrize("value", ["/a/b", "a b", "it's", "7", "null", "ä", "a,b", "C:\\x", "{x}", "[a]"])
+def test_values_survive_hydra(value: str) -> None:
+    assert compose_config(["dataset=coco", f"dataset.root={quote(value)}"]).dataset.root == value
+
+
+@pytest.mark.slow
+def test_from_a_check_to_predictions_in_three_commands(shapes: Path, tmp_path: Path) -> None:
+    """A killed and resumed run, and a rerun of it, have the choices of the first."""
+
+    def lineage(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "lineage.cli.main", *command], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    assert f"finetune={shapes}" in lineage("data", "check", str(shapes)).replace("'\"'\"'", "'").replace(
+        "'finetune", "finetune"
+    )
+    folders = [f"paths.runs={tmp_path / 'runs'}", f"paths.results={tmp_path / 'results'}"]
+    small = ["schedule.steps=4", "trainer=cpu", "augment=mini_64", f"hydra.run.dir={tmp_path / 'runs/a'}"]
+    lineage("train", f"finetune={shapes}", *small, *folders)
+    lineage("predict", str(shapes / "val2017"), "--weights", str(tmp_path / "runs/a"), "--out", str(tmp_path / "out"))
+    assert json.loads((tmp_path / "out/predictions.json").read_text())["images"]
+    (file,) = (tmp_path / "results").rglob("*.json")
+    entry = json.loads(file.read_text())
+    assert "lr_schedule=cosine" in entry["command"]
+    lineage("rerun", entry["id"], "--results", str(tmp_path / "results"))
+    both = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
+    assert len(both) == 2
+    assert both[0]["config_digest"] == both[1]["config_digest"]
+    assert both[0]["metrics"] == both[1]["metrics"]

@@ -6,7 +6,8 @@ processes, after their imports.
 - first opening: an empty cache. The file is parsed, every record is checked, names and sizes of 5000 image files are
   compared, masks are packed, the index is written. pycocotools parses and groups, hotcoco parses; neither checks.
 - later opening: from the index.
-- scorer: what evaluation reads at every start, handed to the engine; it parses the file again.
+- first scorer: what evaluation reads, handed to the engine; the file is parsed again, what is scored of it is stored.
+- later scorer: at every other start, read by the engine from what is stored.
 
 Writes benchmarks/results/dataset_first_opening.md. Run: python benchmarks/dataset_first_opening.py   (2 minutes)
 """
@@ -71,17 +72,18 @@ def time_cpu(work: Callable[[], object]) -> float:
 METHODS: dict[str, Callable[[Path], float]] = {
     "lineage, first opening": time_opening,
     "lineage, later opening": time_opening,
-    "lineage, scorer": time_scorer,
+    "lineage, first scorer": time_scorer,
+    "lineage, later scorer": time_scorer,
     "pycocotools COCO()": time_pycocotools,
     "hotcoco COCO()": time_hotcoco,
 }
 
 
 def measure(method: str, file: Path, cache: Path) -> float:
-    """Return the median of fresh processes; each first opening has a cache of its own."""
+    """Return the median of fresh processes; each first time has a cache of its own."""
     seconds = []
     for repeat in range(REPEATS):
-        folder = cache / str(repeat) if method == "lineage, first opening" else cache / "0"
+        folder = cache / f"{method} {repeat}" if "first" in method else cache / "0"
         command = [sys.executable, __file__, method, str(file)]
         environment = {**os.environ, "LINEAGE_CACHE": str(folder)}
         process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

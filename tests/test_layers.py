@@ -52,7 +52,9 @@ LAYERS = {
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals.file": Layer((*DATA, "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)),
     "lineage.data.proposals.selective_search": Layer(DATA, ("cv2", "numpy")),
-    "lineage.eval": Layer((*GROUND, "lineage.eval", COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")),
+    "lineage.eval": Layer(
+        (*GROUND, "lineage.eval", ATOMIC, COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")
+    ),
     "lineage.results": Layer(("lineage.results",), ("yaml",)),
     "lineage.tables": Layer(("lineage.tables", "lineage.results"), ("yaml",)),
     "lineage.config": Layer(("lineage.config", "lineage.tables", "lineage.results"), ("hydra", "omegaconf", "yaml")),

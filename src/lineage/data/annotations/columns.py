@@ -250,8 +250,8 @@ def _offsets(rows: Sequence[Any]) -> Array:
 
 
 def _area(annotation: Record) -> float:
-    area = annotation.get("area")
-    return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
+    area: float | None = annotation.get("area")
+    return annotation["bbox"][2] * annotation["bbox"][3] if area is None else area
 
 
 def _join_points(annotations: Sequence[Record]) -> Points:

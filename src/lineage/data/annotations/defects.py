@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from lineage.data.annotations.skeleton import count_keypoints
+from lineage.data.annotations.sound import MAX_ID, TOLERANCE, is_sound
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
-MAX_ID = 2**63 - 1
 IDS = ("id", "image_id", "category_id")  # of an annotation
-TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 
 
 class DefectKind(NamedTuple):
@@ -114,8 +113,12 @@ def _check_annotations(content: Record) -> Iterator[Defect]:
     keypoints = count_keypoints(content["categories"], content["annotations"])
     longest = max(keypoints.values(), default=0)
     has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
+    sizes = {image_id: (image["height"], image["width"]) for image_id, image in images.items() if has_size(image)}
     ids: set[Any] = set()
     for position, annotation in enumerate(content["annotations"]):
+        if is_sound(annotation, sizes, keypoints, has_masks) and annotation["id"] not in ids:
+            ids.add(annotation["id"])
+            continue
         if not _has_ids(annotation) or annotation.get("bbox") is None:
             broken = [name for name in IDS if not is_id(annotation.get(name))]
             record = f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
@@ -218,7 +221,7 @@ def _are_finite(numbers: list[Any]) -> bool:
     """Return whether all are finite numbers; testing their sum takes seconds for tens of millions of coordinates."""
     try:
         return math.isfinite(sum(numbers))
-    except TypeError:
+    except (TypeError, OverflowError):  # a whole number of 310 digits is no coordinate
         return False
 
 

@@ -25,16 +25,16 @@ def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[
     stored = content_hash.read_memo(memo)
     if isinstance(stored, dict) and stored and stored == content_hash.read_times(stored):
         return []
-    folders: set[str] = set()
+    parents: set[str] = set()
 
     def iterate_records() -> Iterator[Record]:
         for i in range(len(columns.image_ids)):
             record = columns.image_record(i)
-            folders.add(os.path.dirname(os.path.join(folder, record["file_name"])))
+            parents.add(record["file_name"].rstrip("/").rpartition("/")[0])
             yield record
 
     defects = list(validate.sample_image_files(iterate_records(), len(columns.image_ids), paths))
-    times = content_hash.read_times(folders)
+    times = content_hash.read_times({os.path.join(folder, parent) for parent in parents})
     if not defects and max(times.values(), default=0) < (time.time() - content_hash.SETTLED) * 1e9:
         content_hash.write_memo(memo, times)
     return defects

@@ -30,11 +30,15 @@ def drop_defects(content: Mapping[str, Sequence[Record]], defects: Collection[De
     broken_masks = {defect.position for defect in defects if defect.kind.drops == "mask"}
     images = [pair for pair in enumerate(content["images"]) if pair[0] not in broken_images]
     ids = {image["id"] for _, image in images}
-    annotations = [
-        (position, {**annotation, "segmentation": None} if position in broken_masks else annotation)
-        for position, annotation in enumerate(content["annotations"])
-        if position not in broken_objects and annotation["image_id"] in ids
-    ]
+    annotations = [*enumerate(content["annotations"])]
+    for position in broken_masks:
+        annotations[position] = position, {**annotations[position][1], "segmentation": None}
+    if broken_images or broken_objects:
+        annotations = [
+            (position, annotation)
+            for position, annotation in annotations
+            if position not in broken_objects and annotation["image_id"] in ids
+        ]
     return FilteredRecords(images, annotations)
 
 

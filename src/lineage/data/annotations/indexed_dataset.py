@@ -63,12 +63,18 @@ class IndexedDataset:
         self.sizes = torch.from_numpy(self.columns.image_sizes)
         self.part_lengths: tuple[int, ...] = (len(self.ids),)
         self.source: Path | None = paths.source
-        self._index_path, self._positions, self._partial_masks = index.path, positions, partial_masks
+        self.index_path = index.path
+        self._positions, self._partial_masks = positions, partial_masks
         broken = [defect for defect in read_defects(index) if defect.kind.drops == "mask"]
         self._broken_masks = {defect.position for defect in broken if defect.kind != MISSING_MASK}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reopen, (self._index_path, self.paths, self._positions, self._partial_masks)
+        return reopen, (self.index_path, self.paths, self._positions, self._partial_masks)
+
+    @property
+    def content_key(self) -> str:
+        """Return a name of all that `ground_truth` returns: the content of the files, and the part of it in use."""
+        return repr((self.index_path.stem, self.fingerprint, self._positions, self._partial_masks))
 
     def resolve_partial_masks(self, needs_masks: bool) -> IndexedDataset:
         """Return the dataset for a model: without objects that lack a mask if it learns masks, else without all masks.
@@ -82,7 +88,7 @@ class IndexedDataset:
                 "%s: %d of %d objects have no mask, and the model is trained without them; a model without a mask head "
                 "learns their boxes", self.source, lacking, len(self.columns.labels),
             )  # fmt: skip
-        return reopen(self._index_path, self.paths, self._positions, "drop_objects" if needs_masks else "drop_masks")
+        return reopen(self.index_path, self.paths, self._positions, "drop_objects" if needs_masks else "drop_masks")
 
     def __len__(self) -> int:
         return len(self.columns.image_ids)
@@ -132,7 +138,7 @@ class IndexedDataset:
 
     def find_defects(self, progress: Callable[[Sequence[Record]], Iterable[Record]]) -> Iterator[Defect]:
         """Yield every defect of the records and of the image files, all of which are decoded."""
-        path = self._index_path
+        path = self.index_path
         index = mmap_index.load_index(path)
         if index is None or mmap_index.find_damage(index):
             raise validate.DatasetError(f"{path}: the index is damaged; delete it, it is built again: rm {path}")

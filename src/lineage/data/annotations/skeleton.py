@@ -64,8 +64,12 @@ def count_keypoints(
     counts = {category["id"]: len(category.get("keypoints") or ()) for category in categories}
     unnamed = {category_id for category_id, count in counts.items() if not count}
     for annotation in annotations:
-        points, category_id = annotation.get("keypoints"), annotation.get("category_id")
-        if category_id in unnamed and isinstance(points, list) and len(points) % 3 == 0 and any(points):
+        if not (points := annotation.get("keypoints")):
+            continue
+        category_id = annotation.get("category_id")
+        if not isinstance(category_id, int) or category_id not in unnamed:
+            continue
+        if isinstance(points, list) and len(points) % 3 == 0 and any(points):
             counts[category_id] = max(counts[category_id], len(points) // 3)
     return counts
 

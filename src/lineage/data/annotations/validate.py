@@ -108,29 +108,32 @@ def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Chec
 
     check: takes a path, (height, width) and the dataset's decoding; raises ImageError, or returns another defect's kind
     """
-    root = str(paths.image_folder)  # text, since to join two paths takes longer than to look up a name
+    root = str(paths.image_folder)
     listings: dict[str, set[str]] = {}
     for position, record in enumerate(images):
-        if not isinstance(record.get("file_name"), str):
+        file_name = record.get("file_name")
+        if not isinstance(file_name, str):
             continue  # an incomplete record, which `find_defects` reports
-        folder, file_name = os.path.split(os.path.join(root, record["file_name"]).rstrip("/"))
-        name = f"image {record.get('id')} ({record['file_name']})"
-        path = Path(folder, file_name)
-        if not is_within(paths.image_folder, record["file_name"]):
-            yield Defect(OUTSIDE_FOLDER, name, str(path), position)
-            continue
-        if folder not in listings:
-            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if file_name not in listings[folder]:
-            yield Defect(MISSING_FILE, name, str(path), position)
-        elif position % stride == 0 and has_size(record):
+        kind: DefectKind | None = None
+        # A name is looked up in the listing of its folder as text: joined paths take longer than that.
+        parent, _, leaf = file_name.rstrip("/").rpartition("/")
+        if not is_within(paths.image_folder, file_name):
+            kind = OUTSIDE_FOLDER
+        else:
+            if parent not in listings:
+                folder = os.path.join(root, parent)
+                listings[parent] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if leaf not in listings[parent]:
+                kind = MISSING_FILE
+        detail = ""
+        if kind is None and position % stride == 0 and has_size(record):
             try:
-                kind = check(path, (record["height"], record["width"]), paths.decoding)
+                kind = check(Path(root, file_name), (record["height"], record["width"]), paths.decoding)
             except image.ImageError as error:
-                yield Defect(UNUSABLE_FILE, name, str(error), position)
-            else:
-                if kind is not None:
-                    yield Defect(kind, name, str(path), position)
+                kind, detail = UNUSABLE_FILE, str(error)
+        if kind is not None:
+            name = f"image {record.get('id')} ({file_name})"
+            yield Defect(kind, name, detail or str(Path(root, file_name)), position)
 
 
 def is_within(folder: Path, name: str) -> bool:

@@ -8,13 +8,14 @@ request, also Boundary AP, the localisation error LRP and the TIDE breakdown of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import hotcoco
 import numpy as np
 
 from lineage.eval.document import CocoDataset, ProtocolError
-from lineage.eval.engine import ENGINE, load_documents, load_predictions, precision_at, protocol_of, run
+from lineage.eval.engine import ENGINE, load_predictions, precision_at, protocol_of, run
 from lineage.eval.keypoint_sigmas import find_sigmas
 from lineage.eval.metrics import own_matching
 from lineage.eval.metrics.boundary import RATIO
@@ -23,6 +24,7 @@ from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.scored_document import coco_documents
 from lineage.eval.scores import Scores, join
 from lineage.eval.tasks import FIELDS, IOU_TYPES, TASKS
+from lineage.eval.truth_cache import ScoredTruth, load_truth
 
 DEFAULT_TASKS = ("box", "mask", "keypoint")
 EXTRAS = ("lrp", "tide", "ious")
@@ -52,25 +54,15 @@ class CocoScorer:
         extras: more metrics: "lrp" and "tide" explain an AP, "ious" is AP60 to AP90 as Cascade R-CNN prints them.
         max_detections: detections that count per image and class; None: COCO's 100, for keypoints 20.
         """
-        document = dataset.ground_truth()
         check_extras(extras, self.extra_names)
-        self.tasks, self.extras = choose_tasks(document, tasks, self.supported), tuple(extras)
-        self.images = [image["id"] for image in document["images"]]
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
-        self.max_detections = max_detections
-        keypoints = find_sigmas(document, sigmas or dataset.meta.sigmas)
-        self.sigmas = keypoints.sigmas
-        self.truths = load_documents(coco_documents(document, self.tasks))
-        common = (*empty_notes(document), *id_notes(document, "pycocotools"))
-        self.notes = {
-            task: (
-                *common,
-                *limit_notes(document, task, task_params(task, max_detections).max_dets[-1]),
-                *mask_notes(document, task),
-                *(keypoints.notes if task == "keypoint" else ()),
-            )
-            for task in self.tasks
-        }
+        self.max_detections, self.extras = max_detections, tuple(extras)
+        sigmas = sigmas or dataset.meta.sigmas
+        settings = (self.name, self.supported, [*tasks], [*sigmas], max_detections)
+        prepare = partial(prepare_coco, tasks=tasks, supported=self.supported, sigmas=sigmas, limit=max_detections)
+        self.truths, facts = load_truth(dataset, settings, prepare)
+        self.tasks, self.images, self.sigmas = tuple(facts["tasks"]), facts["images"], facts["sigmas"]
+        self.notes: dict[str, list[str]] = facts["notes"]
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -85,7 +77,32 @@ class CocoScorer:
         results = load_predictions(truth, predictions, self.category_ids, task)
         limit = self.max_detections
         scores = score_coco(truth, results, task, sigmas=self.sigmas, extras=self.extras, max_detections=limit)
-        return scores._replace(notes=self.notes[task])
+        return scores._replace(notes=tuple(self.notes[task]))
+
+
+def prepare_coco(
+    document: dict[str, Any],
+    tasks: Sequence[str],
+    supported: Sequence[str],
+    sigmas: Sequence[float],
+    limit: int | None,
+) -> ScoredTruth:
+    """Return what COCO's protocol reads of a document, the tasks that are scored, and the notes that go with them."""
+    tasks = choose_tasks(document, tasks, supported)
+    keypoints = find_sigmas(document, sigmas)
+    common = (*empty_notes(document), *id_notes(document, "pycocotools"))
+    notes = {
+        task: (
+            *common,
+            *limit_notes(document, task, task_params(task, limit).max_dets[-1]),
+            *mask_notes(document, task),
+            *(keypoints.notes if task == "keypoint" else ()),
+        )
+        for task in tasks
+    }
+    images = [image["id"] for image in document["images"]]
+    facts = {"tasks": tasks, "images": images, "sigmas": keypoints.sigmas, "notes": notes}
+    return ScoredTruth(coco_documents(document, tasks), facts)
 
 
 def score_coco(

@@ -12,6 +12,7 @@ whole dataset.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import hotcoco
@@ -19,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.eval.document import CocoDataset
-from lineage.eval.engine import ENGINE, load_documents, load_predictions, protocol_of, run
+from lineage.eval.engine import ENGINE, load_predictions, protocol_of, run
 from lineage.eval.notes import empty_notes, id_notes
 from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.protocols.coco import PASTE, check_extras, choose_tasks
 from lineage.eval.scored_document import lvis_documents
 from lineage.eval.scores import Scores, join
 from lineage.eval.tasks import IOU_TYPES
+from lineage.eval.truth_cache import ScoredTruth, load_truth
 
 PER_IMAGE = 300  # detections
 PER_CLASS = 10_000  # detections, for the fixed AP
@@ -52,15 +54,12 @@ class LvisScorer:
     def __init__(
         self, *, dataset: CocoDataset, tasks: Sequence[str] = ("box", "mask"), extras: Sequence[str] = ()
     ) -> None:
-        document = dataset.ground_truth()
-        if document["annotations"]:
-            check_federated(document)
         check_extras(extras, self.extra_names)
-        self.tasks, self.extras = choose_tasks(document, tasks, self.supported), tuple(extras)
-        self.images = [image["id"] for image in document["images"]]
+        self.extras = tuple(extras)
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
-        self.truths = load_documents(lvis_documents(document, self.tasks))
-        self.notes = (*empty_notes(document), *id_notes(document, "lvis-api"))
+        prepare = partial(prepare_lvis, tasks=tasks, supported=self.supported)
+        self.truths, facts = load_truth(dataset, (self.name, [*tasks]), prepare)
+        self.tasks, self.images, self.notes = tuple(facts["tasks"]), facts["images"], tuple(facts["notes"])
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -85,6 +84,16 @@ class LvisScorer:
         engine = hotcoco.LVISeval(self.truths[task], results.cap_detections_per_image(None), IOU_TYPES[task])
         engine.params.max_dets = [UNLIMITED]
         return run(engine, task)
+
+
+def prepare_lvis(document: dict[str, Any], tasks: Sequence[str], supported: Sequence[str]) -> ScoredTruth:
+    """Return what LVIS's protocol reads of a document, the tasks that are scored, and the notes that go with them."""
+    if document["annotations"]:
+        check_federated(document)
+    tasks = choose_tasks(document, tasks, supported)
+    images = [image["id"] for image in document["images"]]
+    notes = (*empty_notes(document), *id_notes(document, "lvis-api"))
+    return ScoredTruth(lvis_documents(document, tasks), {"tasks": tasks, "images": images, "notes": notes})
 
 
 def best_of_each_group(scores: NDArray[np.floating], group: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from lineage.eval.notes import empty_notes, id_notes
 from lineage.eval.predictions.predictions import Predictions
 from lineage.eval.scored_document import strip_document
 from lineage.eval.scores import Scores
+from lineage.eval.truth_cache import ScoredTruth, load_truth
 
 COUNTS = (10, 100, 300, 1000)  # proposals per image
 SIZES = {"all": "", "small": "s", "medium": "m", "large": "l"}
@@ -32,13 +33,8 @@ class ProposalScorer:
     extra_names = ()
 
     def __init__(self, *, dataset: CocoDataset) -> None:
-        document = dataset.ground_truth()
-        content = strip_document(document, self.tasks)
-        objects = [annotation | {"category_id": OBJECT} for annotation in content["annotations"]]
-        classes = [{"id": OBJECT, "name": "object"}]
-        self.truth = hotcoco.COCO({"images": content["images"], "annotations": objects, "categories": classes})
-        self.notes = (*empty_notes(document), *id_notes(document, "pycocotools"))
-        self.images = [image["id"] for image in document["images"]]
+        truths, facts = load_truth(dataset, (self.name,), prepare_proposals)
+        self.truth, self.images, self.notes = truths["box"], facts["images"], tuple(facts["notes"])
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
 
     @property
@@ -48,6 +44,17 @@ class ProposalScorer:
     def score(self, predictions: Predictions, task: str) -> Scores:
         metrics = recalls(self.truth, predictions)
         return Scores(metrics, {"object": metrics}, self.notes)
+
+
+def prepare_proposals(document: dict[str, Any]) -> ScoredTruth:
+    """Return the boxes of a document with one class for all, and the notes that go with them."""
+    content = strip_document(document, ProposalScorer.tasks)
+    objects = [annotation | {"category_id": OBJECT} for annotation in content["annotations"]]
+    classes = [{"id": OBJECT, "name": "object"}]
+    images = [image["id"] for image in document["images"]]
+    notes = (*empty_notes(document), *id_notes(document, "pycocotools"))
+    truth = {"images": content["images"], "annotations": objects, "categories": classes}
+    return ScoredTruth({"box": truth}, {"images": images, "notes": notes})
 
 
 def recalls(truth: hotcoco.COCO, predictions: Predictions) -> dict[str, float]:

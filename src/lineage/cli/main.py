@@ -19,6 +19,10 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "run": ("fill a table: plan, train and test what is missing", "lineage.cli.tables.run:main"),
     "next": ("the runs that settle most claims per hour, as a plan", "lineage.cli.tables.next:main"),
     "lint": ("does each table isolate what it claims to isolate?", "lineage.cli.tables.lint:main"),
+    "import": (
+        "runs of detectron2, mmdetection, W&B, beside ours",
+        "lineage.cli.tables.import_runs:main",
+    ),
     "compare": ("two runs or rows: what is different, and what came of it", "lineage.cli.compare:main"),
     "show": ("everything behind one entry", "lineage.cli.show:main"),
     "why": ("what could explain that two entries differ", "lineage.cli.why:main"),

@@ -63,7 +63,7 @@ class Plan:
 
     def read_store(self, results: Path) -> Plan:
         """Return the plan that follows from the store as it is now."""
-        return self.with_entries(drop_superseded(store.contents(results).entries))
+        return self.with_entries(drop_superseded(store.read_own(results)))
 
 
 def make_plan(project: Path, load_table: LoadTable, names: Iterable[CellName], entries: Iterable[Entry]) -> Plan:

@@ -33,7 +33,7 @@ NAME = ".index.json"
 FIELDS = ("id", "table", "row", "tier", "status", "error", "metrics", "deviations", "seed", "config_digest",
           "training_digest", "cell_digest", "evaluation_digest", "commit", "dataset", "choices", "seconds", "steps",
           "processes", "step_seconds", "image_ms", "peak_memory", "parameters", "macs", "dirty",
-          "supersedes")  # fmt: skip
+          "supersedes", "origin")  # fmt: skip
 SHAPE = [VERSION, fingerprint(), *FIELDS]  # an index of another lineage is rebuilt
 HEAD = 8192  # bytes: what stands before the config is 3 kB
 CONFIG, END = b',\n "config": {', b"\n}\n"  # as entry.dump writes them

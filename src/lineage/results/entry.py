@@ -20,7 +20,8 @@ from lineage.results.key_roles import VOLATILE, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import choices_today, upgrade
 
-VERSION = 5  # 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26; 5: content_sha256
+# 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26; 5: content_sha256; 6: origin
+VERSION = 6
 STATUSES = ("finished", "failed", "stopped")
 FORMER_FIELDS = {  # names in entries of before 2026-11-26 -> names today
     "protocol": "config_digest",
@@ -79,6 +80,7 @@ class Entry:
     supersedes: str | None = None  # id of the entry this one corrects
     folder: str | None = None  # the run folder: checkpoints, logs, report
     dashboard: str | None = None
+    origin: str = ""  # code base of a run that was imported, such as "detectron2"; "" is ours
     note: str = ""
     content_sha256: str = field(default="", compare=False)  # of all other fields as they are written
     config: dict[str, Any]

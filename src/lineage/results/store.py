@@ -2,6 +2,7 @@
 
     results/mask_rcnn/table2c/roi_align/20261123T040305Z-a3d31b8b-9f02c1.json
     results/scratch/mask_rcnn/20261123T040305Z-77aa01c2-b0c1d2.json
+    results/foreign/mask_rcnn/table2c/roi_align/20261120T101112Z-0f1e2d3c-aabbcc.json
 
 Names are unique, so two stores merge by copying one into the other. A file gets its name only when it is complete and
 on disk (hard link of a synced temporary file), so a writer killed at any point leaves at most a temporary file behind.
@@ -19,6 +20,7 @@ from lineage.results.atomic import TEMPORARY, atomic_write, sweep
 from lineage.results.entry import Entry, EntryError, check_names, dump, parse
 
 SCRATCH = "scratch"
+FOREIGN = "foreign"  # runs of other code bases (`lineage import`), in folders as ours
 LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
 
 
@@ -46,9 +48,10 @@ def place(entry: Entry) -> Path:
         check_names(vars(entry))
     except EntryError as error:
         raise StoreError(str(error)) from error
+    root = Path(FOREIGN) if entry.origin else Path()
     if entry.table and entry.row:
-        return Path(entry.table, entry.row)
-    return Path(SCRATCH, entry.choices.get("model", "unknown"))
+        return root / entry.table / entry.row
+    return root / SCRATCH / entry.choices.get("model", "unknown")
 
 
 def write(entry: Entry, root: Path | str) -> Path:
@@ -87,6 +90,11 @@ def contents(root: Path | str) -> Contents:
         except StoreError as error:
             damaged.append(Damage(path, str(error).removeprefix(f"{path}: ")))
     return Contents(entries, damaged)
+
+
+def read_own(root: Path | str) -> list[Entry]:
+    """Return the entries at or below `root` that are ours, oldest first; runs of other code bases are left out."""
+    return [entry for entry in contents(root).entries if not entry.origin]
 
 
 def find(root: Path | str, name: str) -> Path:

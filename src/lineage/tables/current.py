@@ -1,8 +1,9 @@
 """Entries that count for a row as its file says it now, and those of an earlier config.
 
 A row's cell has a digest (config/digests.py). An entry counts if it has the same; a changed table, model or schedule
-thus leaves its old results out, whatever is newest in the store. Where a digest says nothing, because the run deviates
-from its row by keys that were typed or is older than cells, the configs themselves are compared.
+thus leaves its old results out, whatever is newest in the store; a run of another code base never counts. Where a
+digest says nothing, because the run deviates from its row by keys that were typed or is older than cells, the configs
+themselves are compared.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def split_entries(
     groups: dict[tuple[RowAtTier, tuple[str, ...], str], list[Entry]] = defaultdict(list)
     counting: list[Entry] = []
     for entry in entries:
+        if entry.origin:  # its place is below results/foreign
+            continue
         if entry.row not in table.rows:
             counting.append(entry)
             continue

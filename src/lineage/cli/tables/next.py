@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     tables = [one.table for one in select_rows(experiments, args.scope, (), everything=args.scope is None)]
     loader = TableLoader(experiments, args.results, make_finder(project, experiments))
     claims = [claim for table in tables if table.effects for claim in build_table(loader, table.name).claims]
-    entries = store.contents(args.results).entries
+    entries = store.read_own(args.results)
     load = partial(read.load_table, experiments)
     hardware = args.hardware or detect_device()
     shared, costs = price_claims(project, experiments, load, claims, entries, args.tier, hardware)

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     names = _choose_cells(args, experiments)
     overrides = [_check_override(text) for text in args.set]
     settings = RunnerSettings(project, args.results.resolve(), args.runs.resolve(), overrides)
-    entries = store.contents(settings.results).entries
+    entries = store.read_own(settings.results)
     plan = make_plan(project, load_table, names, drop_superseded(entries))
     costs = estimate_costs(plan, entries, hardware, experiments) if args.cell is None else {}
     if args.budget is not None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths, store
+from lineage.results.entry import Entry
 from lineage.tables import read, tiers
+from lineage.tables.format.foreign import build_foreign, describe_hidden
 from lineage.tables.format.free_runs import list_requested, render_runs
 from lineage.tables.format.html import render_index, render_page
 from lineage.tables.format.latex import render_latex
@@ -39,6 +43,8 @@ def main(argv: list[str]) -> int:
     if args.runs is not None:
         print(_render_runs(args), end="")
         return 0
+    if args.foreign and args.form == "csv":
+        raise TableError("csv has a line per cell of our runs, and none for runs of others: leave --foreign out")
     if args.images and (args.name is None or args.name.count("/") != 1):
         raise TableError("--images reads the detections of one table's runs: name it, e.g. mask_rcnn/table2c")
     if args.name is None:
@@ -52,14 +58,14 @@ def main(argv: list[str]) -> int:
     filled = loader.load(args.name.removesuffix(".yaml"), args.tier)
     if args.images:
         filled = _add_image_noise(filled, loader, args)
-    text = _render(args, filled, _build_view(filled))
+    text = _render(args, filled, _build_view(filled, loader.load_foreign(filled.table.name, args.tier), args.foreign))
     _write(args.out, text) if args.out else print(text, end="")
     return 0
 
 
 def _render_runs(args: argparse.Namespace) -> str:
     """Return the list of free runs; their configs are read if a key with dots is asked for."""
-    folder = args.results / store.SCRATCH
+    folder = args.results / (store.FOREIGN if args.foreign else "") / store.SCRATCH
     entries = drop_superseded(load_contents(folder).entries)
     if any("." in name for name in list_requested(args.runs, args.sort, args.columns)):
         paths_by_id = {path.stem: path for path in store.files(folder)}
@@ -75,7 +81,8 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
     if not args.all:
         raise TableError("which table? Give its name, or --all; `lineage table` lists them")
     loaded = [loader.load(name, args.tier) for name in read.list_tables(loader.experiments)]
-    tables = [(filled, _build_view(filled)) for filled in loaded]
+    foreign = [loader.load_foreign(filled.table.name, args.tier) for filled in loaded]
+    tables = [(filled, _build_view(filled, *pair)) for filled, *pair in zip(loaded, foreign, repeat(args.foreign))]
     if args.out is None:
         print("\n".join(_render(args, *pair) for pair in tables), end="")
         return 0
@@ -97,9 +104,12 @@ def _add_image_noise(filled: FilledTable, loader: TableLoader, args: argparse.Na
     return loader.load(filled.table.name, args.tier)
 
 
-def _build_view(filled: FilledTable) -> TableView:
-    notes = [*describe_earlier(filled.earlier), *describe_code(filled.entries, paths.ROOT)]
-    return build_view(filled.table, filled.entries, filled.background, notes)
+def _build_view(filled: FilledTable, foreign: Sequence[Entry] = (), show_foreign: bool = False) -> TableView:
+    """Return a table as it is printed; runs of others below it if asked for, else a note on them."""
+    hidden = [] if show_foreign else describe_hidden(foreign)
+    notes = [*describe_earlier(filled.earlier), *describe_code(filled.entries, paths.ROOT), *hidden]
+    view = build_view(filled.table, filled.entries, filled.background, notes)
+    return replace(view, blocks=[*view.blocks, *build_foreign(filled.table, foreign)]) if show_foreign else view
 
 
 def _render(args: argparse.Namespace, filled: FilledTable, view: TableView) -> str:
@@ -128,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="with --runs: metrics, keys, fields")
     parser.add_argument("--tier", help="runs of this tier only: paper, mini or smoke")
     parser.add_argument("--images", action="store_true", help="add the noise of test images, from stored detections")
+    foreign = "runs of other code bases (lineage import) below the table; with --runs, those of no row"
+    parser.add_argument("--foreign", action="store_true", help=foreign)
     parser.add_argument("--out", type=Path, help="a file to write; with --all a folder, a file per table")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     return parser

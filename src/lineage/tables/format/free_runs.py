@@ -15,7 +15,19 @@ from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
 CONDITION = re.compile(r"([^=<>!]+?)\s*(>=|<=|!=|=|>|<)\s*(.*)")
-FIELDS = ("id", "tier", "status", "seed", "steps", "seconds", "parameters", "peak_memory", "image_ms", "step_seconds")
+FIELDS = (
+    "id",
+    "origin",
+    "tier",
+    "status",
+    "seed",
+    "steps",
+    "seconds",
+    "parameters",
+    "peak_memory",
+    "image_ms",
+    "step_seconds",
+)
 METRICS = ("mask/AP", "box/AP", "keypoint/AP", "panoptic/PQ")
 LAST = ("status", "tier", "seed", "id")  # columns that stand at the end
 
@@ -57,7 +69,7 @@ def render_runs(entries: Sequence[Entry], conditions: Sequence[str], sort: str, 
     columns: names beside the id; none are what the runs varied, their model and their main metrics.
     """
     if not entries:
-        return "No free runs. `python train.py` makes one.\n"
+        return "No free runs. `python train.py` makes one, `lineage import` brings those of other code bases.\n"
     parsed = [parse_condition(text) for text in conditions]
     _check_names(list_requested(conditions, sort, columns), entries)
     chosen = [entry for entry in entries if all(condition.holds(entry) for condition in parsed)]
@@ -140,7 +152,8 @@ def _choose_columns(entries: Sequence[Entry]) -> list[str]:
     named = dict.fromkeys(name for entry in entries for name in _list_set(entry))
     varied = [name for name in named if len({read_value(entry, name) for entry in entries}) > 1]
     metrics = [name for name in METRICS if any(name in entry.metrics for entry in entries)]
-    return list(dict.fromkeys([*varied, "model", *metrics, *LAST]))
+    origin = ["origin"] if any(entry.origin for entry in entries) else []
+    return list(dict.fromkeys([*varied, *origin, "model", *metrics, *LAST]))
 
 
 def _sort(entries: Sequence[Entry], sort: str) -> list[Entry]:

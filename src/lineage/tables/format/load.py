@@ -47,6 +47,12 @@ class TableLoader:
         counting, earlier = split_entries(table, entries, self.find_current, self._read_entry)
         return FilledTable(table, counting, self._load_background(table, counting), earlier, len(contents.damaged))
 
+    def load_foreign(self, name: str, tier: str | None = None) -> list[Entry]:
+        """Return the runs of others that were imported for rows of a table, those that no later entry corrects."""
+        folder = self.results / store.FOREIGN / name
+        entries = drop_superseded(load_contents(folder).entries) if folder.is_dir() else []
+        return [entry for entry in entries if tier in (None, entry.tier)]
+
     def find_path(self, entry: Entry) -> Path:
         return self.results / store.place(entry) / f"{entry.id}.json"
 

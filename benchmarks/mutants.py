@@ -4,9 +4,9 @@ python benchmarks/mutants.py                    draws 50 changes (--seed, --coun
 python benchmarks/mutants.py --only 3,17        these draws again, printed: to see whether a hole is closed
 python benchmarks/mutants.py --only 3 --folder  and the rest of the folder of tests, if the first pass
 
-Each change is made in a throw-away copy of the checkout; then the test files run that name the module or carry its
-name. Slow and GPU tests do not run. A test counts only if it passes without the change. Takes about half an hour; what
-the report holds below "## By hand" is kept.
+Each change is made in a throw-away copy of the checkout; then the test files run that name the module, carry its name,
+or name an option that builds something of it. Slow and GPU tests do not run. A test counts only if it passes without
+the change. Takes about half an hour; what the report holds below "## By hand" is kept.
 """
 
 from __future__ import annotations
@@ -38,12 +38,23 @@ MEMORY = 16 << 30  # bytes of addresses of each process of the tests; a change c
 
 
 def mirrored_tests(root: Path, path: Path) -> list[str]:
-    """Return the test files that carry the module's name or import it, else those of the modules that import it."""
+    """Return the test files that carry the module's name or import it, else those of the modules that import it.
+
+    Then those of its package that name an option of conf/ which builds something of the module.
+    """
     files = sorted((root / "tests").rglob("test_*.py"))
     if not (tests := _find_importers(root, path, files, path.stem)):
         users = _find_importers(root, path, sorted((root / SOURCE / path.parts[2]).rglob("*.py")), "")
         tests = sorted({test for user in users for test in _find_importers(root, user, files, user.stem)})
-    return [str(test) for test in tests]
+    return [str(test) for test in dict.fromkeys([*tests, *_find_by_option(root, path)])]
+
+
+def _find_by_option(root: Path, path: Path) -> list[Path]:
+    module = ".".join(path.relative_to("src").with_suffix("").parts)
+    configs = [file for file in (root / "conf").rglob("*.yaml") if f"{module}." in file.read_text(encoding="utf-8")]
+    options = re.compile("|".join(rf"\b{re.escape(file.stem)}\b" for file in configs) or "(?!)")
+    files = sorted((root / "tests" / path.parts[2]).rglob("test_*.py"))
+    return [file.relative_to(root) for file in files if options.search(file.read_text(encoding="utf-8"))]
 
 
 def _find_importers(root: Path, path: Path, files: list[Path], name: str) -> list[Path]:
@@ -122,7 +133,7 @@ def report(mutants: list[Mutant], killers: list[str], places: int, seed: int, co
         f"`python benchmarks/mutants.py --seed {seed} --count {len(mutants)}`, {datetime.date.today()}, commit "
         f"{commit}: {len(mutants)} of {places:,} places.", "",
         f"**{noticed} of {len(mutants)} noticed ({100 * noticed / len(mutants):.0f} %)** by the test files that import "
-        "the module or carry its name. Slow and GPU tests did not run.", "",
+        "the module, carry its name or name an option that builds it. Slow and GPU tests did not run.", "",
         "| package | drawn | noticed |", "| --- | ---: | ---: |",
     ]  # fmt: skip
     for package in PACKAGES:

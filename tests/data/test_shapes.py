@@ -270,6 +270,9 @@ def test_panoptic_annotations_are_the_scene() -> None:
             assert ((ids == segment["id"]) == mask).all()
         for segment in note["segments_info"]:
             assert segment["area"] == (ids == segment["id"]).sum()
+            rows, columns = np.nonzero(ids == segment["id"])
+            sides = [columns.max() - columns.min() + 1, rows.max() - rows.min() + 1]
+            assert segment["bbox"] == [columns.min(), rows.min(), *sides]
             if not isthing[segment["category_id"]]:
                 label = 1 + shapes.meta.stuff_ids.index(segment["category_id"])
                 assert ((ids == segment["id"]) == (scene.semantic == label)).all()

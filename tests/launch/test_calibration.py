@@ -14,6 +14,7 @@ from lineage.launch.cost_estimate import estimate_cost
 from lineage.launch.plan import TEST, TRAIN
 from lineage.results import paths
 from tests.launch.test_cost_estimate import planned, trained
+from tests.tables import made
 
 CONFIG = {"schedule": {"steps": 400, "images_per_step": 4}, "dataset": {"val": {"length": 200}}}
 SHIPPED = {"mask_rcnn/mini": Speed(0.25, 0.1, 10.0), "rpn/mini": Speed(0.1, 0.01, 5.0)}
@@ -65,3 +66,11 @@ def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.Mon
     assert load_speeds(paths.experiments(), "CPU").here == {}
     path.write_text("cut off")
     assert load_speeds(paths.experiments(), "NVIDIA H100").here == {}
+
+
+def test_a_speed_is_what_a_short_run_measured() -> None:
+    """What steps of 0.5 s and images of 40 ms leave of 60 s; a run without a measured step is `other` alone."""
+    entry = made.entry(steps=20, step_seconds=0.5, image_ms=40.0)
+    assert calibration.read_speed(entry, 60.0) == Speed(0.5, 0.04, 60.0 - 20 * 0.5 - calibration.IMAGES * 0.04)
+    assert calibration.read_speed(entry, 3.0).other == 0.0
+    assert calibration.read_speed(replace(entry, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)

@@ -41,3 +41,12 @@ def test_clip_keeps_each_image_to_its_own_size() -> None:
 def test_take_follows_the_index_per_image() -> None:
     values = torch.arange(12.0).view(2, 3, 2)
     assert box_ops.take(values, torch.tensor([[2, 0], [1, 1]])).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+
+
+def test_a_box_grows_by_at_most_1000_sixteenths() -> None:
+    """A delta of more is cut, as in Detectron (BBOX_XFORM_CLIP = log(1000 / 16))."""
+    anchors = torch.tensor([[0.0, 0.0, 16.0, 8.0]])
+    grown = box_ops.decode(torch.tensor([[0.0, 0.0, 50.0, 50.0]]), anchors, (10.0, 10.0, 5.0, 5.0))
+    torch.testing.assert_close(grown[0, 2:] - grown[0, :2], torch.tensor([1000.0, 500.0]))
+    below = box_ops.decode(torch.tensor([[0.0, 0.0, 5 * 4.1, 0.0]]), anchors, (10.0, 10.0, 5.0, 5.0))
+    torch.testing.assert_close(below[0, 2] - below[0, 0], 16 * torch.tensor(4.1).exp())

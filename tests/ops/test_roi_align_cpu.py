@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor
 
 from lineage.ops import roi_align_cpu
+from lineage.ops.roi_align import roi_align
 from lineage.ops.roi_align_cpu import roi_align_bags, share_table
 
 SIDES = ((13, 17), (7, 9), (4, 5), (1, 2))
@@ -108,3 +109,11 @@ def test_a_table_lives_as_long_as_its_maps() -> None:
     del maps
     gc.collect()
     assert len(roi_align_cpu._memos) == before
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_adaptive_sampling_is_torchvisions(aligned: bool) -> None:
+    feature, rois = pyramid(torch.float32)[0], regions(torch.float32)
+    expected = torchvision.ops.roi_align(feature, rois, 4, 1.0, 0, aligned)
+    assert torch.equal(roi_align([feature], rois, None, 4, 0, aligned), expected)
+    assert not torch.equal(expected, torchvision.ops.roi_align(feature, rois, 4, 1.11, 0, aligned))

@@ -108,3 +108,19 @@ def test_the_difference_to_the_paper_is_of_its_own_setting_alone() -> None:
 def test_decimals_are_those_that_the_paper_prints(value: float, decimals: int) -> None:
     rows = {name: replace(row, published={"mask/AP": value}) for name, row in made.table().rows.items()}
     assert column(runs("new", 30.3), replace(made.table(), rows=rows)).decimals == decimals
+
+
+def test_a_cell_without_a_run_says_why() -> None:
+    rows = {
+        name: replace(made.table().rows["old"], name=name, **changes)
+        for name, changes in {
+            "ran": {}, "absent": {}, "broke": {}, "halted": {},
+            "later": {"unsupported": "no head"}, "theirs": {"quoted": "another system"},
+        }.items()
+    }  # fmt: skip
+    table = replace(made.table(), rows=rows, effects=[], baseline="ran")
+    lost = [made.entry("broke", None, status="failed"), made.entry("halted", None, status="stopped")]
+    words = column(runs("ran", 27.0, tier="paper") + lost, table).verdicts
+    assert [words[name] for name in ("absent", "broke", "halted", "later", "theirs")] == [
+        "missing", "failed", "stopped", "unsupported", "quoted",
+    ]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.cli.tables import quote
+from lineage.cli.tables import check_text, quote
 from lineage.results import store
 from tests.tables import made
 
@@ -45,3 +45,15 @@ def test_a_table_or_all(argv: list[str], capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit, match="2"):
         quote.main(argv)
     assert "give one TABLE or --all" in capsys.readouterr().err
+
+
+def test_code_of_markdown_holds_examples(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "notes.md"
+    wrong = rf"\lineage{{{KEY}}}{{31.0}}"
+    text.write_text(f"`{wrong}` and ``a ` {wrong}``\n```tex\n{wrong}\n```\n", encoding="utf-8")
+    assert check_text.main([str(text), "--results", str(results)]) == 0
+    assert capsys.readouterr().err == "0 quotes, 0 wrong; 3 more stand in code, as examples, and were not checked\n"
+    with text.open("a", encoding="utf-8") as file:
+        file.write(f"It is {wrong}.\n")
+    assert check_text.main([str(text), "--results", str(results)]) == 1
+    assert capsys.readouterr().out.startswith(f"{text}:5: ")

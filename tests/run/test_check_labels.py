@@ -57,6 +57,19 @@ def test_labels_that_a_dataset_lacks_are_named_before_the_model_is_built(
         assemble(resolved)
 
 
+@pytest.mark.parametrize(("model", "dataset", "part"), [
+    ("keypoint_rcnn", "voc07", "model.heads.keypoint learns from keypoints, and dataset=voc07 has none"),
+    ("panoptic_fpn", "coco", "semantic labels .*, and dataset=coco has none"),
+])  # fmt: skip
+def test_a_format_without_the_labels_is_refused_before_its_files_are_asked_for(
+    model: str, dataset: str, part: str
+) -> None:
+    with pytest.raises(ConfigError, match=part):
+        resolve(compose_config([f"model={model}", f"dataset={dataset}"]))
+    with pytest.raises(Exception, match=r"dataset.root is not set"):
+        resolve(compose_config(["model=faster_rcnn", f"dataset={dataset}"]))
+
+
 def test_the_datasets_of_the_remedy_have_the_labels() -> None:
     assert {*labels.DATASETS} == {*labels.NAMES} == {*labels.MODELS}
     for field, (drawn, *others) in labels.DATASETS.items():

@@ -37,6 +37,16 @@ def test_terminal() -> None:
     assert max(map(len, text.splitlines())) <= WIDEST
 
 
+def test_seeds_beyond_the_plan_of_the_table_stand_apart() -> None:
+    planned = replace(made.table(), seeds=2)
+    text = render_terminal(build_view(planned, [*ENTRIES, made.entry("old", 27.0)]))
+    assert "new  30.0 (best)  0.10  2+1       30.0  +0.0  underpowered" in text
+    assert "old         27.0     -    1       27.0" in text
+    assert "2+1, 1" in text
+    assert "n = 3+2: the seeds that the table plans, and extra ones" in text
+    assert "+1" not in render_terminal(build_view(replace(planned, seeds=3), ENTRIES))
+
+
 def test_claims_show_their_margin_and_what_was_published() -> None:
     """One run of each on COCO: of four questions the first, at a first reading. Without a known noise no margin."""
     lines = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -67,6 +68,8 @@ def compose_rows(project: Path, requests: Iterable[RowRequest], processes: int =
     folder = cache_folder() / "composed" / _fingerprint(project)
     rows = [_read_cache(folder / _file_name(request)) for request in requests]
     missing = [i for i, row in enumerate(rows) if row is None]
+    if len(missing) > MANY:
+        print(f"composing {len(missing)} rows of tables, once; up to a minute ...", file=sys.stderr, flush=True)
     for i, row in zip(missing, _compose_all(project, [requests[i] for i in missing], processes), strict=True):
         rows[i] = row
         _write_cache(folder / _file_name(requests[i]), row)

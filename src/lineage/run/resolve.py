@@ -19,6 +19,7 @@ from lineage.config.build import ConfigError
 from lineage.data.annotations.compare_splits import compare, explain_classes
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta
+from lineage.run.checks.labels import check_format
 from lineage.run.epochs import fill_schedule
 from lineage.run.splits import build_train, build_val, fill_source, require_val
 from lineage.weights.pretrained import LATER
@@ -54,6 +55,7 @@ def resolve(
         OmegaConf.update(config, key, str(path), force_add=True)
     # 2. What the datasets decide.
     require_val(config)
+    check_format(config)
     train, val = build_train(config), build_val(config)
     for copy in (config, recorded):
         fill_source(copy)

@@ -12,7 +12,7 @@ from lineage.results import paths
 from lineage.tables import read
 from lineage.tables.format import latex_tables
 from lineage.tables.format.load import TableLoader
-from lineage.tables.format.quote import collect_cells, explain_mismatch, find_quotes, table_of
+from lineage.tables.format.quote import blank_code, collect_cells, explain_mismatch, find_quotes, table_of
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     experiments = paths.experiments()
     cells = CellReader(TableLoader(experiments, args.results, make_finder(paths.project(), experiments)))
-    errors, quotes, numbers = 0, 0, 0
+    errors, quotes, numbers, examples = 0, 0, 0, 0
     for path in args.texts:
         try:
             text = path.read_text(encoding="utf-8")
@@ -57,6 +57,9 @@ def main(argv: list[str]) -> int:
             errors += 1
             continue
         quoted = [*find_quotes(text, comments=path.suffix == ".tex")]
+        if path.suffix == ".md":
+            everywhere, quoted = len(quoted), [*find_quotes(blank_code(text), comments=False)]
+            examples += everywhere - len(quoted)
         tables = [*latex_tables.find_tables(text)] if path.suffix == ".tex" else []
         chosen = [table for table in tables if table.name or args.tables]
         lines = [*_check_quotes(quoted, cells), *(line for table in chosen for line in _check_table(table, cells))]
@@ -65,7 +68,8 @@ def main(argv: list[str]) -> int:
         for line, message in sorted(lines):
             print(f"{path}:{line}: {message}")
     of_tables = f", {numbers} numbers of tables" if numbers else ""
-    print(f"{quotes} quotes{of_tables}, {errors} wrong", file=sys.stderr)
+    in_code = f"; {examples} more stand in code, as examples, and were not checked" if examples else ""
+    print(f"{quotes} quotes{of_tables}, {errors} wrong{in_code}", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from lineage.launch.claim_costs import ClaimCost, price_claims
 from lineage.launch.cost_estimate import detect_device
 from lineage.launch.current_rows import make_finder
+from lineage.launch.lint import compose_all
 from lineage.launch.next_claims import NextClaim, choose_next, format_next, list_cells
 from lineage.launch.selection import parse_duration, select_rows
 from lineage.launch.slurm_task import write_cell_names
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     hours = parse_duration(args.hours, "--hours")
     # 1. The open claims of the tables, and what their runs cost.
     tables = [one.table for one in select_rows(experiments, args.scope, (), everything=args.scope is None)]
+    compose_all(project, [table for table in tables if table.effects], args.tier)
     loader = TableLoader(experiments, args.results, make_finder(project, experiments))
     claims = [claim for table in tables if table.effects for claim in build_table(loader, table.name).claims]
     entries = store.read_own(args.results)

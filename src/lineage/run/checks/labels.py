@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.utils import get_object
@@ -21,6 +22,14 @@ DATASETS = {  # options of conf/dataset that have them; the first of each is dra
     SEMANTIC: ("shapes_panoptic", "coco_panoptic"),
 }
 MODELS = {MASKS: "faster_rcnn", KEYPOINTS: "mask_rcnn", SEMANTIC: "mask_rcnn"}  # without such a head
+NEVER = {  # labels that no file of a format has
+    "lineage.data.formats.voc.load": (KEYPOINTS, SEMANTIC),
+    "lineage.data.formats.cityscapes.load": (KEYPOINTS, SEMANTIC),
+    "lineage.data.formats.penn_fudan.load": (KEYPOINTS, SEMANTIC),
+    "lineage.data.formats.lvis.load": (KEYPOINTS, SEMANTIC),
+    "lineage.data.formats.deepfashion2.load": (SEMANTIC,),
+    "lineage.data.formats.coco.load": (SEMANTIC,),
+}
 LISTED = 20  # names in a message
 READABLE = 20  # images that are tried before a dataset counts as one that cannot be read
 
@@ -33,13 +42,26 @@ class Requirement(NamedTuple):
     node: Mapping[str, Any]
 
 
+def check_format(config: DictConfig) -> None:
+    """Raise ConfigError if a head learns from labels that the format of the training set never has.
+
+    It is said before the files are looked for: a person without them would fetch them in vain.
+    """
+    absent = NEVER.get(str(OmegaConf.select(config, "dataset.train._target_", throw_on_missing=False)), ())
+    if not absent:
+        return
+    for key, field, _ in find_requirements(config):
+        if field in absent:
+            raise ConfigError(_explain_missing(key, field, config))
+
+
 def check_labels(config: DictConfig, train: Dataset, val: Dataset) -> None:
     """Raise ConfigError, which names a dataset that has them, if the training set lacks labels of a head."""
     requirements = list(find_requirements(config))
     offered = find_labels(train) if requirements else set()
     for key, field, node in requirements:
         if field not in offered:
-            raise ConfigError(_explain_missing(key, field, config, train))
+            raise ConfigError(_explain_missing(key, field, config, train.source))
         if field == KEYPOINTS:
             check_number(f"{key}.num_keypoints", node.get("num_keypoints"), train.meta.keypoints, "keypoints")
             check_keypoint_names(train, val)
@@ -90,9 +112,9 @@ def check_keypoint_names(train: Dataset, val: Dataset) -> None:
         )
 
 
-def _explain_missing(key: str, field: str, config: DictConfig, train: Dataset) -> str:
+def _explain_missing(key: str, field: str, config: DictConfig, source: Path | None = None) -> str:
     choices = DATASETS[field]
-    place = f" ({train.source})" if train.source else ""
+    place = f" ({source})" if source else ""
     drawn, *others = choices
     return (
         f"{key} learns from {NAMES[field]}, and dataset={OmegaConf.select(config, 'dataset.name')}{place} has none.\n"

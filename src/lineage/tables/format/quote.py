@@ -23,6 +23,7 @@ from lineage.tables.tiers import PAPER
 from lineage.tables.verdicts import Background
 
 QUOTE = re.compile(r"(?<!\\)\\lineage\{([^{}\s]+)\}(?:\{([^{}]*)\})?")
+CODE = re.compile(r"^(```|~~~).*?^\1|(`+)(?!`).+?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE)
 COMMENT = re.compile(r"(?<!\\)%.*")
 MACRO = r"""% written by `lineage quote`; \input it in the preamble
 \makeatletter
@@ -38,6 +39,11 @@ def find_quotes(text: str, comments: bool) -> Iterator[tuple[int, str, str | Non
         text = "\n".join(COMMENT.sub("", line) for line in text.split("\n"))
     for match in QUOTE.finditer(text):
         yield text.count("\n", 0, match.start()) + 1, match[1], match[2]
+
+
+def blank_code(text: str) -> str:
+    """Return a Markdown text with blanks in place of its code, fenced or inline: a quote in it is an example."""
+    return CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def table_of(key: str) -> str:

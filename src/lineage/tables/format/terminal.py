@@ -137,4 +137,4 @@ def _is_number(cell: str) -> bool:
     if cell in (EMPTY, "baseline", verdicts.SAME_RUN):
         return True
     first = cell.partition(" (")[0].rstrip("*").partition(" ± ")[0]
-    return first == EMPTY or first.lstrip("+-").replace(".", "", 1).isdigit()
+    return first == EMPTY or all(part.replace(".", "", 1).isdigit() for part in first.lstrip("+-").split("+"))

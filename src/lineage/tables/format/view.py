@@ -5,6 +5,7 @@ Every format prints the same strings, so a number is the same in a terminal, in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, log10
@@ -30,6 +31,9 @@ PLUS_MINUS = (
     "the column, as * is; in claims for all questions of the table, as the verdicts are. "
     "sd is the standard deviation over seeds."
 )
+
+
+EXTRA_SEEDS = re.compile(r"\d\+\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ def build_view(
     return TableView(table.name, f"{table.label} of {table.paper}", table.message, blocks, remarks, source)
 
 
+def format_seeds(n: int, planned: int | None) -> str:
+    """Return a number of seeds; those beyond the plan of the table file apart: 3+2."""
+    return str(n) if planned is None or n <= planned else f"{planned}+{n - planned}"
+
+
 def format_effect(effect: Effect) -> str:
     if effect.kind == "equal":
         return f"{effect.better} = {effect.worse}"
@@ -119,7 +128,7 @@ def _build_section(column: Column) -> Section:
             CellText(row.label),
             CellText(format_number(sample.mean if sample else None, decimals), bold=name == best, number=True),
             CellText(format_number(sample.sd if sample else None, decimals + 1), number=True),
-            CellText(str(sample.n) if sample else "0", number=True),
+            CellText(format_seeds(sample.n if sample else 0, column.table.seeds), number=True),
             CellText(format_number(row.published.get(column.metric), decimals), number=True),
             CellText(format_number(column.difference(row), decimals, sign=True), number=True),
             CellText(column.verdicts[name], verdict=True),
@@ -174,7 +183,8 @@ def _format_claim(
     numbers = [table.rows[row].published.get(effect.metric) for row in (effect.better, effect.worse)]
     sign = -1 if effect.metric in table.lower else 1
     published = EMPTY if None in numbers else f"{sign * (numbers[0] - numbers[1]):+.4g}"  # type: ignore[operator]
-    n = f"{verdict.ours.n}, {verdict.other.n}" if verdict.ours and verdict.other else "0"
+    numbers_of_seeds = [format_seeds(sample.n, table.seeds) for sample in (verdict.ours, verdict.other) if sample]
+    n = ", ".join(numbers_of_seeds) if len(numbers_of_seeds) == 2 else "0"
     setting = verdict.setting
     labels = " ".join(_distinguish(setting, settings)) if setting else ""
     remark = "; ".join(part for part in (verdict.reason, labels, verdict.noise) if part)
@@ -188,6 +198,8 @@ def _legend(blocks: list[Block]) -> list[str]:
     lines = []
     if any("±" in cell.text for cell in cells):
         lines.append(PLUS_MINUS)
+    if any(EXTRA_SEEDS.search(cell.text) for cell in cells if cell.number):
+        lines.append("n = 3+2: the seeds that the table plans, and extra ones; each reading has its share of the 5 %.")
     if any(cell.bold for cell in cells):
         lines.append("Bold: better than every other row with 95 % confidence.")
     if any(cell.text.endswith("*") for cell in cells):

@@ -46,8 +46,9 @@ class WarpedCropFeatures(nn.Module):
         self.trunk, self.pool = trunk, nn.AdaptiveMaxPool2d(bins)
         self.crop, self.context = crop, context
 
-    def forward(self, image: Tensor, rois: Tensor) -> Tensor:
-        """image [B, 3, H, W], rois [R, 5] -> [R, C, bins, bins]"""
+    def forward(self, maps: Sequence[Tensor], rois: Tensor, level: None = None) -> Tensor:
+        """one map, the image [B, 3, H, W], and rois [R, 5] -> [R, C, bins, bins]"""
+        (image,) = maps
         return torch.cat([self.pool(self.trunk(self.warp(image, chunk))) for chunk in rois.split(CHUNK)])
 
     def warp(self, image: Tensor, rois: Tensor) -> Tensor:

@@ -16,11 +16,22 @@ from lineage.structures import Detections, Images
 
 
 class InferenceCost:
-    """Meter of multiply-adds and of time per image."""
+    """Meter of multiply-adds and of time per image. On a GPU events take the time, so that the loop does not wait."""
 
     def __init__(self) -> None:
         self.macs: float | None = None  # of one image, padding included: convolutions and matrix products
-        self.seconds, self.images = 0.0, 0  # of all batches but the first
+        self.images = 0  # of all batches but the first
+        self._seconds = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []  # before and after a batch
+
+    @property
+    def seconds(self) -> float:
+        """Return the time of all batches but the first; waits for the last of them."""
+        for before, after in self._events:
+            after.synchronize()
+            self._seconds += before.elapsed_time(after) / 1000
+        self._events = []
+        return self._seconds
 
     @property
     def image_ms(self) -> float | None:
@@ -35,15 +46,15 @@ class InferenceCost:
                 detections = detect(images)
             self.macs = counter.get_total_flops() / 2 / batch_size  # torch counts a multiply-add as two
             return detections
-        started = _read_clock(images.sizes.device)
-        detections = detect(images)
-        self.seconds += _read_clock(images.sizes.device) - started
         self.images += batch_size
+        if images.sizes.is_cuda:
+            before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            before.record(torch.cuda.current_stream(images.sizes.device))
+            detections = detect(images)
+            after.record(torch.cuda.current_stream(images.sizes.device))
+            self._events.append((before, after))
+            return detections
+        started = time.perf_counter()
+        detections = detect(images)
+        self._seconds += time.perf_counter() - started
         return detections
-
-
-def _read_clock(device: torch.device) -> float:
-    """Wait for the device and return the time in seconds."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

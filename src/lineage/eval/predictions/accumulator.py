@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
 from lineage.eval.predictions.gather import any_rank, gather
+from lineage.eval.predictions.host_copy import HostCopy, WorkQueue, copy_to_host
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import Ints, Predictions, concatenate, sort_images
 from lineage.eval.tasks import FIELDS, TASKS
@@ -22,16 +25,23 @@ class IncompleteError(ValueError):
 class DetectionAccumulator:
     """Detections as flat columns and compressed masks, no tensors: some 50 MB for COCO's validation set."""
 
-    def __init__(self, expected: Iterable[int], tasks: Sequence[str]) -> None:
+    def __init__(self, expected: Iterable[int], tasks: Sequence[str], workers: int | None = None) -> None:
+        """Begin without detections.
+
+        workers: threads that paste and encode masks; None: as many as the detections' device needs (`count_workers`).
+        """
         self.expected = np.array([*expected], np.int64)
         self.tasks = tuple(tasks)
-        self._parts: list[Predictions] = []
+        self.workers = workers
+        self._queue: WorkQueue | None = None
         self._available: set[str] = set()  # tasks whose geometry the model predicts
 
     def update(self, detections: Detections, batch: Batch) -> None:
+        """Add the detections of a batch; with those of a GPU, threads work while the next batch is detected."""
         self._available |= available_tasks(detections) & {*self.tasks}
-        slots = range(len(batch.ids))
-        self._parts += [to_image_coordinates(detections, batch, slot, self._available) for slot in slots]
+        if self._queue is None:
+            self._queue = WorkQueue(count_workers(detections.boxes.device) if self.workers is None else self.workers)
+        self._queue.submit(_convert, copy_to_host(detections, batch), frozenset(self._available))
 
     def finish(self) -> tuple[Predictions, list[str]]:
         """Return all detections since the last call, of all processes, and the tasks that they have a geometry for.
@@ -39,10 +49,25 @@ class DetectionAccumulator:
         Raises IncompleteError if an image of the ground truth is missing, or one is not in it.
         """
         flags = any_rank([task in self._available for task in TASKS])
-        predictions = sort_images(gather(concatenate(self._parts)))
-        self._parts, self._available = [], set()
+        batches = self._queue.finish() if self._queue is not None else []
+        predictions = sort_images(gather(concatenate([image for batch in batches for image in batch])))
+        self._queue, self._available = None, set()
         check_complete(predictions.images, self.expected)
         return predictions, [task for task, flag in zip(TASKS, flags, strict=True) if flag]
+
+
+def _convert(copy: HostCopy, tasks: frozenset[str]) -> list[Predictions]:
+    copy.wait()
+    return [to_image_coordinates(copy.detections, copy.sizes, slot, tasks) for slot in range(len(copy.sizes.ids))]
+
+
+def count_workers(device: torch.device) -> int:
+    """Return the threads that keep up with a device: 0 on a CPU, where the network needs all cores itself.
+
+    A thread pastes and encodes the 100 masks of an image in about 2 ms.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, max(1, cores - 1)) if device.type == "cuda" else 0
 
 
 def available_tasks(detections: Detections) -> set[str]:

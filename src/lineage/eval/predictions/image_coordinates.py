@@ -6,23 +6,24 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lineage.eval.predictions.host_copy import ImageSizes
 from lineage.eval.predictions.paste import paste
 from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions
 from lineage.eval.tasks import FIELDS
-from lineage.structures import Batch, Detections
+from lineage.structures import Detections
 
 
-def to_image_coordinates(detections: Detections, batch: Batch, slot: int, tasks: Iterable[str]) -> Predictions:
+def to_image_coordinates(detections: Detections, sizes: ImageSizes, slot: int, tasks: Iterable[str]) -> Predictions:
     """Return the valid detections of image `slot` of a batch, with the geometry that `tasks` score."""
     fields = {FIELDS[task] for task in tasks}
     valid = detections.valid[slot]
-    height, width = batch.original_sizes[slot].tolist()
-    scale_y, scale_x = (batch.original_sizes[slot].double().cpu() / batch.images.sizes[slot].double().cpu()).tolist()
+    height, width = sizes.files[slot].tolist()
+    scale_y, scale_x = (sizes.files[slot].double().cpu() / sizes.canvas[slot].double().cpu()).tolist()
     boxes = detections.boxes[slot][valid].double().cpu().numpy() * [scale_x, scale_y, scale_x, scale_y]
     boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
     corner, opposite = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
     predictions = NO_PREDICTIONS._replace(
-        images=np.array([int(batch.ids[slot])]),
+        images=np.array([int(sizes.ids[slot])]),
         sizes=np.array([[height, width]], np.int64),
         image_index=np.zeros(len(boxes), np.int64),
         boxes=np.concatenate([corner, opposite - corner], axis=1),

@@ -20,6 +20,7 @@ from lineage.eval.panoptic_merge import THING, MergedMap, MergeRules, classify, 
 from lineage.eval.predictions.accumulator import check_complete
 from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.gather import gather, gather_rows
+from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions, concatenate, sort_images
 from lineage.eval.predictions.rle import encode_masks
@@ -118,7 +119,7 @@ class PanopticEvaluator:
         assert detections.semantic is not None
         self.instances.update(detections, batch)
         for slot, image in enumerate(batch.ids.tolist()):
-            instances = to_image_coordinates(detections, batch, slot, ("mask",))
+            instances = to_image_coordinates(detections, sizes_of(batch), slot, ("mask",))
             height, width = batch.images.sizes[slot].round().long().tolist()
             size = tuple(batch.original_sizes[slot].tolist())
             semantic = classify(detections.semantic[slot], (height, width), size)

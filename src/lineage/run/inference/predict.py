@@ -22,6 +22,7 @@ from lineage.data.samples.sample import Sample
 from lineage.data.transforms.context import Context, bind_context
 from lineage.data.transforms.geometry import get_size
 from lineage.eval.predictions.coco_records import to_records
+from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.predictions import Predictions
 from lineage.report.draw import Area
@@ -136,7 +137,7 @@ def read_predictions(
     score_thresh: float,
 ) -> ImagePredictions:
     """Return the predictions in row `row` of a batch, in the pixels of the file."""
-    predictions = to_image_coordinates(detections, inputs, row, ("box", "mask", "keypoint"))
+    predictions = to_image_coordinates(detections, sizes_of(inputs), row, ("box", "mask", "keypoint"))
     height, width = picture.pixels.shape[:2]
     return ImagePredictions(
         image_id=image_id,

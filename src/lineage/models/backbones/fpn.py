@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import xavier
-from lineage.models.backbones.norm import get_norm
+from lineage.models.backbones.norm import convolve_and_normalize, get_norm
+from lineage.ops.layers.convolution import enlarge, enlarge_and_add
 
 
 class PyramidError(ValueError):
@@ -90,21 +91,32 @@ class FPN(nn.Module):
         maps = maps[self.start_level :]
         merged = self._merge(maps)
         pyramid = [
-            norm(smooth(x)) for smooth, norm, x in zip(self.smooth, self.smooth_norm, merged, strict=False)
+            convolve_and_normalize(x, smooth, norm, relu=False)
+            for smooth, norm, x in zip(self.smooth, self.smooth_norm, merged, strict=False)
         ]  # with only_finest there is a single `smooth`
         return pyramid if self.top is None else [*pyramid, *self.top(pyramid[-1], maps[-1])]
 
     def _merge(self, maps: list[Tensor]) -> list[Tensor]:
         """Lateral convolutions, then from the top down: each level plus the coarser sum, enlarged."""
         inputs = maps[-len(self.lateral) :]
-        laterals = [norm(side(x)) for side, norm, x in zip(self.lateral, self.lateral_norm, inputs, strict=True)]
+        sides = list(zip(self.lateral, self.lateral_norm, inputs, strict=True))
         if not self.top_down:
-            return laterals
-        merged = [laterals.pop()]
+            return [convolve_and_normalize(x, side, norm, relu=False) for side, norm, x in sides]
+        side, norm, x = sides.pop()
+        merged = [convolve_and_normalize(x, side, norm, relu=False)]
         for level in reversed(maps[:-1]):
-            coarse = F.interpolate(merged[0], size=level.shape[-2:], mode="nearest")
-            merged.insert(0, laterals.pop() + coarse if laterals else coarse)
+            if sides:
+                side, norm, x = sides.pop()
+                merged.insert(0, self._step_down(merged[0], x, side, norm))
+            else:
+                merged.insert(0, enlarge(merged[0], level.shape[-2:]))
         return merged
+
+    def _step_down(self, coarse: Tensor, level: Tensor, side: nn.Module, norm: nn.Module) -> Tensor:
+        """Add the lateral convolution of a map to the enlarged coarser sum."""
+        if isinstance(norm, nn.Identity):
+            return enlarge_and_add(coarse, level, side)
+        return norm(side(level)) + enlarge(coarse, level.shape[-2:])
 
 
 def _norm(name: str | None, channels: int) -> nn.Module:

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lineage.ops.layers.convolution import convolve, convolve_for_two
+from lineage.ops.layers.filters import scale_filters
 
 
 class FrozenBatchNorm(nn.Module):
@@ -26,13 +30,48 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> the same shape"""
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        shift = self.bias - self.running_mean * scale
+        scale, shift = self.affine()
         return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return the (scale, shift) of each channel, two of [C]: y = x * scale + shift"""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
         state.pop(prefix + "num_batches_tracked", None)  # saved by a trained BatchNorm2d
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+def convolve_and_normalize(
+    x: Tensor, conv: nn.Module, norm: nn.Module, *, shortcut: Tensor | None = None, relu: bool = True
+) -> Tensor:
+    """Return relu(norm(conv(x)) + shortcut), the shortcut and the ReLU only if asked for.
+
+    A frozen batch norm is folded into the convolution at each call, w' = w * scale, so that it costs no pass over the
+    map, and the state dict, the freezing and the gradients stay those of two layers.
+    """
+    if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
+        scale, shift = norm.affine()
+        return convolve(x, conv, weight=scale_filters(conv.weight, scale), bias=shift, shortcut=shortcut, relu=relu)
+    if type(conv) is nn.Conv2d and isinstance(norm, nn.Identity):
+        return convolve(x, conv, shortcut=shortcut, relu=relu)
+    y = norm(conv(x))
+    if shortcut is not None:
+        y = y + shortcut
+    return F.relu(y) if relu else y
+
+
+def convolve_and_normalize_for_two(
+    x: Tensor, conv: nn.Module, norm: nn.Module, shortcut: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return relu(norm(conv(x)) + shortcut) twice: for the next block and for its shortcut."""
+    if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
+        scale, shift = norm.affine()
+        weight = scale_filters(conv.weight, scale)
+        return convolve_for_two(x, conv, weight=weight, bias=shift, shortcut=shortcut)
+    y = convolve_and_normalize(x, conv, norm, shortcut=shortcut)
+    return y, y
 
 
 def group_norm(channels: int, *, groups: int, group_channels: int) -> nn.GroupNorm:

@@ -1,7 +1,7 @@
 """ResNet (arXiv:1512.03385) and ResNeXt (arXiv:1611.05431) bodies that return the maps C2 to C5.
 
-Blocks are torchvision's. Where a bottleneck strides follows its weights: the paper and MSRA's weights (Detectron,
-detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
+Blocks are torchvision's, with their norms folded. Where a bottleneck strides follows its weights: the paper and MSRA's
+weights (Detectron, detectron2) in the 1x1, torchvision's and ResNeXt's in the 3x3.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from lineage.models.backbones.deformable_conv import make_deformable
 from lineage.models.backbones.non_local import NonLocal
-from lineage.models.backbones.norm import get_norm
+from lineage.models.backbones.norm import FrozenBatchNorm, convolve_and_normalize, get_norm
 from lineage.models.backbones.normalize import Normalize
+from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck, run_blocks
+from lineage.ops.layers.stem import run_fused_stem, runs_fused_stem
 from lineage.structures import Images
 from lineage.weights.pretrained import check_start, load_backbone
 from lineage.weights.sources.table import PixelNormalization
@@ -25,7 +26,7 @@ OPTIONAL = ("relations.", ".offset.")  # parts of a body that published weights 
 PAPER_WIDTH = 64  # channels of the stem of every published ResNet
 log = logging.getLogger(__name__)
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
@@ -89,20 +90,30 @@ class ResNet(nn.Module):
 
     def forward(self, images: Images) -> list[Tensor]:
         """-> maps at strides 4, 8, 16, 32, fine to coarse: [B, channels[i], H / stride, W / stride]"""
-        x = self.stem(self.normalize(images))
+        x = skipped = self._run_stem(images)
         maps = []
         for number, stage in enumerate(self.stages, 2):
-            x = self._run(stage, str(number), x)
-            maps.append(x)
+            x, skipped = self._run(stage, str(number), x, skipped)
+            maps.append(skipped)
+            skipped = x
         return maps
 
-    def _run(self, stage: nn.Sequential, number: str, x: Tensor) -> Tensor:
+    def _run_stem(self, images: Images) -> Tensor:
+        """-> [B, base_channels, H / 4, W / 4]"""
+        conv, norm, _, pool = self.stem
+        if isinstance(norm, FrozenBatchNorm) and runs_fused_stem(images, conv, pool):
+            scale, shift = norm.affine()
+            weight = conv.weight * scale[:, None, None, None]
+            return run_fused_stem(images, self.normalize.mean, self.normalize.std, weight, shift)
+        return pool(convolve_and_normalize(self.normalize(images), conv, norm))
+
+    def _run(self, stage: nn.Sequential, number: str, x: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor]:
+        """Run a stage -> its map twice, for the next stage and for the pyramid."""
         if number not in self.relations:
-            return stage(x)
+            return run_blocks(stage, x, skipped)
         *blocks, last = stage
-        for block in blocks:
-            x = block(x)
-        return last(self.relations[number](x))
+        x = self.relations[number](run_blocks(blocks, x, skipped)[0])
+        return run_blocks([last], x, x)
 
 
 def _stem(width: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.losses.diagnostics import count_samples, measure_recall
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.convolution import convolve
 from lineage.ops.matching import Match, Matcher, object_loss_weights, subsample
 from lineage.ops.nms import nms
 from lineage.ops.random import uniform
@@ -174,13 +175,26 @@ class RPN(nn.Module):
 
     def _predict(self, features: list[Tensor]) -> Predictions:
         logits, deltas = [], []
+        weight, bias = self._outputs()
+        count = self.anchors.per_position
         for x in features:
-            hidden = F.relu(self.convolution(x))
+            hidden = convolve(x, self.convolution)
             for deeper in self.deeper:
-                hidden = F.relu(deeper(hidden))
-            logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1).float())
-            deltas.append(self.deltas(hidden).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4).float())
+                hidden = convolve(hidden, deeper)
+            outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)
+            logits.append(outputs[..., :count].flatten(1).float())
+            deltas.append(outputs[..., count : 5 * count].reshape(x.shape[0], -1, 4).float())
         return Predictions(self.anchors(features), logits, deltas)
+
+    def _outputs(self) -> tuple[Tensor, Tensor]:
+        """Join both 1x1 convolutions, so that the hidden maps are read once.
+
+        Filters of zeros make their number a multiple of 8, which matrix units need.
+        """
+        weight = torch.cat((self.objectness.weight, self.deltas.weight))
+        bias = torch.cat((cast(Tensor, self.objectness.bias), cast(Tensor, self.deltas.bias)))
+        padding = -len(weight) % 8 if weight.is_cuda else 0
+        return F.pad(weight, (0, 0, 0, 0, 0, 0, 0, padding)), F.pad(bias, (0, padding))
 
     @torch.no_grad()
     def _select(self, images: Images, predictions: Predictions, top_n: TopN) -> Proposals:

@@ -15,6 +15,7 @@ from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.pooler import Layer, Pooler
 from lineage.models.roi_heads.required_targets import MASKS, require
+from lineage.ops.layers.convolution import convolve
 from lineage.ops.mask_sampling import crop_and_resize
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, SampledProposals, Targets
@@ -29,8 +30,15 @@ class ConvStack(nn.Sequential):
         middle = [[] if norm is None else [get_norm(norm)(width)] for _ in inputs]
         layers = zip(convolutions, middle, strict=True)
         super().__init__(*(layer for convolution, between in layers for layer in (convolution, *between, nn.ReLU())))
-        self.channels = width
+        self.channels, self.is_plain = width, norm is None
         msra(*convolutions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.is_plain:
+            return super().forward(x)
+        for convolution in [*self][::2]:  # the others are ReLUs
+            x = convolve(x, convolution)
+        return x
 
 
 class MaskHead(nn.Module):
@@ -75,7 +83,9 @@ class MaskHead(nn.Module):
         hidden = self.hidden(features, boxes)
         # only the filter of the region's class is applied: C times less memory than all masks followed by a selection
         index = labels.clamp(max=self.maps - 1).flatten()
-        weight, bias = self.masks.weight.flatten(1)[index], cast(Tensor, self.masks.bias)[index]
+        # the gradient of index_select adds rows in parallel, that of an index sorts them first
+        weight = self.masks.weight.flatten(1).index_select(0, index)
+        bias = cast(Tensor, self.masks.bias).index_select(0, index)
         logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)).float() + bias[:, None, None]
         return logits.view(*labels.shape, *logits.shape[-2:])
 

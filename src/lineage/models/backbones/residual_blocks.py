@@ -1,0 +1,55 @@
+"""torchvision's residual blocks, computed with their norms folded: the same layers under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from lineage.models.backbones.norm import convolve_and_normalize, convolve_and_normalize_for_two
+
+
+class BasicBlock(resnet.BasicBlock):
+    """Two 3x3 convolutions and a shortcut: ResNet (arXiv:1512.03385), figure 5, left."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x, x)[0]
+
+    def run(self, x: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the map twice, as `run_blocks` hands it on; `skipped` is x for the shortcut."""
+        hidden = convolve_and_normalize(x, self.conv1, self.bn1)
+        return convolve_and_normalize_for_two(hidden, self.conv2, self.bn2, _project(self.downsample, skipped))
+
+
+class Bottleneck(resnet.Bottleneck):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut: figure 5, right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x, x)[0]
+
+    def run(self, x: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the map twice, as `run_blocks` hands it on; `skipped` is x for the shortcut."""
+        hidden = convolve_and_normalize(x, self.conv1, self.bn1)
+        hidden = convolve_and_normalize(hidden, self.conv2, self.bn2)
+        return convolve_and_normalize_for_two(hidden, self.conv3, self.bn3, _project(self.downsample, skipped))
+
+
+def run_blocks(blocks: Iterable[nn.Module], x: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor]:
+    """Run one block after the other.
+
+    Each map goes on twice, to the convolutions and to the shortcut of the next block, so that the gradients of both
+    are added where the ReLU masks them and not in a pass of their own.
+    """
+    for block in blocks:
+        assert isinstance(block, BasicBlock | Bottleneck)
+        x, skipped = block.run(x, skipped)
+    return x, skipped
+
+
+def _project(projection: nn.Module | None, x: Tensor) -> Tensor:
+    """Apply the projection of a block that changes its stride or width."""
+    if projection is None:
+        return x
+    conv, norm = projection
+    return convolve_and_normalize(x, conv, norm, relu=False)

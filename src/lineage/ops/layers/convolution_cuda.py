@@ -1,0 +1,162 @@
+"""The CUDA kernels of convolution.py, over maps in channels_last. Tests run them under Triton's interpreter too."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+BLOCK = 2048  # values per program
+ROWS = 16  # pixels that a program of the bias sum reads at once
+PROGRAMS = 2048  # of the bias sum: each adds up an equal share of the pixels
+
+
+@triton.jit
+def _finish(y, bias, shortcut, out, total, C, BIAS: tl.constexpr, SHORTCUT: tl.constexpr, RELU: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = index < total
+    value = tl.load(y + index, mask=inside).to(tl.float32)
+    if BIAS:
+        value += tl.load(bias + index % C, mask=inside).to(tl.float32)
+    if SHORTCUT:
+        value += tl.load(shortcut + index, mask=inside).to(tl.float32)
+    if RELU:
+        value = tl.where(value < 0, 0.0, value)  # lets NaN through, as torch's relu
+    tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _mask(grad, other, out, result, total, OTHER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = index < total
+    value = tl.load(grad + index, mask=inside).to(tl.float32)
+    if OTHER:
+        value += tl.load(other + index, mask=inside).to(tl.float32)
+    value = tl.where(tl.load(out + index, mask=inside).to(tl.float32) > 0, value, 0.0)
+    tl.store(result + index, value.to(result.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _mask_and_sum(grad, out, result, sums, pixels, share, C, RELU: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+    part = tl.program_id(0)
+    channel = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
+    first = part.to(tl.int64) * share
+    total = tl.zeros([ROWS, WIDTH], tl.float32)  # reduced once, after the loop
+    for start in range(0, share, ROWS):
+        row = first + start + tl.arange(0, ROWS)
+        inside = (row < pixels)[:, None] & (start + tl.arange(0, ROWS) < share)[:, None] & (channel < C)[None, :]
+        index = row[:, None] * C + channel[None, :]
+        value = tl.load(grad + index, mask=inside, other=0.0)
+        if RELU:
+            value = tl.where(tl.load(out + index, mask=inside, other=0.0).to(tl.float32) > 0, value, 0.0)
+            tl.store(result + index, value.to(result.dtype.element_ty), mask=inside)
+        total += value.to(tl.float32)
+    tl.store(sums + part * C + channel, tl.sum(total, 0), mask=channel < C)
+
+
+@triton.jit
+def _enlarge_and_add(y, bias, coarse, out, total, H, W, C, BIAS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = index < total
+    channel, pixel = index % C, index // C
+    column, line = pixel % W, pixel // W  # lines of all images, one after the other; H is even
+    source = ((line // 2) * (W // 2) + column // 2) * C + channel
+    value = tl.load(y + index, mask=inside).to(tl.float32) + tl.load(coarse + source, mask=inside).to(tl.float32)
+    if BIAS:
+        value += tl.load(bias + channel, mask=inside).to(tl.float32)
+    tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _sum_quads(grad, out, total, W, C, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)  # of the coarse map, W pixels wide
+    inside = index < total
+    channel, pixel = index % C, index // C
+    corner = ((pixel // W) * 2 * (2 * W) + (pixel % W) * 2) * C + channel
+    value = tl.load(grad + corner, mask=inside).to(tl.float32) + tl.load(grad + corner + C, mask=inside).to(tl.float32)
+    below = corner + 2 * W * C
+    value += tl.load(grad + below, mask=inside).to(tl.float32) + tl.load(grad + below + C, mask=inside).to(tl.float32)
+    tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+
+
+def finish(y: Tensor, bias: Tensor | None, shortcut: Tensor | None, relu: bool) -> Tensor:
+    """Compute relu(y + bias + shortcut): y [B, C, H, W] in channels_last, bias [C] of any float type."""
+    out = torch.empty_like(y)
+    if shortcut is not None:
+        shortcut = shortcut.to(y.dtype).contiguous(memory_format=torch.channels_last)
+    flags = {"BIAS": bias is not None, "SHORTCUT": shortcut is not None, "RELU": relu}
+    grid = (triton.cdiv(y.numel(), BLOCK),)
+    _finish[grid](y, bias, shortcut, out, y.numel(), y.shape[1], **flags, BLOCK=BLOCK)
+    return out
+
+
+def finish_backward(
+    grad: Tensor, out: Tensor | None, needs_bias: bool, other: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of y and, if `needs_bias`, of the bias (float32).
+
+    out: result of the ReLU, None without one. other: gradient of a second reader of it, added first.
+    """
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    if other is not None and (needs_bias or out is None):
+        grad, other = grad + other, None
+    if not needs_bias:
+        if out is None:
+            return grad, grad
+        result, is_added = torch.empty_like(grad), other is not None
+        other = other.contiguous(memory_format=torch.channels_last) if other is not None else None
+        blocks = triton.cdiv(grad.numel(), BLOCK)
+        _mask[(blocks,)](grad, other, out, result, grad.numel(), OTHER=is_added, BLOCK=BLOCK)
+        return result, grad
+    channels = grad.shape[1]
+    pixels = grad.numel() // channels
+    share = triton.cdiv(triton.cdiv(pixels, PROGRAMS), ROWS) * ROWS
+    parts, width = triton.cdiv(pixels, share), min(triton.next_power_of_2(channels), 256)
+    result = grad if out is None else torch.empty_like(grad)
+    sums = torch.empty(parts, channels, dtype=torch.float32, device=grad.device)
+    grid = (parts, triton.cdiv(channels, width))
+    _mask_and_sum[grid](
+        grad, out, result, sums, pixels, share, channels, RELU=out is not None, ROWS=ROWS, WIDTH=width, num_warps=4
+    )
+    return result, sums.sum(0)
+
+
+def enlarge_and_add(y: Tensor, bias: Tensor | None, coarse: Tensor) -> Tensor:
+    """Compute y + bias + coarse enlarged twice: y [B, C, 2h, 2w] in channels_last, coarse [B, C, h, w]."""
+    out = torch.empty_like(y)
+    coarse = coarse.contiguous(memory_format=torch.channels_last)
+    channels, height, width = y.shape[1:]
+    grid = (triton.cdiv(y.numel(), BLOCK),)
+    _enlarge_and_add[grid](y, bias, coarse, out, y.numel(), height, width, channels, BIAS=bias is not None, BLOCK=BLOCK)
+    return out
+
+
+def sum_quads(grad: Tensor) -> Tensor:
+    """Sum 2 x 2 pixels: [B, C, 2h, 2w] in channels_last -> [B, C, h, w] in channels_last"""
+    batch, channels, height, width = grad.shape
+    out = torch.empty(
+        (batch, channels, height // 2, width // 2),
+        dtype=grad.dtype,
+        device=grad.device,
+        memory_format=torch.channels_last,
+    )
+    grid = (triton.cdiv(out.numel(), BLOCK),)
+    _sum_quads[grid](grad, out, out.numel(), width // 2, channels, BLOCK=BLOCK)
+    return out
+
+
+@triton.jit
+def _scale(weight, scale, out, total, size, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = index < total
+    value = tl.load(weight + index, mask=inside).to(tl.float32) * tl.load(scale + index // size, mask=inside)
+    tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+
+
+def scale_filters(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Compute weight [O, I, h, w] * scale [O] in another type and the same layout, filter after filter."""
+    out = torch.empty_like(weight, dtype=dtype)
+    total = weight.numel()
+    _scale[(triton.cdiv(total, BLOCK),)](weight, scale, out, total, total // len(scale), BLOCK=BLOCK)
+    return out

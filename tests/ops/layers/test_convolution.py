@@ -1,0 +1,97 @@
+"""The kernels behind a convolution against plain torch, under Triton's interpreter."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lineage.models.backbones.norm import FrozenBatchNorm, convolve_and_normalize
+from lineage.ops.layers.convolution import convolve, enlarge
+
+KERNELS = """
+import torch
+import torch.nn.functional as F
+from lineage.ops.layers import convolution_cuda as cuda
+from lineage.ops.layers.convolution import _Epilogue
+
+def random(*shape):
+    return torch.randn(*shape, generator=generator).contiguous(memory_format=torch.channels_last)
+
+generator = torch.Generator().manual_seed(0)
+for channels in (3, 8, 300):
+    y, shortcut = random(2, channels, 6, 10), random(2, channels, 6, 10)
+    bias = torch.randn(channels, generator=generator)
+    grad = random(2, channels, 6, 10)
+    for relu in (True, False):
+        for addend in (shortcut, None):
+            inputs = [y.clone().requires_grad_(), bias.clone().requires_grad_()]
+            expected = inputs[0] + inputs[1][:, None, None] + (0 if addend is None else addend)
+            expected = F.relu(expected) if relu else expected
+            expected_grads = torch.autograd.grad(expected, inputs, grad)
+            out = cuda.finish(y, bias, addend, relu)
+            torch.testing.assert_close(out, expected)
+            for needs_bias in (True, False):
+                grads = cuda.finish_backward(grad, out if relu else None, needs_bias)
+                torch.testing.assert_close(grads[0], expected_grads[0])
+                assert not needs_bias or torch.allclose(grads[1], expected_grads[1], rtol=1e-4, atol=1e-4)
+    other = random(2, channels, 6, 10)
+    out = cuda.finish(y, bias, None, True)
+    torch.testing.assert_close(cuda.finish_backward(grad, out, False, other)[0], (grad + other) * (out > 0))
+    inputs = [y.clone().requires_grad_(), shortcut.clone().requires_grad_()]
+    first, second = _Epilogue.apply(inputs[0], bias, inputs[1], True, True)
+    for readers in ((first * grad).sum() + (second * other).sum(), (first * grad).sum(), (second * grad).sum()):
+        grads = torch.autograd.grad(readers, inputs, retain_graph=True)
+        sums = torch.autograd.grad(readers, [first, second], retain_graph=True, allow_unused=True)
+        expected = sum(part for part in sums if part is not None) * (first > 0)
+        torch.testing.assert_close(grads, (expected, expected))
+    weight, scale = random(channels, 4, 3, 3), torch.randn(channels, generator=generator)
+    scaled = cuda.scale_filters(weight, scale, torch.float32)
+    torch.testing.assert_close(scaled, weight * scale[:, None, None, None])
+    coarse = random(2, channels, 3, 5).requires_grad_()
+    expected = y + bias[:, None, None] + F.interpolate(coarse, scale_factor=2, mode="nearest")
+    torch.testing.assert_close(cuda.enlarge_and_add(y, bias, coarse.detach()), expected)
+    torch.testing.assert_close(cuda.sum_quads(grad), torch.autograd.grad(expected, coarse, grad)[0])
+"""
+
+
+def test_the_kernels_agree_with_torch_under_tritons_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    run = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_folded_norm_computes_what_two_layers_do_and_leaves_their_parameters_alone() -> None:
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), FrozenBatchNorm(8)
+    for buffer in norm.buffers():
+        buffer.uniform_(0.5, 2)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64, requires_grad=True)
+    conv, norm = conv.double(), norm.double()
+    shortcut = torch.randn(2, 8, 5, 5, dtype=torch.float64)
+    names = [*nn.Sequential(conv, norm).state_dict()]
+    for addend in (None, shortcut):
+        two = F.relu(norm(conv(x)) + (0 if addend is None else addend))
+        folded = convolve_and_normalize(x, conv, norm, shortcut=addend)
+        torch.testing.assert_close(folded, two)
+        expected_grads = torch.autograd.grad(two.square().sum(), [x, conv.weight])
+        torch.testing.assert_close(torch.autograd.grad(folded.square().sum(), [x, conv.weight]), expected_grads)
+    assert names == [*nn.Sequential(conv, norm).state_dict()]
+    assert convolve_and_normalize(x, conv, nn.BatchNorm2d(8).double()).shape == two.shape  # any other norm: two layers
+
+
+def test_a_shortcut_is_not_changed_by_the_sum() -> None:
+    conv = nn.Conv2d(2, 2, 1)
+    shortcut = torch.ones(1, 2, 3, 3)
+    convolve(torch.ones(1, 2, 3, 3), conv, shortcut=shortcut)
+    assert (shortcut == 1).all()
+
+
+def test_an_enlarged_map_is_that_of_interpolate_for_odd_sizes_too() -> None:
+    coarse = torch.randn(1, 2, 3, 5)
+    size = torch.Size((5, 9))
+    assert torch.equal(enlarge(coarse, size), F.interpolate(coarse, size=size, mode="nearest"))

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torchvision
@@ -85,3 +89,31 @@ def test_a_sample_depends_on_its_key_alone() -> None:
     alone = subsample(Match(*(field[1:] for field in match)), count=8, fraction=0.5, rng_keys=keys[1:], salt=1).slots
     assert torch.equal(both[1:], alone)
     assert not torch.equal(both[0], both[1])
+
+
+CUDA_KERNEL = """
+import torch
+from lineage.ops.matching import compute_overlaps
+from lineage.ops import matching_cuda
+from lineage.structures import Targets
+from tests.ops.test_boxes import random_boxes
+valid = torch.rand(3, 20, generator=torch.Generator().manual_seed(0)) > 0.3
+valid[2] = False
+crowd = valid & (torch.rand(3, 20, generator=torch.Generator().manual_seed(1)) > 0.7)
+boxes = random_boxes(3, 20, seed=1)
+targets = Targets(boxes, valid.long(), valid, crowd, None, None)
+for regions in (random_boxes(3, 600, seed=2), random_boxes(1, 600, seed=3)):
+    regions[0, :9] = 0
+    regions[0, 20:22] = boxes[0, 0]  # two regions share the largest IoU
+    expected = compute_overlaps(regions, targets)
+    overlaps = matching_cuda.compute_overlaps(regions, boxes, valid, crowd)
+    for name, ours, theirs in zip(expected._fields, overlaps, expected):
+        assert torch.equal(ours, theirs), name
+"""
+
+
+def test_the_cuda_kernels_agree_bit_for_bit_under_tritons_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    run = subprocess.run([sys.executable, "-c", CUDA_KERNEL], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

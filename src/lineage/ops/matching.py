@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.kernels import runs_kernels
 from lineage.ops.random import uniform
 from lineage.structures import Targets
 
@@ -33,6 +34,10 @@ class Overlaps(NamedTuple):
 
 def compute_overlaps(regions: Tensor, targets: Targets) -> Overlaps:
     """Compare regions [B, N, 4] (or [1, N, 4], shared by all images) with the targets, a chunk of slots at a time."""
+    if runs_kernels(regions):
+        from lineage.ops import matching_cuda  # Triton loads only where there is a GPU
+
+        return Overlaps(*matching_cuda.compute_overlaps(regions, targets.boxes, targets.valid, targets.crowd))
     first, *others = (_overlaps_of_chunk(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK))
     matched_idx, iou, best, crowd_iof = first
     for other in others:

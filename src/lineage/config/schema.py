@@ -77,6 +77,7 @@ class Run:
     callbacks: Any = field(default_factory=dict)  # of Lightning, by name, such as averaged weights
     logger: Any = None  # where curves go: Lightning's loggers by name
     data: Data = field(default_factory=Data)
+    engine: str = "auto"  # auto | eager | compiled | graph: how steps run, at equal results; auto: graph on CUDA
     tier: str = "paper"
     seed: int = 0
     checkpoint_every: int = 250  # steps; a killed run continues from the last checkpoint

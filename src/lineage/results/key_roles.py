@@ -78,6 +78,7 @@ ROLES = {
     "callbacks": Role.TRAINING,
     "logger": Role.DISPLAY,
     "data": Role.SPEED,
+    "engine": Role.SPEED,
     "tier": Role.TIER,
     "seed": Role.SEED,
     "checkpoint_every": Role.SPEED,

@@ -35,6 +35,7 @@ from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
+from lineage.train.engines.engine import make_engine
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
@@ -162,6 +163,8 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
         )
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
+        device, checks = trainer.strategy.root_device, bool(config.trainer.detect_anomaly)
+        parts.module.engine = make_engine(config.engine, parts.model, device, detect_anomaly=checks)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's

@@ -119,7 +119,8 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     split = startup_message.BatchSplit(count_processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
-    line = startup_message.format_start_line(hardware, config.trainer.precision, split, ours, paper, images)
+    mode = f"{config.trainer.precision}, {parts.module.engine.description}"
+    line = startup_message.format_start_line(hardware, mode, split, ours, paper, images)
     val = None if parts.data.val is None else len(parts.data.val)
     warnings = (
         describe_start(attempt),

@@ -27,9 +27,9 @@ Detectron normalises each GPU's two images by themselves in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -39,23 +39,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lineage.eval.evaluator import Evaluator
 from lineage.ops.random import fold_in
-from lineage.structures import Batch, Detections, Images, Losses, Targets
+from lineage.structures import Batch, Detections, Images, Losses
+from lineage.train.engines.engine import Detector, EagerEngine, Engine
 from lineage.train.inference_cost import InferenceCost
 from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
-from lineage.train.optimizer import unfuse
+from lineage.train.optimizer import match_layouts, unfuse
 from lineage.train.throughput import Throughput
 
 
 class UnknownLoss(ValueError):
     """Error for a weight whose name is not the name of a loss of the model."""
-
-
-class Detector(Protocol):
-    def losses(self, images: Images, targets: Targets) -> Losses: ...
-
-    def detect(self, images: Images) -> Detections: ...
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
 
 
 def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +86,8 @@ def _stack_diagnostics(losses: Losses, like: Tensor) -> Tensor:
 class DetectionModule(LightningModule):
     """The detector in training: model, optimizer, evaluator and meters.
 
-    `detect` runs the model at evaluation, perhaps on several views of an image; None is `model.detect`.
+    `detect` runs the model at evaluation on several views of an image; None is `model.detect`.
+    `engine` runs both functions of the model; the trainer's device chooses it (make_trainer).
     """
 
     def __init__(
@@ -112,7 +106,8 @@ class DetectionModule(LightningModule):
         super().__init__()
         # the model
         self.model = model
-        self.detect = detect or model.detect
+        self.engine: Engine = EagerEngine(model)
+        self.detect_views = detect
 
         # how it is trained and evaluated
         self.make_optimizer = optimizer
@@ -137,9 +132,14 @@ class DetectionModule(LightningModule):
     def __deepcopy__(self, memo: dict[int, Any]) -> DetectionModule:
         """Copy the model, for callbacks that average weights; the copy shares the evaluator and its ground truth."""
         memo[id(self.evaluator)] = self.evaluator
+        memo[id(self.engine)] = None  # its recorded steps read the addresses of this model
         copied = memo[id(self)] = type(self).__new__(type(self))
         copied.__setstate__(deepcopy(self.__getstate__(), memo))
+        copied.engine = EagerEngine(copied.model)
         return copied
+
+    def detect(self, images: Images) -> Detections:
+        return (self.detect_views or self.engine.detect)(images)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
@@ -148,6 +148,8 @@ class DetectionModule(LightningModule):
         return [optimizer], [{"scheduler": self.make_scheduler(optimizer), "interval": "step"}]
 
     def on_train_start(self) -> None:
+        for optimizer in self.trainer.optimizers:
+            match_layouts(optimizer)
         self.flushed_at = self.global_step
         self.throughput.start()
 
@@ -156,7 +158,7 @@ class DetectionModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.throughput.add_images(len(batch.ids) * self.trainer.world_size)
-        losses = self.model.losses(batch.images, batch.targets)
+        losses = self.engine.losses(batch.images, batch.targets)
         loss, means, diagnostics = combine_losses(losses, self.loss_weights)
         self.loss_buffer.append(losses, StepLosses(self.global_step, means, diagnostics, batch.ids))
         return loss * self._micro_batch_weight(len(batch.ids))

@@ -25,17 +25,19 @@ class LrScaling:
     optimizer: str = ""  # its class: rates of different optimizers do not compare
 
 
-def format_start_line(
-    device: str, precision: str, split: BatchSplit, ours: LrScaling, paper: LrScaling, images: int
-) -> str:
-    """Return the line before the start; `images` is the size of the training set."""
+def format_start_line(device: str, mode: str, split: BatchSplit, ours: LrScaling, paper: LrScaling, images: int) -> str:
+    """Return the line before the start.
+
+    mode    precision and engine, e.g. "32-true, eager"
+    images  size of the training set
+    """
     total = ours.steps * ours.images_per_step
     per_micro_batch = split.images / split.devices / split.accumulate
     plural = "s" * (split.devices > 1)
     of = f" with {paper.optimizer.rpartition('.')[2]}" if ours.optimizer != paper.optimizer else ""
     batch = f"{split.devices} device{plural} x {per_micro_batch:g} images x {split.accumulate} accumulated"
     return (
-        f"{device}, {precision} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
+        f"{device}, {mode} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
         f"{ours.steps:,} steps = {total:,} images = {total / images:.1f} epochs · reference: "
         f"{paper.images_per_step} images per step, lr {paper.lr:g}{of}, {paper.steps:,} steps"
     )

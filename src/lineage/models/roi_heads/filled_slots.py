@@ -1,9 +1,11 @@
-"""Slots that hold an object: on a CPU, heads on foreground compute these alone.
+"""Slots that hold an object: heads on foreground compute these alone, on a CPU and in a recorded step.
 
 A step has as many foreground slots as its sampler may fill, 128 an image in the papers, so that shapes never depend on
 predictions. An untrained RPN fills some ten of them, and a mask head is the most expensive part of a step. A CPU reads
 a count without waiting for a device, so there slots without an object are cut away. Their weight in the loss is 0:
 losses and gradients are equal to rounding. Batch norm averages over slots, so a head that has it keeps them all.
+
+A GPU would have to be waited for, so there the engine sets a limit (ops/slot_limit.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lineage.ops.boxes import take
+from lineage.ops.slot_limit import get_slot_limit
 from lineage.structures import SampledProposals
 
 BUCKET = 8  # slots an image come in multiples of it, so that a convolution meets few shapes
@@ -34,13 +37,20 @@ def keep_filled(sampled: SampledProposals, head: Head) -> SampledProposals:
 
     If the host would have to wait for the count, or if `head` has batch norm, return all slots.
     """
-    if not reads_are_free(sampled.labels.device) or any(isinstance(part, _BatchNorm) for part in head.modules()):
+    device = sampled.labels.device
+    limit = None if torch.compiler.is_compiling() else get_slot_limit()
+    if not (limit or reads_are_free(device)) or any(isinstance(part, _BatchNorm) for part in head.modules()):
         return sampled
     filled = sampled.valid & (sampled.labels < head.num_classes)
-    buckets = max(-(-int(filled.sum(1).max()) // BUCKET), 1)
-    if buckets * BUCKET >= filled.shape[1]:
+    fullest = filled.sum(1).max()
+    if limit:
+        limit.report(fullest)
+        slots = filled.shape[1] if limit.slots is None else limit.slots
+    else:
+        slots = max(-(-int(fullest) // BUCKET), 1) * BUCKET
+    if slots >= filled.shape[1]:
         return sampled
-    order = filled.byte().argsort(dim=1, descending=True, stable=True)[:, : buckets * BUCKET]
+    order = filled.byte().argsort(dim=1, descending=True, stable=True)[:, :slots]
     return SampledProposals(*(take(field, order) for field in sampled))
 
 

@@ -1,0 +1,1 @@
+"""How a step runs on the hardware: operation by operation, compiled or as CUDA graphs, equal to rounding."""

@@ -68,6 +68,10 @@ LAYERS = {
     "lineage.report": Layer(
         (*GROUND, "lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS
     ),
+    "lineage.report.site": Layer(
+        ("lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"),
+        ("cv2", "yaml", *PIXELS),
+    ),
     "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),

@@ -37,6 +37,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "models": ("every model: paper, config, parameters, published numbers", "lineage.cli.models:main"),
     "evaluate": ("score a result file, whoever made it", "lineage.cli.evaluate:main"),
     "report": ("the HTML report of a run", "lineage.cli.report:main"),
+    "site": ("static pages that compare all runs of a store", "lineage.cli.site:main"),
     "config": ("what every key of a config is for", "lineage.cli.config:main"),
     "doctor": ("check this machine and this installation", "lineage.cli.doctor:main"),
 }

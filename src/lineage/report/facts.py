@@ -58,7 +58,7 @@ def render_commands(entry: Mapping[str, Any]) -> str:
 def render_details(entry: Mapping[str, Any]) -> str:
     """List config, packages and local changes, folded."""
     parts = {
-        "Config": "\n".join(f"{key}={value}" for key, value in _flatten(entry.get("config") or {})),
+        "Config": "\n".join(f"{key}={value}" for key, value in flatten(entry.get("config") or {})),
         "Packages": "\n".join(f"{name} {version}" for name, version in (entry.get("packages") or {}).items()),
         "Local changes": entry.get("diff") or "",
     }
@@ -69,11 +69,11 @@ def _fold(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 
 
-def _flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+def flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     """Return (dotted key, value) of every leaf, as they are typed on the command line."""
     if not isinstance(node, Mapping) or not node:
         return [(prefix, node)] if prefix else []
-    return [pair for key, value in node.items() for pair in _flatten(value, f"{prefix}.{key}" if prefix else str(key))]
+    return [pair for key, value in node.items() for pair in flatten(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def _format_duration(seconds: float) -> str:

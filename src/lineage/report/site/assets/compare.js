@@ -1,0 +1,82 @@
+/* View "Compare": two to eight runs, or groups of seeds, side by side. */
+
+async function viewCompare(main, { query }) {
+  readPicked(query);
+  const items = pickedItems();
+  if (items.length < 2) {
+    replace(main, emptyState("Pick two runs or more to compare", "Tick them in Runs; up to eight at once, and groups of seeds count as one."), h("p", { class: "centre" }, h("a", { href: "#/runs" }, "Go to Runs")));
+    return;
+  }
+  writePicked("compare");
+  const curves = h("div"), errors = h("div", {}, h("p", { class: "soft" }, "Reading…"));
+  replace(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("div", { class: "chips" }, items.map((item) => pickChip(item, () => viewCompare(main, { query: new URLSearchParams() }))))),
+    metricsSection(items), differencesSection(items), curves, errors,
+    section("In the terminal", null, h("pre", {}, items.slice(1).map((item) => `lineage compare ${items[0].first.tail} ${item.first.tail}`).join("\n"))));
+  await Promise.all([showCurves(curves, items), showErrors(errors, items)]);
+}
+
+async function showCurves(holder, items) {
+  const loaded = [];
+  for (const item of items) for (const run of item.runs) {
+    if (!run.curves) continue;
+    try { loaded.push({ item, run, curves: await loadPart("curves/" + run.id) }); } catch { /* a part that is missing costs this curve */ }
+  }
+  if (!loaded.length) { replace(holder, section("Curves", "None of these runs has its folder here, which would hold metrics.csv.")); return; }
+  draw();
+
+  function draw() {
+    clearPanels();
+    const names = [...new Set(loaded.flatMap((one) => Object.keys(one.curves.lines)))], groups = groupLines(names);
+    const order = [...groups.scored, ...groups.losses, ...groups.meters, ...groups.shares];
+    const panels = order.map((name) => {
+      const lines = loaded.flatMap(({ item, run, curves }) => {
+        const line = curves.lines[name], x = line && axisValues(curves, line, STATE.axis);
+        return x ? [{ name: `${item.label}`, legend: null, colour: item.colour, x, y: line[1] }] : [];
+      });
+      return lines.length && { name, panel: curvePanel(titleOf(name, "metric"), lines, { smooth: !groups.scored.includes(name) && name !== "lr" }), points: Math.max(...lines.map((line) => line.x.length)) };
+    }).filter((one) => one && (one.points > 1 || !groups.scored.includes(one.name)));
+    const absent = loaded.length < items.reduce((sum, item) => sum + item.runs.length, 0);
+    replace(holder, section("Curves", absent ? "Runs whose folder is not here have none." : null, curveControls(draw),
+      panels.length ? h("div", { class: "grid three" }, panels.map((one) => one.panel.element)) : h("p", { class: "note" }, "No picked run knows this axis: it needs the size of a batch, or the time of a step.")));
+  }
+}
+
+async function showErrors(holder, items) {
+  const tasks = ["box", "mask"].filter((task) => items.some((item) => item.runs.some((run) => run.analysis?.includes(task))));
+  if (!tasks.length) { replace(holder, section("Errors", missingReason(items.map((item) => item.first)))); return; }
+  let task = tasks.at(-1);
+  const analysed = [];
+  for (const [order, item] of items.entries()) {
+    const run = item.runs.find((one) => one.analysis);
+    if (!run) continue;
+    try { analysed.push({ item, order, run, part: await loadPart("analysis/" + run.id), details: await loadPart("run/" + run.id) }); } catch { /* as above */ }
+  }
+  draw();
+
+  function draw() {
+    const fitting = analysed.filter((one) => one.part.tasks[task]).map((one) => ({ ...one, data: one.part.tasks[task] }));
+    replace(holder, perClassSection(fitting, task), errorSections(fitting));
+    const head = holder.querySelector("section h2");
+    if (tasks.length > 1) head.after(h("div", { class: "bar" }, segments("task", tasks.map((one) => [one, one + "es".slice(one === "box" ? 0 : 1)]), task, (one) => { task = one; draw(); })));
+  }
+}
+
+function missingReason(runs) {
+  const reason = runs.map((run) => run.missing).find(Boolean);
+  return reason ? `Not shown: ${reason}.` : "None of these runs has its detections here: they lie in results.json of its run folder.";
+}
+
+function perClassSection(analysed, task) {
+  if (!analysed.length) return section("Classes", "No picked run has this task.");
+  const [first, ...others] = analysed, read = (one, name) => one.details.per_class[name]?.[task + "/AP"];
+  const names = first.data.classes.filter((name) => analysed.some((one) => read(one, name) != null));
+  if (analysed.length === 1) {
+    const rows = names.map((name) => [name, read(first, name) ?? 0]).sort((a, b) => b[1] - a[1]).map(([name, value]) => [name, value, fixed(value)]);
+    return section("Classes", `${task} AP of each.`, h("div", { class: "card" }, divergingBars(rows, "AP by class")));
+  }
+  return section("Classes", `${task} AP of each class, minus that of A (${first.item.label}).`, h("div", { class: "grid" }, others.map((one) => {
+    const rows = names.filter((name) => read(first, name) != null && read(one, name) != null).map((name) => [name, read(one, name) - read(first, name)]).sort((a, b) => b[1] - a[1]);
+    const shown = rows.length > 20 ? [...rows.slice(0, 10), ...rows.slice(-10)] : rows;
+    return figure(`${String.fromCharCode(65 + one.order)} − A`, divergingBars(shown.map(([name, value]) => [name, value, signed(value)]), "differences by class"), rows.length > 20 ? h("p", { class: "small soft" }, `The ten largest gains and losses of ${rows.length} classes.`) : null, one.item.label);
+  })));
+}

@@ -1,0 +1,58 @@
+/* Differences between picked runs: what was asked for, and what came of it. */
+
+/** Return rows [kind, name, values] of the options and keys in which the items are not all alike. */
+function configDifferences(items) {
+  const options = SITE.choices.map((name, i) => ["option", name, items.map((item) => item.first.choices[i])]);
+  const keys = SITE.keys.map((name, i) => ["key", name, items.map((item) => item.first.keys[i])]);
+  const differ = ([, , values]) => new Set(values.map((value) => JSON.stringify(value ?? null))).size > 1;
+  const changed = options.filter(differ), groups = changed.map(([, name]) => name);
+  const within = (key, roots) => roots.some((root) => key.startsWith(root + "."));
+  const shown = keys.filter(differ).filter(([, key]) => !within(key, groups));
+  const roots = shown.map(([, key]) => key);
+  return [...changed, ...shown.filter(([, key]) => !within(key, roots.filter((root) => root !== key)))];
+}
+
+function differencesSection(items) {
+  const rows = configDifferences(items);
+  if (!rows.length) return section("What differs", "Nothing that is computed: these runs differ in their seed, code or machine alone.");
+  return section("What differs", "Options and keys of the config; seeds, places and hardware are left out.",
+    h("div", { class: "wide" }, h("table", { "aria-label": "differences of the configs" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))),
+      h("tbody", {}, rows.map(([kind, name, values]) => h("tr", {}, h("th", { scope: "row", title: name }, h("span", { class: kind === "key" ? "mono" : null }, name)),
+        values.map((value, i) => h("td", { class: i > 0 && String(value) !== String(values[0]) ? "changed" : null }, value == null ? h("span", { class: "faint" }, "absent") : typeof value === "number" ? plain(value) : value)))))))
+  );
+}
+
+function itemHeads(items) {
+  return items.map((item, i) => h("th", { scope: "col", class: `itemhead c${item.colour}` }, h("span", {}, h("i", { class: "dot" }), String.fromCharCode(65 + i)), h("a", { href: address("run", item.first.id) }, item.label)));
+}
+
+function metricsSection(items) {
+  const names = [...SITE.metrics.filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), ...SITE.costNames];
+  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU)$/.test(name) || name.startsWith("cost/"));
+  const body = h("tbody");
+  let all = false;
+  const toggle = h("button", { type: "button", onclick: () => { all = !all; draw(); } });
+  draw();
+  const apart = new Set(items.map((item) => item.first.setting)).size > 1;
+  return section("What came of it", apart ? null : `Difference to A, ± half the 95 % interval by the noise between seeds; not corrected for the number of comparisons. Bold: clear of the noise.`,
+    apart && h("p", { class: "note" }, "These runs were tested differently (another tier, other images or other rules): their numbers are not comparable."),
+    h("div", { class: "wide" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body)),
+    names.length > main.length && h("p", { class: "more" }, toggle));
+
+  function draw() {
+    toggle.textContent = all ? "Main metrics only" : `All ${names.length} metrics`;
+    replace(body, (all ? names : main).map((name) => h("tr", {}, h("th", { scope: "row", title: name }, titleOf(name, name.startsWith("cost/") ? "cost" : "metric")),
+      items.map((item, i) => h("td", { class: "n" }, metricCell(items[0], item, name, i))))));
+  }
+}
+
+function metricCell(first, item, name, i) {
+  const isCost = name.startsWith("cost/"), { mean, sd } = summarize(item.runs, columnOf(name));
+  const value = [isCost ? short(mean) : fixed(mean, 1), sd != null && h("small", {}, " ± ", isCost ? short(sd) : fixed(sd, 2))];
+  if (i === 0 || mean == null) return value;
+  const change = difference(first, item, name);
+  if (change.difference == null) return value;
+  const isBetter = (change.difference > 0) !== isLower(name), isClear = change.clear && !isCost;
+  const text = isCost ? (change.a.mean ? signed((100 * change.difference) / change.a.mean, 0) + " %" : EMPTY) : signed(change.difference, 2) + (change.margin == null ? "" : ` ± ${fixed(change.margin, 2)}`);
+  return [value, h("div", { class: `delta ${isClear ? (isBetter ? "good" : "bad") : "soft"}`, title: change.isSame ? "seeds of one experiment" : change.source ? "noise: " + change.source : null }, isClear ? h("b", {}, text) : text)];
+}

@@ -1,0 +1,71 @@
+/* Numbers as text, as the commands print them. */
+
+const EMPTY = "–";
+
+/** Return a number with so many decimals; an exact tie goes to the even digit, as in Python. */
+function fixed(value, decimals = 1) {
+  if (value == null || !Number.isFinite(value)) return EMPTY;
+  const scaled = Math.abs(value) * 10 ** decimals, below = Math.floor(scaled);
+  const isTie = scaled - below === 0.5 && Number.isInteger(value * 1024);
+  const text = isTie ? ((Math.sign(value) * (below + (below % 2))) / 10 ** decimals).toFixed(decimals) : value.toFixed(decimals);
+  return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text.replace("-", "−");
+}
+
+function signed(value, decimals = 1) {
+  const text = fixed(value, decimals);
+  return value > 0 && text !== EMPTY && Number(text) > 0 ? "+" + text : text;
+}
+
+/** Return three or four digits: 90k, 0.02, 1.3e-5. */
+function short(value) {
+  if (value == null || value === "") return EMPTY;
+  if (typeof value !== "number") return String(value);
+  if (!Number.isFinite(value)) return EMPTY;
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 1e9) return trim(value / 1e9) + "G";
+  if (size >= 1e6) return trim(value / 1e6) + "M";
+  if (size >= 1e4) return trim(value / 1e3) + "k";
+  return size >= 1e-3 ? trim(value) : value.toExponential(1).replace("e-", "e−");
+}
+
+function trim(value) {
+  return String(Number(value.toPrecision(4)));
+}
+
+function duration(seconds) {
+  if (seconds == null) return EMPTY;
+  const total = Math.round(seconds), hours = Math.floor(total / 3600), minutes = Math.floor((total % 3600) / 60);
+  if (hours) return `${hours} h ${String(minutes).padStart(2, "0")} min`;
+  return minutes ? `${minutes} min ${String(total % 60).padStart(2, "0")} s` : `${fixed(seconds)} s`;
+}
+
+function bytes(size) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (size >= 1000 && unit < 4) { size /= 1000; unit += 1; }
+  return `${unit ? fixed(size) : size} ${units[unit]}`;
+}
+
+function date(text) {
+  return text ? String(text).slice(0, 16).replace("T", " ") : EMPTY;
+}
+
+function shorten(text, length) {
+  return text.length <= length ? text : text.slice(0, length - 1) + "…";
+}
+
+function plural(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Return the last part of a dotted key by which it differs from the others: test.images beside train.images. */
+function shortKey(key, keys) {
+  const parts = key.split(".");
+  if (parts.length < 3) return key;
+  for (let length = 1; length < parts.length; length += 1) {
+    const end = parts.slice(-length).join(".");
+    if (!keys.some((other) => other !== key && ("." + other).endsWith("." + end))) return end;
+  }
+  return key;
+}

@@ -1,0 +1,142 @@
+"""Where the parts of a site go: files of a folder, read when a view needs them, or blocks of one HTML file.
+
+A part is JSON with a name, such as `curves/<id>`. In a folder it is a script that registers the data, because pages
+that were opened from disk may load scripts but may not read files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from lineage.report.site.page import render_page
+from lineage.results.atomic import atomic_write
+
+KEYS = ".parts.json"  # name of a part -> what it was built from
+FORMAT = 1  # of the data: parts of another format are built again
+UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/]")
+INDEX = "index"
+
+Build = Callable[[], Any]
+
+
+class SiteWriter(Protocol):
+    """Writer of a site."""
+
+    def has(self, name: str, key: str) -> bool:
+        """Return whether a part is there already, built from the same `key`."""
+        ...
+
+    def add(self, name: str, build: Build, key: str = "") -> Any:
+        """Add a part unless it is there already, built from the same `key`; return its `summary` or None."""
+        ...
+
+    def add_image(self, name: str, read: Callable[[], bytes]) -> str:
+        """Add a JPEG and return its address for the page."""
+        ...
+
+    def finish(self, title: str) -> Path:
+        """Write what remains and return the path of the page."""
+        ...
+
+
+def dump(data: Any) -> str:
+    """Return compact JSON that may stand in a script of a page; NaN and infinities are null."""
+    text = json.dumps(replace_nonfinite(data), separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def replace_nonfinite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {str(name): replace_nonfinite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [replace_nonfinite(item) for item in value]
+    return value
+
+
+def file_name(name: str) -> str:
+    """Return the path of a part below the site: characters that are unusual in addresses become `_`."""
+    return "/".join(part.strip(".") or "_" for part in UNSAFE.sub("_", name).split("/"))
+
+
+class Stored(NamedTuple):
+    """A part that is written: what it was built from, and its summary."""
+
+    key: str
+    summary: Any
+
+
+def summarize(data: Any) -> Any:
+    """Return what the index of the site repeats of a part."""
+    return replace_nonfinite(data.get("summary")) if isinstance(data, dict) else None
+
+
+@dataclass
+class FolderWriter:
+    """Writer of index.html and of a script per part. Parts of an earlier call stay if their key is the same."""
+
+    folder: Path
+    refresh: int = 0  # seconds after which an open page asks for new data; 0: never
+    stored: dict[str, Stored] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            stored = json.loads((self.folder / KEYS).read_text(encoding="utf-8"))
+            if stored.get("format") == FORMAT:
+                self.stored = {name: Stored(*value) for name, value in stored["parts"].items()}
+
+    def has(self, name: str, key: str) -> bool:
+        return bool(key) and name in self.stored and self.stored[name].key == key and self._path(name).is_file()
+
+    def add(self, name: str, build: Build, key: str = "") -> Any:
+        if not self.has(name, key):
+            data = build()
+            atomic_write(self._path(name), f"lineageSite.part({dump(name)},{dump(data)});\n")
+            self.stored[name] = Stored(key, summarize(data))
+        return self.stored[name].summary
+
+    def _path(self, name: str) -> Path:
+        return self.folder / "parts" / f"{file_name(name)}.js"
+
+    def add_image(self, name: str, read: Callable[[], bytes]) -> str:
+        address = f"images/{file_name(name)}.jpg"
+        if not (self.folder / address).is_file():
+            atomic_write(self.folder / address, read())
+        return address
+
+    def finish(self, title: str) -> Path:
+        atomic_write(self.folder / KEYS, json.dumps({"format": FORMAT, "parts": self.stored}))
+        page = self.folder / "index.html"
+        atomic_write(page, render_page(title, refresh=self.refresh))
+        return page
+
+
+@dataclass
+class FileWriter:
+    """Writer of one HTML file that holds all parts, images included."""
+
+    path: Path
+    blocks: dict[str, str] = field(default_factory=dict)
+
+    def has(self, name: str, key: str) -> bool:
+        return False
+
+    def add(self, name: str, build: Build, key: str = "") -> Any:
+        data = build()
+        self.blocks[name] = dump(data)
+        return summarize(data)
+
+    def add_image(self, name: str, read: Callable[[], bytes]) -> str:
+        return f"data:image/jpeg;base64,{base64.b64encode(read()).decode('ascii')}"
+
+    def finish(self, title: str) -> Path:
+        atomic_write(self.path, render_page(title, self.blocks))
+        return self.path

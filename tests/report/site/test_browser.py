@@ -1,0 +1,155 @@
+"""The site in a real browser: what a reader does, with keys and mouse, without an error and without a request."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.report.site.browser import Page
+from tests.report.site.conftest import SmallSite
+
+NAMES = "td.name a"
+
+
+@pytest.fixture(params=["folder", "file"])
+def opened(request: pytest.FixtureRequest, page: Page, small_site: SmallSite) -> Page:
+    path = getattr(small_site, request.param)
+    page.open(path)
+    page.run("localStorage.clear()")
+    page.open(path)
+    return page
+
+
+def test_open_filter_pick_and_compare(opened: Page) -> None:
+    assert len(opened.texts(NAMES)) == 6
+    # 1. A filter by an option and a metric.
+    opened.write("input[type=search]", "roi=pool AP>23")
+    assert opened.texts(NAMES) == ["mask_rcnn roi=pool", "mask_rcnn roi=pool"]
+    opened.write("input[type=search]", "nonsense=1")
+    assert "no run has a value called nonsense" in opened.texts("[role=alert]")[0]
+    opened.write("input[type=search]", "status=finished roi!=none seed<2")
+    assert len(opened.texts(NAMES)) == 4
+    # 2. Groups of seeds: mean and standard deviation.
+    opened.click(".seg button", "Seeds together")
+    cells = opened.texts("tbody tr:first-child td")
+    assert "26.8 ± 1.06" in " ".join(cells)
+    # 3. Pick both and compare.
+    opened.click("tbody tr:nth-child(1) input[type=checkbox]")
+    opened.click("tbody tr:nth-child(2) input[type=checkbox]")
+    opened.click(".tray button.main", "Compare 2")
+    opened.wait("document.querySelectorAll('section').length > 6")
+    differences = opened.run("document.querySelector('table[aria-label^=differences] tbody').textContent")
+    assert "roi" in differences
+    assert "pool" in differences
+    assert opened.run("document.querySelectorAll('.uplot').length") >= 4
+    assert opened.run("document.querySelectorAll('.matrix').length") == 2
+
+
+def test_a_click_leads_to_provenance(opened: Page, small_site: SmallSite) -> None:
+    opened.click(NAMES, "roi=pool")
+    opened.wait("document.querySelector('.headline')")
+    text = opened.run("document.querySelector('main').textContent")
+    assert "lineage rerun" in text
+    assert str(small_site.results) in text  # the path of the entry
+    assert "roi=pool" in text
+    opened.wait("document.querySelectorAll('.uplot').length >= 3")
+
+
+def test_smoothing_and_axes(opened: Page, small_site: SmallSite) -> None:
+    opened.go(f"#/run/{small_site.entries[0].id}")
+    opened.wait("document.querySelector('.uplot canvas')")
+    before = opened.run("document.querySelector('.uplot canvas').toDataURL().length")
+    slider = "document.querySelector('input[type=range]')"
+    opened.run(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
+    assert opened.texts("output")[0] == "0.00"
+    assert before > 0
+    opened.click(".seg button", "images")
+    assert "images" in opened.run("localStorage.getItem(Object.keys(localStorage)[0])")
+
+
+def test_hostile_texts_are_text(opened: Page, small_site: SmallSite) -> None:
+    opened.go(f"#/run/{small_site.entries[4].id}")
+    opened.wait("document.querySelector('.headline')")
+    text = opened.run("document.querySelector('main').textContent")
+    assert '<img src=x onerror="document.title=1">' in text
+    assert opened.run("document.querySelectorAll('main img, main script').length") == 0
+    assert opened.run("[...document.querySelectorAll('a')].filter((one) => /^javascript/i.test(one.href)).length") == 0
+    assert opened.run("document.title") not in ("owned", "1")
+
+
+def test_keyboard(opened: Page) -> None:
+    opened.press("/")
+    assert opened.run("document.activeElement.type") == "search"
+    opened.press("Escape")
+    opened.press("g", "t")
+    opened.wait("location.hash === '#/tables'")
+    opened.press("?")
+    opened.wait("document.querySelector('dialog[open]')")
+    opened.press("Escape")
+    opened.wait("!document.querySelector('dialog')")
+
+
+def test_sort_columns_hide_and_remember(opened: Page) -> None:
+    opened.click("th button", "box AP")
+    assert opened.texts("th[aria-sort]") == ["box AP"]
+    assert opened.texts(NAMES)[0] == "mask_rcnn"
+    opened.click("tbody tr:first-child td.hide button")
+    assert len(opened.texts(NAMES)) == 5
+    opened.open(opened.run("location.href"))
+    assert len(opened.texts(NAMES)) == 5
+    opened.click("button", "show 1 hidden")
+    assert len(opened.texts(NAMES)) == 6
+
+
+@pytest.mark.parametrize("form", ["TSV", "Markdown", "LaTeX"])
+def test_copy(opened: Page, form: str) -> None:
+    opened.write("input[type=search]", "status=finished roi=pool")
+    opened.click("summary", "Copy")
+    opened.click("button.item", form)
+    text = opened.run("lineageSite.copied")
+    lines = text.splitlines()
+    if form == "TSV":
+        assert lines[0].split("\t")[:2] == ["run", "optimizer.lr"]
+        assert len(lines) == 3
+    assert "26.0" in text
+    if form == "LaTeX":
+        assert "mask\\_rcnn" in text
+
+
+def test_every_view_has_a_heading_and_names_its_controls(opened: Page, small_site: SmallSite) -> None:
+    for view in ("runs", "compare", "pictures", "tables", "sweep", "lineage", f"run/{small_site.entries[0].id}"):
+        opened.go(f"#/{view}")
+        assert opened.run("document.querySelectorAll('h1, .empty h2').length") >= 1, view
+        nameless = opened.run(
+            "[...document.querySelectorAll('button, input, select, a')].filter((one) => !(one.textContent.trim() ||"
+            " one.getAttribute('aria-label') || one.closest('label'))).map((one) => one.outerHTML)"
+        )
+        assert nameless == [], view
+        assert opened.run("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than the window"
+
+
+@pytest.mark.parametrize("width", [900, 390])
+def test_no_view_is_wider_than_a_small_window(page: Page, small_site: SmallSite, width: int) -> None:
+    page.resize(width, 800, dark=True)
+    picked = f"{small_site.entries[0].id},{small_site.entries[2].id}"
+    views = (
+        f"compare?runs={picked}",
+        f"pictures?runs={picked}",
+        "tables",
+        "sweep",
+        "lineage",
+        f"run/{small_site.entries[0].id}",
+    )
+    page.open(small_site.folder)
+    for view in views:
+        page.go(f"#/{view}")
+        assert page.run("document.documentElement.scrollWidth") <= width, view
+
+
+def test_numbers_are_those_of_python(page: Page, small_site: SmallSite) -> None:
+    """Ties, negative zeros and missing values are printed as Python prints them."""
+    page.open(small_site.folder)
+    values = [2.25, 2.35, 0.05, 0.15, 0.25, 37.85, -0.04, 12.345, 99.95, 1e-9]
+    ours = page.run(f"{json.dumps(values)}.map((one) => lineageSite.fixed(one, 1))")
+    assert ours == [f"{round(value, 1) + 0.0:.1f}" for value in values]

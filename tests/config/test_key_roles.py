@@ -107,11 +107,14 @@ def test_a_younger_key_at_a_neutral_value_changes_no_digest(pattern: str) -> Non
         "dataset": {"name": "coco", "train": {"images": "a"}, "val": {"images": "b"}},
         "schedule": {"steps": 1},
         "trainer": {"precision": "32-true"},
+        "optimizer": {"lr": 1},
+        "model": {"backbone": {"block": "basic"}},
     }
+    path = pattern.replace("*backbone", "model.backbone").replace("*", "train")
     digests = []
     for value in (*NEUTRAL_VALUES[pattern], [7, 8]):
         new = OmegaConf.create(old)
-        OmegaConf.update(new, pattern.replace("*", "train"), value, force_add=True)
+        OmegaConf.update(new, path, value, force_add=True)
         plain = OmegaConf.to_container(new)
         assert isinstance(plain, dict)
         digests.append([config_digest(plain), training_digest(new), not configs(old, plain)])

@@ -48,7 +48,7 @@ class SetId:
     "transform",
     [
         RandomFlip(p=1.0),
-        Mixup(alpha=1.5, beta=1.5, until_step=None),
+        Mixup(alpha=1.5, beta=1.5, until=None),
         RandomShapes(sizes=[20], max_size=100, interval=10),
         CopyPaste(transform=nn.Identity(), p=1.0),
     ],

@@ -25,7 +25,7 @@ class Pair:
 
 
 def at(step: int) -> Context:
-    return Context(Pair(), step, seed=0)  # type: ignore[arg-type]
+    return Context(Pair(), step, seed=0, steps=20)  # type: ignore[arg-type]
 
 
 def test_pixels_are_the_truncated_blend_and_boxes_stay() -> None:
@@ -66,14 +66,20 @@ def test_weights_multiply_when_mixed_twice() -> None:
     assert twice.object_weights.tolist() == [0.25] * 5 + [0.5] * 2
 
 
-def test_it_ends_at_its_step() -> None:
-    transform = Mixup(alpha=1.5, beta=1.5, until_step=10)
+def test_it_is_off_at_the_end_of_a_training() -> None:
+    """The authors' trainings mix no images in the last 20 of 200 epochs."""
+    transform = Mixup(alpha=1.5, beta=1.5, until=0.5)  # of 20 steps
     for step, objects in ((0, 5), (9, 5), (10, 3), (11, 3), (3, 5)):
         assert len(transform(Pair()[0], at(step)).labels) == objects
 
 
+def test_a_step_is_no_part_of_a_training() -> None:
+    with pytest.raises(ValueError, match="until=81000 is a part of the training"):
+        Mixup(alpha=1.5, beta=1.5, until=81000)
+
+
 def test_ratios_are_those_of_the_beta_distribution() -> None:
-    transform = Mixup(alpha=1.5, beta=1.5, until_step=None)
+    transform = Mixup(alpha=1.5, beta=1.5, until=None)
     torch.manual_seed(0)
     ratios = torch.tensor([float(transform(Pair()[0], at(0)).object_weights[0]) for _ in range(300)])
     assert ratios.mean() == pytest.approx(0.5, abs=0.05)

@@ -9,11 +9,21 @@ from torch import Tensor, nn
 
 from lineage.config.build import build as made
 from lineage.models.losses.class_frequency import set_class_counts
-from lineage.models.losses.class_losses import one_hot
+from lineage.models.losses.class_losses import SmoothedSigmoid, one_hot
+from lineage.models.losses.focal import FocalLoss
 from tests.models.compose import build, config
 from tests.models.scenes import batch
 
-OPTIONS = ["softmax", "softmax_smooth", "sigmoid", "focal", "class_balanced", "equalization", "seesaw"]
+OPTIONS = [
+    "softmax",
+    "softmax_smooth",
+    "sigmoid",
+    "sigmoid_smooth",
+    "focal",
+    "class_balanced",
+    "equalization",
+    "seesaw",
+]
 CLASSES = 4
 COUNTS = [1000, 100, 10, 1]  # images of each class, of 10000
 
@@ -165,3 +175,22 @@ def test_seesaw_presses_wrong_confident_classes_more() -> None:
     logits = torch.tensor([[[0.0, 2.0, 0, 0, 0, 0]]])
     labels, valid = torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.bool)
     assert both(logits, labels, valid) > one(logits, labels, valid)
+
+
+def test_smoothed_sigmoids_have_soft_targets() -> None:
+    """Bag of Freebies for YOLOv3: 1 - s of the class, s of the others, s = min(1 / C, 1 / 40)."""
+    module = loss("sigmoid_smooth")
+    logits, labels, valid = example(CLASSES)
+    targets = one_hot(labels, CLASSES) * (1 - 2 * 0.025) + 0.025
+    expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(-1) * valid
+    torch.testing.assert_close(module(logits, labels, valid), expected)
+    torch.testing.assert_close(targets[0, 0], torch.tensor([0.975, 0.025, 0.025, 0.025]))
+    plain = loss("sigmoid_smooth", "classification.loss_fn.label_smoothing=0")
+    torch.testing.assert_close(plain(logits, labels, valid), loss("sigmoid")(logits, labels, valid))
+
+
+def test_a_smoothed_focal_loss_is_the_mean_over_wrong_labels() -> None:
+    focal = FocalLoss(alpha=0.25, gamma=2.0)
+    logits, gt = torch.randn(5, 3), torch.tensor([[1.0, 0, 0]]).expand(5, 3)
+    smoothed = SmoothedSigmoid(loss_fn=focal, label_smoothing=0.1)(logits, gt)
+    torch.testing.assert_close(smoothed, 0.9 * focal(logits, gt) + 0.1 * focal(logits, 1 - gt))

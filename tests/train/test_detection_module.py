@@ -88,6 +88,23 @@ def test_accumulation_averages_micro_batches() -> None:
     torch.testing.assert_close(weights[0], weights[1])  # roi_cls: its count is the number of images
 
 
+def test_accumulated_losses_are_divided_by_the_counts_of_their_own_micro_batches() -> None:
+    """The step is on the mean of the micro batches' losses, each a sum over its own count, as in docs/recipes.md."""
+    module, expected = toy.detection_module(images=4), toy.detection_module(images=4)
+    for toy_module in (module, expected):
+        toy_module.model.body[2].p = 0.0
+    toy.trainer(1, accumulate_grad_batches=2).fit(module, toy.ToyData(size=2))
+    optimizer = expected.make_optimizer(expected.model)
+    expected.make_scheduler(optimizer)  # sets the rate of step 0
+    for number in (0, 1):
+        batch = toy.batch(number, size=2)
+        losses = expected.model.losses(batch.images, batch.targets)
+        assert losses["roi_box"].normalizer.item() == (3, 4)[number]  # 1 + 2 boxes, then 3 + 1
+        (sum(loss.sum / loss.normalizer for loss in losses.values()) / 2).backward()
+    optimizer.step()
+    torch.testing.assert_close(module.model.state_dict(), expected.model.state_dict())
+
+
 def test_divergence_names_the_step_and_the_images() -> None:
     with pytest.raises(NonFiniteLoss, match=r"step 5: roi_box = nan. Images of that step: 10, 11") as error:
         toy.trainer(20).fit(toy.detection_module(), toy.ToyData(broken=5))

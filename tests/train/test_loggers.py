@@ -221,3 +221,16 @@ def test_a_resumed_run_has_the_id_of_the_first_attempt(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "start.json").read_text())["id"] == "first"
     facts = {"id": "second", "table": None, "row": None, "choices": {"model": "mask_rcnn"}, "seed": 0}
     assert metadata.name(resumed, facts).id == "first"
+
+
+def test_statistics_of_devices_are_no_rows_of_metrics(tmp_path: Path) -> None:
+    """Lightning's monitors log at the steps of evaluations too, whose rows they replaced."""
+    logger = CsvLogger(folder=tmp_path, name=RunName("id", "t", "r", 0), start=0)
+    logger.log_hyperparams({})
+    logger.log_metrics({"box/AP": 30.0}, step=4)
+    logger.log_metrics({"DeviceStatsMonitor.on_train_batch_end/cpu_percent": 93.0}, step=4)
+    logger.log_metrics({"train/samples": 8.0, "epoch": 0.0}, step=4)
+    assert (tmp_path / "metrics.csv").read_text().split() == ["step,box/AP", "4,30.0"]
+    assert (tmp_path / "statistics.csv").read_text().split()[:2] == [
+        "step,name,value", "4,DeviceStatsMonitor.on_train_batch_end/cpu_percent,93.0",
+    ]  # fmt: skip

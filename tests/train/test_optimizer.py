@@ -66,3 +66,61 @@ def test_gradients_are_clipped_in_any_precision(precision: str) -> None:
     fitted.fit(module, datamodule=ToyData())
     steps = [new.detach() - old for new, old in zip(module.parameters(), before, strict=True)]
     assert torch.cat([step.flatten() for step in steps]).norm() == pytest.approx(0.02 * 0.1 * 1e-3, rel=0.05)
+
+
+class Body(nn.Module):
+    """Three layers in order, then a head beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Layers()
+        self.head = nn.Linear(4, 2)
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Conv2d(3, 4, 1), nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), nn.Conv2d(4, 4, 1)]
+        )
+
+    def list_layers(self) -> list[nn.Module]:
+        return list(self.layers)
+
+
+def rates_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[float, float]]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[p]: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_layers_of_the_body_learn_the_more_slowly_the_earlier_they_are() -> None:
+    """detectron2's get_vit_lr_decay_rate, 12 layers: 0.7^13 of the patches to 0.7^1 of the last block, 1 of heads."""
+    model = Body()
+    rates = rates_of(model, adamw(model, lr=1e-4, betas=[0.9, 0.999], weight_decay=0.1, layer_decay=0.7))
+    assert rates["backbone.layers.0.weight"] == pytest.approx((1e-4 * 0.7**3, 0.1))
+    assert rates["backbone.layers.0.bias"] == pytest.approx((1e-4 * 0.7**3, 0.0))
+    assert rates["backbone.layers.1.1.weight"] == pytest.approx((1e-4 * 0.7**2, 0.0))
+    assert rates["backbone.layers.2.weight"] == pytest.approx((1e-4 * 0.7, 0.1))
+    assert rates["head.weight"] == (1e-4, 0.1)
+    assert len(rates) == len(list(model.parameters()))
+    both = rates_of(model, sgd(model, **SGD, layer_decay=0.5))
+    assert both["backbone.layers.2.bias"] == pytest.approx((0.02 * 2 * 0.5, 0.0))
+
+
+def test_the_first_group_has_the_rate_that_is_logged() -> None:
+    for optimizer in (sgd(Body(), **SGD, layer_decay=0.5), sgd(Body(), **SGD)):
+        assert optimizer.param_groups[0]["lr"] == 0.02
+
+
+def test_layer_decay_of_a_body_without_order_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"optimizer.layer_decay=0.7: Sequential has no method list_layers"):
+        sgd(body(), **SGD, layer_decay=0.7)
+
+
+def test_without_bias_decay_exactly_biases_and_norms_do_not_decay() -> None:
+    """He et al. (arXiv:1812.01187), section 3.1: only the weights of convolutions and linear layers decay."""
+    model = Body()
+    rates = rates_of(model, sgd(model, **{**SGD, "bias_decay": 0.0, "norm_decay": 0.0}))
+    assert {name for name, (_, decay) in rates.items() if decay == 0} == {
+        name for name, parameter in model.named_parameters() if parameter.ndim == 1
+    }

@@ -54,6 +54,17 @@ def check(config: DictConfig) -> None:
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"seed={config.seed}: seed is at most {LARGEST_SEED}")
     check_schedule(config)
+    check_averages(config)
+
+
+def check_averages(config: DictConfig) -> None:
+    """Raise ConfigError for checkpoints that are averaged in a training, and for parts that are no parts of it."""
+    for key in ("keep_checkpoints", "average_checkpoints"):
+        parts = config.get(key) or []
+        if not all(0 < part <= 1 for part in parts):
+            raise ConfigError(f"{key}={parts}: parts of the training, above 0 and at most 1, e.g. {key}=[0.8,0.9,1]")
+    if config.get("average_checkpoints") and not config.evaluate_only:
+        raise ConfigError("average_checkpoints tests weights: it goes with evaluate_only=true and weights=RUN_FOLDER")
 
 
 def check_schedule(config: DictConfig) -> None:

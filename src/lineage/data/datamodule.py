@@ -88,7 +88,8 @@ class DetectionData(pl.LightningDataModule):
 
     def train_loader(self, rank: int = 0, world_size: int = 1, start_step: int = 0) -> DataLoader:
         images = self.schedule.images_per_step
-        dataset = AugmentedDataset(self.train, self.augment.train, self.seed, self.data.on_unreadable, images)
+        steps, on_unreadable = self.schedule.steps, self.data.on_unreadable
+        dataset = AugmentedDataset(self.train, self.augment.train, self.seed, on_unreadable, images, steps)
         order = StepOrder(self.train.sizes, images, self.sampling(self.train, self.seed))
         per_device = self.data.images_per_device
         batches = StepBatchSampler(order, self.schedule.steps, start_step, rank, world_size, per_device)
@@ -203,17 +204,24 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
     """Map from an ItemKey to the augmented sample and its rng key.
 
     The random numbers of a sample depend on the seed, its position in the run and its image id alone. `on_unreadable`
-    is "raise", or "skip" to replace an unreadable image by another one.
+    is "raise", or "skip" to replace an unreadable image by another one; `steps` is the length of the training.
     """
 
     def __init__(
-        self, dataset: Dataset, transform: Transform, seed: int, on_unreadable: str, images_per_step: int
+        self,
+        dataset: Dataset,
+        transform: Transform,
+        seed: int,
+        on_unreadable: str,
+        images_per_step: int,
+        steps: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
         self.on_unreadable = on_unreadable
         self.images_per_step = images_per_step
+        self.steps = steps
 
     def __getitem__(self, item: ItemKey) -> tuple[Sample, int]:
         position, index = item
@@ -229,7 +237,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
 
     def _load(self, position: int, index: int) -> tuple[Sample, int]:
         sample = self.dataset[index]
-        context = Context(self.dataset, step=position // self.images_per_step, seed=self.seed)
+        context = Context(self.dataset, step=position // self.images_per_step, seed=self.seed, steps=self.steps)
         rng_key = fold_in(self.seed, position, sample.image_id)
         with torch.random.fork_rng(devices=[]):
             # the CPU generator alone: torch.manual_seed also formats a traceback, to seed GPUs that workers never use

@@ -20,7 +20,8 @@ from lineage.results.key_roles import VOLATILE, role_of, within
 from lineage.results.overrides import Override, overrides_today
 from lineage.results.renames import choices_today, upgrade
 
-# 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26; 5: content_sha256; 6: origin
+# 2: training, recipe, trained; 3: step_seconds, image_ms; 4: names of 2026-11-26; 5: content_sha256;
+# 6: origin, evaluated_weights
 VERSION = 6
 STATUSES = ("finished", "failed", "stopped")
 FORMER_FIELDS = {  # names in entries of before 2026-11-26 -> names today
@@ -76,6 +77,7 @@ class Entry:
     dataset: dict[str, str] = field(default_factory=dict)  # fingerprint per split
     initial_weights_sha256: str | None = None
     trained_weights_sha256: str | None = None
+    evaluated_weights: str = ""  # how they were chosen: of the last step, averaged, or of the best evaluation
     parents: list[str] = field(default_factory=list)  # entries whose checkpoint, proposals or labels this run used
     supersedes: str | None = None  # id of the entry this one corrects
     folder: str | None = None  # the run folder: checkpoints, logs, report

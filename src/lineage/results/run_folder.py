@@ -49,6 +49,10 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def statistics(self) -> Path:
+        return self.path / "statistics.csv"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -85,6 +89,10 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def profile(self) -> Path:
+        return self.path / "profile"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -101,6 +109,11 @@ def list_checkpoints(folder: Path) -> dict[int, Path]:
     """Return the complete checkpoints of a folder by step, oldest first."""
     paths = {int(match[1]): path for path in folder.glob("step-*.ckpt") if (match := CHECKPOINT.fullmatch(path.name))}
     return dict(sorted(paths.items()))
+
+
+def step_of(part: float, steps: int) -> int:
+    """Return the step at the end of a part of a training, e.g. 450 of 0.75 and 600 steps."""
+    return round(part * steps)
 
 
 def checkpoint_name(step: int) -> str:

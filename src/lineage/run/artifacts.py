@@ -58,12 +58,14 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
     path = writer.write("finished")
     assert path is not None  # else an error has ended the run
     entry = store.read(path)
-    lines = {
+    lines: dict[str, object] = {
         "entry": path,
         "picture": next(RunFolder(attempt.folder).pictures.glob("*.png"), "-"),
         "report": report_run(attempt.folder, paths.experiments()),
         "next": "\n         ".join(suggest_commands(attempt, entry)),
     }
+    if entry.evaluated_weights not in ("", f"at step {entry.steps}"):
+        lines = {"weights": entry.evaluated_weights, **lines}
     if entry.metrics:
         console.print(table(entry.metrics))
     for name, text in lines.items():

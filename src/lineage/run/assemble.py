@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,12 @@ from typing import NamedTuple
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from lineage.config.build import ConfigError, build
 from lineage.config.schema import Data, Schedule
@@ -26,13 +30,16 @@ from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.models.roi_heads.required_targets import MASKS
 from lineage.results.run_folder import RunFolder
+from lineage.run.average_checkpoints import load_average
+from lineage.run.checks.callbacks import check_callbacks
 from lineage.run.checks.labels import check_class_numbers, check_labels, find_requirements
 from lineage.run.checks.levels import check_levels
 from lineage.run.checks.values import check_values
-from lineage.run.initialize import load_initial_weights
+from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
+from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.engines.engine import make_engine
@@ -70,6 +77,8 @@ def assemble(resolved: Resolved) -> Parts:
     if config.weights:
         sha256, results = config.get("weights_sha256"), Path(config.paths.results)
         load_initial_weights(model, config.weights, require_all=config.evaluate_only, sha256=sha256, results=results)
+        if config.get("average_checkpoints"):
+            load_average(model, locate_weights(config.weights, results), config.average_checkpoints)
     for edit in (build(config.edit) or {}).values():
         edit(model)
     if config.trainable is not None:
@@ -78,12 +87,7 @@ def assemble(resolved: Resolved) -> Parts:
     module = DetectionModule(
         model,
         optimizer=build(config.optimizer),
-        scheduler=partial(
-            with_warmup,
-            decay=build(config.get("lr_schedule") or None) or MultiStep(schedule.milestones, schedule.gamma),
-            warmup_steps=schedule.warmup_steps,
-            warmup_factor=schedule.warmup_factor,
-        ),
+        scheduler=build_scheduler(config, schedule),
         evaluator=build_evaluator(config, val),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
@@ -91,10 +95,18 @@ def assemble(resolved: Resolved) -> Parts:
         loss_weights=config.loss_weights,
         detect=views.detect if views else None,
     )
+    check_callbacks(config, module.evaluator)
     sampling = build(config.sampling)
     size_divisibility = get_size_divisibility(model)
     data = DetectionData(train, val, augment, schedule, loading, config.seed, sampling, size_divisibility)
     return Parts(data, model, module)
+
+
+def build_scheduler(config: DictConfig, schedule: Schedule) -> Callable[[Optimizer], LambdaLR]:
+    """Return the schedule of the rate: a warm-up, then `lr_schedule`, or drops at the milestones."""
+    decay = build(config.get("lr_schedule") or None) or MultiStep(schedule.milestones, schedule.gamma)
+    warmup_steps, warmup_factor = schedule.warmup_steps, schedule.warmup_factor
+    return partial(with_warmup, decay=decay, warmup_steps=warmup_steps, warmup_factor=warmup_factor)
 
 
 def build_evaluator(config: DictConfig, val: Dataset | None) -> Evaluator:
@@ -141,9 +153,10 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
     """Return Lightning's trainer for the devices of the config. Raises ConfigError if there is none."""
     config, folder = attempt.config, attempt.folder
     makers = {title: build(node) for title, node in (config.logger or {}).items()}
-    callbacks = build(config.get("callbacks") or {}).values()  # before checkpoints: they may change what is saved
     files = RunFolder(folder)
-    checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals)
+    callbacks = build_callbacks(config, files)  # before checkpoints: they may change what is saved
+    keep = config.get("keep_checkpoints", ())
+    checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals, keep=keep)
     first = EvaluateFirst(files.metrics, attempt.step)
     make = build(config.trainer, _partial_=True)
     try:
@@ -154,7 +167,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             num_sanity_val_steps=1,
             limit_val_batches=0 if parts.data.val is None else 1.0,
             use_distributed_sampler=False,  # lineage.data.sampling.order splits a step over processes
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=str(folder),
@@ -173,6 +186,15 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
     return trainer
+
+
+def build_callbacks(config: DictConfig, files: RunFolder) -> list[pl.Callback]:
+    """Build the callbacks of the config; the best weights lie among the checkpoints of the run."""
+    callbacks: list[pl.Callback] = list(build(config.get("callbacks") or {}).values())
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(files.checkpoints)
+    return [*callbacks, ProfileSteps(files.profile)] if config.get("profile") else callbacks
 
 
 def count_processes(trainer: pl.Trainer) -> int:

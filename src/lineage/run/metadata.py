@@ -26,6 +26,7 @@ from lineage.run.resume import Attempt
 from lineage.run.splits import describe_val
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
+from lineage.train.evaluated_weights import describe_weights
 from lineage.train.loggers import RunName, find_dashboard_url
 from lineage.weights import state_dict
 
@@ -65,11 +66,18 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "host": platform.node(),
         "dataset": splits,
         "initial_weights_sha256": state_dict.sha256(parts.model),
+        "evaluated_weights": describe_average(config),
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "supersedes": attempt.supersedes,
         "folder": paths.portable(attempt.folder, ROOT),
         "config": config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}},
     }
+
+
+def describe_average(config: dict[str, Any]) -> str:
+    """Return which checkpoints a test averages, or "" for weights as they were loaded."""
+    parts = config.get("average_checkpoints")
+    return f"mean of the checkpoints after {', '.join(f'{part:g}' for part in parts)} of the training" if parts else ""
 
 
 def describe_random_stream(model: nn.Module) -> dict[str, Any]:
@@ -96,6 +104,7 @@ def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
         "macs": cost.macs,
         "peak_memory": environment.get_peak_memory(device),
         "dashboard": find_dashboard_url(trainer.loggers),
+        **({"evaluated_weights": describe_weights(trainer)} if trainer.global_step else {}),
     }
 
 

@@ -48,6 +48,7 @@ from lineage.run.pseudo_label import distil, open_unlabelled
 from lineage.run.resolve import resolve
 from lineage.run.resume import Attempt, load_resumed, record_run_id, write_config, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
+from lineage.train.evaluated_weights import restore_best
 from lineage.train.loggers import close_at_end
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
@@ -239,8 +240,9 @@ def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
     for logger in trainer.loggers:
         logger.log_hyperparams(metadata.settings(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
+    is_best = restore_best(trainer, parts.module)
     refitted = refit(parts, attempt.config.refit_images, trainer.strategy.root_device)
     if parts.data.val is None:
         return
-    if refitted or parts.module.evaluated_at != attempt.config.schedule.steps:
+    if is_best or refitted or parts.module.evaluated_at != trainer.global_step:
         trainer.validate(parts.module, datamodule=parts.data, verbose=False)

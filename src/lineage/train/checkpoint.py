@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,22 +10,24 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lineage.results.atomic import sweep
 from lineage.results.file_digest import remove
-from lineage.results.run_folder import checkpoint_name, list_checkpoints
+from lineage.results.run_folder import checkpoint_name, list_checkpoints, step_of
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import evaluates_after
 from lineage.train.save_tensors import save_tensors, write_with_digest
 from lineage.train.stop_signals import StopSignals
 
-KEEP = 2
+NEWEST = 2  # that stay
 
 
 class Checkpoints(Callback):
     """Callback that saves a checkpoint every `every` steps, before each evaluation, after the last step, and on a
-    signal to stop.
+    signal to stop. Those after the parts `keep` of the training, e.g. 0.9, stay beside the newest two.
     """
 
-    def __init__(self, folder: Path, *, every: int, signals: StopSignals | None = None) -> None:
-        self.folder, self.every, self.signals = folder, every, signals or StopSignals()
+    def __init__(
+        self, folder: Path, *, every: int, signals: StopSignals | None = None, keep: Sequence[float] = ()
+    ) -> None:
+        self.folder, self.every, self.signals, self.keep = folder, every, signals or StopSignals(), keep
         self.saved_at = 0  # step of the newest checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -54,7 +57,11 @@ class Checkpoints(Callback):
             raise KeyboardInterrupt  # the other ranks end with this one
 
     def _is_due(self, trainer: Trainer, step: int) -> bool:
-        return step % self.every == 0 or evaluates_after(trainer, step) or step == trainer.max_steps
+        is_regular = step % self.every == 0 or step == trainer.max_steps
+        return is_regular or evaluates_after(trainer, step) or step in self._permanent(trainer)
+
+    def _permanent(self, trainer: Trainer) -> set[int]:
+        return {step_of(part, trainer.max_steps) for part in self.keep}
 
     def save(self, trainer: Trainer, step: int) -> None:
         self.saved_at = step
@@ -63,15 +70,16 @@ class Checkpoints(Callback):
             trainer.save_checkpoint(path)  # takes part; the first process alone writes
             return
         write_with_digest(path, trainer.save_checkpoint)
-        self._remove_old()
+        self._remove_old(self._permanent(trainer))
 
     def save_alone(self, trainer: Trainer, step: int) -> None:
         """Save without the other ranks, which may be at another step when the signal comes."""
         self.saved_at = step
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         save_tensors(checkpoint, self.folder / checkpoint_name(step))
-        self._remove_old()
+        self._remove_old(self._permanent(trainer))
 
-    def _remove_old(self) -> None:
-        for old in list(list_checkpoints(self.folder).values())[:-KEEP]:
-            remove(old)
+    def _remove_old(self, permanent: set[int]) -> None:
+        for step, path in list(list_checkpoints(self.folder).items())[:-NEWEST]:
+            if step not in permanent:
+                remove(path)

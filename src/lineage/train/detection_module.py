@@ -204,6 +204,7 @@ class DetectionModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         if not self.trainer.sanity_checking:
             self.metrics, self.evaluated_at = self.evaluator.compute(), self.global_step
+            self.log_dict(self.metrics, logger=False)  # for callbacks that wait for a metric
             self._log(self.metrics)
 
     def on_validation_end(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lineage.train.evaluated_weights import watches_metrics
 from lineage.train.loggers import has_evaluation
 
 
@@ -18,14 +19,16 @@ def evaluates_after(trainer: Trainer, step: int) -> bool:
 class EvaluateFirst(Callback):
     """Callback that evaluates before training if the step of the checkpoint was to be evaluated and `metrics` lacks it.
 
-    A checkpoint is saved before the evaluation of its step; Lightning goes on after it.
+    A checkpoint is saved before the evaluation of its step; Lightning goes on after it. Callbacks that wait for metrics
+    need that evaluation in any case: their state in the checkpoint is older.
     """
 
     def __init__(self, metrics: Path, step: int) -> None:
-        self.is_absent = step > 0 and not has_evaluation(metrics, step)
+        self.is_resumed, self.is_absent = step > 0, not has_evaluation(metrics, step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        is_due = self.is_absent and evaluates_after(trainer, trainer.global_step)
+        is_needed = self.is_resumed and (self.is_absent or watches_metrics(trainer))
+        is_due = is_needed and evaluates_after(trainer, trainer.global_step)
         if trainer.strategy.broadcast(is_due):
             loop = trainer.fit_loop.epoch_loop.val_loop
             trainer.validating = True

@@ -19,6 +19,8 @@ from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.train.background_logger import BackgroundLogger
 from lineage.train.wandb_logger import WandbLogger
 
+STATISTICS = ("DeviceStatsMonitor", "train/", "validate/")  # names that Lightning's monitors begin with
+
 
 @dataclass(frozen=True, slots=True)
 class RunName:
@@ -34,11 +36,12 @@ class CsvLogger(Logger):
     """Logger to metrics.csv: a row per step with losses and one per evaluation, a column per name.
 
     A resumed run continues the file: rows after its checkpoint are dropped, and a row that comes again is replaced.
+    Statistics of devices and speed have no columns there: statistics.csv has a row for each, (step, name, value).
     """
 
     def __init__(self, *, folder: Path, name: RunName, start: int) -> None:
         super().__init__()
-        self.path = RunFolder(folder).metrics
+        self.path, self.statistics = RunFolder(folder).metrics, RunFolder(folder).statistics
         self.columns = ["step"]
         self.start = start
         self.logged: set[tuple[int, bool]] = set()  # rows in the file: step, and whether it has losses
@@ -61,6 +64,9 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        if any(name.startswith(STATISTICS) for name in metrics):
+            self._append_statistics(metrics, step or 0)
+            return
         row = {"step": step or 0, **metrics}
         new = [name for name in row if name not in self.columns]
         if new or _identify(row) in self.logged:
@@ -73,6 +79,12 @@ class CsvLogger(Logger):
         except OSError as error:
             error.filename = error.filename or str(self.path)  # a full disk names no file
             raise
+
+    def _append_statistics(self, metrics: Mapping[str, float], step: int) -> None:
+        is_new = not self.statistics.exists()
+        with self.statistics.open("a", newline="", encoding="utf-8") as file:
+            rows = [(step, name, value) for name, value in metrics.items()]
+            csv.writer(file).writerows([("step", "name", "value"), *rows] if is_new else rows)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")

@@ -30,6 +30,12 @@ class Context:
     dataset: Dataset
     step: int
     seed: int
+    steps: int | None = None  # of the training, None where nothing is trained
+
+    @property
+    def progress(self) -> float:
+        """Part of the training that is done, from 0 to below 1; 0 where nothing is trained."""
+        return self.step / self.steps if self.steps else 0.0
 
     def draw_partner(self, sample: Sample) -> Sample:
         """Return another image of the dataset, each with equal probability; the same if the dataset has only one."""

@@ -21,15 +21,17 @@ from lineage.data.transforms.objects import concat_objects
 class Mixup:
     """Blend with another image of the dataset, by a ratio of Beta(alpha, beta). The first transform of a training.
 
-    From step `until_step` on images are not mixed; None mixes in all steps.
+    After the part `until` of the training, e.g. 0.9, images are not mixed; None mixes in all steps.
     """
 
-    def __init__(self, *, alpha: float, beta: float, until_step: int | None) -> None:
+    def __init__(self, *, alpha: float, beta: float, until: float | None) -> None:
+        if until is not None and not 0 <= until <= 1:
+            raise ValueError(f"mixup: until={until} is a part of the training, 0 to 1; 0.9 leaves out the last tenth")
         self.ratio = Beta(alpha, beta)
-        self.until_step = until_step
+        self.until = until
 
     def __call__(self, sample: Sample, context: Context) -> Sample:
-        if self.until_step is not None and context.step >= self.until_step:
+        if self.until is not None and context.progress >= self.until:
             return sample
         ratio = float(self.ratio.sample().clamp(0, 1))
         return mix(sample, context.draw_partner(sample), ratio)

@@ -32,6 +32,8 @@ def dilate_last_stage(backbone: nn.Module, factor: int) -> nn.Module:
 def dilate(stage: nn.Module, factor: int) -> None:
     """Set strides to 1 and the dilation of 3x3 convolutions to `factor`, so that they read positions as far apart."""
     for layer in stage.modules():
+        if isinstance(layer, nn.AvgPool2d):  # of ResNet-D's shortcut
+            layer.kernel_size = layer.stride = 1
         if isinstance(layer, nn.Conv2d | DeformableConv):
             layer.stride = (1, 1)
             if layer.weight.shape[-1] == 3:

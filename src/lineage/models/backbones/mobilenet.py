@@ -78,6 +78,10 @@ class MobileNet(nn.Module):
                 maps.append(x)
         return maps
 
+    def list_layers(self) -> list[nn.Module]:
+        """Return the blocks, the stem first."""
+        return list(self.blocks)
+
 
 class MobileNetOptions(TypedDict):
     """Keywords of MobileNet that configs give."""

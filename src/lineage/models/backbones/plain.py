@@ -91,6 +91,10 @@ class PlainBackbone(nn.Module):
         pixels = self.normalize(images)
         return [self.trunk(pixels.flip(1) if self.channel_order == "bgr" else pixels)]
 
+    def list_layers(self) -> list[nn.Module]:
+        """Return the convolutions, from the pixels to the map."""
+        return [layer for layer in self.trunk if isinstance(layer, nn.Conv2d)]
+
 
 class PlainOptions(TypedDict):
     """Keywords that all plain networks have, as configs give them."""

@@ -72,6 +72,10 @@ class RegNet(nn.Module):
             maps.append(x)
         return maps
 
+    def list_layers(self) -> list[nn.Module]:
+        """Return the stem and the blocks, from the pixels to the deepest map."""
+        return [self.stem, *(block for stage in self.stages for block in stage)]
+
 
 def stage_sizes(
     depth: int, w_0: int, w_a: float, w_m: float, group_width: int

@@ -51,5 +51,7 @@ def _project(projection: nn.Module | None, x: Tensor) -> Tensor:
     """Apply the projection of a block that changes its stride or width."""
     if projection is None:
         return x
-    conv, norm = projection
+    *pools, conv, norm = projection  # ResNet-D averages pixels before the convolution
+    for pool in pools:
+        x = pool(x)
     return convolve_and_normalize(x, conv, norm, relu=False)

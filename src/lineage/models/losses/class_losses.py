@@ -44,6 +44,23 @@ class SigmoidLoss(nn.Module):
         return append_background(logits.sigmoid())
 
 
+class SmoothedSigmoid(nn.Module):
+    """Label smoothing of independent sigmoids: a target of 1 becomes 1 - s, a target of 0 becomes s.
+
+    Bag of Freebies (arXiv:1902.04103), for YOLOv3: s = min(1 / C, 1 / 40). With cross entropy as `loss_fn` this is the
+    cross entropy with soft targets; of another loss it is the mean over a label that is wrong with probability s.
+    """
+
+    def __init__(self, *, loss_fn: Callable[[Tensor, Tensor], Tensor], label_smoothing: float):
+        super().__init__()
+        self.loss_fn, self.label_smoothing = loss_fn, label_smoothing
+
+    def forward(self, logits: Tensor, gt: Tensor) -> Tensor:
+        """logits and gt (0 or 1) of one shape -> unreduced loss of that shape"""
+        smoothing = self.label_smoothing
+        return (1 - smoothing) * self.loss_fn(logits, gt) + smoothing * self.loss_fn(logits, 1 - gt)
+
+
 class SmoothedSoftmax(nn.Module):
     """Label smoothing (arXiv:1512.00567, section 7): the true class gets 1 - label_smoothing, all share the rest."""
 

@@ -1,0 +1,52 @@
+"""Profile of a few training steps by torch.profiler: a table of operators and a trace.
+
+Lightning's PyTorchProfiler mixes the steps of evaluations into the table, and raises after a stage that is shorter than
+its schedule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.profiler import ProfilerActivity, profile
+
+FIRST, LAST = 10, 15  # micro batches that are timed: after those in which caches are filled
+ROWS = 40
+
+
+class ProfileSteps(Callback):
+    """Callback of the first process that writes operators.txt and trace.json to a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.profiler: profile | None = None
+        self.batches = 0  # of this process, done
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.is_global_zero and self.batches == FIRST:
+            activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+            self.profiler = profile(activities=activities, record_shapes=True)
+            self.profiler.start()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.batches += 1
+        if self.batches == LAST:
+            self._write()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        """Stop and write what was recorded, if anything was; the largest rows of the table first."""
+        if self.profiler is None:
+            return
+        self.profiler.stop()
+        self.folder.mkdir(exist_ok=True)
+        order = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+        table = self.profiler.key_averages().table(sort_by=order, row_limit=ROWS)
+        (self.folder / "operators.txt").write_text(table, encoding="utf-8")
+        self.profiler.export_chrome_trace(str(self.folder / "trace.json"))
+        self.profiler = None

@@ -1,0 +1,57 @@
+"""Choice of the weights that a run evaluates last and keeps: of the last step, averaged, or of the best evaluation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+
+from lineage.train.detection_module import DetectionModule
+
+STEP = re.compile(r"\d+")  # in the name of the file of the best weights
+SAME_IMAGES = "on the images that it is scored on, so the score is optimistic"
+
+
+def restore_best(trainer: Trainer, module: DetectionModule) -> bool:
+    """Load the weights of the best evaluation, if a ModelCheckpoint keeps them; return whether it does."""
+    best = find_best(trainer)
+    if best is None:
+        return False
+    checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return True
+
+
+def find_best(trainer: Trainer) -> ModelCheckpoint | None:
+    """Return the callback that has kept the weights of an evaluation by their metric, or None."""
+    callbacks = (callback for callback in list_callbacks(trainer) if isinstance(callback, ModelCheckpoint))
+    return next((callback for callback in callbacks if callback.monitor and callback.best_model_path), None)
+
+
+def watches_metrics(trainer: Trainer) -> bool:
+    """Return whether a callback of a run waits for the metrics of its evaluations."""
+    return any(getattr(callback, "monitor", None) for callback in list_callbacks(trainer))
+
+
+def list_callbacks(trainer: Trainer) -> list[Callback]:
+    return list(vars(trainer)["callbacks"])
+
+
+def describe_weights(trainer: Trainer) -> str:
+    """Return where the evaluated weights come from, e.g. "average by EMAWeightAveraging at step 600"."""
+    callbacks = list_callbacks(trainer)
+    averaging = next((callback for callback in callbacks if isinstance(callback, WeightAveraging)), None)
+    average = f"average by {type(averaging).__name__} " if averaging else ""
+    if best := find_best(trainer):
+        assert best.best_model_score is not None
+        step = STEP.findall(Path(best.best_model_path).name)[0]
+        score = f"best {best.monitor}, {float(best.best_model_score):.2f}"
+        return f"{average}at step {int(step)} of {trainer.max_steps}: {score}, chosen {SAME_IMAGES}"
+    text = f"{average}at step {trainer.global_step}"
+    stopping = next((callback for callback in callbacks if isinstance(callback, EarlyStopping)), None)
+    if stopping and trainer.global_step < trainer.max_steps:
+        text += f" of {trainer.max_steps}: stopped by {stopping.monitor} {SAME_IMAGES}"
+    return text

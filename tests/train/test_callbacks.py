@@ -1,0 +1,174 @@
+"""Callbacks of Lightning in our runs: early stopping, the best weights, the range test, statistics, the profiler."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ThroughputMonitor
+
+from lineage.config.build import ConfigError, build
+from lineage.eval.evaluator import NoEvaluation
+from lineage.run.checks.callbacks import check_callbacks
+from lineage.train.callbacks.profile_steps import ProfileSteps
+from lineage.train.callbacks.rate_finder import RateFinder
+from lineage.train.checkpoint import Checkpoints
+from lineage.train.detection_module import DetectionModule
+from lineage.train.evaluate_first import EvaluateFirst
+from lineage.train.evaluated_weights import describe_weights, restore_best
+from tests.train.toy import Count, ToyData, detection_module, trainer
+
+CONF = Path(__file__).parents[2] / "conf" / "callbacks"
+
+
+class Scripted(Count):
+    """An evaluator whose metric is read from a list, evaluation by evaluation; it also notes the weights."""
+
+    def __init__(self, scores: list[float]) -> None:
+        super().__init__()
+        self.scores, self.weights = iter(scores), []  # type: ignore[var-annotated]
+
+    def compute(self) -> dict[str, float]:
+        return {"box/AP": next(self.scores)}
+
+
+def module(*scores: float) -> DetectionModule:
+    model = detection_module()
+    model.evaluator = Scripted(list(scores))  # type: ignore[assignment]
+    return model
+
+
+def weights(model: DetectionModule) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def best(folder: Path) -> ModelCheckpoint:
+    node = OmegaConf.load(CONF / "best.yaml").best
+    callback: ModelCheckpoint = build(node)
+    callback.dirpath = str(folder)
+    return callback
+
+
+def test_training_ends_when_the_metric_has_not_risen() -> None:
+    stopping: EarlyStopping = build(OmegaConf.load(CONF / "early_stopping.yaml").early_stopping)
+    stopping.patience = 2
+    fitted = trainer(20, callbacks=[stopping], val_check_interval=2)
+    fitted.fit(module(10, 30, 20, 30, 40), datamodule=ToyData())  # 30 at step 4, then twice no more
+    assert fitted.global_step == 8
+    assert describe_weights(fitted) == (
+        "at step 8 of 20: stopped by box/AP on the images that it is scored on, so the score is optimistic"
+    )
+
+
+def test_the_best_weights_are_kept(tmp_path: Path) -> None:
+    model = module(10, 30, 20, 25)
+    fitted = trainer(8, callbacks=[best(tmp_path)], val_check_interval=2, enable_checkpointing=True)
+    fitted.fit(model, datamodule=ToyData())
+    at_step_4 = module(0, 0)
+    trainer(4, val_check_interval=2).fit(at_step_4, datamodule=ToyData())
+    last = weights(model)
+    assert restore_best(fitted, model)
+    assert all(map(torch.equal, weights(model), weights(at_step_4)))
+    assert not all(map(torch.equal, weights(model), last))
+    assert describe_weights(fitted).startswith("at step 4 of 8: best box/AP, 30.00, chosen on the images that it is")
+    assert [path.name for path in tmp_path.iterdir()] == ["best-0000004.ckpt"]
+
+
+def test_without_a_choice_the_last_weights_are_evaluated(tmp_path: Path) -> None:
+    model = module(1)
+    fitted = trainer(2)
+    fitted.fit(model, datamodule=ToyData())
+    assert not restore_best(fitted, model)
+    assert describe_weights(fitted) == "at step 2"
+    averaged = trainer(2, callbacks=[EMAWeightAveraging(decay=0.5)])
+    averaged.fit(detection_module(), datamodule=ToyData())
+    assert describe_weights(averaged) == "average by EMAWeightAveraging at step 2"
+
+
+def test_a_resumed_run_still_has_the_best_of_before(tmp_path: Path) -> None:
+    """Killed after the evaluation of step 4, whose score is in no checkpoint: it is evaluated again."""
+    every = dict(val_check_interval=2, enable_checkpointing=True)
+    killed = trainer(4, callbacks=[best(tmp_path), Checkpoints(tmp_path, every=100)], **every)
+    killed.fit(module(10, 30), datamodule=ToyData())
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("step,box/AP\n2,10\n4,30\n")
+    resumed = trainer(8, callbacks=[best(tmp_path), EvaluateFirst(metrics, 4)], **every)
+    checkpoint = tmp_path / "step-0000004.ckpt"
+    resumed.fit(module(30, 20, 25), datamodule=ToyData(4), ckpt_path=checkpoint, weights_only=True)
+    assert describe_weights(resumed).startswith("at step 4 of 8: best box/AP, 30.00")
+
+
+def test_checkpoints_of_chosen_parts_stay(tmp_path: Path) -> None:
+    fitted = trainer(10, callbacks=[Checkpoints(tmp_path, every=1, keep=[0.25, 0.5])])
+    fitted.fit(detection_module(), datamodule=ToyData())
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == [
+        f"step-{step:07d}.ckpt"
+        for step in (2, 5, 9, 10)  # round(2.5) is 2, then the newest two
+    ]
+
+
+def test_the_range_test_changes_nothing_of_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    finder: RateFinder = build(OmegaConf.load(CONF / "lr_finder.yaml").lr_finder)
+    plain, tested = detection_module(), detection_module()
+    trainer(9, default_root_dir=str(tmp_path)).fit(plain, datamodule=ToyData())
+    fitted = trainer(9, callbacks=[finder], default_root_dir=str(tmp_path))
+    fitted.fit(tested, datamodule=ToyData())
+    assert all(map(torch.equal, weights(plain), weights(tested)))
+    assert fitted.global_step == 9
+    with (tmp_path / "lr_finder.csv").open() as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert rates == sorted(rates)
+    assert rates[0] < 2e-6
+    assert "optimizer.lr=" in caplog.text
+    assert not list(tmp_path.glob(".lr_find*"))
+
+
+def test_a_diverging_range_test_ends_and_the_training_goes_on(tmp_path: Path) -> None:
+    finder = RateFinder(min_lr=1e-3, max_lr=1e12, num_training_steps=60, early_stop_threshold=4.0)
+    fitted = trainer(3, callbacks=[finder], default_root_dir=str(tmp_path))
+    fitted.fit(detection_module(), datamodule=ToyData())
+    assert fitted.global_step == 3
+
+
+def test_the_throughput_monitor_counts_images(tmp_path: Path) -> None:
+    monitor: ThroughputMonitor = build(OmegaConf.load(CONF / "statistics.yaml").throughput)
+    assert monitor.batch_size_fn(next(iter(ToyData(size=3).stream))) == 3
+
+
+def test_a_profile_is_a_table_and_a_trace_of_training_steps(tmp_path: Path) -> None:
+    fitted = trainer(16, callbacks=[ProfileSteps(tmp_path / "profile")], val_check_interval=12)
+    fitted.fit(detection_module(), datamodule=ToyData())
+    table = (tmp_path / "profile" / "operators.txt").read_text()
+    steps = int(next(line for line in table.splitlines() if "aten::convolution_backward" in line).split()[-1])
+    assert steps == 5
+    trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
+    assert any("convolution" in str(event.get("name")) for event in trace["traceEvents"])
+
+
+def test_a_run_that_is_shorter_than_its_profile_ends_well(tmp_path: Path) -> None:
+    for steps, exists in ((4, False), (12, True)):
+        fitted = trainer(steps, callbacks=[ProfileSteps(tmp_path / str(steps))])
+        fitted.fit(detection_module(), datamodule=ToyData())
+        assert (tmp_path / str(steps) / "operators.txt").exists() == exists
+
+
+def test_a_callback_without_its_metric_is_refused() -> None:
+    config = OmegaConf.create(
+        {
+            "callbacks": {"best": {"monitor": "mask/AP"}},
+            "schedule": {"steps": 600, "evaluate_every": 0},
+            "dataset": {"val": 1},
+        }
+    )
+    with pytest.raises(ConfigError, match=r"callbacks=best waits for mask/AP.*schedule.evaluate_every=60"):
+        check_callbacks(config, NoEvaluation())
+    config.schedule.evaluate_every = 100
+    check_callbacks(config, NoEvaluation())
+    evaluator = NoEvaluation()
+    evaluator.scorer = type("Boxes", (), {"tasks": ("box",)})  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"callbacks.best.monitor=mask/AP: the evaluations score box, e.g. .*=box/AP"):
+        check_callbacks(config, evaluator)

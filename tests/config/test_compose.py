@@ -200,6 +200,8 @@ def train(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("~dataset=0", "~dataset=0: dataset is a config group, whose options are words"),
         ("+backbone@x=inf", "+backbone@x=inf: backbone is a config group, whose options are words"),
+        ("augment=[1,2]", "augment=[1,2]: augment is a config group, whose options are words"),
+        ("augment=[[]]", "augment=[[]]: augment is a config group, whose options are words"),
         ("=3", "'=3' is not KEY=VALUE: it has no key"),
         ("callbacks=[em]", "callbacks=[em]: callbacks has no option 'em'. Did you mean ema?"),
     ],
@@ -207,10 +209,15 @@ def train(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_hydras_value_errors_are_messages(override: str, message: str) -> None:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        with pytest.raises((ValueError, HydraException)) as error:
+        with pytest.raises((ValueError, TypeError, HydraException)) as error:
             loader.load_configuration("train", [override], RunMode.RUN)
     assert is_user_error(error.value)
     assert explain(error.value, ROOT, ["seed=2", override]) == message
+
+
+def test_commands_beside_train_get_the_same_message() -> None:
+    with pytest.raises(ConfigError, match=r"^augment=\[1,2\]: augment is a config group"):
+        compose_config(["augment=[1,2]"])
 
 
 def test_a_value_error_of_ours_keeps_its_traceback() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import struct
 from collections import OrderedDict
 from pathlib import Path
@@ -226,3 +227,20 @@ def test_flipped_bytes_of_tensors_are_noticed(tmp_path: Path, name: str) -> None
         path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
         with pytest.raises(FileError, match=r"is damaged: Bad CRC-32"):
             read_tensors(path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_files_of_the_old_format_are_refused_or_read_as_by_torch(tmp_path: Path, seed: int) -> None:
+    """torch raises AssertionError, IndexError, TypeError, struct.error: whatever it meets."""
+    path, chance = tmp_path / "model.pth", random.Random(seed)
+    torch.save({"a": torch.zeros(3, 4), "b": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    for _ in range(3):
+        del content[(start := chance.randrange(len(content))) : start + chance.choice((1, 2, 8))]
+    path.write_bytes(content)
+    try:
+        tensors = read_tensors(path)
+    except (FileError, UnsafePickle):
+        return
+    expected = torch.load(path, weights_only=True)
+    assert all(torch.equal(tensors[name], expected[name]) for name in expected)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 import lineage.config.schema  # noqa: F401  registers the schema
 from lineage.config import validate
 from lineage.config.build import ConfigError
-from lineage.config.friendly_errors import explain
+from lineage.config.friendly_errors import explain, is_user_error
 from lineage.results import paths
 
 
@@ -22,7 +22,9 @@ def compose_config(overrides: list[str], root: Path | None = None) -> DictConfig
     try:
         with initialize_config_dir(str(root / "conf"), version_base="1.3"):
             config = compose("train", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        if not is_user_error(error):
+            raise
         raise ConfigError(explain(error, root, overrides)) from error
     validate.refuse_unknown_keys(config)
     validate.refuse_former_names(config)

@@ -87,7 +87,7 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
         return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error, root)
-    if is_hydra_value_error(error):
+    if is_hydra_type_error(error):
         return _wrong_option(error, root, arguments)
     if match := UNKNOWN_KEY.match(str(error)) or UNKNOWN_KEY.search(str(error)):
         return _unknown_key(next(filter(None, match.groups())), root, arguments)
@@ -103,14 +103,15 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
 def is_user_error(error: Exception) -> bool:
     """Return whether one message is enough: errors of Hydra, OmegaConf, this project, and of a disk that is full."""
     ours = type(error).__module__.startswith(("lineage.", "hydra_plugins.lineage."))
-    theirs = isinstance(error, HydraException | OmegaConfBaseException) or is_hydra_value_error(error)
+    theirs = isinstance(error, HydraException | OmegaConfBaseException) or is_hydra_type_error(error)
     return ours or theirs or disk.explain(error) is not None
 
 
-def is_hydra_value_error(error: Exception) -> bool:
-    """Return whether Hydra itself raised a plain ValueError, as it does for an option that is no word."""
+def is_hydra_type_error(error: Exception) -> bool:
+    """Return whether Hydra itself raised a plain ValueError or TypeError, as it does for an option that is no word."""
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    return type(error) is ValueError and bool(last) and f"{os.sep}hydra{os.sep}_internal{os.sep}" in last[0].filename
+    is_plain = type(error) in (ValueError, TypeError)
+    return is_plain and bool(last) and f"{os.sep}hydra{os.sep}_internal{os.sep}" in last[0].filename
 
 
 def _print_from(main: Callable[[], Any], error: Exception) -> None:
@@ -138,14 +139,19 @@ def _missing_option(error: MissingConfigException, root: Path) -> str:
 
 
 def _wrong_option(error: Exception, root: Path, arguments: list[str]) -> str:
-    """Return the message for an option of a config group that is a number; Hydra's own does not name it."""
+    """Return the message for an option of a config group that is no word; Hydra's own does not name it."""
     for argument in arguments:
         with suppress(HydraException):
             override = OverridesParser.create().parse_override(argument)
             group = override.key_or_group
-            if isinstance(override.value(), int | float) and (root / "conf" / group).is_dir():
+            if not _is_words(override.value()) and (root / "conf" / group).is_dir():
                 return f"{argument}: {group} is a config group, whose options are words" if group else _no_key(argument)
     return str(error)
+
+
+def _is_words(value: Any) -> bool:
+    """Return whether a value can name options: a word, or a list of words."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(option, str) for option in value))
 
 
 def _wrong_type(line: str, cause: OmegaConfBaseException) -> str:

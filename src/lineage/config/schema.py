@@ -84,6 +84,7 @@ class Run:
     keep_checkpoints: list[float] = field(default_factory=list)  # after parts of the training, e.g. [0.8,0.9]
     average_checkpoints: list[float] | None = None  # test the mean of those of `weights`, e.g. [0.8,0.9,1]: SWA
     profile: bool = False  # time the operators of five steps: a table and a trace in the run folder
+    rank_timeout: float = 300.0  # seconds without a sign of life, or a batch, of a process after which several end
     weights: Any = None  # start from a file, URL, torchvision weight, run or entry; of a list, later files win
     weights_sha256: str | None = None  # refuse weights whose file has another digest
     trainable: list[str] | None = None  # train only the parameters with such names, e.g. [box.deltas.*]

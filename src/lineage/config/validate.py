@@ -23,6 +23,7 @@ LEAST = {
     "data.images_per_device": 1,
     "data.workers": 0,
     "checkpoint_every": 1,
+    "rank_timeout": 1,
     "seed": 0,
 }
 CHOICES = {"data.on_unreadable": ("raise", "skip")}

@@ -88,6 +88,7 @@ ROLES = {
     "keep_checkpoints": Role.SPEED,
     "average_checkpoints": Role.TEST,
     "profile": Role.SPEED,
+    "rank_timeout": Role.SPEED,
     "weights": Role.TRAINING,
     "weights_sha256": Role.PLACE,
     "trainable": Role.TRAINING,

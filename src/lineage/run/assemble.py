@@ -48,6 +48,7 @@ from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.progress import make_progress_callback
+from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.save_tensors import DirectCheckpointIO
 from lineage.train.stop_signals import StopSignals
 
@@ -149,7 +150,9 @@ def add_labels(config: DictConfig, train: Dataset) -> Dataset:
     return both
 
 
-def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console, signals: StopSignals) -> pl.Trainer:
+def make_trainer(
+    attempt: Attempt, parts: Parts, name: RunName, console: Console, signals: StopSignals, heartbeat: RankHeartbeat
+) -> pl.Trainer:
     """Return Lightning's trainer for the devices of the config. Raises ConfigError if there is none."""
     config, folder = attempt.config, attempt.folder
     makers = {title: build(node) for title, node in (config.logger or {}).items()}
@@ -172,7 +175,7 @@ def make_trainer(attempt: Attempt, parts: Parts, name: RunName, console: Console
             enable_model_summary=False,
             default_root_dir=str(folder),
             logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
-            callbacks=[*callbacks, checkpoints, make_progress_callback(console), signals, first],
+            callbacks=[*callbacks, checkpoints, make_progress_callback(console), signals, heartbeat, first],
         )
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))

@@ -33,6 +33,7 @@ from rich.console import Console
 
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import is_user_error
+from lineage.config.schema import Run
 from lineage.launch.child_process import end_with_parent
 from lineage.results import disk, lease, paths, store
 from lineage.results.entry import Entry
@@ -51,10 +52,12 @@ from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.evaluated_weights import restore_best
 from lineage.train.loggers import close_at_end
 from lineage.train.progress import silence_lightning
+from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
 from lineage.train.stop_signals import StopSignals
 
 LEASE = "run"  # name of the lease on a run folder
+RANK_TIMEOUT = Run.rank_timeout  # of runs that are older than the key
 
 
 def run(composed: DictConfig, overrides: Sequence[str]) -> None:
@@ -77,12 +80,13 @@ def run_attempt(attempt: Attempt) -> None:
         attempt = attempt._replace(config=resolved.recorded)
         parts = assemble(resolved)
         images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None
-        signals = StopSignals()
+        signals, heartbeat = StopSignals(), RankHeartbeat(attempt.config.get("rank_timeout", RANK_TIMEOUT))
         facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
-        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console, signals)
+        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console, signals, heartbeat)
         facts |= metadata.describe_hardware(trainer)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
+        heartbeat.report = partial(writer.write, "failed")
         if is_first():
             record_run_id(attempt, facts["id"])
             watch_ranks(writer, trainer.strategy.launcher)
@@ -90,6 +94,7 @@ def run_attempt(attempt: Attempt) -> None:
             end_with_parent(signal.SIGKILL)
         with (
             close_at_end(trainer.loggers),
+            heartbeat.run(),
             report_interruption(attempt, writer, console),
             write_at_end(writer if is_first() else None, signals),
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,8 @@ class Node:
     def text(self, key: str, default: str = "") -> str:
         """Return a text on one line."""
         value = self.record.get(key, default)
+        if isinstance(value, dict | list):
+            raise self.error(key, f"expected a text, found {value!r:.80}")
         return " ".join(str(default if value is None else value).split())
 
     def optional_text(self, key: str) -> str | None:
@@ -87,6 +90,8 @@ class Node:
         value = self.record.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, f"{value!r} is not a number")
+        if not math.isfinite(value):
+            raise self.error(key, f"{value!r} is not a finite number")
         return float(value)
 
     def check_keys(self, allowed: Iterable[str], required: Iterable[str] = ()) -> Node:

@@ -25,7 +25,7 @@ def read_tfjs(folder: Path) -> dict[str, Tensor]:
     index = folder if folder.suffix == ".json" else folder / "model.json"
     try:
         groups = json.loads(index.read_text(encoding="utf-8"))["weightsManifest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileError(f"{index}: not the model.json of a TensorFlow.js layers model ({error})") from error
     tensors: dict[str, Tensor] = {}
     for group in groups:

@@ -11,6 +11,7 @@ from lineage.data.annotations.sound import MAX_ID, TOLERANCE, is_sound
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
+LONGEST = 2**31  # no side of a PNG has more pixels
 IDS = ("id", "image_id", "category_id")  # of an annotation
 
 
@@ -70,6 +71,9 @@ BOX_OVERLAPS = DefectKind(
 SHORT_POLYGON = DefectKind(
     "polygon with fewer than 3 points", "a polygon is [x1, y1, x2, y2, x3, y3, ...]; delete what is less", "mask"
 )
+POLYGON_OUTSIDE = DefectKind(
+    "polygon reaches farther from its image than the image is large", "correct the coordinates: they are pixels", "mask"
+)
 UNKNOWN_NOTATION = DefectKind(
     "segmentation in no notation of COCO",
     "it is a list of polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or {'size': [height, width], 'counts': ...}",
@@ -98,7 +102,7 @@ def _check_images(images: list[Record]) -> Iterator[Defect]:
     ids: set[Any] = set()
     for position, image in enumerate(images):
         record = f"image {image.get('id')} ({image.get('file_name')})"
-        is_named = isinstance(image.get("file_name"), str) and is_id(image.get("id"))
+        is_named = is_file_name(image.get("file_name")) and is_id(image.get("id"))
         if not is_named or not has_size(image):
             values = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
             yield Defect(IMAGE_RECORD, record, values, position)
@@ -177,8 +181,9 @@ def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[De
 
 
 def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKind, str]]:
-    if not (isinstance(box, list) and len(box) == 4 and _are_finite(box)):
-        yield ANNOTATION_RECORD, f"bbox {box} is not four numbers"
+    is_box = isinstance(box, list) and len(box) == 4 and _are_finite(box)
+    if not is_box or max(map(abs, box)) > LONGEST:
+        yield ANNOTATION_RECORD, f"bbox {box} is not four numbers of pixels"
         return
     x, y, w, h = box
     if w <= 0 or h <= 0:
@@ -203,17 +208,21 @@ def _check_mask(segmentation: Any, size: tuple[int, int], is_expected: bool) -> 
     elif not isinstance(segmentation, list) or not all(isinstance(polygon, list) for polygon in segmentation):
         yield UNKNOWN_NOTATION, f"segmentation {segmentation!r:.80}"
     else:
-        yield from _check_polygons(segmentation)
+        yield from _check_polygons(segmentation, size)
 
 
-def _check_polygons(polygons: list[list[Any]]) -> Iterator[tuple[DefectKind, str]]:
-    """Yield the first defect of any polygon."""
+def _check_polygons(polygons: list[list[Any]], size: tuple[int, int]) -> Iterator[tuple[DefectKind, str]]:
+    """Yield the first defect of any polygon; pycocotools ends the process for coordinates of some 10^12."""
+    reach = max(size)
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             yield SHORT_POLYGON, f"polygon {polygon if len(str(polygon)) < 80 else f'of {len(polygon)} numbers'}"
             return
         if not _are_finite(polygon):
             yield UNKNOWN_NOTATION, "a coordinate is not a number"
+            return
+        if min(polygon) < -reach or max(polygon) > 2 * reach:
+            yield POLYGON_OUTSIDE, f"{min(polygon):g} to {max(polygon):g} in an image of {size[1]} x {size[0]}"
             return
 
 
@@ -235,14 +244,22 @@ def is_id(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and -MAX_ID <= number <= MAX_ID
 
 
+def is_file_name(name: Any) -> bool:
+    """Return whether this is a text that a file system takes; JSON may hold halves of characters."""
+    try:
+        return isinstance(name, str) and bool(name.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:
+        return False
+
+
 def has_size(image: Record) -> bool:
     """Return whether the record states the image's height and width. Boxes and masks are checked only then."""
     height, width = image.get("height"), image.get("width")
-    return isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+    return isinstance(height, int) and isinstance(width, int) and 0 < height < LONGEST and 0 < width < LONGEST
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or isinstance(value, int | float)
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))
 
 
 def _format_first(values: list[Any]) -> str:

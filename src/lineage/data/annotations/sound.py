@@ -25,10 +25,10 @@ def is_sound(
         return (
             type(annotation["id"]) is type(annotation["image_id"]) is type(annotation["category_id"]) is int
             and -MAX_ID <= annotation["id"] <= MAX_ID
-            and type(annotation.get("area", 0)) in (float, int)
+            and isfinite(annotation.get("area", 0))
             and annotation.get("iscrowd") in (None, 0, 1)
             and _is_sound_box(annotation["bbox"], *sizes[annotation["image_id"]])
-            and _is_sound_mask(annotation.get("segmentation"), has_masks)
+            and _is_sound_mask(annotation.get("segmentation"), has_masks, max(sizes[annotation["image_id"]]))
             and _are_sound_keypoints(annotation.get("keypoints"), keypoint_counts[annotation["category_id"]])
         )
     except (KeyError, TypeError, ValueError, OverflowError):  # a field or an id is missing, or of another type
@@ -48,12 +48,14 @@ def _is_sound_box(box: list[float], height: int, width: int) -> bool:
     )
 
 
-def _is_sound_mask(polygons: Any, is_expected: bool) -> bool:
-    """Return True for polygons of three points or more."""
+def _is_sound_mask(polygons: Any, is_expected: bool, reach: int) -> bool:
+    """Return True for polygons of three points or more, none farther than `reach` pixels from the image."""
     if not polygons:
         return not is_expected
     for polygon in polygons:
         if type(polygon) is not list or len(polygon) < 6 or len(polygon) % 2 or not isfinite(sum(polygon)):
+            return False
+        if min(polygon) < -reach or max(polygon) > 2 * reach:
             return False
     return type(polygons) is list
 

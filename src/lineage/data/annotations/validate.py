@@ -88,7 +88,7 @@ def _read_json(path: Path, advice: str) -> Any:
         raise DatasetError(f"{path}: no such annotation file.\n{advice}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).\n{advice}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is not JSON ({error}).\nIt may be cut off: fetch or export it again.") from error
 
 

@@ -35,6 +35,7 @@ OTHERS = {
 }  # fmt: skip
 IDS, POLYGONS, IMAGE = "_gtFine_instanceIds.png", "_gtFine_polygons.json", "_leftImg8bit.png"
 FIRST_INSTANCE = 1000  # ids below are bare label ids
+LARGEST_SIDE = 20_000  # pixels of an image whose polygons are drawn
 HELP = """\
 Cityscapes has two folders:
     <root>/leftImg8bit/{train,val}/<city>/*_leftImg8bit.png
@@ -76,7 +77,7 @@ def parse(truth: Path, files: Sequence[Path], things: Mapping[str, int], are_pol
         name = str(file.relative_to(truth)).removesuffix(POLYGONS if are_polygons else IDS) + IMAGE
         try:
             ids = draw_instance_ids(json.loads(file.read_bytes()), things) if are_polygons else _read_ids(file)
-        except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, RecursionError) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
             continue
         builder.add_image(image_id, name, ids.shape)
@@ -95,8 +96,32 @@ def _read_ids(file: Path) -> np.ndarray:
         return np.asarray(image, np.int64)
 
 
+def check_polygons(document: Any) -> None:
+    """Raise ValueError if a polygons file lacks the fields of the format, or cannot be drawn."""
+    if not isinstance(document, dict) or not isinstance(document.get("objects"), list):
+        raise ValueError("holds no list `objects`")
+    for side in ("imgWidth", "imgHeight"):
+        if type(document.get(side)) is not int or not 0 < document[side] <= LARGEST_SIDE:
+            raise ValueError(f"{side} is {document.get(side)!r:.40}, not a number of pixels up to {LARGEST_SIDE}")
+    reach = 2 * max(document["imgWidth"], document["imgHeight"])
+    for number, entry in enumerate(document["objects"]):
+        if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
+            raise ValueError(f"objects[{number}] has no label")
+        polygon = entry.get("polygon")
+        is_list = isinstance(polygon, list) and len(polygon) > 1
+        if not is_list or not all(_is_corner(corner, reach) for corner in polygon):
+            raise ValueError(f"objects[{number}] ({entry['label']}): polygon is not a list of [x, y] near the image")
+
+
+def _is_corner(corner: Any, reach: int) -> bool:
+    """Return whether this is [x, y], in the image or not farther from it than it is large."""
+    is_pair = isinstance(corner, list) and len(corner) == 2
+    return is_pair and all(isinstance(number, int | float) and abs(number) <= reach for number in corner)
+
+
 def draw_instance_ids(document: Mapping[str, Any], things: Mapping[str, int]) -> np.ndarray:
     """Return [h, w] int64 instance ids of a polygons file; objects of a class are numbered from 0."""
+    check_polygons(document)
     canvas = Pillow.new("I", (document["imgWidth"], document["imgHeight"]))
     pencil = ImageDraw.Draw(canvas)
     counts: dict[str, int] = {}

@@ -30,6 +30,7 @@ OFFSETS = tuple(accumulate((0, *LENGTHS[:-1])))
 LANDMARKS = tuple(
     f"{name.replace(' ', '_')}_{i + 1}" for name, count in zip(CLASSES, LENGTHS, strict=True) for i in range(count)
 )
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)  # what wrong JSON raises
 FIELDS = ("style", "scale", "occlusion", "zoom_in", "viewpoint")
 HELP = """\
 DeepFashion2 has a folder for each split:
@@ -90,7 +91,7 @@ def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
             items = [item for key, item in document.items() if key.startswith("item")]
             objects = [_parse_object(item, int(document.get("pair_id", 0))) for item in items]
             size = read_size(folder / "image" / name)
-        except (OSError, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ImageError, *DAMAGE) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
             continue
         builder.add_image(image_id, name, size)

@@ -147,7 +147,7 @@ def parse(
             objects = [_parse_object(element, classes) for element in root.findall("object")]
             pixels = _read_pixels(image.path(devkit, "SegmentationObject", ".png")) if masks else None
             size = _read_size(root, devkit / name, decoding, log) if pixels is None else pixels.shape
-        except (OSError, ValueError, ImageError, xml.ParseError) as error:
+        except (OSError, ValueError, OverflowError, ImageError, xml.ParseError) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {error}")
             continue
         # 2. Its objects, numbered from 1 in the masks.

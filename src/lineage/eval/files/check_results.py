@@ -96,7 +96,12 @@ def _find_mask_defect(shape: Any, size: Size, image: int) -> str | None:
         are_polygons = all(is_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in shape)
         if not are_polygons:
             return "has a polygon that is not at least three points [x1, y1, x2, y2, x3, y3, ...]"
-        return "has polygons, and the ground truth no height and width of its image" if None in size else None
+        if None in size:
+            return "has polygons, and the ground truth no height and width of its image"
+        reach = max(side for side in size if side is not None)
+        numbers = [number for polygon in shape for number in polygon]
+        is_near = -reach <= min(numbers) and max(numbers) <= 2 * reach  # pycocotools ends the process for 10^12
+        return None if is_near else f"has a polygon from {min(numbers):g} to {max(numbers):g} for image {image}"
     if not isinstance(shape, dict) or "counts" not in shape or "size" not in shape:
         return f"has the segmentation {shape!r:.60} without counts and size, so it is no RLE"
     if not (is_numbers(shape["size"]) and len(shape["size"]) == 2):

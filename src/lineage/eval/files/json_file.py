@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any:
         raise ResultError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ResultError(f"{path}: cannot be read ({error}).") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits
         raise ResultError(f"{path} is not valid JSON: {error}.") from error
 
 

@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 DIGIT_BITS = 5  # of a base-32 digit
 MORE = 32  # flag of a digit that another follows
 FIRST_CHARACTER = 48  # that of the digit 0
+MOST = 2**62  # pixels; a sum of run lengths beyond it fits no column
 
 
 class Rles(NamedTuple):
@@ -152,7 +153,8 @@ def count_pixels(counts: Sequence[str | bytes | list[int]]) -> Ints:
     weighted = np.where(is_first, numbers, numbers * (following // 2 + 1))
     sums = np.bincount(mask, weighted, len(texts)).astype(np.int64)
     # 3. Counts that are not compressed.
-    return sums + np.array([sum(runs) if isinstance(runs, list) else 0 for runs in counts], np.int64)
+    totals = [sum(runs) if isinstance(runs, list) else 0 for runs in counts]
+    return sums + np.array([total if abs(total) <= MOST else -1 for total in totals], np.int64)
 
 
 def compress_counts(shape: Any, size: Sequence[int]) -> bytes:

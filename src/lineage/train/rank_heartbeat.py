@@ -1,0 +1,210 @@
+"""Signs of life between the processes of a distributed run: if one is silent or stands still, the run ends.
+
+Without them a process that hangs (a stopped machine, a lost disk, a deadlock in a loader) lets all others wait inside a
+collective for half an hour. Every process publishes its state in the store of torch.distributed every few seconds. The
+first process reads all states, the others that of the first. A process fails if, for `timeout` seconds,
+
+- it publishes nothing: it is stopped, its machine is gone, or
+- it trains or evaluates and finishes no batch. The others wait for it and stand still, too; the one behind is named.
+
+Gathering and scoring are not timed, for the first process may take long while the others wait. torch ends a collective
+after its own timeout.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch.distributed as dist
+from pytorch_lightning import Callback, Trainer
+
+PAUSE = 2.0  # seconds between signs of life
+KEY = "lineage/rank/{}"
+TIMED = ("training", "evaluation")
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """The part of torch.distributed.Store that is needed; no call waits for another process."""
+
+    def set(self, key: str, value: str) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+    def check(self, keys: list[str]) -> bool: ...
+
+
+@dataclass(slots=True)
+class RankState:
+    """State of one process, as it publishes it."""
+
+    rank: int
+    beat: int = 0  # signs of life so far
+    phase: str = "start"  # "training" and "evaluation" are timed; "end" is not watched
+    progress: int = 0  # batches begun, losses computed and batches finished so far
+    host: str = field(default_factory=platform.node)
+    pid: int = field(default_factory=os.getpid)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Judge of the states of processes; `fault` returns a message if one of them has failed.
+
+    looks: number of looks in a row without a change after which a process has failed. Looks are counted, not seconds:
+    a run that was suspended as a whole goes on.
+    """
+
+    looks: int
+    timeout: float  # in the message
+    states: dict[int, RankState] = field(default_factory=dict)
+    silent: dict[int, int] = field(default_factory=dict)  # rank -> looks without a sign of life
+    idle: dict[int, int] = field(default_factory=dict)  # rank -> looks without a finished batch
+
+    def fault(self, states: list[RankState]) -> str | None:
+        """Compare states with those of the look before."""
+        for state in states:
+            before = self.states.get(state.rank)
+            is_same = before is not None and before.beat == state.beat
+            has_progress = before is None or (before.phase, before.progress) != (state.phase, state.progress)
+            is_watched, is_timed = state.phase != "end", state.phase in TIMED
+            self.silent[state.rank] = self.silent.get(state.rank, 0) + 1 if is_same and is_watched else 0
+            self.idle[state.rank] = self.idle.get(state.rank, 0) + 1 if is_timed and not has_progress else 0
+            self.states[state.rank] = state
+        silent = [state for state in states if self.silent[state.rank] >= self.looks]
+        idle = [state for state in states if self.idle[state.rank] >= self.looks]
+        if silent:
+            return f"{self._name(silent)} has given no sign of life for {self.timeout:.0f} s"
+        if idle:
+            last = min(state.progress for state in states if state.phase in TIMED)
+            slowest = [state for state in states if state.phase in TIMED and state.progress == last]
+            return f"{self._name(slowest)} has finished no batch of {slowest[0].phase} for {self.timeout:.0f} s"
+        return None
+
+    def _name(self, states: list[RankState]) -> str:
+        return " and ".join(f"process {state.rank} (pid {state.pid} on {state.host})" for state in states)
+
+
+class RankHeartbeat(Callback):
+    """Callback that publishes the state of this process and ends it if another fails.
+
+    report: called in the first process with the message, before the process ends.
+    """
+
+    def __init__(self, timeout: float, report: Callable[[str], object] = lambda message: None) -> None:
+        self.timeout, self.report = timeout, report
+        self.pause = min(PAUSE, timeout / 4)
+        self.state: RankState | None = None
+        self._watch = Watch(max(2, round(timeout / self.pause)), timeout)
+        self._looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
+        self._over = threading.Event()
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Watch inside the block, from the first batch on."""
+        try:
+            yield
+        finally:
+            self._set_phase("end")
+            self._over.set()
+            if self.state and dist.is_initialized():
+                self._publish(dist.distributed_c10d._get_default_store())
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        self._start(trainer)
+        self._set_phase("training")
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._count()
+
+    def on_before_backward(self, *_: Any) -> None:
+        self._count()  # the others wait in the backward pass for one that does not get here
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._count()
+
+    def on_train_end(self, *_: Any) -> None:
+        self._set_phase("other")
+
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
+        self._start(trainer)
+        self._set_phase("evaluation")
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._count()
+
+    def on_validation_epoch_end(self, *_: Any) -> None:
+        self._set_phase("scoring")
+
+    def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
+        self._set_phase("training" if trainer.state.fn == "fit" and not trainer.sanity_checking else "other")
+
+    def _set_phase(self, phase: str) -> None:
+        if self.state:
+            self.state.phase = phase
+
+    def _count(self) -> None:
+        if self.state:
+            self.state.progress += 1
+
+    def _start(self, trainer: Trainer) -> None:
+        if self.state or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
+            return
+        self.state = RankState(trainer.global_rank)
+        store = dist.distributed_c10d._get_default_store()
+        for target in (self._exchange, self._judge_store):
+            arguments = (store, trainer.world_size)
+            threading.Thread(target=target, args=arguments, daemon=True, name="lineage-heartbeat").start()
+
+    def _exchange(self, store: Store, world_size: int) -> None:
+        """Publish, read, judge, until the run is over or its store is gone."""
+        watched = range(1, world_size) if self.state and self.state.rank == 0 else range(1)
+        while not self._over.wait(self.pause):
+            try:
+                self._publish(store)
+                states = [state for rank in watched if (state := self._read(store, rank))]
+            except RuntimeError:  # the connection is closed: `_judge_store` waits for the end of this process
+                return
+            self._looks += 1
+            if self.state and self.state.rank == 0:
+                states.append(RankState(**asdict(self.state)))
+            if message := self._watch.fault(states):
+                self._end(message)
+
+    def _publish(self, store: Store) -> None:
+        if self.state:
+            self.state.beat += 1
+            store.set(KEY.format(self.state.rank), json.dumps(asdict(self.state)))
+
+    def _read(self, store: Store, rank: int) -> RankState | None:
+        """Return the state of another process, or None before its first."""
+        key = KEY.format(rank)
+        return RankState(**json.loads(store.get(key))) if store.check([key]) else None
+
+    def _judge_store(self, store: Store, world_size: int) -> None:
+        """End this process if the process that holds the store does not answer."""
+        looks, idle = -1, 0
+        while not self._over.wait(self.pause):
+            looks, idle = self._looks, idle + 1 if looks == self._looks else 0
+            if idle > self._watch.looks:
+                self._end(f"the process that holds the store of the run has given no answer for {self.timeout:.0f} s")
+
+    def _end(self, message: str) -> None:
+        """Report, and end this process: a collective that waits cannot be left otherwise."""
+        if self._over.is_set():
+            return
+        message = f"{message}; the run ends. rank_timeout=SECONDS sets the limit"
+        if self.state and self.state.rank == 0:
+            self.report(message)
+        print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)

@@ -108,8 +108,8 @@ def check_polygons(document: Any) -> None:
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
             raise ValueError(f"objects[{number}] has no label")
         polygon = entry.get("polygon")
-        is_list = isinstance(polygon, list) and len(polygon) > 1
-        if not is_list or not all(_is_corner(corner, reach) for corner in polygon):
+        corners = polygon if isinstance(polygon, list) else []
+        if len(corners) < 2 or not all(_is_corner(corner, reach) for corner in corners):
             raise ValueError(f"objects[{number}] ({entry['label']}): polygon is not a list of [x, y] near the image")
 
 

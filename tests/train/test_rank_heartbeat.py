@@ -65,7 +65,8 @@ def test_the_first_process_reports_before_it_ends(
 ) -> None:
     ended = threading.Event()
     messages: list[str] = []
-    heartbeat = RankHeartbeat(0.2, messages.append)
+    heartbeat = RankHeartbeat(0.2)
+    heartbeat.report = messages.append
     heartbeat.state = RankState(0, phase="training")
     monkeypatch.setattr(rank_heartbeat.os, "_exit", lambda code: (heartbeat._over.set(), ended.set()))
     store = Store({"lineage/rank/1": json.dumps({"rank": 1, "beat": 3, "phase": "training", "progress": 2})})

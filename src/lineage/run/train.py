@@ -86,7 +86,6 @@ def run_attempt(attempt: Attempt) -> None:
         facts |= metadata.describe_hardware(trainer)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
-        heartbeat.report = partial(writer.write, "failed")
         if is_first():
             record_run_id(attempt, facts["id"])
             watch_ranks(writer, trainer.strategy.launcher)
@@ -94,7 +93,7 @@ def run_attempt(attempt: Attempt) -> None:
             end_with_parent(signal.SIGKILL)
         with (
             close_at_end(trainer.loggers),
-            heartbeat.run(),
+            heartbeat.run(partial(writer.write, "failed")),
             report_interruption(attempt, writer, console),
             write_at_end(writer if is_first() else None, signals),
         ):

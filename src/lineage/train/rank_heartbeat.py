@@ -95,13 +95,11 @@ class Watch:
 
 
 class RankHeartbeat(Callback):
-    """Callback that publishes the state of this process and ends it if another fails.
+    """Callback that publishes the state of this process and ends it if another fails."""
 
-    report: called in the first process with the message, before the process ends.
-    """
-
-    def __init__(self, timeout: float, report: Callable[[str], object] = lambda message: None) -> None:
-        self.timeout, self.report = timeout, report
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.report: Callable[[str], object] = lambda message: None
         self.pause = min(PAUSE, timeout / 4)
         self.state: RankState | None = None
         self._watch = Watch(max(2, round(timeout / self.pause)), timeout)
@@ -109,8 +107,9 @@ class RankHeartbeat(Callback):
         self._over = threading.Event()
 
     @contextmanager
-    def run(self) -> Iterator[None]:
-        """Watch inside the block, from the first batch on."""
+    def run(self, report: Callable[[str], object]) -> Iterator[None]:
+        """Watch inside the block, from the first batch on; the first process calls `report` before it ends."""
+        self.report = report
         try:
             yield
         finally:

@@ -17,6 +17,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Indexes of the datasets of tests stay out of the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINEAGE_SITE", "no")  # no site at the end of each run
         patch.setenv("LINEAGE_CACHE", str(folder))
         yield folder
 

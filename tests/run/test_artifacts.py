@@ -21,7 +21,7 @@ BOX = {"model": {"box": {"roi": {}}}}
 
 
 def attempt(*overrides: str, config: dict[str, Any] = BOX, **fields: Any) -> Attempt:
-    common = {"evaluate_only": False, "paths": {"results": str(paths.results())}}
+    common = {"evaluate_only": False, "paths": {"results": str(paths.results()), "runs": "runs"}}
     return Attempt(Path("runs/a"), OmegaConf.create(common | config), list(overrides), {"model": "mask_rcnn"}, **fields)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lineage.report.from_folder import report_run
+from lineage.report.site.parts import FOLDER
 from lineage.results.run_folder import RunFolder
 
 
@@ -19,5 +20,6 @@ def main(argv: list[str]) -> int:
     if not entry.is_file():
         print(f"{args.folder} has no {entry.name}: name the folder of a run that has ended.", file=sys.stderr)
         return 1
-    print(report_run(args.folder, args.experiments))
+    site = args.folder.parent / FOLDER / "index.html"
+    print(report_run(args.folder, args.experiments, site if site.is_file() else None))
     return 0

@@ -161,5 +161,8 @@ def find_holder(cell: Cell, action: str, settings: RunnerSettings) -> str | None
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a job. Without this name, Lightning waits for other tasks of a SLURM job's srun."""
-    return os.environ | ({"SLURM_JOB_NAME": "bash"} if "SLURM_JOB_ID" in os.environ else {})
+    """Return the environment of a job: its runner writes the site, once.
+
+    Without a name of a SLURM job, Lightning waits for other tasks of its srun.
+    """
+    return os.environ | {"LINEAGE_SITE": "no"} | ({"SLURM_JOB_NAME": "bash"} if "SLURM_JOB_ID" in os.environ else {})

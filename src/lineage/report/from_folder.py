@@ -13,14 +13,17 @@ from lineage.tables import read
 from lineage.tables.table import TableError
 
 
-def report_run(folder: Path, experiments: Path) -> Path:
-    """Write report.html from entry.json, metrics.csv, per_class.json and pictures/ in the folder."""
+def report_run(folder: Path, experiments: Path, site: Path | None = None) -> Path:
+    """Write report.html from entry.json, metrics.csv, per_class.json and pictures/ in the folder.
+
+    site: the page of the site that shows the run too, for a link to it.
+    """
     files = RunFolder(folder)
     entry = upgrade_record(json.loads(files.entry.read_text(encoding="utf-8")))
     per_class = json.loads(files.per_class.read_text(encoding="utf-8")) if files.per_class.is_file() else {}
     pictures = sorted(files.pictures.glob("*.png"))
     curves = read_metrics(files.metrics)
-    return write_report(folder, entry, curves, pictures, per_class, read_published(entry, experiments))
+    return write_report(folder, entry, curves, pictures, per_class, read_published(entry, experiments), site)
 
 
 def read_published(entry: dict[str, Any], experiments: Path) -> dict[str, float]:

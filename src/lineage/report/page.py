@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -34,12 +36,16 @@ def write_report(
     pictures: Sequence[Path],
     per_class: Mapping[str, Values],
     published: Values | None = None,
+    site: Path | None = None,
 ) -> Path:
-    """Write report.html. `curves` are the rows of metrics.csv, `published` the paper's numbers of the run's row."""
+    """Write report.html.
+
+    curves: rows of metrics.csv. published: the paper's numbers of the run's row. site: page of all runs, to link to.
+    """
     path = RunFolder(folder).report
     comparable = entry.get("tier") == "paper" and not entry.get("deviations")
     sections = [
-        _header(entry),
+        _header(entry, _link_to_site(entry, folder, site)),
         _headline(entry["metrics"], (published or {}) if comparable else {}),
         _section("Results", render_metrics(entry["metrics"], published or {}, comparable)),
         _section("Predictions", "".join(map(_picture, pictures))),
@@ -68,13 +74,20 @@ def _name(entry: Mapping[str, Any]) -> str:
     return str(entry.get("choices", {}).get("model") or "run")
 
 
-def _header(entry: Mapping[str, Any]) -> str:
+def _link_to_site(entry: Mapping[str, Any], folder: Path, site: Path | None) -> str:
+    if site is None:
+        return ""
+    address = f"{quote(Path(os.path.relpath(site, folder)).as_posix())}#/run/{quote(str(entry.get('id', '')))}"
+    return f' · <a href="{escape(address, quote=True)}">this run beside all others</a>'
+
+
+def _header(entry: Mapping[str, Any], link: str = "") -> str:
     choices = entry.get("choices", {})
     options = " · ".join(f"{group} {option}" for group, option in choices.items() if group not in ("model", "logger"))
     error = f'<p class="error">{escape(entry["error"])}</p>' if entry.get("error") else ""
     status = escape(str(entry.get("status", "")))
     return (
-        f'<header><p class="eyebrow">{escape(str(entry.get("id", "")))}</p><h1>{escape(_name(entry))}</h1>'
+        f'<header><p class="eyebrow">{escape(str(entry.get("id", "")))}{link}</p><h1>{escape(_name(entry))}</h1>'
         f'<p class="lede"><span class="status {status}">{status}</span> &nbsp; {escape(options)}</p>'
         f"{error}{render_deviations(entry)}</header>"
     )

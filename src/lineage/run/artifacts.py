@@ -21,12 +21,14 @@ from lineage.results.key_roles import within
 from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
+from lineage.run.inference.site_source import update_site
 from lineage.run.resume import Attempt
 from lineage.tables.numbers import format_number
 from lineage.train.entry_writer import EntryWriter
 from lineage.train.save_tensors import save_tensors
 from lineage.weights import state_dict
 
+SMALL_TEST = 20_000_000  # bytes of detections that are analysed at the end of a run, in about two seconds
 OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
@@ -58,10 +60,12 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
     path = writer.write("finished")
     assert path is not None  # else an error has ended the run
     entry = store.read(path)
+    site = _update_site(attempt, entry)
     lines: dict[str, object] = {
         "entry": path,
         "picture": next(RunFolder(attempt.folder).pictures.glob("*.png"), "-"),
-        "report": report_run(attempt.folder, paths.experiments()),
+        "report": report_run(attempt.folder, paths.experiments(), site),
+        **({"site": site} if site is not None else {}),
         "next": "\n         ".join(suggest_commands(attempt, entry)),
     }
     if entry.evaluated_weights not in ("", f"at step {entry.steps}"):
@@ -70,6 +74,15 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         console.print(table(entry.metrics))
     for name, text in lines.items():
         console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
+
+
+def _update_site(attempt: Attempt, entry: Entry) -> Path | None:
+    """Add the run to the site of its folder of runs; a large test is analysed by `lineage site` alone."""
+    test = RunFolder(attempt.folder).results
+    is_small = test.is_file() and test.stat().st_size <= SMALL_TEST
+    return update_site(
+        Path(attempt.config.paths.results), Path(attempt.config.paths.runs), [entry.id] if is_small else []
+    )
 
 
 def table(metrics: dict[str, float | None]) -> Table:

@@ -44,7 +44,7 @@ def make_config(length: int = 12, **values: Any) -> dict[str, Any]:
     val = {"_target_": "lineage.data.shapes.dataset.Shapes", "seed": 2, "length": length, "size": SIZE, "kinds": KINDS}
     config = {
         "model": {"box": {"roi": {"sampling_ratio": 2}}},
-        "roi": {"_target_": "lineage.ops.RoIAlign"},
+        "roi": {"_target_": "lineage.ops.align"},
         "optimizer": {"lr": 0.02, "weight_decay": 0.0001},
         "schedule": {"steps": 400, "images_per_step": 4},
         "dataset": {"val": val},

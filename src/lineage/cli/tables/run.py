@@ -179,9 +179,9 @@ def _run(plan: Plan, settings: RunnerSettings, args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job may write its entry, whoever ends us
     try:
         if args.cell is None:
-            return _report_end(run_cells(plan, settings, args.jobs or 1, _log))
+            return _report_end(run_cells(plan, settings, args.jobs or 1, _log), settings)
         final = run_task(plan, settings, _log)
-        return _report_end(final) if final else 0
+        return _report_end(final, settings) if final else 0
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
         return STOPPED
@@ -191,10 +191,15 @@ def _log(text: str) -> None:
     print(f"{datetime.now():%H:%M:%S}  {text}", flush=True)
 
 
-def _report_end(plan: Plan) -> int:
-    """Print the next command and what is not done; return the exit code."""
+def _report_end(plan: Plan, settings: RunnerSettings) -> int:
+    """Print the next command, the page of all runs and what is not done; return the exit code."""
     tables = dict.fromkeys(cell.name.table for cell in plan.cells.values() if cell.requested)
     print("\n".join(f"next     lineage table {name}" for name in tables))
+    from lineage.run.inference.site_source import update_site
+
+    site = update_site(settings.results, settings.runs)
+    if site is not None:
+        print(f"site     {site}")
     for cell in plan.cells.values():
         if cell.must_succeed and plan.action(cell) == BLOCKED:
             print(f"{cell.name} cannot run: {plan.decisions[cell.name].note}", file=sys.stderr)

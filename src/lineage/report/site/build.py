@@ -5,15 +5,19 @@ Everything that a run folder or a dataset would give is absent without it; the r
 
 from __future__ import annotations
 
+import csv
+import gc
 import json
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.report.from_folder import read_published
-from lineage.report.site.alerts import describe_alerts, find_alerts
+from lineage.report.site.alerts import WARNING, describe_alerts, find_alerts
 from lineage.report.site.curves import describe_curves
 from lineage.report.site.error_analysis import analyse_task
 from lineage.report.site.family import describe_family
@@ -23,7 +27,7 @@ from lineage.report.site.parts import INDEX, SiteWriter
 from lineage.report.site.pictures import PictureSet, choose_positions, write_detections, write_images
 from lineage.report.site.records import describe_runs
 from lineage.report.site.run_details import describe_run
-from lineage.report.site.tables import TableSource, write_papers, write_tables
+from lineage.report.site.tables import TableSource, digest_ids, write_papers, write_tables
 from lineage.results import diff, store
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder, read_metrics
@@ -50,21 +54,20 @@ class SiteSource:
     open_test: OpenTest
     num_pictures: int
     log: Log = lambda text: None
+    budget: float = math.inf  # seconds for the parts of runs; those beyond it wait for the next call
+    analysed: Collection[str] | None = None  # ids of the runs whose detections may be matched now; None: all
 
 
 def write_site(writer: SiteWriter, source: SiteSource) -> Path:
     """Write the site of a store and return its page."""
     # 1. Runs.
     contents = store.contents(source.results)
-    entries, folders = drop_superseded(contents.entries), RunFolders(source.runs)
+    entries = drop_superseded(contents.entries)
     index = describe_runs(entries)
-    # 2. Curves, details, errors and pictures of each.
-    tests = _Tests(source)
-    for entry, run in zip(entries, index["runs"], strict=True):
-        folder = folders.find(entry)
-        run |= _write_run(writer, source, entry, folder)
-        if folder is not None and RunFolder(folder).results.is_file():
-            run |= _write_errors(writer, tests, entry, folder)
+    # 2. Curves, details, errors and pictures of each, newest first.
+    run_writer = RunWriter(writer, source)
+    for entry, run in zip(reversed(entries), reversed(index["runs"]), strict=True):
+        run |= run_writer.write(entry)
     index["open"] = [_write_open_run(writer, run) for run in find_open_runs(source.runs, {one.id for one in entries})]
     # 3. What papers claim, and where models come from.
     index |= {
@@ -72,31 +75,102 @@ def write_site(writer: SiteWriter, source: SiteSource) -> Path:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "store": str(source.results),
         "damaged": [[str(one.path), one.reason] for one in contents.damaged],
-        "tables": write_tables(writer, source.tables, entries),
-        "papers": write_papers(writer, source.tables, entries),
+        **_write_claims(writer, source, entries),
         "family": describe_family(source.tables.loader.experiments, entries),
     }
     writer.add(INDEX, lambda: index)
+    gc.unfreeze()  # the cache of entries froze all objects, those of torch too, which then warns of leaks at its end
     return writer.finish(f"{source.results.absolute().parent.name} · lineage")
 
 
-def _write_run(writer: SiteWriter, source: SiteSource, entry: Entry, folder: Path | None) -> dict[str, Any]:
-    """Add the details and the curves of a run; return the fields of its record that they fill."""
-    published = read_published({"table": entry.table, "row": entry.row}, source.tables.loader.experiments)
-    path = source.results / store.place(entry) / f"{entry.id}.json"
-    files = RunFolder(folder) if folder is not None else None
-    state = _stamp(files.per_class, files.report, files.run_log) if files else "no folder"
-    writer.add(f"run/{entry.id}", lambda: describe_run(entry, folder, published, str(path)), f"{state} {published}")
-    if files is None or not files.metrics.is_file():
-        return {"alerts": describe_alerts(find_alerts(entry, [])), "curves": 0}
+def _write_claims(writer: SiteWriter, source: SiteSource, entries: Sequence[Entry]) -> Any:
+    """Add tables and papers; return the summaries of both. Within a budget, only if a run of a table is new."""
 
     def build() -> dict[str, Any]:
-        rows = read_metrics(files.metrics)
-        hours = read_cost(entry, "cost/gpu_hours")
-        curves = describe_curves(rows, _images_per_step(entry), hours / entry.steps if hours and entry.steps else None)
-        return curves | {"summary": describe_alerts(find_alerts(entry, rows))}
+        tables = write_tables(writer, source.tables, entries)
+        return {"summary": {"tables": tables, "papers": write_papers(writer, source.tables, entries)}}
 
-    return {"alerts": writer.add(f"curves/{entry.id}", build, _stamp(files.metrics)), "curves": 1}
+    files = sorted(source.tables.loader.experiments.rglob("*.yaml"))
+    newest = max((file.stat().st_mtime_ns for file in files), default=0)
+    key = f"{digest_ids(entry for entry in entries if entry.table)} {newest} {len(files)}"
+    return writer.add("claims", build, key, again=math.isinf(source.budget))
+
+
+class RunWriter:
+    """Writer of the parts of runs, within the budget of its source."""
+
+    def __init__(self, writer: SiteWriter, source: SiteSource) -> None:
+        self.writer, self.source = writer, source
+        self._folders, self._tests = RunFolders(source.runs), _Tests(source)
+        self._end = time.monotonic() + source.budget
+        self._published: dict[tuple[str | None, str | None], dict[str, float]] = {}
+
+    def write(self, entry: Entry) -> dict[str, Any]:
+        """Add the parts of a run; return the fields of its record that they fill."""
+        folder = self._folders.find(entry)
+        files = RunFolder(folder) if folder is not None else None
+        fields: dict[str, Any] = {"alerts": describe_alerts(find_alerts(entry, [])), "curves": 0}
+        self._write_details(entry, folder)
+        if files is not None and files.metrics.is_file():
+            fields |= self._write_curves(entry, files)
+        if files is not None and files.results.is_file():
+            fields |= self._write_errors(entry, files)
+        return fields
+
+    def _may_build(self, entry: Entry) -> bool:
+        return time.monotonic() < self._end or entry.id in (self.source.analysed or ())
+
+    def _write_details(self, entry: Entry, folder: Path | None) -> None:
+        published = self._read_published(entry)
+        path = self.source.results / store.place(entry) / f"{entry.id}.json"
+        files = RunFolder(folder) if folder is not None else None
+        key = f"{_stamp(files.per_class, files.report, files.run_log) if files else 'no folder'} {published}"
+        name = f"run/{entry.id}"
+        if self.writer.has(name, key) or self._may_build(entry):
+            self.writer.add(name, lambda: describe_run(entry, folder, published, str(path)), key)
+
+    def _write_curves(self, entry: Entry, files: RunFolder) -> dict[str, Any]:
+        name, key = f"curves/{entry.id}", _stamp(files.metrics)
+        if not (self.writer.has(name, key) or self._may_build(entry)):
+            return {}
+
+        def build() -> dict[str, Any]:
+            rows, hours = read_metrics(files.metrics), read_cost(entry, "cost/gpu_hours")
+            step_hours = hours / entry.steps if hours and entry.steps else None
+            summary = {"summary": describe_alerts(find_alerts(entry, rows))}
+            return describe_curves(rows, _images_per_step(entry), step_hours) | summary
+
+        try:
+            return {"alerts": self.writer.add(name, build, key), "curves": 1}
+        except (OSError, ValueError, csv.Error) as error:
+            return {"alerts": [[WARNING, f"its curves cannot be read: {explain(error)}"]]}
+
+    def _write_errors(self, entry: Entry, files: RunFolder) -> dict[str, Any]:
+        tasks, test = list_tasks(entry), self._tests.name(entry)
+        key = f"{_stamp(files.results)} {test} {self.source.num_pictures}"
+        fields = {"analysis": tasks, "test": test}
+        if not tasks:
+            return {}
+        if self.writer.has(f"analysis/{entry.id}", key):
+            return fields
+        if self.source.analysed is not None and entry.id not in self.source.analysed:
+            return {"missing": "its detections are not matched yet; `lineage site` does that"}
+        pictures = self._tests.open(entry)
+        if isinstance(pictures, str):
+            return {"missing": pictures}
+        self.source.log(f"errors and pictures of {entry.id}")
+        try:
+            write_errors(self.writer, pictures, entry.id, tasks, files, key)
+        except Exception as error:  # of a file that was cut off, or of an image that is gone
+            return {"missing": f"its detections cannot be read: {explain(error)}"}
+        return fields
+
+    def _read_published(self, entry: Entry) -> dict[str, float]:
+        name = (entry.table, entry.row)
+        if name not in self._published:
+            experiments = self.source.tables.loader.experiments
+            self._published[name] = read_published({"table": entry.table, "row": entry.row}, experiments)
+        return self._published[name]
 
 
 def _write_open_run(writer: SiteWriter, run: OpenRun) -> dict[str, Any]:
@@ -135,43 +209,37 @@ class _Tests:
             positions = choose_positions(len(dataset), self.source.num_pictures)
             return PictureSet(name, dataset, dataset.ground_truth(), positions)
         except Exception as error:  # whatever is missing costs this view alone
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            return f"its test images cannot be read here: {reason}"
+            return f"its test images cannot be read here: {explain(error)}"
 
 
-def _write_errors(writer: SiteWriter, tests: _Tests, entry: Entry, folder: Path) -> dict[str, Any]:
-    """Add the error analysis and the detections of a run; return the fields of its record that they fill."""
+def explain(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def list_tasks(entry: Entry) -> list[str]:
+    """Return the tasks whose detections are matched: box and mask, if COCO's or VOC's precision was measured."""
     tasks = [task for task in TASKS if entry.metrics.get(f"{task}/AP") is not None]
-    if not tasks and entry.metrics.get("voc/mAP") is not None:
-        tasks = ["box"]
-    if not tasks:
-        return {}
-    files, name = RunFolder(folder), tests.name(entry)
-    key = f"{_stamp(files.results)} {name} {tests.source.num_pictures}"
-    if writer.has(f"analysis/{entry.id}", key):
-        return {"analysis": tasks, "test": name}
-    pictures = tests.open(entry)
-    if isinstance(pictures, str):
-        return {"missing": pictures}
-    tests.source.log(f"errors and pictures of {entry.id}")
+    return tasks or (["box"] if entry.metrics.get("voc/mAP") is not None else [])
+
+
+def write_errors(
+    writer: SiteWriter, pictures: PictureSet, run: str, tasks: Sequence[str], files: RunFolder, key: str
+) -> None:
+    """Add the error analysis of a run, its detections, and the images of its test."""
     records = json.loads(files.results.read_text(encoding="utf-8"))
     order = [int(number) for number in pictures.dataset.ids.tolist()]
-    codes: Sequence[int] = [-1] * len(records)
-    analysis: dict[str, Any] = {}
+    codes, analysis = [-1] * len(records), {}
     for task in tasks:
-        rows = [
-            i for i, record in enumerate(records) if "bbox" in record and (task == "box" or "segmentation" in record)
-        ]
+        field = "bbox" if task == "box" else "segmentation"
+        rows = [i for i, record in enumerate(records) if field in record and "bbox" in record]
         errors = analyse_task(pictures.document, [records[i] for i in rows], task, order)
         analysis[task] = errors.summary
         if task == tasks[0]:
-            codes = [-1] * len(records)
             for i, code in zip(rows, errors.codes, strict=True):
                 codes[i] = code
-    write_images(writer, pictures, f"{name} {tests.source.num_pictures}")
-    write_detections(writer, pictures, entry.id, records, codes, key)
-    writer.add(f"analysis/{entry.id}", lambda: {"tasks": analysis}, key)
-    return {"analysis": tasks, "test": name}
+    write_images(writer, pictures, f"{pictures.name} {len(pictures.positions)}")
+    write_detections(writer, pictures, run, records, codes, key)
+    writer.add(f"analysis/{run}", lambda: {"tasks": analysis}, key)
 
 
 def _images_per_step(entry: Entry) -> float | None:

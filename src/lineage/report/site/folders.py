@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lineage.report.site.parts import KEYS
 from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
@@ -20,13 +21,13 @@ HEAD = 500  # bytes of an entry that hold its id
 
 
 def find_run_folders(root: Path, depth: int = DEEPEST) -> Iterator[Path]:
-    """Yield the run folders at or below `root`; a run folder has no others in it."""
+    """Yield the run folders at or below `root`; a run folder has no others in it, and neither has a site."""
     files = RunFolder(root)
     if files.start.is_file() or files.entry.is_file():
         yield root
     elif depth and root.is_dir():
         for folder in sorted(root.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
+            if folder.is_dir() and not folder.name.startswith(".") and not (folder / KEYS).is_file():
                 yield from find_run_folders(folder, depth - 1)
 
 

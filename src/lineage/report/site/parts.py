@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from lineage.report.site.page import render_page
 from lineage.results.atomic import atomic_write
 
+FOLDER = "site"  # its default name, in the folder of runs
 KEYS = ".parts.json"  # name of a part -> what it was built from
 FORMAT = 1  # of the data: parts of another format are built again
 UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/]")
@@ -33,8 +34,11 @@ class SiteWriter(Protocol):
         """Return whether a part is there already, built from the same `key`."""
         ...
 
-    def add(self, name: str, build: Build, key: str = "") -> Any:
-        """Add a part unless it is there already, built from the same `key`; return its `summary` or None."""
+    def add(self, name: str, build: Build, key: str = "", again: bool = False) -> Any:
+        """Add a part unless it is there already, built from the same `key`; return its `summary` or None.
+
+        again: build it in any case.
+        """
         ...
 
     def add_image(self, name: str, read: Callable[[], bytes]) -> str:
@@ -48,7 +52,10 @@ class SiteWriter(Protocol):
 
 def dump(data: Any) -> str:
     """Return compact JSON that may stand in a script of a page; NaN and infinities are null."""
-    text = json.dumps(replace_nonfinite(data), separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # rare, and the search for what is not finite takes ten times as long
+        text = json.dumps(replace_nonfinite(data), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
@@ -96,8 +103,8 @@ class FolderWriter:
     def has(self, name: str, key: str) -> bool:
         return bool(key) and name in self.stored and self.stored[name].key == key and self._path(name).is_file()
 
-    def add(self, name: str, build: Build, key: str = "") -> Any:
-        if not self.has(name, key):
+    def add(self, name: str, build: Build, key: str = "", again: bool = False) -> Any:
+        if again or not self.has(name, key):
             data = build()
             atomic_write(self._path(name), f"lineageSite.part({dump(name)},{dump(data)});\n")
             self.stored[name] = Stored(key, summarize(data))
@@ -129,7 +136,7 @@ class FileWriter:
     def has(self, name: str, key: str) -> bool:
         return False
 
-    def add(self, name: str, build: Build, key: str = "") -> Any:
+    def add(self, name: str, build: Build, key: str = "", again: bool = False) -> Any:
         data = build()
         self.blocks[name] = dump(data)
         return summarize(data)

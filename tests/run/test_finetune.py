@@ -96,6 +96,9 @@ def test_the_layouts_of_coco_files(tmp_path: Path, splits: dict[str, str], keys:
     else:
         assert (config.dataset.val.annotations, config.dataset.val.images) == keys[2:]
         resolve(config)  # both splits open
+    if "annotations/person_keypoints_train2017.json" in splits:
+        people = read_layout(tmp_path, {"model": "keypoint_rcnn"})
+        assert "dataset.train.annotations=annotations/person_keypoints_train2017.json" in people.overrides
 
 
 @pytest.mark.parametrize(
@@ -148,8 +151,11 @@ def test_weights_within_reach_are_used() -> None:
     assert (body["backbone"], body["tier"], body["optimizer.lr"]) == ("mobilenet_v3_large", "mini", "0.001")
     small = chosen(weights=lambda name: "here", masked=0.0)
     assert small["weights"] == "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1"
+    assert small["backbone.weights"] == "later"  # no second download, of ImageNet's body
     assert (small["model"], small["tier"]) == ("faster_rcnn_mobilenet_320", "paper")
     gpu = chosen(gpu=True, weights=lambda name: "here")
+    assert gpu["roi.aligned"] == "false"  # as torchvision trained them
+    compose_config(["dataset=coco", *(f"{key}={value}" for key, value in gpu.items())])
     assert gpu["weights"] == "MaskRCNN_ResNet50_FPN_Weights.COCO_V1"
     assert (gpu["augment"], gpu["optimizer.lr"]) == ("multiscale_640_800", "0.0025")  # 0.01 * 4 / 16
     large = chosen(gpu=True, weights=lambda name: "here", images=118_287, val_images=5000)
@@ -241,7 +247,7 @@ def test_a_command_that_names_no_folder(command: list[str], says: str) -> None:
         expand_command(command)
 
 
-@pytest.mark.parametrize("value", ["/a/b", "a b", "it's", "7", "null", "ä", "a,b", "C:\\x", "{x}", "[a]"])
+@pytest.mark.parametrize("value", ["/a/b", ".", "a b", "it's", "7", "null", "ä", "a,b", "C:\\x", "{x}", "[a]"])
 def test_values_survive_hydra(value: str) -> None:
     assert compose_config(["dataset=coco", f"dataset.root={quote(value)}"]).dataset.root == value
 

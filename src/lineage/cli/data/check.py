@@ -69,11 +69,11 @@ def replace_folder(args: argparse.Namespace) -> Path | None:
         return None
     from lineage.run.finetune.layout import read_layout
 
-    typed = {text.partition("=")[0] for text in args.overrides}
+    typed = {key: value for key, _, value in (text.partition("=") for text in args.overrides)}
     layout = read_layout(path.absolute(), typed)
     args.dataset, args.overrides = layout.name, [*layout.overrides, *args.overrides]
     print(layout.summary)
-    return path
+    return path.absolute()
 
 
 def print_next(overrides: Sequence[str]) -> None:
@@ -186,7 +186,7 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
     elsewhere = [] if folder == file.parent else [f"dataset.train.images={folder.absolute()}"]
-    print_next([f"finetune={file}", *elsewhere])
+    print_next([f"finetune={file.absolute()}", *elsewhere])
     return 0
 
 

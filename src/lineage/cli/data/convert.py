@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         print(describe(path, document))
     if reading.problems:
         print(f"left out: {len(reading.problems)}, such as {reading.problems[0]}")
-    print(f"next     lineage data check {out}\n         python train.py finetune={out}")
+    place = shlex.quote(str(out.absolute()))
+    print(f"next     lineage data check {place}\n         python train.py finetune={place}")
     return 0
 
 
@@ -60,9 +62,9 @@ def format_problems(problems: list[str], *, list_all: bool) -> str:
 
 def describe(path: Path, document: dict[str, list[dict[str, object]]]) -> str:
     """Return a line on a file that was written."""
-    annotations = document["annotations"]
+    annotations, classes = document["annotations"], len(document["categories"])
     counts = [
-        f"{len(document['images'])} images", f"{len(annotations)} objects", f"{len(document['categories'])} classes",
+        f"{len(document['images'])} images", f"{len(annotations)} objects", f"{classes} class{'es' * (classes > 1)}",
         *(f"{number} with {name}" for name, key in (("masks", "segmentation"), ("keypoints", "keypoints"))
           if (number := sum(key in annotation for annotation in annotations))),
     ]  # fmt: skip

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree as xml
 
@@ -20,7 +21,7 @@ from lineage.data.convert.split_names import SPLITS, find_split
 
 PARTS = ("images", "annotations", "categories")  # of a COCO-format file
 LARGEST = 64 << 20  # bytes of a JSON file that is read to see whether it is one
-KINDS = ("instances", "person_keypoints")  # of COCO's own files, the first is preferred
+KINDS = ("instances", "person_keypoints")  # of COCO's own files
 VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # of ImageSets/Main
 VOC_SETS = ("train", "val", "trainval", "test")
 SMALL, SMALL_SHARE, SHARE = 200, 0.2, 0.1  # images, and the share for validation below and above that number
@@ -45,10 +46,10 @@ class CocoFile:
     images: int
 
 
-def read_layout(folder: Path, typed: Container[str] = ()) -> Layout:
+def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
     """Return the layout of a folder, or of one COCO-format file. Raises ConfigError with the remedy.
 
-    typed: keys that need no search, such as dataset.train.images
+    typed: overrides; a typed dataset.train.images needs no search, a typed model with keypoints COCO's files of them
     """
     if folder.is_file():
         return read_coco([describe_file(folder, folder.parent)], folder.parent, typed)
@@ -58,7 +59,8 @@ def read_layout(folder: Path, typed: Container[str] = ()) -> Layout:
         return Layout("cityscapes", (f"dataset.root={quote(folder)}",), "Cityscapes' layout")
     if any((folder / name / "PedMasks").is_dir() for name in ("", "PennFudanPed", "data/PennFudanPed")):
         return Layout("penn_fudan", (f"dataset.root={quote(folder)}",), "Penn-Fudan's layout")
-    if files := find_coco_files(folder):
+    kinds = KINDS[::-1] if "keypoint" in typed.get("model", "") else KINDS
+    if files := find_coco_files(folder, kinds):
         return read_coco(files, folder, typed)
     if years := [path.parents[1] for place in VOC_PLACES for path in sorted(folder.glob(f"{place}ImageSets/Main"))]:
         return read_voc(years)
@@ -73,11 +75,11 @@ def read_layout(folder: Path, typed: Container[str] = ()) -> Layout:
     )
 
 
-def find_coco_files(folder: Path) -> list[CocoFile]:
-    """Return the COCO-format files in a folder and in the folders in it, by their paths."""
+def find_coco_files(folder: Path, kinds: Sequence[str]) -> list[CocoFile]:
+    """Return the COCO-format files in a folder and in the folders in it; of COCO's own those of the first kind."""
     paths = sorted({*folder.glob("*.json"), *folder.glob("*/*.json")})
     described = [describe_file(path, folder) for path in paths if looks_like_coco(path)]
-    for kind in KINDS:  # COCO has a file of each kind for the same images
+    for kind in kinds:  # COCO has a file of each kind for the same images
         if len(preferred := [file for file in described if file.path.name.startswith(f"{kind}_")]) > 0:
             return preferred
     return described
@@ -107,7 +109,7 @@ def describe_file(path: Path, root: Path) -> CocoFile:
     return CocoFile(path, find_split(inside.parts), str(images[0].get("file_name")), len(images))
 
 
-def read_coco(files: Sequence[CocoFile], folder: Path, typed: Container[str] = ()) -> Layout:
+def read_coco(files: Sequence[CocoFile], folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
     """Return the layout of one file, or of a file for each split."""
     train = choose(files, "train", folder) if len(files) > 1 else files[0]
     val = next((file for split in ("val", "test") if len(files) > 1 and (file := choose(files, split, folder))), None)
@@ -137,7 +139,7 @@ def choose(files: Iterable[CocoFile], split: str, folder: Path) -> CocoFile | No
     return candidates[0] if candidates else None
 
 
-def split_overrides(split: str, file: CocoFile, root: Path, typed: Container[str]) -> list[str]:
+def split_overrides(split: str, file: CocoFile, root: Path, typed: Mapping[str, str]) -> list[str]:
     """Return the keys of a split: its annotation file, and the folder that holds its first image unless typed."""
     places = {"annotations": file.path}
     if f"dataset.{split}.images" not in typed:
@@ -201,7 +203,7 @@ def read_class_names(year: Path) -> set[str]:
 def quote(value: object) -> str:
     """Return a value of an override, in quotes if Hydra would read it as something else."""
     text = str(value)
-    is_word = re.fullmatch(r"[A-Za-z_][\w./:+-]*|\.{0,2}/[\w./+-]*", text) is not None
+    is_word = re.fullmatch(r"[A-Za-z_][\w./:+-]*|\.{0,2}/[\w./+-]*|\.", text) is not None
     if is_word and text.lower() not in ("true", "false", "null", "none", "inf", "nan"):
         return text
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)

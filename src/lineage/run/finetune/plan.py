@@ -15,7 +15,7 @@ import numpy as np
 from lineage.results.key_roles import within
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.facts import DataFacts
-from lineage.run.finetune.weights import BODIES, DETECTORS, Availability
+from lineage.run.finetune.weights import BODIES, DETECTORS, Availability, find_conventions
 
 SMALL_BOX = 16  # pixels, the side below which objects call for larger images
 AUGMENTS = {160: "scale_160", 320: "scale_320", 480: "scale_480", 800: "multiscale_640_800"}  # by the size of the test
@@ -61,6 +61,9 @@ class Beginning:
     choices: tuple[Choice, ...]
 
 
+LATER_BODY = Choice("backbone.weights=later", "the body comes with the detector")
+
+
 def choose(facts: DataFacts, typed: Mapping[str, str], has_gpu: bool, find_weights: Availability) -> list[Choice]:
     """Return what is chosen; keys that were typed, or lie in a group that was, are left out.
 
@@ -84,7 +87,8 @@ def choose_model(facts: DataFacts) -> Choice:
         return Choice(
             "model=mask_rcnn", f"{facts.masked:.0%} of the objects have masks; model=faster_rcnn learns boxes alone"
         )
-    return Choice("model=faster_rcnn", f"{facts.masked:.0%} of the objects have masks, so boxes are learned")
+    few = f"only {facts.masked:.0%} of the objects have masks" if facts.masked else "the objects have no masks"
+    return Choice("model=faster_rcnn", f"{few}, so boxes are learned")
 
 
 def choose_beginning(
@@ -99,9 +103,8 @@ def choose_beginning(
     )
     # 1. What was typed.
     if "weights" in typed:
-        return Beginning(
-            Start.DETECTOR, name, typed.get("tier", "paper"), (model, Choice("tier=paper", "weights were typed"))
-        )
+        paper = Choice("tier=paper", "the weights of a whole detector were typed")
+        return Beginning(Start.DETECTOR, name, typed.get("tier", "paper"), (model, paper, LATER_BODY))
     if "backbone" in typed or "backbone.weights" in typed:
         is_trained = typed.get("backbone.weights", "null") != "null" or typed.get("backbone") in BODIES
         return Beginning(Start.BODY if is_trained else Start.SCRATCH, name, tier, (model, tier_choice))
@@ -111,7 +114,9 @@ def choose_beginning(
         small = Choice(f"model={detector}", "boxes are learned, and this is the small detector for a CPU")
         weights = Choice(f"weights={DETECTORS[detector]}", f"{place}: trained on COCO; new heads for your classes")
         paper = Choice("tier=paper", "the model of these weights")
-        return Beginning(Start.DETECTOR, detector, "paper", (model if detector == name else small, paper, weights))
+        theirs = (Choice(text, "as torchvision trained them") for text in find_conventions())
+        parts = (model if detector == name else small, paper, weights, LATER_BODY, *theirs)
+        return Beginning(Start.DETECTOR, detector, "paper", parts)
     # 3. A body.
     body = "resnet50" if has_gpu else "mobilenet_v3_large"
     if place := find_weights(BODIES[body]):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torchvision
 
 from lineage.weights.cache import cache_folder
+from lineage.weights.sources.torchvision import DETECTION
 
 SECONDS = 3.0  # to wait for a server
 DETECTORS = {  # trained on COCO: model option -> torchvision's weights of its whole model
@@ -46,3 +47,8 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def find_conventions() -> tuple[str, ...]:
+    """Return the overrides under which torchvision's detectors were trained."""
+    return DETECTION.conventions.settings if DETECTION.conventions else ()

@@ -1,6 +1,6 @@
 """The choices of a fine-tuning, each with its reason: a pure function of the data, the machine and what was typed.
 
-The sizes, rates and lengths are those of benchmarks/results/finetune.md, where they were compared.
+benchmarks/results/finetune.md has what they gave, and which of them were not measured.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ SIZES = {"landscape": (150, 230), "portrait": (230, 140)}
 
 
 @pytest.mark.slow
-def test_the_script_detects_what_predict_does(tmp_path: Path) -> None:
-    run, file = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / "model.pt2"
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_the_script_detects_what_predict_does(suffix: str, tmp_path: Path) -> None:
+    run, file = run_folder(tmp_path / "run", "mask_rcnn"), tmp_path / f"model{suffix}"
     assert main(["export", str(run), str(file), "--size", "any"]) == 0
     pictures = []
     for index, (name, size) in enumerate(SIZES.items()):

@@ -1,6 +1,6 @@
 """`lineage export WEIGHTS OUT.onnx|OUT.pt2`: a trained model as one file that runs without this package.
 
-The size of the image is fixed, or any in a .pt2 with --size any; the numbers of detections are fixed. The file is run
+The size of the image is fixed, or any with --size any; the numbers of detections are fixed. The file is run
 on several images beside the model it came from before it counts as written. A JSON file beside it describes its inputs
 and outputs, and a script beside it reads pictures, runs the file and writes COCO results without this package.
 """
@@ -80,9 +80,7 @@ def format_export(path: Path, export: Export) -> str:
         lines.append(f"left out: {count} images on which rounding decides what the model itself finds")
     if not export.any_size:
         height, width = export.inputs[0].shape[-2:]
-        lines.append(
-            f"takes pictures of up to {height} x {width} pixels after resizing; a .pt2 with --size any takes all"
-        )
+        lines.append(f"takes pictures of up to {height} x {width} pixels after resizing; --size any takes all")
     if export.leaves_out_views:
         lines.append("the file detects in the plain image; `lineage predict` uses the run's test-time augmentation")
     return "\n".join([*lines, f"what goes in and out: {export.description}", f"try: python {export.script} PICTURE"])

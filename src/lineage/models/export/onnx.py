@@ -1,8 +1,8 @@
 """A captured detector as ONNX, and the same numbers from ONNX Runtime.
 
 `lineage::nms` becomes NonMaxSuppression. That operator separates classes by a dimension of the scores, so groups become
-that dimension: a box has a score in its own group alone. The returned indices are scattered back into flags, and shapes
-stay fixed.
+that dimension: a box has a score in its own group alone. The returned indices are scattered back into flags, so the
+number of slots stays fixed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lineage.models.export.program import ExportError, name_inputs
 
 OPSET = 18
 op: Any = opset18  # its type variables do not match traced values
+REMEDY = "A .pt2 file can, also with --size any; or write ONNX of one size, such as --size 800x1088."
 ALL = 1 << 30  # more boxes than any model has
 
 
@@ -92,7 +93,7 @@ def write_onnx(program: ExportedProgram, path: Path, inputs: Sequence[str], outp
             verbose=False,
         )
     except OnnxExporterError as error:
-        raise ExportError(f"ONNX cannot express this model: {_root_cause(error)}\nA .pt2 file can.") from error
+        raise ExportError(f"ONNX cannot express this model: {_root_cause(error)}\n{REMEDY}") from error
     assert exported is not None  # the exporter before dynamo returned None
     exported.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
@@ -124,6 +125,11 @@ def load_onnx(path: Path) -> Callable[..., Sequence[Tensor]]:
 
     def run(*inputs: Tensor) -> list[Tensor]:
         arrays = {name: value.numpy() for name, value in name_inputs(inputs).items()}
-        return [torch.from_numpy(np.asarray(value)) for value in run_session(session, arrays)]
+        try:
+            outputs = run_session(session, arrays)
+        except Exception as error:  # the runtime has a dozen types
+            shape = " x ".join(map(str, inputs[0].shape))
+            raise ExportError(f"ONNX Runtime fails on {shape} pixels: {_root_cause(error)}\n{REMEDY}") from error
+        return [torch.from_numpy(np.asarray(value)) for value in outputs]
 
     return run

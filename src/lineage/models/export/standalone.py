@@ -116,7 +116,7 @@ def choose_canvas(size: Size, description: dict[str, Any]) -> Size:
         if size[0] > height or size[1] > width:
             raise UnfitPictureError(
                 f"a picture of {size[0]} x {size[1]} pixels does not fit into the input, {height} x {width}: export "
-                "the model to a .pt2 with --size any, or once more with another --size"
+                "the model with --size any, or once more with another --size"
             )
         return height, width
     multiple, smallest = description["size_divisibility"], description["smallest_size"]

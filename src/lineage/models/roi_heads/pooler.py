@@ -94,7 +94,7 @@ class Pooler(nn.Module):
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Pool boxes [B, N, 4] from features, fine to coarse, one per stride; coarser ones are ignored."""
         batch, num_regions = boxes.shape[:2]
-        image = torch.arange(batch, device=boxes.device).repeat_interleave(num_regions)
+        image = torch.arange(batch, device=boxes.device)[:, None].expand(batch, num_regions).reshape(-1)
         maps = features[: len(self.strides)]
         if len(maps) == 1:
             level, scaled = None, boxes / self.strides[0]

@@ -90,7 +90,7 @@ def export_model(
     slots = proposals or count_proposals(restored.config)
     multiple = restored.canvas.size_divisibility if any_size else None
     if any_size:
-        check_any_size(path, slots)
+        check_any_size(slots)
     draw: DrawInputs = draw_both_orientations
     if multiple is None:
         draw = partial(draw_inputs, size or input_size(restored.config), batch, slots)
@@ -112,13 +112,8 @@ def export_model(
     return Export(inputs, outputs, verification, description, script, bool(restored.config.get("tta")), any_size)
 
 
-def check_any_size(path: Path, proposals: int) -> None:
-    """Raise ExportError if a file or its model cannot be of any size."""
-    if path.suffix == ".onnx":
-        raise ExportError(
-            f"{path.name}: an ONNX file has one size: write a .pt2 file for any size, or one ONNX file for each "
-            "orientation, such as --size 800x1088 and --size 1088x800"
-        )
+def check_any_size(proposals: int) -> None:
+    """Raise ExportError if the model cannot be of any size."""
     if proposals:
         raise ExportError("a model that reads proposals is exported at one size: leave --size any out")
 

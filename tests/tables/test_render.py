@@ -140,6 +140,7 @@ def test_csv_gives_numbers_in_full() -> None:
         ("new", "mini", "0", "missing"),
     ]
     assert float(rows[1]["mean"]) == sum((30.1, 30.0, 29.9)) / 3
+    assert {row["best"] for row in rows} == {"0"}
 
 
 def test_ten_thousand_entries_render_fast() -> None:

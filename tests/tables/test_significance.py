@@ -106,6 +106,9 @@ def test_a_published_number_has_noise_too() -> None:
     assert stated is not None
     assert alike is not None
     assert stated.standard_error == pytest.approx(sqrt(0.04 / 3 + 0.39**2 / 5))
+    twice = compare_to_number(ours, (30.0, 0.5, 2), noise)
+    assert twice is not None
+    assert (twice.standard_error, twice.df < 10) == (pytest.approx(sqrt(0.04 / 3 + 0.5**2 / 2)), True)
     assert (alike.standard_error, alike.df) == (pytest.approx(0.2 * sqrt(4 / 3)), 10)
 
 

@@ -48,6 +48,7 @@ def test_the_test_of_a_row_is_followed_to_what_it_is_computed_from() -> None:
 
 def test_relative_interpolations() -> None:
     assert list_references("${.x} ${..y} ${oc.env:HOME} ${a.b}", "m.box.z") == ["m.box.x", "m.y", "a.b"]
+    assert list_references([{"p": "${.x}"}, {"q": ["${..y}"]}], "m.box.z") == ["m.box.x", "m.y"]
 
 
 def test_entries_show_two_keys_of_one_leaf() -> None:

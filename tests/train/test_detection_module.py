@@ -34,7 +34,7 @@ def test_a_run_trains_and_evaluates() -> None:
     trainer.fit(module, toy.ToyData())
     trainer.validate(module, toy.ToyData(), verbose=False)
     assert not torch.equal(before, module.model.head.weight)
-    assert set(module.latest) == {"loss", "roi_box", "roi_cls", "lr", "images_per_second"}
+    assert set(module.latest) == {"loss", "roi_box", "roi_cls", "lr", "images_per_second", "data_wait"}
     assert module.metrics == {"images": 4.0}
     assert module.throughput.images == 20
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from lineage.train.progress import ProgressLines
+from lineage.train import throughput
+from lineage.train.progress import ProgressLines, format_losses
 
 
 def test_a_loss_is_printed_once_and_with_its_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +27,26 @@ def test_a_loss_is_printed_once_and_with_its_step(capsys: pytest.CaptureFixture[
     losses = [line.partition("left")[2].strip() for line in capsys.readouterr().out.splitlines()]
     read = [f"loss {loss} = rpn_cls {loss}, lr 0.02, 7.0 images/s" for loss in ("2.400", "4.000")]
     assert losses == ["", "", f"{read[0]}  (step 20)", "", read[1]]
+
+
+def test_the_line_says_when_the_training_waits_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps of 3 s, each after a wait of 1 s but the first; an evaluation of 100 s between them is neither."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock.now)
+    meter = throughput.Throughput()
+    meter.start()
+    for step in range(4):
+        clock.now += 1.0 if step else 0.0
+        meter.begin_step()
+        clock.now += 3.0
+        meter.add_images(5)
+        meter.end_step()
+        if step == 1:
+            meter.stop()
+            clock.now += 100.0
+            meter.start()
+    speed = meter.update()
+    assert speed == (20 / 15, 1 / 15 + 1 / 15)  # the wait after the evaluation is not counted
+    values = {"loss": 1.0, "rpn_cls": 1.0, "lr": 0.02, **speed._asdict()}
+    assert format_losses(values).endswith("lr 0.02, 1.3 images/s, 13% waiting for data")
+    assert format_losses(values | {"data_wait": 0.05}).endswith("1.3 images/s")

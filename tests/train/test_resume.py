@@ -72,7 +72,7 @@ def test_a_run_killed_again_and_again_leaves_one_entry_and_one_line_per_step(tmp
     ours, theirs = torch.load(killed / "weights.pt"), torch.load(whole / "weights.pt")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert json.loads((whole / "entry.json").read_text())["metrics"] == entries[0].metrics
-    timing = ("lr", "images_per_second")
+    timing = ("lr", "images_per_second", "data_wait")
     rows = [
         [{name: text for name, text in row.items() if name not in timing} for row in read_metrics(run / "metrics.csv")]
         for run in (whole, killed)

@@ -25,7 +25,7 @@ from lineage.results.run_folder import RunFolder
 from lineage.tables.numbers import format_number
 
 AXES = ("step", "epoch")
-METERS = ("lr", "images_per_second", "grad_norm")  # columns that are no losses
+METERS = ("lr", "images_per_second", "data_wait", "grad_norm")  # columns that are no losses
 QUALITY = 88  # JPEG
 
 

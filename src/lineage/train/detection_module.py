@@ -154,6 +154,7 @@ class DetectionModule(LightningModule):
         self.throughput.start()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.throughput.begin_step()
         torch.manual_seed(fold_in(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -174,6 +175,7 @@ class DetectionModule(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.global_step - self.flushed_at >= self.log_every:
             self.flush_losses()
+        self.throughput.end_step()
 
     def flush_losses(self) -> None:
         """Log the losses since the last flush. If training diverged, raise NonFiniteLoss on every rank alike."""
@@ -186,7 +188,7 @@ class DetectionModule(LightningModule):
             values = dict(zip(self.loss_buffer.names, step.losses.tolist(), strict=True))
             raise NonFiniteLoss(step.step, values, image_ids)
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.latest = {**flushed.means, "lr": lr, "images_per_second": self.throughput.update()}
+        self.latest = {**flushed.means, "lr": lr, **self.throughput.update()._asdict()}
         self._log(self.latest | flushed.diagnostics)
 
     def on_validation_start(self) -> None:

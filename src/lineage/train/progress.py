@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from lineage.train.detection_module import DetectionModule
 
+METERS = ("lr", "images_per_second", "data_wait")  # values that are no losses
+NOTABLE_WAIT = 0.1  # share of the time above which the loader is named as what the training waits for
 SILENCE = 20.0  # seconds without a line in a log file, at most
 
 # Warnings of Lightning or torch on every run, about choices this project has made on purpose.
@@ -35,12 +37,15 @@ def make_progress_callback(console: Console) -> Callback:
 
 
 def format_losses(values: dict[str, float]) -> str:
-    """Return e.g. "loss 1.23 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s"."""
+    """Return e.g. "loss 1.23 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s, 34% waiting for data"."""
     if not values:
         return ""
-    losses = [name for name in values if name not in ("loss", "lr", "images_per_second")]
+    losses = [name for name in values if name not in ("loss", *METERS)]
     terms = " + ".join(f"{name} {values[name]:.3f}" for name in losses)
-    return f"loss {values['loss']:.3f} = {terms}, lr {values['lr']:.3g}, {values['images_per_second']:.1f} images/s"
+    waits = values.get("data_wait", 0.0)
+    wait = f", {waits:.0%} waiting for data" if waits >= NOTABLE_WAIT else ""
+    speed = f"{values['images_per_second']:.1f} images/s{wait}"
+    return f"loss {values['loss']:.3f} = {terms}, lr {values['lr']:.3g}, {speed}"
 
 
 def format_duration(seconds: float) -> str:

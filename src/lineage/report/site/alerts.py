@@ -48,11 +48,14 @@ def _check_entry(entry: Entry) -> list[Alert]:
     return alerts
 
 
+NO_LOSSES = ("step", "epoch", "lr", "images_per_second", "data_wait")
+
+
 def _check_losses(rows: Rows) -> list[Alert]:
     """Find losses that are not finite, and the largest jump of each loss above the median of the rows before."""
     alerts = []
     names = [name for name in dict.fromkeys(name for row in rows for name in row)
-             if name and "/" not in name and name not in ("step", "epoch", "lr", "images_per_second")]  # fmt: skip
+             if name and "/" not in name and name not in NO_LOSSES]  # fmt: skip
     for name in names:
         points = read_points(rows, name)
         broken = next((step for step, value in points if not math.isfinite(value)), None)

@@ -44,6 +44,12 @@ def test_open_filter_pick_and_compare(opened: Page) -> None:
     assert "pool" in differences
     assert opened.run("document.querySelectorAll('.uplot').length") >= 4
     assert opened.run("document.querySelectorAll('.matrix').length") == 2
+    # 4. The address alone is enough, for another reader.
+    address, head = opened.run("location.href"), opened.texts(".itemhead")
+    opened.run("localStorage.clear()")
+    opened.open(address)
+    assert opened.texts(".itemhead") == head
+    assert "(2 seeds)" in head[0]
 
 
 def test_a_click_leads_to_provenance(opened: Page, small_site: SmallSite) -> None:
@@ -110,7 +116,7 @@ def test_copy(opened: Page, form: str) -> None:
     text = opened.run("lineageSite.copied")
     lines = text.splitlines()
     if form == "TSV":
-        assert lines[0].split("\t")[:2] == ["run", "optimizer.lr"]
+        assert lines[0].split("\t")[:2] == ["run", "lr"]
         assert len(lines) == 3
     assert "26.0" in text
     if form == "LaTeX":
@@ -153,3 +159,68 @@ def test_numbers_are_those_of_python(page: Page, small_site: SmallSite) -> None:
     values = [2.25, 2.35, 0.05, 0.15, 0.25, 37.85, -0.04, 12.345, 99.95, 1e-9]
     ours = page.run(f"{json.dumps(values)}.map((one) => lineageSite.fixed(one, 1))")
     assert ours == [f"{round(value, 1) + 0.0:.1f}" for value in values]
+
+
+def test_pictures(opened: Page, small_site: SmallSite) -> None:
+    a, b = small_site.entries[0].id, small_site.entries[2].id
+    opened.go(f"#/pictures?runs={a},{b}")
+    opened.wait("document.querySelectorAll('svg.picture').length === 3")
+    assert opened.texts("figcaption")[0].startswith("ground truth")
+    # 1. The largest loss of B against A stands first.
+    pairs = [
+        [float(value) for value in opened.texts(f".imagelist button:nth-child({n}) small span")] for n in (1, 2, 3)
+    ]
+    changes = [second - first for first, second in pairs]
+    assert changes == sorted(changes)
+    # 2. Keys: another image, a higher score, boxes off, zoom.
+    name = opened.texts(".stagebar b")[0]
+    opened.press("ArrowDown")
+    opened.wait(f"document.querySelector('.stagebar b').textContent !== {json.dumps(name)}")
+    shown = opened.run("document.querySelectorAll('.mark').length")
+    opened.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
+    opened.wait("document.querySelector('main output').textContent === '0.80'")
+    opened.wait(f"document.querySelectorAll('.mark').length < {shown}")
+    opened.press("b")
+    opened.wait(
+        "document.querySelectorAll('.boxmark').length === 0 && document.querySelectorAll('.maskmark').length > 0"
+    )
+    opened.press("+")
+    opened.wait("!document.querySelector('svg.picture').getAttribute('viewBox').endsWith('96 96')")
+    # 3. Colours of errors, and a class alone.
+    opened.press("b", "e")
+    opened.wait("document.querySelectorAll('.missedmark').length > 0")
+    classes = "document.querySelector('select[aria-label=class]')"
+    opened.run(f"{classes}.value = '1'; {classes}.dispatchEvent(new Event('change'))")
+    opened.wait("[...document.querySelectorAll('.mark title')].every((one) => one.textContent.includes('square'))")
+
+
+def test_tables_lead_to_their_runs_and_to_papers(opened: Page) -> None:
+    opened.go("#/tables")
+    opened.write("input[type=search]", "alignment")
+    opened.click(".tablecard", "Proper alignment")
+    opened.wait("document.querySelector('table.kind-claims')")
+    assert "RoIAlign ave" in opened.run("document.querySelector('table.kind-metric').textContent")
+    opened.click(".eyebrow a", "mask_rcnn")
+    opened.wait("document.querySelector('article.paper h1')")
+    assert opened.texts("article.paper h1") == ["Mask R-CNN, He et al. 2017"]
+
+
+def test_lineage_shows_models_and_the_graph_of_entries(opened: Page, small_site: SmallSite) -> None:
+    opened.go("#/lineage")
+    opened.click(".tree button", "Cascade R-CNN")
+    opened.wait("document.querySelector('.modeldetails h2').textContent === 'Cascade R-CNN'")
+    assert "40.3" in opened.run("document.querySelector('.modeldetails').textContent")
+    opened.go(f"#/lineage/{small_site.entries[3].id}")
+    opened.wait("document.querySelector('svg.graph')")
+    assert opened.run("document.querySelectorAll('.graphnode').length") == 3  # the run, its parent, and that one's
+    assert opened.run("document.querySelectorAll('svg.graph .branch').length") == 2
+    opened.click(".graphnode text", "seed 0")
+    opened.wait("location.hash.startsWith('#/run/')")
+
+
+def test_sweep(opened: Page) -> None:
+    opened.go("#/sweep")
+    opened.wait("document.querySelectorAll('.strand').length === 5")
+    assert "roi" in " ".join(opened.texts(".shares span"))
+    opened.write("input[type=search]", "roi=align")
+    opened.wait("document.querySelectorAll('.strand').length === 3")

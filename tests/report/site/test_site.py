@@ -18,6 +18,11 @@ from lineage.report.site.page import SCRIPTS, STYLES, read_assets
 from lineage.report.site.parts import FileWriter, FolderWriter, dump, file_name
 from lineage.results.run_folder import RunFolder
 from lineage.tables.format.free_runs import read_value
+from lineage.tables.format.terminal import render_terminal
+from lineage.tables.format.view import build_view
+from lineage.tables.statistics.pooled_noise import TableNoise, estimate_noise, pool_sd
+from lineage.tables.statistics.seed_noise import SeedSample
+from lineage.tables.statistics.significance import compare
 from tests.report.site.conftest import SmallSite
 from tests.report.site.stores import (
     HOSTILE,
@@ -80,6 +85,45 @@ def test_detections_have_the_kinds_of_their_errors(small_site: SmallSite) -> Non
     polygons = truth[0]["objects"][0][6]
     assert polygons
     assert len(polygons[0]) % 2 == 0
+
+
+def test_a_table_has_the_strings_of_the_command_and_the_runs_behind_them(tmp_path: Path) -> None:
+    rows = [("roi_pool", 1.7), ("roi_align", 3.6)]
+    entries = [make_entry(3 * i + seed, ap + seed / 10, table="mask_rcnn/table2c", row=row, seed=seed)
+               for i, (row, ap) in enumerate(rows) for seed in range(3)]  # fmt: skip
+    source = make_site_source(write_store(tmp_path / "results", entries), tmp_path / "runs")
+    site = write_site(FolderWriter(tmp_path / "site"), source).parent
+    filled = source.tables.loader.load("mask_rcnn/table2c")
+    printed = render_terminal(build_view(filled.table, filled.entries, filled.background), colour=False)
+    table = read_part(site, "table/mask_rcnn/table2c")
+    section = next(one for block in table["blocks"] for one in block["sections"] if one["kind"] == "metric")
+    texts = {row: [cell[0] for cell in line] for row, line in zip(table["rows"], section["body"], strict=True)}
+    runs = dict(zip(table["rows"], section["runs"], strict=True))
+    assert runs["roi_align"] == [entry.id for entry in entries[3:]]
+    assert texts["roi_align"][:4] == ["RoIAlign ave", "1.2", "0.10", "3"]  # mask AP: 3.6 - 2.5, and 0.1 more a seed
+    line = next(one for one in printed.splitlines() if "RoIAlign ave" in one)
+    assert line.replace("(best)", "").split() == " ".join(texts["roi_align"]).split()
+    claims = next(one for block in table["blocks"] for one in block["sections"] if one["kind"] == "claims")
+    assert claims["runs"][0] == [entry.id for entry in [*entries[3:], *entries[:3]]]
+    summary = next(one for one in read_part(site, "index")["tables"] if one["name"] == "mask_rcnn/table2c")
+    assert summary["runs"] == 6
+
+
+def test_intervals_are_those_of_the_statistics_of_tables(tmp_path: Path) -> None:
+    """The page multiplies t, sd and sqrt(1/n + 1/m): the same as `Comparison.margin` at 95 %."""
+    values = [30, 31, 32.5, 25, 26, 25.2]
+    entries = [
+        make_entry(i, ap, seed=i % 3, cell_digest=f"{i // 3:064x}", training_digest=f"{i // 3:064x}")
+        for i, ap in enumerate(values)
+    ]
+    source = make_site_source(write_store(tmp_path / "results", entries), tmp_path / "runs")
+    index = write_index(tmp_path / "site", source)
+    noise = index["noise"][0]["box/AP"]["mask_rcnn"]
+    a, b = SeedSample((30, 31, 32.5), (0, 1, 2), "a"), SeedSample((25, 26, 25.2), (0, 1, 2), "b")
+    exact = compare(a, b, TableNoise(estimate_noise({"a": a, "b": b}, None).single))
+    assert exact is not None
+    sd = max(noise["sd"], pool_sd(a, b))
+    assert noise["t"] * sd * (1 / 3 + 1 / 3) ** 0.5 == pytest.approx(exact.margin(), rel=1e-9)
 
 
 def test_what_has_not_changed_is_not_built_again(small_site: SmallSite, tmp_path: Path) -> None:

@@ -101,8 +101,9 @@ def name_run(entry: Entry, varied: Collection[str]) -> str:
     """Return the row of a table, or the model with the overrides of a free run that not all runs share."""
     if entry.table and entry.row:
         return f"{entry.table} {entry.row}"
-    typed = [text for text in entry.deviations if (name := Override.parse(text).name) != "model" and name in varied]
-    return " ".join([entry.choices.get("model", "run"), *typed])
+    typed = [one for one in map(Override.parse, entry.deviations) if one.name != "model" and one.name in varied]
+    words = [f"{one.name.rpartition('.')[2]}={one.value}" if one.value is not None else str(one) for one in typed]
+    return " ".join([entry.choices.get("model", "run"), *words])
 
 
 def _find_varied(entries: Sequence[Entry]) -> list[str]:

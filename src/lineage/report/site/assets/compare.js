@@ -10,7 +10,7 @@ async function viewCompare(main, { query }) {
   writePicked("compare");
   const curves = h("div"), errors = h("div", {}, h("p", { class: "soft" }, "Reading…"));
   replace(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("div", { class: "chips" }, items.map((item) => pickChip(item, () => viewCompare(main, { query: new URLSearchParams() }))))),
-    metricsSection(items), differencesSection(items), curves, errors,
+    differencesSection(items), metricsSection(items), curves, errors,
     section("In the terminal", null, h("pre", {}, items.slice(1).map((item) => `lineage compare ${items[0].first.tail} ${item.first.tail}`).join("\n"))));
   await Promise.all([showCurves(curves, items), showErrors(errors, items)]);
 }

@@ -16,7 +16,7 @@ function differencesSection(items) {
   const rows = configDifferences(items);
   if (!rows.length) return section("What differs", "Nothing that is computed: these runs differ in their seed, code or machine alone.");
   return section("What differs", "Options and keys of the config; seeds, places and hardware are left out.",
-    h("div", { class: "wide" }, h("table", { "aria-label": "differences of the configs" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))),
+    h("div", { class: "wide narrow" }, h("table", { "aria-label": "differences of the configs" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))),
       h("tbody", {}, rows.map(([kind, name, values]) => h("tr", {}, h("th", { scope: "row", title: name }, h("span", { class: kind === "key" ? "mono" : null }, name)),
         values.map((value, i) => h("td", { class: i > 0 && String(value) !== String(values[0]) ? "changed" : null }, value == null ? h("span", { class: "faint" }, "absent") : typeof value === "number" ? plain(value) : value)))))))
   );
@@ -36,7 +36,7 @@ function metricsSection(items) {
   const apart = new Set(items.map((item) => item.first.setting)).size > 1;
   return section("What came of it", apart ? null : `Difference to A, ± half the 95 % interval by the noise between seeds; not corrected for the number of comparisons. Bold: clear of the noise.`,
     apart && h("p", { class: "note" }, "These runs were tested differently (another tier, other images or other rules): their numbers are not comparable."),
-    h("div", { class: "wide" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body)),
+    h("div", { class: "wide narrow" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body)),
     names.length > main.length && h("p", { class: "more" }, toggle));
 
   function draw() {

@@ -7,11 +7,12 @@ function viewLineage(main, { name }) {
   replace(main, h("div", { class: "head" }, h("h1", {}, "Lineage"), h("p", {}, `${SITE.family.length} models, from R-CNN to today; ${SITE.family.filter((one) => one.ours.length).length} of them have runs here`)),
     h("div", { class: "family" }, h("div", { class: "wide treebox" }, drawTree(tree, show)), details), provenanceList());
   const first = SITE.family.find((one) => one.ours.length) || SITE.family[0];
-  if (first) show(first);
+  if (first) show(first, false);
 
-  function show(model) {
+  function show(model, isChosen = true) {
     for (const node of document.querySelectorAll(".treenode")) node.classList.toggle("chosen", node.dataset.option === model.option);
     replace(details, modelDetails(model));
+    if (isChosen && innerWidth <= 1100) details.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 }
 
@@ -43,7 +44,7 @@ function drawTree(lines, onchoose) {
     h("tbody", {}, lines.map((line) => {
       const { model } = line, best = model.ours[0], row = h("tr", { class: `treenode${best ? " ran" : ""}`, onclick: () => onchoose(model) },
         h("th", { scope: "row" }, h("span", { class: "twigcell" }, branch(line), h("button", { type: "button", class: "plain", onclick: () => onchoose(model) }, model.name || model.option))), h("td", { class: "num soft" }, model.year || EMPTY), h("td", { class: "ideacell" }, model.idea || ""),
-        h("td", { class: "n" }, published(model) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value)}`).join(", ") }, Object.values(best.values).map((value) => fixed(value)).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
+        h("td", { class: "n pub", title: published(model) }, published(model) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value)}`).join(", ") }, Object.values(best.values).map((value) => fixed(value)).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
       row.dataset.option = model.option;
       return row;
     })));

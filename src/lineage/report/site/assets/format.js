@@ -59,10 +59,9 @@ function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Return the last part of a dotted key by which it differs from the others: test.images beside train.images. */
+/** Return the shortest end of a dotted key by which it differs from the others: lr, test.images beside train.images. */
 function shortKey(key, keys) {
   const parts = key.split(".");
-  if (parts.length < 3) return key;
   for (let length = 1; length < parts.length; length += 1) {
     const end = parts.slice(-length).join(".");
     if (!keys.some((other) => other !== key && ("." + other).endsWith("." + end))) return end;

@@ -38,7 +38,7 @@ function metricsTable(run, details) {
   const columns = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
   const line = (label, read, kind) => h("tr", { class: kind }, h("th", { scope: "row" }, label), columns.map((name) => h("td", { class: "n" }, fixed(read(name)))));
   const hasPaper = (task) => columns.some((name) => details.published[`${task}/${name}`] != null);
-  return h("div", { class: "wide" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th"), columns.map((name) => h("th", { class: "n", scope: "col" }, name)))),
+  return h("div", { class: "wide narrow" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th"), columns.map((name) => h("th", { class: "n", scope: "col" }, name)))),
     h("tbody", {}, tasks.flatMap((task) => [line(task, (name) => values.get(`${task}/${name}`)), hasPaper(task) && line(run.tier === "paper" ? "paper" : "paper, at full size", (name) => details.published[`${task}/${name}`], "sub")].filter(Boolean)))));
 }
 

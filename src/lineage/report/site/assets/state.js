@@ -74,13 +74,12 @@ function address(view, name, query) {
 
 /** Take the picked runs of an address over: #/compare?runs=ID,ID. */
 function readPicked(query) {
-  const keys = (query.get("runs") || "").split(",").filter(Boolean);
+  const keys = (query.get("runs") || "").replaceAll(" ", "+").split(",").filter(Boolean);
   const valid = keys.filter((key) => key.split("+").every((id) => RUN_BY_ID.has(id))).slice(0, MOST_PICKED);
   if (valid.length) { STATE.picked = valid; saveState(); }
 }
 
 /** Put the picked runs into the address without a new entry in the history, so that it can be passed on. */
 function writePicked(view) {
-  const query = STATE.picked.length ? "?runs=" + STATE.picked.join(",") : "";
-  history.replaceState(null, "", `#/${view}${query}`);
+  history.replaceState(null, "", address(view, "", STATE.picked.length ? { runs: STATE.picked.join(",") } : null));
 }

@@ -20,6 +20,7 @@ def test_a_pretrained_body_finds_pedestrians_within_minutes(real_data: Path, tmp
     command = [
         sys.executable, "train.py", "dataset=penn_fudan", f"dataset.root={real_data / 'penn_fudan'}", "tier=mini",
         "augment=flip_320", "backbone=mobilenet_v1_075", "schedule.steps=120", "schedule.milestones=[90,110]",
+        "schedule.gamma=0.1",
         f"backbone.weights={real_data / 'mobilenet_v1_075_imagenet/mobilenet_v1_0.75_224'}",
         f"paths.runs={tmp_path / 'runs'}", f"paths.results={tmp_path / 'results'}",
     ]  # fmt: skip

@@ -77,7 +77,7 @@ def test_the_wheel_holds_every_module_config_and_table(installed: Path) -> None:
 
 
 def test_an_empty_folder_sees_the_shipped_configs_and_tables(installed: Path, tmp_path: Path) -> None:
-    assert "steps: 600" in lineage(installed, tmp_path, "train", "--cfg", "job", "--package", "schedule")
+    assert "steps: 1400" in lineage(installed, tmp_path, "train", "--cfg", "job", "--package", "schedule")
     assert "mask_rcnn/table2c" in lineage(installed, tmp_path, "table", "--all")
 
 

@@ -111,7 +111,7 @@ def test_other_layouts(tmp_path: Path, write: Callable[..., Path], name: str) ->
     layout = read_layout(tmp_path)
     assert layout.name == name
     if name == "voc12":
-        assert data(["check", str(tmp_path)]) == 0
+        assert data(["check", str(tmp_path)]) == 0  # a folder in the place of a name
         year = next(path for path in tmp_path.rglob("VOC2012") if path.is_dir())
         assert set(read_layout(year).overrides) & {"dataset.train.image_sets=[VOC2012/train]"}
 
@@ -238,6 +238,8 @@ def test_flags_stay_where_they_were(shapes: Path) -> None:
         (["finetune=/gone"], "no such folder"),
         (["finetune="], "name one folder"),
         (["finetune=true"], "name one folder"),
+        (["finetune=/gone", "finetune.ancors=true"], "there is no key 'finetune.ancors'"),
+        (["finetune.anchors=true"], "has no effect without finetune=FOLDER"),
         (["finetune=a,b"], "name one folder"),
         (["finetune=true", "dataset=shapes"], "is drawn, not read from files"),
         (["finetune=/gone", "experiment=mask_rcnn/table2c/roi_align"], "give one of them"),

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from lineage.cli.data.named_dataset import SPLITS, add_dataset_arguments, compose_config, open_split, splits_of
+from lineage.cli.data.named_dataset import (
+    SPLITS,
+    UnknownDataset,
+    add_dataset_arguments,
+    compose_config,
+    is_dataset,
+    open_split,
+    splits_of,
+)
 from lineage.cli.decoding import add_decoding_arguments
 
 if TYPE_CHECKING:
@@ -63,9 +71,12 @@ def run(args: argparse.Namespace) -> int:
 
 def replace_folder(args: argparse.Namespace) -> Path | None:
     """Replace a folder, or a COCO-format file, in the place of NAME by its dataset and keys; return its path."""
-    if args.dataset is None or args.root or not (path := Path(args.dataset).expanduser()).exists():
+    if args.dataset is None or args.root or is_dataset(args.dataset):
         return None
-    if not (path.is_file() or "/" in args.dataset or path.is_dir()):
+    path = Path(args.dataset).expanduser()
+    if not path.exists():
+        if len(path.parts) > 1:
+            raise UnknownDataset(f"{path}: no such folder")
         return None
     from lineage.run.finetune.layout import read_layout
 

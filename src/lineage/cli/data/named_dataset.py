@@ -35,6 +35,11 @@ def add_dataset_arguments(
     parser.set_defaults(error=parser.error)
 
 
+def is_dataset(name: str) -> bool:
+    """Return whether conf/dataset has an option of this name."""
+    return "/" not in name and (paths.project() / "conf" / "dataset" / f"{name}.yaml").is_file()
+
+
 def compose_config(args: argparse.Namespace) -> DictConfig:
     """Return the config of a run with this dataset and these overrides."""
     from hydra import compose, initialize_config_dir

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     """
     overrides = [Override.parse(text) for text in arguments if is_override(text)]
     typed = {override.key: override.value or "" for override in overrides}
+    refuse_unknown_keys(typed)
     if "finetune" not in typed:
         return [*arguments]
     rest = [text for text in arguments if not (is_override(text) and Override.parse(text).key in OWN)]
@@ -54,6 +55,15 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     # 3. The command: Hydra takes overrides in one block.
     place = next((place for place, text in enumerate(rest) if is_override(text)), len(rest))
     return [*rest[:place], *data, *(choice.override for choice in choices), *rest[place:]]
+
+
+def refuse_unknown_keys(typed: Mapping[str, str]) -> None:
+    """Raise ConfigError for a key below finetune that does not exist, or stands without finetune=FOLDER."""
+    below = [key for key in typed if key.startswith("finetune.")]
+    if unknown := [key for key in below if key not in OWN]:
+        raise ConfigError(f"there is no key {unknown[0]!r}. Beside finetune=FOLDER there is finetune.anchors=true")
+    if below and "finetune" not in typed:
+        raise ConfigError(f"{below[0]} has no effect without finetune=FOLDER")
 
 
 def is_override(text: str) -> bool:

@@ -72,6 +72,7 @@ LAYERS = {
         ("lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"),
         ("cv2", "yaml", *PIXELS),
     ),
+    "lineage.report.site.wandb_upload": Layer(("lineage.report.site",), ("wandb",)),
     "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),

@@ -26,13 +26,17 @@ def main(argv: list[str]) -> int:
     out = args.out or args.runs / FOLDER
     if args.pictures is not None and args.pictures < 0:
         raise TableError(f"--pictures is 0 or more, not {args.pictures}")
-    if args.serve and is_file(out):
-        raise TableError(f"--serve needs a folder: --out {out.with_suffix('')}")
+    if (args.serve or args.wandb) and is_file(out):
+        raise TableError(f"--serve and --wandb need a folder: --out {out.with_suffix('')}")
     count = args.pictures if args.pictures is not None else IN_FILE if is_file(out) else IN_FOLDER
     source = make_source(args.store, args.runs, count, lambda text: print(text, file=sys.stderr))
     page = write_site(make_writer(out, SECONDS if args.serve else 0), source)
     if not args.serve:
         print(f"site     {page}")
+        if args.wandb:
+            from lineage.report.site.wandb_upload import upload_site
+
+            print(f"W&B      {upload_site(page.parent, args.wandb)}")
         return 0
     write = partial(write_site, make_writer(out, SECONDS), source)
     serve_site(out, args.port, write, partial(describe_state, args.store, args.runs), SECONDS)
@@ -59,5 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     count = f"images to show of each test (default: {IN_FOLDER}, in one file {IN_FILE})"
     parser.add_argument("--pictures", type=int, metavar="N", help=count)
     parser.add_argument("--serve", action="store_true", help="show it to this machine and follow runs in progress")
+    project = "upload it too: pages as an artifact, tables, pictures with boxes, AP by class"
+    parser.add_argument("--wandb", metavar="PROJECT", help=project)
     parser.add_argument("--port", type=int, default=PORT, help="of --serve (default: %(default)s; 0: any)")
     return parser

@@ -71,3 +71,13 @@ def test_the_layers_differ_as_the_papers_say() -> None:
         RoIAlign(4, sampling_ratio=1, aligned=False, reduce="max")([feature], exact),
         RoIAlign(4, sampling_ratio=1, aligned=False, reduce="mean")([feature], exact),
     )
+
+
+def test_warp_rounds_in_the_pixels_of_a_level() -> None:
+    """At half a pixel, rounding to even depends on the whole part: the level's own, not that of its place among all."""
+    maps = pyramid(256, 256)
+    rois = torch.tensor([[0.0, 2.5, 3.5, 9.5, 10.5], [1.0, 0.5, 1.5, 6.5, 7.5]])
+    warp = RoIWarp(4, sampling_ratio=2, reduce="mean")
+    for index, level_map in enumerate(maps[:3]):
+        pooled = warp(maps, rois, torch.full((2,), index))
+        torch.testing.assert_close(pooled, warp([level_map], rois), atol=1e-4, rtol=1e-4)

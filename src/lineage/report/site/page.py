@@ -17,6 +17,12 @@ SCRIPTS = (
 )  # fmt: skip
 
 
+ICON = (  # without one, a browser asks the server for it
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' "
+    "rx='7' fill='%23a8481f'/%3E%3Cpath d='M11 7v18h10' stroke='%23fff' stroke-width='4' fill='none'/%3E%3C/svg%3E"
+)
+
+
 @cache
 def read_assets(names: tuple[str, ...]) -> str:
     """Return files of the folder assets, one after the other."""
@@ -45,6 +51,7 @@ def render_page(title: str, blocks: Mapping[str, str] | None = None, refresh: in
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">\n'
+        f'<link rel="icon" href="{ICON}">\n'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         f'<body data-refresh="{refresh}">\n<noscript>This page draws its tables and curves with a script that it '
         "holds; it loads nothing from elsewhere.</noscript>\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -48,14 +49,23 @@ def serve_site(folder: Path, port: int, write: Callable[[], object], watch: Call
     state, pause = watch(), threading.Event()
     try:
         while not pause.wait(seconds):
-            if (now := watch()) != state:
-                write()
-                state = now
+            state = _follow(state, write, watch)
     except KeyboardInterrupt:
         print()
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _follow(state: str, write: Callable[[], object], watch: Callable[[], str]) -> str:
+    """Write the site if the state is another, and return the state that it shows; an error is for the next look."""
+    try:
+        if (now := watch()) != state:
+            write()
+        return now
+    except (OSError, ValueError) as error:  # a file that is being written, or was removed between two looks
+        print(f"not read yet: {error}", file=sys.stderr)
+        return state
 
 
 def describe_state(results: Path, runs: Path) -> str:

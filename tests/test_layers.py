@@ -78,7 +78,7 @@ LAYERS = {
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),
     "hydra_plugins.lineage": Layer(
-        ("lineage.results", "lineage.tables", "lineage.config.schema", "lineage.launch.child_process"),
+        ("lineage.results", "lineage.tables", "lineage.config.schema", "lineage.launch.parallel"),
         ("hydra", "omegaconf", "yaml"),
     ),
 }

@@ -1,21 +1,18 @@
-"""Each job of a sweep is its own process: `python train.py <the job's overrides>`, one after the other.
+"""Each job of a sweep is its own process: `python train.py <the job's overrides>`, `hydra.launcher.jobs` at a time.
 
 Hydra's own launcher runs all jobs in one process. Lightning's DDP starts its other ranks by repeating the command line,
 which under `-m` starts the whole sweep again in every rank. A job of its own has a command line without `-m`, its own
-GPU memory, and cannot take the sweep down with it.
+GPU memory, and cannot take the sweep down with it. Of several jobs at a time each has one GPU, if there are any.
+
+A sweeper that searches (Optuna, Ax, Nevergrad) gets the metric `optimize` of each job's entry as its return value.
 """
 
 # No `from __future__ import annotations`: dataclasses would look for this module in sys.modules, where it is put late.
 import logging
-import os
 import shlex
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -25,15 +22,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from lineage.launch.child_process import end_with_parent
+from lineage.launch.parallel import JobProcess, list_devices, run_jobs
 from lineage.results.entry import Entry, EntryError, parse
 from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
 from lineage.tables.own.sweep import SweptRun, render_sweep
 
 log = logging.getLogger(__name__)
-
-ENDS_WITH_US = partial(end_with_parent, signal.SIGTERM)
 
 WITH_VALUE = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")  # flags that choose the config
 
@@ -43,6 +38,7 @@ OF_THE_SWEEP = ("hydra.mode=", "hydra.sweep.", "hydra.sweeper.", "hydra/sweeper"
 @dataclass
 class ProcessLauncherConf:
     _target_: str = "hydra_plugins.lineage.processes.ProcessLauncher"
+    jobs: int = 1  # at a time
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="process", node=ProcessLauncherConf, provider="lineage")
@@ -59,8 +55,15 @@ class Job:
     folder: Path
     command: list[str]
 
+    def process(self) -> JobProcess:
+        return JobProcess(f"job {self.number}", " ".join(self.overrides), self.command)
+
 
 class ProcessLauncher(Launcher):
+    def __init__(self, jobs: int = 1) -> None:
+        self.jobs = jobs
+        self.best: tuple[float, str, str] | None = None  # value, entry and overrides of a search so far
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
 
@@ -70,13 +73,26 @@ class ProcessLauncher(Launcher):
             raise SweepError(_nothing(list(self.config.hydra.overrides.task)))
         jobs = [self._job(i, list(overrides)) for i, overrides in enumerate(job_overrides, initial_job_idx)]
         log.info(f"{len(jobs)} jobs, each its own process, in {self.config.hydra.sweep.dir}")
-        codes = [_run(job) for job in jobs]
+        codes = run_jobs([job.process() for job in jobs], self.jobs, list_devices())
         failed = [f"exit code {code}: {shlex.join(job.command)}" for job, code in zip(jobs, codes, strict=True) if code]
         log.info(f"{len(jobs) - len(failed)} of {len(jobs)} jobs finished")
         _print_table(jobs, Path(self.config.hydra.sweep.dir))
-        if failed:
+        metric = self.config.get("optimize")
+        self._print_best(jobs, metric)
+        if failed and metric is None:
             raise SweepError("\n  ".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
-        return [_describe_return(job) for job in jobs]
+        return [_describe_return(job, metric) for job in jobs]
+
+    def _print_best(self, jobs: Sequence[Job], metric: str | None) -> None:
+        """Print the best entry of a search so far, and what its job chose."""
+        for job in jobs if metric is not None else ():
+            entry = _read_entry(RunFolder(job.folder).entry)
+            value = entry.metrics.get(metric) if entry is not None and entry.status == "finished" else None
+            if entry is not None and value is not None and (self.best is None or value > self.best[0]):
+                self.best = (value, entry.id, " ".join(job.overrides))
+        if self.best is not None:
+            value, name, choices = self.best
+            print(f"best     {metric} {value:.2f}, entry {name}: {choices}", flush=True)
 
     def _job(self, number: int, overrides: list[str]) -> Job:
         folder = Path(self.config.hydra.sweep.dir, str(number))
@@ -100,28 +116,27 @@ def _read_entry(path: Path) -> Entry | None:
         return None
 
 
-def _run(job: Job) -> int:
-    """The job's exit code. Ctrl-C reaches the job too: it gets the time to write its entry, then the sweep stops.
-
-    A sweep that is killed takes its job along.
-    """
-    log.info(f"job {job.number}: {' '.join(job.overrides)}")
-    started = time.monotonic()
-    process = subprocess.Popen(job.command, preexec_fn=ENDS_WITH_US if os.name == "posix" else None)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
-    log.info(f"job {job.number} {'FAILED' if code else 'finished'} after {time.monotonic() - started:.0f} s")
-    return code
-
-
-def _describe_return(job: Job) -> JobReturn:
-    """Return what a sweeper reads of a job; its results are entries in the store, not return values."""
+def _describe_return(job: Job, metric: str | None) -> JobReturn:
+    """Return what a sweeper reads of a job: the metric of its entry, or the reason why there is none."""
     done = JobReturn(overrides=job.overrides, working_dir=str(job.folder), status=JobStatus.COMPLETED)
     done.return_value = None
+    if metric is None:
+        return done
+    entry = _read_entry(RunFolder(job.folder).entry)
+    value = entry.metrics.get(metric) if entry is not None and entry.status == "finished" else None
+    if value is None:
+        done.status, done.return_value = JobStatus.FAILED, SweepError(_explain_absence(job, entry, metric))
+    else:
+        done.return_value = value
     return done
+
+
+def _explain_absence(job: Job, entry: Entry | None, metric: str) -> str:
+    if entry is None:
+        return f"job {job.number} left no entry in {job.folder}"
+    if entry.status != "finished":
+        return f"job {job.number} {entry.status}: {entry.error}"
+    return f"optimize={metric}: job {job.number} measured {', '.join(entry.metrics) or 'nothing'}"
 
 
 def _config_flags(arguments: Sequence[str]) -> list[str]:

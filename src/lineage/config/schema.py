@@ -80,6 +80,7 @@ class Run:
     engine: str = "auto"  # auto | eager | compiled | graph: how steps run, at equal results; auto: graph on CUDA
     tier: str = "paper"
     seed: int = 0
+    optimize: str | None = None  # metric that a search maximizes, e.g. mask/AP: what a job of a sweep returns
     checkpoint_every: int = 250  # steps; a killed run continues from the last checkpoint
     keep_checkpoints: list[float] = field(default_factory=list)  # after parts of the training, e.g. [0.8,0.9]
     average_checkpoints: list[float] | None = None  # test the mean of those of `weights`, e.g. [0.8,0.9,1]: SWA

@@ -84,6 +84,7 @@ ROLES = {
     "engine": Role.SPEED,
     "tier": Role.TIER,
     "seed": Role.SEED,
+    "optimize": Role.DISPLAY,
     "checkpoint_every": Role.SPEED,
     "keep_checkpoints": Role.SPEED,
     "average_checkpoints": Role.TEST,

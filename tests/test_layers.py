@@ -64,7 +64,12 @@ LAYERS = {
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.results", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)
     ),
-    "lineage.train.wandb_logger": Layer(("lineage.train",), ("pytorch_lightning", "wandb")),
+    "lineage.train.wandb_logger": Layer(
+        ("lineage.train", "lineage.results.run_folder"), ("pytorch_lightning", "wandb")
+    ),
+    "lineage.train.tensorboard_logger": Layer(
+        ("lineage.train", "lineage.results.run_folder"), ("PIL", "numpy", "pytorch_lightning", "torch")
+    ),
     "lineage.report": Layer(
         (*GROUND, "lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS
     ),

@@ -85,9 +85,9 @@ class ProcessLauncher(Launcher):
 
     def _print_best(self, jobs: Sequence[Job], metric: str | None) -> None:
         """Print the best entry of a search so far, and what its job chose."""
-        for job in jobs if metric is not None else ():
+        for job in jobs:
             entry = _read_entry(RunFolder(job.folder).entry)
-            value = entry.metrics.get(metric) if entry is not None and entry.status == "finished" else None
+            value = entry.metrics.get(metric or "") if entry is not None and entry.status == "finished" else None
             if entry is not None and value is not None and (self.best is None or value > self.best[0]):
                 self.best = (value, entry.id, " ".join(job.overrides))
         if self.best is not None:

@@ -115,8 +115,11 @@ def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
-    table, row = facts["table"] or "scratch", facts["row"] or facts["choices"]["model"]
-    return RunName(attempt.run_id or facts["id"], table, row, facts["seed"])
+    """Name a run by its row and the overrides that differ from it; a free run belongs to its sweep, if it is in one."""
+    sweep = attempt.folder.parent.name if attempt.folder.name.isdigit() else "scratch"
+    row, tags = facts["row"] or facts["choices"]["model"], [facts["tier"], *sorted(facts["choices"].values())]
+    options = [text for text in facts["deviations"] if text != f"model={row}"]
+    return RunName(attempt.run_id or facts["id"], facts["table"] or sweep, row, facts["seed"], options, tags)
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:

@@ -20,7 +20,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,7 @@ def run_attempt(attempt: Attempt) -> None:
         publish(attempt.unpublished, Path(attempt.config.paths.results))
         return
     check_system(attempt)
-    with log_to(attempt.folder):
+    with log_to(attempt.folder), ExitStack() as after_run:
         started, console = datetime.now(UTC), create_console()
         parents = resolve_parents(attempt.config)
         resolved = resolve(attempt.config, parents.artifacts, attempt.overrides)
@@ -83,6 +83,7 @@ def run_attempt(attempt: Attempt) -> None:
         signals, heartbeat = StopSignals(), RankHeartbeat(attempt.config.get("rank_timeout", RANK_TIMEOUT))
         facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
         trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console, signals, heartbeat)
+        after_run.enter_context(close_at_end(trainer.loggers, attempt.folder))
         facts |= metadata.describe_hardware(trainer)
         so_far = partial(metadata.so_far, trainer, parts.module)
         writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
@@ -92,7 +93,6 @@ def run_attempt(attempt: Attempt) -> None:
         elif is_started_by_lightning(trainer.strategy):
             end_with_parent(signal.SIGKILL)
         with (
-            close_at_end(trainer.loggers),
             heartbeat.run(partial(writer.write, "failed")),
             report_interruption(attempt, writer, console),
             write_at_end(writer if is_first() else None, signals),

@@ -3,6 +3,7 @@
 run                     thread
 log_hyperparams    ->   make the logger, at most OPEN seconds before the run goes on without waiting
 log_metrics        ->   queue: never waits
+log_run            ->   read entry, metrics of classes and pictures from the run folder
 close              ->   write what is in the queue, at most CLOSE seconds
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
@@ -58,6 +60,11 @@ class BackgroundLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         self._append("log_metrics", metrics, step)
 
+    @rank_zero_only
+    def log_run(self, folder: Path) -> None:
+        """Let the logger read the files of a run that has ended, if it does."""
+        self._append("log_run", folder)
+
     def close(self, seconds: float = CLOSE) -> None:
         """Wait until the logger has written everything, at most for `seconds`."""
         if self._thread is None or not self._thread.is_alive():
@@ -79,7 +86,7 @@ class BackgroundLogger(Logger):
         self._opened.set()
         while (call := self._calls.get()) is not None:
             method, arguments = call
-            if logger is not None:
+            if logger is not None and hasattr(logger, method):
                 self._try(f"fails in {method}", getattr(logger, method), *arguments)
         if hasattr(logger, "close"):
             self._try("fails at its end", logger.close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from lineage.results.atomic import atomic_write
 from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.train.background_logger import BackgroundLogger
+from lineage.train.tensorboard_logger import TENSORBOARD, TensorBoardLogger
 from lineage.train.wandb_logger import WandbLogger
 
 STATISTICS = ("DeviceStatsMonitor", "train/", "validate/")  # names that Lightning's monitors begin with
@@ -24,12 +25,22 @@ STATISTICS = ("DeviceStatsMonitor", "train/", "validate/")  # names that Lightni
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """Name of a run on a dashboard; its id is that of the run's first entry, also after it was resumed."""
+    """Name of a run on a dashboard; its id is that of the run's first entry, also after it was resumed.
+
+    table: the group of the run; of a free run the sweep that it is part of.
+    options: overrides by which the run differs from its row, or from the defaults.
+    """
 
     id: str
     table: str
     row: str
     seed: int
+    options: Sequence[str] = ()
+    tags: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        return " ".join([self.row, *self.options, f"seed {self.seed}"])
 
 
 class CsvLogger(Logger):
@@ -117,9 +128,14 @@ def _identify(row: Mapping[str, Any]) -> tuple[int, bool]:
 def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, entity: str | None) -> Logger:
     """Return a W&B logger, offline (for a later `wandb sync`) if this machine has no key or no network."""
     return WandbLogger(
-        project=project, entity=entity, id=name.id, name=f"{name.row} seed {name.seed}", group=name.table,
-        job_type=name.row, dir=str(folder),
+        project=project, entity=entity, id=name.id, name=name.title, group=name.table,
+        job_type=name.row, tags=list(name.tags), dir=str(folder),
     )  # fmt: skip
+
+
+def make_tensorboard_logger(*, folder: Path, name: RunName, start: int) -> Logger:
+    """Return a logger to TensorBoard's event files in the run folder."""
+    return TensorBoardLogger(folder / TENSORBOARD, title=name.title, group=name.table, tags=name.tags, start=start)
 
 
 def make_loggers(
@@ -139,11 +155,16 @@ def find_dashboard_url(loggers: Iterable[Logger]) -> str | None:
 
 
 @contextmanager
-def close_at_end(loggers: Iterable[Logger]) -> Iterator[None]:
-    """Let the loggers write what they still hold after the block, each for some seconds at most."""
+def close_at_end(loggers: Iterable[Logger], folder: Path | None = None) -> Iterator[None]:
+    """After the block, let the loggers write what they still hold, each for some seconds at most.
+
+    Those in the background also get the run folder, with what it has of entry, metrics of classes and pictures.
+    """
     try:
         yield
     finally:
         for logger in loggers:
             if isinstance(logger, BackgroundLogger):
+                if folder is not None:
+                    logger.log_run(folder)
                 logger.close()

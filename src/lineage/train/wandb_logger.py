@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import netrc
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import Logger
+
+from lineage.results.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +72,20 @@ class WandbLogger(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         self.run.log({**metrics, STEP: step})
+
+    def log_run(self, folder: Path) -> None:
+        """Add the metrics of classes, the pictures and the entry of a run that has ended, the entry as an artifact."""
+        import wandb
+
+        files = RunFolder(folder)
+        if files.per_class.is_file():
+            classes = json.loads(files.per_class.read_text(encoding="utf-8"))
+            self.run.summary.update({"class": classes})
+        self.run.log({picture.stem: wandb.Image(str(picture)) for picture in sorted(files.pictures.glob("*.png"))})
+        if files.entry.is_file():
+            artifact = wandb.Artifact(f"entry-{self.run.id}", type="entry")
+            artifact.add_file(str(files.entry))
+            self.run.log_artifact(artifact)
 
     def close(self) -> None:
         self.run.finish()

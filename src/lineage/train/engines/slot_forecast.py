@@ -20,7 +20,6 @@ MEMORY = 16  # steps whose largest need is expected again
 MARGIN = 1.25
 MAX_HEADS = 16  # that report a need
 UNREAD = -1
-POLL = 5e-5  # seconds between looks at a number that the device has not written yet
 PATIENCE = 5.0  # seconds after which the device is waited for in the usual way
 
 
@@ -46,7 +45,7 @@ class NeededSlots:
         """Return the largest need of the step, 0 without heads. The device goes on with the step meanwhile."""
         written, started = self.host.numpy()[: min(self.heads, MAX_HEADS)], time.perf_counter()
         while (written == UNREAD).any():
-            time.sleep(POLL)
+            time.sleep(0)  # lets other threads run; any longer sleep may last a tick of the kernel's clock, 1 to 10 ms
             if time.perf_counter() - started > PATIENCE:
                 torch.cuda.synchronize()
         return int(written.max()) if len(written) else 0

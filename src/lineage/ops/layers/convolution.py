@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.ops.layers import cudnn
 from lineage.ops.layers.kernels import FLOATS, runs_kernels
 
 
@@ -26,6 +27,8 @@ def convolve(
     relu: bool = True,
 ) -> Tensor:
     """Apply a convolution to x [B, C, H, W], add `shortcut`, rectify; `weight` and `bias` replace the layer's own."""
+    if relu and (fused := _convolve_fused(x, conv, weight, bias, shortcut, twice=False)):
+        return fused[0]
     y, bias = _convolve(x, conv, weight, bias)
     return _finish(y, shortcut, relu) if bias is None else _Epilogue.apply(y, bias, shortcut, relu, False)[0]
 
@@ -37,11 +40,25 @@ def convolve_for_two(
 
     On CUDA the gradients of both are added while the ReLU masks them.
     """
+    if fused := _convolve_fused(x, conv, weight, bias, shortcut, twice=True):
+        return fused[0], fused[1]
     y, rest = _convolve(x, conv, weight, bias)
     if rest is not None:
         return _Epilogue.apply(y, rest, shortcut, True, True)
     y = _finish(y, shortcut, True)
     return y, y
+
+
+def _convolve_fused(
+    x: Tensor, conv: nn.Conv2d, weight: Tensor | None, bias: Tensor | None, shortcut: Tensor | None, *, twice: bool
+) -> tuple[Tensor, ...] | None:
+    """Return the rectified map of cuDNN's own fused kernel, None where there is no such kernel."""
+    weight = conv.weight if weight is None else weight
+    bias = conv.bias if bias is None else bias
+    shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
+    if bias is None or not cudnn.can_fuse(x, weight, shape, shortcut):
+        return None
+    return cudnn.FusedConvolution.apply(x, weight.to(x.dtype), bias, shortcut, shape, twice)
 
 
 def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:

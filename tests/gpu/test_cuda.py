@@ -1,0 +1,190 @@
+"""What only a CUDA device shows: it computes what the CPU does, and recorded steps what eager ones do."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from lineage.ops.layers.convolution import convolve
+from lineage.structures import Losses
+from lineage.train.detection_module import combine_losses
+from lineage.train.engines.engine import make_engine
+from lineage.train.engines.step_graph import GraphEngine
+from tests.models.compose import CONF, build, keep_all
+from tests.models.scenes import batch, proposals
+from tests.train import tiny
+from tests.train.test_resume import wait_for
+
+pytestmark = pytest.mark.gpu
+CUDA = torch.device("cuda")
+SIZE = (128, 160)
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+PANOPTIC = ("dataset=shapes_panoptic",)
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let float32 be float32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+def make(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build(f"model={name}", *(PANOPTIC if "panoptic" in name else ()))
+
+
+def inputs(model: nn.Module, seed: int = 0) -> tuple:  # type: ignore[type-arg]
+    images, targets = batch([SIZE, (110, 150)], [3, 2], 4, canvas=SIZE, seed=seed)
+    if not hasattr(model, "proposals") or "RPN" not in type(model.proposals).__name__:
+        images = images._replace(proposals=proposals(targets))
+    return images, targets
+
+
+def move(value: object) -> object:
+    return tree_map_only(Tensor, lambda field: field.to(CUDA), value)
+
+
+def means(losses: Losses) -> Tensor:
+    return combine_losses(losses)[1].cpu()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_and_scores_equal_those_of_the_cpu(name: str) -> None:
+    model = make(name).train()
+    images, targets = inputs(model)
+    expected = means(model.losses(images, targets))
+    keep_all(model.eval())
+    with torch.no_grad():
+        scores = model.detect(images).scores
+    make_engine("eager", model.to(CUDA).train(), CUDA)
+    actual = means(model.losses(*move((images, targets))))
+    torch.testing.assert_close(actual, expected, rtol=2e-3, atol=2e-3)
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval().detect(move(images)).scores.cpu(), scores, rtol=0, atol=5e-3)
+
+
+def gradients(engine: object, model: nn.Module, batch_inputs: object, bf16: bool) -> tuple[Tensor, Tensor]:
+    for parameter in model.parameters():
+        parameter.grad = None
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=bf16):
+        loss, losses, _ = combine_losses(engine.losses(*batch_inputs))  # type: ignore[attr-defined, misc]
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]), losses
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_mask_rcnn", "keypoint_rcnn", "retinanet", "mask_rcnn_c4",
+                                  "faster_rcnn_vgg", "pointrend", "fast_rcnn"])  # fmt: skip
+def test_a_recorded_step_is_the_eager_one(name: str, bf16: bool) -> None:
+    """Recorded with one batch and replayed with another."""
+    model = make(name).to(CUDA).train()
+    recorded = make_engine("graph", model, CUDA)
+    eager = make_engine("eager", model, CUDA)
+    batches = [move(inputs(model, seed)) for seed in (0, 0, 0, 0, 1)]
+    for batch_inputs in batches:
+        actual, losses = gradients(recorded, model, batch_inputs, bf16)
+    expected, expected_losses = gradients(eager, model, batches[-1], bf16)
+    assert isinstance(recorded, GraphEngine)
+    assert recorded.refusal is None
+    assert recorded.graphs
+    torch.testing.assert_close(losses, expected_losses, rtol=1e-2 if bf16 else 1e-4, atol=1e-3)
+    assert float((actual - expected).norm() / expected.norm()) < (5e-2 if bf16 else 1e-3)
+
+
+def test_a_recorded_detection_is_the_eager_one() -> None:
+    model = make("mask_rcnn").to(CUDA).eval()
+    keep_all(model)
+    engine = make_engine("graph", model, CUDA)
+    images = [move(inputs(model, seed)[0]) for seed in (0, 0, 1)]
+    with torch.inference_mode():
+        results = [engine.detect(image) for image in images]
+        expected = model.detect(images[-1])
+    torch.testing.assert_close(results[-1].scores, expected.scores)
+    torch.testing.assert_close(results[-1].masks, expected.masks, atol=1e-4, rtol=1e-4)
+
+
+def test_a_step_waits_for_nothing() -> None:
+    model = make("mask_rcnn").to(CUDA).train()
+    engine = make_engine("graph", model, CUDA)
+    batch_inputs = move(inputs(model))
+    for _ in range(5):
+        gradients(engine, model, batch_inputs, bf16=True)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        gradients(engine, model, batch_inputs, bf16=True)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_step_that_reads_a_value_runs_eagerly_and_says_why() -> None:
+    model = make("mask_rcnn").to(CUDA).train()
+    engine = make_engine("graph", model, CUDA)
+    losses = model.losses
+
+    def read(*arguments: object) -> Losses:
+        result = losses(*arguments)
+        result["rpn_cls"].sum.item()
+        return result
+
+    model.losses = read
+    for _ in range(6):
+        gradients(engine, model, move(inputs(model)), bf16=False)
+    assert "capturing" in engine.refusal  # type: ignore[attr-defined]
+
+
+RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:])
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: str) -> None:
+    """With accumulation: two micro batches a step."""
+    options = (*RUN, f"trainer.precision={precision}", "data.images_per_device=1", "optimizer.lr=0.0001")
+    for engine in ("eager", "graph"):
+        output = tiny.train(tmp_path, *options, f"engine={engine}", f"hydra.run.dir={tmp_path / engine}")
+        assert f"{precision}, {engine}" in output
+    eager, graph = (tiny.losses(tmp_path / engine) for engine in ("eager", "graph"))
+    tolerance = 2e-3 if precision == "32-true" else 3e-2
+    torch.testing.assert_close(torch.tensor(graph), torch.tensor(eager), rtol=tolerance, atol=tolerance)
+
+
+def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tiny.train(tmp_path, *RUN, f"hydra.run.dir={whole}")
+    process = tiny.start(tmp_path, *RUN, f"hydra.run.dir={killed}")
+    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    tiny.train(tmp_path, f"resume={killed}")
+    torch.testing.assert_close(
+        torch.tensor(tiny.losses(killed)), torch.tensor(tiny.losses(whole)), rtol=2e-2, atol=2e-2
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("with_shortcut", [False, True])
+def test_cudnns_fused_convolution_and_its_gradients(stride: int, with_shortcut: bool) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(32, 64, 3, stride, 1).to(CUDA, memory_format=torch.channels_last)
+    x = torch.randn(2, 32, 20, 24, device=CUDA).to(torch.bfloat16, memory_format=torch.channels_last)
+    y = F.conv2d(x.float(), conv.weight, conv.bias, stride, 1)
+    shortcut = torch.randn_like(y).to(torch.bfloat16) if with_shortcut else None
+    leaves = [leaf.requires_grad_() for leaf in (x, shortcut) if leaf is not None] + [conv.weight, conv.bias]
+    exact = F.conv2d(x.float(), conv.weight, conv.bias, stride, 1)
+    exact = F.relu(exact + shortcut.float() if shortcut is not None else exact)
+    grad = torch.randn_like(exact)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        fused = convolve(x, conv, shortcut=shortcut)
+    assert type(fused.grad_fn).__name__ == "FusedConvolutionBackward"
+    for ours, theirs in zip(
+        [fused, *torch.autograd.grad(fused, leaves, grad.to(fused))],
+        [exact, *torch.autograd.grad(exact, leaves, grad)],
+        strict=True,
+    ):
+        assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 2e-2

@@ -68,6 +68,6 @@ def sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data if value.ndim else b"")
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data if value.ndim else b"")
         digest.update(str(value.item()).encode() if not value.ndim else b"")
     return digest.hexdigest()

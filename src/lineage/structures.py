@@ -9,7 +9,7 @@
     logits   class scores before softmax or sigmoid  deltas   encoded boxes (dx, dy, dw, dh), see ops.boxes
 
 A batch is dense: every image has the same number of slots and a `valid` mask marks the filled ones. Shapes depend on
-the config and on a few buckets, never on predictions, so a step needs no host sync and compiles as a whole. In eager
+the config and on a few buckets, never on predictions, so a step needs no host sync and has no graph break. In eager
 mode on a CPU, where a sync is free, heads on foreground drop empty slots (models/roi_heads/filled_slots.py).
 
 Boxes are float (x1, y1, x2, y2) in continuous canvas pixels: pixel i covers [i, i + 1) and width is x2 - x1.

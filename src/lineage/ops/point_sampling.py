@@ -25,6 +25,6 @@ def to_canvas(boxes: Tensor, relative: Tensor) -> Tensor:
 
 def sample(maps: Tensor, points: Tensor, extent: tuple[float, float]) -> Tensor:
     """Return bilinear values of maps [B, C, H, W] that cover `extent` (width, height) at points [B, P, 2]: [B, P, C]"""
-    scale = torch.tensor(extent, device=points.device, dtype=points.dtype)
+    scale = torch.stack([points.new_full((), side) for side in extent])  # filled on the device: nothing is waited for
     grid = (2 * points / scale - 1)[:, :, None].to(maps.dtype)
     return F.grid_sample(maps, grid, align_corners=False)[..., 0].transpose(1, 2)

@@ -11,11 +11,13 @@ from torch import nn
 from lineage.config.digests import config_digest, to_plain
 from lineage.ops.slot_limit import limit_slots
 from lineage.structures import Losses
+from lineage.train.detection_module import combine_losses
 from lineage.train.engines import static_batch
 from lineage.train.engines.engine import EagerEngine, UnknownEngine, make_engine
 from lineage.train.engines.slot_forecast import NeededSlots, SlotForecast
 from lineage.train.engines.step_graph import GraphEngine
 from lineage.train.optimizer import match_layouts, sgd
+from lineage.weights.state_dict import sha256
 from tests.models.compose import build, config
 from tests.models.scenes import batch
 
@@ -148,3 +150,31 @@ def test_optimizer_state_takes_the_layout_of_its_parameters() -> None:
     restored = optimizer.state[conv.weight]["momentum_buffer"]
     assert restored.stride() == conv.weight.stride()
     assert torch.equal(restored, momentum)
+
+
+def test_weights_of_either_layout_have_one_digest() -> None:
+    """A 1x1 filter in channels_last counts as contiguous, although its last stride is not 1."""
+    conv = nn.Conv2d(32, 8, 1)
+    digest = sha256(conv)
+    assert sha256(conv.to(memory_format=torch.channels_last)) == digest
+
+
+@pytest.mark.slow
+def test_compiled_parts_give_the_losses_and_gradients_of_the_eager_model() -> None:
+    """A real compilation by inductor, without a graph break."""
+    torch.manual_seed(0)
+    model = build("model=mask_rcnn").train()
+    inputs = batch([(64, 64)], [3], 4, canvas=(64, 64))
+    results = []
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for name in ("eager", "compiled"):
+        loss, losses, _ = combine_losses(make_engine(name, model, CPU).losses(*inputs))
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        results.append((losses, torch.autograd.grad(loss, parameters, allow_unused=True)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 4
+    assert not torch._dynamo.utils.counters["graph_break"]
+    (losses, grads), (compiled_losses, compiled_grads) = results
+    torch.testing.assert_close(compiled_losses, losses, rtol=1e-4, atol=1e-4)
+    for compiled, eager in zip(compiled_grads, grads, strict=True):
+        assert eager is None or float((compiled - eager).norm()) <= 1e-3 * float(eager.norm()) + 1e-4

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian
-from lineage.models.backbones.norm import get_norm
+from lineage.models.backbones.norm import convolve_and_normalize, get_norm
 from lineage.models.losses.box_losses import Regression
 from lineage.models.losses.class_losses import append_background, one_hot, prior_bias
 from lineage.models.losses.diagnostics import count_samples
@@ -63,7 +62,7 @@ class Subnet(nn.Module):
 
     def _level(self, x: Tensor) -> Tensor:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.relu(norm(convolution(x)))
+            x = convolve_and_normalize(x, convolution, norm)
         return self.predictor(x)
 
 

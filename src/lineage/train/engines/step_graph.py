@@ -1,6 +1,6 @@
 """A training step as two CUDA graphs, its forward and its backward pass, and an inference as one.
 
-A batch of a new shape runs eagerly; the second one of that shape is recorded, and it and all later ones are replayed.
+The first batches of a shape run eagerly; the next one is recorded, and it and all later ones are replayed.
 Between both graphs, and after them, everything stays as it is: the trainer divides the losses by their normalizers,
 weights and scales them, and the replayed backward pass hands gradients to autograd as any other function does. So
 accumulation, loss weights, loss scaling, gradient clipping, the hooks of DDP and the optimizer work unchanged.
@@ -11,9 +11,12 @@ All graphs share one pool of memory: the intermediate results of a step are dead
 from __future__ import annotations
 
 import logging
+import warnings
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +28,8 @@ from lineage.structures import Detections, Images, Loss, Losses, Targets
 from lineage.train.engines import static_batch
 from lineage.train.engines.slot_forecast import NeededSlots, SlotForecast
 
+EAGER_STEPS = 2  # of each shape, before it is recorded
+SYNC = "synchronizing CUDA operation"  # in torch's warning
 MAX_GRAPHS = 32  # per engine, for training and inference together; further shapes run eagerly
 log = logging.getLogger(__name__)
 Recorded = TypeVar("Recorded")
@@ -35,9 +40,10 @@ class GraphEngine:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.description = f"graph: CUDA graphs per canvas, at most {MAX_GRAPHS}; the first batch of each is eager"
+        self.description = f"graph: CUDA graphs per canvas, at most {MAX_GRAPHS}; the first batches of each are eager"
         self.graphs: dict[Hashable, Any] = {}
-        self.visited: set[Hashable] = set()
+        self.visited: Counter[Hashable] = Counter()
+        self.eager_steps = 0
         self.buckets: dict[Hashable, Hashable] = {}  # shapes of a batch -> those of its buffers
         self.pointers: tuple[int, ...] = ()  # addresses of the parameters that the graphs read
         self.recorder: Recorder | None = None
@@ -62,7 +68,8 @@ class GraphEngine:
         if step is not None:
             return step.replay(images, targets), step.needed
         needed = NeededSlots(slots, pinned=True)
-        with limit_slots(needed):
+        self.eager_steps += 1  # the first may build constants, the second must wait for nothing
+        with limit_slots(needed), self._watch_for_syncs() if self.eager_steps == 2 else nullcontext():
             return self.model.losses(images, targets), needed
 
     def detect(self, images: Images) -> Detections:
@@ -74,7 +81,7 @@ class GraphEngine:
     def _look_up(
         self, kind: tuple[Hashable, ...], images: Images, targets: Targets | None, record: Callable[..., Recorded]
     ) -> Recorded | None:
-        """Return the recorded graph for such a batch; record it if it is the second one. None: run it eagerly."""
+        """Return the recorded graph for such a batch; record it after EAGER_STEPS. None: run it eagerly."""
         pointers = tuple(parameter.data_ptr() for parameter in self.model.parameters())
         if pointers != self.pointers:  # weights were replaced, not overwritten
             self.graphs.clear()
@@ -83,19 +90,45 @@ class GraphEngine:
         if shapes not in self.buckets:
             self.buckets[shapes] = static_batch.read_shapes(static_batch.reserve(images, targets))
         key = (*kind, *_read_modes(self.model), self.buckets[shapes])
-        if key not in self.graphs and key in self.visited and len(self.graphs) < MAX_GRAPHS:
+        if key not in self.graphs and self.visited[key] >= EAGER_STEPS and len(self.graphs) < MAX_GRAPHS:
             self._record(key, record, images, targets)
-        self.visited.add(key)
+        self.visited[key] += 1
         return self.graphs.get(key)
+
+    @contextmanager
+    def _watch_for_syncs(self) -> Iterator[None]:
+        """Record nothing any more if the host waits for the device inside, which a graph cannot."""
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as messages:
+                warnings.simplefilter("always")
+                yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        waits = [message for message in messages if SYNC in str(message.message)]
+        if waits:
+            place = f"{Path(waits[0].filename).name}, line {waits[0].lineno}"
+            self._refuse(f"the host waits for the device in {place}")
+
+    def _refuse(self, reason: str) -> None:
+        self.refusal = reason
+        self.graphs.clear()
+        log.warning("engine=graph: a step of this model cannot be recorded, so the run is eager: %s", reason)
 
     def _record(self, key: Hashable, record: Callable[..., Any], images: Images, targets: Targets | None) -> None:
         try:
             self.recorder = self.recorder or Recorder(self.model, images.pixels.device)
             self.graphs[key] = record(self.model, self.recorder, images, targets)
         except RuntimeError as error:  # nothing was computed, so the batch can still run eagerly
-            self.refusal = str(_find_first(error)).strip().partition("\n")[0]
-            self.graphs.clear()
-            log.warning("engine=graph: a step of this model cannot be recorded, so the run is eager: %s", self.refusal)
+            _reset_generator(images.pixels.device)
+            self._refuse(str(_find_first(error)).strip().partition("\n")[0])
+
+
+def _reset_generator(device: torch.device) -> None:
+    """Give the device's generator a state that no recording has begun in; a failed one leaves it open."""
+    generator = torch.cuda.default_generators[device.index or 0]
+    with suppress(AttributeError, RuntimeError):
+        generator.graphsafe_set_state(generator.clone_state())
 
 
 def _find_first(error: BaseException) -> BaseException:

@@ -16,7 +16,7 @@ GPU_PACKAGES := hydra-core omegaconf antlr4-python3-runtime pyyaml rich markdown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test test-slow test-gpu check lock wheelhouse benchmarks doctor clean
+.PHONY: help setup train test test-slow test-gpu bench-gpu check lock wheelhouse benchmarks doctor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ test-slow: setup ## Run the heavier tests too: longer trainings, several process
 
 test-gpu: setup ## Run the tests that need a CUDA device
 	@$(PYTEST) -m gpu $(ARGS)
+
+bench-gpu: setup ## Time training and inference on a GPU beside torchvision; writes benchmarks/results/gpu.md
+	@$(VENV)/python -m benchmarks.gpu $(ARGS)
 
 check: setup ## Lint, check types, import layers, size budgets, words and the map
 	@$(VENV)/python -m ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 
 import pytest
@@ -139,6 +140,20 @@ class _OnCuda:
 
     def __init__(self, pixels: torch.Tensor) -> None:
         self.pixels = pixels
+
+
+def test_a_step_that_waits_for_the_device_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "set_sync_debug_mode", lambda mode: warnings.warn("a prototype feature", stacklevel=1)
+    )
+    engine = GraphEngine(nn.Identity())
+    with engine._watch_for_syncs():
+        pass
+    assert engine.refusal is None
+    with engine._watch_for_syncs():
+        warnings.warn("called a synchronizing CUDA operation (Triggered internally ...)", stacklevel=1)
+    assert engine.refusal is not None
+    assert "the host waits for the device in test_engine.py, line" in engine.refusal
 
 
 def test_optimizer_state_takes_the_layout_of_its_parameters() -> None:

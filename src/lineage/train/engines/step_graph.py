@@ -98,13 +98,13 @@ class GraphEngine:
     @contextmanager
     def _watch_for_syncs(self) -> Iterator[None]:
         """Record nothing any more if the host waits for the device inside, which a graph cannot."""
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            with warnings.catch_warnings(record=True) as messages:
-                warnings.simplefilter("always")
+        with warnings.catch_warnings(record=True) as messages:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")  # warns of itself, too
+            try:
                 yield
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
         waits = [message for message in messages if SYNC in str(message.message)]
         if waits:
             place = f"{Path(waits[0].filename).name}, line {waits[0].lineno}"

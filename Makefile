@@ -16,7 +16,7 @@ GPU_PACKAGES := hydra-core omegaconf antlr4-python3-runtime pyyaml rich markdown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test test-slow test-gpu bench-gpu check lock wheelhouse benchmarks doctor clean
+.PHONY: help setup train test test-slow test-gpu bench-gpu check lock wheelhouse benchmarks robustness doctor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ doctor: setup ## Check this machine: Python, torch, GPU, disk, settings; says th
 
 benchmarks: setup ## Run every script in benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; $(VENV)/python "$$script" || exit 1; done
+
+robustness: setup ## Kill, fuzz and soak (an hour): benchmarks/results/robustness.md
+	@$(VENV)/python -m benchmarks.robustness $(ARGS)
 
 lock: setup ## Solve the dependencies anew within pyproject.toml's bounds (ARGS=--upgrade for newer versions)
 	@$(VENV)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

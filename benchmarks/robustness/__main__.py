@@ -1,0 +1,22 @@
+"""`python -m benchmarks.robustness [fuzz] [kills] [soak]`: these scripts, or all; exit code 1 if one fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+SCRIPTS = ("fuzz", "kills", "soak")
+
+
+def main() -> int:
+    """Run the scripts and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
+    parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, []], default=[], metavar="|".join(SCRIPTS))
+    scripts = parser.parse_args().scripts or SCRIPTS
+    passed = [import_module(f"benchmarks.robustness.{name}").main() for name in scripts]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,3 +101,10 @@ def test_every_key_that_a_run_sets_itself_is_an_argument_of_the_trainer() -> Non
 
     known = set(inspect.signature(Trainer.__init__).parameters)
     assert set(SET_BY_RUN) <= known
+
+
+@pytest.mark.parametrize("text", ["evaluate_only=2147483648", "profile=-3", "+dump_labels=1.5"])
+def test_a_number_is_not_a_switch(text: str) -> None:
+    """OmegaConf reads every whole number but 0 as true."""
+    with pytest.raises(ConfigError, match=f"{text.lstrip('+')}: .* is true or false"):
+        compose_config([text])

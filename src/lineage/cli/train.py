@@ -75,11 +75,13 @@ def _run(config: object) -> None:
     from lineage.config.friendly_errors import friendly_errors
 
     assert isinstance(config, DictConfig)
+    overrides = list(HydraConfig.get().overrides.task)
     with friendly_errors():
+        validate.refuse_numbers_as_switches(overrides)
         validate.check(config)
         from lineage.run.train import run  # imports torch: `--cfg job` and typos answer without it
 
-        run(config, list(HydraConfig.get().overrides.task))
+        run(config, overrides)
 
 
 if __name__ == "__main__":

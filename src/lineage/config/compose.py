@@ -15,15 +15,18 @@ from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import explain, is_user_error
 from lineage.results import paths
 
+OURS = ("lineage.", "hydra_plugins.lineage.")  # errors of tables and configs are sentences already
+
 
 def compose_config(overrides: list[str], root: Path | None = None) -> DictConfig:
     """Compose the shipped conf/, or that below `root`. Raises ConfigError, which names the nearest name for a typo."""
     root = root or paths.shipping_root()
+    validate.refuse_numbers_as_switches(overrides)
     try:
         with initialize_config_dir(str(root / "conf"), version_base="1.3"):
             config = compose("train", overrides)
     except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        if not is_user_error(error):
+        if type(error).__module__.startswith(OURS) or not is_user_error(error):
             raise
         raise ConfigError(explain(error, root, overrides)) from error
     validate.refuse_unknown_keys(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import get_type_hints
 
@@ -11,6 +12,7 @@ from lineage.config import foreign_keys
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
 from lineage.config.schema import Run
+from lineage.results.overrides import Override
 from lineage.results.renames import former_names, key_today
 from lineage.tables.suggest import nearest_key
 
@@ -32,6 +34,18 @@ TYPES = get_type_hints(Run)
 KEYS = {"": [key.name for key in fields(Run)]} | {  # by node of the schema
     node: [key.name for key in fields(kind)] for node, kind in TYPES.items() if is_dataclass(kind)
 }
+
+
+SWITCHES = {name for name, kind in TYPES.items() if kind is bool}
+SWITCH_VALUES = {"true", "false", "yes", "no", "on", "off", "y", "n", "1", "0", "null", ""}
+
+
+def refuse_numbers_as_switches(overrides: Iterable[str]) -> None:
+    """Raise ConfigError for `evaluate_only=2147483648`, which OmegaConf reads as true."""
+    for override in map(Override.parse, overrides):
+        text = (override.value or "").strip("'\"").lower()
+        if override.key in SWITCHES and text not in SWITCH_VALUES and "$" not in text:
+            raise ConfigError(f"{override}: {override.key} is true or false")
 
 
 def check(config: DictConfig) -> None:

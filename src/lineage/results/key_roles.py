@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 
@@ -139,6 +140,7 @@ VOLATILE = (
 SAME_EXPERIMENT = (*VOLATILE, Role.CELL, Role.TIER)
 
 
+@cache
 def role_of(key: str) -> Role:
     """Return the role of a dotted key; keys of no role change the weights, for all we know."""
     for part in _upwards(key):

@@ -34,7 +34,7 @@ DATA = (*GROUND, "lineage.data", ATOMIC, COLLECTION)
 BELOW_CLI = tuple(
     f"lineage.{name}"
     for name in ("structures", "ops", "weights", "models", "data", "eval", "results", "tables", "config", "launch",
-                 "train", "report", "run")
+                 "train", "report", "explain", "run")
 )  # fmt: skip
 
 # The longest name that fits a module is its layer.
@@ -79,6 +79,7 @@ LAYERS = {
     ),
     "lineage.report.site.wandb_upload": Layer(("lineage.report.site",), ("wandb",)),
     "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
+    "lineage.explain": Layer((*GROUND, "lineage.models", "lineage.report.draw", "lineage.explain"), PIXELS),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),

@@ -32,6 +32,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "rerun": ("repeat an entry's run and compare its metrics bit by bit", "lineage.cli.rerun:main"),
     "data": ("make, fetch, check, count and look at datasets", "lineage.cli.data.main:main"),
     "predict": ("pictures and COCO JSON of what a trained model sees", "lineage.cli.predict:main"),
+    "explain": ("which pixels a detection's score depends on: maps, a page", "lineage.cli.explain:main"),
     "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.cli.weights:main"),
     "export": ("a trained model as ONNX or torch.export program", "lineage.cli.export:main"),
     "models": ("every model: paper, config, parameters, published numbers", "lineage.cli.models:main"),

@@ -1,0 +1,140 @@
+"""Detectors as functions from feature maps to the class scores and the box of one region.
+
+A detection came from a region: a proposal of a two-stage detector, an anchor of a one-stage detector. The region is a
+constant here. So the path through the RPN has no share in a map, and neither has the gradient to the coordinates of
+RoIAlign, which the kernel for CPUs has and those for CUDA have not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from lineage.models.backbones.normalize import Normalize
+from lineage.models.detectors.image_pyramid import ImagePyramid, resize
+from lineage.models.detectors.rcnn import RCNN
+from lineage.models.detectors.retinanet import DenseHead, RetinaNet
+from lineage.models.roi_heads.box_head import BoxHead
+from lineage.ops import boxes as box_ops
+from lineage.structures import Detections, Images
+
+
+class UnsupportedModel(ValueError):
+    """The model has a part for which no explanation is defined here."""
+
+
+class Region(NamedTuple):
+    """A detection and the place in the network that it came from; constants, without gradient."""
+
+    boxes: Tensor  # [1, 1, 4] the proposal or anchor
+    number: int  # of the proposal or anchor
+    label: int
+    detection: Tensor  # [1, 1, 4] the box of the detection
+
+
+class Outputs(NamedTuple):
+    """The predictions for one region."""
+
+    logits: Tensor  # [outputs] of the classes, and of background if a softmax has it
+    box: Tensor  # [4] decoded, x1 y1 x2 y2 in canvas pixels
+
+
+class Detector(Protocol):
+    """A detector that predicts for one region at a time."""
+
+    model: nn.Module
+    proposal_policy: str  # the region, in words
+
+    def features(self, images: Images) -> list[Tensor]: ...
+
+    def detect(self, images: Images) -> tuple[Detections, list[Region]]:
+        """Return the detections of one image, and the region of each slot."""
+        ...
+
+    def predict(self, features: list[Tensor], region: Region) -> Outputs: ...
+
+
+class TwoStage:
+    """An R-CNN with one box head."""
+
+    proposal_policy = "the proposal is a constant"
+
+    def __init__(self, model: RCNN | ImagePyramid):
+        self.model, self.box = model, cast(BoxHead, model.box)
+
+    def features(self, images: Images) -> list[Tensor]:
+        if isinstance(self.model, ImagePyramid):
+            ratios = self.model.ratios
+            return [self.model.neck(self.model.backbone(resize(images, ratio)))[0] for ratio in ratios]
+        maps: list[Tensor] = self.model.neck(self.model.backbone(images))
+        return maps
+
+    @torch.no_grad()
+    def detect(self, images: Images) -> tuple[Detections, list[Region]]:
+        features = self.features(images)
+        proposals = self.model.proposals.propose(images, features)
+        detections = self.box.detect(features, proposals, images)
+        for head in getattr(self.model, "heads", {}).values():
+            detections = head.detect(features, detections)
+        return detections, _list_regions(detections, proposals.boxes)
+
+    def predict(self, features: list[Tensor], region: Region) -> Outputs:
+        logits, deltas = self.box.predict(features, region.boxes)
+        deltas = self.box.select_class(deltas, torch.tensor([[region.label]], device=deltas.device))
+        return Outputs(logits[0, 0], box_ops.decode(deltas, region.boxes, self.box.bbox_reg_weights)[0, 0])
+
+
+class OneStage:
+    """A RetinaNet."""
+
+    proposal_policy = "the anchor is a constant"
+
+    def __init__(self, model: RetinaNet):
+        self.model, self.head = model, cast(DenseHead, model.head)
+
+    def features(self, images: Images) -> list[Tensor]:
+        maps: list[Tensor] = self.model.neck(self.model.backbone(images))
+        return maps
+
+    @torch.no_grad()
+    def detect(self, images: Images) -> tuple[Detections, list[Region]]:
+        features = self.features(images)
+        detections = self.head.detect(features, images)
+        return detections, _list_regions(detections, torch.cat(self.head.anchors(features))[None])
+
+    def predict(self, features: list[Tensor], region: Region) -> Outputs:
+        logits = torch.cat(self.head.scores(features, self.head.num_classes), 1)[0, region.number]
+        deltas = torch.cat(self.head.deltas(features, 4), 1)[0, region.number]
+        return Outputs(logits, box_ops.decode(deltas[None, None], region.boxes, self.head.bbox_reg_weights)[0, 0])
+
+
+def adapt_detector(model: nn.Module) -> Detector:
+    """Return the model as a Detector. Raises UnsupportedModel for one that predicts otherwise."""
+    if isinstance(model, RCNN | ImagePyramid) and isinstance(model.box, BoxHead):
+        return TwoStage(model)
+    if isinstance(model, RetinaNet):
+        return OneStage(model)
+    part = type(getattr(model, "box", model)).__name__
+    raise UnsupportedModel(
+        f"{type(model).__name__} with {part} cannot be explained: its score is no logit of one region. R-CNNs with a "
+        "BoxHead and RetinaNet can; D-RISE reads detections alone, but starts from the same regions"
+    )
+
+
+def find_normalization(model: nn.Module) -> Normalize:
+    """Return the layer that normalises the pixels."""
+    layers = [module for module in model.modules() if isinstance(module, Normalize)]
+    if not layers:
+        raise UnsupportedModel(f"{type(model).__name__} has no Normalize layer, so that its mean colour is unknown")
+    return layers[0]
+
+
+def _list_regions(detections: Detections, boxes: Tensor) -> list[Region]:
+    """Return the region of each slot of the first image; boxes: [1, N, 4] of all proposals or anchors."""
+    indices, labels = detections.proposal_index[0].tolist(), detections.labels[0].tolist()
+    return [
+        Region(boxes[:, index : index + 1], index, label, detections.boxes[:, slot : slot + 1])
+        for slot, (index, label) in enumerate(zip(indices, labels, strict=True))
+    ]

@@ -1,0 +1,106 @@
+"""The scalars of a detection that can be explained.
+
+class: its logit. contrast: its logit minus the largest other. x1, y1, x2, y2: a side of its box. mask: the sum of its
+mask's logits where they are positive. keypoint, keypoint:K: the logits at the peaks of all heatmaps, or of number K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lineage.explain.detectors import Detector, Region, find_normalization
+from lineage.models.roi_heads.keypoint_head import KeypointHead
+from lineage.models.roi_heads.mask_fc import MLPMaskHead
+from lineage.models.roi_heads.mask_head import MaskHead
+from lineage.structures import Images
+
+Target = Callable[[Detector, list[Tensor], Region], Tensor]
+SIDES = ("x1", "y1", "x2", "y2")
+NAMES = ("class", "contrast", *SIDES, "mask", "keypoint", "keypoint:K")
+
+
+class UnknownTarget(ValueError):
+    """No such scalar, or the model does not predict it."""
+
+
+def class_logit(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+    """Return the logit of the detection's class, before softmax or sigmoid."""
+    return detector.predict(features, region).logits[region.label]
+
+
+def contrast(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+    """Return the logit of the detection's class minus the largest other, background among them if it has a logit.
+
+    If there is a single logit, the other one is 0: the logit of "not this class".
+    """
+    logits = detector.predict(features, region).logits
+    others = torch.cat((logits[: region.label], logits[region.label + 1 :]))
+    return logits[region.label] - (others.max() if len(others) else 0.0)
+
+
+def box_side(side: int) -> Target:
+    """Return the target of a side of the box in pixels: 0 to 3 for x1, y1, x2, y2."""
+    return lambda detector, features, region: detector.predict(features, region).box[side]
+
+
+def mask_logits(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+    """Return the sum of the positive logits of the detection's mask."""
+    head = _find_head(detector, (MaskHead, MLPMaskHead), "mask")
+    labels = torch.tensor([[region.label]], device=region.detection.device)
+    return head.mask_logits(features, region.detection, labels).clamp(min=0).sum()
+
+
+def keypoint_logits(number: int | None) -> Target:
+    """Return the target of the logits at the peaks of all heatmaps, or of one."""
+
+    def peaks(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+        head = _find_head(detector, (KeypointHead,), "keypoint")
+        values = head.heatmaps(features, region.detection)[0, 0].flatten(1).amax(1)
+        if number is None:
+            return values.sum()
+        if number >= len(values):
+            raise UnknownTarget(f"keypoint:{number}: the model predicts keypoints 0 to {len(values) - 1}")
+        return values[number]
+
+    return peaks
+
+
+def parse_target(name: str) -> Target:
+    """Return the target of a name. Raises UnknownTarget."""
+    if name in SIDES:
+        return box_side(SIDES.index(name))
+    kind, _, number = name.partition(":")
+    if kind == "keypoint" and (number.isdigit() or name == kind):
+        return keypoint_logits(int(number) if number else None)
+    targets: dict[str, Target] = {"class": class_logit, "contrast": contrast, "mask": mask_logits}
+    if name not in targets:
+        raise UnknownTarget(f"target {name!r} is unknown; choose one of {', '.join(NAMES)}")
+    return targets[name]
+
+
+class DetectionOutput:
+    """A scalar of a detection as a function of the pixels: a ScalarOutput."""
+
+    def __init__(self, detector: Detector, images: Images, region: Region, target: Target):
+        self.detector, self.images, self.region, self.target = detector, images, region, target
+        self.pixels = images.pixels.float()
+        normalization = find_normalization(detector.model)
+        self.std = normalization.std.expand(3, 1, 1)
+        self.baseline = normalization.mean.expand_as(self.pixels)
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        return self.detector.features(self.images._replace(pixels=pixels))
+
+    def score(self, features: list[Tensor]) -> Tensor:
+        return self.target(self.detector, features, self.region)
+
+
+def _find_head(detector: Detector, kinds: tuple[type, ...], name: str) -> KeypointHead | MaskHead:
+    head = dict(getattr(detector.model, "heads", {})).get(name)
+    if not isinstance(head, kinds):
+        kind = f"its {name} head, {type(head).__name__}, has no logits of one region" if head else f"it has no {name}s"
+        raise UnknownTarget(f"target {name}: {kind}; choose class, contrast or a side of the box")
+    return head  # type: ignore[return-value]

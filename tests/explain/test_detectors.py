@@ -1,0 +1,102 @@
+"""The explained scalar is that of the detection: its score and its box come out of one region."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lineage.explain import gradients
+from lineage.explain.detectors import adapt_detector
+from lineage.explain.methods import explain
+from lineage.explain.targets import DetectionOutput, UnknownTarget, class_logit, contrast, parse_target
+from lineage.structures import Images
+from tests.models.compose import build
+from tests.trained import spread
+
+
+def drawing(side: int = 96) -> Images:
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (1, 3, 6, 6), generator=generator).float()
+    pixels = torch.nn.functional.interpolate(pixels, size=(side, side), mode="bilinear").to(torch.uint8)
+    return Images(pixels, torch.tensor([[float(side), float(side)]]), torch.zeros(1, dtype=torch.int64))
+
+
+def network(model: str, *overrides: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return spread(build(f"model={model}", "tier=mini", *overrides)).eval()
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn", "retinanet", "mask_rcnn_c4"])
+def test_the_region_reproduces_score_and_box_of_the_detection(model: str) -> None:
+    images, detector = drawing(), adapt_detector(network(model))
+    detections, regions = detector.detect(images)
+    expected = detector.model.detect(images)
+    assert torch.equal(detections.boxes, expected.boxes)
+    assert int(detections.valid.sum()) > 1
+    for slot in (0, 1):
+        with torch.no_grad():
+            outputs = detector.predict(detector.features(images), regions[slot])
+        row = outputs.logits.sigmoid() if model == "retinanet" else outputs.logits.softmax(0)
+        assert float(row[regions[slot].label]) == pytest.approx(float(detections.scores[0, slot]), abs=1e-5)
+        inside = outputs.box.clamp(0, 96)
+        torch.testing.assert_close(inside, detections.boxes[0, slot], rtol=1e-4, atol=1e-2)
+
+
+def test_a_cam_reads_the_level_of_its_anchor_or_proposal() -> None:
+    detector = adapt_detector(network("retinanet"))
+    images = drawing()
+    _, regions = detector.detect(images)
+    output = DetectionOutput(detector, images, regions[0], class_logit)
+    features = [feature.detach().requires_grad_(True) for feature in output.features(output.pixels)]
+    used = torch.autograd.grad(output.score(features), features, allow_unused=True, materialize_grads=True)
+    assert sum(bool(gradient.any()) for gradient in used) == 1
+
+
+def test_the_gradient_of_a_detector_equals_central_differences() -> None:
+    detector = adapt_detector(network("mask_rcnn").double())
+    images = drawing()
+    images = images._replace(pixels=images.pixels.double())
+    _, regions = detector.detect(images)
+    output = DetectionOutput(detector, images, regions[0], class_logit)
+    gradient = gradients.compute_gradient(output) / output.std
+    row, column = divmod(int(gradient[0].abs().argmax()), 96)
+
+    def score(pixels: Tensor) -> float:
+        return float(output.score(output.features(pixels)).detach())
+
+    offset = torch.zeros_like(output.pixels)
+    offset[0, 0, row, column] = 1e-2
+    difference = (score(output.pixels + offset) - score(output.pixels - offset)) / 2e-2
+    assert difference == pytest.approx(float(gradient[0, row, column]), rel=0.05)
+
+
+def test_contrast_subtracts_the_largest_other_logit() -> None:
+    detector = adapt_detector(network("mask_rcnn"))
+    images = drawing()
+    _, regions = detector.detect(images)
+    with torch.no_grad():
+        features = detector.features(images)
+        logits = detector.predict(features, regions[0]).logits
+    others = [float(value) for index, value in enumerate(logits) if index != regions[0].label]
+    expected = float(logits[regions[0].label]) - max(others)
+    assert float(contrast(detector, features, regions[0]).detach()) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("target", ["x1", "y2", "mask", "keypoint", "keypoint:3"])
+def test_targets_have_maps(target: str) -> None:
+    detector = adapt_detector(network("mask_keypoint_rcnn", "dataset.classes=1"))
+    images = drawing()
+    _, regions = detector.detect(images)
+    maps = explain(DetectionOutput(detector, images, regions[0], parse_target(target)), ["gradient", "odam"])
+    assert float(maps["gradient"].values.max()) > 0
+
+
+def test_a_target_that_the_model_has_not_is_refused() -> None:
+    detector = adapt_detector(network("retinanet"))
+    images = drawing()
+    _, regions = detector.detect(images)
+    with pytest.raises(UnknownTarget, match="it has no masks; choose class"):
+        parse_target("mask")(detector, detector.features(images), regions[0])
+    with pytest.raises(UnknownTarget, match=r"x3.*choose one of class"):
+        parse_target("x3")

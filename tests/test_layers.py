@@ -33,8 +33,8 @@ ATOMIC = "lineage.results.atomic"
 DATA = (*GROUND, "lineage.data", ATOMIC, COLLECTION)
 BELOW_CLI = tuple(
     f"lineage.{name}"
-    for name in ("structures", "ops", "weights", "models", "data", "eval", "results", "tables", "config", "launch",
-                 "train", "report", "explain", "run")
+    for name in ("structures", "ops", "weights", "models", "data", "eval", "calibration", "results", "tables", "config",
+                 "launch", "train", "report", "explain", "run")
 )  # fmt: skip
 
 # The longest name that fits a module is its layer.
@@ -55,6 +55,7 @@ LAYERS = {
     "lineage.eval": Layer(
         (*GROUND, "lineage.eval", ATOMIC, COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")
     ),
+    "lineage.calibration": Layer(("lineage.calibration", "lineage.eval", ATOMIC), ("numpy",)),
     "lineage.results": Layer(("lineage.results",), ("yaml",)),
     "lineage.tables": Layer(("lineage.tables", "lineage.results"), ("yaml",)),
     "lineage.config": Layer(("lineage.config", "lineage.tables", "lineage.results"), ("hydra", "omegaconf", "yaml")),

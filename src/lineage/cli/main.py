@@ -37,6 +37,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "export": ("a trained model as ONNX or torch.export program", "lineage.cli.export:main"),
     "models": ("every model: paper, config, parameters, published numbers", "lineage.cli.models:main"),
     "evaluate": ("score a result file, whoever made it", "lineage.cli.evaluate:main"),
+    "calibrate": ("how sure a detector is: map its scores to probabilities, and test it", "lineage.cli.calibrate:main"),
     "report": ("the HTML report of a run", "lineage.cli.report:main"),
     "site": ("static pages that compare all runs of a store", "lineage.cli.site:main"),
     "config": ("what every key of a config is for", "lineage.cli.config:main"),

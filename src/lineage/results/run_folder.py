@@ -93,6 +93,10 @@ class RunFolder:
         return self.path / "profile"
 
     @property
+    def calibration(self) -> Path:
+        return self.path / "calibration.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -106,17 +106,18 @@ def _match_class(
     )  # fmt: skip
 
 
-def match_greedily(overlaps: Floats, ignore: Flags, is_crowd: Flags) -> Ints:
+def match_greedily(overlaps: Floats, ignore: Flags, is_crowd: Flags, thresholds: Floats = THRESHOLDS) -> Ints:
     """Return [A, T, D] the column of the object that each detection matches, or -1.
 
     overlaps: [D, G], detections best first.
     ignore: [A, G] objects that do not count, by area.
     is_crowd: [G] objects that match any number of detections.
+    thresholds: [T] least overlaps, rising.
     """
     num_detections, num_objects = overlaps.shape
-    threshold = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
-    match = np.full((len(ignore), len(THRESHOLDS), num_detections), -1)
-    is_free = np.ones((len(ignore), len(THRESHOLDS), num_objects), bool)
+    threshold = np.minimum(thresholds, 1 - 1e-10)[:, None]
+    match = np.full((len(ignore), len(thresholds), num_detections), -1)
+    is_free = np.ones((len(ignore), len(thresholds), num_objects), bool)
     for row in np.flatnonzero(overlaps.max(axis=1, initial=0) >= threshold[0]):
         # 1. Objects that are free and near; those that count come first.
         is_near = is_free & (overlaps[row] >= threshold)

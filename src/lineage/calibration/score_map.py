@@ -1,0 +1,104 @@
+"""Methods by name, and the map of a whole detector: one function for all detections, or one for each group of them.
+
+A group is a class, a size, or both. Groups of few samples, such as rare classes of LVIS, share one function, fitted on
+all of them together; a class that the fit had no detection of takes it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineage.calibration.beta import Beta, fit_beta
+from lineage.calibration.bin_wise_temperature import BinWiseTemperature, fit_bin_wise_temperature
+from lineage.calibration.histogram import Histogram, fit_histogram
+from lineage.calibration.isotonic import Isotonic, fit_isotonic
+from lineage.calibration.logit import Floats
+from lineage.calibration.platt import Platt, fit_platt
+from lineage.calibration.temperature import Temperature, fit_temperature
+
+FEWEST = 20  # samples of a group with a function of its own
+SIZES = 3  # groups of size, of equal numbers of samples
+GROUPINGS = ("class", "size")
+
+
+class ScoreMap(Protocol):
+    def __call__(self, scores: Floats) -> Floats:
+        """Return calibrated scores [N] in [0, 1]."""
+        ...
+
+
+class Method(NamedTuple):
+    fit: Callable[..., ScoreMap]  # scores [N], targets [N] -> the map
+    kind: Callable[..., ScoreMap]  # parameters -> the map
+    has_bins: bool = False
+
+
+METHODS = {
+    "temperature": Method(fit_temperature, Temperature),
+    "bts": Method(fit_bin_wise_temperature, BinWiseTemperature, has_bins=True),
+    "abts": Method(fit_bin_wise_temperature, BinWiseTemperature, has_bins=True),
+    "platt": Method(fit_platt, Platt),
+    "beta": Method(fit_beta, Beta),
+    "isotonic": Method(fit_isotonic, Isotonic),
+    "histogram": Method(fit_histogram, Histogram, has_bins=True),
+}
+
+
+class Sample(NamedTuple):
+    """Detections of a fit, or those that a map is applied to."""
+
+    scores: Floats  # [N] in [0, 1]
+    categories: NDArray[np.int64]  # [N] ids
+    areas: Floats  # [N] of their boxes, in pixels of the image file
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedMap:
+    by: tuple[str, ...]  # of GROUPINGS; () is one group
+    area_edges: tuple[float, ...]  # between the groups of size
+    functions: Mapping[str, ScoreMap]  # of groups
+    rest: ScoreMap  # of all other detections
+
+    def __call__(self, sample: Sample) -> Floats:
+        """Return the calibrated score of each detection."""
+        groups = name_groups(sample, self.by, self.area_edges)
+        calibrated = self.rest(sample.scores)
+        for group in np.unique(groups):
+            if group in self.functions:
+                rows = groups == group
+                calibrated[rows] = self.functions[group](sample.scores[rows])
+        return calibrated
+
+
+def fit_grouped(
+    fit: Callable[[Floats, Floats], ScoreMap], sample: Sample, targets: Floats, by: tuple[str, ...]
+) -> GroupedMap:
+    """Fit one function, or one for each group of at least FEWEST detections."""
+    edges = np.quantile(sample.areas, np.linspace(0, 1, SIZES + 1)[1:-1]) if "size" in by else np.zeros(0)
+    area_edges = tuple(edges.tolist())
+    if not by:
+        return GroupedMap((), area_edges, {}, fit(sample.scores, targets))
+    groups = name_groups(sample, by, area_edges)
+    names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    functions = {
+        str(name): fit(sample.scores[inverse == index], targets[inverse == index])
+        for index, name in enumerate(names)
+        if counts[index] >= FEWEST
+    }
+    is_rare = counts[inverse] < FEWEST
+    rows = is_rare if is_rare.sum() >= FEWEST else np.ones(len(targets), bool)
+    return GroupedMap(by, area_edges, functions, fit(sample.scores[rows], targets[rows]))
+
+
+def name_groups(sample: Sample, by: tuple[str, ...], area_edges: tuple[float, ...]) -> NDArray[np.str_]:
+    """Return [N] the group of each detection: `17` of a class, `size 0` the smallest, `17 size 0`."""
+    sizes = np.char.add("size ", np.searchsorted(np.array(area_edges), sample.areas, side="right").astype(str))
+    categories = sample.categories.astype(str)
+    if by == ("class", "size"):
+        return np.char.add(np.char.add(categories, " "), sizes)
+    return sizes if by == ("size",) else categories

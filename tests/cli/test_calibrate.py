@@ -1,0 +1,144 @@
+"""`lineage calibrate` on files: what it writes and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lineage.calibration.calibration_file import read_calibration
+from lineage.calibration.score_map import METHODS
+from lineage.calibration.split import CalibrationError, identify_images
+from lineage.cli.calibrate import main
+from lineage.eval.predictions.coco_records import from_records
+
+IMAGES, CLASSES = 40, (3, 7)
+
+
+def draw_scene() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return objects on a grid, and detections whose scores promise three times too much."""
+    chance = np.random.default_rng(0)
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 200, "height": 200} for i in range(1, IMAGES + 1)]
+    objects, detections = [], []
+    for image in range(1, IMAGES + 1):
+        for cell in range(25):
+            box = [40.0 * (cell % 5), 40.0 * (cell // 5), 20.0, 20.0 + cell]
+            place = {"image_id": image, "category_id": int(chance.choice(CLASSES)), "bbox": box}
+            score = float(chance.uniform(0, 1))
+            detections.append({**place, "score": score})
+            if chance.uniform() < score / 3:
+                objects.append({**place, "id": len(objects) + 1, "area": box[2] * box[3], "iscrowd": 0})
+    categories = [{"id": number, "name": f"class {number}"} for number in CLASSES]
+    return {"images": images, "annotations": objects, "categories": categories}, detections
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    document, detections = draw_scene()
+    truth, results = tmp_path / "truth.json", tmp_path / "results.json"
+    truth.write_text(json.dumps(document))
+    results.write_text(json.dumps(detections))
+    return results, truth
+
+
+def calibrate(files: tuple[Path, Path], *options: str) -> dict[str, Any]:
+    folder = files[0].parent / "out"
+    assert main([str(files[0]), "--annotations", str(files[1]), "--draws", "5", "--out", str(folder), *options]) == 0
+    content: dict[str, Any] = json.loads((folder / "calibration.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("method", ["temperature", "bts", "platt", "beta", "isotonic", "histogram"])
+@pytest.mark.parametrize("by", ["class", "size", "size,class"])
+def test_every_map_travels_by_file(files: tuple[Path, Path], method: str, by: str) -> None:
+    content = calibrate(files, "--method", method, "--by", by)
+    function = read_calibration(files[0].parent / "out")
+    document, detections = draw_scene()
+    predictions = from_records(detections, document["images"], np.array(CLASSES), "box")
+    scores = function(predictions, CLASSES)
+    assert scores.shape == (len(detections),)
+    assert np.all((scores >= 0) & (scores <= 1))
+    assert content["measures"]["after"]["Brier"]["value"] < content["measures"]["before"]["Brier"]["value"]
+    assert type(function.map.rest) is METHODS[method].kind
+
+
+def test_the_file_names_its_split(files: tuple[Path, Path]) -> None:
+    content = calibrate(files)
+    split = content["split"]
+    assert (split["fit_images"], split["test_images"], len(split["digest"])) == (20, 20, 64)
+    assert set(content["fit_images"]) < set(identify_images(draw_scene()[0]["images"]))
+    assert calibrate(files)["split"] == split
+    assert calibrate(files, "--fit", "half:1")["split"]["digest"] != split["digest"]
+
+
+def test_a_crowd_of_options(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    augmented = files[0].with_name("augmented.json")
+    augmented.write_text(files[0].read_text())
+    calibrate(files, "--method", "abts", "--augmented", str(augmented), "--compare", "bts,isotonic", "--target", "iou",
+              "--bins", "3", "--score", "0.1")  # fmt: skip
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("raw", "abts", "bts", "isotonic", "LaACE_0", "oLRP"))
+    assert (files[0].parent / "out" / "calibration.svg").read_text().count('class="title"') == 4
+
+
+def test_fit_on_another_file_of_the_same_ground_truth(files: tuple[Path, Path]) -> None:
+    _, detections = draw_scene()
+    other = files[0].with_name("other.json")
+    other.write_text(json.dumps([record for record in detections if record["image_id"] <= 20]))
+    with pytest.raises(CalibrationError, match=r"20 images of .* are also those of the fit"):
+        calibrate(files, "--fit", str(other))
+    files[0].write_text(json.dumps([record for record in detections if record["image_id"] > 20]))
+    assert calibrate(files, "--fit", str(other))["split"]["test_images"] == 20
+
+
+def test_fit_on_another_ground_truth(files: tuple[Path, Path]) -> None:
+    with pytest.raises(CalibrationError, match="40 images"):
+        calibrate(files, "--fit", str(files[0]), "--fit-annotations", str(files[1]))
+    document, _ = draw_scene()
+    for image in document["images"]:
+        image["file_name"] = f"train/{image['id']}-other.jpg"
+    other = files[1].with_name("other.json")
+    other.write_text(json.dumps(document))
+    assert calibrate(files, "--fit", str(files[0]), "--fit-annotations", str(other))["split"]["fit_images"] == 40
+
+
+@pytest.mark.parametrize("score", [-0.5, 70.0])
+def test_scores_that_are_no_probabilities(files: tuple[Path, Path], score: float) -> None:
+    _, detections = draw_scene()
+    detections[4]["score"] = score
+    files[0].write_text(json.dumps(detections))
+    with pytest.raises(CalibrationError, match=r"detection 4 has the score .*sigmoid"):
+        calibrate(files)
+
+
+def test_detections_that_hit_nothing(files: tuple[Path, Path]) -> None:
+    document, _ = draw_scene()
+    files[1].write_text(json.dumps(document | {"annotations": []}))
+    with pytest.raises(CalibrationError, match="a fit needs 20 detections and a hit"):
+        calibrate(files)
+
+
+def test_a_map_of_another_detector(files: tuple[Path, Path]) -> None:
+    calibrate(files)
+    document, detections = draw_scene()
+    predictions = from_records(detections, document["images"], np.array(CLASSES), "box")
+    with pytest.raises(CalibrationError, match="category ids 8"):
+        read_calibration(files[0].parent / "out")(predictions, (3, 8))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"v": 1}', '{"v": 2}', '{"v": 1, "method": "magic"}'])
+def test_files_that_are_no_calibration(tmp_path: Path, text: str) -> None:
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(CalibrationError, match="lineage calibrate"):
+        read_calibration(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [["--method", "abts"], ["--augmented", "x.json"], ["--by", "colour"], ["--bins", "0"], ["a=1"], ["--no"]]
+)
+def test_usage_errors(files: tuple[Path, Path], options: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        calibrate(files, *options)

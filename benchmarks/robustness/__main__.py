@@ -1,4 +1,4 @@
-"""`python -m benchmarks.robustness [fuzz] [kills] [soak]`: these scripts, or all; exit code 1 if one fails."""
+"""`python -m benchmarks.robustness [fuzz] [places] [kills] [soak]`: these scripts, or all; exit code 1 if one fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib import import_module
 
-SCRIPTS = ("fuzz", "kills", "soak")
+SCRIPTS = ("fuzz", "places", "kills", "soak")
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "benchmarks/results/robustness.md"
 HEAD = """# What a run survives
 
-`make robustness` runs the three scripts of benchmarks/robustness, each of which writes its section: `python -m
-benchmarks.robustness kills | fuzz | soak`. A share of the fuzz runs in `make test`.
+`make robustness` runs the four scripts of benchmarks/robustness, each of which writes its section: `python -m
+benchmarks.robustness kills | fuzz | places | soak`. A share of the fuzz runs in `make test`.
 """
-TITLES = ("Kills", "Fuzz", "Soak")
+TITLES = ("Kills", "Fuzz", "Places", "Soak")
 
 
 def write_section(title: str, lines: list[str], command: str, path: Path = REPORT) -> None:

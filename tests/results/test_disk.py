@@ -13,7 +13,7 @@ import pytest
 
 from lineage.results import disk
 from lineage.results.atomic import atomic_write
-from lineage.results.disk import PlaceError, check_writable, explain
+from lineage.results.disk import FOLDERS, PlaceError, check_writable, explain
 
 
 @pytest.fixture
@@ -86,3 +86,8 @@ def test_the_limit_of_open_files_is_raised_to_what_is_allowed() -> None:
         ["sh", "-c", f"ulimit -Sn 64; ulimit -Hn 512; {sys.executable} -c '{code}'"], capture_output=True, text=True
     )
     assert done.stdout.strip() == "512", done.stderr
+
+
+def test_an_error_without_a_file_name_names_no_other_disk() -> None:
+    text = explain(OSError(errno.ENOSPC, "No space left on device"))
+    assert text == f"a file could not be written: no room is left on the disk. {FOLDERS}"

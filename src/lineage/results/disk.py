@@ -24,6 +24,7 @@ REASONS = {
     errno.ENFILE: "this machine may open no more files",
     errno.ENAMETOOLONG: "the name is too long; a part of a path has 255 bytes at most",
 }
+FOLDERS = "Runs are written to paths.runs, results to paths.results, caches to $LINEAGE_CACHE"
 
 
 class PlaceError(OSError):
@@ -34,8 +35,9 @@ def explain(error: BaseException) -> str | None:
     """Return one line for an error of a disk or of a limit of the system, None for any other."""
     if not isinstance(error, OSError) or error.errno not in REASONS:
         return None
-    place = shorten(str(error.filename)) if error.filename else "a file"
-    return f"{place}: {REASONS[error.errno].format(free=_describe_free(error.filename))}"
+    if not error.filename:  # a write to an open file
+        return f"a file could not be written: {REASONS[error.errno].format(free='')}. {FOLDERS}"
+    return f"{shorten(str(error.filename))}: {REASONS[error.errno].format(free=_describe_free(error.filename))}"
 
 
 def shorten(path: str) -> str:
@@ -70,7 +72,7 @@ def raise_open_files_limit() -> int:
 
 def _describe_free(filename: object) -> str:
     """Return e.g. " (3 MB free)", of the nearest folder that exists; empty if that is not known."""
-    path = Path(str(filename)) if filename else Path()
+    path = Path(str(filename))
     try:
         folder = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
         return f" ({shutil.disk_usage(folder).free / 1e6:.0f} MB free)"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lineage.explain import gradients
-from lineage.explain.detectors import adapt_detector
+from lineage.explain.detectors import TwoStage, UnsupportedModel, adapt_detector
 from lineage.explain.methods import explain
 from lineage.explain.targets import DetectionOutput, UnknownTarget, class_logit, contrast, parse_target
 from lineage.structures import Images
@@ -41,6 +41,27 @@ def test_the_region_reproduces_score_and_box_of_the_detection(model: str) -> Non
         assert float(row[regions[slot].label]) == pytest.approx(float(detections.scores[0, slot]), abs=1e-5)
         inside = outputs.box.clamp(0, 96)
         torch.testing.assert_close(inside, detections.boxes[0, slot], rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("ensemble", ["each", "shared", "last"])
+def test_stages_of_a_cascade_reproduce_the_score(ensemble: str) -> None:
+    """The mean of the stages' probabilities, each on its own region or all on the last, is the score."""
+    images = drawing()
+    detector = adapt_detector(network("cascade_rcnn", f"model.box.ensemble={ensemble}"))
+    assert isinstance(detector, TwoStage)
+    detections, regions = detector.detect(images)
+    region = regions[0]
+    assert region.boxes.shape == (3, 1, 1, 4)
+    inputs = region.boxes if ensemble == "each" else region.boxes[-1:].expand(3, 1, 1, 4)
+    with torch.no_grad():
+        features = detector.features(images)
+        logits = [head.logits(features, box)[0, 0] for head, box in zip(detector.stages, inputs, strict=True)]
+        outputs = detector.predict(features, region)
+    used = torch.stack(logits[-1:] if ensemble == "last" else logits)
+    torch.testing.assert_close(outputs.logits, used.mean(0))
+    score = used.softmax(-1).mean(0)[region.label]
+    assert float(score) == pytest.approx(float(detections.scores[0, 0]), abs=1e-5)
+    torch.testing.assert_close(outputs.box.clamp(0, 96), detections.boxes[0, 0], rtol=1e-4, atol=1e-2)
 
 
 def test_a_cam_reads_the_level_of_its_anchor_or_proposal() -> None:
@@ -100,3 +121,8 @@ def test_a_target_that_the_model_has_not_is_refused() -> None:
         parse_target("mask")(detector, detector.features(images), regions[0])
     with pytest.raises(UnknownTarget, match=r"x3.*choose one of class"):
         parse_target("x3")
+
+
+def test_a_model_without_logits_of_a_region_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="IntegralBoxHead cannot be explained"):
+        adapt_detector(network("integral_rcnn"))

@@ -17,6 +17,7 @@ from lineage.models.detectors.image_pyramid import ImagePyramid, resize
 from lineage.models.detectors.rcnn import RCNN
 from lineage.models.detectors.retinanet import DenseHead, RetinaNet
 from lineage.models.roi_heads.box_head import BoxHead
+from lineage.models.roi_heads.cascade import CascadeBoxHead
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
 
@@ -28,7 +29,7 @@ class UnsupportedModel(ValueError):
 class Region(NamedTuple):
     """A detection and the place in the network that it came from; constants, without gradient."""
 
-    boxes: Tensor  # [1, 1, 4] the proposal or anchor
+    boxes: Tensor  # [stages, 1, 1, 4] the proposal as each stage of a cascade reads it; [1, 1, 1, 4] or the anchor
     number: int  # of the proposal or anchor
     label: int
     detection: Tensor  # [1, 1, 4] the box of the detection
@@ -57,12 +58,18 @@ class Detector(Protocol):
 
 
 class TwoStage:
-    """An R-CNN with one box head."""
+    """An R-CNN with one box head, or the stages of a cascade.
+
+    The logits of a cascade are the mean of those that its score averages; its box is that of the last stage.
+    """
 
     proposal_policy = "the proposal is a constant"
 
     def __init__(self, model: RCNN | ImagePyramid):
-        self.model, self.box = model, cast(BoxHead, model.box)
+        self.model = model
+        box = cast(BoxHead | CascadeBoxHead, model.box)
+        self.stages = [box] if isinstance(box, BoxHead) else [cast(BoxHead, box.stages[i - 1]) for i in box.test_stages]
+        self.ensemble = "last" if isinstance(box, BoxHead) else box.ensemble
 
     def features(self, images: Images) -> list[Tensor]:
         if isinstance(self.model, ImagePyramid):
@@ -75,15 +82,23 @@ class TwoStage:
     def detect(self, images: Images) -> tuple[Detections, list[Region]]:
         features = self.features(images)
         proposals = self.model.proposals.propose(images, features)
-        detections = self.box.detect(features, proposals, images)
+        detections: Detections = self.model.box.detect(features, proposals, images)
         for head in getattr(self.model, "heads", {}).values():
             detections = head.detect(features, detections)
-        return detections, _list_regions(detections, proposals.boxes)
+        boxes = [proposals.boxes]
+        if isinstance(self.model.box, CascadeBoxHead):
+            boxes = self.model.box.refine_by_stage(features, proposals.boxes, images.sizes)
+        return detections, _list_regions(detections, torch.stack(boxes))
 
     def predict(self, features: list[Tensor], region: Region) -> Outputs:
-        logits, deltas = self.box.predict(features, region.boxes)
-        deltas = self.box.select_class(deltas, torch.tensor([[region.label]], device=deltas.device))
-        return Outputs(logits[0, 0], box_ops.decode(deltas, region.boxes, self.box.bbox_reg_weights)[0, 0])
+        last, boxes = self.stages[-1], region.boxes[-1]
+        logits, deltas = last.predict(features, boxes)
+        if self.ensemble != "last":
+            inputs = region.boxes if self.ensemble == "each" else [boxes] * len(self.stages)
+            earlier = [head.logits(features, box) for head, box in zip(self.stages[:-1], inputs, strict=False)]
+            logits = torch.stack([*earlier, logits]).mean(0)
+        deltas = last.select_class(deltas, torch.tensor([[region.label]], device=deltas.device))
+        return Outputs(logits[0, 0], box_ops.decode(deltas, boxes, last.bbox_reg_weights)[0, 0])
 
 
 class OneStage:
@@ -102,24 +117,24 @@ class OneStage:
     def detect(self, images: Images) -> tuple[Detections, list[Region]]:
         features = self.features(images)
         detections = self.head.detect(features, images)
-        return detections, _list_regions(detections, torch.cat(self.head.anchors(features))[None])
+        return detections, _list_regions(detections, torch.cat(self.head.anchors(features))[None, None])
 
     def predict(self, features: list[Tensor], region: Region) -> Outputs:
         logits = torch.cat(self.head.scores(features, self.head.num_classes), 1)[0, region.number]
         deltas = torch.cat(self.head.deltas(features, 4), 1)[0, region.number]
-        return Outputs(logits, box_ops.decode(deltas[None, None], region.boxes, self.head.bbox_reg_weights)[0, 0])
+        return Outputs(logits, box_ops.decode(deltas, region.boxes[0, 0, 0], self.head.bbox_reg_weights))
 
 
 def adapt_detector(model: nn.Module) -> Detector:
     """Return the model as a Detector. Raises UnsupportedModel for one that predicts otherwise."""
-    if isinstance(model, RCNN | ImagePyramid) and isinstance(model.box, BoxHead):
+    if isinstance(model, RCNN | ImagePyramid) and isinstance(model.box, BoxHead | CascadeBoxHead):
         return TwoStage(model)
     if isinstance(model, RetinaNet):
         return OneStage(model)
     part = type(getattr(model, "box", model)).__name__
     raise UnsupportedModel(
         f"{type(model).__name__} with {part} cannot be explained: its score is no logit of one region. R-CNNs with a "
-        "BoxHead and RetinaNet can; D-RISE reads detections alone, but starts from the same regions"
+        "BoxHead or a cascade can, and RetinaNet"
     )
 
 
@@ -132,9 +147,9 @@ def find_normalization(model: nn.Module) -> Normalize:
 
 
 def _list_regions(detections: Detections, boxes: Tensor) -> list[Region]:
-    """Return the region of each slot of the first image; boxes: [1, N, 4] of all proposals or anchors."""
+    """Return the region of each slot of the first image; boxes: [stages, 1, N, 4] of all proposals or anchors."""
     indices, labels = detections.proposal_index[0].tolist(), detections.labels[0].tolist()
     return [
-        Region(boxes[:, index : index + 1], index, label, detections.boxes[:, slot : slot + 1])
+        Region(boxes[:, :, index : index + 1], index, label, detections.boxes[:, slot : slot + 1])
         for slot, (index, label) in enumerate(zip(indices, labels, strict=True))
     ]

@@ -122,6 +122,15 @@ class CascadeBoxHead(nn.Module):
         labels = torch.where(subset.foreground, targets.labels.gather(1, matched_idx), self.num_classes)
         return SampledProposals(box_ops.take(boxes, subset.slots), subset.valid, labels, matched_idx)
 
+    def refine_by_stage(self, features: list[Tensor], boxes: Tensor, sizes: Tensor) -> list[Tensor]:
+        """Return the input regions [B, N, 4] of each test stage; those of the first are `boxes`."""
+        by_stage = [boxes]
+        for stage in self.test_stages[:-1]:
+            head = self.stages[stage - 1]
+            logits, deltas = head.predict(features, by_stage[-1])
+            by_stage.append(_refine(head, logits, deltas, by_stage[-1], sizes))
+        return by_stage
+
     def detect(self, features: list[Tensor], proposals: Proposals, images: Images) -> Detections:
         """Return detections [B, D] by falling score."""
         *earlier, last = [self.stages[stage - 1] for stage in self.test_stages]

@@ -20,6 +20,7 @@ from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.evaluated_weights import describe_weights, restore_best
+from lineage.train.loggers import CsvLogger, RunName
 from tests.train.toy import Count, ToyData, detection_module, trainer
 
 CONF = Path(__file__).parents[2] / "conf" / "callbacks"
@@ -172,3 +173,16 @@ def test_a_callback_without_its_metric_is_refused() -> None:
     evaluator.scorer = type("Boxes", (), {"tasks": ("box",)})  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match=r"callbacks.best.monitor=mask/AP: the evaluations score box, e.g. .*=box/AP"):
         check_callbacks(config, evaluator)
+
+
+def test_statistics_of_a_whole_run_on_a_cpu(tmp_path: Path) -> None:
+    callbacks = [build(node) for node in OmegaConf.load(CONF / "statistics.yaml").values()]
+    logger = CsvLogger(folder=tmp_path, name=RunName("id", "table", "row", 0), start=0)
+    logger.log_hyperparams({})
+    fitted = trainer(40, callbacks=callbacks, logger=logger, val_check_interval=30, log_every_n_steps=10)
+    fitted.fit(detection_module(), datamodule=ToyData(size=3))
+    with (tmp_path / "statistics.csv").open() as file:
+        statistics = {(row["name"], int(row["step"])): float(row["value"]) for row in csv.DictReader(file)}
+    assert statistics["train/samples", 39] == 120  # Lightning counts this step from 0
+    assert statistics["train/device/samples_per_sec", 39] > 0
+    assert fitted.global_step == 40

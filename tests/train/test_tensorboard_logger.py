@@ -1,4 +1,4 @@
-"""TensorBoard's own reader finds in the event files what a run logged. Needs the extra tensorboard."""
+"""TensorBoard's own reader finds in the event files what a run logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from lineage.train.background_logger import BackgroundLogger
 from lineage.train.loggers import TENSORBOARD, RunName, close_at_end, make_loggers, make_tensorboard_logger
 
-pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+pytest.importorskip("tensorboard", reason="make setup installs tensorboard")
 NAME = RunName("id", "paper/table", "base", 3, ["optimizer.lr=0.01"], ["mini", "mask_rcnn"])
 
 

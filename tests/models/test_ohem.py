@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import nms
 
 from lineage.models.losses.ohem import OHEM
+from lineage.tables.read import load_table
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -68,3 +71,21 @@ def test_models_learn_from_at_most_so_many(place: str, ratio: str) -> None:
         network.zero_grad()
         torch.stack([loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()]).sum().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_mining_all_that_is_sampled_is_refused() -> None:
+    """Mining 64 of 64 sampled regions is no mining: the row of a table would equal its baseline."""
+    mining = f"model.box.mining={MINING.replace('RATIO', 'null')}"
+    with pytest.raises(Exception, match=r"ranks only the 16 of model\.sampler\.batch_size_per_image: nothing is mined"):
+        build("model=faster_rcnn", mining, "model.sampler.batch_size_per_image=16")
+
+
+def test_a_row_of_the_paper_ranks_every_region() -> None:
+    """abhi2610/ohem, experiments/cfgs/fast_rcnn_ohem.yml: 64 an image, background from IoU 0; all are ranked."""
+    rows = load_table(Path(__file__).parents[2] / "experiments", "ohem/readme").rows
+    for row in ("voc07_ohem", "voc0712_ohem"):
+        keys = rows[row].assignments
+        assert keys["model.box.mining"]["batch_size_per_image"] == 64
+        assert keys["model.box.mining"]["topk_candidates"] >= keys["model.sampler.batch_size_per_image"] > 2000
+        assert keys["model.sampler.positive_fraction"] == 1
+        assert keys["model.sampler.matcher.bg_iou_thresh"] == [0, 0.5]

@@ -15,7 +15,7 @@ from lineage.launch.deviations import read_deviations
 from lineage.tables import verdicts
 from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.document import Bullets, Heading, Item, Lines, Paragraph, write_document
-from lineage.tables.paper.page import PaperPage, TablePage, build_page, list_papers
+from lineage.tables.paper.page import PaperPage, TablePage, build_page, build_table, list_papers
 from lineage.tables.paper.render import render_html, render_markdown, render_terminal
 from lineage.tables.paper.status import ClaimStatus, Status, find_status
 from lineage.tables.samples import Setting
@@ -127,6 +127,11 @@ def test_shipped_runs_answer_claims_of_mask_rcnn(capsys: pytest.CaptureFixture[s
     ] == Status.SHOWN_SMALL
     assert main(["paper", "mask_rcn"]) == 1
     assert "Did you mean mask_rcnn" in capsys.readouterr().err
+
+
+def test_numbers_of_rows_that_cannot_run_are_not_called_missing() -> None:
+    table = build_table(LOADER, "dcn/mmdetection")
+    assert table.numbers == {verdicts.MISSING: 3, "unsupported": 3}
 
 
 def test_papers_are_ordered_by_year() -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lineage.models.losses.ohem import OHEM
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Matcher, subsample
 from lineage.structures import Detections, Images, Losses, Proposals, SampledProposals, Targets, first
@@ -97,6 +98,8 @@ class RCNN(nn.Module):
         channels = self.neck.channels
         self.proposals, self.sampler, self.box = proposals(channels), sampler, box(channels)
         self.heads = nn.ModuleDict({name: head(channels) for name, head in heads.items()})
+        if isinstance(mining := getattr(self.box, "mining", None), OHEM):
+            mining.check_sampler(sampler.batch_size_per_image)
 
     def losses(self, images: Images, targets: Targets) -> Losses:
         """Return the losses of a training step, each a sum and its normalizer."""

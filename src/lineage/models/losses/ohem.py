@@ -19,6 +19,7 @@ class OHEM:
     `neg_pos_ratio`: upper limit of background regions per foreground region; null: no limit.
 
     # deviates: NMS is applied to the `topk_candidates` largest losses of an image: a pyramid has 100,000, most near 0
+    # deviates: NMS compares all regions of an image, as section 4.2 reads; the released code those of one label
     """
 
     def __init__(
@@ -26,6 +27,16 @@ class OHEM:
     ):
         self.batch_size_per_image, self.nms_thresh = batch_size_per_image, nms_thresh
         self.neg_pos_ratio, self.topk_candidates = neg_pos_ratio, topk_candidates
+
+    def check_sampler(self, num_ranked: int) -> None:
+        """If the sampler lets through at most as many regions of an image as are selected, raise ValueError."""
+        if self.neg_pos_ratio is None and num_ranked <= self.batch_size_per_image:
+            raise ValueError(
+                f"model.box.mining selects {self.batch_size_per_image} regions of an image, but ranks only the "
+                f"{num_ranked} of model.sampler.batch_size_per_image: nothing is mined. To rank all, as "
+                "arXiv:1604.03540 does: model.sampler.batch_size_per_image=2048 model.sampler.positive_fraction=1 "
+                "model.sampler.matcher.bg_iou_thresh=[0,0.5]"
+            )
 
     @torch.no_grad()
     def __call__(self, losses: Tensor, boxes: Tensor, foreground: Tensor, eligible: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineage.tables import read, verdicts
+from lineage.tables.column import UNSUPPORTED
 from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.status import ClaimStatus, Status, find_status
 from lineage.tables.samples import drop_superseded
@@ -24,7 +25,7 @@ class TablePage:
 
     table: Table
     claims: Sequence[ClaimStatus]
-    numbers: Mapping[str, int]  # word of a verdict -> how many published numbers have it
+    numbers: Mapping[str, int]  # word of a verdict, or `unsupported` -> how many published numbers have it
     runs: int  # finished
 
     def count(self, status: Status) -> int:
@@ -88,7 +89,8 @@ def build_table(loader: TableLoader, name: str) -> TablePage:
     judgement = verdicts.judge(table, entries, filled.background)
     pairs = zip(table.effects, judgement.effects, strict=True)
     claims = [find_status(table, effect, judged) for effect, judged in pairs]
-    numbers = Counter(verdict.word for verdict in judgement.numbers)
+    words = zip(table.claims, judgement.numbers, strict=True)
+    numbers = Counter(UNSUPPORTED if table.rows[claim.row].unsupported else verdict.word for claim, verdict in words)
     return TablePage(table, claims, numbers, sum(entry.status == "finished" for entry in entries))
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
+from lineage.config.compose import compose_config
 from lineage.launch import compose_rows, composer
 from lineage.launch.compose_rows import RowRequest
 from lineage.tables import read
@@ -37,3 +41,18 @@ def test_a_key_that_does_not_exist_is_explained_as_hydra_does() -> None:
     good, bad = compose_rows._compose_all(ROOT, [RowRequest(table.name, one, "paper") for one in (row, unknown)])
     assert good.error is None
     assert bad.error
+
+
+def test_rows_are_composed_within_a_run_which_stays_as_it_is() -> None:
+    """The site at the end of the first run composes rows while Hydra is set up for the run, as `train.py` leaves it."""
+    row = read.load_table(ROOT / "experiments", "mask_rcnn/table2c").rows["roi_align"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        HydraConfig.instance().set_config(compose("train", ["seed=7"], return_hydra_config=True))
+        outer, config = GlobalHydra.instance().hydra, HydraConfig.get()
+        assert outer is not None
+        (composed,) = compose_rows._compose_all(ROOT, [RowRequest("mask_rcnn/table2c", row, "mini")])
+        assert composed.error is None
+        assert GlobalHydra.instance().hydra is outer
+        assert HydraConfig.get() == config
+        assert compose_config(["seed=3"]).seed == 3
+        assert compose("train", ["seed=8"]).seed == 8

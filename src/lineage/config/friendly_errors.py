@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -26,6 +25,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from lineage.config import foreign_keys, validate
 from lineage.config.build import explain_interpolation
+from lineage.config.hydra_scope import initialize_hydra
 from lineage.results import disk, paths
 from lineage.results.overrides import Override
 from lineage.results.renames import option_today
@@ -218,7 +218,7 @@ def _compose_choices(conf: Path, arguments: list[str]) -> dict[str, Any]:
     """Compose the options that the command line chooses, without the keys it sets."""
     typed = [Override.parse(text).today({}) for text in arguments]
     chosen = [str(replace(override, value=override.options[0])) for override in typed if _chooses(override, conf)]
-    with _hydra(conf):
+    with initialize_hydra(conf):
         try:
             config = compose("train", chosen)
         except HydraException:  # a choice is wrong as well: the default config is the best that can be asked
@@ -226,18 +226,6 @@ def _compose_choices(conf: Path, arguments: list[str]) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return {str(name): value for name, value in plain.items()}
-
-
-@contextmanager
-def _hydra(conf: Path) -> Iterator[None]:
-    """Set Hydra up for `conf`, also while it is set up for something else, such as rows of tables."""
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = outer
 
 
 def _chooses(override: Override, conf: Path) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import lineage.config.schema  # noqa: F401  registers the schema
+from lineage.config.hydra_scope import initialize_hydra
 from lineage.results.garbage_collection import pause_collection
 from lineage.tables.table import TableError
 
@@ -73,7 +74,7 @@ class FileCache:
 @contextmanager
 def open_configs(folder: Path) -> Iterator[FileCache]:
     """Initialize Hydra on a folder of configs; its garbage collection, a fifth of the time, waits until the end."""
-    with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+    with initialize_hydra(folder):
         loader = GlobalHydra.instance().config_loader()
         files = loader.repository = FileCache(loader.repository)  # type: ignore[attr-defined]
         with pause_collection():

@@ -42,9 +42,10 @@ def is_dataset(name: str) -> bool:
 
 def compose_config(args: argparse.Namespace) -> DictConfig:
     """Return the config of a run with this dataset and these overrides."""
-    from hydra import compose, initialize_config_dir
+    from hydra import compose
 
     import lineage.config.schema  # noqa: F401  (registers the schema)
+    from lineage.config.hydra_scope import initialize_hydra
 
     if args.dataset is None:
         args.error("name a dataset, as in dataset=NAME")
@@ -53,7 +54,7 @@ def compose_config(args: argparse.Namespace) -> DictConfig:
     if args.dataset not in names:
         raise UnknownDataset(f"there is no dataset {args.dataset!r}. {did_you_mean(args.dataset, names)}")
     root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
-    with initialize_config_dir(str(conf.absolute()), version_base="1.3"):
+    with initialize_hydra(conf):
         return compose("train", [f"dataset={args.dataset}", *root, *args.overrides])
 
 

@@ -60,6 +60,13 @@ class SiteSource:
 
 def write_site(writer: SiteWriter, source: SiteSource) -> Path:
     """Write the site of a store and return its page."""
+    try:
+        return _write_parts(writer, source)
+    finally:
+        gc.unfreeze()  # the cache of entries froze all objects, those of torch too, which warns of leaks at its end
+
+
+def _write_parts(writer: SiteWriter, source: SiteSource) -> Path:
     # 1. Runs.
     contents = store.contents(source.results)
     entries = drop_superseded(contents.entries)
@@ -79,7 +86,6 @@ def write_site(writer: SiteWriter, source: SiteSource) -> Path:
         "family": describe_family(source.tables.loader.experiments, entries),
     }
     writer.add(INDEX, lambda: index)
-    gc.unfreeze()  # the cache of entries froze all objects, those of torch too, which then warns of leaks at its end
     return writer.finish(f"{source.results.absolute().parent.name} · lineage")
 
 

@@ -114,3 +114,14 @@ def test_lvis_matches_as_its_scorer_does(real_data: Path, task: str) -> None:
     overlaps = compute_overlaps(document, predictions, scorer.category_ids, task, "lvis")
     ap = measure_ap(match(overlaps, predictions.scores), np.ones(len(document["images"])), len(scorer.category_ids))
     assert ap == pytest.approx(scorer.score(predictions, task).metrics[f"{task}/AP"], abs=1e-6)
+
+
+def test_numbers_of_other_libraries(real: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    """D-ECE of netcal 1.4.0 (ECE(10, detection=True)) and OCE of uq-detr 0.1.1; both have no crowds."""
+    document, records = real
+    document = {**document, "annotations": [one for one in document["annotations"] if not one["iscrowd"]]}
+    images = [image["id"] for image in document["images"]]
+    detected = detect_images(document, records, images, "box", "coco")
+    values = measure(detected, detected, lambda sample: sample.scores, 0.0, np.zeros((0, len(images)))).values
+    assert values["D-ECE"] == pytest.approx(13.661392714635082, abs=1e-10)
+    assert values["OCE"] == pytest.approx(79.85275443208637, abs=1e-10)

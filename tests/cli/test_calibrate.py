@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lineage.calibration.calibration_file import read_calibration
-from lineage.calibration.score_map import METHODS
+from lineage.calibration.calibration_file import Calibration, read_calibration, write_calibration
+from lineage.calibration.platt import Platt
+from lineage.calibration.score_map import METHODS, GroupedMap
 from lineage.calibration.split import CalibrationError, identify_images
+from lineage.cli import evaluate, predict
 from lineage.cli.calibrate import main
 from lineage.eval.predictions.coco_records import from_records
 
@@ -142,3 +145,45 @@ def test_files_that_are_no_calibration(tmp_path: Path, text: str) -> None:
 def test_usage_errors(files: tuple[Path, Path], options: list[str]) -> None:
     with pytest.raises(SystemExit):
         calibrate(files, *options)
+
+
+def test_evaluate_takes_the_map_and_refuses_the_images_of_its_fit(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the other half, AP is the one that the calibration measured; a map for each size reorders, so it differs."""
+    content = calibrate(files, "--by", "size", "--method", "isotonic")
+    results, truth = files
+    document, detections = draw_scene()
+    options = ["--annotations", str(truth), "--calibration", str(results.parent / "out"), "--json"]
+    with pytest.raises(CalibrationError, match="was fitted on 20 of these 40 images"):
+        evaluate.main([str(results), *options])
+    names = identify_images(document["images"])
+    others = {image["id"] for image, name in zip(document["images"], names, strict=True)
+              if name not in content["fit_images"]}  # fmt: skip
+    document["images"] = [image for image in document["images"] if image["id"] in others]
+    document["annotations"] = [record for record in document["annotations"] if record["image_id"] in others]
+    truth.write_text(json.dumps(document))
+    results.write_text(json.dumps([record for record in detections if record["image_id"] in others]))
+    capsys.readouterr()
+    assert evaluate.main([str(results), *options]) == 0
+    ap = json.loads(capsys.readouterr().out)["metrics"]["box/AP"]
+    measures = content["measures"]
+    assert ap == pytest.approx(measures["after"]["AP"]["value"], abs=1e-9)
+    assert ap != pytest.approx(measures["before"]["AP"]["value"], abs=1e-9)
+
+
+def test_predict_writes_calibrated_scores(run: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    classes = {number: f"class {number}" for number in range(20)}
+    fitted = Calibration("platt", "precision", "box", GroupedMap((), (), {}, Platt(0.5, -1)), classes, frozenset(), "")
+    write_calibration(tmp_path / "calibration.json", fitted, {})
+    command = [str(tmp_path / "photo.png"), "--weights", str(run), "--score", "0", "--no-pictures"]
+    predict.main([*command, "--out", str(tmp_path / "raw")])
+    predict.main([*command, "--out", str(tmp_path / "mapped"), "--calibration", str(tmp_path)])
+    raw, mapped = (
+        [record["score"] for record in json.loads((tmp_path / name / "coco_results.json").read_text())]
+        for name in ("raw", "mapped")
+    )
+    assert raw
+    assert mapped == pytest.approx(Platt(0.5, -1)(np.array(raw)).tolist())

@@ -37,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"no such option: {' '.join(options)}")
     if overrides and not args.dataset:
         parser.error(f"{' '.join(overrides)}: overrides go with --dataset")
-    choices = EvaluateOptions(args.protocol, args.tasks, args.extras, args.sigmas, args.max_detections)
+    choices = EvaluateOptions(
+        args.protocol, args.tasks, args.extras, args.sigmas, args.max_detections, args.calibration
+    )
     if args.annotations:
         scores = evaluate_by_annotations(args.results, args.annotations, choices)
     else:
@@ -62,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sigmas", type=_numbers, metavar="A,B", help="tolerance of each keypoint; default: by name")
     limit = "detections that count per image and class; default: 100, of keypoints 20"
     parser.add_argument("--max-detections", type=int, metavar="N", help=limit)
+    fitted = "change scores by this map of `lineage calibrate` first: a calibration.json, or its run folder"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--per-class", action="store_true", help="a line for each class")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent; null: nothing to measure")
     return parser

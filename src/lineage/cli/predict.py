@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from rich.console import Console
 
+from lineage.calibration.calibration_file import read_calibration
 from lineage.cli.decoding import add_decoding_arguments
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> int:
         batch=args.batch,
         score_thresh=args.score,
         device=device,
+        rescore=read_calibration(args.calibration) if args.calibration else None,
     ):
         if not args.no_pictures:
             draw(picture, image, restored.meta, args.out / picture_path(image.name))
@@ -82,6 +84,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file whose image ids the results have")
+    fitted = "change scores by this map of `lineage calibrate`: a calibration.json, or its run folder"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON only")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
     args = parser.parse_intermixed_args(argv)

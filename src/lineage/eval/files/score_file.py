@@ -6,7 +6,7 @@ model's detections become in training, and the same Scorer scores them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lineage.eval.files.panoptic import score_panoptic
 from lineage.eval.files.voc import read_voc
 from lineage.eval.notes import record_notes
 from lineage.eval.predictions.coco_records import from_records
+from lineage.eval.predictions.predictions import Floats, Predictions
 from lineage.eval.protocols.cityscapes import CityscapesScorer
 from lineage.eval.protocols.coco import CocoScorer, find_tasks
 from lineage.eval.protocols.lvis import LvisScorer
@@ -35,6 +36,7 @@ SCORERS: dict[str, Any] = {
     scorer.name: scorer for scorer in (CocoScorer, LvisScorer, VocScorer, CityscapesScorer, ProposalScorer)
 }  # fmt: skip
 PROTOCOLS = (*SCORERS, PANOPTIC)
+Rescore = Callable[[Predictions, Sequence[int]], Floats]  # detections, category id of each label -> their scores
 
 
 def score_file(
@@ -45,6 +47,7 @@ def score_file(
     tasks: Sequence[str] | None = None,
     extras: Sequence[str] = (),
     folder: Path | None = None,
+    rescore: Rescore | None = None,
     **options: Any,
 ) -> Scores:
     """Score a result file or folder. Raises ResultError.
@@ -53,6 +56,7 @@ def score_file(
     tasks: those to score; None: the protocol's, as far as the results and the ground truth both have their geometry.
     extras: metrics that the protocol has on request.
     folder: of the PNGs of a panoptic ground truth that is no file; of a file it is named as the file.
+    rescore: returns other scores of the detections, such as calibrated ones; not for panoptic results.
     options: other keywords of the protocol's Scorer, such as `sigmas`.
     """
     if isinstance(ground_truth, Path):
@@ -61,6 +65,8 @@ def score_file(
     document = dataset.document
     protocol = protocol or guess_protocol(document)
     if protocol == PANOPTIC:
+        if rescore is not None:
+            raise ResultError(f"{results}: panoptic results have no scores that could be calibrated.")
         return score_panoptic(results, document.get(PANOPTIC, document), folder)
     make_scorer = SCORERS[protocol]
     check_supported(protocol, "tasks", tasks or (), make_scorer.supported)
@@ -75,12 +81,23 @@ def score_file(
     if make_scorer.extra_names:  # a protocol with choices
         options |= {"tasks": tasks, "extras": extras}
     scorer: Scorer = make_scorer(dataset=dataset, **options)
-    scores = [Scores({}, {}, cured)]
+    return join([Scores({}, {}, cured), *_score_tasks(scorer, records, document, tasks, rescore)])
+
+
+def _score_tasks(
+    scorer: Scorer,
+    records: Sequence[Record],
+    document: Mapping[str, Any],
+    tasks: Sequence[str],
+    rescore: Rescore | None,
+) -> Iterator[Scores]:
+    """Yield the scores of checked records, and their notes, task by task."""
     for task in tasks:
         predictions = from_records(records, document["images"], scorer.category_ids, task)
-        notes = record_notes(records, FIELDS[task], task)
-        scores += [scorer.score(predictions, task), Scores({}, {}, notes)]
-    return join(scores)
+        if rescore is not None:
+            predictions = predictions._replace(scores=rescore(predictions, scorer.category_ids.tolist()))
+        yield scorer.score(predictions, task)
+        yield Scores({}, {}, record_notes(records, FIELDS[task], task))
 
 
 def check_supported(protocol: str, kind: str, names: Sequence[str], supported: Sequence[str]) -> None:

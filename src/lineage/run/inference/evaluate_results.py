@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
+from lineage.calibration.calibration_file import Calibration, read_calibration
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
 from lineage.data.annotations.cures import CureLog
@@ -30,6 +31,7 @@ class EvaluateOptions:
     extras: Sequence[str] | None = None
     sigmas: Sequence[float] | None = None
     max_detections: int | None = None
+    calibration: Path | None = None  # file or run folder of a map that changes the scores first
 
     def keywords(self) -> dict[str, Any]:
         """Return those of a Scorer that the user chose."""
@@ -53,8 +55,10 @@ def evaluate_by_annotations(results: Path, annotations: Path, options: EvaluateO
     document = read_coco(annotations, COMMAND, require_objects=False, log=log)
     check_ground_truth(document, annotations)
     # 2. Score.
-    folder = annotations.with_suffix("")
-    scores = score_file(results, document, protocol=options.protocol, folder=folder, **options.keywords())
+    folder, rescore = annotations.with_suffix(""), open_calibration(options, document)
+    scores = score_file(
+        results, document, protocol=options.protocol, folder=folder, rescore=rescore, **options.keywords()
+    )
     notes = [f"ground truth: {cure.kind}: {cure.number}, such as {cure.example}" for cure in log.cures()]
     return scores._replace(notes=(*notes, *scores.notes))
 
@@ -72,4 +76,14 @@ def evaluate_by_dataset(results: Path, name: str, overrides: Sequence[str], opti
     # 2. Its protocol and keywords, unless the user chooses others.
     protocol = options.protocol or getattr(evaluator.func, "name", None)
     keywords = dict(evaluator.keywords) if SCORERS.get(protocol or "") is evaluator.func else {}
-    return score_file(results, document, protocol=protocol, **keywords | options.keywords())
+    rescore = open_calibration(options, document.document)
+    return score_file(results, document, protocol=protocol, rescore=rescore, **keywords | options.keywords())
+
+
+def open_calibration(options: EvaluateOptions, document: Mapping[str, Any]) -> Calibration | None:
+    """Return the map that a user chose, or None. Raises CalibrationError if it was fitted on these images."""
+    if options.calibration is None:
+        return None
+    calibration = read_calibration(options.calibration)
+    calibration.refuse_fit_images(document["images"])
+    return calibration

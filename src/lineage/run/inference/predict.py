@@ -21,6 +21,7 @@ from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.transforms.context import Context, bind_context
 from lineage.data.transforms.geometry import get_size
+from lineage.eval.files.score_file import Rescore
 from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
@@ -97,11 +98,13 @@ def predict_images(
     batch: int,
     score_thresh: float,
     device: torch.device,
+    rescore: Rescore | None = None,
 ) -> Iterator[tuple[Picture, ImagePredictions]]:
     """Yield each picture with its predictions: those of the evaluation, whatever else is predicted beside it.
 
     batch: the largest number of pictures at once on a GPU, if they share a canvas; on a CPU they come one by one.
     score_thresh: records below this score are left out.
+    rescore: returns the scores that are written, such as calibrated ones; None: those of the model.
     """
     first_id, free_ids = 1, count(ids.first_free)
     while group := list(islice(pictures, batch)):
@@ -121,7 +124,7 @@ def predict_images(
             # 3. back to the pixels of the files
             for row, slot in enumerate(slots):
                 predictions[slot] = read_predictions(
-                    detections, inputs, row, group[slot], image_ids[slot], restored.meta, score_thresh
+                    detections, inputs, row, group[slot], image_ids[slot], restored.meta, score_thresh, rescore
                 )
         yield from ((picture, predictions[slot]) for slot, picture in enumerate(group))
         first_id += len(group)
@@ -135,9 +138,12 @@ def read_predictions(
     image_id: int,
     meta: DatasetMeta,
     score_thresh: float,
+    rescore: Rescore | None = None,
 ) -> ImagePredictions:
     """Return the predictions in row `row` of a batch, in the pixels of the file."""
     predictions = to_image_coordinates(detections, sizes_of(inputs), row, ("box", "mask", "keypoint"))
+    if rescore is not None:
+        predictions = predictions._replace(scores=rescore(predictions, meta.category_ids))
     height, width = picture.pixels.shape[:2]
     return ImagePredictions(
         image_id=image_id,

@@ -25,7 +25,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_writes_pictures_page_and_json(run: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = ["--score", "0", "--count", "2", "--method", "gradient,hires-cam,d_rise", "--masks", "2"]
+    options = ["--score", "0", "--count", "2", "--method", "gradient,hires-cam,d_rise", "--masks", "2", "--judge"]
     assert main(["explain", str(run), str(picture), *options, "--out", str(out)]) == 0
     (image,) = json.loads((out / "explain.json").read_text())
     assert image["target"] == "class"
@@ -34,7 +34,11 @@ def test_writes_pictures_page_and_json(run: Path, picture: Path, tmp_path: Path)
     assert [detection["number"] for detection in image["detections"]] == [1, 2]
     for detection in image["detections"]:
         assert [*detection["methods"]] == ["gradient", "odam", "d_rise"]
-        assert 0 <= detection["methods"]["gradient"]["energy_in_box"] <= 1
+        gradient = detection["methods"]["gradient"]
+        assert 0 <= gradient["energy_in_box"] <= 1
+        assert 0 <= gradient["odi"] <= 1
+        assert gradient["deletion"] > 0
+        assert gradient["insertion"] >= 0
         assert re.fullmatch(r"feature map \d of stride \d+", detection["methods"]["odam"]["layer"])
     assert Image.open(out / f"{STRANGE}.png").width > 4 * 220
     page = (out / "explain.html").read_text()

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     args, overrides = parse(argv)
     restored = restore(args.weights, overrides, args.results, args.classes)
     restored.model.requires_grad_(False)
-    request = Request(args.method, args.target, args.detection, args.count, args.score, args.masks)
+    request = Request(args.method, args.target, args.detection, args.count, args.score, args.masks, args.judge)
     args.out.mkdir(parents=True, exist_ok=True)
     images: list[ExplainedImage] = []
     unreadable = 0
@@ -76,6 +76,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--target", default="class", type=parse_target_name,
                         help=f"the scalar: {', '.join(NAMES)} (default: class, its logit)")  # fmt: skip
     parser.add_argument("--masks", type=parse_count, default=500, help="masks of d_rise (%(default)s; paper: 5000)")
+    parser.add_argument("--judge", action="store_true", help="measure deletion and insertion: 22 detections per map")
     parser.add_argument("--score", type=parse_score, default=0.5, help="detections from this score on (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("explanations"), help="folder (%(default)s)")
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")

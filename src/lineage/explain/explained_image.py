@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.explain.pointing import measure_energy, points_inside
+from lineage.explain.pointing import measure_discrimination, measure_energy, points_inside
 from lineage.report.draw import Colour, Rectangle
 
 Map = NDArray[np.float32]
@@ -20,6 +21,8 @@ class FileMap:
     values: Map  # [h, w]
     layer: str
     seconds: float
+    deletion: float | None = None  # area under the curve, as a share of the detection's score; None: not measured
+    insertion: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class ExplainedImage:
             "target": self.target,
             "proposal_policy": self.proposal_policy,
             **({"d_rise": self.d_rise} if self.d_rise else {}),
-            "detections": [_describe(detection) for detection in self.detections],
+            "detections": [_describe(detection, self.detections) for detection in self.detections],
         }
 
 
@@ -68,17 +71,24 @@ def fill_box(box: Rectangle, size: tuple[int, int]) -> NDArray[np.bool_]:
     return ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))
 
 
-def _describe(detection: ExplainedDetection) -> dict[str, object]:
+def _describe(detection: ExplainedDetection, all_detections: Sequence[ExplainedDetection]) -> dict[str, object]:
+    """Return a detection for JSON; its discrimination (ODI) is from the other explained detections of the image."""
     methods = {}
     for name, heatmap in detection.maps.items():
-        regions = {"box": fill_box(detection.box, heatmap.values.shape[:2])}
+        size = heatmap.values.shape[:2]
+        regions = {"box": fill_box(detection.box, size)}
         if detection.mask is not None:
             regions["mask"] = detection.mask
+        own = regions.get("mask", regions["box"])
+        others = [fill_box(other.box, size) if other.mask is None else other.mask
+                  for other in all_detections if other is not detection]  # fmt: skip
         methods[name] = {
             "layer": heatmap.layer,
             "seconds": round(heatmap.seconds, 3),
             **{f"energy_in_{region}": measure_energy(heatmap.values, mask) for region, mask in regions.items()},
             **{f"points_into_{region}": points_inside(heatmap.values, mask) for region, mask in regions.items()},
+            **({"odi": measure_discrimination(heatmap.values, own, others)} if others else {}),
+            **({} if heatmap.deletion is None else {"deletion": heatmap.deletion, "insertion": heatmap.insertion}),
         }
     return {
         "number": detection.number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,8 @@ from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.rle import decode
 from lineage.explain.d_rise import explain_by_masks
-from lineage.explain.detectors import Detector, Region, adapt_detector
+from lineage.explain.deletion import area_under_curve, score_of_detection, trace_deletion, trace_insertion
+from lineage.explain.detectors import Detector, Region, adapt_detector, find_normalization
 from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
 from lineage.explain.methods import D_RISE, Heatmap, explain
 from lineage.explain.targets import DetectionOutput, parse_target
@@ -42,6 +43,7 @@ class Request:
     count: int
     score_thresh: float
     masks: int  # of D-RISE
+    judge: bool  # measure deletion and insertion too
 
 
 def explain_picture(restored: Restored, picture: Picture, request: Request) -> ExplainedImage:
@@ -67,6 +69,8 @@ def explain_picture(restored: Restored, picture: Picture, request: Request) -> E
         record, label = records[slot], int(detections.labels[0, slot])
         x, y, width, height = record["bbox"]
         file_maps = {name: _to_file(by_method[name], batch) for name in request.methods}
+        if request.judge:
+            file_maps = _measure_areas(detector, batch, detections, slot, by_method, file_maps)
         explained.append(ExplainedDetection(
             number=slot + 1, class_name=restored.meta.classes[label], score=float(record["score"]),
             box=(x, y, x + width, y + height), colour=object_colour(label), maps=file_maps,
@@ -116,6 +120,29 @@ def _explain_by_masks(
     )
     seconds = (time.perf_counter() - start) / len(slots)
     return [Heatmap(values, "detections of masked images", seconds) for values in maps]
+
+
+def _measure_areas(
+    detector: Detector,
+    batch: Batch,
+    detections: Detections,
+    slot: int,
+    heatmaps: dict[str, Heatmap],
+    file_maps: dict[str, FileMap],
+) -> dict[str, FileMap]:
+    """Add the areas under deletion and insertion to maps: as many pixels as the box has, in 10 steps (ODAM's form)."""
+    fill = find_normalization(detector.model).mean.expand_as(batch.images.pixels)
+    score = score_of_detection(lambda images: detector.detect(images)[0], batch.images, detections, slot)
+    width, height = (detections.boxes[0, slot, 2:] - detections.boxes[0, slot, :2]).tolist()
+    whole = float(detections.scores[0, slot])
+    judged = {}
+    for name, file_map in file_maps.items():
+        options = {"count": max(10, round(width * height)), "steps": 10}
+        curves = [trace(score, batch.images.pixels.float(), fill, heatmaps[name].values.detach(), **options)
+                  for trace in (trace_deletion, trace_insertion)]  # fmt: skip
+        deletion, insertion = (area_under_curve(curve) / whole for curve in curves)
+        judged[name] = replace(file_map, deletion=deletion, insertion=insertion)
+    return judged
 
 
 def _to_file(heatmap: Heatmap, batch: Batch) -> FileMap:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lineage.tables import read
 from lineage.tables.tiers import translate_assignments, translate_choices
 
 RULES: dict[str, Any] = {
@@ -51,3 +53,15 @@ def test_choices() -> None:
         "dataset": "shapes_many",
         "augment": "lsj",
     }
+
+
+def test_rows_of_a_claim_train_equally_long_at_mini() -> None:
+    """A row without a named schedule trains 1,400 steps there, one with a name 400: VOC07 trained longer than 07+12."""
+    folder = Path(__file__).parents[2] / "experiments"
+    tables = [read.load_table(folder, name) for name in read.list_tables(folder)]
+    pairs = [(table, effect.better, effect.worse) for table in tables for effect in table.effects]
+    assert not [
+        f"{table.name}: {better}, {worse}"
+        for table, better, worse in pairs
+        if ("schedule" in table.rows[better].choices) != ("schedule" in table.rows[worse].choices)
+    ]

@@ -140,7 +140,16 @@ def test_files_that_are_no_calibration(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--method", "abts"], ["--augmented", "x.json"], ["--by", "colour"], ["--bins", "0"], ["a=1"], ["--no"]]
+    "options",
+    [
+        ["--method", "abts"],
+        ["--augmented", "x.json"],
+        ["--by", "colour"],
+        ["--bins", "0"],
+        ["--draws", "-1"],
+        ["a=1"],
+        ["--no"],
+    ],
 )
 def test_usage_errors(files: tuple[Path, Path], options: list[str]) -> None:
     with pytest.raises(SystemExit):
@@ -187,3 +196,11 @@ def test_predict_writes_calibrated_scores(run: Path, tmp_path: Path) -> None:
     )
     assert raw
     assert mapped == pytest.approx(Platt(0.5, -1)(np.array(raw)).tolist())
+
+
+def test_panoptic_ground_truth(files: tuple[Path, Path]) -> None:
+    document, _ = draw_scene()
+    segments = [{"image_id": image["id"], "segments_info": []} for image in document["images"]]
+    files[1].write_text(json.dumps(document | {"annotations": segments}))
+    with pytest.raises(CalibrationError, match="is panoptic"):
+        calibrate(files)

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--score", type=float, default=0.0, metavar="S", help="leave out detections below S (%(default)s)"
     )
     parser.add_argument(
-        "--draws", type=int, default=200, metavar="R", help="of the bootstrap over images (%(default)s)"
+        "--draws", type=_count, default=200, metavar="R", help="of the bootstrap over images (%(default)s)"
     )
     parser.add_argument(
         "--out", type=Path, help="folder of what is written; default: that of the run, else calibration"

@@ -70,6 +70,10 @@ def open_results(path: Path, annotations: Path | None, dataset: str | None, over
     if annotations:
         document: Mapping[str, Any] = read_coco(annotations, COMMAND, require_objects=False)
         check_ground_truth(document, annotations)
+        if any("segments_info" in record for record in document["annotations"][:1]):
+            raise CalibrationError(
+                f"{annotations} is panoptic: its results have no scores. Name the file of instances."
+            )
     elif dataset or folder.config.is_file():
         config = compose_config([f"dataset={dataset}", *overrides]) if dataset else load_config(folder)
         images = build_val(config)

@@ -29,6 +29,7 @@ GOOD = {
         ("optimizer.lr", float("nan")),
         ("data.on_unreadable", "maybe"),
         ("seed", 2**32),
+        ("resume", "auto"),
         ("schedule.milestones", [5, 3]),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from lineage.results.run_folder import list_checkpoints
-from lineage.train.checkpoint import Checkpoints
+from lineage.train.checkpoint import Checkpoints, DifferentSteps
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.loggers import CsvLogger, RunName
 from tests.train import toy
@@ -46,6 +46,13 @@ def test_resuming_is_bitwise_the_same(tmp_path: Path, stop: int, options: dict[s
         list_checkpoints(tmp_path / "b")[7].unlink()  # kill -9: the newest is older than the last step
     continued = train(tmp_path / "b", 11, resume=True, **options)
     assert all(torch.equal(whole[name], continued[name]) for name in whole)
+
+
+def test_processes_that_resume_at_different_steps_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = toy.trainer(3, callbacks=[Checkpoints(tmp_path, every=3)])
+    monkeypatch.setattr(trainer.strategy, "broadcast", lambda value, src=0: 6 if isinstance(value, int) else value)
+    with pytest.raises(DifferentSteps, match="process 0 resumes at step 0, process 0 at step 6: not all machines see"):
+        trainer.fit(toy.detection_module(images=2), toy.ToyData())
 
 
 def test_other_hardware_takes_the_remaining_steps(tmp_path: Path) -> None:

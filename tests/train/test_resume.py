@@ -159,6 +159,18 @@ def test_a_resumed_run_composes_from_its_own_overrides(tmp_path: Path) -> None:
     assert extend_command(["seed=3", "-m"]) == ["seed=3", "-m"]
 
 
+def test_auto_starts_a_run_and_then_resumes_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["seed=3", "resume=auto", f"hydra.run.dir={run}"]
+    assert extend_command(command) == ["seed=3", f"hydra.run.dir={run}"]
+    run.mkdir()
+    folder(run)
+    (run / "start.json").write_text(json.dumps({"overrides": ["seed=3", "+model.heads.x=1"], "choices": {}}))
+    resumed = ["+model.heads.x=1", "seed=3", f"hydra.run.dir={run}", f'resume="{run}"']
+    assert extend_command(command) == resumed
+    assert extend_command(["seed=3", "resume=auto"]) == ["seed=3", "resume=auto"]  # validate.py refuses it
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="that is no run folder"):
         load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]

@@ -2,6 +2,9 @@
 
 `python train.py resume=RUN dataset.root=/new data.images_per_device=1`. The config of a resumed run is its own
 config.yaml; overrides change keys there, if their roles say that they change neither weights nor metrics.
+
+`resume=auto hydra.run.dir=RUN` starts the run or, if it has started before, resumes it: the same command serves a job
+that a cluster starts again.
 """
 
 from __future__ import annotations
@@ -25,14 +28,30 @@ from lineage.results.run_folder import RunFolder
 from lineage.results.safe_yaml import check_structure
 
 FREE = (Role.PLACE, Role.OUTPUT, Role.DISPLAY, Role.SPEED)  # keys with these roles may change
+AUTO = "auto"  # value of `resume`
 OF_EVERY_CONFIG = ("resume", "hydra", "paths")  # keys that the config of no run lacks
+
+
+def resolve_auto(arguments: Sequence[str]) -> list[str]:
+    """Replace resume=auto by the folder of hydra.run.dir, or leave it out if no run has started there.
+
+    Without hydra.run.dir the word stays; validate.py refuses it.
+    """
+    typed = {override.key: (override.value or "").strip("'\"") for override in map(Override.parse, arguments)}
+    folder = typed.get("hydra.run.dir")
+    if typed.get("resume") != AUTO or not folder:
+        return list(arguments)
+    others = [text for text in arguments if Override.parse(text).key != "resume"]
+    return [*others, f'resume="{folder}"'] if RunFolder(Path(folder)).start.is_file() else others
 
 
 def extend_command(arguments: Sequence[str]) -> list[str]:
     """Put the overrides that a resumed run began with before those typed now, so that its keys exist.
 
-    An override that is typed again replaces the earlier one. A command that resumes nothing stays as it is.
+    An override that is typed again replaces the earlier one. A command that resumes nothing stays as it is, but for
+    resume=auto.
     """
+    arguments = resolve_auto(arguments)
     typed = {_name(override): override for override in map(Override.parse, arguments) if override.value is not None}
     resumed = typed.get(("resume", None))
     folder = RunFolder(Path((resumed.value or "").strip("'\"")) if resumed else Path())

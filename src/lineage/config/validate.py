@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.config import foreign_keys
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
+from lineage.config.resume_overrides import AUTO
 from lineage.config.schema import Run
 from lineage.results.overrides import Override
 from lineage.results.renames import former_names, key_today
@@ -68,6 +69,8 @@ def check(config: DictConfig) -> None:
             raise ConfigError(f"{key}={value}: {key} is {' or '.join(choices)}")
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"seed={config.seed}: seed is at most {LARGEST_SEED}")
+    if config.get("resume") == AUTO:
+        raise ConfigError("resume=auto: it needs the run folder, hydra.run.dir=runs/NAME, the same in every start")
     check_schedule(config)
     check_averages(config)
 

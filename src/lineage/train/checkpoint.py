@@ -19,6 +19,10 @@ from lineage.train.stop_signals import StopSignals
 NEWEST = 2  # that stay
 
 
+class DifferentSteps(RuntimeError):
+    """Error for processes of a run that resume from different checkpoints."""
+
+
 class Checkpoints(Callback):
     """Callback that saves a checkpoint every `every` steps, before each evaluation, after the last step, and on a
     signal to stop. Those after the parts `keep` of the training, e.g. 0.9, stay beside the newest two.
@@ -31,7 +35,13 @@ class Checkpoints(Callback):
         self.saved_at = 0  # step of the newest checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.saved_at = trainer.global_step
+        step = self.saved_at = trainer.global_step
+        first = trainer.strategy.broadcast(step)
+        if first != step:  # a file system that shows a machine an older state
+            raise DifferentSteps(
+                f"process {trainer.global_rank} resumes at step {step}, process 0 at step {first}: not all machines "
+                f"see the newest files of {self.folder}. Start the run again when they do; it must lie on a shared disk"
+            )
         if trainer.is_global_zero:
             sweep(self.folder, age=0.0)  # of an earlier process of this run, which was killed as it wrote
 

@@ -200,6 +200,55 @@ def test_a_broken_yolo_line_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(json.loads((tmp_path / "annotations.json").read_text())["annotations"]) == 1
 
 
+def test_yolo_labels_without_image_stop_the_conversion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw(tmp_path / "images/train/a.png")
+    draw(tmp_path / "images/train/background.png")
+    write(tmp_path / "labels/classes.txt", "cat")
+    for name in ("a", "gone"):
+        write(tmp_path / f"labels/train/{name}.txt", "0 0.5 0.5 0.25 0.5")
+    write(tmp_path / "labels/train/blank.txt", "\n")  # loses nothing
+    write(tmp_path / "train.txt", "images/train/a.png\nimages/train/gone.png")
+    assert main(["convert", str(tmp_path), "--from", "yolo"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("nothing was written: 1 problem.\n")
+    assert f"{tmp_path}/labels/train/gone.txt: there is no image of this name" in error
+    assert error.endswith(f"lineage data convert {tmp_path} --from yolo --skip-broken\n")
+    content = convert(tmp_path, "train", "--skip-broken")
+    assert [image["file_name"] for image in content["images"]] == ["images/train/a.png", "images/train/background.png"]
+
+
+def test_yolo_labels_beside_images_are_told_from_other_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "a.png")
+    write(tmp_path / "classes.txt", "cat")
+    write(tmp_path / "a.txt", "0 0.5 0.5 0.25 0.5")
+    write(tmp_path / "readme.txt", "Taken in 2019 by us at noon")
+    convert(tmp_path)
+    write(tmp_path / "gone.txt", "0 0.5 0.5 0.25 0.5")
+    assert main(["convert", str(tmp_path), "--overwrite"]) == 1
+    assert "gone.txt: there is no image" in capsys.readouterr().err
+
+
+def test_images_that_no_file_names_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = [{"label": "cat", "points": [[0, 0], [10, 0], [10, 10]]}]
+    for name, content in (("a", shapes), ("empty", [])):
+        draw(tmp_path / f"{name}.png")
+        write(tmp_path / f"{name}.json", json.dumps({"shapes": content, "imagePath": f"{name}.png"}))
+    assert "left out" not in convert_and_read_output(tmp_path, capsys)
+    draw(tmp_path / "not yet.png")
+    content = convert(tmp_path, "annotations", "--overwrite")
+    assert [image["file_name"] for image in content["images"]] == ["a.png", "empty.png"]
+    assert f"left out: 1 image of which no annotation file says anything, such as {tmp_path / 'not yet.png'}" in (
+        capsys.readouterr().out
+    )
+
+
+def convert_and_read_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    convert(folder)
+    return capsys.readouterr().out
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + "".join(
     f'<!ENTITY {chr(98 + i)} "{f"&{chr(97 + i)};" * 10}">' for i in range(9)
 ) + "]><annotation>&j;</annotation>"  # fmt: skip

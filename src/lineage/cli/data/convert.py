@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from lineage.data.convert.coco_files import write_files
     from lineage.data.convert.detect import READERS, find_layout
-    from lineage.data.convert.labelled import ConvertError
+    from lineage.data.convert.labelled import ConvertError, find_unmentioned
 
     folder, out = args.folder, args.out or args.folder
     if not folder.is_dir():
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConvertError(f"{folder}: looks like none of {', '.join(LAYOUTS)}. Say which with --from")
         reading = READERS[layout].read(folder)
         if reading.problems and not args.skip_broken:
-            print(format_problems(reading.problems, list_all=args.all), file=sys.stderr)
+            print(format_problems(reading.problems, args), file=sys.stderr)
             return 1
         documents = write_files(reading, folder, out, overwrite=args.overwrite)
     except ConvertError as error:
@@ -48,25 +48,41 @@ def run(args: argparse.Namespace) -> int:
         print(describe(path, document))
     if reading.problems:
         print(f"left out: {len(reading.problems)}, such as {reading.problems[0]}")
+    if unmentioned := find_unmentioned(reading):
+        print(
+            f"left out: {count(len(unmentioned), 'image')} of which no annotation file says anything, such as "
+            f"{unmentioned[0]}. If nothing is to be found there, save it in the tool without objects"
+        )
     place = shlex.quote(str(out.absolute()))
     print(f"next     lineage data check {place}\n         python train.py finetune={place}")
     return 0
 
 
-def format_problems(problems: list[str], *, list_all: bool) -> str:
-    shown = problems if list_all else problems[:LISTED]
+def format_problems(problems: list[str], args: argparse.Namespace) -> str:
+    """Return the problems and the command that converts all the rest."""
+    shown = problems if args.all else problems[:LISTED]
     more = f"\n  ... and {len(problems) - len(shown)} more: --all lists them" if len(shown) < len(problems) else ""
     lines = "\n".join(f"  {problem}" for problem in shown)
-    return f"nothing was written: {len(problems)} problems.\n{lines}{more}\n--skip-broken leaves them out."
+    words = [str(args.folder), *(["--from", args.layout] if args.layout else [])]
+    words += [*(["--out", str(args.out)] if args.out else []), *(["--overwrite"] if args.overwrite else [])]
+    return (
+        f"nothing was written: {count(len(problems), 'problem')}.\n{lines}{more}\nMend the files, or leave out what is "
+        f"named here:\n    lineage data convert {shlex.join(words)} --skip-broken"
+    )
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def describe(path: Path, document: dict[str, list[dict[str, object]]]) -> str:
     """Return a line on a file that was written."""
     annotations, classes = document["annotations"], len(document["categories"])
     counts = [
-        f"{len(document['images'])} images", f"{len(annotations)} objects", f"{classes} class{'es' * (classes > 1)}",
+        count(len(document["images"]), "image"), count(len(annotations), "object"),
+        f"{classes} class{'es' * (classes > 1)}",
         *(f"{number} with {name}" for name, key in (("masks", "segmentation"), ("keypoints", "keypoints"))
           if (number := sum(key in annotation for annotation in annotations))),
     ]  # fmt: skip
     without = len(document["images"]) - len({annotation["image_id"] for annotation in annotations})
-    return f"{path}: {', '.join(counts)}" + (f"; {without} images without objects" if without else "")
+    return f"{path}: {', '.join(counts)}" + (f"; {count(without, 'image')} without objects" if without else "")

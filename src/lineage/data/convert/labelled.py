@@ -52,12 +52,14 @@ class Reading:
     classes: Sequence[str] = ()  # in their order, if the layout has one
     keypoints: Sequence[str] = ()  # names in their order, if the layout has one
     problems: list[str] = field(default_factory=list)  # "labels/7.txt:3: ..."
+    opened: set[Path] = field(default_factory=set)  # image files that an annotation file names, readable or not
 
     def add_problem(self, place: object, message: str) -> None:
         self.problems.append(f"{place}: {message}")
 
     def measure(self, path: Path) -> tuple[int, int] | None:
         """Return (height, width) of an image file; None, with a problem, if it cannot be read."""
+        self.opened.add(path.resolve())
         try:
             return read_size(path)
         except (ImageError, OSError) as error:
@@ -87,6 +89,13 @@ def find_images(folder: Path) -> list[Path]:
     """Return the image files below a folder, without hidden ones, in the order of their paths."""
     files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def find_unmentioned(reading: Reading) -> list[Path]:
+    """Return the images beside those of a reading that no annotation file names: labelled as empty, or not yet."""
+    folders = sorted({image.path.resolve().parent for image in reading.images})
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    return [path for path in files if not path.name.startswith(".") and path.resolve() not in reading.opened]
 
 
 def find_json(folder: Path) -> Iterator[tuple[Path, Any]]:

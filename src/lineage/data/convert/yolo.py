@@ -50,7 +50,10 @@ def read(folder: Path) -> Reading:
     description = read_description(folder)
     names = [f"keypoint{number}" for number in range(1, description.keypoints + 1)]
     reading = Reading(classes=description.names, keypoints=names)
-    for path in find_images(folder):
+    images = find_images(folder)
+    for file in find_labels_without_image(folder, images):
+        reading.add_problem(file, "there is no image of this name")
+    for path in images:
         if (size := reading.measure(path)) is None:
             continue
         labels, objects = label_file(path, folder), list[LabelledObject]()
@@ -64,6 +67,29 @@ def read(folder: Path) -> Reading:
                 reading.add_problem(place, str(error))
         reading.images.append(LabelledImage(path, size, objects, find_split(path.relative_to(folder).parts[:-1])))
     return reading
+
+
+def find_labels_without_image(folder: Path, images: Sequence[Path]) -> list[Path]:
+    """Return the files with objects, in labels/ or where other images have theirs, whose image is missing."""
+    expected = {label_file(path, folder) for path in images}
+    places = {file.parent for file in expected if file.is_file()}
+    others = sorted(
+        file
+        for file in folder.rglob("*.txt")
+        if file not in expected
+        and file.name not in NAME_FILES
+        and (file.parent in places or "labels" in file.relative_to(folder).parts)
+    )
+    return [file for file in others if holds_object(file)]
+
+
+def holds_object(file: Path) -> bool:
+    """Return whether the first line of a file that is not blank has a class and four coordinates or more."""
+    line = next((line for line in file.read_text(errors="replace").splitlines() if line.strip()), "")
+    try:
+        return len([float(text) for text in line.split()]) >= 5
+    except ValueError:
+        return False
 
 
 def read_lines(file: Path, reading: Reading) -> list[str]:

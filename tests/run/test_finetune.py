@@ -112,6 +112,7 @@ def test_other_layouts(tmp_path: Path, write: Callable[..., Path], name: str) ->
     assert layout.name == name
     if name == "voc12":
         assert data(["check", str(tmp_path)]) == 0  # a folder in the place of a name
+        assert data(["stats", str(tmp_path)]) == 0
         year = next(path for path in tmp_path.rglob("VOC2012") if path.is_dir())
         assert set(read_layout(year).overrides) & {"dataset.train.image_sets=[VOC2012/train]"}
 
@@ -123,7 +124,7 @@ def test_other_layouts(tmp_path: Path, write: Callable[..., Path], name: str) ->
         ({"a.json": "coco", "b.json": "coco"}, "which of a.json, b.json is for training"),
         ({"train_a.json": "coco", "train_b.json": "coco"}, "all look like train"),
         ({"classes.txt": "cat", "1.txt": "0 .5 .5 .5 .5"}, "lineage data convert"),
-        ({"train.json": "elsewhere"}, "its first image, 1.png, is in none of"),
+        ({"train.json": "elsewhere"}, "none of its images, such as 1.png, is in"),
     ],
 )
 def test_a_folder_that_leaves_a_question(tmp_path: Path, files: dict[str, str], says: str) -> None:
@@ -134,6 +135,27 @@ def test_a_folder_that_leaves_a_question(tmp_path: Path, files: dict[str, str], 
         (tmp_path / name).write_text(json.dumps(folder.content()) if is_coco else content)
     with pytest.raises(ConfigError, match=says):
         read_layout(tmp_path)
+
+
+def test_missing_images_leave_the_folder_of_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = folder.content()
+    content["images"] = [{**content["images"][0], "id": n, "file_name": f"{n}.png"} for n in range(1, 61)]
+    for number in range(2, 61, 2):  # half of them; the first is missing
+        folder.save(tmp_path / "images" / f"{number}.png")
+    folder.save(tmp_path / "18.png")  # a stray copy
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    assert "dataset.train.images=images" in read_layout(tmp_path).overrides
+    assert data(["check", str(tmp_path)]) == 1
+    assert "image file is missing: " in capsys.readouterr().out
+
+
+def test_the_summary_names_files_by_their_paths_and_those_that_are_not_read(tmp_path: Path) -> None:
+    for name in ("via/annotations.json", "yolo/train.json", "yolo/val.json"):
+        write_split(tmp_path, name, name.partition("/")[0])
+    assert read_layout(tmp_path).summary == (
+        "COCO's format: yolo/train.json to train on, yolo/val.json to evaluate "
+        "(not read: via/annotations.json; finetune=FILE reads one)"
+    )
 
 
 def test_a_cpu_without_weights_trains_a_small_network_from_scratch() -> None:

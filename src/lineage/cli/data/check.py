@@ -19,11 +19,10 @@ from omegaconf import DictConfig
 
 from lineage.cli.data.named_dataset import (
     SPLITS,
-    UnknownDataset,
     add_dataset_arguments,
     compose_config,
-    is_dataset,
     open_split,
+    replace_folder,
     splits_of,
 )
 from lineage.cli.decoding import add_decoding_arguments
@@ -40,7 +39,7 @@ EXAMPLES = 5  # images that are looked for before the folder counts as the wrong
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     splits = [split for split in SPLITS if split != "distilled"]  # labels are checked as they are read
-    add_dataset_arguments(parser, default="train and val", splits=splits, name_help="as in dataset=NAME, or a folder")
+    add_dataset_arguments(parser, default="train and val", splits=splits)
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="a COCO-format JSON file in place of NAME")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="with --annotations; default: the file's folder")
     parser.add_argument("--all", action="store_true", help=f"list every defect; default: {LISTED} of a kind")
@@ -67,24 +66,6 @@ def run(args: argparse.Namespace) -> int:
         named = ["finetune=true", f"dataset={args.dataset}", *root, *args.overrides]
         print_next([f"finetune={folder}"] if folder else named)
     return int(count > 0)
-
-
-def replace_folder(args: argparse.Namespace) -> Path | None:
-    """Replace a folder, or a COCO-format file, in the place of NAME by its dataset and keys; return its path."""
-    if args.dataset is None or args.root or is_dataset(args.dataset):
-        return None
-    path = Path(args.dataset).expanduser()
-    if not path.exists():
-        if len(path.parts) > 1:
-            raise UnknownDataset(f"{path}: no such folder")
-        return None
-    from lineage.run.finetune.layout import read_layout
-
-    typed = {key: value for key, _, value in (text.partition("=") for text in args.overrides)}
-    layout = read_layout(path.absolute(), typed)
-    args.dataset, args.overrides = layout.name, [*layout.overrides, *args.overrides]
-    print(layout.summary)
-    return path.absolute()
 
 
 def print_next(overrides: Sequence[str]) -> None:

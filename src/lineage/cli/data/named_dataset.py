@@ -19,16 +19,10 @@ class UnknownDataset(ValueError):
     """A name that conf/dataset does not have."""
 
 
-def add_dataset_arguments(
-    parser: argparse.ArgumentParser,
-    *,
-    default: str,
-    splits: Sequence[str] = SPLITS,
-    name_help: str = "as in dataset=NAME",
-) -> None:
+def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, splits: Sequence[str] = SPLITS) -> None:
     """Add NAME, KEY=VALUE, --root and --split; `default` names the splits that are used without --split."""
     parser.usage = f"{parser.prog} NAME [KEY=VALUE ...] [options]"
-    parser.add_argument("dataset", nargs="?", metavar="NAME", help=name_help)
+    parser.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME, or a folder as in finetune=")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     parser.add_argument("--root", help="the same as dataset.root=ROOT")
     parser.add_argument("--split", choices=splits, help=f"default: {default}; the others are of data distillation")
@@ -38,6 +32,24 @@ def add_dataset_arguments(
 def is_dataset(name: str) -> bool:
     """Return whether conf/dataset has an option of this name."""
     return "/" not in name and (paths.project() / "conf" / "dataset" / f"{name}.yaml").is_file()
+
+
+def replace_folder(args: argparse.Namespace) -> Path | None:
+    """Replace a folder, or a COCO-format file, in the place of NAME by its dataset and keys; return its path."""
+    if args.dataset is None or args.root or is_dataset(args.dataset):
+        return None
+    path = Path(args.dataset).expanduser()
+    if not path.exists():
+        if len(path.parts) > 1:
+            raise UnknownDataset(f"{path}: no such folder")
+        return None
+    from lineage.run.finetune.layout import read_layout
+
+    typed = {key: value for key, _, value in (text.partition("=") for text in args.overrides)}
+    layout = read_layout(path.absolute(), typed)
+    args.dataset, args.overrides = layout.name, [*layout.overrides, *args.overrides]
+    print(layout.summary)
+    return path.absolute()
 
 
 def compose_config(args: argparse.Namespace) -> DictConfig:

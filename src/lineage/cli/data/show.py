@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split
+from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from lineage.data.preview import augment_samples
     from lineage.report.grid import save_grid
 
+    replace_folder(args)
     config, split = compose_config(args), args.split or "train"
     dataset = open_split(config, split)
     augment = build(config.augment)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, splits_of
+from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder, splits_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from lineage.data.stats import count_objects
     from lineage.data.stats_plot import plot
 
+    replace_folder(args)
     config, console = compose_config(args), Console(markup=False, emoji=False)
     for split in splits_of(args, config):
         stats = count_objects(open_split(config, split))

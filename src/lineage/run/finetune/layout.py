@@ -6,6 +6,7 @@ Files and folders are splits by their names: train, val or valid, test.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ PARTS = ("images", "annotations", "categories")  # of a COCO-format file
 LARGEST = 64 << 20  # bytes of a JSON file that is read to see whether it is one
 KINDS = ("instances", "person_keypoints")  # of COCO's own files
 VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # of ImageSets/Main
+EXAMPLES = 100  # images of a file, spread over it, that the search for their folder looks for
 VOC_SETS = ("train", "val", "trainval", "test")
+FEW = 3  # unread files that a summary names
 SMALL, SMALL_SHARE, SHARE = 200, 0.2, 0.1  # images, and the share for validation below and above that number
 
 
@@ -38,11 +41,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """An annotation file, the split that its path names, and its first image."""
+    """An annotation file, the split that its path names, and some of its images, the first among them."""
 
     path: Path
     split: str | None
-    first_image: str
+    examples: tuple[str, ...]  # names of image files
     images: int
 
 
@@ -106,25 +109,40 @@ def describe_file(path: Path, root: Path) -> CocoFile:
     if not (isinstance(images, list) and images and isinstance(images[0], dict)):
         raise ConfigError(f"{path}: is no annotation file in COCO's format with a list of images")
     inside = path.relative_to(root) if path.is_relative_to(root) else path
-    return CocoFile(path, find_split(inside.parts), str(images[0].get("file_name")), len(images))
+    records = [record for record in images[:: math.ceil(len(images) / EXAMPLES)] if isinstance(record, dict)]
+    examples = tuple(str(record.get("file_name")) for record in records)
+    return CocoFile(path, find_split(inside.parts), examples, len(images))
 
 
 def read_coco(files: Sequence[CocoFile], folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
     """Return the layout of one file, or of a file for each split."""
+
+    def name(file: CocoFile) -> str:
+        return str(file.path.relative_to(folder))
+
     train = choose(files, "train", folder) if len(files) > 1 else files[0]
     val = next((file for split in ("val", "test") if len(files) > 1 and (file := choose(files, split, folder))), None)
     if train is None:
         raise ConfigError(
-            f"{folder}: which of {', '.join(str(file.path.relative_to(folder)) for file in files)} is for training? "
+            f"{folder}: which of {', '.join(map(name, files))} is for training? "
             "Name it (finetune=FILE), or call it train.json"
         )
     overrides = [f"dataset.root={quote(folder)}", *split_overrides("train", train, folder, typed)]
+    unread = format_unread([name(file) for file in files if file not in (train, val)])
     if val is not None and val != train:
-        summary = f"COCO's format: {train.path.name} to train on, {val.path.name} to evaluate"
+        summary = f"COCO's format: {name(train)} to train on, {name(val)} to evaluate{unread}"
         return Layout("coco", (*overrides, *split_overrides("val", val, folder, typed)), summary)
     share = SMALL_SHARE if train.images < SMALL else SHARE
-    summary = f"COCO's format: {train.path.name}; no file for validation, so {share:.0%} of its images are held out"
+    summary = f"COCO's format: {name(train)}; no file for validation, so about {share:.0%} of its images are held out"
     return Layout("coco", (*overrides, f"dataset.val.fraction={share}"), summary)
+
+
+def format_unread(names: Sequence[str]) -> str:
+    """Return the end of a summary that names COCO-format files of the folder that no split reads."""
+    if not names:
+        return ""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f" (not read: {', '.join(names[:FEW])}{more}; finetune=FILE reads one)"
 
 
 def choose(files: Iterable[CocoFile], split: str, folder: Path) -> CocoFile | None:
@@ -151,19 +169,23 @@ def split_overrides(split: str, file: CocoFile, root: Path, typed: Mapping[str, 
 
 
 def find_images(file: CocoFile, root: Path) -> Path:
-    """Return the first usual folder that holds the file's first image. Raises ConfigError without one."""
+    """Return the usual folder that holds most of the examples, the first of equals. Raises ConfigError without one."""
     stem = re.sub("^(instances|person_keypoints)_", "", file.path.stem)
     names = [stem, *(name for name, split in SPLITS.items() if split == file.split)]
     parents = [file.path.parent, root]
     folders = [parent / part for parent in parents for part in ("", *names, *(f"images/{n}" for n in names), "images")]
     for is_exact in (True, False):
+        counts: dict[Path, int] = {}
         for folder in dict.fromkeys(folders):
             listing = ImageFolder(folder)
-            if listing.has(file.first_image) if is_exact else listing.find(file.first_image) is not None:
-                return folder
+            counts[folder] = sum(
+                listing.has(image) if is_exact else listing.find(image) is not None for image in file.examples
+            )
+        if best := max(counts.values()):
+            return next(folder for folder, count in counts.items() if count == best)
     looked = ", ".join(str(folder) for folder in dict.fromkeys(folders) if folder.is_dir())
     raise ConfigError(
-        f"{file.path}: its first image, {file.first_image}, is in none of {looked}. Name the folder: "
+        f"{file.path}: none of its images, such as {file.examples[0]}, is in {looked}. Name the folder: "
         f"dataset.{file.split or 'train'}.images=FOLDER"
     )
 

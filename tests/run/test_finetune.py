@@ -13,22 +13,19 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from lineage.cli.data.main import main as data
 from lineage.config import validate
 from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.config.digests import training_digest
-from lineage.data.export import cityscapes, penn_fudan, voc
 from lineage.data.export import coco as export
 from lineage.data.shapes.dataset import Shapes
 from lineage.run.finetune import expand
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.expand import expand_command
 from lineage.run.finetune.facts import DataFacts
-from lineage.run.finetune.layout import quote, read_layout
+from lineage.run.finetune.layout import quote
 from lineage.run.finetune.plan import choose
 from lineage.run.resolve import resolve
-from tests.data import folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,102 +57,6 @@ def chosen(*, gpu: bool = False, weights: Callable[[str], str | None] = nothing,
     choices = choose(facts(**changes), typed or {}, gpu, weights)
     assert all(choice.reason for choice in choices)
     return dict(choice.override.split("=", 1) for choice in choices)
-
-
-def write_split(root: Path, file: str, images: str) -> None:
-    content = folder.content()
-    for record in content["images"]:
-        folder.save(root / images / record["file_name"])
-    (root / file).parent.mkdir(parents=True, exist_ok=True)
-    (root / file).write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    ("splits", "keys"),
-    [
-        ({"train.json": "train", "val.json": "val"}, ("train.json", "train", "val.json", "val")),
-        ({"train.json": "images", "val.json": "images"}, ("train.json", "images", "val.json", "images")),
-        ({"train/_annotations.coco.json": "train", "valid/_annotations.coco.json": "valid",
-          "test/_annotations.coco.json": "test"},
-         ("train/_annotations.coco.json", "train", "valid/_annotations.coco.json", "valid")),
-        ({"annotations/instances_train2017.json": "train2017", "annotations/instances_val2017.json": "val2017",
-          "annotations/person_keypoints_train2017.json": "train2017"},
-         ("annotations/instances_train2017.json", "train2017", "annotations/instances_val2017.json", "val2017")),
-        ({"train.json": "images/train", "test.json": "images/test"},
-         ("train.json", "images/train", "test.json", "images/test")),
-        ({"result.json": "images"}, ("result.json", "images", None, None)),
-    ],
-)  # fmt: skip
-def test_the_layouts_of_coco_files(tmp_path: Path, splits: dict[str, str], keys: tuple[str | None, ...]) -> None:
-    for file, images in splits.items():
-        write_split(tmp_path, file, images)
-    layout = read_layout(tmp_path)
-    config = compose_config([f"dataset={layout.name}", *layout.overrides])
-    assert (config.dataset.train.annotations, config.dataset.train.images) == keys[:2]
-    if keys[2] is None:
-        assert config.dataset.val.fraction == 0.2
-    else:
-        assert (config.dataset.val.annotations, config.dataset.val.images) == keys[2:]
-        resolve(config)  # both splits open
-    if "annotations/person_keypoints_train2017.json" in splits:
-        people = read_layout(tmp_path, {"model": "keypoint_rcnn"})
-        assert "dataset.train.annotations=annotations/person_keypoints_train2017.json" in people.overrides
-
-
-@pytest.mark.parametrize(
-    ("write", "name"), [(cityscapes.write, "cityscapes"), (penn_fudan.write, "penn_fudan"), (voc.write, "voc12")]
-)
-def test_other_layouts(tmp_path: Path, write: Callable[..., Path], name: str) -> None:
-    for seed, split in enumerate(("train", "val")):
-        write(Shapes(seed=seed, length=4, size=[48, 64]), tmp_path, split)
-    layout = read_layout(tmp_path)
-    assert layout.name == name
-    if name == "voc12":
-        assert data(["check", str(tmp_path)]) == 0  # a folder in the place of a name
-        assert data(["stats", str(tmp_path)]) == 0
-        year = next(path for path in tmp_path.rglob("VOC2012") if path.is_dir())
-        assert set(read_layout(year).overrides) & {"dataset.train.image_sets=[VOC2012/train]"}
-
-
-@pytest.mark.parametrize(
-    ("files", "says"),
-    [
-        ({}, "holds no annotations in COCO's format"),
-        ({"a.json": "coco", "b.json": "coco"}, "which of a.json, b.json is for training"),
-        ({"train_a.json": "coco", "train_b.json": "coco"}, "all look like train"),
-        ({"classes.txt": "cat", "1.txt": "0 .5 .5 .5 .5"}, "lineage data convert"),
-        ({"train.json": "elsewhere"}, "none of its images, such as 1.png, is in"),
-    ],
-)
-def test_a_folder_that_leaves_a_question(tmp_path: Path, files: dict[str, str], says: str) -> None:
-    if set(files.values()) != {"elsewhere"}:
-        folder.save(tmp_path / "1.png")
-    for name, content in files.items():
-        is_coco = content in ("coco", "elsewhere")
-        (tmp_path / name).write_text(json.dumps(folder.content()) if is_coco else content)
-    with pytest.raises(ConfigError, match=says):
-        read_layout(tmp_path)
-
-
-def test_missing_images_leave_the_folder_of_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = folder.content()
-    content["images"] = [{**content["images"][0], "id": n, "file_name": f"{n}.png"} for n in range(1, 61)]
-    for number in range(2, 61, 2):  # half of them; the first is missing
-        folder.save(tmp_path / "images" / f"{number}.png")
-    folder.save(tmp_path / "18.png")  # a stray copy
-    (tmp_path / "instances.json").write_text(json.dumps(content))
-    assert "dataset.train.images=images" in read_layout(tmp_path).overrides
-    assert data(["check", str(tmp_path)]) == 1
-    assert "image file is missing: " in capsys.readouterr().out
-
-
-def test_the_summary_names_files_by_their_paths_and_those_that_are_not_read(tmp_path: Path) -> None:
-    for name in ("via/annotations.json", "yolo/train.json", "yolo/val.json"):
-        write_split(tmp_path, name, name.partition("/")[0])
-    assert read_layout(tmp_path).summary == (
-        "COCO's format: yolo/train.json to train on, yolo/val.json to evaluate "
-        "(not read: via/annotations.json; finetune=FILE reads one)"
-    )
 
 
 def test_a_cpu_without_weights_trains_a_small_network_from_scratch() -> None:

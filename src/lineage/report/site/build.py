@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the data's format; docs/site.md describes it
 TASKS = ("box", "mask")
+PARTS_OF_RUNS, PARTS_OF_TESTS = ("run/", "curves/", "analysis/", "detections/"), ("pictures/", "truth/")
 
 OpenTest = Callable[[Entry], "Dataset"]  # raises an error if the dataset is not on this machine
 Log = Callable[[str], None]
@@ -86,7 +88,18 @@ def _write_parts(writer: SiteWriter, source: SiteSource) -> Path:
         "family": describe_family(source.tables.loader.experiments, entries),
     }
     writer.add(INDEX, lambda: index)
+    # 4. Parts of runs and tests that the store does not have any more.
+    runs, tests = {run["id"] for run in [*index["runs"], *index["open"]]}, {name_test(entry) for entry in entries}
+    writer.discard(partial(_is_stale, runs, tests))
     return writer.finish(f"{source.results.absolute().parent.name} · lineage")
+
+
+def _is_stale(runs: Collection[str], tests: Collection[str], name: str) -> bool:
+    """Return whether a part is of a run or a test that is not listed; others are written anew when they change."""
+    owner = [*name.split("/"), ""][1]
+    return (name.startswith(PARTS_OF_RUNS) and owner not in runs) or (
+        name.startswith(PARTS_OF_TESTS) and owner not in tests
+    )
 
 
 def _write_claims(writer: SiteWriter, source: SiteSource, entries: Sequence[Entry]) -> Any:
@@ -152,7 +165,7 @@ class RunWriter:
             return {"alerts": [[WARNING, f"its curves cannot be read: {explain(error)}"]]}
 
     def _write_errors(self, entry: Entry, files: RunFolder) -> dict[str, Any]:
-        tasks, test = list_tasks(entry), self._tests.name(entry)
+        tasks, test = list_tasks(entry), name_test(entry)
         key = f"{_stamp(files.results)} {test} {self.source.num_pictures}"
         fields = {"analysis": tasks, "test": test}
         if not tasks:
@@ -190,6 +203,11 @@ def _write_open_run(writer: SiteWriter, run: OpenRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def name_test(entry: Entry) -> str:
+    """Return the name that runs tested alike on the same images share."""
+    return f"{entry.evaluation_digest[:10]}-{entry.dataset.get('val', '')[:6]}"
+
+
 class _Tests:
     """The datasets of tests, each opened once."""
 
@@ -197,12 +215,9 @@ class _Tests:
         self.source = source
         self._opened: dict[str, PictureSet | str] = {}
 
-    def name(self, entry: Entry) -> str:
-        return f"{entry.evaluation_digest[:10]}-{entry.dataset.get('val', '')[:6]}"
-
     def open(self, entry: Entry) -> PictureSet | str:
         """Return the images of a run's test, or the reason why they cannot be shown."""
-        name = self.name(entry)
+        name = name_test(entry)
         if name not in self._opened:
             self._opened[name] = self._open(entry, name)
         return self._opened[name]

@@ -45,6 +45,10 @@ class SiteWriter(Protocol):
         """Add a JPEG and return its address for the page."""
         ...
 
+    def discard(self, is_stale: Callable[[str], bool]) -> None:
+        """Remove the parts of an earlier call whose names are stale."""
+        ...
+
     def finish(self, title: str) -> Path:
         """Write what remains and return the path of the page."""
         ...
@@ -119,6 +123,13 @@ class FolderWriter:
             atomic_write(self.folder / address, read())
         return address
 
+    def discard(self, is_stale: Callable[[str], bool]) -> None:
+        for name in [name for name in self.stored if is_stale(name)]:
+            del self.stored[name]
+            self._path(name).unlink(missing_ok=True)
+            with suppress(OSError):  # the last part of its folder takes that along
+                self._path(name).parent.rmdir()
+
     def finish(self, title: str) -> Path:
         atomic_write(self.folder / KEYS, json.dumps({"format": FORMAT, "parts": self.stored}))
         page = self.folder / "index.html"
@@ -143,6 +154,9 @@ class FileWriter:
 
     def add_image(self, name: str, read: Callable[[], bytes]) -> str:
         return f"data:image/jpeg;base64,{base64.b64encode(read()).decode('ascii')}"
+
+    def discard(self, is_stale: Callable[[str], bool]) -> None:
+        """Leave all as it is: a file holds nothing of an earlier call."""
 
     def finish(self, title: str) -> Path:
         atomic_write(self.path, render_page(title, self.blocks))

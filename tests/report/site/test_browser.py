@@ -40,6 +40,7 @@ def test_open_filter_pick_and_compare(opened: Page) -> None:
     opened.click(".tray button.main", "Compare 2")
     opened.wait("document.querySelectorAll('section').length > 6")
     differences = opened.run("document.querySelector('table[aria-label^=differences] tbody').textContent")
+    assert "without ±: the noise between seeds is unknown" in opened.run("document.querySelector('main').textContent")
     assert "roi" in differences
     assert "pool" in differences
     assert opened.run("document.querySelectorAll('.uplot').length") >= 4
@@ -216,6 +217,16 @@ def test_lineage_shows_models_and_the_graph_of_entries(opened: Page, small_site:
     assert opened.run("document.querySelectorAll('svg.graph .branch').length") == 2
     opened.click(".graphnode text", "seed 0")
     opened.wait("location.hash.startsWith('#/run/')")
+
+
+def test_costs_name_no_device_that_was_not_there(opened: Page, small_site: SmallSite) -> None:
+    opened.go(f"#/run/{small_site.entries[0].id}")
+    opened.wait("document.querySelector('.uplot canvas')")
+    for view in ("runs", f"run/{small_site.entries[0].id}"):
+        opened.go(f"#/{view}")
+        assert "GPU" not in opened.run("document.querySelector('main').textContent")
+    opened.go("#/tables/mask_rcnn/nope")
+    assert opened.texts(".empty h2") == ["No such table"]
 
 
 def test_sweep(opened: Page) -> None:

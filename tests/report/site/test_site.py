@@ -16,6 +16,7 @@ from lineage.report.site import build
 from lineage.report.site.build import SiteSource, write_site
 from lineage.report.site.page import SCRIPTS, STYLES, read_assets
 from lineage.report.site.parts import FileWriter, FolderWriter, dump, file_name
+from lineage.report.site.records import MOST_COMPARED
 from lineage.results.run_folder import RunFolder
 from lineage.tables.format.free_runs import read_value
 from lineage.tables.format.terminal import render_terminal
@@ -123,7 +124,10 @@ def test_intervals_are_those_of_the_statistics_of_tables(tmp_path: Path) -> None
     exact = compare(a, b, TableNoise(estimate_noise({"a": a, "b": b}, None).single))
     assert exact is not None
     sd = max(noise["sd"], pool_sd(a, b))
-    assert noise["t"] * sd * (1 / 3 + 1 / 3) ** 0.5 == pytest.approx(exact.margin(), rel=1e-9)
+    assert noise["t"][0] * sd * (1 / 3 + 1 / 3) ** 0.5 == pytest.approx(exact.margin(), rel=1e-9)
+    assert noise["df"] == 4
+    assert noise["t"][:3] == pytest.approx([2.776, 3.495, 3.961], abs=1e-3)  # at .05, .05 / 2 and .05 / 3
+    assert len(noise["t"]) == MOST_COMPARED
 
 
 def test_what_has_not_changed_is_not_built_again(small_site: SmallSite, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ FIELDS = (
     "parents", "supersedes",
 )  # fmt: skip
 MOST_KEYS = 60  # columns of config keys
+MOST_COMPARED = 7  # differences to A in Compare, which takes eight runs
 
 Experiment = tuple[Any, ...]
 
@@ -130,7 +131,8 @@ def measure_noise(
 ) -> list[dict[str, dict[str, Any]]]:
     """Return for each setting metric -> model -> the noise of one run, pooled over the groups of that model.
 
-    A noise has its standard deviation, its degrees of freedom, and the quantile of Student's t at 95 %, two-sided.
+    A noise has its standard deviation, its degrees of freedom, and the two-sided quantiles of Student's t at 95 % for
+    1, 2, ... MOST_COMPARED differences that are looked at together (Bonferroni).
     What is unknown is absent.
     """
     runs: dict[tuple[str, str], dict[int, list[Entry]]] = defaultdict(lambda: defaultdict(list))
@@ -142,8 +144,9 @@ def measure_noise(
         for metric in dict.fromkeys(name for group in groups.values() for name in group[0].metrics):
             single = _measure_metric(list(groups.values()), metric)
             if single is not None:
-                noise[setting][metric][model] = {"sd": single.sd, "df": single.df, "t": t_isf(ALPHA / 2, single.df),
-                                                 "source": single.source}  # fmt: skip
+                noise[setting][metric][model] = {"sd": single.sd, "df": single.df, "source": single.source,
+                                                 "t": [t_isf(ALPHA / 2 / count, single.df)
+                                                       for count in range(1, MOST_COMPARED + 1)]}  # fmt: skip
     return [noise[setting] for setting in settings]
 
 

@@ -36,7 +36,7 @@ async function showCurves(holder, items) {
       return lines.length && { name, panel: curvePanel(titleOf(name, "metric"), lines, { smooth: !groups.scored.includes(name) && name !== "lr" }), points: Math.max(...lines.map((line) => line.x.length)) };
     }).filter((one) => one && (one.points > 1 || !groups.scored.includes(one.name)));
     const absent = loaded.length < items.reduce((sum, item) => sum + item.runs.length, 0);
-    replace(holder, section("Curves", absent ? "Runs whose folder is not here have none." : null, curveControls(draw),
+    replace(holder, section("Curves", absent ? "Runs whose folder is not here have none." : null, curveControls(draw), onceEvaluated(loaded.map((one) => one.curves)) && h("p", { class: "small soft" }, ONCE),
       panels.length ? h("div", { class: "grid three" }, panels.map((one) => one.panel.element)) : h("p", { class: "note" }, "No picked run knows this axis: it needs the size of a batch, or the time of a step.")));
   }
 }

@@ -1,6 +1,6 @@
 /* Curves over the training: uPlot panels that share their cursor, one smoothing and one axis. */
 
-const AXES = { step: ["steps", "step"], images: ["images", "images"], hours: ["GPU hours", "GPU h"] };
+const AXES = { step: ["steps", "step"], images: ["images", "images"], hours: ["device hours", "device h"] };
 const OPEN_PANELS = new Set();
 
 function cssColour(name) {
@@ -19,9 +19,16 @@ function axisValues(curves, line, axis) {
   return factor ? steps.map((step) => step * factor) : null;
 }
 
+const ONCE = "No AP over time: evaluated once, at the end. schedule.evaluate_every=100 evaluates every 100 steps, too.";
+
+/** Return whether no metric of a test has two points. */
+function onceEvaluated(parts) {
+  return parts.every(({ lines }) => HEADLINE.every((name) => !lines[name] || lines[name][1].length < 2));
+}
+
 /** Return the names of lines by panel, in the order of a report. */
 function groupLines(names) {
-  const meters = ["lr", "images_per_second", "grad_norm"];
+  const meters = ["lr", "images_per_second", "data_wait", "grad_norm"];
   const losses = names.filter((name) => !name.includes("/") && !meters.includes(name));
   const scored = names.filter((name) => HEADLINE.includes(name));
   const diagnostics = names.filter((name) => name.includes("/") && losses.includes(name.split("/")[0]));

@@ -104,7 +104,7 @@ function rank(metric) {
 }
 
 function titleOf(name, kind) {
-  if (kind === "cost") return { "cost/gpu_hours": "GPU h", "cost/hours": "hours", "cost/step_seconds": "s/step", "cost/image_ms": "ms/image", "cost/images_per_second": "images/s (test)", "cost/memory_gb": "memory GB", "cost/parameters_m": "params M", "cost/gflops": "GFLOPs" }[name] || name;
+  if (kind === "cost") return { "cost/gpu_hours": "device h", "cost/hours": "hours", "cost/step_seconds": "s/step", "cost/image_ms": "ms/image", "cost/images_per_second": "images/s (test)", "cost/memory_gb": "memory GB", "cost/parameters_m": "params M", "cost/gflops": "GFLOPs" }[name] || name;
   if (kind === "metric") return name.replace("/", " ");
   return kind === "key" ? shortKey(name, SITE.keys) : name;
 }

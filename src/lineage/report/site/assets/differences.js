@@ -34,7 +34,7 @@ function metricsSection(items) {
   const toggle = h("button", { type: "button", onclick: () => { all = !all; draw(); } });
   draw();
   const apart = new Set(items.map((item) => item.first.setting)).size > 1;
-  return section("What came of it", apart ? null : `Difference to A, ± half the 95 % interval by the noise between seeds; not corrected for the number of comparisons. Bold: clear of the noise.`,
+  return section("What came of it", apart ? null : explainDifferences(items, main),
     apart && h("p", { class: "note" }, "These runs were tested differently (another tier, other images or other rules): their numbers are not comparable."),
     h("div", { class: "wide narrow" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body)),
     names.length > main.length && h("p", { class: "more" }, toggle));
@@ -42,15 +42,25 @@ function metricsSection(items) {
   function draw() {
     toggle.textContent = all ? "Main metrics only" : `All ${names.length} metrics`;
     replace(body, (all ? names : main).map((name) => h("tr", {}, h("th", { scope: "row", title: name }, titleOf(name, name.startsWith("cost/") ? "cost" : "metric")),
-      items.map((item, i) => h("td", { class: "n" }, metricCell(items[0], item, name, i))))));
+      items.map((item, i) => h("td", { class: "n" }, metricCell(items[0], item, name, i, items.length - 1))))));
   }
 }
 
-function metricCell(first, item, name, i) {
+/** Return what the numbers of a cell are, and why a ± is absent. */
+function explainDifferences(items, names) {
+  const others = items.slice(1).map((item) => names.filter((name) => !name.startsWith("cost/")).map((name) => difference(items[0], item, name)));
+  const known = others.some((changes) => changes.some((change) => change.margin != null));
+  const groups = items.some((item) => item.runs.length > 1) ? "Mean ± standard deviation over seeds; below it the difference to A" : "Below each value the difference to A";
+  const count = items.length > 2 ? `, for the ${items.length - 1} differences of a line together (Bonferroni); lines are not corrected for one another` : "; lines are not corrected for one another";
+  if (known) return `${groups}, ± half its 95 % interval by the noise between seeds${count}. Bold: clear of the noise.`;
+  return `${groups}, without ±: the noise between seeds is unknown here. It takes groups with 3 degrees of freedom in all, as two settings with three seeds each have: python train.py -m … seed=0,1,2`;
+}
+
+function metricCell(first, item, name, i, count) {
   const isCost = name.startsWith("cost/"), { mean, sd } = summarize(item.runs, columnOf(name));
-  const value = [isCost ? short(mean) : fixed(mean, 1), sd != null && h("small", {}, " ± ", isCost ? short(sd) : fixed(sd, 2))];
+  const value = [isCost ? cost(mean) : fixed(mean, 1), sd != null && h("small", {}, " ± ", isCost ? cost(sd) : fixed(sd, 2))];
   if (i === 0 || mean == null) return value;
-  const change = difference(first, item, name);
+  const change = difference(first, item, name, count);
   if (change.difference == null) return value;
   const isBetter = (change.difference > 0) !== isLower(name), isClear = change.clear && !isCost;
   const text = isCost ? (change.a.mean ? signed((100 * change.difference) / change.a.mean, 0) + " %" : EMPTY) : signed(change.difference, 2) + (change.margin == null ? "" : ` ± ${fixed(change.margin, 2)}`);

@@ -19,7 +19,7 @@ function errorSections(analysed) {
     section("Precision over recall", "Mean over the classes that have objects.", legend, h("div", { class: "grid three" }, precision)),
     section("What goes wrong", "TIDE: points of AP50 that repairing one kind of error alone would gain. LRP: the least error over score thresholds, and its parts, in percent.", h("div", { class: "grid" },
       figure("TIDE, dAP50", barPlot("cost of each kind of error", kinds.map((kind) => TIDE_NAMES[kind]), bars(kinds, (data, kind) => data.tide[kind]), { width: 560 }), legend?.cloneNode(true)),
-      figure("Optimal LRP, %", barPlot("optimal LRP", Object.values(lrp), bars(Object.keys(lrp), (data, name) => data.lrp[name]), { top: 100 })))),
+      figure("Optimal LRP, %", barPlot("optimal LRP", Object.values(lrp), bars(Object.keys(lrp), (data, name) => data.lrp[name]), { width: 560, top: 100 }), legend?.cloneNode(true)))),
     section("Sizes, scores and calibration", "Detections matched to objects of their class at IoU .5.", h("div", { class: "grid three" },
       figure("Objects found, by size", barPlot("recall by size", sizes.map((i) => SIZE_NAMES[i]), bars(sizes, (data, i) => data.sizes[i][0] ? data.sizes[i][1] / data.sizes[i][0] : null), { top: 1, xTitle: "√area, pixels" }), null, "recall at any score"),
       figure("Scores", scorePlot(analysed), h("p", { class: "small soft" }, "solid: right, dashed: wrong"), "detections, log scale"),

@@ -29,6 +29,14 @@ function short(value) {
   return size >= 1e-3 ? trim(value) : value.toExponential(1).replace("e-", "e−");
 }
 
+/** Return a cost with three digits, as the tables of costs print it: 0.0353, 33.1, 120, 1,200. */
+function cost(value) {
+  if (value == null || !Number.isFinite(value)) return EMPTY;
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  return size === 0 ? "0" : size >= 1e-4 ? value.toPrecision(3) : value.toExponential(1).replace("e-", "e−");
+}
+
 function trim(value) {
   return String(Number(value.toPrecision(4)));
 }

@@ -84,7 +84,7 @@ async function viewPictures(main, { query }) {
       const wrong = marks.filter((mark) => mark.code > 0 && mark.code < KINDS.length), stats = statsOf(item, i);
       const kinds = [...new Set(wrong.map((mark) => mark.code))].map((code) => `${wrong.filter((mark) => mark.code === code).length} ${KINDS[code]}`).join(", ");
       if (view.mistakes) for (const mark of wrong) mark.text += " " + KINDS[mark.code];
-      const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${kinds || (marks.length ? "no error" : "nothing found")}` });
+      const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${kinds || (marks.length ? "no error" : "nothing at this score")}` });
       figures.push(panel);
     });
     replace(stage, figures);

@@ -62,9 +62,9 @@ function barPlot(title, names, series, options = {}) {
   return chart.root;
 }
 
-/** Return horizontal bars from a middle: rows of [name, value, text]. */
+/** Return horizontal bars from a middle: rows of [name, value, text]; half the width is at least one point of AP. */
 function divergingBars(rows, label) {
-  const largest = Math.max(1e-9, ...rows.map(([, value]) => Math.abs(value)));
+  const largest = Math.max(1, ...rows.map(([, value]) => Math.abs(value)));
   return h("div", { class: "diverging", role: "list", "aria-label": label }, rows.map(([name, value, text]) =>
     h("div", { role: "listitem" }, h("span", { title: name }, name),
       h("i", { "aria-hidden": "true" }, h("b", { class: value < 0 ? "less" : "more", style: { width: `${(50 * Math.abs(value)) / largest}%` } })),

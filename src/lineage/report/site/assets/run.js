@@ -2,7 +2,7 @@
 
 async function viewRun(main, { name }) {
   const run = RUN_BY_ID.get(name) || SITE.all.find((one) => one.tail === name);
-  if (!run) { replace(main, emptyState("No such run", `The store has no entry ${name}; it may be superseded by a correction.`)); return; }
+  if (!run) { replace(main, emptyState("No such run", `The store has no entry ${name}; it may be superseded by a correction.`), h("p", { class: "centre" }, h("a", { href: "#/runs" }, "Go to Runs"))); return; }
   if (run.isOpen) return viewOpenRun(main, run);
   const details = await loadPart("run/" + run.id);
   const curves = h("div"), errors = h("div");
@@ -66,11 +66,11 @@ async function showRunCurves(holder, run) {
 
   function draw() {
     clearPanels();
-    const groups = groupLines(Object.keys(curves.lines)), titles = { scored: "AP over time", losses: "Losses", shares: "Accuracies", counts: "Samples per image" };
+    const groups = groupLines(Object.keys(curves.lines)), titles = { scored: "AP over time", losses: "Losses", shares: "Accuracies and error rates", counts: "Samples per image" };
     const lineOf = (name, i) => { const line = curves.lines[name], x = axisValues(curves, line, STATE.axis); return x && { name, legend: name, colour: i, x, y: line[1], last: true }; };
-    const sets = [...["scored", "losses", "shares", "counts"].map((group) => [titles[group], groups[group], group !== "scored"]), ...groups.meters.map((name) => [{ lr: "Learning rate", images_per_second: "Images per second", grad_norm: "Gradient norm" }[name], [name], name !== "lr"])];
+    const sets = [...["scored", "losses", "shares", "counts"].map((group) => [titles[group], groups[group], group !== "scored"]), ...groups.meters.map((name) => [{ lr: "Learning rate", images_per_second: "Images per second", data_wait: "Share of time waiting for images", grad_norm: "Gradient norm" }[name], [name], name !== "lr"])];
     const panels = sets.map(([title, names, smooth]) => ({ title, smooth, lines: names.map(lineOf).filter(Boolean) })).filter(({ title, lines }) => lines.length && (title !== "AP over time" || lines.some((line) => line.x.length > 1)));
-    replace(holder, section("Training", null, curveControls(draw), panels.length ? h("div", { class: "grid" }, panels.map(({ title, lines, smooth }) => curvePanel(title, lines, { smooth }).element)) : h("p", { class: "note" }, "This run does not know that axis.")));
+    replace(holder, section("Training", null, curveControls(draw), onceEvaluated([curves]) && h("p", { class: "small soft" }, ONCE), panels.length ? h("div", { class: "grid" }, panels.map(({ title, lines, smooth }) => curvePanel(title, lines, { smooth }).element)) : h("p", { class: "note" }, "This run does not know that axis.")));
   }
 }
 

@@ -129,15 +129,15 @@ function makeColumn(name) {
     return { ...base, read: (row) => all(row)[0], text, cell: (row) => name === "status" ? badge(text(row)) : shorten(text(row), 40) };
   }
   const decimals = column.kind === "cost" ? null : 1, best = Math.max(...SITE.runs.map((run) => column.read(run) ?? -Infinity));
-  const print = (value) => decimals == null ? short(value) : fixed(value, decimals);
+  const print = (value) => decimals == null ? cost(value) : fixed(value, decimals);
   return {
     ...base,
     read: (row) => summarize(row.runs, column).mean,
-    text: (row) => { const { mean, sd } = summarize(row.runs, column); return print(mean) + (sd == null ? "" : ` ± ${decimals == null ? short(sd) : fixed(sd, 2)}`); },
+    text: (row) => { const { mean, sd } = summarize(row.runs, column); return print(mean) + (sd == null ? "" : ` ± ${decimals == null ? cost(sd) : fixed(sd, 2)}`); },
     cell: (row) => {
       const { mean, sd } = summarize(row.runs, column);
       const share = column.kind === "metric" && HEADLINE.includes(name) && best > 0 && mean > 0 ? mean / best : 0;
-      return h("span", { class: share ? "meter" : null, style: share ? { "--w": share.toFixed(3) } : null }, print(mean), sd != null && h("small", {}, " ± ", decimals == null ? short(sd) : fixed(sd, 2)));
+      return h("span", { class: share ? "meter" : null, style: share ? { "--w": share.toFixed(3) } : null }, print(mean), sd != null && h("small", {}, " ± ", decimals == null ? cost(sd) : fixed(sd, 2)));
     },
   };
 }

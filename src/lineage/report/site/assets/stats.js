@@ -22,17 +22,18 @@ function average(values) {
 }
 
 /**
- * Return b minus a as {difference, margin, clear, source}. margin: half the 95 % interval by the pooled noise of the
- * setting, or by that of the two samples if it is larger; null where the noise is unknown or the tests differ.
+ * Return b minus a as {difference, margin, clear, source}. margin: half the interval by the pooled noise of the setting,
+ * or by that of the two samples if it is larger, so that all `count` differences to A hold together with 95 %
+ * (Bonferroni); null where the noise is unknown or the tests differ.
  */
-function difference(itemA, itemB, name) {
+function difference(itemA, itemB, name, count = 1) {
   const column = columnOf(name), a = summarize(itemA.runs, column), b = summarize(itemB.runs, column);
   if (a.mean == null || b.mean == null) return { a, b, difference: null, margin: null };
   const change = b.mean - a.mean, setting = itemA.first.setting;
   if (itemA.first.group === itemB.first.group && itemA.first.group >= 0) return { a, b, difference: change, margin: null, isSame: true };
   const noise = setting >= 0 && setting === itemB.first.setting ? noiseOf(setting, name, itemA.first.model, itemB.first.model) : null;
   if (!noise) return { a, b, difference: change, margin: null };
-  const margin = noise.t * Math.max(noise.sd, pooledSd(a, b)) * Math.sqrt(1 / a.n + 1 / b.n);
+  const margin = noise.t[count - 1] * Math.max(noise.sd, pooledSd(a, b)) * Math.sqrt(1 / a.n + 1 / b.n);
   return { a, b, difference: change, margin, clear: Math.abs(change) > margin, source: noise.source };
 }
 

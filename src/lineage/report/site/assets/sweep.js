@@ -63,7 +63,7 @@ function axisScale(values, low, high) {
   const at = (value) => value == null ? low : low + ((f(value) - f(least)) / (f(most) - f(least) || 1)) * (high - low);
   const levels = [...new Set(known)].sort((a, b) => a - b);
   const marks = levels.length <= 7 ? levels : isLog ? [least, Math.sqrt(least * most), most] : [least, ...ticks(least, most, 4).filter((tick) => tick > least + 0.07 * (most - least) && tick < most - 0.07 * (most - least)), most];
-  return { at, ticks: marks.map((value) => [at(value), short(value)]) };
+  return { at, ticks: marks.map((value) => [at(value), Number.isInteger(value) ? short(value) : short(Number(value.toPrecision(3)))]) };
 }
 
 function parallelPlot(runs, factors, metric) {

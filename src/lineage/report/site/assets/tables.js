@@ -35,6 +35,7 @@ function verdictBadge(word, count) {
 }
 
 async function viewTable(main, name) {
+  if (!SITE.tables.some((table) => table.name === name)) { replace(main, emptyState("No such table", `There is no table ${name} here.`), h("p", { class: "centre" }, h("a", { href: "#/tables" }, "Go to Tables"))); return; }
   const table = await loadPart("table/" + name), folder = name.split("/")[0];
   const ordered = [...table.blocks].sort((a, b) => isClaims(b) - isClaims(a));
   replace(main, h("p", { class: "eyebrow" }, h("a", { href: "#/tables" }, "Tables"), " / ", h("a", { href: address("tables", "paper/" + folder) }, folder), " / ", name.split("/")[1]),

@@ -53,6 +53,11 @@ def test_open_filter_pick_and_compare(opened: Page) -> None:
     assert "(2 seeds)" in head[0]
 
 
+def test_seeds_of_one_experiment_have_no_interval(page: Page, small_site: SmallSite) -> None:
+    page.open(small_site.folder, f"#/compare?runs={small_site.entries[0].id},{small_site.entries[1].id}")
+    assert "these are seeds of one experiment" in page.run("document.querySelector('main').textContent")
+
+
 def test_a_click_leads_to_provenance(opened: Page, small_site: SmallSite) -> None:
     opened.click(NAMES, "roi=pool")
     opened.wait("document.querySelector('.headline')")

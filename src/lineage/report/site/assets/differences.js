@@ -53,6 +53,7 @@ function explainDifferences(items, names) {
   const groups = items.some((item) => item.runs.length > 1) ? "Mean ± standard deviation over seeds; below it the difference to A" : "Below each value the difference to A";
   const count = items.length > 2 ? `, for the ${items.length - 1} differences of a line together (Bonferroni); lines are not corrected for one another` : "; lines are not corrected for one another";
   if (known) return `${groups}, ± half its 95 % interval by the noise between seeds${count}. Bold: clear of the noise.`;
+  if (items.slice(1).every((item) => item.first.group >= 0 && item.first.group === items[0].first.group)) return `${groups}, without ±: these are seeds of one experiment, whose differences are the noise.`;
   return `${groups}, without ±: the noise between seeds is unknown here. It takes groups with 3 degrees of freedom in all, as two settings with three seeds each have: python train.py -m … seed=0,1,2`;
 }
 

@@ -65,11 +65,10 @@ LAYERS = {
     "lineage.train": Layer(
         (*GROUND, "lineage.eval", "lineage.results", "lineage.train"), ("numpy", "pytorch_lightning", "rich", *TORCH)
     ),
-    "lineage.train.wandb_logger": Layer(
-        ("lineage.train", "lineage.results.run_folder"), ("pytorch_lightning", "wandb")
-    ),
-    "lineage.train.tensorboard_logger": Layer(
-        ("lineage.train", "lineage.results.run_folder"), ("PIL", "numpy", "pytorch_lightning", "torch")
+    "lineage.train.trackers": Layer(("lineage.train.trackers", "lineage.results.run_folder"), ("pytorch_lightning",)),
+    "lineage.train.trackers.wandb_logger": Layer(("lineage.train.trackers",), ("pytorch_lightning", "wandb")),
+    "lineage.train.trackers.tensorboard_logger": Layer(
+        ("lineage.train.trackers",), ("PIL", "numpy", "pytorch_lightning", "torch")
     ),
     "lineage.report": Layer(
         (*GROUND, "lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"), PIXELS

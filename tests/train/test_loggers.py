@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from lineage.results.run_folder import read_metrics
 from lineage.run import metadata
 from lineage.run.resume import Attempt, record_run_id
-from lineage.train import background_logger, wandb_logger
+from lineage.train import background_logger
 from lineage.train.background_logger import BackgroundLogger
 from lineage.train.loggers import (
     CsvLogger,
@@ -29,7 +29,8 @@ from lineage.train.loggers import (
     make_loggers,
     make_wandb_logger,
 )
-from lineage.train.wandb_logger import choose_mode, has_wandb_key
+from lineage.train.trackers import wandb_logger
+from lineage.train.trackers.wandb_logger import choose_mode, has_wandb_key
 
 NAME = RunName("id", "scratch", "mask_rcnn", 0)
 
@@ -127,6 +128,8 @@ def test_a_server_that_does_not_serve_costs_seconds_and_one_line(
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setattr(wandb_logger, "ONLINE", 1.0)
+        import wandb  # noqa: F401  (takes as long as the machine is busy, whatever the server does)
+
         started = time.monotonic()
         makers = {"wandb": partial(make_wandb_logger, project="lineage", entity=None)}
         loggers = make_loggers(makers, folder=tmp_path, name=NAME, start=0)
@@ -220,7 +223,11 @@ def test_a_resumed_run_has_the_id_of_the_first_attempt(tmp_path: Path) -> None:
     record_run_id(resumed, "second")
     assert json.loads((tmp_path / "start.json").read_text())["id"] == "first"
     facts = {"id": "second", "table": None, "row": None, "choices": {"model": "mask_rcnn"}, "seed": 0}
-    assert metadata.name(resumed, facts).id == "first"
+    facts |= {"tier": "mini", "deviations": ["model=mask_rcnn", "optimizer.lr=0.1"]}
+    name = metadata.name(resumed, facts)
+    assert (name.id, name.title, name.published) == ("first", "mask_rcnn optimizer.lr=0.1 seed 0", {})
+    row = metadata.name(resumed, facts | {"table": "mask_rcnn/table2c", "row": "roi_align"})
+    assert (row.table, row.published["mask/AP"]) == ("mask_rcnn/table2c", 30.3)  # arXiv:1703.06870, table 2c
 
 
 def test_statistics_of_devices_are_no_rows_of_metrics(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from lineage.config import digests
 from lineage.data.datamodule import DetectionData
+from lineage.report.from_folder import read_published
 from lineage.results import entry, git_state, paths
 from lineage.results.key_roles import within
 from lineage.results.overrides import Override
@@ -117,9 +118,12 @@ def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
 def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
     """Name a run by its row and the overrides that differ from it; a free run belongs to its sweep, if it is in one."""
     sweep = attempt.folder.parent.name if attempt.folder.name.isdigit() else "scratch"
-    row, tags = facts["row"] or facts["choices"]["model"], [facts["tier"], *sorted(facts["choices"].values())]
+    row = facts["row"] or facts["choices"]["model"]
+    tags = sorted({facts["tier"], *facts["choices"].values()} - {"none"})
     options = [text for text in facts["deviations"] if text != f"model={row}"]
-    return RunName(attempt.run_id or facts["id"], facts["table"] or sweep, row, facts["seed"], options, tags)
+    published = read_published(facts, paths.experiments())
+    run_id, group = attempt.run_id or facts["id"], facts["table"] or sweep
+    return RunName(run_id, group, row, facts["seed"], options, tags, published)
 
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:

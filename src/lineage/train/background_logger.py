@@ -65,8 +65,9 @@ class BackgroundLogger(Logger):
         """Let the logger read the files of a run that has ended, if it does."""
         self._append("log_run", folder)
 
-    def close(self, seconds: float = CLOSE) -> None:
-        """Wait until the logger has written everything, at most for `seconds`."""
+    def close(self, seconds: float | None = None) -> None:
+        """Wait until the logger has written everything, at most for `seconds`, or CLOSE."""
+        seconds = CLOSE if seconds is None else seconds
         if self._thread is None or not self._thread.is_alive():
             return
         self._append(None)

@@ -1,4 +1,4 @@
-"""Loggers of curves: a CSV file in the run folder, and W&B in the background."""
+"""Loggers of curves: a CSV file in the run folder, and W&B, TensorBoard and MLflow in the background."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from lineage.results.atomic import atomic_write
 from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.train.background_logger import BackgroundLogger
-from lineage.train.tensorboard_logger import TENSORBOARD, TensorBoardLogger
-from lineage.train.wandb_logger import WandbLogger
+from lineage.train.trackers.mlflow_logger import MlflowLogger
+from lineage.train.trackers.tensorboard_logger import TENSORBOARD, TensorBoardLogger
+from lineage.train.trackers.wandb_logger import WandbLogger
 
 STATISTICS = ("DeviceStatsMonitor", "train/", "validate/")  # names that Lightning's monitors begin with
 
@@ -29,6 +30,7 @@ class RunName:
 
     table: the group of the run; of a free run the sweep that it is part of.
     options: overrides by which the run differs from its row, or from the defaults.
+    published: numbers of the paper for the row, {"box/AP": 37.9, ...}.
     """
 
     id: str
@@ -37,10 +39,16 @@ class RunName:
     seed: int
     options: Sequence[str] = ()
     tags: Sequence[str] = ()
+    published: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         return " ".join([self.row, *self.options, f"seed {self.seed}"])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what every tracker shows of the run from its start."""
+        described = {"id": self.id, "name": self.title, "group": self.table, "row": self.row, "tags": list(self.tags)}
+        return {**described, "options": list(self.options), "published": dict(self.published)}
 
 
 class CsvLogger(Logger):
@@ -130,12 +138,20 @@ def make_wandb_logger(*, folder: Path, name: RunName, start: int, project: str, 
     return WandbLogger(
         project=project, entity=entity, id=name.id, name=name.title, group=name.table,
         job_type=name.row, tags=list(name.tags), dir=str(folder),
+        config={"run": name.describe()},
     )  # fmt: skip
 
 
 def make_tensorboard_logger(*, folder: Path, name: RunName, start: int) -> Logger:
     """Return a logger to TensorBoard's event files in the run folder."""
-    return TensorBoardLogger(folder / TENSORBOARD, title=name.title, group=name.table, tags=name.tags, start=start)
+    return TensorBoardLogger(folder / TENSORBOARD, facts=name.describe(), start=start)
+
+
+def make_mlflow_logger(
+    *, folder: Path, name: RunName, start: int, experiment: str, tracking_uri: str | None, store: str
+) -> Logger:
+    """Return a logger to MLflow: to a server, or to the file `store`."""
+    return MlflowLogger(tracking_uri=tracking_uri, experiment=experiment, store=Path(store), facts=name.describe())
 
 
 def make_loggers(

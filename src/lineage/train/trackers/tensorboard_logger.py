@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,20 @@ import numpy as np
 from PIL import Image
 from pytorch_lightning.loggers import Logger
 
-from lineage.results.run_folder import RunFolder
+from lineage.train.trackers.run_record import read_record
 
 TENSORBOARD = "tensorboard"  # folder of the event files in a run folder
-ENTRY_FIELDS = (
-    "id",
-    "status",
-    "commit",
-    "dataset",
-    "seconds",
-    "image_ms",
-    "peak_memory",
-    "metrics",
-    "choices",
-    "command",
-)
 
 
 class TensorBoardLogger(Logger):
     """Logger to event files in `folder`, which a later logger continues after step `start`."""
 
-    def __init__(self, folder: Path, *, title: str, group: str, tags: Sequence[str], start: int) -> None:
+    def __init__(self, folder: Path, *, facts: Mapping[str, Any], start: int) -> None:
         super().__init__()
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
-        self.title, self.group, self.tags = title, group, tags
+        self.facts = facts
         self.last_step = start
 
     @property
@@ -48,8 +36,7 @@ class TensorBoardLogger(Logger):
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        described = {"name": self.title, "group": self.group, "tags": list(self.tags), "config": params}
-        self.writer.add_text("run", _format_code(described), self.last_step)
+        self.writer.add_text("run", _format_code({**self.facts, "config": params}), self.last_step)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.last_step = step or 0
@@ -58,18 +45,16 @@ class TensorBoardLogger(Logger):
 
     def log_run(self, folder: Path) -> None:
         """Add what the folder of a run that has ended holds; a failed run has its entry alone."""
-        files = RunFolder(folder)
-        if files.entry.is_file():
-            entry = json.loads(files.entry.read_text(encoding="utf-8"))
-            shown = {name: entry.get(name) for name in ENTRY_FIELDS}
-            self.writer.add_text("entry", _format_code(shown), self.last_step)
-        if files.per_class.is_file():
-            for class_name, metrics in json.loads(files.per_class.read_text(encoding="utf-8")).items():
-                measured = {name: value for name, value in metrics.items() if value is not None}
-                self.log_metrics({f"class/{class_name}/{name}": measured[name] for name in measured}, self.last_step)
-        for picture in sorted(files.pictures.glob("*.png")):
+        record = read_record(folder)
+        step = record.step or self.last_step
+        if record.path:
+            text = {**record.facts, "metrics": record.metrics, "costs": record.costs}
+            self.writer.add_text("entry", _format_code(text), step)
+        for name, value in (record.classes | record.costs).items():
+            self.writer.add_scalar(name, value, step)
+        for picture in record.pictures:
             pixels = np.asarray(Image.open(picture).convert("RGB"))
-            self.writer.add_image(picture.stem, pixels, self.last_step, dataformats="HWC")
+            self.writer.add_image(picture.stem, pixels, step, dataformats="HWC")
 
     def close(self) -> None:
         self.writer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import netrc
 import os
@@ -12,7 +11,7 @@ from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import Logger
 
-from lineage.results.run_folder import RunFolder
+from lineage.train.trackers.run_record import read_record
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +73,17 @@ class WandbLogger(Logger):
         self.run.log({**metrics, STEP: step})
 
     def log_run(self, folder: Path) -> None:
-        """Add the metrics of classes, the pictures and the entry of a run that has ended, the entry as an artifact."""
+        """Add what the folder of a run that has ended holds, the entry as an artifact."""
         import wandb
 
-        files = RunFolder(folder)
-        if files.per_class.is_file():
-            classes = json.loads(files.per_class.read_text(encoding="utf-8"))
-            self.run.summary.update({"class": classes})
-        self.run.log({picture.stem: wandb.Image(str(picture)) for picture in sorted(files.pictures.glob("*.png"))})
-        if files.entry.is_file():
+        record = read_record(folder)
+        summary = {**record.classes, **record.costs}
+        self.run.summary.update({**summary, **{f"entry/{name}": value for name, value in record.facts.items()}})
+        if record.pictures:
+            self.run.log({picture.stem: wandb.Image(str(picture)) for picture in record.pictures})
+        if record.path:
             artifact = wandb.Artifact(f"entry-{self.run.id}", type="entry")
-            artifact.add_file(str(files.entry))
+            artifact.add_file(str(record.path))
             self.run.log_artifact(artifact)
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ RESIZE = "lineage.data.transforms.resize"
             "there is no key 'model.hads' (in model.hads.mask.width). Did you mean model.heads?",
         ),
         ("~schedule.stps", "Did you mean schedule.steps?"),
-        ("optimzer@x=sgd", "Did you mean optimizer?"),
+        ("optimzer@x=sgd", "Did you mean optimizer or optimize?"),
         ("schedule.steps=many", "schedule.steps=many: schedule.steps is a whole number"),
         ("model", "'model' is not KEY=VALUE"),
         ("seed=1,2", "--multirun"),

@@ -11,6 +11,7 @@ from PIL import Image
 from lineage.data.samples.sample import Sample
 from lineage.report.draw import paint
 from lineage.report.pictures import BACKGROUND, GAP, MARGIN, PANEL, mark_truth, truth_areas
+from lineage.results.atomic import atomic_write
 
 if TYPE_CHECKING:
     from lineage.data.samples.metadata import DatasetMeta
@@ -29,7 +30,7 @@ def save_grid(samples: Sequence[Sample], meta: DatasetMeta, path: Path) -> Path:
         left = MARGIN + index % ACROSS * (PANEL[0] + GAP) + (PANEL[0] - panel.width) // 2
         top = MARGIN + index // ACROSS * (PANEL[1] + GAP) + (PANEL[1] - panel.height) // 2
         canvas.paste(panel, (left, top))
-    canvas.save(path)
+    atomic_write(path, canvas.save)
     return path
 
 

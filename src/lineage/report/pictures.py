@@ -15,6 +15,7 @@ from lineage.data.samples.sample import Sample
 from lineage.eval.panoptic_merge import classify
 from lineage.eval.predictions.rle import decode
 from lineage.report.draw import Area, Colour, Mark, Point, object_colour, paint, stuff_colour
+from lineage.results.atomic import atomic_write
 from lineage.structures import Batch, Detections
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def save_sheet(pairs: Sequence[Pair], path: Path, titles: tuple[str, str] = ("gr
         for left, panel in zip(lefts, row, strict=True):
             canvas.paste(panel, (left, top))
         top += row[0].height + GAP
-    canvas.save(path)
+    atomic_write(path, canvas.save)
     return path
 
 

@@ -31,7 +31,7 @@ class Entries:
     """An entry of the store with its digest, among which the damaged one lies; `show` and `table` read it."""
 
     def __init__(self, folder: Path) -> None:
-        sample = sorted((ROOT / "results").rglob("*.json"))[0]
+        sample = sorted(path for path in (ROOT / "results").rglob("*.json") if not path.name.startswith("."))[0]
         self.example = json.loads(dump(store.read(sample)))
         self.root = folder / "results"
         self.path = self.root / store.place(store.read(sample)) / sample.name

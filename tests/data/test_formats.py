@@ -153,7 +153,7 @@ def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:
     polygons = truth / "lineage/lineage_000003_000019_gtFine_polygons.json"
     polygons.write_text(json.dumps({"objects": []}))
     message = told(cityscapes.load, image_set="val", root=str(tmp_path), classes=things)
-    assert f"{polygons}: KeyError 'imgWidth'" in message
+    assert f"{polygons}: ValueError imgWidth is None, not a number of pixels" in message
 
 
 def test_cityscapes_polygons_are_drawn_as_the_official_script_draws() -> None:

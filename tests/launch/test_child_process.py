@@ -17,9 +17,8 @@ from lineage.launch.child_process import end_with_parent
 subprocess.Popen(["sh", "-c", "echo $$; exec sleep 60"], preexec_fn=partial(end_with_parent, signal.SIGTERM)).wait()
 """
 SWEEP = """
-from pathlib import Path
-from hydra_plugins.lineage import processes
-processes._run(processes.Job(0, [], Path(), ["sh", "-c", "echo $$; exec sleep 60"]))
+from lineage.launch.parallel import JobProcess, run_jobs
+run_jobs([JobProcess("job 0", "", ["sh", "-c", "echo $$; exec sleep 60"])], at_a_time=1, devices=[])
 """
 
 

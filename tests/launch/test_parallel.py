@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from hydra.core.utils import JobStatus
+from hydra.errors import CompactHydraException
 
-from hydra_plugins.lineage.processes import Job, SweepError, _describe_return
+from hydra_plugins.lineage.processes import Job, _describe_return
 from lineage.launch.parallel import JobProcess, list_devices, run_jobs
 from lineage.results.entry import dump
 from tests.tables.made import entry
@@ -72,5 +73,5 @@ def test_a_failed_job_is_a_failed_trial_with_its_reason(tmp_path: Path) -> None:
     """Optuna reads return_value, which raises, and counts the trial as failed; its entry stays."""
     assert _describe_return(job(tmp_path), "mask/AP").status is JobStatus.FAILED
     (tmp_path / "entry.json").write_text(dump(entry(metrics={"box/AP": 31.5})))
-    with pytest.raises(SweepError, match="optimize=mask/AP: job 7 measured box/AP"):
+    with pytest.raises(CompactHydraException, match="optimize=mask/AP: job 7 measured box/AP"):
         _ = _describe_return(job(tmp_path), "mask/AP").return_value

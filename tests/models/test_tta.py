@@ -158,6 +158,6 @@ def test_every_option_reaches_the_evaluation(option: str, tmp_path: Path) -> Non
     small = config(f"tta={option}", "dataset.train.length=2", "dataset.val.length=2", f"paths.cache={tmp_path}")
     small.dataset.classes = None
     parts = assemble(resolve(small))
-    owner = parts.module.detect.__self__
-    assert (owner is parts.model) == (option == "none")
-    assert option == "none" or len(owner.views) == {"flip": 2, "scales": 18}[option]
+    detect = parts.module.detect_views
+    assert (detect is None) == (option == "none")
+    assert detect is None or len(detect.__self__.views) == {"flip": 2, "scales": 18}[option]

@@ -180,7 +180,7 @@ def make_trainer(
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
         device, checks = trainer.strategy.root_device, bool(config.trainer.detect_anomaly)
-        parts.module.engine = make_engine(config.engine, parts.model, device, detect_anomaly=checks)
+        parts.module.engine = make_engine(config.get("engine", "auto"), parts.model, device, detect_anomaly=checks)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -259,7 +260,10 @@ def has_size(image: Record) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+    """Return whether a value is absent or a number of a size that a float has."""
+    if value is None or isinstance(value, int):
+        return value is None or abs(value) <= sys.float_info.max
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _format_first(values: list[Any]) -> str:

@@ -51,7 +51,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether the run finished with its entry, or refused in words."""
+        """True if the run finished with its entry, or refused in words."""
         ended = self.has_entry if self.code == 0 else bool(self.line)
         return ended and not self.has_traceback and self.seconds < LIMIT
 

@@ -29,7 +29,7 @@ def test_temperature_of_logits_that_are_twice_too_large() -> None:
 
 
 def test_temperature_of_one_score_is_its_closed_form() -> None:
-    """Of n equal scores p, of which a share m is right, the best map gives m: T = logit(p) / logit(m)."""
+    """The best map gives m for n equal scores p of which a share m is right: T = logit(p) / logit(m)."""
     scores, targets = np.full(10, 0.9), np.array([1.0] * 7 + [0.0] * 3)
     function = fit_temperature(scores, targets)
     assert function.temperature == pytest.approx(float(logit(scores)[0] / logit(np.array([0.7]))[0]), rel=1e-4)

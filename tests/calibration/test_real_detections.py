@@ -77,7 +77,7 @@ def test_platt_improves_the_other_half_of_every_split(halves: list[dict[str, Mea
 
 
 def test_a_high_threshold_lowers_d_ece_and_is_seen_by_oce(real: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-    """Of a calibrated detector; facts section 3."""
+    """Values of a calibrated detector; facts section 3."""
     document, records = real
     split = split_halves([image["id"] for image in document["images"]], 0)
     fit, test = (detect_images(document, records, images, "box", "coco") for images in split)

@@ -1,4 +1,4 @@
-"""What only a CUDA device shows: it computes what the CPU does, and recorded steps what eager ones do."""
+"""Equality on a CUDA device: of it and the CPU, and of recorded and eager steps."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_speed_is_what_a_short_run_measured() -> None:
-    """What steps of 0.5 s and images of 40 ms leave of 60 s; a run without a measured step is `other` alone."""
+    """The rest of 60 s after steps of 0.5 s and images of 40 ms; a run without a measured step is `other` alone."""
     entry = made.entry(steps=20, step_seconds=0.5, image_ms=40.0)
     assert calibration.read_speed(entry, 60.0) == Speed(0.5, 0.04, 60.0 - 20 * 0.5 - calibration.IMAGES * 0.04)
     assert calibration.read_speed(entry, 3.0).other == 0.0

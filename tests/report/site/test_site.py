@@ -1,4 +1,4 @@
-"""What is written: numbers of the text commands, parts that are built once, views that survive what is missing."""
+"""Files of the site: numbers of the text commands, parts that are built once, views that survive missing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dataset holds, as far as the choices of a fine-tuning depend on it."""
+"""Facts of a dataset that the choices of a fine-tuning depend on."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done with trained models and stored detections: prediction, export, scoring. Read first: predict.py."""
+"""Prediction, export and scoring, with trained models and stored detections. Read first: predict.py."""

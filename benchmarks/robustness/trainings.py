@@ -18,6 +18,7 @@ from benchmarks.robustness.report import ROOT
 from lineage.results import store
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder, read_metrics
+from lineage.train.progress import METERS
 
 TINY = (
     "model=mask_rcnn", "trainer=cpu", "schedule.steps=12", "schedule.images_per_step=2", "schedule.milestones=[9]",
@@ -28,7 +29,6 @@ TINY = (
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 TABLE, ROW, SEEDS = "mask_rcnn/table2c", "roi_align", 2
 SERVERS: list[ForkServer] = []  # one, started when it is first needed
-TIMING = ("lr", "images_per_second")  # columns of metrics.csv that no repetition shares, or that a resume writes later
 
 
 Process = subprocess.Popen[bytes] | Fork
@@ -163,5 +163,5 @@ def compare_runs(ours: Entry, run: RunFolder, theirs: Entry, other: RunFolder) -
 
 
 def read_curves(run: RunFolder) -> list[dict[str, Any]]:
-    """Return the lines of metrics.csv without what a clock measures."""
-    return [{name: text for name, text in row.items() if name not in TIMING} for row in read_metrics(run.metrics)]
+    """Return the lines of metrics.csv without what a clock measures or a resume writes later."""
+    return [{name: text for name, text in row.items() if name not in METERS} for row in read_metrics(run.metrics)]

@@ -78,7 +78,9 @@ LAYERS = {
         ("cv2", "yaml", *PIXELS),
     ),
     "lineage.report.site.wandb_upload": Layer(("lineage.report.site",), ("wandb",)),
-    "lineage.report.image_sources": Layer(("lineage.report", "lineage.data.samples.image"), ("cv2", "numpy", "PIL")),
+    "lineage.report.image_sources": Layer(
+        ("lineage.report", "lineage.data.samples.image", "lineage.data.samples.video"), ("numpy", "PIL")
+    ),
     "lineage.explain": Layer((*GROUND, "lineage.models", "lineage.report.draw", "lineage.explain"), PIXELS),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),

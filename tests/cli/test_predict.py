@@ -21,7 +21,7 @@ from lineage.cli.main import main
 from lineage.data.annotations.image_ids import ImageIds, number_files
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
-from lineage.report.image_sources import Picture, find_files, read_frames
+from lineage.report.image_sources import Picture, find_files, number_frames
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import default_meta, read_run_meta
 from lineage.run.restore import restore
@@ -125,7 +125,7 @@ def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
     assert main(["predict", str(path), f"--weights={run}", f"--out={out}", "--every", "3"]) == 0
     assert [one["file_name"] for one in predicted(out)["images"]] == [f"clip.avi#{n:06d}" for n in (0, 3, 6)]
     assert sorted(one.name for one in out.glob("*.png")) == [f"clip.avi-{n:06d}.png" for n in (0, 3, 6)]
-    shown = [one for one in read_frames(path, "clip", 1) if isinstance(one, Picture)]
+    shown = [one for one in number_frames(path, "clip", 1) if isinstance(one, Picture)]
     assert len(shown) == 7
     assert abs(int(shown[4].pixels.mean()) - 120) < 5
 

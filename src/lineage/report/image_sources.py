@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lineage.data.samples.image import DEFAULT, Decoding, ImageError, Size, read, read_upright
+from lineage.data.samples.video import VIDEOS, VideoError, read_frames
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 class Picture(NamedTuple):
@@ -39,7 +38,7 @@ def iter_pictures(
         if not path.is_file():
             yield Unreadable(name, "no such file")
         elif path.suffix.lower() in VIDEOS:
-            yield from read_frames(path, name, every)
+            yield from number_frames(path, name, every)
         else:
             yield read_picture(path, name, decoding, (sizes or {}).get(name))
 
@@ -87,17 +86,14 @@ def read_picture(path: Path, name: str, decoding: Decoding = DEFAULT, size: Size
         return Unreadable(name, str(error).removeprefix(f"{path}: "))
 
 
-def read_frames(path: Path, name: str, every: int) -> Iterator[Picture | Unreadable]:
-    video = cv2.VideoCapture(str(path))
+def number_frames(path: Path, name: str, every: int) -> Iterator[Picture | Unreadable]:
+    """Yield each `every`-th frame of a video under the name of the file and its number."""
     try:
-        number = 0
-        while video.grab():  # decodes nothing yet
-            if number % every == 0:
-                decoded, pixels = video.retrieve()
-                if decoded:
-                    yield Picture(f"{name}#{number:06d}", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8))
-            number += 1
-        if number == 0:
-            yield Unreadable(name, "is not a video OpenCV can read, or has no frame")
-    finally:
-        video.release()
+        for position, pixels in enumerate(read_frames(path, every)):
+            yield Picture(frame_name(name, position * every), pixels)
+    except VideoError as error:
+        yield Unreadable(name, str(error).removeprefix(f"{path}: "))
+
+
+def frame_name(name: str, number: int) -> str:
+    return f"{name}#{number:06d}"

@@ -1,8 +1,10 @@
-"""Facts about one option of conf/model: its paper, its size, what others published for it, what it learns.
+"""Facts about one option of conf/model: its paper, its idea, its size, what others published for it, what it learns.
 
 They stand in experiments/models/<option>.yaml, one file per option:
 
     paper: arXiv:1612.03144
+    family: {year: 2017, name: "Faster R-CNN, FPN", from: faster_rcnn_c4, idea: "a feature pyramid: small objects on \
+             fine maps"}             # its place in the family tree of the site; `from` is the model that it grew from
     variants:                        # the sizes that others published
     - name: Faster R-CNN, R50-FPN
       with: backbone=resnet50        # choices beside model=<option>
@@ -75,11 +77,22 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """The place of a model in the family tree."""
+
+    year: int
+    name: str
+    idea: str  # that it added
+    parent: str  # option of conf/model that it grew from; "" if it begins a family
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     option: str  # of conf/model
     paper: str
     variants: list[Variant]
     learning: Learning | None
+    family: Family | None
 
 
 def find_files(experiments: Path) -> dict[str, Path]:
@@ -117,11 +130,17 @@ def write_parameters(path: Path, counts: Iterable[int]) -> None:
 
 
 def read_facts(path: Path) -> ModelFacts:
-    node = read_node(path).check_keys(("paper", "variants", "learning"), ("paper", "variants"))
+    node = read_node(path).check_keys(("paper", "family", "variants", "learning"), ("paper", "variants"))
     option, paper = path.stem, node.text("paper")
     variants = [_read_variant(variant, option, paper) for variant in node.mappings("variants")]
     learning = _read_learning(node.mapping("learning")) if "learning" in node.record else None
-    return ModelFacts(option, paper, variants, learning)
+    family = _read_family(node.mapping("family")) if "family" in node.record else None
+    return ModelFacts(option, paper, variants, learning, family)
+
+
+def _read_family(node: Node) -> Family:
+    node.check_keys(("year", "name", "idea", "from"), ("year", "name", "idea"))
+    return Family(int(node.number("year")), node.text("name"), node.text("idea"), node.text("from"))
 
 
 def _read_variant(node: Node, option: str, paper: str) -> Variant:

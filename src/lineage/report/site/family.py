@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lineage.results.entry import Entry
 from lineage.tables import model_facts
-from lineage.tables.model_facts import ModelFacts
+from lineage.tables.model_facts import Family, ModelFacts
 from lineage.tables.tiers import PAPER
 
 HEADLINE = ("box/AP", "mask/AP", "keypoint/AP", "voc/mAP", "voc/mAP07", "panoptic/PQ", "box/AR1000")
+LAST = 9999  # year of a model without one
 
 
 def describe_family(experiments: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """Return a record per option of conf/model that has facts or runs, oldest first."""
-    tree = read_tree()
     facts = {model.option: model for model in model_facts.load(experiments)}
     ours = collect_numbers(entries)
-    options = dict.fromkeys([*tree, *facts, *ours])
-    return [
-        {"option": option, **_describe(facts.get(option)), **tree.get(option, {}), "ours": ours.get(option, [])}
-        for option in options
-        if option in facts or option in ours
+    records = [
+        {"option": option, **_describe(facts.get(option)), "ours": ours.get(option, [])}
+        for option in dict.fromkeys([*facts, *ours])
     ]
-
-
-def read_tree() -> dict[str, dict[str, Any]]:
-    """Return option -> year, name, idea and the option it grew from."""
-    text = resources.files("lineage.report.site").joinpath("family.yaml").read_text(encoding="utf-8")
-    tree: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return tree
+    return sorted(records, key=lambda record: record["year"] or LAST)
 
 
 def collect_numbers(entries: Iterable[Entry]) -> dict[str, list[dict[str, Any]]]:
@@ -60,12 +49,14 @@ def _value(entry: Entry, metric: str) -> float:
 
 
 def _describe(facts: ModelFacts | None) -> Mapping[str, Any]:
+    """Return what the facts of a model say; a model without a place in the family tree stands apart, without year."""
     if facts is None:
-        return {"name": "", "paper": "", "variants": []}
+        return {"name": "", "paper": "", "variants": [], "year": None, "idea": "", "from": ""}
     variants = [
         {"name": one.name, "choices": one.choices, "benchmark": one.benchmark, "parameters": one.parameters,
          "published": one.published}
         for one in facts.variants
     ]  # fmt: skip
-    return {"name": facts.variants[0].name if facts.variants else facts.option, "paper": facts.paper,
-            "variants": variants}  # fmt: skip
+    family = facts.family or Family(0, facts.variants[0].name if facts.variants else facts.option, "", "")
+    return {"name": family.name, "paper": facts.paper, "variants": variants, "year": family.year or None,
+            "idea": family.idea, "from": family.parent}  # fmt: skip

@@ -54,7 +54,7 @@ function modelDetails(model) {
   const line = (variant) => h("li", {}, h("b", {}, variant.name), h("span", { class: "soft small" }, [variant.benchmark, variant.parameters && `${fixed(variant.parameters / 1e6)} M parameters`].filter(Boolean).join(" · ")), h("dl", { class: "facts published" }, Object.entries(variant.published).map(([base, value]) => h("div", {}, h("dt", {}, base), h("dd", { class: "num" }, value)))));
   return h("div", { class: "card" }, h("p", { class: "eyebrow" }, [model.year, model.paper && arxivLink(model.paper)].filter(Boolean).flatMap((one, i) => [i > 0 && " · ", one])), h("h2", {}, model.name || model.option), model.idea && h("p", { class: "idea" }, model.idea[0].toUpperCase() + model.idea.slice(1) + "."),
     h("h3", {}, "Here"), model.ours.length ? h("dl", { class: "facts published" }, model.ours.map((one) => h("div", {}, h("dt", {}, h("a", { href: address("run", one.run) }, `${one.dataset}, ${one.tier}`)), h("dd", { class: "num" }, Object.entries(one.values).map(([name, value]) => `${name} ${fixed(value)}`).join(" · "))))) : h("p", { class: "soft" }, "No run yet: ", h("code", {}, `python train.py model=${model.option}`)),
-    model.variants.length > 0 && [h("h3", {}, "Published, box AP / mask or keypoint AP"), h("ul", { class: "variants" }, model.variants.map(line))]);
+    model.variants.length > 0 && [h("h3", {}, model.variants.every((one) => one.benchmark.startsWith("COCO")) ? "Published, box AP / mask or keypoint AP" : "Published"), h("ul", { class: "variants" }, model.variants.map(line))]);
 }
 
 /** Return the runs that were built on others, with the runs that they used. */

@@ -36,7 +36,7 @@ SCENARIOS: tuple[Training | Runners, ...] = (
     Training("DDP of two", (*TINY, *TWO)),
     Runners("two `lineage run`"),
 )
-AT_CALLS = (56, 8, 6)  # kills of each scenario at system calls; one process changes files by 55 kinds of call
+AT_CALLS = (56, 8, 6)  # kills of each scenario at system calls; one process changes files by 78 kinds of call
 AT_MOMENTS = (26, 8, 6)  # kills of each scenario at random moments
 TRIES = 4  # commands after a kill
 SECONDS = 300.0  # for each; one that takes longer hangs

@@ -10,7 +10,9 @@ from subprocess import Popen
 
 import pytest
 
+from lineage.data.worker_signals import IS_POSIX
 from lineage.results import store
+from lineage.results.run_folder import list_checkpoints
 from lineage.train.loggers import TENSORBOARD
 from tests.train import tiny
 from tests.train.test_resume import wait_for
@@ -49,6 +51,23 @@ def test_a_run_that_a_scheduler_stops(tmp_path: Path, options: tuple[str, ...]) 
     text = finish(process)
     assert "Traceback" not in text
     assert "logger tensorboard" not in text  # a warning
+    check(tmp_path, run, "stopped")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_POSIX, reason="POSIX without macOS")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_run_whose_workers_get_the_signal_too(tmp_path: Path, number: int) -> None:
+    """Workers that ended at once ended the run by a traceback of 50 lines, without a checkpoint."""
+    run = tmp_path / "run"
+    options = ("schedule.steps=1000", "data.workers=2", f"hydra.run.dir={run}")
+    process = tiny.start(tmp_path, *LOGGED, *options, in_new_group=True)
+    wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
+    os.killpg(process.pid, number)
+    text = finish(process)
+    assert "Traceback" not in text
+    assert [line.split()[0] for line in text.splitlines()[-2:]] == ["entry", "go"]
+    assert max(list_checkpoints(run / "checkpoints")) == len(tiny.losses(run))
     check(tmp_path, run, "stopped")
 
 

@@ -25,10 +25,11 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(folder: Path, *overrides: str, in_new_group: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(folder, *overrides), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command(folder, *overrides), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=in_new_group,
+    )  # fmt: skip
 
 
 def train(folder: Path, *overrides: str) -> str:

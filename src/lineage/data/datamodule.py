@@ -26,6 +26,7 @@ from lineage.data.shared_memory import collate_shared
 from lineage.data.transforms.augment import Augment
 from lineage.data.transforms.context import Context, Transform, bind_context
 from lineage.data.transforms.sanitize import sanitize
+from lineage.data.worker_signals import SignalSafeLoader
 from lineage.ops.random import fold_in
 from lineage.structures import Batch
 
@@ -139,7 +140,7 @@ class DetectionData(pl.LightningDataModule):
         collate: Callable[[Sequence[tuple[Sample, int]]], Batch],
         keep_workers: bool,
     ) -> DataLoader:
-        return DataLoader(
+        return SignalSafeLoader(
             dataset,
             batch_sampler=batches,
             collate_fn=partial(collate_shared, collate, Lock()) if self.data.workers else collate,

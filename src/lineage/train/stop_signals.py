@@ -13,7 +13,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)  # of a scheduler, of a terminal that closes, SLURM's warning
+# of a scheduler, of Ctrl-C, of a terminal that closes, SLURM's warning
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 GRACE = 20.0  # seconds for the step in progress and its checkpoint; SLURM kills 30 s after SIGTERM
 
 
@@ -69,7 +70,7 @@ class StopSignals(Callback):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if multiprocessing.parent_process():  # a worker of a loader inherited this handler; it ends without a message
+        if multiprocessing.parent_process():  # a child that begins, with this handler; it ends without a message
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         if self.requested or not self._is_training:

@@ -154,6 +154,8 @@ def test_deepfashion2(real_data: Path, tmp_path: Path) -> None:
     data = deepfashion2.load(image_set="validation", root=str(tmp_path), on_defect="drop")
     assert [data.path(i).name for i in range(len(data))] == ["000264.jpg", "000265.jpg"]
     assert len(data.meta.keypoints) == 294
+    assert [data.meta.keypoint_slots(label).start for label in range(13)] == [*deepfashion2.OFFSETS]
+    assert data.meta.keypoint_slots(12) == range(275, 294)
     for index in range(2):
         first, second = converted[index], data[index]
         assert second.boxes.equal(first.boxes)

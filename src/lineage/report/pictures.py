@@ -94,9 +94,9 @@ def mark_predictions(records: Sequence[dict[str, Any]], meta: DatasetMeta, thres
         x, y, w, h = record["bbox"]
         mask = decode(record["segmentation"]) if "segmentation" in record else None
         flat = record.get("keypoints", [])  # x, y, score of each
-        count = 3 * meta.count_keypoints(label) if meta.keypoints else len(flat)  # beyond are slots of other classes
-        points = zip(flat[:count:3], flat[1:count:3], strict=True)
-        keypoints = {i: (px + 0.5, py + 0.5) for i, (px, py) in enumerate(points)}
+        points = [(x + 0.5, y + 0.5) for x, y in zip(flat[::3], flat[1::3], strict=True)]
+        slots = meta.keypoint_slots(label) if meta.keypoints else range(len(points))  # the rest is of other classes
+        keypoints = {slot: points[slot] for slot in slots if slot < len(points)}
         figure = tuple(keypoints.values()), _connect(keypoints, meta.skeleton)
         text = f"{meta.classes[label]} {record['score']:.2f}"
         marks.append(Mark((x, y, x + w, y + h), text, object_colour(label), mask, *figure))

@@ -36,7 +36,7 @@ class ParsedAnnotations:
 
     content: Mapping[str, list[Record]]  # COCO's images, annotations and categories
     defects: Sequence[Defect]
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # of the dataset: `frequencies`, `stuff`, `mirrored`
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # of the dataset: `frequencies`, `stuff`, ...
     extra: tuple[str, ...] = ()  # fields of annotations that evaluators read, whole numbers
     file_columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # of the format, by positions in its file
     cures: Sequence[Cure] = ()
@@ -98,7 +98,7 @@ def build_index(
         "keypoints": keypoints.names,
         "mirrored": parsed.metadata.get("mirrored", keypoints.flip_indices),
         "sigmas": keypoints.sigmas,
-        "keypoint_counts": keypoints.counts,
+        "keypoint_counts": parsed.metadata.get("keypoint_counts", keypoints.counts) if keypoints.names else (),
         "class_flip_indices": keypoints.class_flip_indices,
         "skeleton": read_skeleton(categories) if keypoints.names else (),
         "fingerprint": hashlib.sha256(repr((columns.digest(), classes)).encode()).hexdigest(),
@@ -121,6 +121,7 @@ def read_meta(index: mmap_index.Index) -> DatasetMeta:
         skeleton=tuple((first, second) for first, second in metadata["skeleton"]),
         sigmas=tuple(metadata["sigmas"]),
         keypoint_counts=tuple(metadata["keypoint_counts"]),
+        keypoint_offsets=tuple(more.get("keypoint_offsets", ())) if metadata["keypoints"] else (),
         class_flip_indices=tuple(tuple(row) for row in metadata["class_flip_indices"]),
         stuff=(THINGS, *(name for _, name in more["stuff"])) if "stuff" in more else (),
         stuff_ids=tuple(category_id for category_id, _ in more.get("stuff", ())),

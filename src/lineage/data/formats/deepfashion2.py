@@ -77,7 +77,7 @@ def load(
     if not files:
         raise DatasetError(f"{folder / 'annos'}: holds no *.json.\n{HELP}")
     paths = DatasetPaths(files, folder / "image", folder)
-    return open_dataset(paths, ("deepfashion2",), partial(parse, folder, files), options)
+    return open_dataset(paths, ("deepfashion2", "own slots"), partial(parse, folder, files), options)
 
 
 def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
@@ -97,7 +97,8 @@ def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
         builder.add_image(image_id, name, size)
         for category_id, corners, fields in objects:
             builder.add_object(category_id, corners, **fields)
-    return builder.finish(extra=("pair_id", *FIELDS), mirrored=create_flip_indices())
+    slots = {"keypoint_counts": LENGTHS, "keypoint_offsets": OFFSETS}
+    return builder.finish(extra=("pair_id", *FIELDS), mirrored=create_flip_indices(), **slots)
 
 
 def _parse_object(item: Mapping[str, Any], pair_id: int) -> tuple[int, tuple[float, ...], dict[str, Any]]:

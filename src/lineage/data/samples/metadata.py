@@ -27,7 +27,8 @@ class DatasetMeta:
     flip_indices: tuple[int, ...] = ()  # [K] the keypoint that each becomes in a mirrored image: left eye, right eye
     skeleton: Skeleton = ()  # pairs of keypoints that a picture joins by a line
     sigmas: tuple[float, ...] = ()  # [K] tolerances of COCO's keypoint similarity
-    keypoint_counts: tuple[int, ...] = ()  # [C] keypoints of each class, if they differ: its first of the K slots
+    keypoint_counts: tuple[int, ...] = ()  # [C] keypoints of each class, if they differ: the first of the K slots,
+    keypoint_offsets: tuple[int, ...] = ()  # [C] or those from here on, where classes share none (DeepFashion2)
     class_flip_indices: tuple[tuple[int, ...], ...] = ()  # [C][K] `flip_indices` of each class, if they differ
     stuff: tuple[str, ...] = ()  # [S] semantic classes; the first is all things together
     stuff_ids: tuple[int, ...] = ()  # [S - 1] category ids of `stuff[1:]`
@@ -45,12 +46,14 @@ class DatasetMeta:
         none: tuple[()] = ()
         return replace(
             self, keypoints=none, flip_indices=none, skeleton=none, sigmas=none, keypoint_counts=none,
-            class_flip_indices=none,
+            keypoint_offsets=none, class_flip_indices=none,
         )  # fmt: skip
 
-    def count_keypoints(self, label: int) -> int:
-        """Return the number of keypoints of a class."""
-        return self.keypoint_counts[label] if self.keypoint_counts else len(self.keypoints)
+    def keypoint_slots(self, label: int) -> range:
+        """Return the slots, of all K, of the keypoints of a class."""
+        count = self.keypoint_counts[label] if self.keypoint_counts else len(self.keypoints)
+        first = self.keypoint_offsets[label] if self.keypoint_offsets else 0
+        return range(first, first + count)
 
 
 def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:

@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from pycocotools import mask as rle
-from torchvision import tv_tensors as tv
 
 from lineage.data.annotations.defects import Defect, Record
 from lineage.data.annotations.skeleton import read_skeleton
 from lineage.data.samples.dataset import ObjectLabels, read_object_labels
-from lineage.data.samples.mask_crops import MaskCrops
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.samples.sample import Sample
 from lineage.data.shapes import scene as drawing
 from lineage.data.shapes.drawn_files import DrawnFiles, DrawnSample
+from lineage.data.shapes.drawn_sample import annotate_layout, make_coco_document, to_drawn_sample, to_sample
 from lineage.data.shapes.materials import CATEGORY
 from lineage.data.shapes.materials import CLASSES as STUFF
 from lineage.data.shapes.outlines import CLASSES, FLIP_INDICES, KEYPOINTS, SKELETON
@@ -100,34 +98,11 @@ class Shapes:
 
     def __getitem__(self, index: int) -> Sample:
         size = self.size_of(index)
-        drawn = self.files.get(index, size, partial(self._draw, index))
-        points = torch.from_numpy(drawn.keypoints)
-        return Sample(
-            image=tv.Image(torch.from_numpy(drawn.image)),
-            boxes=tv.BoundingBoxes(torch.from_numpy(drawn.boxes), format="XYXY", canvas_size=size),
-            labels=torch.from_numpy(drawn.labels),
-            crowd=torch.from_numpy(drawn.crowd),
-            masks=MaskCrops(torch.from_numpy(drawn.bits), torch.from_numpy(drawn.windows), size),
-            keypoints=tv.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
-            visibility=points[..., 2].long(),
-            image_id=index + 1,
-            original_size=size,
-            semantic=None if drawn.semantic is None else tv.Mask(torch.from_numpy(drawn.semantic)),
-        )
+        return to_sample(self.files.get(index, size, partial(self._draw, index)), index + 1, size)
 
     def _draw(self, index: int) -> DrawnSample:
         scene = self.draw_scene(index)
-        masks = MaskCrops.from_masks(torch.from_numpy(scene.masks))
-        return DrawnSample(
-            image=np.ascontiguousarray(scene.image.transpose(2, 0, 1)),
-            boxes=scene.boxes,
-            labels=self._to_labels(scene.labels),
-            crowd=scene.crowd,
-            bits=masks.as_subclass(torch.Tensor).numpy(),
-            windows=masks.windows.numpy(),
-            keypoints=scene.keypoints,
-            semantic=scene.semantic,
-        )
+        return to_drawn_sample(scene, self._to_labels(scene.labels))
 
     def _make_layout(self, index: int) -> Layout:
         return drawing.make_layout(self.seed, index, self.size_of(index), self.settings)
@@ -162,34 +137,12 @@ class Shapes:
 
     @cached_property
     def _coco(self) -> dict[str, Any]:
-        images = [
-            {"id": i + 1, "file_name": f"{i + 1:012d}.png", "height": height, "width": width}
-            for i, (height, width) in enumerate(self.sizes.tolist())
-        ]
-        rows = [one for index in range(self.length) for one in self._annotations(index)]
-        annotations = [{"id": i + 1, **one} for i, one in enumerate(rows)]
-        named = make_categories(self.meta.classes, self.meta.category_ids)
-        return {"images": images, "annotations": annotations, "categories": named}
+        annotations = [one for index in range(self.length) for one in self._annotations(index)]
+        sizes = [(height, width) for height, width in self.sizes.tolist()]
+        return make_coco_document(sizes, annotations, make_categories(self.meta.classes, self.meta.category_ids))
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:
-        layout = self._make_layout(index)
-        boxes = drawing.tight_boxes(layout.masks).tolist()
-        labels, crowd = drawing.read_labels(layout)
-        encoded = rle.encode(np.asfortranarray(layout.masks.transpose(1, 2, 0).astype(np.uint8)))
-        return [
-            {
-                "image_id": index + 1,
-                "category_id": int(label) + 1,
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": int(mask.sum()),
-                "iscrowd": int(many),
-                "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
-                "keypoints": np.floor(points).astype(int).ravel().tolist(),
-                "num_keypoints": int((points[:, 2] > 0).sum()),
-            }
-            for label, many, (x1, y1, x2, y2), mask, code, points in zip(
-                labels, crowd, boxes, layout.masks, encoded, layout.keypoints, strict=True)
-        ]  # fmt: skip
+        return annotate_layout(self._make_layout(index), index + 1)
 
 
 def key_settings(settings: SceneSettings) -> tuple[Any, ...]:

@@ -47,11 +47,12 @@ class DrawnSample(NamedTuple):
 class DrawnFiles:
     """The files of one split. `key` is all that its images depend on beside the versions of the libraries."""
 
-    def __init__(self, key: object, pixels: int):
+    def __init__(self, key: object, pixels: int, keypoints: int = len(KEYPOINTS)):
         versions = (FORMAT, np.__version__, PIL.__version__)
         name = hashlib.sha256(repr((versions, key)).encode()).hexdigest()[:32]
         self.folder = _cache_folder() / name
         self.is_used = 3 * pixels <= LARGEST
+        self.keypoints = keypoints
         with suppress(OSError):
             os.utime(self.folder)  # the time of its last use
 
@@ -61,7 +62,7 @@ class DrawnFiles:
             return draw()
         path = self.folder / f"{index:06d}"
         with suppress(OSError):
-            if (stored := decode(path.read_bytes(), size)) is not None:
+            if (stored := decode(path.read_bytes(), size, self.keypoints)) is not None:
                 return stored
         drawn = draw()
         with suppress(OSError):  # a full disk or a folder of another user: the next run draws again
@@ -78,7 +79,7 @@ def encode(sample: DrawnSample) -> bytes:
     return HEADER.pack(FORMAT, zlib.crc32(content), *counts) + content
 
 
-def decode(content: bytes, size: tuple[int, int]) -> DrawnSample | None:
+def decode(content: bytes, size: tuple[int, int], keypoints: int) -> DrawnSample | None:
     """Return the sample of a file; None if the file is cut off, damaged or of another format."""
     if len(content) < HEADER.size:
         return None
@@ -92,7 +93,7 @@ def decode(content: bytes, size: tuple[int, int]) -> DrawnSample | None:
         (np.bool_, (objects,)),
         (np.uint8, (mask_bytes,)),
         (np.int64, (objects, 4)),
-        (np.float32, (objects, len(KEYPOINTS), 3)),
+        (np.float32, (objects, keypoints, 3)),
         (np.uint8, size if has_semantic else (0,)),
     ]
     arrays: list[NDArray[Any]] = []

@@ -59,7 +59,8 @@ class Piece(NamedTuple):
     whole: int  # pixels of the mask including those beyond the canvas
     label: int
     crowd: bool = False
-    joints: np.ndarray | None = None  # [K, 2] canvas coordinates
+    joints: np.ndarray | None = None  # [J, 2] canvas coordinates of its keypoints
+    first_keypoint: int = 0  # of the K of the dataset: they have the J slots from this one on
 
 
 class Layout(NamedTuple):
@@ -183,8 +184,11 @@ def make_crowd(rng: Generator, size: tuple[int, int], settings: SceneSettings) -
     return region._replace(cover=cover, crowd=True, joints=None)
 
 
-def resolve_occlusion(pieces: list[Piece], size: tuple[int, int]) -> Layout:
-    """Keep the uncovered part of each piece, given back to front, and drop pieces of which little is visible."""
+def resolve_occlusion(pieces: list[Piece], size: tuple[int, int], count: int = len(KEYPOINTS)) -> Layout:
+    """Keep the uncovered part of each piece, given back to front, and drop pieces of which little is visible.
+
+    count: keypoints of the dataset
+    """
     taken = np.zeros(size, bool)
     painted, annotated, masks, keypoints = [], [], [], []
     for piece in reversed(pieces):
@@ -196,22 +200,23 @@ def resolve_occlusion(pieces: list[Piece], size: tuple[int, int]) -> Layout:
             annotated.append(piece)
             masks.append(np.zeros(size, bool))
             masks[-1][piece.window] = shown
-            keypoints.append(locate_keypoints(piece, taken))
+            keypoints.append(locate_keypoints(piece, taken, count))
         taken[piece.window] |= piece.mask
     stacked = np.stack(masks[::-1]) if masks else np.zeros((0, *size), bool)
-    points = np.stack(keypoints[::-1]) if keypoints else np.zeros((0, len(KEYPOINTS), 3), np.float32)
+    points = np.stack(keypoints[::-1]) if keypoints else np.zeros((0, count, 3), np.float32)
     return Layout(painted[::-1], annotated[::-1], stacked, points)
 
 
-def locate_keypoints(piece: Piece, taken: np.ndarray) -> np.ndarray:
-    """Return [K, 3] keypoints at pixel centres: 2 visible, 1 behind another piece, 0 off the canvas or no figure."""
-    keypoints = np.zeros((len(KEYPOINTS), 3), np.float32)
+def locate_keypoints(piece: Piece, taken: np.ndarray, count: int) -> np.ndarray:
+    """Return [count, 3] keypoints at pixel centres: 2 visible, 1 behind another piece, 0 off the canvas or no own."""
+    keypoints = np.zeros((count, 3), np.float32)
     if piece.joints is None:
         return keypoints
     pixel = np.floor(piece.joints).astype(int)
     inside = ((pixel >= 0) & (pixel < taken.shape[::-1])).all(1)
-    keypoints[inside, :2] = pixel[inside] + 0.5
-    keypoints[inside, 2] = 2 - taken[pixel[inside, 1], pixel[inside, 0]]
+    slots = piece.first_keypoint + inside.nonzero()[0]
+    keypoints[slots, :2] = pixel[inside] + 0.5
+    keypoints[slots, 2] = 2 - taken[pixel[inside, 1], pixel[inside, 0]]
     return keypoints
 
 

@@ -76,7 +76,7 @@ class ForkServer:
 
 def serve() -> None:
     """Read requests, fork, and answer with the id of the process."""
-    import lineage.report.page
+    import lineage.report.site.run_report
     import lineage.run.train  # noqa: F401
     from lineage.cli import train
 

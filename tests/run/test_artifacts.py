@@ -81,7 +81,7 @@ def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pyt
 def test_a_run_prints_its_next_commands_with_brackets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lineage.run.artifacts.report_run", lambda *_: "-")
+    monkeypatch.setattr("lineage.run.artifacts.report_run", lambda *_, **__: "-")
     path = store.write(made.entry(None, 1.0, 0), tmp_path)
     writer = SimpleNamespace(write=lambda _: path)
     show(attempt("callbacks=[ema]", "dataset.names=[cat,:dog:]"), cast(EntryWriter, writer), create_console())

@@ -6,20 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from lineage.report.from_folder import report_run
-from lineage.report.site.parts import FOLDER
+from lineage.report.site.parts import FOLDER, PAGE
+from lineage.results import paths
 from lineage.results.run_folder import RunFolder
+from lineage.run.inference.site_source import report_run
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lineage report", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="for example runs/20261123-101500-000000")
-    parser.add_argument("--experiments", type=Path, default=Path("experiments"), help="where the papers' tables are")
+    parser.add_argument("--experiments", type=Path, default=paths.experiments(), help="where the papers' tables are")
     args = parser.parse_args(argv)
     entry = RunFolder(args.folder).entry
     if not entry.is_file():
         print(f"{args.folder} has no {entry.name}: name the folder of a run that has ended.", file=sys.stderr)
         return 1
-    site = args.folder.parent / FOLDER / "index.html"
-    print(report_run(args.folder, args.experiments, site if site.is_file() else None))
+    site = args.folder.parent / FOLDER / PAGE
+    print(report_run(args.folder, site if site.is_file() else None, args.experiments))
     return 0

@@ -1,4 +1,4 @@
-"""Pictures and the HTML page of one run. May import structures, ops, eval, tables and results.
+"""Pictures of detections, and in site/ the pages of runs. May import structures, ops, eval, tables and results.
 
-Read first: page.py, from_folder.py.
+Read first: pictures.py, draw.py.
 """

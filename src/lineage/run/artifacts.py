@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from lineage.report.from_folder import report_run
 from lineage.report.pictures import save_predictions
+from lineage.report.site.parts import FOLDER, PAGE
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
@@ -21,14 +21,13 @@ from lineage.results.key_roles import within
 from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
-from lineage.run.inference.site_source import update_site
+from lineage.run.inference.site_source import has_small_test, report_run, update_site
 from lineage.run.resume import Attempt
 from lineage.tables.numbers import format_number
 from lineage.train.entry_writer import EntryWriter
 from lineage.train.save_tensors import save_tensors
 from lineage.weights import state_dict
 
-SMALL_TEST = 20_000_000  # bytes of detections that are analysed at the end of a run, in about two seconds
 OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
@@ -60,11 +59,11 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
     path = writer.write("finished")
     assert path is not None  # else an error has ended the run
     entry = store.read(path)
-    site = _update_site(attempt, entry)
+    site, report = _write_pages(attempt, entry)
     lines: dict[str, object] = {
         "entry": path,
         "picture": next(RunFolder(attempt.folder).pictures.glob("*.png"), "-"),
-        "report": report_run(attempt.folder, paths.experiments(), site),
+        "report": report,
         **({"site": site} if site is not None else {}),
         "next": "\n         ".join(suggest_commands(attempt, entry)),
     }
@@ -76,13 +75,13 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
 
 
-def _update_site(attempt: Attempt, entry: Entry) -> Path | None:
-    """Add the run to the site of its folder of runs; a large test is analysed by `lineage site` alone."""
-    test = RunFolder(attempt.folder).results
-    is_small = test.is_file() and test.stat().st_size <= SMALL_TEST
-    return update_site(
-        Path(attempt.config.paths.results), Path(attempt.config.paths.runs), [entry.id] if is_small else []
-    )
+def _write_pages(attempt: Attempt, entry: Entry) -> tuple[Path | None, Path]:
+    """Add the run to the site of its folder of runs, and write its report; large tests are left to commands."""
+    analysed = [entry.id] if has_small_test(attempt.folder) else []
+    runs = Path(attempt.config.paths.runs)
+    site = update_site(Path(attempt.config.paths.results), runs, analysed)
+    earlier = runs / FOLDER / PAGE  # of `lineage run`, which writes it at its end
+    return site, report_run(attempt.folder, site or (earlier if earlier.is_file() else None), analysed=analysed)
 
 
 def table(metrics: dict[str, float | None]) -> Table:

@@ -15,7 +15,6 @@ from torch import nn
 
 from lineage.config import digests
 from lineage.data.datamodule import DetectionData
-from lineage.report.from_folder import read_published
 from lineage.results import entry, git_state, paths
 from lineage.results.key_roles import within
 from lineage.results.overrides import Override
@@ -25,6 +24,7 @@ from lineage.run.checks.machine import has_bf16
 from lineage.run.parents import Parents
 from lineage.run.resume import Attempt
 from lineage.run.splits import describe_val
+from lineage.tables.read import read_published
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluated_weights import describe_weights
@@ -121,7 +121,7 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
     row = facts["row"] or facts["choices"]["model"]
     tags = sorted({facts["tier"], *facts["choices"].values()} - {"none"})
     options = [text for text in facts["deviations"] if text != f"model={row}"]
-    published = read_published(facts, paths.experiments())
+    published = read_published(paths.experiments(), facts["table"], facts["row"])
     run_id, group = attempt.run_id or facts["id"], facts["table"] or sweep
     return RunName(run_id, group, row, facts["seed"], options, tags, published)
 

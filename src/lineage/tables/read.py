@@ -48,6 +48,17 @@ def load_unresolved(folder: Path, name: str) -> Table:
     return _load(path, name, path.stat().st_mtime_ns)
 
 
+def read_published(folder: Path, table: str | None, row: str | None) -> dict[str, float]:
+    """Return the paper's numbers of a row; {} for free runs, and for tables and rows that do not exist any more."""
+    if not table or not row:
+        return {}
+    try:
+        rows = load_table(folder, table).rows
+    except TableError:
+        return {}
+    return dict(rows[row].published) if row in rows else {}
+
+
 def parse_table(name: str, text: str) -> Table:
     """Return the table that a file of this text would hold, with references to other rows as they are written."""
     return _read_table(name, parse_node(Path(f"{name}.yaml"), text))

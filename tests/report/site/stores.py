@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from lineage.data.shapes.dataset import Shapes
 from lineage.eval.predictions.rle import encode_masks
 from lineage.report.site.build import SiteSource
+from lineage.report.site.run_parts import RunSource
 from lineage.report.site.tables import TableSource
 from lineage.results import store
 from lineage.results.entry import Entry, dump
@@ -153,4 +155,12 @@ def write_store(root: Path, entries: Sequence[Entry]) -> Path:
 def make_site_source(results: Path, runs: Path, num_pictures: int = 24) -> SiteSource:
     """Return the source of a site whose tables have no runs of earlier configs."""
     loader = TableLoader(EXPERIMENTS, results, lambda table, rows: {row: CurrentCell("c" * 64, {}) for row in rows})
-    return SiteSource(results, runs, TableSource(loader), open_test, num_pictures)
+    return SiteSource(results, runs, TableSource(loader), RunSource(EXPERIMENTS, open_test, num_pictures))
+
+
+def read_file_part(page: Path, name: str) -> Any:
+    """Return a part of a site of one file."""
+    text = page.read_text(encoding="utf-8")
+    match = re.search(rf'<script type="application/json" data-part="{re.escape(name)}">(.*?)</script>', text, re.DOTALL)
+    assert match, f"{page} has no part {name}"
+    return json.loads(match[1])

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lineage.report.from_folder import report_run
-from lineage.run.inference.site_source import update_site
-from tests.report.site.stores import EXPERIMENTS, make_entry, open_shapes, write_run_folder, write_store
+from lineage.run.inference.site_source import find_small_tests, report_run, update_site
+from tests.report.site.stores import EXPERIMENTS, make_entry, open_shapes, read_file_part, write_run_folder, write_store
 from tests.report.site.test_site import read_part
 
 
@@ -29,8 +28,9 @@ def test_the_detections_of_the_new_run_alone_are_matched(tmp_path: Path) -> None
     assert "not matched yet" in old["missing"]
     assert new["analysis"] == ["box", "mask"]
     assert old["curves"] == new["curves"] == 1
-    report = report_run(runs / "1", EXPERIMENTS, page).read_text()
-    assert f'href="../site/index.html#/run/{entries[1].id}"' in report
+    report = read_file_part(report_run(runs / "1", page, EXPERIMENTS, analysed=[]), "index")
+    assert report["report"] == {"run": entries[1].id, "site": "../site/index.html"}
+    assert report["runs"][0]["analysis"] == ["box", "mask"], "taken over from the site"
 
 
 def test_an_error_is_logged_and_not_raised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -45,3 +45,15 @@ def test_it_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LINEAGE_SITE", "no")
     assert update_site(write_store(tmp_path / "results", [make_entry()]), tmp_path / "runs") is None
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_runs_of_a_command_are_matched_if_their_detections_are_here_and_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lineage run` left all detections unmatched until `lineage site`."""
+    entries = [make_entry(number, folder=str(tmp_path / str(number))) for number in range(3)]
+    for entry in entries[:2]:
+        write_run_folder(Path(entry.folder or ""), entry)
+    assert find_small_tests(entries, tmp_path) == [entry.id for entry in entries[:2]]
+    monkeypatch.setattr("lineage.run.inference.site_source.SMALL_TEST", 10)
+    assert find_small_tests(entries, tmp_path) == []

@@ -135,13 +135,13 @@ def test_what_has_not_changed_is_not_built_again(small_site: SmallSite, tmp_path
     write_site(FolderWriter(tmp_path / "site"), source)
     listed: list[str] = []
     again = make_site_source(small_site.results, small_site.runs)
-    write_site(FolderWriter(tmp_path / "site"), replace(again, log=listed.append))
+    write_site(FolderWriter(tmp_path / "site"), replace(again, of_runs=replace(again.of_runs, log=listed.append)))
     assert listed == []
     # a run that was evaluated once more is
     results = RunFolder(small_site.runs / "run-0").results
     text = results.read_text()
     results.write_text(text + " ")
-    write_site(FolderWriter(tmp_path / "site"), replace(again, log=listed.append))
+    write_site(FolderWriter(tmp_path / "site"), replace(again, of_runs=replace(again.of_runs, log=listed.append)))
     results.write_text(text)
     assert listed == [f"errors and pictures of {small_site.entries[0].id}"]
 
@@ -179,7 +179,7 @@ def test_a_dataset_that_is_not_here_costs_errors_and_pictures_alone(tmp_path: Pa
         def fail(entry: Any) -> Any:
             raise FileNotFoundError("no such folder of images")
 
-        source = replace(source, open_test=fail)
+        source = replace(source, of_runs=replace(source.of_runs, open_test=fail))
     index = write_index(tmp_path / "site", source)
     assert reason in index["runs"][0]["missing"]
     assert index["runs"][0]["curves"] == 1

@@ -195,9 +195,7 @@ def _report_end(plan: Plan, settings: RunnerSettings) -> int:
     """Print the next command, the page of all runs and what is not done; return the exit code."""
     tables = dict.fromkeys(cell.name.table for cell in plan.cells.values() if cell.requested)
     print("\n".join(f"next     lineage table {name}" for name in tables))
-    from lineage.run.inference.site_source import update_site
-
-    site = update_site(settings.results, settings.runs)
+    site = _update_site(plan, settings)
     if site is not None:
         print(f"site     {site}")
     for cell in plan.cells.values():
@@ -206,3 +204,11 @@ def _report_end(plan: Plan, settings: RunnerSettings) -> int:
     if plan.num_unfinished:
         print(f"{plan.num_unfinished} cells are not done; the same command goes on with them", file=sys.stderr)
     return 1 if plan.num_unfinished else 0
+
+
+def _update_site(plan: Plan, settings: RunnerSettings) -> Path | None:
+    """Add the runs of a plan to the site; their jobs left that to us, who write it once."""
+    from lineage.run.inference.site_source import find_small_tests, update_site
+
+    entries = [decision.entry for decision in plan.decisions.values() if decision.entry is not None]
+    return update_site(settings.results, settings.runs, find_small_tests(entries, settings.runs), _log)

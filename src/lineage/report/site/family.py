@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lineage.report.site.headline import choose_headline
 from lineage.results.entry import Entry
 from lineage.tables import model_facts
 from lineage.tables.model_facts import Family, ModelFacts
 from lineage.tables.tiers import PAPER
 
-HEADLINE = ("box/AP", "mask/AP", "keypoint/AP", "voc/mAP", "voc/mAP07", "panoptic/PQ", "box/AR1000")
 LAST = 9999  # year of a model without one
 
 
@@ -27,10 +27,10 @@ def describe_family(experiments: Path, entries: Sequence[Entry]) -> list[dict[st
 
 
 def collect_numbers(entries: Iterable[Entry]) -> dict[str, list[dict[str, Any]]]:
-    """Return option -> its best finished run of each tier and dataset, by the first metric of HEADLINE that it has."""
+    """Return option -> its best finished run of each tier and dataset, by its first main metric."""
     best: dict[tuple[str, str, str, str], Entry] = {}
     for entry in entries:
-        metric = next((name for name in HEADLINE if entry.metrics.get(name) is not None), None)
+        metric = next(iter(choose_headline(entry.metrics)), None)
         if entry.status != "finished" or metric is None:
             continue
         key = (entry.choices.get("model", ""), entry.tier, entry.choices.get("dataset", ""), metric)
@@ -38,7 +38,7 @@ def collect_numbers(entries: Iterable[Entry]) -> dict[str, list[dict[str, Any]]]
             best[key] = entry
     numbers: dict[str, list[dict[str, Any]]] = {}
     for (model, tier, dataset, _), entry in sorted(best.items(), key=lambda item: (item[0][1] != PAPER, item[0])):
-        values = {name: entry.metrics[name] for name in HEADLINE if entry.metrics.get(name) is not None}
+        values = {name: entry.metrics[name] for name in choose_headline(entry.metrics)}
         numbers.setdefault(model, []).append({"tier": tier, "dataset": dataset, "run": entry.id, "values": values})
     return numbers
 

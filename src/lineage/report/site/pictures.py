@@ -32,10 +32,16 @@ class PictureSet(NamedTuple):
     name: str
     dataset: Dataset
     document: Record  # COCO
-    positions: Sequence[int]  # in the dataset
+    limit: int  # of pictures
+
+    @property
+    def positions(self) -> list[int]:
+        """Positions in the dataset of the images that are shown."""
+        return choose_positions(len(self.dataset), self.limit)
 
     def chunks(self) -> list[Sequence[int]]:
-        return [self.positions[start : start + CHUNK] for start in range(0, len(self.positions), CHUNK)]
+        positions = self.positions
+        return [positions[start : start + CHUNK] for start in range(0, len(positions), CHUNK)]
 
     def image_id(self, position: int) -> int:
         return int(self.dataset.ids[position])
@@ -62,7 +68,7 @@ def write_images(writer: SiteWriter, pictures: PictureSet, key: str) -> None:
             "skeleton": [list(pair) for pair in meta.skeleton],
             "total": len(pictures.dataset),
             "chunk": CHUNK,
-            "positions": list(pictures.positions),
+            "positions": pictures.positions,
             "names": [names.get(pictures.image_id(i), str(pictures.image_id(i))) for i in pictures.positions],
         },
         key,

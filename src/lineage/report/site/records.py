@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lineage.report.site.differences import find_keys, read_key
+from lineage.report.site.headline import choose_headline, sort_headline
 from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.tables import costs
@@ -59,7 +60,9 @@ def describe_runs(entries: Sequence[Entry]) -> dict[str, Any]:
         | _describe_run(entry, columns)
         for position, entry in enumerate(entries)
     ]
+    headline = sort_headline(name for entry in entries for name in choose_headline(entry.metrics))
     return columns._asdict() | {
+        "headline": headline,
         "costs": {name: COSTS[name] for name in columns.costs}, "swept": swept, "settings": settings, "runs": runs,
         "noise": measure_noise(entries, settings, number),
     }  # fmt: skip

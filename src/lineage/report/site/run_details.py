@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shlex
 from collections.abc import Mapping
@@ -9,10 +11,15 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
-from lineage.report.facts import flatten
+from PIL import Image
+
+from lineage.report.site.headline import choose_headline
+from lineage.report.site.parts import SiteWriter
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 
+QUALITY = 88  # of a picture as JPEG, a fifth of the size of a PNG
+HIDDEN_OPTIONS = ("model", "logger", "tier", "experiment")
 LOG_BYTES = 20_000  # of the end of a log
 FIELDS = (
     "host", "hardware", "packages", "processes", "seconds", "steps", "images_per_second", "step_seconds", "image_ms",
@@ -21,7 +28,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def describe_run(entry: Entry, folder: Path | None, published: Mapping[str, float], path: str) -> dict[str, Any]:
+def describe_run(entry: Entry, files: RunFolder | None, published: Mapping[str, float], path: str) -> dict[str, Any]:
     """Return the details of a run; what its folder would hold is absent if there is none.
 
     published: the paper's numbers of its row. path: of the entry, for a person.
@@ -30,7 +37,9 @@ def describe_run(entry: Entry, folder: Path | None, published: Mapping[str, floa
     details |= {
         "entry": path,
         "folder": entry.folder,
-        "has_folder": folder is not None,
+        "has_folder": files is not None,
+        "options": list_options(entry),
+        "headline": choose_headline(entry.metrics),
         "commands": list_commands(entry),
         "config": [[key, _show(value)] for key, value in flatten(entry.config)],
         "diff": entry.diff or "",
@@ -39,12 +48,46 @@ def describe_run(entry: Entry, folder: Path | None, published: Mapping[str, floa
         "logs": {},
         "files": [],
     }
-    if folder is not None:
-        files = RunFolder(folder)
+    if files is not None:
         details["per_class"] = _read_json(files.per_class) or {}
         details["logs"] = {log.name: text for log in (files.run_log, files.terminal_log) if (text := read_tail(log))}
-        details["files"] = [[item.name, item.stat().st_size] for item in sorted(folder.iterdir()) if item.is_file()]
+        details["files"] = [[item.name, item.stat().st_size] for item in sorted(files.path.iterdir()) if item.is_file()]
     return details
+
+
+def list_options(entry: Entry) -> list[list[str]]:
+    """Return [group, option] of what a run was composed of, without groups that add nothing to it."""
+    return [
+        [group, option]
+        for group, option in entry.choices.items()
+        if group.isidentifier() and group not in HIDDEN_OPTIONS and option != "none"
+    ]
+
+
+def write_run_pictures(writer: SiteWriter, run: str, files: RunFolder) -> list[list[str]]:
+    """Add the pictures that a run drew as JPEG; return [name, address] of each."""
+    pictures = []
+    for path in list_pictures(files):
+        version = hashlib.sha256(stamp(path).encode()).hexdigest()[:6]  # a picture may be drawn again
+        address = writer.add_image(f"runs/{run}/{path.stem}-{version}", lambda path=path: _encode(path))  # type: ignore[misc]
+        pictures.append([path.stem, address])
+    return pictures
+
+
+def list_pictures(files: RunFolder) -> list[Path]:
+    return sorted(files.pictures.glob("*.png"))
+
+
+def _encode(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def stamp_folder(files: RunFolder) -> str:
+    """Return what changes when the details of a run do; the report holds them, and counts by being there alone."""
+    return f"{stamp(files.per_class, files.run_log, *list_pictures(files))} {files.report.is_file()}"
 
 
 def list_commands(entry: Entry) -> list[str]:
@@ -72,3 +115,16 @@ def _read_json(path: Path) -> Any:
 
 def _show(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return (dotted key, value) of every leaf, as they are typed on the command line."""
+    if not isinstance(node, Mapping) or not node:
+        return [(prefix, node)] if prefix else []
+    return [pair for key, value in node.items() for pair in flatten(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def stamp(*files: Path) -> str:
+    """Return what changes when one of some files does."""
+    stats = [file.stat() if file.is_file() else None for file in files]
+    return " ".join("-" if one is None else f"{one.st_mtime_ns}:{one.st_size}" for one in stats)

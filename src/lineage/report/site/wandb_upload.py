@@ -6,15 +6,12 @@ What is uploaded are the parts of the site, so W&B shows the same numbers. Witho
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lineage.report.site.parts import INDEX, file_name
+from lineage.report.site.parts import INDEX, read_part
 
-PART = re.compile(r'lineageSite\.part\("(?:[^"\\]|\\.)*",(.*)\);\n', re.DOTALL)
 CONFIDENT = 0.3  # score from which a detection is uploaded
 FIRST_IMAGES = 16  # of each run
 MOST_RUNS = 8  # whose pictures are uploaded, the newest
@@ -36,14 +33,6 @@ def upload_site(folder: Path, project: str) -> str:
                 {name: [wandb.Image(str(folder / path), boxes=boxes, caption=text) for path, boxes, text in images]}
             )
         return str(run.url or run.dir)
-
-
-def read_part(folder: Path, name: str) -> Any:
-    """Return the data of a part of a site."""
-    match = PART.fullmatch((folder / "parts" / f"{file_name(name)}.js").read_text(encoding="utf-8"))
-    if match is None:
-        raise ValueError(f"{folder}: {name} is no part of a site; `lineage site` writes it again")
-    return json.loads(match[1])
 
 
 def list_tables(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[Any]]]]:

@@ -23,14 +23,19 @@ const ONCE = "No AP over time: evaluated once, at the end. schedule.evaluate_eve
 
 /** Return whether no metric of a test has two points. */
 function onceEvaluated(parts) {
-  return parts.every(({ lines }) => HEADLINE.every((name) => !lines[name] || lines[name][1].length < 2));
+  return parts.every(({ lines }) => Object.keys(lines).filter(isScore).every((name) => lines[name][1].length < 2));
 }
 
-/** Return the names of lines by panel, in the order of a report. */
+/** Return whether a line is a main metric; a store without a finished run has no list of them. */
+function isScore(name) {
+  return SITE.headline.includes(name) || /\/(AP|PQ|mAP|mAP07|PSNR)$/.test(name);
+}
+
+/** Return the names of lines by panel. */
 function groupLines(names) {
   const meters = ["lr", "images_per_second", "data_wait", "grad_norm"];
   const losses = names.filter((name) => !name.includes("/") && !meters.includes(name));
-  const scored = names.filter((name) => HEADLINE.includes(name));
+  const scored = names.filter(isScore);
   const diagnostics = names.filter((name) => name.includes("/") && losses.includes(name.split("/")[0]));
   const counts = diagnostics.filter((name) => name.split("/")[1].startsWith("num_"));
   return { scored, losses, shares: diagnostics.filter((name) => !counts.includes(name)), counts, meters: meters.filter((name) => names.includes(name)) };

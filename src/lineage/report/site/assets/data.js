@@ -61,7 +61,6 @@ function openIndex(index) {
 }
 
 const FIELDS = ["id", "name", "table", "row", "tier", "status", "seed", "steps", "seconds", "model", "dataset", "commit", "started"];
-const HEADLINE = ["mask/AP", "box/AP", "keypoint/AP", "panoptic/PQ", "voc/mAP", "voc/mAP07"];
 
 /** Return a value of a run by the name of a field, metric, cost, option or key; undefined if there is no such name. */
 function valueOf(run, name) {
@@ -99,7 +98,7 @@ function findColumn(name) {
 }
 
 function rank(metric) {
-  const i = HEADLINE.indexOf(metric);
+  const i = SITE.headline.indexOf(metric);
   return i < 0 ? 99 : i;
 }
 

@@ -9,10 +9,16 @@ let CURRENT = {}; // what the shown view answers to: {key(event)}
 let GO_PRESSED = 0;
 
 function showNavigation() {
+  if (SITE.report) { showWayToSite(); return; }
   const nav = document.querySelector(".nav"), current = route().view === "run" ? "runs" : route().view;
   replace(nav, Object.entries(VIEWS).filter(([, [title]]) => title).map(([view, [title]]) =>
     h("a", { href: view === "compare" || view === "pictures" ? address(view, "", STATE.picked.length ? { runs: STATE.picked.join(",") } : null) : "#/" + view, "aria-current": view === current ? "page" : null }, title,
       view === "compare" && STATE.picked.length > 0 && h("b", { "aria-label": `${STATE.picked.length} picked` }, STATE.picked.length))));
+}
+
+/** A report has one view; the others are in the site of its store, if it was written. */
+function showWayToSite() {
+  if (SITE.report.site) replace(document.querySelector(".nav"), h("a", { href: address("run", SITE.report.run) }, "this run beside all others"));
 }
 
 async function showView() {
@@ -20,7 +26,7 @@ async function showView() {
   clearPanels();
   CURRENT = {};
   showNavigation();
-  document.title = `${title || where.name} · lineage`;
+  if (title) document.title = `${title} · lineage`;
   main.replaceChildren();
   try {
     CURRENT = (await view(main, where)) || CURRENT;
@@ -57,9 +63,9 @@ function onKey(event) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  if (event.key === "?") { showHelp(); return; }
+  if (event.key === "?" && !SITE.report) { showHelp(); return; }
   if (event.key === "g") { GO_PRESSED = Date.now(); return; }
-  if (Date.now() - GO_PRESSED < 1200 && KEYS_OF_VIEWS[event.key]) { GO_PRESSED = 0; go(KEYS_OF_VIEWS[event.key]); return; }
+  if (!SITE.report && Date.now() - GO_PRESSED < 1200 && KEYS_OF_VIEWS[event.key]) { GO_PRESSED = 0; go(KEYS_OF_VIEWS[event.key]); return; }
   CURRENT.key?.(event);
 }
 
@@ -91,8 +97,8 @@ async function start() {
   const main = h("main", { id: "main", tabindex: -1 });
   replace(document.body, [...document.querySelectorAll("body > script")],
     h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to the content"),
-    h("div", { class: "top" }, h("a", { class: "brand", href: "#/runs" }, "lineage", h("i", {}, ".")), h("nav", { class: "nav", "aria-label": "views" }), themeButton()),
-    main, h("footer", {}, `Written by lineage on ${date(SITE.written)} UTC from ${SITE.store}. This page asks no server. `, h("button", { type: "button", class: "plain small", onclick: showHelp }, "Keyboard")));
+    h("div", { class: "top" }, h("a", { class: "brand", href: address("runs") }, "lineage", h("i", {}, ".")), h("nav", { class: "nav", "aria-label": "views" }), themeButton()),
+    main, h("footer", {}, `Written by lineage on ${date(SITE.written)} UTC from ${SITE.store}. This page asks no server. `, !SITE.report && h("button", { type: "button", class: "plain small", onclick: showHelp }, "Keyboard")));
   for (const [path, reason] of SITE.damaged) document.querySelector("footer").prepend(h("p", { class: "bad" }, `left out: ${path}: ${reason}`));
   addEventListener("hashchange", showView);
   addEventListener("keydown", onKey);

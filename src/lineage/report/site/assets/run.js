@@ -3,31 +3,62 @@
 async function viewRun(main, { name }) {
   const run = RUN_BY_ID.get(name) || SITE.all.find((one) => one.tail === name);
   if (!run) { replace(main, emptyState("No such run", `The store has no entry ${name}; it may be superseded by a correction.`), h("p", { class: "centre" }, h("a", { href: "#/runs" }, "Go to Runs"))); return; }
+  document.title = `${run.row || run.name} · lineage`;
   if (run.isOpen) return viewOpenRun(main, run);
   const details = await loadPart("run/" + run.id);
   const curves = h("div"), errors = h("div");
-  replace(main, runHead(run), run.alerts.map(([level, text]) => h("div", { class: "alert " + level, role: level === "error" ? "alert" : null }, h("b", {}, level === "error" ? "!" : level === "warning" ? "▲" : "i"), text)),
-    headline(run, details), metricsTable(run, details), h("div", { class: "runlinks" }, runLinks(run, details)), curves, errors, factsSection(run, details), commandsSection(details), foldsSection(run, details));
+  replace(main, runHead(run, details.options), run.alerts.map(([level, text]) => h("div", { class: "alert " + level, role: level === "error" ? "alert" : null }, h("b", {}, level === "error" ? "!" : level === "warning" ? "▲" : "i"), text)),
+    headline(run, details), metricsTable(run, details), h("div", { class: "runlinks" }, runLinks(run, details)), picturesSection(details), curves, classesSection(details), errors, factsSection(run, details), commandsSection(details), foldsSection(run, details));
   await Promise.all([showRunCurves(curves, run), showRunErrors(errors, run)]);
 }
 
-function runHead(run) {
+const MOST_OVERRIDES = 6; // more are folded
+
+function runHead(run, options = []) {
   const box = h("input", { type: "checkbox", checked: STATE.picked.includes(run.id), onchange: () => { if (!pick(run.id, box.checked)) box.checked = false; } });
-  const options = SITE.choices.map((name, i) => run.choices[i] && `${name} ${run.choices[i]}`).filter(Boolean);
-  return h("header", { class: "runhead" }, h("p", { class: "eyebrow num" }, h("a", { href: "#/runs" }, "Runs"), " / ", run.id),
-    h("div", { class: "head" }, h("h1", {}, run.row || run.model || "run"), badge(run.status), h("label", { class: "check" }, box, "compare")),
-    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, ...options].filter(Boolean).join(" · ")]),
-    run.deviations.length > 0 && h("p", { class: "mono soft" }, run.deviations.join("  ")));
+  const overrides = run.deviations.join("  "), kind = run.table ? "deviations from the row" : "overrides";
+  return h("header", { class: "runhead" }, h("p", { class: "eyebrow num" }, h("a", { href: address("runs") }, "Runs"), " / ", run.id),
+    h("div", { class: "head" }, h("h1", {}, run.row || run.model || "run"), badge(run.status), !SITE.report && h("label", { class: "check" }, box, "compare")),
+    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, ...options.map(([group, option]) => `${group} ${option}`)].filter(Boolean).join(" · ")]),
+    run.deviations.length > MOST_OVERRIDES ? h("details", { class: "overrides" }, h("summary", {}, `${run.deviations.length} ${kind}`), h("p", { class: "mono soft" }, overrides)) : overrides && h("p", { class: "mono soft" }, overrides));
 }
 
 function headline(run, details) {
-  const isExact = run.tier === "paper" && !run.deviations.length, names = HEADLINE.filter((name) => valueOf(run, name) != null);
-  if (!names.length) return h("p", { class: "note" }, "This run ended before its first evaluation.");
-  return h("ul", { class: "headline" }, names.map((name) => {
+  const isExact = run.tier === "paper" && !run.deviations.length;
+  if (!details.headline.length) return h("p", { class: "note" }, run.status === "finished" ? "Nothing was measured." : "This run ended before its first evaluation.");
+  return h("ul", { class: "headline" }, details.headline.map((name) => {
     const group = SITE.runs.filter((other) => other.group === run.group), { mean, sd, n } = summarize(group, columnOf(name));
-    return h("li", {}, h("b", {}, fixed(valueOf(run, name))), h("span", {}, name),
+    return h("li", {}, h("b", {}, fixed(valueOf(run, name))), h("span", {}, titleOf(name, "metric")),
       n > 1 && h("span", {}, `${n} seeds: ${fixed(mean)} ± ${fixed(sd, 2)}`), isExact && details.published[name] != null && h("span", {}, `paper ${fixed(details.published[name])}`));
   }));
+}
+
+/** Return the pictures that the run drew; a click shows one as large as the page. */
+function picturesSection(details) {
+  if (!details.sheets?.length) return null;
+  return section("Pictures", null, details.sheets.map(([name, src]) => {
+    const button = h("button", { type: "button", class: "runpicture", "aria-label": `${name}: larger or smaller`, onclick: () => button.classList.toggle("large") }, h("img", { src, alt: `${name} of this run` }));
+    return h("figure", { class: "figure" }, h("figcaption", {}, name.replaceAll("_", " ")), button);
+  }));
+}
+
+/** Return the metrics of each class as a table that sorts by its heads, best first. */
+function classesSection(details) {
+  const classes = Object.entries(details.per_class || {}).map(([name, values]) => ({ name, values }));
+  if (!classes.length) return null;
+  const metrics = [...new Set(classes.flatMap((one) => Object.keys(one.values)))], sort = { name: metrics.find((name) => details.headline.includes(name)) || metrics[0], down: true };
+  const columns = [{ name: "class", title: "class", read: (one) => one.name, cell: (one) => one.name }, ...metrics.map((name) => ({ name, title: titleOf(name, "metric"), number: true, read: (one) => one.values[name],
+    cell: (one) => details.headline.includes(name) && one.values[name] > 0 ? h("span", { class: "meter", style: { "--w": Math.min(1, one.values[name] / 100).toFixed(3) } }, fixed(one.values[name])) : fixed(one.values[name]) }))];
+  const holder = h("div");
+  draw();
+  return section("Classes", plural(classes.length, "class").replace("classs", "classes"), holder);
+
+  function draw() {
+    const table = growingTable({ label: "metrics of classes", columns, sort, onsort: (other) => { Object.assign(sort, other); draw(); } });
+    table.element.classList.add("narrow", "classes");
+    table.update(sortRows(classes, columns.find((column) => column.name === sort.name).read, sort.down));
+    replace(holder, table.element);
+  }
 }
 
 function metricsTable(run, details) {
@@ -51,7 +82,7 @@ function runLinks(run, details) {
     run.parents.length > 0 && ["built on", run.parents.map((id, i) => [i > 0 && ", ", RUN_BY_ID.has(id) ? list([RUN_BY_ID.get(id)]) : h("span", { class: "mono" }, id)])],
     children.length > 0 && ["used by", list(children)],
     (run.parents.length > 0 || children.length > 0) && ["provenance", h("a", { href: address("lineage", run.id) }, "its place in the graph of entries")],
-    run.test && ["pictures", h("a", { href: address("pictures", "", { runs: run.id }) }, "its detections on the test images")],
+    run.test && ["test images", h("a", { href: address("pictures", "", { runs: run.id }) }, "its detections beside the objects")],
     ["entry", h("span", { class: "mono" }, details.entry)],
     details.folder && ["folder", [h("span", { class: "mono" }, details.folder), !details.has_folder && h("span", { class: "soft" }, " (not here)")]],
     details.dashboard && ["dashboard", webLink(details.dashboard)],
@@ -75,10 +106,10 @@ async function showRunCurves(holder, run) {
 }
 
 async function showRunErrors(holder, run) {
-  if (!run.analysis) { replace(holder, run.missing && section("Errors", `Not shown: ${run.missing}.`)); return; }
+  if (!run.analysis) { if (run.missing) replace(holder, section("Errors", `Not shown: ${run.missing}.`)); return; }
   const [part, details] = await Promise.all([loadPart("analysis/" + run.id), loadPart("run/" + run.id)]);
   const task = run.analysis.at(-1), one = { item: { label: task === "box" ? "boxes" : "masks", colour: 0, first: run, runs: [run] }, order: 0, run, details, data: part.tasks[task] };
-  replace(holder, perClassSection([one], task), errorSections([one]));
+  replace(holder, errorSections([one]));
 }
 
 function factsSection(run, details) {

@@ -58,6 +58,7 @@ function pick(key, on) {
 
 /** Return {view, name, query} of the address: #/run/ID?key=value. */
 function route() {
+  if (SITE.report) return { view: "run", name: SITE.report.run, query: new URLSearchParams() };
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [view, ...rest] = path.split("/");
   return { view: view || "runs", name: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query || "") };
@@ -67,9 +68,11 @@ function go(view, name, query) {
   location.hash = address(view, name, query);
 }
 
+/** Return the address of a view. Views that a report has not are in its site; without a site they have no address. */
 function address(view, name, query) {
+  if (SITE.report && !SITE.report.site) return null;
   const text = query ? "?" + new URLSearchParams(query) : "";
-  return `#/${view}${name ? "/" + encodeURIComponent(name).replace(/%2F/g, "/") : ""}${text}`;
+  return `${SITE.report ? SITE.report.site : ""}#/${view}${name ? "/" + encodeURIComponent(name).replace(/%2F/g, "/") : ""}${text}`;
 }
 
 /** Take the picked runs of an address over: #/compare?runs=ID,ID. */

@@ -2,7 +2,7 @@
 
 function viewSweep(main) {
   const finished = SITE.runs.filter((run) => run.status === "finished");
-  const metrics = SITE.metrics.filter((name) => HEADLINE.includes(name)), factors = listFactors(finished);
+  const metrics = SITE.metrics.filter((name) => SITE.headline.includes(name)), factors = listFactors(finished);
   if (finished.length < 2 || !factors.length || !metrics.length) { replace(main, emptyState("Nothing was swept", "Runs that differ in a key or an option appear here: python train.py -m optimizer.lr=0.01,0.02 seed=0,1,2")); return; }
   const chosen = { metric: headlineOf(finished), setting: "", filter: "" };
   const tests = [...new Set(finished.map((run) => run.setting))].map((setting) => [String(setting), `${SITE.settings[setting]} (${plural(finished.filter((run) => run.setting === setting).length, "run")})`]).sort((a, b) => finished.filter((run) => String(run.setting) === b[0]).length - finished.filter((run) => String(run.setting) === a[0]).length);

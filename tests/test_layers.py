@@ -56,6 +56,7 @@ LAYERS = {
         (*GROUND, "lineage.eval", ATOMIC, COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")
     ),
     "lineage.calibration": Layer(("lineage.calibration", "lineage.eval", ATOMIC), ("numpy",)),
+    "lineage.calibration.evaluator": Layer(("lineage.calibration", "lineage.eval", "lineage.structures"), ("numpy",)),
     "lineage.results": Layer(("lineage.results",), ("yaml",)),
     "lineage.tables": Layer(("lineage.tables", "lineage.results"), ("yaml",)),
     "lineage.config": Layer(("lineage.config", "lineage.tables", "lineage.results"), ("hydra", "omegaconf", "yaml")),
@@ -81,7 +82,9 @@ LAYERS = {
     "lineage.report.image_sources": Layer(
         ("lineage.report", "lineage.data.samples.image", "lineage.data.samples.video"), ("numpy", "PIL")
     ),
-    "lineage.explain": Layer((*GROUND, "lineage.models", "lineage.report.draw", "lineage.explain"), PIXELS),
+    "lineage.explain": Layer(
+        (*GROUND, "lineage.models", "lineage.eval", "lineage.report.draw", "lineage.explain"), PIXELS
+    ),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
     "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),

@@ -13,6 +13,7 @@ class NetworkOutput:
 
     def __init__(self, body: nn.Module, head: Callable[[Tensor], Tensor], pixels: Tensor):
         self.body, self.head, self.pixels = body, head, pixels
+        self.size = (float(pixels.shape[-2]), float(pixels.shape[-1]))
         self.baseline, self.std = torch.zeros_like(pixels), torch.ones(3, 1, 1, dtype=pixels.dtype)
 
     def features(self, pixels: Tensor) -> list[Tensor]:

@@ -6,6 +6,7 @@ deletion falls below that of a random map and its insertion rises above. Those t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,9 +57,9 @@ OUTPUT = planted()
 MAPS = explain(OUTPUT, METHODS)
 
 
-def score(pixels: Tensor) -> float:
+def score(variants: Iterator[Tensor]) -> list[float]:
     with torch.no_grad():
-        return float(OUTPUT.score(OUTPUT.features(pixels)))
+        return [float(OUTPUT.score(OUTPUT.features(pixels))) for pixels in variants]
 
 
 def areas(values: Tensor) -> tuple[float, float]:
@@ -100,17 +101,20 @@ def test_the_other_object_gets_no_energy(method: str) -> None:
 
 def detect_square(images: Images) -> Detections:
     """Detect the red square, with a score that is the share of its pixels that are red, and a blue one likewise."""
-    pixels = images.pixels[0]
-    shares = [float((pixels[channel] > 170)[mask].float().mean()) for channel, mask in ((0, RED), (2, BLUE))]
-    scores = torch.tensor([shares])
-    rows = torch.stack([torch.tensor([shares[0], 0, 1 - shares[0]]), torch.tensor([0, shares[1], 1 - shares[1]])])
+    is_lit = images.pixels > 170
+    scores = torch.stack([is_lit[:, channel, mask].float().mean(1) for channel, mask in ((0, RED), (2, BLUE))], 1)
+    count, nothing = len(scores), torch.zeros(len(scores))
+    rows = torch.stack([
+        torch.stack([scores[:, 0], nothing, 1 - scores[:, 0]], 1),
+        torch.stack([nothing, scores[:, 1], 1 - scores[:, 1]], 1),
+    ], 1)  # fmt: skip
     return Detections(
-        boxes=torch.tensor([[[6.0, 28, 16, 38], [24.0, 4, 44, 24]]]),
+        boxes=torch.tensor([[6.0, 28, 16, 38], [24.0, 4, 44, 24]]).expand(count, 2, 4),
         scores=scores,
-        labels=torch.tensor([[0, 1]]),
+        labels=torch.tensor([0, 1]).expand(count, 2),
         valid=scores > 0.05,
-        proposal_index=torch.zeros(1, 2, dtype=torch.int64),
-        probabilities=rows[None],
+        proposal_index=torch.zeros(count, 2, dtype=torch.int64),
+        probabilities=rows,
     )
 
 
@@ -155,8 +159,8 @@ def test_insertion_is_deletion_backwards() -> None:
         "steps": 4,
     }
 
-    def total(x: Tensor) -> float:
-        return float(x[0, 0].sum())
+    def total(variants: Iterator[Tensor]) -> list[float]:
+        return [float(x[0, 0].sum()) for x in variants]
 
     assert trace_deletion(total, **curve) == [10, 6, 3, 1, 0]
     assert trace_insertion(total, **curve) == [0, 4, 7, 9, 10]

@@ -14,14 +14,15 @@ import torch
 
 from lineage.cli.decoding import add_decoding_arguments
 from lineage.cli.predict import choose_decoding, parse_count, parse_score
+from lineage.explain.explain_image import Request
 from lineage.explain.explained_image import ExplainedImage
-from lineage.explain.methods import ALIASES, DEFAULT, METHODS
+from lineage.explain.methods import ALIASES, BASELINES, DEFAULT, METHODS
 from lineage.explain.page import render_page
 from lineage.explain.sheet import save_sheet
 from lineage.explain.targets import NAMES, parse_target
 from lineage.report.image_sources import Unreadable, iter_pictures
 from lineage.results import paths
-from lineage.run.inference.explain import Request, explain_picture
+from lineage.run.inference.explain import explain_picture
 from lineage.run.restore import restore
 from lineage.tables.suggest import did_you_mean
 
@@ -72,7 +73,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
                         help="the K-th best of each image; may be repeated (default: the best --count)")  # fmt: skip
     parser.add_argument("--count", type=parse_count, default=4, help="detections per image (%(default)s)")
     parser.add_argument("--method", type=parse_methods, default=list(DEFAULT), metavar="A,B",
-                        help=f"all, or some of {', '.join(METHODS)} (default: {','.join(DEFAULT)})")  # fmt: skip
+                        help=f"all, or some of {', '.join(METHODS)}; to compare with: {', '.join(BASELINES)} "
+                        f"(default: {','.join(DEFAULT)})")  # fmt: skip
     parser.add_argument("--target", default="class", type=parse_target_name,
                         help=f"the scalar: {', '.join(NAMES)} (default: class, its logit)")  # fmt: skip
     parser.add_argument("--masks", type=parse_count, default=500, help="masks of d_rise (%(default)s; paper: 5000)")
@@ -97,9 +99,10 @@ def parse_methods(text: str) -> list[str]:
         return list(METHODS)
     names = [ALIASES.get(name, name) for name in text.replace("-", "_").split(",") if name]
     for name in names:
-        if name not in METHODS:
+        if name not in (*METHODS, *BASELINES):
             raise argparse.ArgumentTypeError(
-                f"method {name!r} is unknown. {did_you_mean(name, METHODS)} Methods: {', '.join(METHODS)}, or all"
+                f"method {name!r} is unknown. {did_you_mean(name, METHODS)} Methods: {', '.join(METHODS)}, or all; "
+                f"to compare with: {', '.join(BASELINES)}"
             )
     if not names:
         raise argparse.ArgumentTypeError(f"no method; choose of {', '.join(METHODS)}, or all")

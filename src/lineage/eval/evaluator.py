@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from lineage.eval.predictions.accumulator import DetectionAccumulator, available_tasks
 from lineage.eval.predictions.coco_records import to_records
@@ -59,6 +60,15 @@ class Evaluator(Protocol):
 
     def results(self) -> list[dict[str, Any]]:
         """Return the detections of the last `compute` as COCO result records, one per detection."""
+        ...
+
+
+@runtime_checkable
+class ModelReader(Protocol):
+    """Evaluator that reads more of the model than its detections, such as gradients."""
+
+    def read_model(self, model: nn.Module) -> None:
+        """Take the model that will be evaluated, on its device, with the weights that it has at each evaluation."""
         ...
 
 

@@ -8,16 +8,15 @@ background.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lineage.explain.variants import Detect, detect_variants
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
-
-Detect = Callable[[Images], Detections]
 
 
 @torch.no_grad()
@@ -41,9 +40,10 @@ def explain_by_masks(
     height, width = pixels.shape[-2:]
     weighted, coverage = torch.zeros(detections.boxes.shape[1], height, width), torch.zeros(height, width)
     weights = torch.zeros(detections.boxes.shape[1])
-    for mask in draw_masks(masks, (height, width), cells, visible, seed):
-        hidden = images._replace(pixels=baseline + mask * (pixels - baseline))
-        similarity = measure_similarity(detections, detect(hidden))
+    drawn, applied = (draw_masks(masks, (height, width), cells, visible, seed) for _ in range(2))
+    hidden = (baseline + mask * (pixels - baseline) for mask in applied)
+    for mask, others in zip(drawn, detect_variants(detect, images, hidden), strict=True):
+        similarity = measure_similarity(detections, others)
         weighted += similarity[:, None, None] * mask
         coverage += mask
         weights += similarity

@@ -6,15 +6,16 @@ the curve of scores. Insertion: from `fill`, the pixels of the image return in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from lineage.explain.variants import Detect, detect_variants
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
 
-Score = Callable[[Tensor], float]  # pixels [1, 3, H, W] -> score
+Score = Callable[[Iterator[Tensor]], list[float]]  # pixels [1, 3, H, W] of variants -> their scores
 
 
 def trace_deletion(
@@ -25,12 +26,13 @@ def trace_deletion(
     fill: [1, 3, H, W] the pixels that replace them. Equal values are taken in reading order.
     """
     order = values.flatten().argsort(descending=True, stable=True)
-    scores = []
-    for step in range(steps + 1):
+
+    def remove(number: int) -> Tensor:
         removed = torch.zeros(values.numel(), dtype=torch.bool)
-        removed[order[: round(step / steps * count)]] = True
-        scores.append(score(torch.where(removed.view(values.shape), fill, pixels)))
-    return scores
+        removed[order[:number]] = True
+        return torch.where(removed.view(values.shape), fill, pixels)
+
+    return score(remove(round(step / steps * count)) for step in range(steps + 1))
 
 
 def trace_insertion(
@@ -45,21 +47,21 @@ def area_under_curve(scores: list[float]) -> float:
     return (sum(scores) - scores[0] / 2 - scores[-1] / 2) / (len(scores) - 1)
 
 
-def score_of_detection(
-    detect: Callable[[Images], Detections], images: Images, detections: Detections, slot: int
-) -> Score:
-    """Return the detector's score as a function of pixels: the best detection of the class with IoU > 0.5, else 0.
+def score_of_detection(detect: Detect, images: Images, detections: Detections, slot: int) -> Score:
+    """Return the detector's scores as a function of pixels: the best detection of the class with IoU > 0.5, else 0.
 
     detections: of the image; slot: the explained one. This is ODAM's form (arXiv:2304.06354), which pairs it with
     `count` = the area of the box.
     """
     box, label = detections.boxes[:, slot : slot + 1], detections.labels[0, slot]
 
-    @torch.no_grad()
-    def score(pixels: Tensor) -> float:
-        others = detect(images._replace(pixels=pixels))
+    def find(others: Detections) -> float:
         overlap = box_ops.iou(box, others.boxes)[0, 0]
         matches = others.valid[0] & (others.labels[0] == label) & (overlap > 0.5)
-        return float(torch.where(matches, others.scores[0], 0.0).max())
+        return max(others.scores[0][matches].tolist(), default=0.0)
+
+    @torch.no_grad()
+    def score(variants: Iterator[Tensor]) -> list[float]:
+        return [find(others) for others in detect_variants(detect, images, variants)]
 
     return score

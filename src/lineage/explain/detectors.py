@@ -46,12 +46,17 @@ class Detector(Protocol):
     """A detector that predicts for one region at a time."""
 
     model: nn.Module
+    num_classes: int
     proposal_policy: str  # the region, in words
 
     def features(self, images: Images) -> list[Tensor]: ...
 
     def detect(self, images: Images) -> tuple[Detections, list[Region]]:
         """Return the detections of one image, and the region of each slot."""
+        ...
+
+    def detect_boxes(self, images: Images) -> Detections:
+        """Return the detections of images without masks and keypoints."""
         ...
 
     def predict(self, features: list[Tensor], region: Region) -> Outputs: ...
@@ -69,6 +74,7 @@ class TwoStage:
         self.model = model
         box = cast(BoxHead | CascadeBoxHead, model.box)
         self.stages = [box] if isinstance(box, BoxHead) else [cast(BoxHead, box.stages[i - 1]) for i in box.test_stages]
+        self.num_classes = box.num_classes
         self.ensemble = "last" if isinstance(box, BoxHead) else box.ensemble
 
     def features(self, images: Images) -> list[Tensor]:
@@ -90,6 +96,12 @@ class TwoStage:
             boxes = self.model.box.refine_by_stage(features, proposals.boxes, images.sizes)
         return detections, _list_regions(detections, torch.stack(boxes))
 
+    @torch.no_grad()
+    def detect_boxes(self, images: Images) -> Detections:
+        features = self.features(images)
+        detections: Detections = self.model.box.detect(features, self.model.proposals.propose(images, features), images)
+        return detections
+
     def predict(self, features: list[Tensor], region: Region) -> Outputs:
         last, boxes = self.stages[-1], region.boxes[-1]
         logits, deltas = last.predict(features, boxes)
@@ -108,6 +120,7 @@ class OneStage:
 
     def __init__(self, model: RetinaNet):
         self.model, self.head = model, cast(DenseHead, model.head)
+        self.num_classes = self.head.num_classes
 
     def features(self, images: Images) -> list[Tensor]:
         maps: list[Tensor] = self.model.neck(self.model.backbone(images))
@@ -118,6 +131,10 @@ class OneStage:
         features = self.features(images)
         detections = self.head.detect(features, images)
         return detections, _list_regions(detections, torch.cat(self.head.anchors(features))[None, None])
+
+    @torch.no_grad()
+    def detect_boxes(self, images: Images) -> Detections:
+        return self.head.detect(self.features(images), images)
 
     def predict(self, features: list[Tensor], region: Region) -> Outputs:
         logits = torch.cat(self.head.scores(features, self.head.num_classes), 1)[0, region.number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +72,10 @@ def fill_box(box: Rectangle, size: tuple[int, int]) -> NDArray[np.bool_]:
     return ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))
 
 
-def _describe(detection: ExplainedDetection, all_detections: Sequence[ExplainedDetection]) -> dict[str, object]:
-    """Return a detection for JSON; its discrimination (ODI) is from the other explained detections of the image."""
+def describe_methods(
+    detection: ExplainedDetection, all_detections: Sequence[ExplainedDetection]
+) -> dict[str, dict[str, Any]]:
+    """Return the measures of each map; discrimination (ODI) is from the other explained detections of the image."""
     methods = {}
     for name, heatmap in detection.maps.items():
         size = heatmap.values.shape[:2]
@@ -90,10 +93,14 @@ def _describe(detection: ExplainedDetection, all_detections: Sequence[ExplainedD
             **({"odi": measure_discrimination(heatmap.values, own, others)} if others else {}),
             **({} if heatmap.deletion is None else {"deletion": heatmap.deletion, "insertion": heatmap.insertion}),
         }
+    return methods
+
+
+def _describe(detection: ExplainedDetection, all_detections: Sequence[ExplainedDetection]) -> dict[str, object]:
     return {
         "number": detection.number,
         "class": detection.class_name,
         "score": round(detection.score, 4),
         "box": [round(value, 2) for value in detection.box],
-        "methods": methods,
+        "methods": describe_methods(detection, all_detections),
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lineage.explain import cam, gradients
+from lineage.explain import baselines, cam, gradients
 from lineage.explain.scalar_output import ScalarOutput
 
 PIXEL_METHODS: dict[str, Callable[[ScalarOutput], Tensor]] = {
@@ -27,10 +27,18 @@ CAM_METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "xgrad_cam": cam.xgrad_cam,
     "eigen_cam": cam.eigen_cam,
 }
+BASELINES: dict[str, Callable[[ScalarOutput], Tensor]] = {
+    "random": baselines.draw_noise,
+    "center": baselines.measure_closeness,
+}
 GUIDED_GRAD_CAM, D_RISE = "guided_grad_cam", "d_rise"
 METHODS = (*PIXEL_METHODS, *CAM_METHODS, GUIDED_GRAD_CAM, D_RISE)
 DEFAULT = ("gradient", "deconvnet", "guided_backprop", "grad_cam", "odam", "integrated_gradients")
 ALIASES = {"hires_cam": "odam"}
+
+
+class UnknownMethod(ValueError):
+    """No such method or baseline."""
 
 
 class Heatmap(NamedTuple):
@@ -42,7 +50,7 @@ class Heatmap(NamedTuple):
 
 
 def explain(output: ScalarOutput, names: Iterable[str]) -> dict[str, Heatmap]:
-    """Compute the maps of methods that read gradients, all but D_RISE."""
+    """Compute the maps of methods and baselines, of all but D_RISE."""
     names = [name for name in names if name != D_RISE]
     size = (int(output.pixels.shape[-2]), int(output.pixels.shape[-1]))
     activations, shared = None, 0.0
@@ -53,8 +61,8 @@ def explain(output: ScalarOutput, names: Iterable[str]) -> dict[str, Heatmap]:
     maps = {}
     for name in names:
         start = time.perf_counter()
-        if name in PIXEL_METHODS:
-            maps[name] = Heatmap(PIXEL_METHODS[name](output), "pixels", time.perf_counter() - start)
+        if function := (PIXEL_METHODS | BASELINES).get(name):
+            maps[name] = Heatmap(function(output), "pixels", time.perf_counter() - start)
             continue
         assert activations is not None
         layer = describe_layer(activations, size)

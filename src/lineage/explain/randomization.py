@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 
-def randomize_layers(model: nn.Module, *, count: int, seed: int) -> nn.Module:
-    """Return a copy whose last `count` convolutions and linear layers have normal weights of the same deviation.
+def randomize_layers(model: nn.Module, *, seed: int, count: int | None = None) -> nn.Module:
+    """Return a copy whose last `count` (None: all) convolutions and linear layers have random weights.
+
+    They are normal, of the standard deviation that the layer has.
 
     The last are those that the model registered last: of a detector, the heads. Layers that share weights stay shared.
     """
@@ -21,9 +23,9 @@ def randomize_layers(model: nn.Module, *, count: int, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     layers = [module for module in copy.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     with torch.no_grad():
-        for layer in layers[max(0, len(layers) - count) :]:
+        for layer in layers[0 if count is None else max(0, len(layers) - count) :]:
             noise = torch.randn(layer.weight.shape, generator=generator)
-            layer.weight.copy_(noise * layer.weight.std())
+            layer.weight.copy_(noise.to(layer.weight) * layer.weight.std())
     return copy
 
 

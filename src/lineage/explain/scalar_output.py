@@ -19,6 +19,11 @@ class ScalarOutput(Protocol):
         ...
 
     @property
+    def size(self) -> tuple[float, float]:
+        """Return (height, width) of the content in the canvas."""
+        ...
+
+    @property
     def baseline(self) -> Tensor:
         """Return [1, 3, H, W] the image without information: the mean colour."""
         ...

@@ -87,6 +87,8 @@ class DetectionOutput:
     def __init__(self, detector: Detector, images: Images, region: Region, target: Target):
         self.detector, self.images, self.region, self.target = detector, images, region, target
         self.pixels = images.pixels.float()
+        height, width = images.sizes[0].tolist()
+        self.size = (height, width)
         normalization = find_normalization(detector.model)
         self.std = normalization.std.expand(3, 1, 1)
         self.baseline = normalization.mean.expand_as(self.pixels)

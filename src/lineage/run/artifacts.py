@@ -31,6 +31,7 @@ from lineage.weights import state_dict
 OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
+LISTED = ("calibration", "explain")  # tasks with measures of their own, which stand in a line
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
@@ -71,6 +72,7 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         lines = {"weights": entry.evaluated_weights, **lines}
     if entry.metrics:
         console.print(table(entry.metrics))
+        lines = describe_measures(entry.metrics) | lines
     for name, text in lines.items():
         console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
 
@@ -86,13 +88,24 @@ def _write_pages(attempt: Attempt, entry: Entry) -> tuple[Path | None, Path]:
 
 def table(metrics: dict[str, float | None]) -> Table:
     """Draw a line per task; a dash is what the ground truth cannot measure."""
-    tasks = list(dict.fromkeys(name.partition("/")[0] for name in metrics))
+    tasks = [task for task in dict.fromkeys(name.partition("/")[0] for name in metrics) if task not in LISTED]
     usual = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
     columns = [column for column in (*usual, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
     drawn = Table("", *columns, title="average precision")
     for task in tasks:
         drawn.add_row(task, *(format_number(metrics.get(f"{task}/{column}")) for column in columns))
     return drawn
+
+
+def describe_measures(metrics: dict[str, float | None]) -> dict[str, object]:
+    """Return a line for each of the LISTED tasks: its measures by name."""
+    lines: dict[str, object] = {}
+    for task in LISTED:
+        values = {name.partition("/")[2]: value for name, value in metrics.items() if name.startswith(f"{task}/")}
+        if values:
+            lines[task] = ", ".join(f"{name} {format_number(value, 3 if name == 'NLL' else 1)}"
+                                    for name, value in values.items())  # fmt: skip
+    return lines
 
 
 def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:

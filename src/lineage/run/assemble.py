@@ -25,7 +25,7 @@ from lineage.data.datamodule import DetectionData
 from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import find_presence
 from lineage.data.transforms.augment import Augment
-from lineage.eval.evaluator import Evaluator, NoEvaluation, make_evaluator
+from lineage.eval.evaluator import Evaluator, ModelReader, NoEvaluation, make_evaluator
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.models.roi_heads.required_targets import MASKS
@@ -89,7 +89,7 @@ def assemble(resolved: Resolved) -> Parts:
         model,
         optimizer=build(config.optimizer),
         scheduler=build_scheduler(config, schedule),
-        evaluator=build_evaluator(config, val),
+        evaluator=build_evaluator(config, val, model),
         images_per_step=schedule.images_per_step,
         seed=config.seed,
         log_every=config.trainer.log_every_n_steps,
@@ -110,10 +110,13 @@ def build_scheduler(config: DictConfig, schedule: Schedule) -> Callable[[Optimiz
     return partial(with_warmup, decay=decay, warmup_steps=warmup_steps, warmup_factor=warmup_factor)
 
 
-def build_evaluator(config: DictConfig, val: Dataset | None) -> Evaluator:
+def build_evaluator(config: DictConfig, val: Dataset | None, model: nn.Module) -> Evaluator:
     if val is None:
         return NoEvaluation()
-    return make_evaluator(build(config.evaluator or config.dataset.evaluator), val)
+    evaluator = make_evaluator(build(config.evaluator or config.dataset.evaluator), val)
+    if isinstance(evaluator, ModelReader):
+        evaluator.read_model(model)
+    return evaluator
 
 
 def add_proposals(config: DictConfig, train: Dataset, val: Dataset | None) -> tuple[Dataset, Dataset | None]:

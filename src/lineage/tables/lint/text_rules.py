@@ -19,6 +19,8 @@ NOT = r"\b(not|no|without|never|barely|hardly)\b"
 ARCHITECTURE = ("model", "backbone", "roi", "neck", "box", "tta")
 OF_TASK = {"mask": "mask", "keypoint": "keypoint"}  # metric's task -> the head it needs
 METRICS = (  # pattern of the evaluator's class -> patterns of its metrics
+    ("lineage.calibration.*", ("calibration/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
+    ("lineage.explain.*", ("explain/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
     ("*lvis*", ("box/*", "mask/*", "lvis/*")),
     ("*voc*", ("voc/*", "box/*")),
     ("*cityscapes*", ("box/*", "mask/*")),

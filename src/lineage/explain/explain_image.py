@@ -1,0 +1,163 @@
+"""Explain the detections of one image: from a batch of one image to maps in the pixels of its file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lineage.eval.predictions.coco_records import to_records
+from lineage.eval.predictions.host_copy import sizes_of
+from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.eval.predictions.rle import decode
+from lineage.explain.d_rise import explain_by_masks
+from lineage.explain.deletion import area_under_curve, score_of_detection, trace_deletion, trace_insertion
+from lineage.explain.detectors import Detector, Region, find_normalization
+from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
+from lineage.explain.methods import D_RISE, Heatmap, explain
+from lineage.explain.targets import DetectionOutput, parse_target
+from lineage.models.roi_heads.postprocess import reorder
+from lineage.report.draw import object_colour
+from lineage.structures import Batch, Detections
+
+
+class NoSuchDetection(ValueError):
+    """Number beyond the detections of an image."""
+
+
+class ClassNames(Protocol):
+    """The part of a dataset's metadata that is read here."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # [C]
+
+    @property
+    def category_ids(self) -> tuple[int, ...]: ...  # [C]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Choice of detections, of their scalar, and of methods."""
+
+    methods: Sequence[str]
+    target: str
+    numbers: Sequence[int]  # of detections by falling score, from 1; empty: the first `count`
+    count: int
+    score_thresh: float
+    masks: int  # of D-RISE
+    judge: bool  # measure deletion and insertion too
+
+
+class DetectedImage(Protocol):
+    """Name and pixels of a picture."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]: ...  # [h, w, 3] RGB, of the file
+
+
+def explain_image(
+    detector: Detector, batch: Batch, picture: DetectedImage, meta: ClassNames, request: Request
+) -> ExplainedImage:
+    """Detect, and compute the maps of the chosen detections. Raises NoSuchDetection."""
+    # 1. detect
+    detections, regions = detector.detect(batch.images)
+    slots = choose_slots(detections, request, picture.name)
+    # 2. explain
+    maps = [explain_region(detector, batch, regions[slot], request) for slot in slots]
+    if D_RISE in request.methods and slots:
+        by_masks = _explain_by_masks(detector, batch, detections, slots, request)
+        for by_method, heatmap in zip(maps, by_masks, strict=True):
+            by_method[D_RISE] = heatmap
+    # 3. back to the pixels of the file
+    tasks = ("box", "mask") if detections.masks is not None else ("box",)
+    predictions = to_image_coordinates(detections, sizes_of(batch), 0, tasks)
+    records = to_records(predictions, meta.category_ids)
+    explained = []
+    for slot, by_method in zip(slots, maps, strict=True):
+        record, label = records[slot], int(detections.labels[0, slot])
+        x, y, width, height = record["bbox"]
+        file_maps = {name: _to_file(by_method[name], batch) for name in request.methods}
+        if request.judge:
+            file_maps = _measure_areas(detector, batch, detections, slot, by_method, file_maps)
+        explained.append(ExplainedDetection(
+            number=slot + 1, class_name=meta.classes[label], score=float(record["score"]),
+            box=(x, y, x + width, y + height), colour=object_colour(label), maps=file_maps,
+            mask=decode(record["segmentation"]).astype(bool) if "segmentation" in record else None,
+        ))  # fmt: skip
+    variant = f"D-RISE: {request.masks} masks of 16 x 16 cells, IoU x cosine" if D_RISE in request.methods else ""
+    return ExplainedImage(picture.name, picture.pixels, explained, request.target, detector.proposal_policy, variant)
+
+
+def choose_slots(detections: Detections, request: Request, name: str) -> list[int]:
+    """Return the slots of the detections to explain. Raises NoSuchDetection."""
+    scores = detections.scores[0][detections.valid[0]]
+    count = int((scores >= request.score_thresh).sum())
+    if not request.numbers:
+        return list(range(min(count, request.count)))
+    if wrong := [number for number in request.numbers if number > count]:
+        raise NoSuchDetection(
+            f"{name}: --detection {wrong[0]}, but {count} detections have a score of {request.score_thresh:g} or more; "
+            f"choose 1 to {count}, or a lower --score" if count else
+            f"{name}: --detection {wrong[0]}, but no detection has a score of {request.score_thresh:g} or more; choose "
+            "a lower --score"
+        )  # fmt: skip
+    return [number - 1 for number in request.numbers]
+
+
+def explain_region(detector: Detector, batch: Batch, region: Region, request: Request) -> dict[str, Heatmap]:
+    """Return the maps of the detection of a region, of all methods but D-RISE."""
+    return explain(DetectionOutput(detector, batch.images, region, parse_target(request.target)), request.methods)
+
+
+def _explain_by_masks(
+    detector: Detector, batch: Batch, detections: Detections, slots: Sequence[int], request: Request
+) -> list[Heatmap]:
+    """Return the maps of D-RISE of all slots, from one set of masks; its seconds are shared among them."""
+    start = time.perf_counter()
+    chosen = reorder(detections, torch.tensor([list(slots)]))
+    baseline = find_normalization(detector.model).mean.expand_as(batch.images.pixels)
+    maps = explain_by_masks(detector.detect_boxes, batch.images, chosen, baseline, masks=request.masks)
+    seconds = (time.perf_counter() - start) / len(slots)
+    return [Heatmap(values, "detections of masked images", seconds) for values in maps]
+
+
+def _measure_areas(
+    detector: Detector,
+    batch: Batch,
+    detections: Detections,
+    slot: int,
+    heatmaps: dict[str, Heatmap],
+    file_maps: dict[str, FileMap],
+) -> dict[str, FileMap]:
+    """Add the areas under deletion and insertion to maps: as many pixels as the box has, in 10 steps (ODAM's form)."""
+    fill = find_normalization(detector.model).mean.expand_as(batch.images.pixels)
+    score = score_of_detection(detector.detect_boxes, batch.images, detections, slot)
+    width, height = (detections.boxes[0, slot, 2:] - detections.boxes[0, slot, :2]).tolist()
+    whole = float(detections.scores[0, slot])
+    judged = {}
+    for name, file_map in file_maps.items():
+        options = {"count": max(10, round(width * height)), "steps": 10}
+        curves = [trace(score, batch.images.pixels.float(), fill, heatmaps[name].values.detach(), **options)
+                  for trace in (trace_deletion, trace_insertion)]  # fmt: skip
+        deletion, insertion = (area_under_curve(curve) / whole for curve in curves)
+        judged[name] = replace(file_map, deletion=deletion, insertion=insertion)
+    return judged
+
+
+def _to_file(heatmap: Heatmap, batch: Batch) -> FileMap:
+    """Cut the content out of the canvas and resize it to the file."""
+    height, width = batch.images.sizes[0].round().long().tolist()
+    tall, wide = batch.original_sizes[0].tolist()
+    content = heatmap.values.detach()[:height, :width]
+    resized: Tensor = F.interpolate(content[None, None], (tall, wide), mode="bilinear", align_corners=False)[0, 0]
+    return FileMap(resized.float().cpu().numpy(), heatmap.layer, heatmap.seconds)

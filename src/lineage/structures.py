@@ -23,6 +23,7 @@ from typing import NamedTuple, TypeAlias
 from torch import Tensor
 
 UNLABELLED = 255  # the semantic class of pixels without a label, padding among them
+DETECTION, INTERPOLATION = "detection", "interpolation"  # tasks: what a dataset, a model and an evaluator agree on
 
 
 class Images(NamedTuple):
@@ -58,6 +59,24 @@ class Batch(NamedTuple):
     targets: Targets
     ids: Tensor  # [B] int64 image ids
     original_sizes: Tensor  # [B, 2] int64 (height, width) of the files; detections are scaled back to these
+
+
+class FramePairs(NamedTuple):
+    """The input of frame interpolation: two frames of each video, and the motion between them where it is known."""
+
+    frames: Tensor  # [B, 2, 3, H, W] uint8 RGB, its border repeated beyond each size
+    sizes: Tensor  # [B, 2] float32 (height, width) of the content before padding
+    rng_keys: Tensor  # [B] int64, as of Images
+    flows: Tensor | None = None  # [B, 2, 2, H, W] float32 pixels (x, y): from the first frame to the second, and back
+
+
+class FrameBatch(NamedTuple):
+    """A batch of frame interpolation, with the field names of Batch."""
+
+    images: FramePairs
+    targets: Tensor  # [B, 3, H, W] uint8: the frame between the two
+    ids: Tensor  # [B] int64 positions in the dataset, from 1
+    original_sizes: Tensor  # [B, 2] int64 (height, width) of the files
 
 
 class Proposals(NamedTuple):

@@ -18,17 +18,16 @@ from lineage.models.export.program import ExportableDetector, name_inputs
 from lineage.run.inference.export import draw_inputs
 from lineage.run.restore import restore
 from lineage.weights.readers import digest
-from tests.models.compose import CONF
+from tests.models.compose import DETECTORS
 from tests.trained import run_folder
 
 SIZE = (128, 128)
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 FAST = ("rcnn", "fast_rcnn", "rpn")
 FAMILIES = (
     *FAST, "fast_rcnn_multiscale", "fast_rcnn_svm", "faster_rcnn_vgg", "faster_rcnn_dc5", "mask_rcnn_mlp",
     "mask_rcnn_v2", "mask_keypoint_rcnn", "cascade_mask_rcnn_staged", "retinanet", "pointrend", "panoptic_fpn",
 )  # fmt: skip
-BOTH = [(model, ".onnx") for model in MODELS] + [(model, ".pt2") for model in FAMILIES]
+BOTH = [(model, ".onnx") for model in DETECTORS] + [(model, ".pt2") for model in FAMILIES]
 
 
 @pytest.mark.parametrize("model", [pytest.param("mask_keypoint_rcnn", marks=pytest.mark.slow), "retinanet"])

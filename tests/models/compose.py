@@ -12,6 +12,9 @@ from torch import nn
 import lineage.config.schema  # noqa: F401  (registers the schema)
 
 CONF = Path(__file__).parents[2] / "conf"
+DETECTORS = sorted(
+    path.stem for path in (CONF / "model").glob("*.yaml") if "lineage.models.interpolation." not in path.read_text()
+)  # options of conf/model
 
 
 def config(*overrides: str) -> DictConfig:

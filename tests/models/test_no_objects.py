@@ -15,7 +15,6 @@ from lineage.config.build import build
 from lineage.structures import Images, Targets
 from tests.models import compose, scenes
 
-MODELS = sorted(path.stem for path in (compose.CONF / "model").glob("*.yaml"))
 SIZE = (64, 64)
 
 
@@ -34,7 +33,7 @@ def scene(counts: list[int]) -> tuple[Images, Targets]:
     return images._replace(proposals=scenes.proposals(targets, side=SIZE[0])), targets
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", compose.DETECTORS)
 def test_a_model_learns_from_images_without_objects(name: str) -> None:
     model = small(name)
     for counts in ([3, 0], [0, 0]):

@@ -17,7 +17,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lineage.tables import model_facts
-from tests.models.compose import config
+from tests.models.compose import DETECTORS, config
 from tests.train import tiny
 
 CHOICES = (
@@ -32,8 +32,7 @@ SHORT = ("schedule.steps=10", "schedule.milestones=[]")
 FACTS = model_facts.load(tiny.ROOT / "experiments")
 CHOICES_OF = {facts.option: facts.learning.choices.split() for facts in FACTS if facts.learning}
 MEASURES = {facts.option: facts.learning.measures for facts in FACTS if facts.learning and facts.learning.measures}
-OPTIONS = sorted(path.stem for path in (tiny.ROOT / "conf/model").glob("*.yaml"))
-NEW = sorted({*OPTIONS} - MEASURES.keys())
+NEW = sorted({*DETECTORS} - MEASURES.keys())
 FITTED = ("fast_rcnn_svm", "rcnn")  # their SVMs are, whatever the features: random ones find something as well
 PRECISE = ("AP50", "mAP", "PQ")  # nearly nothing by chance, unlike recall and mIoU
 
@@ -96,6 +95,6 @@ def test_nearly_every_model_is_held_to_a_floor() -> None:
 @pytest.mark.slow
 def test_no_two_models_are_the_same_at_tier_mini() -> None:
     options: dict[str, list[str]] = {}
-    for option in OPTIONS:
+    for option in DETECTORS:
         options.setdefault(OmegaConf.to_yaml(config(f"model={option}", "tier=mini")), []).append(option)
     assert [alike for alike in options.values() if len(alike) > 1] == []

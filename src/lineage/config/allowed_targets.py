@@ -24,10 +24,10 @@ SOURCES = Path(__file__).resolve().parents[2]
 # Modules and packages of lineage whose classes and functions a config may build, and those within that it may not.
 ROOMS = (
     "lineage.calibration.evaluator", "lineage.data.collate", "lineage.data.concat", "lineage.data.formats",
-    "lineage.data.proposals", "lineage.data.pseudo_labelled", "lineage.data.sampling",
+    "lineage.data.frames", "lineage.data.proposals", "lineage.data.pseudo_labelled", "lineage.data.sampling",
     "lineage.data.selective_search", "lineage.data.shapes", "lineage.data.transforms", "lineage.eval.protocols",
-    "lineage.explain.evaluator", "lineage.models", "lineage.ops", "lineage.train.callbacks", "lineage.train.loggers",
-    "lineage.train.lr_schedule", "lineage.train.optimizer",
+    "lineage.explain.evaluator", "lineage.models", "lineage.ops", "lineage.train.callbacks",
+    "lineage.train.loggers", "lineage.train.lr_schedule", "lineage.train.optimizer",
 )  # fmt: skip
 CLOSED = ("lineage.models.export",)
 # Classes of other libraries: of these modules themselves, not of modules below, and by capitalized names alone.

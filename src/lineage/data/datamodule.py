@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing import Lock
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -41,6 +42,7 @@ class DetectionData(pl.LightningDataModule):
 
     sampling: (train, seed) -> IndexSampler of the training images: the image indices of each epoch.
     size_divisibility: of the sides of a canvas at test time, a property of the model.
+    finish: (sample) -> sample, the last step of the loader after all transforms.
 
     Without `val`, nothing is evaluated.
     """
@@ -55,6 +57,7 @@ class DetectionData(pl.LightningDataModule):
         seed: int,
         sampling: Callable[[Dataset, int], IndexSampler] = ShuffleSampler,
         size_divisibility: int = 32,
+        finish: Callable[[Any], Any] = sanitize,
     ) -> None:
         super().__init__()
         self.train = train
@@ -65,6 +68,7 @@ class DetectionData(pl.LightningDataModule):
         self.seed = seed
         self.sampling = sampling
         self.canvas_rule = CanvasRule(augment, size_divisibility)
+        self.finish = finish
 
     def accumulate(self, world_size: int) -> int:
         """Return the number of micro batches per optimizer step on each of `world_size` processes."""
@@ -90,7 +94,7 @@ class DetectionData(pl.LightningDataModule):
     def train_loader(self, rank: int = 0, world_size: int = 1, start_step: int = 0) -> DataLoader:
         images = self.schedule.images_per_step
         steps, on_unreadable = self.schedule.steps, self.data.on_unreadable
-        dataset = AugmentedDataset(self.train, self.augment.train, self.seed, on_unreadable, images, steps)
+        dataset = AugmentedDataset(self.train, self.augment.train, self.seed, on_unreadable, images, steps, self.finish)
         order = StepOrder(self.train.sizes, images, self.sampling(self.train, self.seed))
         per_device = self.data.images_per_device
         batches = StepBatchSampler(order, self.schedule.steps, start_step, rank, world_size, per_device)
@@ -126,7 +130,9 @@ class DetectionData(pl.LightningDataModule):
         images_per_batch: int,
         limit: int | None = None,
     ) -> DataLoader:
-        dataset = AugmentedDataset(images, self.augment.test, self.seed, on_unreadable, images_per_step=1)
+        dataset = AugmentedDataset(
+            images, self.augment.test, self.seed, on_unreadable, images_per_step=1, finish=self.finish
+        )
         order = sort_by_aspect_ratio(images)[:limit]
         keys = [self.canvas_rule.group_key(size) for size in map(tuple, images.sizes[order].tolist())]
         batches = [[order[position] for position in batch] for batch in group_batches(keys, images_per_batch)]
@@ -216,6 +222,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
         on_unreadable: str,
         images_per_step: int,
         steps: int | None = None,
+        finish: Callable[[Any], Any] = sanitize,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -223,6 +230,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
         self.on_unreadable = on_unreadable
         self.images_per_step = images_per_step
         self.steps = steps
+        self.finish = finish
 
     def __getitem__(self, item: ItemKey) -> tuple[Sample, int]:
         position, index = item
@@ -243,7 +251,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
         with torch.random.fork_rng(devices=[]):
             # the CPU generator alone: torch.manual_seed also formats a traceback, to seed GPUs that workers never use
             torch.default_generator.manual_seed(rng_key)
-            return sanitize(bind_context(self.transform, context)(sample)), rng_key
+            return self.finish(bind_context(self.transform, context)(sample)), rng_key
 
 
 def _collate_training(collate: Callable[..., Batch], items: Sequence[tuple[Sample, int]]) -> Batch:

@@ -44,11 +44,13 @@ class Evaluator(Protocol):
         """
         ...
 
-    def check_outputs(self, detections: Detections) -> None:
-        """Raise if a model lacks an output that is scored; called before training, with its first detections."""
+    def check_outputs(self, outputs: Any) -> None:
+        """Raise if a model lacks an output that is scored; called before training, with its first outputs."""
         ...
 
-    def update(self, detections: Detections, batch: Batch) -> None: ...
+    def update(self, outputs: Any, batch: Any) -> None:
+        """Add the outputs of a batch: Detections and a Batch, or those of another task (run/task.py)."""
+        ...
 
     def compute(self) -> dict[str, float]:
         """Return metrics in percent, such as box/AP; NaN where the ground truth has nothing to measure."""
@@ -143,10 +145,10 @@ class NoEvaluation:
 
     protocol: dict[str, Any] = {"name": "none"}  # noqa: RUF012  never changed
 
-    def check_outputs(self, detections: Detections) -> None:
+    def check_outputs(self, outputs: Any) -> None:
         return None
 
-    def update(self, detections: Detections, batch: Batch) -> None:
+    def update(self, outputs: Any, batch: Any) -> None:
         return None
 
     def compute(self) -> dict[str, float]:

@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from lineage.report.pictures import save_predictions
 from lineage.report.site.parts import FOLDER, PAGE
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
@@ -23,13 +22,15 @@ from lineage.results.run_folder import RunFolder
 from lineage.run.assemble import Parts
 from lineage.run.inference.site_source import has_small_test, report_run, update_site
 from lineage.run.resume import Attempt
-from lineage.tables.numbers import format_number
+from lineage.run.task import TASKS, find_task
+from lineage.tables.numbers import count_decimals, find_unit, format_number
 from lineage.train.entry_writer import EntryWriter
 from lineage.train.save_tensors import save_tensors
 from lineage.weights import state_dict
 
 OF_THIS_RUN = ("seed", "paths", "hydra", "resume", "cell")  # overrides that its variations have otherwise
 OTHERS = ("APr", "APc", "APf", "mAP07", "mAP", "PQ", "SQ", "RQ", "mIoU")  # of LVIS, VOC and panoptic evaluation
+FRAMES = ("PSNR", "SSIM")  # of frames between frames
 RECALLS = ("AR10", "AR100", "AR300", "AR1000", "R300")  # of proposals, which have no precision
 LISTED = ("calibration", "explain")  # tasks with measures of their own, which stand in a line
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
@@ -47,12 +48,13 @@ def save_artifacts(folder: Path, parts: Parts) -> str:
 
 
 def draw_predictions(folder: Path, parts: Parts) -> None:
-    """Draw a few detections into the run folder, if there are any."""
+    """Draw a few predictions into the run folder, if there are any."""
     if parts.data.val is None:
         return
-    files, evaluator = RunFolder(folder), parts.module.evaluator
+    files = RunFolder(folder)
     files.pictures.mkdir(exist_ok=True)
-    save_predictions(parts.data.val, evaluator.results(), files.pictures / "predictions.png")
+    draw = TASKS[find_task(parts.data.val)].draw
+    draw(parts.data.val, parts.module.evaluator, files.pictures / "predictions.png")
 
 
 def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
@@ -90,10 +92,12 @@ def table(metrics: dict[str, float | None]) -> Table:
     """Draw a line per task; a dash is what the ground truth cannot measure."""
     tasks = [task for task in dict.fromkeys(name.partition("/")[0] for name in metrics) if task not in LISTED]
     usual = COLUMNS if any(name.endswith("/AP") for name in metrics) else (*COLUMNS, *RECALLS)
-    columns = [column for column in (*usual, *OTHERS) if any(f"{task}/{column}" in metrics for task in tasks)]
-    drawn = Table("", *columns, title="average precision")
+    columns = [column for column in (*usual, *OTHERS, *FRAMES) if any(f"{task}/{column}" in metrics for task in tasks)]
+    titles = [column if find_unit(column) == "%" else f"{column}, {find_unit(column)}" for column in columns]
+    drawn = Table("", *titles, title=None if {*columns} <= {*FRAMES} else "average precision")
     for task in tasks:
-        drawn.add_row(task, *(format_number(metrics.get(f"{task}/{column}")) for column in columns))
+        cells = (format_number(metrics.get(f"{task}/{column}"), count_decimals(column)) for column in columns)
+        drawn.add_row(task, *cells)
     return drawn
 
 
@@ -116,13 +120,13 @@ def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
     if entry.table:
         return [shlex.join(["lineage", "table", entry.table, *store]), *again]
     typed = [text for text in attempt.overrides if not within(Override.parse(text).key, OF_THIS_RUN)]
-    return [*(vary(typed, *variation) for variation in list_variations(attempt)), *again]
+    return [*(vary(typed, *variation) for variation in list_variations(attempt, entry)), *again]
 
 
-def list_variations(attempt: Attempt) -> list[tuple[str, str]]:
+def list_variations(attempt: Attempt, entry: Entry) -> list[tuple[str, str]]:
     """Return the keys that are worth varying, with their values. Nothing of a test depends on the seed."""
     config = attempt.config
-    if config.evaluate_only:
+    if config.evaluate_only or not entry.parameters:
         has_views = any(OmegaConf.select(config, key) is not None for key in ("model.neck", "model.head"))
         return [("tta", "none,flip")] if has_views else []
     has_roi_layer = OmegaConf.select(config, "model.box.roi") is not None

@@ -39,6 +39,7 @@ from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
+from lineage.run.task import TASKS, check_task, find_task
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -63,6 +64,7 @@ def assemble(resolved: Resolved) -> Parts:
     """Build the model with its weights, the data and the module that trains it."""
     config = resolved.config
     check_values(config)
+    check_task(config, resolved.train)
     train = add_labels(config, resolve_partial_masks(config, resolved.train))
     if not config.evaluate_only:
         check_labels(config, train, train if resolved.val is None else resolved.val)
@@ -99,7 +101,8 @@ def assemble(resolved: Resolved) -> Parts:
     check_callbacks(config, module.evaluator)
     sampling = build(config.sampling)
     size_divisibility = get_size_divisibility(model)
-    data = DetectionData(train, val, augment, schedule, loading, config.seed, sampling, size_divisibility)
+    finish = TASKS[find_task(train)].finish
+    data = DetectionData(train, val, augment, schedule, loading, config.seed, sampling, size_divisibility, finish)
     return Parts(data, model, module)
 
 

@@ -24,6 +24,8 @@ from lineage.run.checks.machine import has_bf16
 from lineage.run.parents import Parents
 from lineage.run.resume import Attempt
 from lineage.run.splits import describe_val
+from lineage.run.task import find_task
+from lineage.structures import DETECTION
 from lineage.tables.read import read_published
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
@@ -150,7 +152,8 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
 
 def describe_sizes(data: DetectionData) -> str | None:
     """Return a line about images that no transform resizes, if they are read from files; None otherwise."""
-    if data.train.source is None or not isinstance(data.augment.test, nn.Identity):
+    is_resized = not isinstance(data.augment.test, nn.Identity)
+    if data.train.source is None or is_resized or find_task(data.train) != DETECTION:
         return None
     height, width = data.train.sizes[data.train.sizes.prod(1).argmax()].tolist()
     return (

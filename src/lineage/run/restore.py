@@ -88,7 +88,8 @@ def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA 
     """Return the model with the test-time augmentation of a config, or None if it has none."""
     if not config.get("tta"):
         return None
-    return build(config.tta, model=model, flip_indices=meta.flip_indices, class_flip_indices=meta.class_flip_indices)
+    mirrored = {"flip_indices": meta.flip_indices, "class_flip_indices": meta.class_flip_indices}
+    return build(config.tta, model=model, **(mirrored if meta.classes else {}))
 
 
 def load_run_config(folder: RunFolder, overrides: Sequence[str]) -> DictConfig:

@@ -30,6 +30,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
+from torch import nn
 
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import is_user_error
@@ -99,7 +100,7 @@ def run_attempt(attempt: Attempt) -> None:
         ):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
-            if attempt.config.evaluate_only:
+            if attempt.config.evaluate_only or not has_parameters(parts.model):
                 test(attempt, trainer, parts)
             else:
                 fit(attempt, trainer, parts)
@@ -230,6 +231,11 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
 def is_final(error: BaseException) -> bool:
     """Return whether another try would end in the same error: the user's input, not a disk that can be cleared."""
     return isinstance(error, Exception) and is_user_error(error) and disk.explain(error) is None
+
+
+def has_parameters(model: nn.Module) -> bool:
+    """Return whether a model has anything to train; the mean of two frames has not."""
+    return next(model.parameters(), None) is not None
 
 
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lineage.results.entry import Entry
 from lineage.tables import costs, verdicts
-from lineage.tables.numbers import EMPTY
+from lineage.tables.numbers import EMPTY, count_decimals, find_unit
 from lineage.tables.samples import Setting
 from lineage.tables.statistics.pooled_noise import TableNoise
 from lineage.tables.statistics.seed_noise import SeedSample
@@ -34,10 +34,10 @@ class Column:
 
     @property
     def decimals(self) -> int:
-        """The decimals that the paper prints, 1 to 3."""
+        """The decimals that the paper prints, those that the metric needs at least, and 3 at most."""
         published = [row.published.get(self.metric) for row in self.table.rows.values()]
         decimals = [len(f"{value:.10g}".partition(".")[2]) for value in published if value is not None]
-        return min(3, max([1, *decimals]))
+        return min(3, max([count_decimals(self.metric), *decimals]))
 
     @property
     def sign(self) -> int:
@@ -55,7 +55,7 @@ class Column:
 
     def title(self) -> str:
         """Return the paper's title with our name of the metric, its unit and its direction."""
-        unit = COSTS.get(self.metric, "") if self.cost else "%"
+        unit = COSTS.get(self.metric, "") if self.cost else find_unit(self.metric)
         better = "lower" if self.sign < 0 else "higher"
         metric = f"{self.metric}, {unit}" if unit else self.metric
         return f"{self.name} ({metric}, {better} is better)"

@@ -8,5 +8,5 @@ DEFAULT = 32  # the stride of the last stage of a residual network
 
 
 def get_size_divisibility(model: nn.Module) -> int:
-    """Return that of the model's neck: 32 with a pyramid, 1 without; DEFAULT for a model of another kind."""
-    return int(getattr(getattr(model, "neck", None), "size_divisibility", DEFAULT))
+    """Return that of the model's neck, 32 with a pyramid and 1 without, or of the model; DEFAULT for any other."""
+    return int(getattr(getattr(model, "neck", model), "size_divisibility", DEFAULT))

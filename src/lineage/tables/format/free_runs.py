@@ -28,7 +28,7 @@ FIELDS = (
     "image_ms",
     "step_seconds",
 )
-METRICS = ("mask/AP", "box/AP", "keypoint/AP", "panoptic/PQ")
+METRICS = ("mask/AP", "box/AP", "keypoint/AP", "panoptic/PQ", "frame/PSNR")
 LAST = ("status", "tier", "seed", "id")  # columns that stand at the end
 
 Value = str | float | None

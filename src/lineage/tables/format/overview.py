@@ -10,13 +10,13 @@ from lineage.tables import read, verdicts
 from lineage.tables.column import QUOTED, build_columns
 from lineage.tables.format.load import TableLoader
 from lineage.tables.format.terminal import Grid, align
-from lineage.tables.numbers import EMPTY, format_number
+from lineage.tables.numbers import EMPTY, count_decimals, format_number
 from lineage.tables.samples import Setting, drop_superseded, get_setting
 from lineage.tables.table import Table
 from lineage.tables.verdicts import Background
 
 RECENT = 10  # free runs
-HEADLINE = ("mask/AP", "box/AP", "keypoint/AP")
+HEADLINE = ("mask/AP", "box/AP", "keypoint/AP", "frame/PSNR")
 HEAD = ("table", "tier", "rows", "runs", "claims", "numbers")
 
 
@@ -108,6 +108,6 @@ def render_free_runs(entries: list[Entry]) -> str:
 
 
 def _free_run_line(entry: Entry, metrics: list[str]) -> list[str]:
-    values = [format_number(entry.metrics.get(name)) for name in metrics]
+    values = [format_number(entry.metrics.get(name), count_decimals(name)) for name in metrics]
     model, deviations = entry.choices.get("model", EMPTY), " ".join(entry.deviations) or EMPTY
     return [entry.id, model, *values, entry.status, entry.tier, str(entry.seed), deviations]

@@ -15,7 +15,8 @@ from lineage.tables.own.write import OwnTable
 from lineage.tables.table import Row, TableError
 from lineage.tables.tiers import Tiers, translate_row
 
-HEADLINE = {"mask/AP": "mask AP", "box/AP": "box AP", "keypoint/AP": "keypoint AP", "panoptic/PQ": "PQ"}
+HEADLINE = {"mask/AP": "mask AP", "box/AP": "box AP", "keypoint/AP": "keypoint AP", "panoptic/PQ": "PQ",
+            "frame/PSNR": "PSNR"}  # fmt: skip
 
 Settings = dict[str, Setting]  # by name
 

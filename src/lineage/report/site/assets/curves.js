@@ -19,7 +19,7 @@ function axisValues(curves, line, axis) {
   return factor ? steps.map((step) => step * factor) : null;
 }
 
-const ONCE = "No AP over time: evaluated once, at the end. schedule.evaluate_every=100 evaluates every 100 steps, too.";
+const ONCE = "No metric over time: evaluated once, at the end. schedule.evaluate_every=100 evaluates every 100 steps, too.";
 
 /** Return whether no metric of a test has two points. */
 function onceEvaluated(parts) {

@@ -104,8 +104,13 @@ function rank(metric) {
 
 function titleOf(name, kind) {
   if (kind === "cost") return { "cost/gpu_hours": "device h", "cost/hours": "hours", "cost/step_seconds": "s/step", "cost/image_ms": "ms/image", "cost/images_per_second": "images/s (test)", "cost/memory_gb": "memory GB", "cost/parameters_m": "params M", "cost/gflops": "GFLOPs" }[name] || name;
-  if (kind === "metric") return name.replace("/", " ");
+  if (kind === "metric") return name.replace("/", " ") + (name.endsWith("/PSNR") ? ", dB" : "");
   return kind === "key" ? shortKey(name, SITE.keys) : name;
+}
+
+/** Return the decimals that a metric needs, as the commands print it. */
+function digitsOf(metric) {
+  return /(PSNR|SSIM)$/.test(metric) ? 2 : 1;
 }
 
 /** Return whether less of a metric or cost is better. */

@@ -28,7 +28,7 @@ function headline(run, details) {
   if (!details.headline.length) return h("p", { class: "note" }, run.status === "finished" ? "Nothing was measured." : "This run ended before its first evaluation.");
   return h("ul", { class: "headline" }, details.headline.map((name) => {
     const group = SITE.runs.filter((other) => other.group === run.group), { mean, sd, n } = summarize(group, columnOf(name));
-    return h("li", {}, h("b", {}, fixed(valueOf(run, name))), h("span", {}, titleOf(name, "metric")),
+    return h("li", {}, h("b", {}, fixed(valueOf(run, name), digitsOf(name))), h("span", {}, titleOf(name, "metric")),
       n > 1 && h("span", {}, `${n} seeds: ${fixed(mean)} ± ${fixed(sd, 2)}`), isExact && details.published[name] != null && h("span", {}, `paper ${fixed(details.published[name])}`));
   }));
 }
@@ -46,12 +46,13 @@ function picturesSection(details) {
 function classesSection(details) {
   const classes = Object.entries(details.per_class || {}).map(([name, values]) => ({ name, values }));
   if (!classes.length) return null;
-  const metrics = [...new Set(classes.flatMap((one) => Object.keys(one.values)))], sort = { name: metrics.find((name) => details.headline.includes(name)) || metrics[0], down: true };
-  const columns = [{ name: "class", title: "class", read: (one) => one.name, cell: (one) => one.name }, ...metrics.map((name) => ({ name, title: titleOf(name, "metric"), number: true, read: (one) => one.values[name],
-    cell: (one) => details.headline.includes(name) && one.values[name] > 0 ? h("span", { class: "meter", style: { "--w": Math.min(1, one.values[name] / 100).toFixed(3) } }, fixed(one.values[name])) : fixed(one.values[name]) }))];
+  const metrics = [...new Set(classes.flatMap((one) => Object.keys(one.values)))], kind = metrics.every((name) => name.startsWith("frame/")) ? "clip" : "class";
+  const sort = { name: metrics.find((name) => details.headline.includes(name)) || metrics[0], down: true };
+  const columns = [{ name: "class", title: kind, read: (one) => one.name, cell: (one) => one.name }, ...metrics.map((name) => ({ name, title: titleOf(name, "metric"), number: true, read: (one) => one.values[name],
+    cell: (one) => details.headline.includes(name) && one.values[name] > 0 ? h("span", { class: "meter", style: { "--w": Math.min(1, one.values[name] / 100).toFixed(3) } }, fixed(one.values[name], digitsOf(name))) : fixed(one.values[name], digitsOf(name)) }))];
   const holder = h("div");
   draw();
-  return section("Classes", plural(classes.length, "class").replace("classs", "classes"), holder);
+  return section(kind === "clip" ? "Clips" : "Classes", plural(classes.length, kind).replace("classs", "classes"), holder);
 
   function draw() {
     const table = growingTable({ label: "metrics of classes", columns, sort, onsort: (other) => { Object.assign(sort, other); draw(); } });
@@ -65,9 +66,9 @@ function metricsTable(run, details) {
   const values = new Map(SITE.metrics.map((name, i) => [name, run.metrics[i]]).filter(([, value]) => value !== undefined));
   const tasks = [...new Set([...values.keys()].filter((name) => values.get(name) != null).map((name) => name.split("/")[0]))].filter((task) => task !== "cost");
   if (!tasks.length) return null;
-  const preferred = ["AP", "AP50", "AP75", "APs", "APm", "APl"], names = [...new Set([...values.keys()].filter((name) => tasks.includes(name.split("/")[0])).map((name) => name.split("/")[1]))];
+  const preferred = ["AP", "AP50", "AP75", "APs", "APm", "APl", "PSNR", "SSIM"], names = [...new Set([...values.keys()].filter((name) => tasks.includes(name.split("/")[0])).map((name) => name.split("/")[1]))];
   const columns = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
-  const line = (label, read, kind) => h("tr", { class: kind }, h("th", { scope: "row" }, label), columns.map((name) => h("td", { class: "n" }, fixed(read(name)))));
+  const line = (label, read, kind) => h("tr", { class: kind }, h("th", { scope: "row" }, label), columns.map((name) => h("td", { class: "n" }, fixed(read(name), digitsOf(name)))));
   const hasPaper = (task) => columns.some((name) => details.published[`${task}/${name}`] != null);
   return h("div", { class: "wide narrow" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th"), columns.map((name) => h("th", { class: "n", scope: "col" }, name)))),
     h("tbody", {}, tasks.flatMap((task) => [line(task, (name) => values.get(`${task}/${name}`)), hasPaper(task) && line(run.tier === "paper" ? "paper" : "paper, at full size", (name) => details.published[`${task}/${name}`], "sub")].filter(Boolean)))));
@@ -97,10 +98,10 @@ async function showRunCurves(holder, run) {
 
   function draw() {
     clearPanels();
-    const groups = groupLines(Object.keys(curves.lines)), titles = { scored: "AP over time", losses: "Losses", shares: "Accuracies and error rates", counts: "Samples per image" };
+    const groups = groupLines(Object.keys(curves.lines)), titles = { scored: "Metrics over time", losses: "Losses", shares: "Accuracies and error rates", counts: "Samples per image" };
     const lineOf = (name, i) => { const line = curves.lines[name], x = axisValues(curves, line, STATE.axis); return x && { name, legend: name, colour: i, x, y: line[1], last: true }; };
     const sets = [...["scored", "losses", "shares", "counts"].map((group) => [titles[group], groups[group], group !== "scored"]), ...groups.meters.map((name) => [{ lr: "Learning rate", images_per_second: "Images per second", data_wait: "Share of time waiting for images", grad_norm: "Gradient norm" }[name], [name], name !== "lr"])];
-    const panels = sets.map(([title, names, smooth]) => ({ title, smooth, lines: names.map(lineOf).filter(Boolean) })).filter(({ title, lines }) => lines.length && (title !== "AP over time" || lines.some((line) => line.x.length > 1)));
+    const panels = sets.map(([title, names, smooth]) => ({ title, smooth, lines: names.map(lineOf).filter(Boolean) })).filter(({ title, lines }) => lines.length && (title !== "Metrics over time" || lines.some((line) => line.x.length > 1)));
     replace(holder, section("Training", null, curveControls(draw), onceEvaluated([curves]) && h("p", { class: "small soft" }, ONCE), panels.length ? h("div", { class: "grid" }, panels.map(({ title, lines, smooth }) => curvePanel(title, lines, { smooth }).element)) : h("p", { class: "note" }, "This run does not know that axis.")));
   }
 }

@@ -99,7 +99,7 @@ function readSort(columns) {
 function defaultColumns() {
   const few = (name) => new Set(SITE.runs.map((run) => valueOf(run, name))).size > 1;
   const options = SITE.choices.filter((name) => !["experiment", "schedule", "model", "dataset"].includes(name) && few(name));
-  const metrics = ["box/AP", "mask/AP", "keypoint/AP", "panoptic/PQ", "voc/mAP", "voc/mAP07", "box/AR1000"].filter((name) => SITE.metrics.includes(name));
+  const metrics = ["box/AP", "mask/AP", "keypoint/AP", "panoptic/PQ", "voc/mAP", "voc/mAP07", "box/AR1000", "frame/PSNR"].filter((name) => SITE.metrics.includes(name));
   const details = metrics.length === 1 ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
   const spread = ["model", "dataset", "tier"].filter((name) => few(name));
   const costs = ["cost/gpu_hours", "cost/image_ms"].filter((name) => SITE.costNames.includes(name));

@@ -1,0 +1,1 @@
+"""Temporal super-resolution: the frame between two frames of a video."""

@@ -1,0 +1,58 @@
+"""A second task in the same trainer: runs of videos, what they leave, and parts of other tasks that are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lineage.config.build import ConfigError
+from lineage.data.frames import moving_shapes
+from lineage.data.shapes.dataset import Shapes
+from lineage.run.task import check_task
+from tests.models.compose import config
+from tests.train import tiny
+
+SMALL = ("tier=smoke", "dataset=moving_shapes", "dataset.train.clips=4", "dataset.val.clips=2", "dataset.val.pairs=2",
+         "data.workers=0")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["model=mask_rcnn"], "model"),
+        (["model=dvtsr", "evaluator=coco"], "evaluator"),
+        (["model=dvtsr", "tta=flip"], "tta"),
+    ],
+)
+def test_parts_of_another_task_are_refused(overrides: list[str], key: str) -> None:
+    videos = moving_shapes.load(
+        seed=0, clips=1, pairs=1, time=0.5, size=[32, 32], objects=1, speed=1.0, acceleration=0.0, spin=0.0
+    )
+    with pytest.raises(ConfigError, match=f"^{key} reads annotated images, and dataset=moving_shapes has videos"):
+        check_task(config("dataset=moving_shapes", *overrides), videos)
+    with pytest.raises(ConfigError, match=r"^model reads videos, and dataset=shapes has annotated images"):
+        check_task(config("dataset=shapes", "model=frame_average"), Shapes(seed=0, length=1))
+
+
+def test_a_network_trains_and_its_frames_are_scored(tmp_path: Path) -> None:
+    tiny.train(tmp_path, "model=dvtsr", *SMALL)
+    (entry,) = (tmp_path / "results").rglob("*.json")
+    record = json.loads(entry.read_text())
+    assert record["steps"] == 4
+    assert {*record["metrics"]} == {"frame/PSNR", "frame/SSIM"}
+    (folder,) = (tmp_path / "runs").glob("2*")
+    assert {*json.loads((folder / "per_class.json").read_text())} == {"clip 000", "clip 001"}
+    report = (folder / "report.html").read_text()
+    assert '"headline":["frame/PSNR"]' in report.replace(" ", "")
+    assert "clip 001" in report
+    assert (folder / "pictures/predictions.png").is_file()
+
+
+def test_a_model_without_parameters_is_only_tested(tmp_path: Path) -> None:
+    tiny.train(tmp_path, "model=frame_average", *SMALL)
+    (entry,) = (tmp_path / "results").rglob("*.json")
+    record = json.loads(entry.read_text())
+    assert (record["status"], record["steps"], record["parameters"]) == ("finished", 0, 0)
+    assert record["metrics"]["frame/PSNR"] > 15

@@ -24,7 +24,7 @@ class Schedule:
     gamma: float = MISSING
     warmup_steps: int = MISSING  # linear from warmup_factor x lr to lr
     warmup_factor: float = MISSING
-    evaluate_every: int = 0  # steps between evaluations; 0 evaluates once, at the end
+    evaluate_every: Any = "auto"  # steps between evaluations; 0: only at the end; auto: four in all where that is cheap
 
 
 @dataclass

@@ -11,17 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.config import foreign_keys
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
+from lineage.config.evaluation_interval import AUTO as EVALUATE_AUTO
 from lineage.config.resume_overrides import AUTO
 from lineage.config.schema import Run
 from lineage.results.overrides import Override
 from lineage.results.renames import former_names, key_today
 from lineage.tables.suggest import nearest_key
 
+INTERVAL = "schedule.evaluate_every"
 LEAST = {
     "schedule.steps": 0,  # evaluates only, with weights=PATH
     "schedule.images_per_step": 1,
     "schedule.warmup_steps": 0,
-    "schedule.evaluate_every": 0,
+    INTERVAL: 0,
     "optimizer.lr": 0,
     "data.images_per_device": 1,
     "data.workers": 0,
@@ -59,6 +61,8 @@ def check(config: DictConfig) -> None:
     check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
     for key, least in LEAST.items():
         value = OmegaConf.select(config, key)
+        if (key, value) == (INTERVAL, EVALUATE_AUTO):
+            continue
         if value is not None and not isinstance(value, int | float):
             raise ConfigError(f"{key}={value}: {key} is a number")
         if value is not None and not value >= least:  # NaN too

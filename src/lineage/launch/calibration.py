@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from lineage.config.evaluation_interval import choose_interval
 from lineage.launch.compose_rows import RowRequest, cache_folder, compose_rows
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
@@ -49,7 +50,7 @@ class Speed:
         schedule = config.get("schedule") or {}
         steps = schedule.get("steps") or 0
         images = ((config.get("dataset") or {}).get("val") or {}).get("length") or 200
-        every = schedule.get("evaluate_every") or 0
+        every = choose_interval(config, images) if steps else 0
         tests = 1 + ((steps - 1) // every if every and trains else 0)
         return self.other + images * tests * self.image + (steps * self.step if trains else 0.0)
 

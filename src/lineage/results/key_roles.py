@@ -60,7 +60,7 @@ ROLES = {
     "augment.test_buckets": Role.TEST,
     "sampling": Role.TRAINING,
     "schedule": Role.TRAINING,
-    "schedule.evaluate_every": Role.TEST,
+    "schedule.evaluate_every": Role.DISPLAY,  # of a callback that waits for metrics, more: config/digests.py
     "lr_schedule": Role.TRAINING,
     "optimizer": Role.TRAINING,
     "trainer": Role.TRAINING,

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lineage.config.build import ConfigError, build
+from lineage.config.evaluation_interval import choose_interval
 from lineage.config.schema import Data, Schedule
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.concat import ConcatDataset
@@ -189,7 +190,8 @@ def make_trainer(
         parts.module.engine = make_engine(config.get("engine", "auto"), parts.model, device, detect_anomaly=checks)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
-    between = config.schedule.evaluate_every or config.schedule.steps + 1  # the last evaluation is run's
+    interval = choose_interval(config, len(parts.data.val)) if parts.data.val is not None else 0
+    between = interval or config.schedule.steps + 1  # the last evaluation is run's
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)

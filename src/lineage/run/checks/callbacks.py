@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.config.evaluation_interval import AUTO
 from lineage.eval.evaluator import Evaluator
 
 
@@ -15,7 +16,7 @@ def check_callbacks(config: DictConfig, evaluator: Evaluator) -> None:
         monitor = OmegaConf.select(node, "monitor")
         if monitor is None:
             continue
-        if not config.schedule.evaluate_every or config.dataset.val is None:
+        if config.schedule.evaluate_every in (0, AUTO) or config.dataset.val is None:
             raise ConfigError(
                 f"callbacks={name} waits for {monitor}, and this run evaluates only at its end: set "
                 f"schedule.evaluate_every, e.g. schedule.evaluate_every={max(config.schedule.steps // 10, 1)}"

@@ -19,19 +19,19 @@ BEST = {"best": {"monitor": "mask/AP"}}
 
 
 def make_config(interval: object, callbacks: object = None, **keys: object) -> dict[str, Any]:
-    schedule = {"steps": 1250, "images_per_step": 4, "evaluate_every": interval}
+    schedule = {"steps": 1400, "images_per_step": 4, "evaluate_every": interval}
     return {"schedule": schedule, "callbacks": callbacks or {}, **keys}
 
 
 @pytest.mark.parametrize(
     ("config", "val_images", "expected"),
     [
-        (make_config("auto"), 200, 313),  # the main job: 600 images on the way beside 5,000 of the training
+        (make_config("auto"), 200, 350),  # the main job: 600 images on the way beside 5,600 of the training
         (make_config("auto"), 300, 0),  # 900 are more than an eighth of them
         (make_config("auto", refit_images=200), 200, 0),  # SVMs are fitted after the training
         (make_config(100), 5000, 100),
         (make_config(0), 1, 0),
-        ({"schedule": {"steps": 1249, "images_per_step": 4, "evaluate_every": "auto"}}, 200, 313),  # four, not five
+        ({"schedule": {"steps": 1401, "images_per_step": 4, "evaluate_every": "auto"}}, 200, 351),  # four, not five
         ({"schedule": {"steps": 9, "images_per_step": 4}}, 1, 0),  # of an entry from before the key
     ],
 )

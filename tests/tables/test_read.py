@@ -90,7 +90,7 @@ def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
 def test_tiers_translate_what_they_name() -> None:
     choose = read.load_table(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choices
     mini = tiers.translate_choices(choose, tiers.load_tiers(EXPERIMENTS)["mini"])
-    assert mini == choose | {"backbone": "mini", "dataset": "shapes", "schedule": "mini_table"}
+    assert mini == choose | {"backbone": "mini", "dataset": "shapes_coloured", "schedule": "mini_table"}
 
 
 def load(folder: Path, record: dict[str, Any]) -> None:

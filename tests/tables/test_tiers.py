@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lineage.tables import read
-from lineage.tables.tiers import translate_assignments, translate_choices
+from lineage.tables.table import TableError
+from lineage.tables.tiers import load_tiers, translate_assignments, translate_choices, translate_row
 
 RULES: dict[str, Any] = {
     "a.count": {"scale": 0.1},
@@ -65,3 +66,19 @@ def test_rows_of_a_claim_train_equally_long_at_mini() -> None:
         for table, better, worse in pairs
         if ("schedule" in table.rows[better].choices) != ("schedule" in table.rows[worse].choices)
     ]
+
+
+def test_a_table_sets_keys_of_its_own_at_a_small_tier() -> None:
+    """The rows of RetinaNet's Table 1e vary the short side, so that its images are the largest of them at tier mini."""
+    folder = Path(__file__).parents[2] / "experiments"
+    row = read.load_table(folder, "retinanet/table1e").rows["r50_400"]
+    rules = load_tiers(folder)
+    assert translate_row(row, "mini", rules["mini"])[1]["dataset.size"] == [128, 128]
+    assert "dataset.size" not in translate_row(row, "smoke", rules["smoke"])[1]
+    assert "dataset.size" not in translate_row(row, "paper", {})[1]
+
+
+def test_a_table_sets_nothing_at_the_tier_of_the_paper() -> None:
+    text = "at: {paper: {dataset.size: [9, 9]}}\npaper: P\nlabel: T\nmessage: M\nkind: headline\ndataset: coco\n"
+    with pytest.raises(TableError, match=r"at.paper: .*base.set"):
+        read.parse_table("p/t", f"{text}metrics: {{box/AP: AP}}\nrows: {{a: {{label: A}}}}\n")

@@ -181,7 +181,7 @@ def _fingerprint(project: Path) -> str:
 def _file_name(request: RowRequest) -> str:
     row = request.row
     identity = json.dumps(
-        [request.table, row.name, request.tier, row.tier, row.choices, row.assignments, row.uses], default=str
+        [request.table, row.name, request.tier, row.tier, row.choices, row.assignments, row.uses, row.at], default=str
     )
     return f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
 

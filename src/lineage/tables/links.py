@@ -71,7 +71,7 @@ def _complete(row: Row, tested: Row, declared: Row) -> Row:
     """Lay what the row itself declares over the config of the row whose checkpoint it tests."""
     choices = {group: declared.choices[group] for group in declared.own if group in declared.choices}
     assignments = {key: declared.assignments[key] for key in declared.own if key in declared.assignments}
-    return replace(row, choices=tested.choices | choices, assignments=tested.assignments | assignments)
+    return replace(row, choices=tested.choices | choices, assignments=tested.assignments | assignments, at=tested.at)
 
 
 def _explain_missing(used: Row, role: ParentRole, name: str) -> str:

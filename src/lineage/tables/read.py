@@ -16,7 +16,7 @@ from lineage.tables.yaml_node import Node, parse_node, read_node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "rows")
 OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "tolerance", "confidence", "base", "claims",
-            "unsupported", "note", "mixed", "source", "tier", "seeds", "deviates")  # fmt: skip
+            "unsupported", "note", "mixed", "source", "tier", "seeds", "deviates", "at")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
             "confidence", "unsupported", "quoted", "note", "deviates")  # fmt: skip
 TOLERANCE = 0.5  # roughly that of detectron2's own regression tests
@@ -184,8 +184,17 @@ def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row
                 unsupported = unsupported or inherited
                 inherited = inherited or (unsupported and f"it adds to {name}, which cannot run: {unsupported}")
         deviates = {} if row.quoted else table.text_map("deviates") | row.deviates
-        rows[name] = replace(row, unsupported=unsupported, deviates=deviates, tier=table.text("tier", PAPER))
+        tier, at = table.text("tier", PAPER), {} if row.quoted else _read_at(table)
+        rows[name] = replace(row, unsupported=unsupported, deviates=deviates, tier=tier, at=at)
     return rows
+
+
+def _read_at(table: Node) -> dict[str, dict[str, Any]]:
+    """Return the keys that all rows set at a small tier: `at: {mini: {dataset.size: [128, 128]}}`."""
+    tiers = table.mapping("at")
+    if PAPER in tiers.record:
+        raise tiers.error(PAPER, "what rows set at the tier of the paper stands in base.set")
+    return {tier: tiers.mapping(tier).record for tier in tiers.record}
 
 
 def _read_row(name: str, node: Node, below: tuple[dict[str, str], dict[str, Any]], metrics: dict[str, str]) -> Row:

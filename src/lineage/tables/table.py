@@ -79,6 +79,7 @@ class Row:
     source: str = ""
     confidence: str = ""
     tier: str = "paper"  # the tier whose options and values these are; at others they are translated
+    at: dict[str, dict[str, Any]] = field(default_factory=dict)  # tier -> keys that the table sets at it, and values
 
     @property
     def runs(self) -> bool:

@@ -54,7 +54,8 @@ def translate_row(row: Row, tier: str, rules: Tier) -> tuple[dict[str, str], dic
     if row.tier != PAPER:
         raise TableError(f"the row {row.name} is written for tier {row.tier}, not for {tier}: --tier {row.tier}, "
                          f"or experiment={row.tier}/<paper>/<table>/{row.name}")  # fmt: skip
-    return choice | translate_choices(row.choices, rules), translate_assignments(row.assignments, rules)
+    assignments = translate_assignments(row.assignments, rules) | row.at.get(tier, {})
+    return choice | translate_choices(row.choices, rules), assignments
 
 
 def translate_choices(choices: Mapping[str, str], tier: Tier) -> dict[str, str]:

@@ -45,12 +45,13 @@ class Shapes:
     kinds    number of classes of the twelve, the frequent ones first
     only     names of the classes, all equally often, in place of `kinds`
     stuff    the background is made of four materials, and each image has semantic labels
+    coloured each class has a hue of its own; else classes differ by shape alone
     """
 
     def __init__(
         self, *, seed: int, length: int, size: int | Sequence[Any] = 128, objects: float = 6.0, crowds: float = 0.15,
         clutter: float = 3.0, tail: float = 1.0, scales: Sequence[float] = (0.07, 0.7), kinds: int = len(CLASSES),
-        only: Sequence[str] = (), stuff: bool = False,
+        only: Sequence[str] = (), stuff: bool = False, coloured: bool = False,
     ) -> None:  # fmt: skip
         if length < 1:
             raise ValueError(f"shapes: length={length} leaves no image; it is 1 or more")
@@ -62,7 +63,15 @@ class Shapes:
         only_labels = tuple(CLASSES.index(name) for name in only)
         self._labels = only_labels or tuple(range(kinds))  # where each of our classes is in CLASSES
         self.settings = SceneSettings(
-            objects, crowds, clutter, tail, (float(scales[0]), float(scales[1])), kinds, only_labels, stuff
+            objects,
+            crowds,
+            clutter,
+            tail,
+            (float(scales[0]), float(scales[1])),
+            kinds,
+            only_labels,
+            stuff,
+            coloured,
         )
         self.meta = DatasetMeta(
             classes=tuple(CLASSES[i] for i in self._labels),
@@ -147,8 +156,9 @@ class Shapes:
 
 def key_settings(settings: SceneSettings) -> tuple[Any, ...]:
     """Return the fields that the fingerprint covers; fields added later are left out while they have their defaults."""
-    first, later = tuple(settings)[:6], tuple(settings)[6:]
-    return first if later == tuple(STANDARD)[6:] else (*first, *later)
+    fields, standard = tuple(settings), tuple(STANDARD)
+    later = [n for n in (6, 8) if fields[n:] == standard[n:]]  # two fields were added together, then one
+    return fields[: later[0]] if later else fields
 
 
 def make_categories(classes: Sequence[str], ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class SceneSettings(NamedTuple):
     kinds: int = len(CLASSES)  # how many of the classes are drawn, the frequent ones first
     only: tuple[int, ...] = ()  # these classes in their place, all equally often
     stuff: bool = False  # the background is made of materials to tell apart
+    coloured: bool = False  # each class has a hue of its own; else colours say nothing
 
 
 STANDARD = SceneSettings()
@@ -75,7 +76,7 @@ def draw_scene(seed: int, index: int, size: tuple[int, int], settings: SceneSett
     rng = np.random.default_rng(fold_in("shapes", "paint", seed, index))
     areas = draw_materials(seed, index, size) if settings.stuff else None
     canvas = textures.background(rng, *size) if areas is None else materials.paint_areas(rng, areas)
-    image = paint_pieces(rng, canvas, layout.painted)
+    image = paint_pieces(rng, canvas, layout.painted, settings.coloured)
     semantic = None if areas is None else label_pixels(areas, layout.painted)
     return Scene(image, layout.masks, tight_boxes(layout.masks), *read_labels(layout), layout.keypoints, semantic)
 
@@ -227,7 +228,7 @@ def tight_boxes(masks: np.ndarray) -> np.ndarray:
     return np.stack([columns.argmax(1), rows.argmax(1), right, bottom], 1).astype(np.float32)
 
 
-def paint_pieces(rng: Generator, canvas: np.ndarray, pieces: list[Piece]) -> np.ndarray:
+def paint_pieces(rng: Generator, canvas: np.ndarray, pieces: list[Piece], coloured: bool = False) -> np.ndarray:
     """Paint the pieces over the canvas, back to front, add a little sensor noise and return [h, w, 3] uint8."""
     for piece in pieces:
         spot = canvas[piece.window]
@@ -235,6 +236,8 @@ def paint_pieces(rng: Generator, canvas: np.ndarray, pieces: list[Piece]) -> np.
         height, width = piece.mask.shape
         field = textures.surface(rng, height, width, rng.uniform(3, 5) + rng.uniform(0, 0.25) * max(height, width))
         first, second = textures.contrasting(rng, beneath)
+        if coloured and piece.label != CLUTTER:
+            first, second = textures.colours_of_class(rng, piece.label)
         if piece.label == CLUTTER:
             first, second = (0.5 * (colour + beneath) for colour in (first, second))
         spot += (piece.cover[..., None] / np.float32(255)) * (textures.mix(field, first, second) - spot)

@@ -6,9 +6,13 @@ apart from what lies under it, so an object may be missed for its size or its oc
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
+
 import numpy as np
 from numpy.random import Generator
 from PIL import Image
+
+GOLDEN = 0.381966  # of a turn
 
 Field = np.ndarray  # [h, w] float32 in 0..1
 
@@ -70,3 +74,11 @@ def contrasting(rng: Generator, beneath: np.ndarray) -> tuple[np.ndarray, np.nda
     first = choices[np.argmax(np.abs(choices - beneath).sum(1))]
     second = first + (first - beneath) * rng.uniform(-0.35, 0.15) + rng.uniform(-20, 20, 3)
     return first.astype(np.float32), second.astype(np.float32)
+
+
+def colours_of_class(rng: Generator, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two shades of the hue of a class. Successive classes are a golden angle apart, so that any few of them differ."""
+    hue = label * GOLDEN + rng.uniform(-0.02, 0.02)
+    shades = rng.uniform(0.65, 1.0, 2)
+    first, second = (np.array(hsv_to_rgb(hue % 1.0, 0.85, shade), np.float32) * 255 for shade in shades)
+    return first, second

@@ -37,7 +37,7 @@ def test_all_tables_are_written_to_a_file(results: Path, tmp_path: Path, capsys:
     text = out.read_text(encoding="utf-8")
     assert f"lineage@{KEY}}}{{30.3}}" in text
     assert "lineage@faster_rcnn/" in text
-    assert capsys.readouterr().out.startswith(f"{text.count('namedef')} numbers of ")
+    assert f": {text.count('namedef'):,} numbers of " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argv", [[], ["mask_rcnn/table2c", "--all"]])

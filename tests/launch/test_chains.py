@@ -53,7 +53,7 @@ def lineage(project: Path, *arguments: str) -> str:
 def test_a_chain_runs_to_its_end(project: Path, chain: str) -> None:
     table, _, row = chain.rpartition("/")
     asked = ["run", table, row, "--tier", "smoke", "--seeds", "1"]
-    assert "0 cells are done" in lineage(project, *asked, "--plan")
+    assert "0 cells done" in lineage(project, *asked, "--plan")
     said = lineage(project, *asked, "--set", "trainer=cpu", "--set", "data.workers=0")
     assert f"done   {table}/{row} seed 0" in said
     assert "0 to train, 0 to test: nothing to do" in lineage(project, *asked, "--plan")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from lineage.launch import local
 from lineage.launch.job import RunnerSettings, make_command, start_job
 from lineage.launch.plan import TEST, TRAIN, Decision
 from lineage.tables.table import ParentRole
@@ -51,3 +53,29 @@ def test_the_command_is_what_a_person_would_type(tmp_path: Path) -> None:
         "cell.start=20261123T040305Z-a3d31b8b-9f02c1", f'hydra.run.dir="runs/{one.folder}"',
     ]  # fmt: skip
     assert "evaluate_only=true" not in make_command(one, Decision(TRAIN), settings)
+
+
+LINES = (
+    "step 60/600  0:01:20 left  loss 1.234 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s",
+    "evaluating at step 60",
+)
+
+
+def test_progress_is_printed_at_evaluations_and_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From "train" to "done" nothing was printed for hours."""
+    settings = RunnerSettings(tmp_path, tmp_path / "results", tmp_path / "runs", python=(sys.executable, "-c", SHOW))
+    log = tmp_path / "runs" / cell("a").folder / "terminal.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("step 599/600  0:00:01 left  loss 9.9\n")  # of the process that was killed
+    job = start_job(cell("a"), Decision(TRAIN), settings, lambda: True)
+    assert job is not None
+    assert job.process.wait() == job.poll() == 0
+    printed: list[str] = []
+    progress, now = local.Progress(printed.append), time.monotonic()
+    for seconds, line in ((0, ""), (1, LINES[0]), (20, ""), (32, ""), (40, LINES[1]), (50, ""), (90, "")):
+        with log.open("a") as file:
+            file.write(f"{line}\n" if line else "")
+        monkeypatch.setattr(local.time, "monotonic", lambda: now + seconds)  # noqa: B023
+        progress.update([job])
+    name = f"       {job.cell.name}: "
+    assert printed == [f"{name}step 60/600, 0:01:20 left, loss 1.234", f"{name}evaluating at step 60"]

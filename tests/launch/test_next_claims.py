@@ -84,11 +84,11 @@ def test_a_paper_on_an_empty_and_on_a_half_filled_store(tmp_path: Path, capsys: 
     out = tmp_path / "next.json"
     assert main(["next", "mask_rcnn/table2c", "--hours", "3h", "--results", str(tmp_path), "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("5 claims are open")
+    assert text.startswith("5 claims open")
     cells = json.loads(out.read_text())
     assert ["mask_rcnn/table2c", "roi_align", "mini", 0] in cells
     assert main(["run", "--cells", str(out), "--plan", "--results", str(tmp_path)]) == 0
-    assert "0 cells are done" in capsys.readouterr().out
+    assert "0 cells done" in capsys.readouterr().out
     assert main(["next", "mask_rcnn/table2c", "--hours", "3h", "--results", str(ROOT / "results")]) == 0
     open_claims = int(capsys.readouterr().out.split()[0])
     assert 0 < open_claims < 5

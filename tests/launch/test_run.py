@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_table_is_filled_once(root: Path) -> None:
     code, text = toy.run(root, "--seeds", "1", "--plan")
     assert code == 0
-    assert "0 cells are done, 3 to train, 2 to test, 1 cannot run" in text
+    assert "0 cells done, 3 to train, 2 to test, 1 cannot run" in text
     assert toy.trained(root) == []
     code, text = toy.run(root, "--seeds", "1")
     entries = {entry.row: entry for entry in store.contents(root / "results").entries}
@@ -38,7 +38,7 @@ def test_a_table_is_filled_once(root: Path) -> None:
     assert entries["child"].training_digest != entries["align"].training_digest
     before = len(toy.trained(root))
     code, text = toy.run(root, "--seeds", "1")
-    assert "5 cells are done, 0 to train, 0 to test" in text
+    assert "5 cells done, 0 to train, 0 to test" in text
     assert len(toy.trained(root)) == before
 
 
@@ -93,7 +93,7 @@ def test_a_failure_is_told_and_does_not_stop_the_rest(root: Path) -> None:
     assert "paper/table1/pool seed 0 failed (exit code 1)" in text
     assert "diverged at step 3" in text
     assert "done   paper/table1/align seed 0" in text
-    assert "1 cells are not done; the same command goes on" in text
+    assert "not done: 1 cell; the same command goes on" in text
 
 
 def test_only_the_checkpoint_of_a_row_that_was_not_asked_for(root: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_a_finished_run_left_elsewhere_is_named(root: Path) -> None:
     shutil.rmtree(root / "runs")
     code, text = toy.run(root, "tested", "child", "--seeds", "1")
     assert code == 1
-    assert "1 cells are done, 0 to train, 0 to test, 2 cannot run" in text
+    assert "1 cell done, 0 to train, 0 to test, 2 cannot run" in text
     assert "what paper/table1/align seed 0 left is in runs/cells/mini/paper/table1/align/" in text
     withdrawn = shlex.split(text.partition("`")[2].partition("`")[0])
     subprocess.run([sys.executable, "-m", "lineage.cli.main", *withdrawn[1:]], cwd=root, check=True)
@@ -142,7 +142,7 @@ def test_labels_come_from_a_test_and_only_a_training_needs_them(root: Path) -> N
     assert entries["child"].parents == [entries["tested"].id]
     assert f"cell.labels={entries['tested'].id}" in entries["child"].command
     assert entries["child"].training_digest != entries["align"].training_digest
-    assert "3 cells are done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
+    assert "3 cells done, 0 to train, 0 to test" in toy.run(root, "child", "--seeds", "1", "--plan")[1]
     (left,) = root.glob("runs/cells/**/labels.json")
     left.unlink()
     code, text = toy.run(root, "grown", "--seeds", "1")  # the student's checkpoint is there
@@ -176,7 +176,7 @@ def test_a_row_that_leaves_no_labels_is_told_so(root: Path) -> None:
 def test_a_row_whose_checkpoint_somebody_else_trains_is_no_work(root: Path) -> None:
     toy.run(root, "twin", "--seeds", "1")  # the same training as align
     _, text = toy.run(root, "child", "--seeds", "1", "--plan")
-    assert "0 cells are done, 1 to train, 0 to test" in text
+    assert "0 cells done, 1 to train, 0 to test" in text
     assert "paper/table1/align" not in text
 
 
@@ -185,7 +185,7 @@ def test_the_cost_is_measured(root: Path) -> None:
     code, text = toy.run(root, "pool", "--seeds", "3", "--plan", "--hardware", "CPU")
     assert code == 0
     assert text.splitlines()[1].endswith("0.01  as 1 run on CPU")  # two seeds of ten seconds
-    assert text.splitlines()[-1] == "1 cells are done, 2 to train, 0 to test: 0.01 hours of one CPU"
+    assert text.splitlines()[-1] == "1 cell done, 2 to train, 0 to test: 0.01 hours of one CPU"
     _, text = toy.run(root, "align", "--seeds", "1", "--plan", "--hardware", "H100")
     assert "no run of this model on H100 yet" in text
     assert text.splitlines()[-1].endswith("cost on H100 unknown")
@@ -245,7 +245,7 @@ def test_a_run_that_leaves_no_entry_is_not_started_again(root: Path) -> None:
 
 def test_a_cell_can_be_named_as_the_plan_prints_it(root: Path) -> None:
     text = toy.run(root, "--plan", table="paper/table1/pool")[1]
-    assert "0 cells are done, 3 to train, 0 to test" in text
+    assert "0 cells done, 3 to train, 0 to test" in text
 
 
 def test_slurm(root: Path) -> None:

@@ -16,8 +16,8 @@ from tests.launch.test_plan import cell
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
-def names(name: str | None, *rows: str, everything: bool = False) -> list[str]:
-    chosen = select_rows(EXPERIMENTS, name, rows, everything)
+def names(*words: str, everything: bool = False) -> list[str]:
+    chosen = select_rows(EXPERIMENTS, words, everything)
     return [f"{one.table.name}/{row}" for one in chosen for row in one.rows]
 
 
@@ -28,28 +28,40 @@ def test_a_table_a_row_a_paper_and_all() -> None:
         "mask_rcnn/table2c/roi_align",
         "mask_rcnn/table2c/roi_pool",
     ]
+    assert names("mask_rcnn/table2c/roi_align", "fpn/table1/fpn", "mask_rcnn/table2c/roi_pool") == [
+        "mask_rcnn/table2c/roi_align",
+        "mask_rcnn/table2c/roi_pool",
+        "fpn/table1/fpn",
+    ]
+    assert names("mask_rcnn/table2c", "roi_pool", "fpn/table1", "fpn") == [
+        "mask_rcnn/table2c/roi_pool",
+        "fpn/table1/fpn",
+    ]
+    assert names("fpn", "vitdet") == [*names("fpn"), *names("vitdet")]
+    assert names("detectron2/mask_rcnn", "r50_c4_1x", "fpn/table1/fpn")[1:] == ["fpn/table1/fpn"]
     of_paper = names("mask_rcnn")
     assert {one.rpartition("/")[0] for one in of_paper} >= {"mask_rcnn/table1", "mask_rcnn/table2c"}
-    assert set(of_paper) < set(names(None, everything=True))
+    assert set(of_paper) < set(names(everything=True))
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "everything", "says"),
+    ("words", "everything", "says"),
     [
-        (None, (), False, "which table"),
-        ("mask_rcnn", ("roi_pool",), False, "name the table before the row"),
-        ("mask_rcnn/table2c", ("roi_pol",), False, "Did you mean roi_pool"),
-        ("mask_rcn", (), False, "has no table"),
-        ("mask_rcnn", (), True, "leave mask_rcnn out"),
+        ((), False, "which table"),
+        (("mask_rcnn", "roi_pool"), False, "name the table before the row roi_pool"),
+        (("mask_rcnn/table2c", "roi_pol"), False, "Did you mean roi_pool"),
+        (("fpn/table1/fpn", "mask_rcnn/table2c/roi_pol"), False, "Did you mean roi_pool"),
+        (("mask_rcn",), False, "has no table"),
+        (("mask_rcnn",), True, "leave mask_rcnn out"),
     ],
 )
-def test_wrong_names(name: str | None, rows: tuple[str, ...], everything: bool, says: str) -> None:
+def test_wrong_names(words: tuple[str, ...], everything: bool, says: str) -> None:
     with pytest.raises(TableError, match=says):
-        select_rows(EXPERIMENTS, name, rows, everything)
+        select_rows(EXPERIMENTS, words, everything)
 
 
 def test_seeds_are_those_planned_and_come_row_by_row() -> None:
-    (chosen,) = select_rows(EXPERIMENTS, "mask_rcnn/table2c", ["roi_pool", "roi_align"], False)
+    (chosen,) = select_rows(EXPERIMENTS, ["mask_rcnn/table2c", "roi_pool", "roi_align"], False)
     cells = list_cells([chosen], "mini", None)
     assert [(one.seed, one.row) for one in cells][:3] == [(0, "roi_pool"), (0, "roi_align"), (1, "roi_pool")]
     assert len(cells) == 6
@@ -77,7 +89,7 @@ def test_a_budget_pays_for_cells_with_all_that_they_wait_for() -> None:
 
 
 def test_a_list_of_cells_is_read_as_it_was_written(tmp_path: Path) -> None:
-    (chosen,) = select_rows(EXPERIMENTS, "mask_rcnn/table2c", (), False)
+    (chosen,) = select_rows(EXPERIMENTS, ["mask_rcnn/table2c"], False)
     cells = list_cells([chosen], "mini", 2)
     write_cell_names(cells, tmp_path / "next.json")
     assert read_cell_names(tmp_path / "next.json") == cells

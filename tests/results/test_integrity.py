@@ -80,7 +80,7 @@ def test_an_entry_from_before_digests_is_counted_and_no_damage(
     assert (reasons(tmp_path), integrity.count_without_digest(tmp_path)) == ([], 1)
     store.write(made.entry(seed=1), tmp_path)
     assert main(["store", "verify", "--results", str(tmp_path)]) == 0
-    text = "2 entries are whole (1 checked, 1 without a digest: written before it was recorded), 0 files are not"
+    text = "2 entries whole (1 checked, 1 without a digest: written before it was recorded), 0 files damaged"
     assert text in capsys.readouterr().out
     assert integrity.verify(Path(__file__).parents[2] / "results") == (15, [])
 

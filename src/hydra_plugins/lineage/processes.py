@@ -23,6 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lineage.launch.parallel import JobProcess, list_devices, run_jobs
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry, EntryError, parse
 from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
@@ -72,7 +73,7 @@ class ProcessLauncher(Launcher):
         if not job_overrides:
             raise SweepError(_nothing(list(self.config.hydra.overrides.task)))
         jobs = [self._job(i, list(overrides)) for i, overrides in enumerate(job_overrides, initial_job_idx)]
-        log.info(f"{len(jobs)} jobs, each its own process, in {self.config.hydra.sweep.dir}")
+        log.info(f"{count_noun(len(jobs), 'job')}, each its own process, in {self.config.hydra.sweep.dir}")
         codes = run_jobs([job.process() for job in jobs], self.jobs, list_devices())
         failed = [f"exit code {code}: {shlex.join(job.command)}" for job, code in zip(jobs, codes, strict=True) if code]
         log.info(f"{len(jobs) - len(failed)} of {len(jobs)} jobs finished")

@@ -20,6 +20,7 @@ from rich.table import Table
 from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import GROUPINGS, METHODS
+from lineage.results.count_noun import count_noun
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.calibrate import (
     AUGMENTED,
@@ -161,9 +162,10 @@ def choose_folder(args: argparse.Namespace) -> Path:
 def print_fitted(fitted: Fitted, choices: Choices) -> None:
     """Print a line for each map: measures of the test images with 95 % intervals, percent."""
     split = fitted.split
+    images = count_noun(len(split.fit), "image")
     print(
-        f"{choices.method} by {' and '.join(choices.by) or 'no group'}, fitted on {len(split.fit)} images "
-        f"({fitted.num_fitted} detections), measured on {len(split.test)} others ({fitted.num_tested}); "
+        f"{choices.method} by {' and '.join(choices.by) or 'no group'}, fitted on {images} "
+        f"({count_noun(fitted.num_fitted, 'detection')}), measured on {len(split.test)} others ({fitted.num_tested}); "
         f"split {split.digest()[:12]}"
     )
     table = Table("", *COLUMNS, box=None)

@@ -22,6 +22,7 @@ from lineage.explain.sheet import save_sheet
 from lineage.explain.targets import NAMES, parse_target
 from lineage.report.image_sources import Unreadable, iter_pictures
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.run.inference.explain import explain_picture
 from lineage.run.restore import restore
 from lineage.tables.suggest import did_you_mean
@@ -48,14 +49,15 @@ def main(argv: list[str]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_sheet(image, path)
         images.append(image)
-        print(f"{picture.name}: {len(image.detections)} detections, {time.process_time() - start:.1f} CPU s -> {path}")
+        detections = count_noun(len(image.detections), "detection")
+        print(f"{picture.name}: {detections}, {time.process_time() - start:.1f} CPU s -> {path}")
     if not images:
         print("no image could be read", file=sys.stderr)
         return 1
     (args.out / "explain.json").write_text(json.dumps([image.to_dict() for image in images], indent=1))
     page = args.out / "explain.html"
     page.write_text(render_page(images, restored.source), encoding="utf-8")
-    print(f"{len(images)} pictures -> {page}")
+    print(f"{count_noun(len(images), 'picture')} -> {page}")
     return int(bool(unreadable))
 
 

@@ -25,6 +25,7 @@ from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
 from lineage.run.restore import restore
 
@@ -167,7 +168,8 @@ def print_summary(
     for file in unreadable:
         print(f"{file.name}: {file.reason}", file=sys.stderr)
     count = sum(len(image.records) for image in predictions)
-    print(f"{len(predictions)} pictures, {count} objects of score {args.score:g} or more -> {args.out}")
+    pictures, objects = count_noun(len(predictions), "picture"), count_noun(count, "object")
+    print(f"{pictures}, {objects} of score {args.score:g} or more -> {args.out}")
     if not count and (best := max((image.max_score for image in predictions), default=0.0)) > 0:
         print(f"the highest score was {best:.3f}: a lower --score shows more")
     if unreadable:

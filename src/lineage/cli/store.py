@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lineage.results import integrity, paths, store
+from lineage.results.count_noun import count_noun
 from lineage.results.store import Damage, StoreError
 
 
@@ -32,13 +33,13 @@ def _verify(args: argparse.Namespace) -> int:
     _print_damage(damaged)
     wrong = {damage.path for damage in damaged}
     print(f"{args.results}: {_count_whole(whole, integrity.count_without_digest(args.results, wrong))}, "
-          f"{len(wrong)} files are not")  # fmt: skip
+          f"{count_noun(len(wrong), 'file')} damaged")  # fmt: skip
     return 1 if damaged else 0
 
 
 def _count_whole(whole: int, without: int) -> str:
     """Return how many entries are whole, and how many of these have a digest that their content was checked with."""
-    text = f"{whole} entries are whole"
+    text = f"{count_noun(whole, 'entry')} whole"
     if not without:
         return text
     return f"{text} ({whole - without} checked, {without} without a digest: written before it was recorded)"
@@ -48,7 +49,8 @@ def _merge(args: argparse.Namespace) -> int:
     merged = integrity.merge(args.source, args.results)
     _print_damage(merged.refused)
     print(
-        f"{args.results}: {merged.copied} entries came, {merged.present} were there, {len(merged.refused)} were refused"
+        f"{args.results}: {count_noun(merged.copied, 'entry')} came, {merged.present} were there, "
+        f"{len(merged.refused)} were refused"
     )
     return 1 if merged.refused else 0
 

@@ -35,6 +35,8 @@ from lineage.tables.suggest import did_you_mean, nearest_key
 RAW = "HYDRA_FULL_ERROR"  # Hydra's switch for exceptions as they are
 OURS = "LINEAGE_EXPLAINS"  # says that the switch was set here and not by the user; jobs and ranks inherit both
 
+FINETUNE_KEYS = ("finetune", "finetune.anchors")  # what they stand for replaces them before Hydra reads the command
+TYPED_ONLY = ("experiment", *FINETUNE_KEYS)  # names of a command that no config has
 NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
 MERGING = "Error merging override "
 OF_TYPE = re.compile(r".*\b(Float|Integer|bool|ListConfig)\b")
@@ -191,7 +193,7 @@ def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
         return f"{explanation}\n`python train.py --cfg job` prints all keys."
     keys = list(_flat(config, ""))
     part = _first_unknown(key, keys)
-    close = nearest_key(part, keys)
+    close = nearest_key(part, [*keys, *TYPED_ONLY])
     guess = f" Did you mean {' or '.join(close)}?" if close else ""
     named = "" if part == key else f" (in {key})"
     add = "" if key.rpartition(".")[0] in validate.KEYS else f"; `+{key}=...` would add a new one"

@@ -7,6 +7,7 @@ that the next runner takes over.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -27,6 +28,8 @@ from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder
 
 LEASES = ".leases"
+TAIL = 4096  # bytes of a log that hold its last progress line
+PROGRESS = re.compile(r"^(step \d+/\d+)  (\S+ left)(?:  (loss \S+))?|^(evaluating at step \d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Job:
     process: subprocess.Popen[bytes]
     lease: Lease
     log: Path
+    log_start: int = 0  # bytes of the log that earlier processes of the run wrote
 
     @property
     def lease_name(self) -> str:
@@ -68,6 +72,16 @@ class Job:
         if code is not None:
             self.lease.release()
         return code
+
+    def read_progress(self) -> str:
+        """Return e.g. "step 40/600, 0:01:20 left, loss 1.234", of the last progress line in its log, or ""."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(self.log_start, log.seek(0, os.SEEK_END) - TAIL))
+                matches = PROGRESS.findall(log.read().decode(errors="replace"))
+        except OSError:
+            return ""
+        return ", ".join(filter(None, matches[-1])) if matches else ""
 
     def kill(self) -> None:
         """Kill the process and all that it has started, such as its other ranks."""
@@ -87,6 +101,7 @@ def start_job(cell: Cell, decision: Decision, settings: RunnerSettings, still: C
     folder.mkdir(parents=True, exist_ok=True)
     command, log = make_command(cell, decision, settings), RunFolder(folder).terminal_log
     with log.open("ab") as output:
+        log_start = output.tell()
         process = subprocess.Popen(
             command,
             cwd=settings.project,
@@ -98,7 +113,7 @@ def start_job(cell: Cell, decision: Decision, settings: RunnerSettings, still: C
             preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
     held_lease.worker(process.pid)
-    job = Job(cell, decision.action, command, process, held_lease, log)
+    job = Job(cell, decision.action, command, process, held_lease, log, log_start)
     held_lease.lost = job.kill
     return job
 

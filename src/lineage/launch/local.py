@@ -11,6 +11,7 @@ from lineage.launch.plan import TEST, Plan, lease_name
 
 POLL = 0.5  # seconds between looks at the own jobs
 LOOK = 10.0  # seconds between looks at the work of others
+SILENCE = 30.0  # seconds between progress lines of a job; an evaluation is printed when it begins
 
 
 def run_cells(plan: Plan, settings: RunnerSettings, jobs: int, log: Callable[[str], None]) -> Plan:
@@ -18,6 +19,7 @@ def run_cells(plan: Plan, settings: RunnerSettings, jobs: int, log: Callable[[st
     running: list[Job] = []
     ended: list[Job] = []
     failed: set[CellName] = set()
+    progress = Progress(log)
     try:
         while True:
             # 1. What the store holds now; jobs without an entry would be started for ever.
@@ -33,7 +35,7 @@ def run_cells(plan: Plan, settings: RunnerSettings, jobs: int, log: Callable[[st
                 return plan
             ended = []
             if running or any(find_holder(cell, plan.action(cell), settings) for cell in ready):
-                ended = _wait(running, failed, log)
+                ended = _wait(running, failed, log, progress)
                 running = [job for job in running if job not in ended]
     except BaseException:
         stop_jobs(running)
@@ -74,7 +76,25 @@ def _find_without_entry(ended: list[Job], plan: Plan, log: Callable[[str], None]
     return {job.cell.name for job in lost}
 
 
-def _wait(running: list[Job], failed: set[CellName], log: Callable[[str], None]) -> list[Job]:
+class Progress:
+    """Printer of the last progress lines of running jobs."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.log = log
+        self.printed: dict[CellName, tuple[float, str]] = {}  # when, and the line
+
+    def update(self, running: list[Job]) -> None:
+        """Print the lines that are new: evaluations at once, steps after SILENCE seconds."""
+        now = time.monotonic()
+        for job in running:
+            last, text = self.printed.setdefault(job.cell.name, (now, ""))
+            line = job.read_progress()
+            if line != text and (now - last > SILENCE or line.startswith("evaluating")):
+                self.printed[job.cell.name] = now, line
+                self.log(f"       {job.cell.name}: {line}")
+
+
+def _wait(running: list[Job], failed: set[CellName], log: Callable[[str], None], progress: Progress) -> list[Job]:
     """Wait until jobs have ended, and return them, or until it is time to look at the work of others."""
     until = time.monotonic() + LOOK
     while time.monotonic() < until:
@@ -86,5 +106,6 @@ def _wait(running: list[Job], failed: set[CellName], log: Callable[[str], None])
             log(explain_failure(job, code) if code else f"done   {job.cell.name}")
         if ended:
             return ended
+        progress.update(running)
         time.sleep(POLL)
     return []

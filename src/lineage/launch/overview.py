@@ -9,6 +9,7 @@ from pathlib import Path
 from lineage.launch.cells import Cell, CellName
 from lineage.launch.cost_estimate import CostEstimate
 from lineage.launch.plan import BLOCKED, DONE, NOT_NEEDED, TEST, TRAIN, Plan
+from lineage.results.count_noun import count_noun
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.tiers import Tiers, describe_dropped, load_tiers
 
@@ -91,7 +92,8 @@ def _format_row(
 
 def _format_sum(plan: Plan, costs: Mapping[CellName, CostEstimate], hardware: str) -> str:
     actions = [decision.action for decision in plan.decisions.values()]
-    counts = f"{actions.count(DONE)} cells are done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
+    done = count_noun(actions.count(DONE), "cell")
+    counts = f"{done} done, {actions.count(TRAIN)} to train, {actions.count(TEST)} to test"
     blocked = f", {actions.count(BLOCKED)} cannot run" if BLOCKED in actions else ""
     planned = [cost for name, cost in costs.items() if name in plan.cells and plan.is_open(name)]
     return f"{counts}{blocked}: {_format_cost(planned, hardware)}"
@@ -106,7 +108,7 @@ def _format_cost(estimates: Sequence[CostEstimate], hardware: str) -> str:
     unknown = sum(estimate.hours is None for estimate in estimates)
     if not devices:
         return f"cost on {hardware} unknown" if estimates else "nothing to do"
-    rest = f" and {unknown} cells of unknown cost" if unknown else ""
+    rest = f" and {count_noun(unknown, 'cell')} of unknown cost" if unknown else ""
     return " + ".join(f"{_round(hours)} hours of one {device}" for device, hours in devices.items()) + rest
 
 

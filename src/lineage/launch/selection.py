@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lineage.launch.cells import CellName
 from lineage.launch.cost_estimate import CostEstimate
 from lineage.launch.plan import Plan
+from lineage.results.count_noun import count_noun
 from lineage.tables import read
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
@@ -27,36 +28,58 @@ class Selection:
     rows: Sequence[str]
 
 
-def select_rows(experiments: Path, name: str | None, rows: Sequence[str], everything: bool) -> list[Selection]:
-    """Return the rows of a table, of a row's full name, of a paper, or with `everything` of all tables.
+def select_rows(experiments: Path, names: Sequence[str], everything: bool) -> list[Selection]:
+    """Return the rows of what is named, or with `everything` of all tables.
+
+    names: tables, papers, full names of rows, and plain names of rows after their table.
 
     Raises TableError for a name that is none of these.
     """
     tables = read.list_tables(experiments)
-    load: Callable[[str], Table] = lambda table: read.load_table(experiments, table)  # noqa: E731
-    if everything:
-        if name is not None:
-            raise TableError(f"--all is every table: leave {name} out")
-        return [_select_all(load(table)) for table in tables]
-    if name is None:
+    if everything and names:
+        raise TableError(f"--all is every table: leave {names[0]} out")
+    if not everything and not names:
         raise TableError("which table? `lineage table --all` lists them; a paper, or --all, is many")
-    name = name.strip("/").removesuffix(".yaml").removeprefix("experiments/")
-    if of_paper := [table for table in tables if table.startswith(f"{name}/")]:
-        if rows:
-            raise TableError(f"{name} is a paper of {len(of_paper)} tables: name the table before the row {rows[0]}")
-        return [_select_all(load(table)) for table in of_paper]
-    above, _, row = name.rpartition("/")
-    is_row = above in tables  # mask_rcnn/table2c/roi_align, as the plan prints it
-    table = load(above if is_row else name)
-    chosen = [row, *rows] if is_row else list(rows)
-    for row in chosen:
+    chosen: dict[str, list[str]] = {table: [] for table in tables} if everything else {}  # rows; none: all
+    last = ""  # the table or paper that was named last
+    for name in map(read.clean_name, names):
+        above, _, row = name.rpartition("/")
+        of_paper = read.list_tables_of(name, tables)
+        if above in tables:  # mask_rcnn/table2c/roi_align, as the plan prints it
+            last = above
+            chosen.setdefault(above, []).append(row)
+        elif of_paper and not _is_row(experiments, last, tables, name):
+            last = name
+            chosen |= {table: [] for table in of_paper}
+        elif last and not above:
+            chosen[_check_table(last, tables, name)].append(name)
+        else:
+            last = name
+            chosen.setdefault(name, [])
+    return [_select(read.load_table(experiments, table), rows) for table, rows in chosen.items()]
+
+
+def _is_row(experiments: Path, table: str, tables: Sequence[str], name: str) -> bool:
+    return table in tables and name in read.load_table(experiments, table).rows
+
+
+def _check_table(name: str, tables: list[str], row: str) -> str:
+    """Return the name of a table. Raises TableError for a paper."""
+    if of_paper := read.list_tables_of(name, tables):
+        raise TableError(
+            f"{name} is a paper of {count_noun(len(of_paper), 'table')}: name the table before the row {row}"
+        )
+    return name
+
+
+def _select(table: Table, rows: Sequence[str]) -> Selection:
+    """Return these rows, or all that are no quotes."""
+    for row in rows:
         if row not in table.rows:
             raise TableError(f"table {table.name} has no row {row!r}. {did_you_mean(row, table.rows)}")
-    return [Selection(table, chosen)] if chosen else [_select_all(table)]
-
-
-def _select_all(table: Table) -> Selection:
-    return Selection(table, [row.name for row in table.rows.values() if row.quoted is None])
+    return Selection(
+        table, list(dict.fromkeys(rows)) or [row.name for row in table.rows.values() if row.quoted is None]
+    )
 
 
 def list_cells(selections: Iterable[Selection], tier: str | None, seeds: int | None) -> list[CellName]:

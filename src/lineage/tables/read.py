@@ -29,6 +29,16 @@ def list_tables(folder: Path) -> list[str]:
     return sorted({path.relative_to(root).with_suffix("").as_posix() for root, path in files})
 
 
+def clean_name(text: str) -> str:
+    """Return the name in what a user types: `experiments/mask_rcnn/table2c.yaml` and `mask_rcnn/` are names too."""
+    return text.strip("/").removesuffix(".yaml").removeprefix("experiments/")
+
+
+def list_tables_of(paper: str, tables: list[str]) -> list[str]:
+    """Return those of `tables` that are of a paper; empty if there is no such paper."""
+    return [table for table in tables if table.startswith(f"{paper}/")]
+
+
 def table_path(folder: Path, name: str) -> Path:
     """Return the file of a table, whether it exists or not."""
     path, shipped = folder / f"{name}.yaml", paths.lower_experiments(folder)

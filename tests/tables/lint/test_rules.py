@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from lineage.cli.tables.lint import main
+from lineage.cli.tables.lint import _choose_tables, main
 from lineage.launch import lint
 from lineage.tables import read
 from lineage.tables.lint.rules import ERROR, RULES, Subject
-from lineage.tables.table import Effect, Row, Table
+from lineage.tables.table import Effect, Row, Table, TableError
 from tests.tables import made
 
 ROOT = Path(__file__).parents[3]
@@ -218,6 +218,12 @@ def test_every_rule_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert main(["mask_rcnn/table2c"]) == 0
-    assert "1 tables: 0 errors" in capsys.readouterr().out
+    assert "1 table: 0 errors" in capsys.readouterr().out
+    experiments = ROOT / "experiments"
+    tables = read.list_tables(experiments)
+    chosen = _choose_tables(["fpn/", "experiments/fpn/table1.yaml"], experiments, tables)
+    assert chosen == [f"fpn/table{number}" for number in (1, 2, 3, 4, 5)]
+    with pytest.raises(TableError, match=r"no table or paper 'fpm'\. Did you mean fpn"):
+        _choose_tables(["fpm"], experiments, tables)
     assert main(["experiments/faster_rcnn/table2.yaml", "--quiet"]) == 1
     assert "error T2" in capsys.readouterr().out

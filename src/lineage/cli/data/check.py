@@ -26,6 +26,7 @@ from lineage.cli.data.named_dataset import (
     splits_of,
 )
 from lineage.cli.decoding import add_decoding_arguments
+from lineage.results.count_noun import count_noun
 
 if TYPE_CHECKING:
     from lineage.data.annotations.defects import Defect
@@ -108,7 +109,7 @@ def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) ->
     count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)
     if count == 0:
         annotations, classes = len(dataset.object_labels().labels), len(dataset.meta.classes)
-        counts = f"{len(dataset)} images, {annotations} annotations, {classes} categories"
+        counts = ", ".join(map(count_noun, (len(dataset), annotations, classes), ("image", "annotation", "category")))
         print(f"{split}: {dataset.source}: no defects. {counts}.")
     return dataset, count
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from lineage.results.count_noun import count_noun
+
 LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
 SMALLEST = 32  # pixels, a side of an image of shapes
 
@@ -81,4 +83,5 @@ def write_split(args: argparse.Namespace, split: str, seed: int, length: int) ->
         "cityscapes": {}, "penn_fudan": {},
     }[args.layout]  # fmt: skip
     path = import_module(f"lineage.data.export.{args.layout}").write(dataset, args.directory, split, **options)
-    print(f"{split}: {length} images, {len(dataset.object_labels().labels)} objects -> {path}")
+    objects = len(dataset.object_labels().labels)
+    print(f"{split}: {count_noun(length, 'image')}, {count_noun(objects, 'object')} -> {path}")

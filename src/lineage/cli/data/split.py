@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from lineage.results.count_noun import count_noun
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a COCO-format JSON file")
@@ -41,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
         for path, document in documents.items():
             atomic_write(path, json.dumps(document))
-            print(f"{path}: {len(document['images'])} images, {len(document['annotations'])} annotations")
+            counts = (count_noun(len(document[key]), key.removesuffix("s")) for key in ("images", "annotations"))
+            print(f"{path}: {', '.join(counts)}")
     except (DatasetError, ConvertError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.tables import read
 from lineage.tables.format import latex_tables
 from lineage.tables.format.load import TableLoader
@@ -67,9 +68,9 @@ def main(argv: list[str]) -> int:
         errors += len(lines)
         for line, message in sorted(lines):
             print(f"{path}:{line}: {message}")
-    of_tables = f", {numbers} numbers of tables" if numbers else ""
+    of_tables = f", {count_noun(numbers, 'number')} of tables" if numbers else ""
     in_code = f"; {examples} more stand in code, as examples, and were not checked" if examples else ""
-    print(f"{quotes} quotes{of_tables}, {errors} wrong{in_code}", file=sys.stderr)
+    print(f"{count_noun(quotes, 'quote')}{of_tables}, {errors} wrong{in_code}", file=sys.stderr)
     return 1 if errors else 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lineage.launch.lint import compose_all, lint_table, lint_tier
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.tables import read, tiers
 from lineage.tables.lint.rules import ERROR, NOTE, RULES, SEVERITIES, WARNING, Finding
 from lineage.tables.suggest import did_you_mean
@@ -30,9 +31,7 @@ def main(argv: list[str]) -> int:
     experiments = paths.experiments()
     tiers.check_tier(experiments, args.tier)
     tables = read.list_tables(experiments)
-    names = tables if args.all or not args.tables else [_table_name(text) for text in args.tables]
-    if unknown := [name for name in names if name not in tables]:
-        raise TableError(f"{experiments} has no table {unknown[0]!r}. {did_you_mean(unknown[0], tables)}")
+    names = tables if args.all or not args.tables else _choose_tables(args.tables, experiments, tables)
     severities = (ERROR,) if args.quiet else SEVERITIES if args.notes else (ERROR, WARNING)
     counts: Counter[str] = Counter()
     compose_all(paths.project(), _load(experiments, names), args.tier)
@@ -41,8 +40,8 @@ def main(argv: list[str]) -> int:
         counts.update(finding.severity for finding in findings)
         if printed := [finding for finding in findings if finding.severity in severities]:
             print(format_findings(name, printed, sys.stdout.isatty()))
-    totals = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in SEVERITIES]
-    print(f"{len(names)} tables: {', '.join(totals)}")
+    totals = [count_noun(counts[level], level) for level in SEVERITIES]
+    print(f"{count_noun(len(names), 'table')}: {', '.join(totals)}")
     return 1 if counts[ERROR] else 0
 
 
@@ -82,14 +81,23 @@ def format_rule(key: str) -> str:
     return f"{key} ({rule.level}): {rule.requirement}.\nWhy: {rule.why}.\nMore: docs/tables.md"
 
 
-def _table_name(text: str) -> str:
-    """Accept the path of a table's file as well as its name."""
-    return text.removesuffix(".yaml").removeprefix("experiments/")
+def _choose_tables(names: list[str], experiments: Path, tables: list[str]) -> list[str]:
+    """Return the tables of names of tables and papers, each once. Raises TableError for a name that is neither."""
+    chosen: list[str] = []
+    for name in map(read.clean_name, names):
+        of_name = [name] if name in tables else read.list_tables_of(name, tables)
+        if not of_name:
+            papers = {table.partition("/")[0] for table in tables}
+            raise TableError(f"{experiments} has no table or paper {name!r}. {did_you_mean(name, [*tables, *papers])}")
+        chosen += of_name
+    return list(dict.fromkeys(chosen))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lineage lint", description=__doc__)
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help="for example mask_rcnn/table2c (default: all)")
+    parser.add_argument(
+        "tables", nargs="*", metavar="TABLE", help="for example mask_rcnn/table2c, or a paper (default: all)"
+    )
     parser.add_argument("--all", action="store_true", help="every table of experiments/")
     smaller = "of a smaller tier: which rows that claims compare are one experiment there (T16)"
     parser.add_argument("--tier", default=PAPER, help=smaller)

@@ -17,6 +17,7 @@ from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.launch.lint import lint_table, lint_tier
 from lineage.results import diff, paths, store
 from lineage.results.atomic import atomic_write
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 from lineage.tables import read, tiers
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     tiers.check_tier(paths.experiments(), args.tier)
     table = _write_from_runs(args) if args.from_runs else _write_from_row(args)
     atomic_write(path, render_own_table(table))
-    print(f"wrote    {path}: {len(table.rows)} rows of {' x '.join(table.factors)}")
+    print(f"wrote    {path}: {count_noun(len(table.rows), 'row')} of {' x '.join(table.factors)}")
     return _report(args.name)
 
 
@@ -213,6 +214,6 @@ def _report(name: str) -> int:
         print(format_findings(name, shown, colour=False))
     errors = sum(finding.severity == ERROR for finding in shown)
     warnings = sum(finding.severity == WARNING for finding in shown)
-    print(f"lint     {errors} errors, {warnings} warnings; at tier {tier} as well")
+    print(f"lint     {count_noun(errors, 'error')}, {count_noun(warnings, 'warning')}; at tier {tier} as well")
     print(f"next     lineage run {name}{' --tier mini' if table.tier == PAPER else ''} --plan")
     return 1 if errors else 0

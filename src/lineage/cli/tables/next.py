@@ -14,6 +14,7 @@ from lineage.launch.next_claims import NextClaim, choose_next, format_next, list
 from lineage.launch.selection import parse_duration, select_rows
 from lineage.launch.slurm_task import write_cell_names
 from lineage.results import paths, store
+from lineage.results.count_noun import count_noun
 from lineage.tables import read, tiers
 from lineage.tables.format.load import TableLoader
 from lineage.tables.format.terminal import Grid, align
@@ -30,7 +31,8 @@ def main(argv: list[str]) -> int:
     tiers.check_tier(experiments, args.tier)
     hours = parse_duration(args.hours, "--hours")
     # 1. The open claims of the tables, and what their runs cost.
-    tables = [one.table for one in select_rows(experiments, args.scope, (), everything=args.scope is None)]
+    names = [] if args.scope is None else [args.scope]
+    tables = [one.table for one in select_rows(experiments, names, everything=not names)]
     compose_all(project, [table for table in tables if table.effects], args.tier)
     loader = TableLoader(experiments, args.results, make_finder(project, experiments))
     claims = [claim for table in tables if table.effects for claim in build_table(loader, table.name).claims]
@@ -48,14 +50,16 @@ def main(argv: list[str]) -> int:
 def _report(chosen: list[NextClaim], costs: list[ClaimCost], args: argparse.Namespace) -> None:
     hopeless = sum(bool(one.obstacle) for one in costs)
     unknown = sum(not one.obstacle and one.hours is None for one in costs)
-    text = f"{len(costs)} claims are open; no run at tier {args.tier} settles {hopeless}"
+    text = f"{count_noun(len(costs), 'claim')} open; no run at tier {args.tier} settles {hopeless}"
     print(f"{text}{f', the cost of {unknown} is unknown' if unknown else ''}")
     if not chosen:
         print("nothing fits: more hours, or `lineage run --calibrate` where costs are unknown")
         return
     print(align(Grid(HEAD, format_next(chosen))))
     expected, total = sum(one.chance for one in chosen), sum(one.hours for one in chosen)
-    print(f"{len(chosen)} claims, of which {expected:.1f} are expected to be settled, in {total:.1f} hours")
+    print(
+        f"{count_noun(len(chosen), 'claim')}, of which {expected:.1f} are expected to be settled, in {total:.1f} hours"
+    )
     if args.out is None:
         print("next     the same with --out next.json, then lineage run --cells next.json")
         return

@@ -15,6 +15,7 @@ from lineage.launch.current_rows import make_finder
 from lineage.launch.deviations import find_deviations
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
+from lineage.results.count_noun import count_noun
 from lineage.tables import read, tiers
 from lineage.tables.format.load import TableLoader
 from lineage.tables.paper.document import Element, summarize_line, write_document
@@ -96,5 +97,5 @@ def _write_readme(loader: TableLoader, papers: Sequence[str]) -> int:
     head, _, rest = text.partition(BEGIN)
     tail = rest.partition(END)[2]
     atomic_write(path, f"{head}{BEGIN}\n\n{render_readme_lines(loader, papers)}\n\n{END}{tail}")
-    print(f"{len(papers)} papers in {path}")
+    print(f"{path}: {count_noun(len(papers), 'paper')}")
     return 0

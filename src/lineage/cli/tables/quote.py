@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.tables import read
 from lineage.tables.format.load import TableLoader
 from lineage.tables.format.quote import collect_cells, render_macros
@@ -36,5 +37,5 @@ def main(argv: list[str]) -> int:
         return 0
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8")
-    print(f"{len(cells)} numbers of {len(names)} tables are in {args.out}")
+    print(f"{args.out}: {count_noun(len(cells), 'number')} of {count_noun(len(names), 'table')}")
     return 0

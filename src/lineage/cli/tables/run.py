@@ -1,4 +1,4 @@
-"""`lineage run TABLE [ROWS]`: fill tables. Prints the plan, does what is missing, can be killed and called again."""
+"""`lineage run TABLE [ROW ...]`: fill tables. Prints the plan, does what is missing, can be killed and called again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lineage.launch.plan import BLOCKED, Plan, make_plan
 from lineage.launch.selection import SEEDS, choose_within, list_cells, parse_duration, select_rows
 from lineage.launch.slurm_task import read_cell_names, run_task
 from lineage.results import paths, store
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.results.key_roles import VOLATILE, Role, role_of
 from lineage.results.overrides import Override
@@ -39,6 +40,7 @@ EPILOG = """examples
   lineage run mask_rcnn/table2c --tier mini --plan          what there is, what is missing, what it costs
   lineage run mask_rcnn/table2c --tier mini --seeds 3       five rows, three seeds, one process after the other
   lineage run mask_rcnn/table2c roi_pool roi_align --jobs 2 --set trainer.devices=4
+  lineage run mask_rcnn/table2c/roi_align fpn/table1/fpn    rows of several tables
   lineage run mask_rcnn --tier mini --budget 3h             what three hours pay for, of all tables of a paper
   lineage run --calibrate                                   measure this machine: a minute, then every plan has hours
   lineage run mask_rcnn/table2c --launcher slurm --jobs 8 --sbatch --gpus=8 --sbatch --time=24:00:00
@@ -85,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lineage run", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", nargs="?", help="a table, for example mask_rcnn/table2c; a row of it; or a paper")
-    parser.add_argument("rows", nargs="*", help="rows of the table (default: all)")
+    names = "tables, for example mask_rcnn/table2c; rows, as mask_rcnn/table2c/roi_align or after their table; papers"
+    parser.add_argument("names", nargs="*", metavar="TABLE [ROW ...]", help=names)
     parser.add_argument("--all", action="store_true", help="all tables")
     parser.add_argument("--budget", metavar="HOURS", help="only what fits into it, for example 3h: table by table")
     parser.add_argument("--calibrate", action="store_true", help="measure the speed of this machine at tier mini")
@@ -118,7 +120,7 @@ def _choose_cells(args: argparse.Namespace, experiments: Path) -> list[CellName]
         check_tier(experiments, args.tier)
     if (args.seeds is not None and args.seeds < 1) or (args.jobs is not None and args.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
-    return list_cells(select_rows(experiments, args.table, args.rows, args.all), args.tier, args.seeds)
+    return list_cells(select_rows(experiments, args.names, args.all), args.tier, args.seeds)
 
 
 def _keep_within(
@@ -128,7 +130,7 @@ def _keep_within(
     names = choose_within(plan, costs, hours)
     left = sum(cell.requested and plan.is_open(cell.name) and cell.name not in names for cell in plan.cells.values())
     if left:
-        print(f"{left} cells do not fit into {hours:g} hours, or their cost is unknown: they are left out")
+        print(f"left out, as too long for {hours:g} hours or of unknown cost: {count_noun(left, 'cell')}")
     return make_plan(plan.project, load_table, names, drop_superseded(entries))
 
 
@@ -136,12 +138,8 @@ def _calibrate(args: argparse.Namespace, hardware: str) -> int:
     """Measure a few networks, or those of the tables that are named."""
     experiments, project = paths.experiments(), paths.project()
     names = [(row.rpartition("/")[0], row.rpartition("/")[2]) for row in CALIBRATION_ROWS]
-    if args.table is not None or args.all:
-        names = [
-            (one.table.name, row)
-            for one in select_rows(experiments, args.table, args.rows, args.all)
-            for row in one.rows
-        ]
+    if args.names or args.all:
+        names = [(one.table.name, row) for one in select_rows(experiments, args.names, args.all) for row in one.rows]
     rows = [(table, read.load_table(experiments, table).rows[row]) for table, row in names]
     measured = calibrate(project, [RowRequest(table, row, SMALL) for table, row in rows], hardware, _log)
     for network, speed in sorted(measured.items()):
@@ -202,7 +200,7 @@ def _report_end(plan: Plan, settings: RunnerSettings) -> int:
         if cell.must_succeed and plan.action(cell) == BLOCKED:
             print(f"{cell.name} cannot run: {plan.decisions[cell.name].note}", file=sys.stderr)
     if plan.num_unfinished:
-        print(f"{plan.num_unfinished} cells are not done; the same command goes on with them", file=sys.stderr)
+        print(f"not done: {count_noun(plan.num_unfinished, 'cell')}; the same command goes on", file=sys.stderr)
     return 1 if plan.num_unfinished else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lineage.launch.current_rows import make_finder
 from lineage.results import paths, store
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables import read, tiers
 from lineage.tables.format.foreign import build_foreign, describe_hidden
@@ -90,7 +91,7 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
         _write(args.out / f"{filled.table.name}{SUFFIX[args.form]}", _render(args, filled, view))
     if args.form == "html":
         _write(args.out / "index.html", render_index([(filled.table, view) for filled, view in tables]))
-    print(f"{len(tables)} tables are in {args.out}")
+    print(f"{args.out}: {count_noun(len(tables), 'table')}")
     return 0
 
 

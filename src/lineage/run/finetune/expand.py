@@ -15,13 +15,13 @@ import torch
 import torchvision
 
 from lineage.config.build import ConfigError
+from lineage.config.friendly_errors import FINETUNE_KEYS
 from lineage.results.overrides import Override
 from lineage.run.finetune.facts import DataFacts, read_facts
 from lineage.run.finetune.layout import Layout, quote, read_layout
 from lineage.run.finetune.plan import Choice, choose
 from lineage.run.finetune.weights import BODIES, find_weights
 
-OWN = ("finetune", "finetune.anchors")
 WIDEST = 60  # characters of a choice, before its reason
 BESIDE_DATASET = ("true", "True")  # finetune=true dataset=... names no folder
 
@@ -36,7 +36,7 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     refuse_unknown_keys(typed)
     if "finetune" not in typed:
         return [*arguments]
-    rest = [text for text in arguments if not (is_override(text) and Override.parse(text).key in OWN)]
+    rest = [text for text in arguments if not (is_override(text) and Override.parse(text).key in FINETUNE_KEYS)]
     if "resume" in typed:  # the run folder has the choices
         return rest
     if "experiment" in typed:
@@ -60,7 +60,7 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
 def refuse_unknown_keys(typed: Mapping[str, str]) -> None:
     """Raise ConfigError for a key below finetune that does not exist, or stands without finetune=FOLDER."""
     below = [key for key in typed if key.startswith("finetune.")]
-    if unknown := [key for key in below if key not in OWN]:
+    if unknown := [key for key in below if key not in FINETUNE_KEYS]:
         raise ConfigError(f"there is no key {unknown[0]!r}. Beside finetune=FOLDER there is finetune.anchors=true")
     if below and "finetune" not in typed:
         raise ConfigError(f"{below[0]} has no effect without finetune=FOLDER")

@@ -181,7 +181,7 @@ def build_columns(
         crowd=np.array([bool(annotation.get("iscrowd")) for annotation in annotations], np.bool_)[order],
         annotation_ids=np.array([annotation["id"] for annotation in annotations], np.int64)[order],
         annotation_positions=narrow(np.array([position for position, _ in records.annotations], np.int64)[order]),
-        areas=np.array([_area(annotation) for annotation in annotations], np.float64)[order],
+        areas=_read_areas(annotations)[order],
         masks=join_strings([masks[row] for row in order.tolist()]) if has_masks else None,
         keypoints=_join_points([annotations[row] for row in order.tolist()]) if keypoints else None,
         extra={
@@ -246,12 +246,16 @@ def narrow(numbers: Array) -> Array:
 
 
 def _offsets(rows: Sequence[Any]) -> Array:
-    return narrow(np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64))
+    return narrow(np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
 
-def _area(annotation: Record) -> float:
-    area: float | None = annotation.get("area")
-    return annotation["bbox"][2] * annotation["bbox"][3] if area is None else area
+def _read_areas(annotations: Sequence[Record]) -> NDArray[np.float64]:
+    """Return the areas; of an annotation that states none, that of its box."""
+    areas = [annotation.get("area") for annotation in annotations]
+    for row, area in enumerate(areas):
+        if area is None:
+            areas[row] = annotations[row]["bbox"][2] * annotations[row]["bbox"][3]
+    return np.array(areas, np.float64)
 
 
 def _join_points(annotations: Sequence[Record]) -> Points:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from lineage.data.annotations.defects import Record, has_size
@@ -59,6 +62,8 @@ def format_cures(cures: Iterable[Cure], source: Path) -> str:
 def cure_numbers(content: Mapping[str, Sequence[Record]], log: CureLog) -> None:
     """Make ids, sizes and crowd flags whole numbers, if they are that in another notation; number bare annotations."""
     for name, keys in NUMBERS.items():
+        if are_whole(content[name], keys):
+            continue
         for position, record in enumerate(content[name]):
             for key in keys:
                 value = record.get(key)
@@ -73,6 +78,15 @@ def cure_numbers(content: Mapping[str, Sequence[Record]], log: CureLog) -> None:
         for number, annotation in enumerate(annotations, 1):
             log.add(NO_IDS, f"annotations[{number - 1}] -> id {number}")
             annotation["id"] = number
+
+
+def are_whole(records: Sequence[Record], keys: Sequence[str]) -> bool:
+    """Return whether every record has all keys, with whole numbers or None: most files are tested in one pass."""
+    read = itemgetter(keys[0], *keys)  # of one key alone it would return no tuple
+    try:
+        return {*map(type, chain.from_iterable(map(read, records)))} <= {int, NoneType}
+    except KeyError:
+        return False
 
 
 def read_whole_number(value: Any) -> int | None:

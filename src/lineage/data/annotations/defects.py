@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from lineage.data.annotations.skeleton import count_keypoints
-from lineage.data.annotations.sound import MAX_ID, TOLERANCE, is_sound
+from lineage.data.annotations.sound import MAX_ID, TOLERANCE, find_sound
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
@@ -102,15 +102,16 @@ def find_defects(content: Record) -> Iterator[Defect]:
 def _check_images(images: list[Record]) -> Iterator[Defect]:
     ids: set[Any] = set()
     for position, image in enumerate(images):
-        record = f"image {image.get('id')} ({image.get('file_name')})"
         is_named = is_file_name(image.get("file_name")) and is_id(image.get("id"))
+        if is_named and has_size(image) and image["id"] not in ids:
+            ids.add(image["id"])
+            continue
+        record = f"image {image.get('id')} ({image.get('file_name')})"
         if not is_named or not has_size(image):
             values = ", ".join(f"{name} {image.get(name)!r}" for name in ("id", "height", "width"))
             yield Defect(IMAGE_RECORD, record, values, position)
-        elif image["id"] in ids:
-            yield Defect(DUPLICATE_IMAGE, record, f"id {image['id']}", position)
         else:
-            ids.add(image["id"])
+            yield Defect(DUPLICATE_IMAGE, record, f"id {image['id']}", position)
 
 
 def _check_annotations(content: Record) -> Iterator[Defect]:
@@ -119,9 +120,10 @@ def _check_annotations(content: Record) -> Iterator[Defect]:
     longest = max(keypoints.values(), default=0)
     has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
     sizes = {image_id: (image["height"], image["width"]) for image_id, image in images.items() if has_size(image)}
+    sound = find_sound(content["annotations"], sizes, keypoints, has_masks)
     ids: set[Any] = set()
     for position, annotation in enumerate(content["annotations"]):
-        if is_sound(annotation, sizes, keypoints, has_masks) and annotation["id"] not in ids:
+        if sound[position] and annotation["id"] not in ids:
             ids.add(annotation["id"])
             continue
         if not _has_ids(annotation) or annotation.get("bbox") is None:

@@ -63,7 +63,7 @@ def count_keypoints(
     """Return category id -> number of keypoints: of its names, or where it has none, of its longest annotation."""
     counts = {category["id"]: len(category.get("keypoints") or ()) for category in categories}
     unnamed = {category_id for category_id, count in counts.items() if not count}
-    for annotation in annotations:
+    for annotation in annotations if unnamed else ():
         if not (points := annotation.get("keypoints")):
             continue
         category_id = annotation.get("category_id")

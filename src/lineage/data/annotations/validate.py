@@ -57,7 +57,7 @@ def read_coco(
         content.setdefault("annotations", [])
     for name in ("images", "annotations", "categories"):
         records = content.get(name)
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        if not isinstance(records, list) or not {*map(type, records)} <= {dict}:
             raise DatasetError(f"{path}: has no list `{name}`. {FORMAT}.")
         if not records and (require_objects or name != "annotations"):
             raise DatasetError(

@@ -35,6 +35,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "explain": ("which pixels a detection's score depends on: maps, a page", "lineage.cli.explain:main"),
     "weights": ("what a file of weights holds; write it for torchvision or detectron2", "lineage.cli.weights:main"),
     "export": ("a trained model as ONNX or torch.export program", "lineage.cli.export:main"),
+    "latency": ("milliseconds of one image, median and p95, and watts, as an entry", "lineage.cli.latency:main"),
     "models": ("every model: paper, config, parameters, published numbers", "lineage.cli.models:main"),
     "evaluate": ("score a result file, whoever made it", "lineage.cli.evaluate:main"),
     "calibrate": ("how sure a detector is: map its scores to probabilities, and test it", "lineage.cli.calibrate:main"),

@@ -1,0 +1,140 @@
+"""Latency: statistics of a clock that is not the wall's, power from files that are not the kernel's, and the entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import accumulate, count
+from pathlib import Path
+
+import pytest
+import torch
+
+from lineage.cli import latency as command
+from lineage.config.build import ConfigError
+from lineage.results import integrity, store
+from lineage.results.entry import parse as parse_entry
+from lineage.run.inference import latency, latency_entry
+from lineage.run.inference.latency import Latency, Workload, measure_latency
+from lineage.run.inference.power import UNREADABLE, PowerMeter
+
+CPU = torch.device("cpu")
+
+
+def clock_of(durations: list[float]) -> Iterator[float]:
+    """Yield the times before and after calls of these durations in milliseconds."""
+    ends = [*accumulate(durations)]
+    for start, end in zip([0.0, *ends], ends, strict=False):
+        yield start / 1000
+        yield end / 1000
+
+
+def test_median_and_percentile_leave_out_the_warm_up(tmp_path: Path) -> None:
+    calls: list[int] = []
+    times = clock_of([*map(float, range(1, 51))])
+    measured = measure_latency(
+        lambda: calls.append(1), repeats=50, warmup=7, meter=PowerMeter(CPU, tmp_path), clock=lambda: next(times)
+    )
+    assert len(calls) == 57
+    assert measured.milliseconds == pytest.approx([*range(1, 51)])
+    assert measured.median == pytest.approx(25.5)
+    assert measured.p95 == pytest.approx(1 + 0.95 * 49)
+    assert measured.images_per_second == pytest.approx(1000 / 25.5)
+    assert (measured.watts, measured.power_source) == (None, UNREADABLE)
+
+
+def test_fewer_calls_are_refused() -> None:
+    with pytest.raises(ConfigError, match="needs 50"):
+        latency.check_repeats(49)
+    latency.check_repeats(50)
+
+
+def test_power_is_the_energy_of_the_processor_by_time(tmp_path: Path) -> None:
+    domain = tmp_path / "class/powercap/intel-rapl:0"
+    domain.mkdir(parents=True)
+    (domain / "max_energy_range_uj").write_text("262143000000\n")
+    (domain.parent / "intel-rapl:0:0").mkdir()  # a part of the same processor
+    (domain.parent / "intel-rapl:0:0/energy_uj").write_text("1\n")
+    for first, last, joules in ((1_000_000, 31_000_000, 30.0), (262_142_000_000, 5_000_000, 6.0)):  # the second wraps
+        (domain / "energy_uj").write_text(f"{first}\n")
+        seconds = count(0.0, 2.0)
+        meter = PowerMeter(CPU, tmp_path, clock=lambda seconds=seconds: next(seconds))
+        meter.start()
+        (domain / "energy_uj").write_text(f"{last}\n")
+        assert meter.stop() == pytest.approx(joules / 2)
+        assert meter.source == "RAPL intel-rapl:0"
+
+
+def test_power_of_a_board(tmp_path: Path) -> None:
+    board = tmp_path / "class/hwmon/hwmon3"
+    board.mkdir(parents=True)
+    (board / "power1_input").write_text("7250000\n")
+    meter = PowerMeter(CPU, tmp_path)
+    meter.start()
+    assert meter.stop() == pytest.approx(7.25)
+    assert meter.source == "hwmon hwmon3/power1_input at the end"
+
+
+@pytest.fixture
+def workload() -> Workload:
+    return Workload(lambda: None, "torch 2", (64, 96), CPU, None, "model")
+
+
+def test_an_entry_claims_no_precision_and_fits_the_store(workload: Workload, tmp_path: Path) -> None:
+    measured = Latency((10.0,) * 40 + (20.0,) * 20, 7.5, "RAPL")
+    started = datetime(2026, 11, 26, tzinfo=UTC)
+    entry = latency_entry.make_latency_entry(
+        measured, workload, threads=4, warmup=3, argv=["lineage", "latency"], started=started
+    )
+    path = store.write(entry, tmp_path)
+    assert path.parent == tmp_path / "scratch/model"
+    assert integrity.verify(tmp_path) == (1, [])
+    back = parse_entry(path.read_text())
+    assert back.metrics == {
+        "cost/image_ms": 10.0, "cost/image_ms_p95": 20.0, "cost/images_per_second": 100.0, "cost/watts": 7.5,
+    }  # fmt: skip
+    assert (back.table, back.row, back.steps, back.image_ms) == (None, None, 0, 10.0)
+    assert back.config["latency"] == {
+        "runtime": "torch 2", "size": [64, 96], "batch": 1, "threads": 4, "device": "cpu", "warmup": 3, "repeats": 60,
+    }  # fmt: skip
+    assert (back.hardware["threads"], back.hardware["power"]) == (4, "RAPL")
+    assert back.hardware["cpu"]
+    other = latency_entry.make_latency_entry(measured, workload, threads=1, warmup=3, argv=["lineage"], started=started)
+    assert other.config_digest != entry.config_digest, "another number of threads is another measurement"
+
+
+def test_only_a_table_of_costs_has_such_entries(tmp_path: Path) -> None:
+    rows = "rows: {a: {quoted: it, published: {METRIC: 1}}}"
+    head = "paper: P\nlabel: L\nmessage: m.\nkind: cost\ndataset: coco\nsource: s\nconfidence: read in source\n"
+    (tmp_path / "p").mkdir()
+    for name, metric in (("speed", "cost/image_ms"), ("precision", "box/AP")):
+        text = f"{head}metrics: {{{metric}: x}}\n{rows.replace('METRIC', metric)}\n"
+        (tmp_path / f"p/{name}.yaml").write_text(text)
+    assert latency_entry.has_costs_alone("p/speed", tmp_path)
+    assert not latency_entry.has_costs_alone("p/precision", tmp_path)
+    assert not latency_entry.has_costs_alone("p/none", tmp_path)
+    assert not latency_entry.has_costs_alone(None, tmp_path)
+
+
+def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = {
+        "'0' is no list": ["a", "--threads", "0"],
+        "--size is one size": ["a", "--size", "any"],
+        "no config to override": ["a.onnx", "seed=1"],
+        "0 or more": ["a", "--warmup", "-1"],
+    }
+    for message, argv in refused.items():
+        with pytest.raises(SystemExit):
+            command.parse(argv)
+        assert message in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no such file"):
+        command.main(["none.onnx", "--no-entry"])
+    assert command.parse(["a", "--threads", "2,1,2"]).threads == [2, 1]
+
+
+def test_other_processes_are_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "count_cores", lambda: 4)
+    command.warn_of_load(2.9, threads=1)
+    assert capsys.readouterr().out == ""
+    command.warn_of_load(2.9, threads=4)
+    assert "load 2.9, 4 cores" in capsys.readouterr().out

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,6 +18,7 @@ from pycocotools.coco import COCO
 
 from lineage.cli.main import main
 from lineage.data.annotations.image_ids import ImageIds, number_files
+from lineage.data.samples import video
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.shapes.dataset import FIGURE_SKELETON, Shapes
 from lineage.report.image_sources import Picture, find_files, number_frames
@@ -117,13 +117,16 @@ def test_what_cannot_be_read_is_named_and_counted(
 
 def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
-    for i in range(7):
-        video.write(np.full((96, 128, 3), 30 * i, np.uint8))
-    video.release()
+    video.write_frames(path, (np.full((96, 128, 3), 30 * i, np.uint8) for i in range(7)), 10)
     out = tmp_path / "out"
-    assert main(["predict", str(path), f"--weights={run}", f"--out={out}", "--every", "3"]) == 0
+    predict = ["predict", str(path), f"--weights={run}", f"--out={out}", "--every", "3", "--score", "0"]
+    assert main(predict) == 0
     assert [one["file_name"] for one in predicted(out)["images"]] == [f"clip.avi#{n:06d}" for n in (0, 3, 6)]
+    assert all(one["track_id"] >= 1 for one in predicted(out)["annotations"])
+    assert [one.name for one in out.iterdir() if one.suffix != ".json"] == ["clip.avi.mp4"]
+    assert len([*video.read_frames(out / "clip.avi.mp4")]) == 3
+    assert video.read_frame_rate(out / "clip.avi.mp4") == pytest.approx(10 / 3, abs=0.01)
+    assert main([*predict, "--frames"]) == 0
     assert sorted(one.name for one in out.glob("*.png")) == [f"clip.avi-{n:06d}.png" for n in (0, 3, 6)]
     shown = [one for one in number_frames(path, "clip", 1) if isinstance(one, Picture)]
     assert len(shown) == 7

@@ -6,11 +6,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from PIL import Image
@@ -21,9 +23,11 @@ from lineage.cli.decoding import add_decoding_arguments
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
+from lineage.data.samples.video import VIDEOS, read_frame_rate, write_frames
 from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
+from lineage.report.tracks import IoUTracker
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
@@ -44,8 +48,7 @@ def main(argv: list[str]) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []
     predictions: list[ImagePredictions] = []
-    console = Console(stderr=True, markup=False, emoji=False)
-    for picture, image in predict_images(
+    predicted = predict_images(
         restored,
         skip_unreadable(args, choose_decoding(args, restored.config), ids, unreadable),
         ids=ids,
@@ -53,11 +56,17 @@ def main(argv: list[str]) -> int:
         score_thresh=args.score,
         device=device,
         rescore=read_calibration(args.calibration) if args.calibration else None,
-    ):
-        if not args.no_pictures:
-            draw(picture, image, restored.meta, args.out / picture_path(image.name))
-        console.print(f"{image.name}: {count_objects(image.records, restored.meta)}", highlight=False, soft_wrap=True)
-        predictions.append(replace(image, stuff=[]))  # it is drawn: maps of every picture would fill the memory
+    )
+    videos = {name: path for path, name in find_files(args.images) if path.suffix.lower() in VIDEOS}
+    pairs = collect(predicted, predictions, restored.meta)
+    for name, frames in groupby(follow_objects(pairs, videos), lambda pair: file_of(pair[1], videos)):
+        if name in videos and not (args.frames or args.no_pictures):
+            painted = (np.asarray(paint_picture(*pair, restored.meta)) for pair in frames)
+            write_frames(args.out / f"{name}.mp4", painted, read_frame_rate(videos[name]) / args.every)
+            continue
+        for picture, image in frames:
+            if not args.no_pictures:
+                save_picture(picture, image, restored.meta, args.out / picture_path(image.name))
     (args.out / "predictions.json").write_text(json.dumps(to_coco_dict(predictions, restored)))
     scored = [image for image in predictions if not args.annotations or image.name in ids.by_name]
     unannotated = [image.name for image in predictions if args.annotations and image.name not in ids.by_name]
@@ -71,7 +80,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the arguments, and those among the images that are overrides."""
     parser = argparse.ArgumentParser(
         prog="lineage predict",
-        description="Detect objects in images, folders, patterns (quoted) and videos. Writes a picture of each and "
+        description="Detect objects in images, folders, patterns (quoted) and videos. Writes a picture or a video of "
+        "each, with steady colours of the objects of a video, and "
         "predictions.json, in COCO's format of annotations, and coco_results.json, in COCO's format of results, which "
         "`lineage evaluate` and pycocotools read. KEY=VALUE overrides the config, as for train.py.",
     )
@@ -82,6 +92,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--batch", type=parse_count, default=1, help="images at once (%(default)s)")
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")
+    parser.add_argument("--frames", action="store_true", help="of a video, write each frame in place of a video")
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file whose image ids the results have")
@@ -134,13 +145,46 @@ def skip_unreadable(
             yield picture
 
 
-def draw(picture: Picture, predictions: ImagePredictions, meta: DatasetMeta, path: Path) -> None:
+def collect(
+    predicted: Iterable[tuple[Picture, ImagePredictions]], predictions: list[ImagePredictions], meta: DatasetMeta
+) -> Iterator[tuple[Picture, ImagePredictions]]:
+    """Iterate what is predicted; print its objects, and append it to `predictions` without its areas of stuff."""
+    console = Console(stderr=True, markup=False, emoji=False)
+    for picture, image in predicted:
+        yield picture, image
+        console.print(f"{image.name}: {count_objects(image.records, meta)}", highlight=False, soft_wrap=True)
+        predictions.append(replace(image, stuff=[]))  # it is drawn: maps of every picture would fill the memory
+
+
+def file_of(image: ImagePredictions, videos: Collection[str]) -> str:
+    """Return the name of the file of an image: of a frame that of its video."""
+    name = image.name.rpartition("#")[0]
+    return name if name in videos else image.name
+
+
+def follow_objects(
+    predicted: Iterable[tuple[Picture, ImagePredictions]], videos: Collection[str]
+) -> Iterator[tuple[Picture, ImagePredictions]]:
+    """Iterate what is predicted; give each record of a frame the number of its object as `track_id`."""
+    trackers: dict[str, IoUTracker] = {}
+    for picture, image in predicted:
+        if (name := file_of(image, videos)) in videos:
+            numbers = trackers.setdefault(name, IoUTracker()).update(image.records)
+            for record, number in zip(image.records, numbers, strict=True):
+                record["track_id"] = number
+        yield picture, image
+
+
+def paint_picture(picture: Picture, predictions: ImagePredictions, meta: DatasetMeta) -> Image.Image:
     image = Image.fromarray(picture.pixels)
     side = max(image.size)
     scale = min(1.0, MAX_SIDE / side) if side >= MIN_SIDE else MIN_SIDE / side
-    marks = mark_predictions(predictions.records, meta, 0.0)
+    return paint(image, mark_predictions(predictions.records, meta, 0.0), scale, predictions.stuff)
+
+
+def save_picture(picture: Picture, predictions: ImagePredictions, meta: DatasetMeta, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    painted = paint(image, marks, scale, predictions.stuff)
+    painted = paint_picture(picture, predictions, meta)
     painted.save(path, quality=QUALITY) if path.suffix == ".jpg" else painted.save(path)
 
 

@@ -98,8 +98,10 @@ def mark_predictions(records: Sequence[dict[str, Any]], meta: DatasetMeta, thres
         slots = meta.keypoint_slots(label) if meta.keypoints else range(len(points))  # the rest is of other classes
         keypoints = {slot: points[slot] for slot in slots if slot < len(points)}
         figure = tuple(keypoints.values()), _connect(keypoints, meta.skeleton)
-        text = f"{meta.classes[label]} {record['score']:.2f}"
-        marks.append(Mark((x, y, x + w, y + h), text, object_colour(label), mask, *figure))
+        track = record.get("track_id")  # of an object of a video, which keeps its colour
+        name = meta.classes[label] if track is None else f"{meta.classes[label]} {track}"
+        colour = object_colour(label if track is None else track)
+        marks.append(Mark((x, y, x + w, y + h), f"{name} {record['score']:.2f}", colour, mask, *figure))
     return marks
 
 

@@ -21,6 +21,7 @@ OF_TASK = {"mask": "mask", "keypoint": "keypoint"}  # metric's task -> the head 
 METRICS = (  # pattern of the evaluator's class -> patterns of its metrics
     ("lineage.calibration.*", ("calibration/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
     ("lineage.explain.*", ("explain/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
+    ("*.frames.FrameEvaluator", ("frame/*",)),
     ("*lvis*", ("box/*", "mask/*", "lvis/*")),
     ("*voc*", ("voc/*", "box/*")),
     ("*cityscapes*", ("box/*", "mask/*")),

@@ -16,7 +16,7 @@ GPU_PACKAGES := hydra-core omegaconf antlr4-python3-runtime pyyaml rich markdown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test test-slow test-gpu bench-gpu check lock wheelhouse benchmarks robustness doctor clean
+.PHONY: help setup train test test-slow test-gpu bench-gpu check claims lock wheelhouse benchmarks robustness doctor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ check: setup ## Lint, check types, import layers, size budgets, words and the ma
 	@$(VENV)/python -m ruff check .
 	@$(VENV)/python -m mypy
 	@$(PYTEST) -q tests/test_layers.py tests/test_budgets.py tests/test_words.py tests/test_map.py
+
+claims: setup ## Run a sample of the shown claims again for an hour: do they still hold? (nightly; ARGS="--budget 20m")
+	@$(VENV)/lineage claims $(ARGS)
 
 doctor: setup ## Check this machine: Python, torch, GPU, disk, settings; says the fix for each cross
 	@$(VENV)/lineage doctor $(ARGS)

@@ -14,6 +14,8 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
     "train": ("train, evaluate and log one run; `python train.py` is the same", "lineage.cli.train:main"),
     "table": ("tables of the papers, filled in and judged", "lineage.cli.tables.table:main"),
     "paper": ("what a paper claims, what of it was shown here, what was learned", "lineage.cli.tables.paper:main"),
+    "messages": ("a line per message of the papers: what is shown of it here", "lineage.cli.tables.messages:main"),
+    "claims": ("run a sample of shown claims again: do they still hold?", "lineage.cli.tables.claims:main"),
     "quote": ("macros with which a text quotes cells of the store", "lineage.cli.tables.quote:main"),
     "check-text": ("do the numbers of a text equal those of the store?", "lineage.cli.tables.check_text:main"),
     "run": ("fill a table: plan, train and test what is missing", "lineage.cli.tables.run:main"),

@@ -14,9 +14,11 @@ from lineage.results.count_noun import count_noun
 from lineage.tables import read
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
+from lineage.tables.yaml_node import read_node
 
 SEEDS = 3  # of each row, if nobody plans another number
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min)?")
+CLAIM_KEYS = ("table", "better", "worse", "metric")
 HOURS = {"d": 24.0, "h": 1.0, "m": 1 / 60, "min": 1 / 60, None: 1.0}
 
 
@@ -126,3 +128,23 @@ def list_open(plan: Plan, name: CellName) -> set[CellName]:
     if not plan.is_open(name):
         return set()
     return {name}.union(*(list_open(plan, other) for other in plan.decisions[name].after))
+
+
+def list_claim_cells(path: Path, experiments: Path, tier: str | None, seeds: int | None) -> list[CellName]:
+    """Return the cells of a list of claims, claim by claim; by default at the tier and with the seeds of the file.
+
+    Raises TableError for a claim that its table does not have.
+    """
+    node = read_node(path).check_keys(("tier", "seeds", "claims"), ("claims",))
+    at, count = tier or node.text("tier"), seeds or int(node.number("seeds", SEEDS))
+    names: dict[CellName, None] = {}
+    for claim in node.mappings("claims"):
+        claim.check_keys(CLAIM_KEYS, CLAIM_KEYS)
+        table = read.load_table(experiments, claim.text("table"))
+        relation = tuple(claim.text(key) for key in CLAIM_KEYS[1:])
+        if relation not in [(effect.better, effect.worse, effect.metric) for effect in table.effects]:
+            raise claim.error("table", f"{table.name} does not claim {relation[0]} > {relation[1]} by {relation[2]}")
+        names |= dict.fromkeys(
+            CellName(table.name, row, at or table.tier, seed) for seed in range(count) for row in relation[:2]
+        )
+    return list(names)

@@ -20,7 +20,7 @@ from lineage.launch.job import RunnerSettings
 from lineage.launch.local import run_cells
 from lineage.launch.overview import format_plan
 from lineage.launch.plan import BLOCKED, Plan, make_plan
-from lineage.launch.selection import SEEDS, choose_within, list_cells, parse_duration, select_rows
+from lineage.launch.selection import SEEDS, choose_within, list_cells, list_claim_cells, parse_duration, select_rows
 from lineage.launch.slurm_task import read_cell_names, run_task
 from lineage.results import paths, store
 from lineage.results.count_noun import count_noun
@@ -42,6 +42,7 @@ EPILOG = """examples
   lineage run mask_rcnn/table2c roi_pool roi_align --jobs 2 --set trainer.devices=4
   lineage run mask_rcnn/table2c/roi_align fpn/table1/fpn    rows of several tables
   lineage run mask_rcnn --tier mini --budget 3h             what three hours pay for, of all tables of a paper
+  lineage run --claims experiments/first_claims.yaml        the rows of a list of claims, with the seeds that it plans
   lineage run --calibrate                                   measure this machine: a minute, then every plan has hours
   lineage run mask_rcnn/table2c --launcher slurm --jobs 8 --sbatch --gpus=8 --sbatch --time=24:00:00
 """
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrate", action="store_true", help="measure the speed of this machine at tier mini")
     cells = "the cells of a file, as `lineage next --out FILE` writes it"
     parser.add_argument("--cells", type=Path, metavar="FILE", help=cells)
+    parser.add_argument("--claims", type=Path, metavar="FILE", help="the rows of a list of claims: docs/miniature.md")
     parser.add_argument("--tier", help="paper, mini or smoke (default: that of the table's file, most often paper)")
     seeds = f"how many, from 0 (default: as the table's file plans, else {SEEDS})"
     parser.add_argument("--seeds", type=int, help=seeds)
@@ -120,6 +122,8 @@ def _choose_cells(args: argparse.Namespace, experiments: Path) -> list[CellName]
         check_tier(experiments, args.tier)
     if (args.seeds is not None and args.seeds < 1) or (args.jobs is not None and args.jobs < 1):
         raise TableError("--seeds and --jobs are 1 or more")
+    if args.claims is not None:
+        return list_claim_cells(args.claims, experiments, args.tier, args.seeds)
     return list_cells(select_rows(experiments, args.names, args.all), args.tier, args.seeds)
 
 

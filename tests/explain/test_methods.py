@@ -51,6 +51,15 @@ def test_grad_cam_plus_plus_of_one_pixel() -> None:
     assert float(values) == pytest.approx(6 * 9 / 72)
 
 
+def test_spatial_grad_cam_weights_by_gradient_and_equals_grad_cam_where_that_is_constant() -> None:
+    """G = (1, .5) has the mean .75 and the shares (1, .5); A = (2, 2)."""
+    values = cam.spatial_grad_cam(torch.full((1, 1, 2), 2.0), torch.tensor([[[1.0, 0.5]]]))
+    torch.testing.assert_close(values, torch.tensor([[1.5, 0.75]]))
+    maps, constant = torch.rand(3, 4, 4), torch.randn(3, 1, 1).expand(3, 4, 4)
+    torch.testing.assert_close(cam.spatial_grad_cam(maps, constant), cam.grad_cam(maps, constant))
+    assert not cam.spatial_grad_cam(maps, torch.zeros(3, 4, 4)).any()
+
+
 def test_eigen_cam_has_the_sign_of_the_activations() -> None:
     maps = torch.zeros(4, 6, 6)
     maps[:, 2, 3] = torch.tensor([1.0, 2.0, 3.0, 4.0])

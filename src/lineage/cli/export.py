@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lineage.calibration.calibration_file import read_calibration
 from lineage.models.export.verify import REQUIRED_IMAGES, TOLERANCE
 from lineage.results import paths
 from lineage.run.inference.export import SIZE_DIVISIBILITY, SUFFIXES, Export, export_model
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
         batch=args.batch,
         proposals=args.proposals,
         tolerance=args.tolerance,
+        calibration=read_calibration(args.calibration) if args.calibration else None,
     )
     print(format_export(args.out, export))
     return 0
@@ -50,6 +52,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--proposals", type=int, default=0, help="given regions of an image (default: the run's)")
     parser.add_argument("--batch", type=int, default=1, help="images at once (%(default)s)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="relative, of the check (%(default)s)")
+    fitted = "calibrated scores, by this map of `lineage calibrate`: a calibration.json, or its run folder"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
     args = parser.parse_intermixed_args(argv)

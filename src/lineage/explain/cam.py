@@ -2,7 +2,7 @@
 
 Grad-CAM: arXiv:1610.02391. Grad-CAM++: arXiv:1710.11063. HiResCAM: arXiv:2011.08891; ODAM (arXiv:2304.06354) is the
 same formula on the map of a detection's level. LayerCAM: doi 10.1109/TIP.2021.3089943. XGrad-CAM: arXiv:2008.02312.
-Eigen-CAM: arXiv:2008.00299.
+Eigen-CAM: arXiv:2008.00299. SSGrad-CAM: Yamauchi and Ishikawa, ICIP 2022.
 
 Each function returns [h, w] before the final ReLU, so that the sign can be looked at.
 """
@@ -70,6 +70,16 @@ def xgrad_cam(maps: Tensor, gradients: Tensor) -> Tensor:
     """Weight each channel by its gradient's mean under the activations."""
     weights = (gradients * maps).sum((1, 2), keepdim=True) / (maps.sum((1, 2), keepdim=True) + 1e-7)
     return (weights * maps).sum(0)
+
+
+def spatial_grad_cam(maps: Tensor, gradients: Tensor) -> Tensor:
+    """Weight each channel by its mean gradient, and each position by abs(gradient) / its maximum in the channel.
+
+    deviates: the published normaliser was not read, so the maximum is that of third-party code
+    """
+    magnitude = gradients.abs()
+    share = magnitude / magnitude.amax((1, 2), keepdim=True).clamp(min=1e-12)
+    return (gradients.mean((1, 2), keepdim=True) * share * maps).sum(0)
 
 
 def eigen_cam(maps: Tensor, gradients: Tensor) -> Tensor:

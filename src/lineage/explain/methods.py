@@ -24,6 +24,7 @@ CAM_METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "odam": cam.hires_cam,  # HiResCAM is the same formula
     "grad_cam_plus_plus": cam.grad_cam_plus_plus,
     "layer_cam": cam.layer_cam,
+    "ss_grad_cam": cam.spatial_grad_cam,
     "xgrad_cam": cam.xgrad_cam,
     "eigen_cam": cam.eigen_cam,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from lineage.calibration.calibration_file import Calibration
 from lineage.data.shapes.dataset import Shapes
 from lineage.models.export import standalone
 from lineage.models.export.onnx import load_onnx, write_onnx
@@ -32,6 +33,7 @@ from lineage.models.export.program import (
 )
 from lineage.models.export.verify import REQUIRED_IMAGES, DrawInputs, Run, Verification, verify
 from lineage.results.atomic import atomic_path, atomic_write
+from lineage.run.inference.calibrated_model import CalibratedModel
 from lineage.run.restore import Restored
 from lineage.weights.readers import digest
 
@@ -52,6 +54,10 @@ OUTPUT_MEANINGS = {
     "masks": "probabilities inside the box: paste, resized bilinearly, and cut at 0.5",
     "keypoints": "x, y in input pixels (pixel centres at .5), score",
     "semantic": "logits per class at a quarter of the input's size",
+}
+CALIBRATED_MEANINGS = {
+    "precision": "calibrated: the probability that the detection is right; slots stay in the order of the raw scores",
+    "iou": "calibrated: the expected overlap with an object; slots stay in the order of the raw scores",
 }
 OTHER_MEANING = "output of the model's own heads"  # of names in Detections.extra
 
@@ -78,6 +84,7 @@ def export_model(
     batch: int,
     proposals: int,
     tolerance: float,
+    calibration: Calibration | None = None,
 ) -> Export:
     """Write a model to an .onnx or .pt2 file.
 
@@ -85,8 +92,12 @@ def export_model(
     any_size: the file takes any batch of any size that the model's multiple divides, as prediction makes them.
     proposals: slots of precomputed proposals per image; 0: as in the config.
     tolerance: relative difference that the verification accepts.
+    calibration: the scores of the file are calibrated by this map.
     Raises ExportError if the model cannot be exported, or if the file computes something else.
     """
+    if calibration is not None:
+        model = CalibratedModel(restored.model, calibration, restored.meta.category_ids)
+        restored = replace(restored, model=model.eval())
     slots = proposals or count_proposals(restored.config)
     multiple = restored.canvas.size_divisibility if any_size else None
     if any_size:
@@ -103,6 +114,10 @@ def export_model(
         verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")
     content = describe(path, restored, inputs, outputs, verification)
+    if calibration is not None:
+        content |= {"calibration": {"method": calibration.method, "target": calibration.target}}
+        scores = next(output for output in content["outputs"] if output["name"] == "scores")
+        scores["meaning"] = CALIBRATED_MEANINGS[calibration.target]
     if multiple is not None:
         content |= {"fixed_size": False, "size_divisibility": multiple, "smallest_size": find_smallest_side(program)}
         content |= {"shapes": "of an example: batch, height and width vary"}

@@ -10,6 +10,7 @@ from lineage.explain import gradients
 from lineage.explain.detectors import TwoStage, UnsupportedModel, adapt_detector
 from lineage.explain.methods import explain
 from lineage.explain.targets import DetectionOutput, UnknownTarget, class_logit, contrast, parse_target
+from lineage.ops import boxes as box_ops
 from lineage.structures import Images
 from tests.models.compose import build
 from tests.trained import spread
@@ -126,3 +127,11 @@ def test_a_target_that_the_model_has_not_is_refused() -> None:
 def test_a_model_without_logits_of_a_region_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="IntegralBoxHead cannot be explained"):
         adapt_detector(network("integral_rcnn"))
+
+
+def test_the_overlap_of_a_box_with_itself_is_no_target() -> None:
+    """It is at its maximum: the gradient, by halves at each tie of sides, is 0."""
+    box = torch.tensor([[[3.0, 4.0, 20.0, 31.0]]], requires_grad=True)
+    box_ops.iou(box, box.detach()).sum().backward()
+    assert box.grad is not None
+    torch.testing.assert_close(box.grad, torch.zeros_like(box))

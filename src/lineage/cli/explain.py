@@ -21,10 +21,14 @@ from lineage.explain.page import render_page
 from lineage.explain.sheet import save_sheet
 from lineage.explain.targets import NAMES, parse_target
 from lineage.report.image_sources import Unreadable, iter_pictures
+from lineage.report.site.parts import FOLDER, PAGE
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
+from lineage.results.run_folder import RunFolder
 from lineage.run.inference.explain import explain_picture
-from lineage.run.restore import restore
+from lineage.run.inference.explain_run import explain_run, save_explanations
+from lineage.run.inference.site_source import report_run
+from lineage.run.restore import Restored, restore
 from lineage.tables.suggest import did_you_mean
 
 
@@ -34,6 +38,8 @@ def main(argv: list[str]) -> int:
     restored = restore(args.weights, overrides, args.results, args.classes)
     restored.model.requires_grad_(False)
     request = Request(args.method, args.target, args.detection, args.count, args.score, args.masks, args.judge)
+    if not args.images:
+        return explain_own_test(restored, args, request)
     args.out.mkdir(parents=True, exist_ok=True)
     images: list[ExplainedImage] = []
     unreadable = 0
@@ -61,6 +67,21 @@ def main(argv: list[str]) -> int:
     return int(bool(unreadable))
 
 
+def explain_own_test(restored: Restored, args: argparse.Namespace, request: Request) -> int:
+    """Explain detections of the run's own test images in its report."""
+    folder = Path(args.weights)
+    with torch.enable_grad():
+        explained = explain_run(restored, folder, request)
+    if not explained:
+        print(f"{folder}: no detection is right or wrong beyond doubt", file=sys.stderr)
+        return 1
+    path = save_explanations(folder, explained)
+    site = folder.parent / FOLDER / PAGE
+    report = report_run(folder, site if site.is_file() else None)
+    print(f"{count_noun(len(explained), 'detection')} -> {path}, {report}")
+    return 0
+
+
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the arguments, and those among the images that are overrides."""
     parser = argparse.ArgumentParser(
@@ -70,7 +91,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "and what not. It runs on the CPU, so that pictures do not depend on the device.",
     )
     parser.add_argument("weights", metavar="RUN_OR_WEIGHTS", help="run folder, entry, file, URL or torchvision weight")
-    parser.add_argument("images", nargs="+", metavar="IMAGE|KEY=VALUE")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE|KEY=VALUE",
+        help="default: the surest right and wrong detections of the run's own test, in its report",
+    )
     parser.add_argument("--detection", type=parse_count, action="append", default=[], metavar="K",
                         help="the K-th best of each image; may be repeated (default: the best --count)")  # fmt: skip
     parser.add_argument("--count", type=parse_count, default=4, help="detections per image (%(default)s)")
@@ -90,8 +116,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     args = parser.parse_intermixed_args(argv)
     overrides = [text for text in args.images if "=" in text and not os.path.exists(text)]
     args.images = [text for text in args.images if text not in overrides]
-    if not args.images:
-        parser.error("name at least one image, folder or video")
+    if not args.images and not RunFolder(Path(args.weights)).entry.is_file():
+        parser.error("name at least one image, folder or video; only a run folder has images of its own")
     return args, overrides
 
 

@@ -54,7 +54,25 @@ def paint_detections(image: ExplainedImage, detections: Sequence[ExplainedDetect
 
 
 def save_sheet(image: ExplainedImage, path: Path) -> Path:
-    """Write a PNG: a row per detection, the detection itself first, then the map of each method."""
+    """Write the sheet of an image as PNG."""
+    draw_sheet(image).save(path)
+    return path
+
+
+def save_sheets(images: Sequence[ExplainedImage], path: Path) -> Path:
+    """Write the sheets of several images below each other as one PNG, each with the name of its image."""
+    sheets = [draw_sheet(image, title=image.name) for image in images]
+    canvas = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)), BACKGROUND)
+    top = 0
+    for sheet in sheets:
+        canvas.paste(sheet, (0, top))
+        top += sheet.height
+    canvas.save(path, "PNG")
+    return path
+
+
+def draw_sheet(image: ExplainedImage, title: str = "") -> Image.Image:
+    """Return a picture with a row per detection, the detection itself first, then the map of each method."""
     height, width = image.pixels.shape[:2]
     scale = PANEL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -65,7 +83,8 @@ def save_sheet(image: ExplainedImage, path: Path) -> Path:
         "RGB", (2 * MARGIN + step_x * (1 + len(methods)) - GAP, 2 * MARGIN + 2 * HEAD + step_y * rows - GAP), BACKGROUND
     )
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    caption = f"target: {image.target} · {image.proposal_policy}{' · ' + image.d_rise if image.d_rise else ''}"
+    words = [title, f"target: {image.target}", image.proposal_policy, image.d_rise]
+    caption = " · ".join(word for word in words if word)
     draw.text((MARGIN, MARGIN - 6), caption, fill=LETTERS, font=font)
     for column, name in enumerate(["detection", *methods]):
         draw.text((MARGIN + column * step_x, MARGIN + HEAD - 4), name, fill=LETTERS, font=font)
@@ -80,5 +99,4 @@ def save_sheet(image: ExplainedImage, path: Path) -> Path:
             outline = [value * scale for value in detection.box]
             ImageDraw.Draw(panel).rectangle(outline, outline=detection.colour, width=1)
             canvas.paste(panel, (MARGIN + column * step_x, y))
-    canvas.save(path)
-    return path
+    return canvas

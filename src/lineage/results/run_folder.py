@@ -85,6 +85,10 @@ class RunFolder:
         return self.path / "classes.json"
 
     @property
+    def calibration_diagram(self) -> Path:
+        return self.path / "calibration.svg"
+
+    @property
     def pictures(self) -> Path:
         return self.path / "pictures"
 

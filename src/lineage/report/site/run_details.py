@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -65,8 +66,11 @@ def list_options(entry: Entry) -> list[list[str]]:
 
 
 def write_run_pictures(writer: SiteWriter, run: str, files: RunFolder) -> list[list[str]]:
-    """Add the pictures that a run drew as JPEG; return [name, address] of each."""
+    """Add the pictures that a run drew as JPEG, and its reliability diagram; return [name, address] of each."""
     pictures = []
+    if files.calibration_diagram.is_file():  # `lineage calibrate` has drawn it
+        text = base64.b64encode(files.calibration_diagram.read_bytes()).decode("ascii")
+        pictures.append([files.calibration_diagram.stem, f"data:image/svg+xml;base64,{text}"])
     for path in list_pictures(files):
         version = hashlib.sha256(stamp(path).encode()).hexdigest()[:6]  # a picture may be drawn again
         address = writer.add_image(f"runs/{run}/{path.stem}-{version}", lambda path=path: _encode(path))  # type: ignore[misc]
@@ -87,7 +91,8 @@ def _encode(path: Path) -> bytes:
 
 def stamp_folder(files: RunFolder) -> str:
     """Return what changes when the details of a run do; the report holds them, and counts by being there alone."""
-    return f"{stamp(files.per_class, files.run_log, *list_pictures(files))} {files.report.is_file()}"
+    pictures = [files.calibration_diagram, *list_pictures(files)]
+    return f"{stamp(files.per_class, files.run_log, *pictures)} {files.report.is_file()}"
 
 
 def list_commands(entry: Entry) -> list[str]:

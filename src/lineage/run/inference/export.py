@@ -95,9 +95,7 @@ def export_model(
     calibration: the scores of the file are calibrated by this map.
     Raises ExportError if the model cannot be exported, or if the file computes something else.
     """
-    if calibration is not None:
-        model = CalibratedModel(restored.model, calibration, restored.meta.category_ids)
-        restored = replace(restored, model=model.eval())
+    restored = calibrate_scores(restored, calibration)
     slots = proposals or count_proposals(restored.config)
     multiple = restored.canvas.size_divisibility if any_size else None
     if any_size:
@@ -114,10 +112,7 @@ def export_model(
         verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")
     content = describe(path, restored, inputs, outputs, verification)
-    if calibration is not None:
-        content |= {"calibration": {"method": calibration.method, "target": calibration.target}}
-        scores = next(output for output in content["outputs"] if output["name"] == "scores")
-        scores["meaning"] = CALIBRATED_MEANINGS[calibration.target]
+    content = describe_calibration(content, calibration)
     if multiple is not None:
         content |= {"fixed_size": False, "size_divisibility": multiple, "smallest_size": find_smallest_side(program)}
         content |= {"shapes": "of an example: batch, height and width vary"}
@@ -125,6 +120,22 @@ def export_model(
     script = path.with_name(f"{path.name}.py")
     atomic_write(script, Path(standalone.__file__).read_text(encoding="utf-8"))
     return Export(inputs, outputs, verification, description, script, bool(restored.config.get("tta")), any_size)
+
+
+def calibrate_scores(restored: Restored, calibration: Calibration | None) -> Restored:
+    """Return the model with calibrated scores; without a calibration, as it is."""
+    if calibration is None:
+        return restored
+    return replace(restored, model=CalibratedModel(restored.model, calibration, restored.meta.category_ids).eval())
+
+
+def describe_calibration(content: dict[str, Any], calibration: Calibration | None) -> dict[str, Any]:
+    """Return a description that says how its scores are calibrated, if they are."""
+    if calibration is None:
+        return content
+    scores = next(output for output in content["outputs"] if output["name"] == "scores")
+    scores["meaning"] = CALIBRATED_MEANINGS[calibration.target]
+    return content | {"calibration": {"method": calibration.method, "target": calibration.target}}
 
 
 def check_any_size(proposals: int) -> None:

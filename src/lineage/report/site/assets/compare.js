@@ -8,11 +8,25 @@ async function viewCompare(main, { query }) {
     return;
   }
   writePicked("compare");
-  const curves = h("div"), errors = h("div", {}, h("p", { class: "soft" }, "Reading…"));
+  const curves = h("div"), pictures = h("div"), errors = h("div", {}, h("p", { class: "soft" }, "Reading…"));
   replace(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("div", { class: "chips" }, items.map((item) => pickChip(item, () => viewCompare(main, { query: new URLSearchParams() }))))),
-    differencesSection(items), metricsSection(items), curves, errors,
+    differencesSection(items), metricsSection(items), curves, pictures, errors,
     section("In the terminal", null, h("pre", {}, items.slice(1).map((item) => `lineage compare ${items[0].first.tail} ${item.first.tail}`).join("\n"))));
-  await Promise.all([showCurves(curves, items), showErrors(errors, items)]);
+  await Promise.all([showCurves(curves, items), showJudgements(pictures, items), showErrors(errors, items)]);
+}
+
+const JUDGEMENTS = ["calibration", "explanations"]; // pictures that `lineage calibrate` and `lineage explain` add to runs
+
+/** Show the reliability diagrams and the explanations of the first run of each item, if there are any. */
+async function showJudgements(holder, items) {
+  const figures = [];
+  for (const item of items) {
+    let sheets = [];
+    try { sheets = (await loadPart("run/" + item.first.id)).sheets || []; } catch { /* a part that is missing costs these pictures */ }
+    for (const [name, src] of sheets) if (JUDGEMENTS.includes(name)) figures.push({ name, element: runPicture(name, src, `${item.label} · ${name}`) });
+  }
+  figures.sort((a, b) => JUDGEMENTS.indexOf(a.name) - JUDGEMENTS.indexOf(b.name));
+  if (figures.length) replace(holder, section("Calibration and explanations", null, figures.map((one) => one.element)));
 }
 
 async function showCurves(holder, items) {

@@ -36,10 +36,12 @@ function headline(run, details) {
 /** Return the pictures that the run drew; a click shows one as large as the page. */
 function picturesSection(details) {
   if (!details.sheets?.length) return null;
-  return section("Pictures", null, details.sheets.map(([name, src]) => {
-    const button = h("button", { type: "button", class: "runpicture", "aria-label": `${name}: larger or smaller`, onclick: () => button.classList.toggle("large") }, h("img", { src, alt: `${name} of this run` }));
-    return h("figure", { class: "figure" }, h("figcaption", {}, name.replaceAll("_", " ")), button);
-  }));
+  return section("Pictures", null, details.sheets.map(([name, src]) => runPicture(name, src, name.replaceAll("_", " "))));
+}
+
+function runPicture(name, src, caption) {
+  const button = h("button", { type: "button", class: "runpicture", "aria-label": `${name}: larger or smaller`, onclick: () => button.classList.toggle("large") }, h("img", { src, alt: `${name} of this run` }));
+  return h("figure", { class: "figure" }, h("figcaption", {}, caption), button);
 }
 
 /** Return the metrics of each class as a table that sorts by its heads, best first. */

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.report.site.headline import choose_headline
+from lineage.report.site.records import name_dataset
 from lineage.results.entry import Entry
 from lineage.tables import model_facts
 from lineage.tables.model_facts import Family, ModelFacts
@@ -33,12 +34,13 @@ def collect_numbers(entries: Iterable[Entry]) -> dict[str, list[dict[str, Any]]]
         metric = next(iter(choose_headline(entry.metrics)), None)
         if entry.status != "finished" or metric is None:
             continue
-        key = (entry.choices.get("model", ""), entry.tier, entry.choices.get("dataset", ""), metric)
+        key = (entry.choices.get("model", ""), entry.tier, name_dataset(entry), metric)
         if key not in best or _value(entry, metric) > _value(best[key], metric):
             best[key] = entry
     numbers: dict[str, list[dict[str, Any]]] = {}
     for (model, tier, dataset, _), entry in sorted(best.items(), key=lambda item: (item[0][1] != PAPER, item[0])):
-        values = {name: entry.metrics[name] for name in choose_headline(entry.metrics)}
+        names = sorted(choose_headline(entry.metrics), key=lambda name: not name.startswith("box/"))  # as published
+        values = {name: entry.metrics[name] for name in names}
         numbers.setdefault(model, []).append({"tier": tier, "dataset": dataset, "run": entry.id, "values": values})
     return numbers
 

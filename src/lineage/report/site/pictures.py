@@ -6,6 +6,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
@@ -143,6 +144,12 @@ def _encode(dataset: Dataset, position: int) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
+
+
+def read_scale(path: Path, width: int) -> float:
+    """Return the width of a JPEG over that of its image."""
+    with Image.open(path) as image:
+        return image.width / width
 
 
 def _group(records: Sequence[Record]) -> Mapping[int, list[Record]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from lineage.eval.predictions.rle import compress_counts, decode
 
@@ -29,3 +30,29 @@ def trace_annotation(segmentation: Any, size: tuple[int, int]) -> list[list[int]
     if isinstance(segmentation, list):
         return [[round(value) for value in polygon] for polygon in segmentation]
     return trace_mask({"size": [*size], "counts": compress_counts(segmentation, size)})
+
+
+class IdShape(NamedTuple):
+    """The mask of an object on an id map."""
+
+    number: int  # of its class, from 1
+    area: float  # that orders objects
+    polygons: Sequence[Sequence[float]]  # as of trace_mask
+
+
+def paint_ids(shapes: Sequence[IdShape], size: tuple[int, int], scale: float) -> tuple[NDArray[np.uint8], int]:
+    """Return the class of each pixel, 0 without an object, and the number of masks that another covers in part.
+
+    Small objects lie on top of large ones. size: (height, width) of the image; scale: of the map to it.
+    """
+    ids = np.zeros([max(1, round(side * scale)) for side in size], np.uint8)
+    covered, num_overlapping = np.zeros(ids.shape, bool), 0
+    for shape in sorted(shapes, key=lambda one: one.area):
+        mask = np.zeros(ids.shape, np.uint8)
+        corners = [np.round(np.reshape(polygon, (-1, 2)) * scale).astype(np.int32) for polygon in shape.polygons]
+        cv2.fillPoly(mask, corners, 1)
+        pixels = mask.astype(bool)
+        num_overlapping += int((pixels & covered).any())
+        ids[pixels & ~covered] = shape.number
+        covered |= pixels
+    return ids, num_overlapping

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from lineage.report.site.differences import find_keys, read_key
@@ -82,12 +83,22 @@ def _describe_run(entry: Entry, columns: Columns) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in FIELDS} | {
         "commit": (entry.commit or "")[:12],
         "model": entry.choices.get("model", ""),
-        "dataset": entry.choices.get("dataset", ""),
+        "dataset": name_dataset(entry),
         "metrics": [entry.metrics.get(name) for name in columns.metrics],
         "costs": [_round(costs.read_cost(entry, name)) for name in columns.costs],
         "choices": [entry.choices.get(name) for name in columns.choices],
         "keys": [read_key(entry.config, key) for key in columns.keys],
     }
+
+
+def name_dataset(entry: Entry) -> str:
+    """Return the option of conf/dataset; of a free run, with the name of the folder that was typed."""
+    option = entry.choices.get("dataset", "")
+    roots = [
+        one.value for one in map(Override.parse, map(str, entry.command)) if one.key == "dataset.root" and one.value
+    ]
+    folder = PurePath(roots[-1].strip("'\"")).name if roots and not entry.table else ""
+    return f"{folder} ({option})" if folder and folder != option else option
 
 
 def identify(entry: Entry) -> Experiment:

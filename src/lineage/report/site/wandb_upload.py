@@ -1,4 +1,4 @@
-"""The site in W&B: the pages as an artifact, tables as tables, pictures with boxes, AP by class.
+"""The site in W&B: the pages as an artifact, tables as tables, pictures with boxes and masks, AP by class.
 
 What is uploaded are the parts of the site, so W&B shows the same numbers. Without a server the run is offline, and
 `wandb sync` uploads it later.
@@ -6,14 +6,17 @@ What is uploaded are the parts of the site, so W&B shows the same numbers. Witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineage.report.site.parts import INDEX, read_part
+from lineage.report.site.pictures import read_scale
+from lineage.report.site.polygons import IdShape, paint_ids
 
 CONFIDENT = 0.3  # score from which a detection is uploaded
 FIRST_IMAGES = 16  # of each run
+MOST_IDS = 126  # of classes in a mask, which W&B keeps as signed bytes
 MOST_RUNS = 8  # whose pictures are uploaded, the newest
 
 
@@ -28,10 +31,10 @@ def upload_site(folder: Path, project: str) -> str:
         run.log_artifact(artifact)
         for name, columns, rows in list_tables(folder, index):
             run.log({name: wandb.Table(columns=list[str | int](columns), data=rows)})
-        for name, images in list_pictures(folder, index):
-            run.log(
-                {name: [wandb.Image(str(folder / path), boxes=boxes, caption=text) for path, boxes, text in images]}
-            )
+        for name, pictures in list_pictures(folder, index):
+            images = [wandb.Image(str(folder / one.path), boxes=one.boxes, masks=one.masks or None, caption=one.caption)
+                      for one in pictures]  # fmt: skip
+            run.log({name: images})
         return str(run.url or run.dir)
 
 
@@ -60,7 +63,16 @@ def list_tables(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, l
             yield f"classes/{run['id']}", ["class", *metrics], rows
 
 
-Picture = tuple[str, dict[str, Any], str]  # path below the site, boxes as wandb.Image takes them, caption
+class Picture(NamedTuple):
+    """One image with the arguments of wandb.Image."""
+
+    path: str  # below the site
+    boxes: dict[str, Any]
+    masks: dict[str, Any]  # {} if no object has one
+    caption: str
+
+
+Numbers = Mapping[int, int]  # label of the site -> class id of W&B
 
 
 def list_pictures(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, list[Picture]]]:
@@ -69,34 +81,62 @@ def list_pictures(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str,
     for run in with_pictures[-MOST_RUNS:]:
         meta = read_part(folder, f"pictures/{run['test']}")
         if meta["positions"]:
-            names = dict(enumerate(meta["classes"]))
             truth, detections = (
                 read_part(folder, f"{name}/0") for name in (f"truth/{run['test']}", f"detections/{run['id']}")
             )
-            images = list(zip(truth, detections, meta["names"], strict=False))[:FIRST_IMAGES]
-            yield f"pictures/{run['id']}", [_describe_picture(*image, names) for image in images]
+            images = [
+                (image, [one for one in found if one[1] >= CONFIDENT], name)
+                for image, found, name in zip(truth, detections, meta["names"], strict=False)
+            ][:FIRST_IMAGES]
+            numbers = number_classes(images, len(meta["classes"]))
+            yield f"pictures/{run['id']}", [_describe_picture(folder, *one, numbers, meta["classes"]) for one in images]
+
+
+def number_classes(images: Sequence[tuple[Mapping[str, Any], Sequence[Any], str]], count: int) -> Numbers:
+    """Return the class ids of labels: 1, 2, ...; if a mask of W&B has no room for all, of those that occur."""
+    labels: Iterable[int] = range(count)
+    if count > MOST_IDS:
+        labels = sorted({one[0] for image, found, _ in images for one in (*image["objects"], *found)})[:MOST_IDS]
+    return {label: number for number, label in enumerate(labels, 1)}
 
 
 def _describe_picture(
-    image: Mapping[str, Any], detections: Sequence[Sequence[Any]], text: str, names: dict[int, str]
+    folder: Path, image: Mapping[str, Any], detections: Sequence[Any], text: str, numbers: Numbers, names: Sequence[str]
 ) -> Picture:
-    shown_boxes = [_box(one[0], one[2:6], names, one[1]) for one in detections if one[1] >= CONFIDENT]
-    true_boxes = [_box(one[0], one[1:5], names) for one in image["objects"]]
-    labels: dict[int, str] = dict(names)
-    boxes: dict[str, Any] = {
-        "ground_truth": {"box_data": true_boxes, "class_labels": labels},
-        "predictions": {"box_data": shown_boxes, "class_labels": labels},
+    # 1. Objects and detections as shapes: class id, box, polygons, caption.
+    shapes = {
+        "ground_truth": [
+            (numbers[one[0]], one[1:5], one[6], names[one[0]]) for one in image["objects"] if one[0] in numbers
+        ],
+        "predictions": [
+            (numbers[one[0]], one[2:6], one[7], f"{names[one[0]]} {one[1]:.2f}")
+            for one in detections
+            if one[0] in numbers
+        ],
     }
-    return image["src"], boxes, text
+    # 2. Their boxes and id maps in the pixels of the JPEG, which is smaller than a large image.
+    scale = read_scale(folder / image["src"], image["w"])
+    labels = {0: "background"} | {number: names[label] for label, number in numbers.items()}
+    boxes = {
+        name: {"box_data": [_box(one[0], one[1], one[3], scale) for one in listed], "class_labels": labels}
+        for name, listed in shapes.items()
+    }
+    masks, notes = {}, []
+    for name, listed in shapes.items():
+        drawn = [IdShape(number, box[2] * box[3], polygons) for number, box, polygons, _ in listed if polygons]
+        if drawn:
+            ids, overlapping = paint_ids(drawn, (image["h"], image["w"]), scale)
+            masks[name] = {"mask_data": ids, "class_labels": labels}
+            notes += (
+                [f"{overlapping} masks of {name.replace('_', ' ')} overlap, the smaller on top"] if overlapping else []
+            )
+    return Picture(image["src"], boxes, masks, "; ".join([text, *notes]))
 
 
-def _box(label: int, box: Sequence[float], names: Mapping[int, str], score: float | None = None) -> dict[str, Any]:
-    x, y, width, height = box
+def _box(number: int, box: Sequence[float], caption: str, scale: float) -> dict[str, Any]:
+    x, y, width, height = (value * scale for value in box)
     position = {"minX": x, "minY": y, "maxX": x + width, "maxY": y + height}
-    caption = names[label] if score is None else f"{names[label]} {score:.2f}"
-    return {"position": position, "domain": "pixel", "class_id": label, "box_caption": caption} | (
-        {} if score is None else {"scores": {"score": score}}
-    )
+    return {"position": position, "domain": "pixel", "class_id": number, "box_caption": caption}
 
 
 def _text(value: Any) -> str:

@@ -28,7 +28,7 @@ function itemHeads(items) {
 
 function metricsSection(items) {
   const names = [...SITE.metrics.filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), ...SITE.costNames];
-  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU)$/.test(name) || name.startsWith("cost/"));
+  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU)$/.test(name) || SITE.headline.includes(name) || name.startsWith("cost/"));
   const body = h("tbody");
   let all = false;
   const toggle = h("button", { type: "button", onclick: () => { all = !all; draw(); } });
@@ -59,7 +59,7 @@ function explainDifferences(items, names) {
 
 function metricCell(first, item, name, i, count) {
   const isCost = name.startsWith("cost/"), { mean, sd } = summarize(item.runs, columnOf(name));
-  const value = [isCost ? cost(mean) : fixed(mean, 1), sd != null && h("small", {}, " ± ", isCost ? cost(sd) : fixed(sd, 2))];
+  const value = [isCost ? cost(mean) : fixed(mean, digitsOf(name)), sd != null && h("small", {}, " ± ", isCost ? cost(sd) : fixed(sd, 2))];
   if (i === 0 || mean == null) return value;
   const change = difference(first, item, name, count);
   if (change.difference == null) return value;

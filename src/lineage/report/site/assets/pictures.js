@@ -88,8 +88,8 @@ async function viewPictures(main, { query }) {
       figures.push(panel);
     });
     replace(stage, figures);
-    replace(caption, h("b", {}, meta.names[i]), h("span", { class: "soft num" }, `${view.chosen + 1} of ${listed.length} · ${image.w} × ${image.h}`), h("span", { class: "grow" }),
-      h("button", { type: "button", "aria-label": "zoom out", onclick: () => zoom(1 / 1.4) }, "−"), h("button", { type: "button", "aria-label": "zoom in", onclick: () => zoom(1.4) }, "+"), h("button", { type: "button", "aria-label": "previous image", onclick: () => choose(view.chosen - 1) }, "↑"), h("button", { type: "button", "aria-label": "next image", onclick: () => choose(view.chosen + 1) }, "↓"));
+    replace(caption, h("b", {}, meta.names[i]), h("span", { class: "soft num" }, `${view.chosen + 1} of ${listed.length} · ${image.w} × ${image.h}`), 
+      h("span", { class: "stagebuttons" }, h("button", { type: "button", "aria-label": "zoom out", onclick: () => zoom(1 / 1.4) }, "−"), h("button", { type: "button", "aria-label": "zoom in", onclick: () => zoom(1.4) }, "+"), h("button", { type: "button", "aria-label": "previous image", onclick: () => choose(view.chosen - 1) }, "↑"), h("button", { type: "button", "aria-label": "next image", onclick: () => choose(view.chosen + 1) }, "↓")));
     for (const picture of stage.querySelectorAll("svg.picture")) {
       picture.addEventListener("wheel", (event) => { if (!event.ctrlKey && !event.shiftKey) return; event.preventDefault(); zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2); }, { passive: false });
       picture.addEventListener("pointermove", (event) => { if (event.buttons !== 1 || view.zoom === 1) return; const unit = image.w / view.zoom / picture.clientWidth; pan(-event.movementX * unit, -event.movementY * unit); });

@@ -19,7 +19,7 @@ function runHead(run, options = []) {
   const overrides = run.deviations.join("  "), kind = run.table ? "deviations from the row" : "overrides";
   return h("header", { class: "runhead" }, h("p", { class: "eyebrow num" }, h("a", { href: address("runs") }, "Runs"), " / ", run.id),
     h("div", { class: "head" }, h("h1", {}, run.row || run.model || "run"), badge(run.status), !SITE.report && h("label", { class: "check" }, box, "compare")),
-    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, ...options.map(([group, option]) => `${group} ${option}`)].filter(Boolean).join(" · ")]),
+    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, run.dataset && `dataset ${run.dataset}`, ...options.filter(([group]) => group === "backbone").map((option) => option.join(" "))].filter(Boolean).join(" · ")]),
     run.deviations.length > MOST_OVERRIDES ? h("details", { class: "overrides" }, h("summary", {}, `${run.deviations.length} ${kind}`), h("p", { class: "mono soft" }, overrides)) : overrides && h("p", { class: "mono soft" }, overrides));
 }
 
@@ -129,7 +129,7 @@ function commandsSection(details) {
 
 function foldsSection(run, details) {
   const fold = (title, text) => text && h("details", { class: "fold" }, h("summary", {}, title), h("pre", {}, text));
-  return section("In full", null, fold("Config", details.config.map(([key, value]) => `${key}=${value}`).join("\n")), Object.entries(details.logs).map(([name, text]) => fold(name, text)),
+  return section("In full", null, fold("Options", details.options.map(([group, option]) => `${group}=${option}`).join("\n")), fold("Config", details.config.map(([key, value]) => `${key}=${value}`).join("\n")), Object.entries(details.logs).map(([name, text]) => fold(name, text)),
     fold("Files of the run folder", details.files.map(([name, size]) => `${name}  ${bytes(size)}`).join("\n")), fold("Packages", Object.entries(details.packages || {}).map(([name, version]) => `${name} ${version}`).join("\n")),
     fold("Local changes", details.diff), fold("Digests", ["config_digest", "training_digest", "cell_digest", "evaluation_digest", "initial_weights_sha256", "trained_weights_sha256"].map((name) => `${name}  ${details[name] || "-"}`).join("\n")));
 }

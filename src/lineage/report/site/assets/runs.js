@@ -99,8 +99,8 @@ function readSort(columns) {
 function defaultColumns() {
   const few = (name) => new Set(SITE.runs.map((run) => valueOf(run, name))).size > 1;
   const options = SITE.choices.filter((name) => !["experiment", "schedule", "model", "dataset"].includes(name) && few(name));
-  const metrics = ["box/AP", "mask/AP", "keypoint/AP", "panoptic/PQ", "voc/mAP", "voc/mAP07", "box/AR1000", "frame/PSNR"].filter((name) => SITE.metrics.includes(name));
-  const details = metrics.length === 1 ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
+  const metrics = SITE.headline;
+  const details = metrics.length === 1 && metrics[0].endsWith("/AP") ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
   const spread = ["model", "dataset", "tier"].filter((name) => few(name));
   const costs = ["cost/gpu_hours", "cost/image_ms"].filter((name) => SITE.costNames.includes(name));
   return [...new Set([...SITE.swept.filter((name) => name !== "model").slice(0, 6), ...options.slice(0, SITE.swept.length ? 2 : 4), ...metrics, ...details, ...costs, "seed", ...spread, "status"])];
@@ -128,7 +128,7 @@ function makeColumn(name) {
     const text = (row) => { const values = all(row); return values.length ? (name === "seed" && values.length > 3 ? `${values.length} seeds` : values.map((value) => name === "started" ? date(value) : typeof value === "number" ? plain(value) : value).join(", ")) : EMPTY; };
     return { ...base, read: (row) => all(row)[0], text, cell: (row) => name === "status" ? badge(text(row)) : shorten(text(row), 40) };
   }
-  const decimals = column.kind === "cost" ? null : 1, best = Math.max(...SITE.runs.map((run) => column.read(run) ?? -Infinity));
+  const decimals = column.kind === "cost" ? null : digitsOf(name), best = Math.max(...SITE.runs.map((run) => column.read(run) ?? -Infinity));
   const print = (value) => decimals == null ? cost(value) : fixed(value, decimals);
   return {
     ...base,

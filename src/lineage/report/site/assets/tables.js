@@ -55,9 +55,9 @@ function tableSection(one, table) {
   return h("div", { class: "wide tablewrap" }, h("table", { class: "kind-" + one.kind }, h("caption", {}, one.title), h("thead", {}, h("tr", {}, one.head.map((title, i) => h("th", { scope: "col", class: numbers[i] ? "n" : null }, title)))),
     h("tbody", {}, one.body.map((line, row) => h("tr", {}, line.map(([text, flags, word], i) => {
       if (i === 0) return h("th", { scope: "row" }, runsLink(text, one.runs[row], one, table, row));
-      if (flags.includes("v") && text !== "-") return h("td", {}, verdictBadge(text, 1));
+      if (flags.includes("v") && text !== "-") return h("td", { "data-head": "" }, verdictBadge(text, 1));
       const content = flags.includes("b") ? h("b", {}, text) : text;
-      return h("td", { class: [numbers[i] && "n", text === "-" && "faint", one.head[i] === "remark" && "remark"].filter(Boolean).join(" ") }, i === 1 && one.kind === "metric" && text !== "-" ? runsLink(content, one.runs[row], one, table, row) : content);
+      return h("td", { class: [numbers[i] && "n", text === "-" && "faint", one.head[i] === "remark" && "remark"].filter(Boolean).join(" "), "data-head": ["metric", "tier", "remark"].includes(one.head[i]) ? null : one.head[i] }, i === 1 && one.kind === "metric" && text !== "-" ? runsLink(content, one.runs[row], one, table, row) : content);
     }))))));
 }
 

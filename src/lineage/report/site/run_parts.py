@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lineage.data.samples.dataset import Dataset
 
 TASKS = ("box", "mask")
+NO_TASK = "only boxes and masks have their errors analysed, and this run measured neither"
 NO_PICTURES = "this page was written without pictures"
 
 OpenTest = Callable[[Entry], "Dataset"]  # raises an error if the dataset is not on this machine
@@ -65,7 +66,9 @@ class RunWriter:
         self._write_details(entry, files, path)
         if files is not None and files.metrics.is_file():
             fields |= self._write_curves(entry, files)
-        if files is not None and files.results.is_file():
+        if entry.metrics and not list_tasks(entry):
+            fields["missing"] = NO_TASK
+        elif files is not None and files.results.is_file():
             fields |= self._write_errors(entry, files)
         return fields
 
@@ -102,8 +105,6 @@ class RunWriter:
 
     def _write_errors(self, entry: Entry, files: RunFolder) -> dict[str, Any]:
         tasks, count = list_tasks(entry), self.source.num_pictures
-        if not tasks:
-            return {}
         fields = {"analysis": tasks} | ({"test": name_test(entry)} if count else {"missing": NO_PICTURES})
         key, has = key_of_errors(entry, files), self.writer.has
         if has(f"analysis/{entry.id}", key) and (not count or has(f"detections/{entry.id}/0", f"{key} {count}")):

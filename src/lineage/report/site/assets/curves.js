@@ -36,7 +36,7 @@ function groupLines(names) {
   const meters = ["lr", "images_per_second", "data_wait", "grad_norm"];
   const losses = names.filter((name) => !name.includes("/") && !meters.includes(name));
   const scored = names.filter(isScore);
-  const diagnostics = names.filter((name) => name.includes("/") && losses.includes(name.split("/")[0]));
+  const diagnostics = names.filter((name) => name.includes("/") && losses.includes(name.split("/")[0]) && !isScore(name) && !SITE.metrics.includes(name));
   const counts = diagnostics.filter((name) => name.split("/")[1].startsWith("num_"));
   return { scored, losses, shares: diagnostics.filter((name) => !counts.includes(name)), counts, meters: meters.filter((name) => names.includes(name)) };
 }

@@ -7,19 +7,19 @@ async function viewRun(main, { name }) {
   if (run.isOpen) return viewOpenRun(main, run);
   const details = await loadPart("run/" + run.id);
   const curves = h("div"), errors = h("div");
-  replace(main, runHead(run, details.options), run.alerts.map(([level, text]) => h("div", { class: "alert " + level, role: level === "error" ? "alert" : null }, h("b", {}, level === "error" ? "!" : level === "warning" ? "▲" : "i"), text)),
+  replace(main, runHead(run), run.alerts.map(([level, text]) => h("div", { class: "alert " + level, role: level === "error" ? "alert" : null }, h("b", {}, level === "error" ? "!" : level === "warning" ? "▲" : "i"), text)),
     headline(run, details), metricsTable(run, details), h("div", { class: "runlinks" }, runLinks(run, details)), picturesSection(details), curves, classesSection(details), errors, factsSection(run, details), commandsSection(details), foldsSection(run, details));
   await Promise.all([showRunCurves(curves, run), showRunErrors(errors, run)]);
 }
 
 const MOST_OVERRIDES = 6; // more are folded
 
-function runHead(run, options = []) {
+function runHead(run) {
   const box = h("input", { type: "checkbox", checked: STATE.picked.includes(run.id), onchange: () => { if (!pick(run.id, box.checked)) box.checked = false; } });
   const overrides = run.deviations.join("  "), kind = run.table ? "deviations from the row" : "overrides";
   return h("header", { class: "runhead" }, h("p", { class: "eyebrow num" }, h("a", { href: address("runs") }, "Runs"), " / ", run.id),
     h("div", { class: "head" }, h("h1", {}, run.row || run.model || "run"), badge(run.status), !SITE.report && h("label", { class: "check" }, box, "compare")),
-    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, run.dataset && `dataset ${run.dataset}`, ...options.filter(([group]) => group === "backbone").map((option) => option.join(" "))].filter(Boolean).join(" · ")]),
+    h("p", { class: "soft" }, [run.table && h("a", { href: address("tables", run.table) }, run.table), run.table && " · ", [`tier ${run.tier}`, run.seed != null && `seed ${run.seed}`, run.dataset && `dataset ${run.dataset}`].filter(Boolean).join(" · ")]),
     run.deviations.length > MOST_OVERRIDES ? h("details", { class: "overrides" }, h("summary", {}, `${run.deviations.length} ${kind}`), h("p", { class: "mono soft" }, overrides)) : overrides && h("p", { class: "mono soft" }, overrides));
 }
 

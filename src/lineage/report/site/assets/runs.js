@@ -136,7 +136,7 @@ function makeColumn(name) {
     text: (row) => { const { mean, sd } = summarize(row.runs, column); return print(mean) + (sd == null ? "" : ` ± ${decimals == null ? cost(sd) : fixed(sd, 2)}`); },
     cell: (row) => {
       const { mean, sd } = summarize(row.runs, column);
-      const share = column.kind === "metric" && SITE.headline.includes(name) && best > 0 && mean > 0 ? mean / best : 0;
+      const share = column.kind === "metric" && SITE.headline.includes(name) && mean >= 0.05 ? mean / best : 0;
       return h("span", { class: share ? "meter" : null, style: share ? { "--w": share.toFixed(3) } : null }, print(mean), sd != null && h("small", {}, " ± ", decimals == null ? cost(sd) : fixed(sd, 2)));
     },
   };

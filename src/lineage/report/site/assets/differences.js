@@ -28,7 +28,7 @@ function itemHeads(items) {
 
 function metricsSection(items) {
   const names = [...SITE.metrics.filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), ...SITE.costNames];
-  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU)$/.test(name) || SITE.headline.includes(name) || name.startsWith("cost/"));
+  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU|PSNR|SSIM)$/.test(name) || SITE.headline.includes(name) || name.startsWith("cost/"));
   const body = h("tbody");
   let all = false;
   const toggle = h("button", { type: "button", onclick: () => { all = !all; draw(); } });

@@ -88,6 +88,9 @@ def test_one_file_that_needs_nothing_else(page: Page, tmp_path: Path) -> None:
     assert page.run(height) == 560
     page.click(".runpicture")
     assert page.run(height) == 1300
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.run(height) == 1300, "a button, but printed"
+    page.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_numbers_paper_commands_and_config_are_there(page: Page, tmp_path: Path) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from lineage.report.site.build import write_site
-from lineage.report.site.parts import FolderWriter
-from lineage.results.entry import dump
-from lineage.results.run_folder import RunFolder
 from tests.report.site.browser import Page
 from tests.report.site.conftest import SmallSite
-from tests.report.site.stores import make_entry, make_site_source, open_shapes, write_run_folder, write_store
 
 NAMES = "td.name a"
 
@@ -246,46 +240,3 @@ def test_sweep(opened: Page) -> None:
     assert "roi" in " ".join(opened.texts(".shares span"))
     opened.write("input[type=search]", "roi=align")
     opened.wait("document.querySelectorAll('.strand').length === 3")
-
-
-def test_a_run_without_boxes_says_so_and_leads_to_its_page(page: Page, tmp_path: Path) -> None:
-    """Pictures showed the detections of other runs in its place; metrics called like a loss were accuracies of it."""
-    frames = make_entry(9, metrics={"frame/PSNR": 25.31, "frame/SSIM": 81.06}, folder=str(tmp_path / "runs" / "9"))
-    other = make_entry(0, dataset={"val": open_shapes().fingerprint}, folder=str(tmp_path / "runs" / "0"))
-    write_run_folder(tmp_path / "runs" / "0", other)
-    (tmp_path / "runs" / "9").mkdir()
-    files = RunFolder(tmp_path / "runs" / "9")
-    files.entry.write_text(dump(frames))
-    files.metrics.write_text("step,frame,frame/PSNR,frame/SSIM\n1,2,,\n2,1,,\n2,,20,60\n4,,25.31,81.06\n")
-    source = make_site_source(write_store(tmp_path / "results", [frames, other]), tmp_path / "runs")
-    site = write_site(FolderWriter(tmp_path / "site"), source)
-    page.open(site, f"#/pictures?runs={frames.id}")
-    text = page.run("document.querySelector('main').textContent")
-    assert "only boxes and masks have their errors analysed" in text
-    page.click("main a", "mask_rcnn")
-    page.wait("document.querySelector('.headline')")
-    assert page.texts(".headline b") == ["25.31"]
-    page.wait("document.querySelectorAll('.uplot').length === 2")
-    assert page.texts("figcaption") == ["Metrics over time", "Losses"]
-
-
-@pytest.mark.parametrize("width", [320, 390, 639])
-def test_buttons_of_a_picture_stay_on_one_line(page: Page, small_site: SmallSite, width: int) -> None:
-    page.resize(width, 800)
-    page.open(small_site.folder, f"#/pictures?runs={small_site.entries[0].id}")
-    page.wait("document.querySelector('svg.picture')")
-    tops = "new Set([...document.querySelectorAll('.stagebar button')].map((one) => one.getBoundingClientRect().top))"
-    assert page.run(f"{tops}.size") == 1
-    assert page.run("document.documentElement.scrollWidth") <= width
-
-
-def test_claims_of_a_table_are_read_on_a_phone_without_scrolling(page: Page, tmp_path: Path) -> None:
-    rows = [("roi_pool", 1.7), ("roi_align", 3.6)]
-    entries = [make_entry(3 * i + seed, ap + seed / 10, table="mask_rcnn/table2c", row=row, seed=seed)
-               for i, (row, ap) in enumerate(rows) for seed in range(3)]  # fmt: skip
-    source = make_site_source(write_store(tmp_path / "results", entries), tmp_path / "runs")
-    page.resize(390, 800)
-    page.open(write_site(FolderWriter(tmp_path / "site"), source), "#/tables/mask_rcnn/table2c")
-    badges = "[...document.querySelectorAll('.kind-claims .badge')]"
-    assert page.run(f"{badges}.length") > 0
-    assert page.run(f"Math.max(...{badges}.map((one) => one.getBoundingClientRect().right))") <= 390

@@ -16,7 +16,7 @@ from lineage.report.site import build
 from lineage.report.site.build import SiteSource, write_site
 from lineage.report.site.page import SCRIPTS, STYLES, read_assets
 from lineage.report.site.parts import FileWriter, FolderWriter, dump, file_name
-from lineage.report.site.records import MOST_COMPARED, name_dataset
+from lineage.report.site.records import MOST_COMPARED
 from lineage.results.run_folder import RunFolder
 from lineage.tables.format.free_runs import read_value
 from lineage.tables.format.terminal import render_terminal
@@ -294,17 +294,3 @@ def test_a_file_holds_everything(small_site: SmallSite) -> None:
     assert {"index", f"curves/{small_site.entries[0].id}", "table/mask_rcnn/table2c", "paper/mask_rcnn"} <= names
     assert "data:image/jpeg;base64," in text
     assert FileWriter(Path("x.html")).has("index", "") is False
-
-
-@pytest.mark.parametrize(
-    ("command", "table", "name"),
-    [
-        (["train.py", "dataset=coco", "dataset.root='/home/x/my balloons/'"], None, "my balloons (coco)"),
-        (["train.py", "dataset=coco", "dataset.root=/data/coco"], None, "coco"),
-        (["train.py", "dataset=coco", "dataset.root=/data/COCO2017"], "mask_rcnn/table2c", "coco"),
-        (["train.py"], None, "coco"),
-    ],
-)
-def test_own_photographs_are_called_by_their_folder(command: list[str], table: str | None, name: str) -> None:
-    """The site said `dataset coco` of everybody's photographs."""
-    assert name_dataset(make_entry(command=command, table=table, choices={"dataset": "coco"})) == name

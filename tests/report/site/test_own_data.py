@@ -39,7 +39,7 @@ def test_a_run_without_boxes_says_so_and_leads_to_its_page(page: Page, tmp_path:
 @pytest.mark.parametrize(
     ("command", "table", "name"),
     [
-        (["train.py", "dataset=coco", "dataset.root='/home/x/my balloons/'"], None, "my balloons (coco)"),
+        (["train.py", "dataset=coco", "dataset.root='/photos/my balloons/'"], None, "my balloons (coco)"),
         (["train.py", "dataset=coco", "dataset.root=/data/coco"], None, "coco"),
         (["train.py", "dataset=coco", "dataset.root=/data/COCO2017"], "mask_rcnn/table2c", "coco"),
         (["train.py"], None, "coco"),

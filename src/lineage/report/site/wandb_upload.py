@@ -81,12 +81,12 @@ def list_pictures(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str,
     for run in with_pictures[-MOST_RUNS:]:
         meta = read_part(folder, f"pictures/{run['test']}")
         if meta["positions"]:
-            truth, detections = (
+            truth, predictions = (
                 read_part(folder, f"{name}/0") for name in (f"truth/{run['test']}", f"detections/{run['id']}")
             )
             images = [
-                (image, [one for one in found if one[1] >= CONFIDENT], name)
-                for image, found, name in zip(truth, detections, meta["names"], strict=False)
+                (image, [one for one in detections if one[1] >= CONFIDENT], name)
+                for image, detections, name in zip(truth, predictions, meta["names"], strict=False)
             ][:FIRST_IMAGES]
             numbers = number_classes(images, len(meta["classes"]))
             yield f"pictures/{run['id']}", [_describe_picture(folder, *one, numbers, meta["classes"]) for one in images]
@@ -96,7 +96,8 @@ def number_classes(images: Sequence[tuple[Mapping[str, Any], Sequence[Any], str]
     """Return the class ids of labels: 1, 2, ...; if a mask of W&B has no room for all, of those that occur."""
     labels: Iterable[int] = range(count)
     if count > MOST_IDS:
-        labels = sorted({one[0] for image, found, _ in images for one in (*image["objects"], *found)})[:MOST_IDS]
+        marks = (one for image, detections, _ in images for one in (*image["objects"], *detections))
+        labels = sorted({one[0] for one in marks})[:MOST_IDS]
     return {label: number for number, label in enumerate(labels, 1)}
 
 

@@ -47,7 +47,7 @@ def paint_ids(shapes: Sequence[IdShape], size: tuple[int, int], scale: float) ->
     """
     ids = np.zeros([max(1, round(side * scale)) for side in size], np.uint8)
     covered, num_overlapping = np.zeros(ids.shape, bool), 0
-    for shape in sorted(shapes, key=lambda one: one.area):
+    for shape in sorted(shapes, key=lambda shape: shape.area):
         mask = np.zeros(ids.shape, np.uint8)
         corners = [np.round(np.reshape(polygon, (-1, 2)) * scale).astype(np.int32) for polygon in shape.polygons]
         cv2.fillPoly(mask, corners, 1)

@@ -12,7 +12,8 @@ REPORT = ROOT / "benchmarks/results/robustness.md"
 HEAD = """# What a run survives
 
 `make robustness` runs the four scripts of benchmarks/robustness, each of which writes its section: `python -m
-benchmarks.robustness kills | fuzz | places | soak`. A share of the fuzz runs in `make test`.
+benchmarks.robustness kills | fuzz | places | soak`. A share of the fuzz runs in `make test`, of kills
+and soak in `make test-slow`.
 """
 TITLES = ("Kills", "Fuzz", "Places", "Soak")
 

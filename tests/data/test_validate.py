@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lineage.cli.data.main import main
-from lineage.data.annotations.validate import DatasetError, is_within
+from lineage.data.annotations.validate import DatasetError, is_within, parse_json
 from lineage.data.formats.coco import load as coco
 from tests.data import folder
 from tests.data.folder import Content
@@ -34,6 +36,24 @@ def name_keypoints(names: list[str], values: list[int], **others: list[str]) -> 
         content["annotations"][1]["keypoints"] = values
 
     return spoil
+
+
+def test_the_quick_reader_of_json_reads_what_pythons_own_reads() -> None:
+    chance = random.Random(0)
+    numbers = [struct.unpack("d", chance.getrandbits(64).to_bytes(8, "little"))[0] for _ in range(5000)]
+    texts = [json.dumps(numbers), json.dumps([chance.random() * 700 for _ in range(5000)])]
+    texts += ["[" + ",".join(f"{chance.random() * 700:.{digits}f}" for digits in range(1, 40)) + "]"]
+    texts += [f"[{chance.getrandbits(bits)},-{chance.getrandbits(bits)}]" for bits in (8, 53, 63, 64, 70, 2000)]
+    texts += ['{"a": 1, "a": 2}', '"\\ud800"', '"\\ud83d\\ude00"', "NaN", "-Infinity", "1e400", "[-0, -0.0]"]
+    for text in texts:
+        assert repr(parse_json(text.encode())) == repr(json.loads(text))
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        assert parse_json('["ä"]'.encode(encoding)) == ["ä"]
+    for text in ("[1,]", "nan", "01", '"a\tb"', "1" * 5000, "[1] 2", ""):
+        with pytest.raises(ValueError, match=r"."):
+            parse_json(text.encode())
+    with pytest.raises(RecursionError):
+        parse_json(b"[" * 100_000)
 
 
 def test_no_annotation_file(tmp_path: Path) -> None:

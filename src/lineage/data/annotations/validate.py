@@ -30,6 +30,11 @@ from lineage.data.annotations.skeleton import KeypointError, count_keypoints, re
 from lineage.data.samples import image
 from lineage.results.garbage_collection import pause_collection
 
+try:
+    from pydantic_core import from_json  # installed with wandb
+except ImportError:
+    from_json = None  # type: ignore[assignment]
+
 Check = Callable[[Path, image.Size, image.Decoding], DefectKind | None]
 
 FILES_AT_START = 5000
@@ -83,13 +88,23 @@ def read_coco(
 def _read_json(path: Path, advice: str) -> Any:
     try:
         with pause_collection():
-            return json.loads(path.read_bytes())
+            return parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such annotation file.\n{advice}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).\n{advice}") from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is not JSON ({error}).\nIt may be cut off: fetch or export it again.") from error
+
+
+def parse_json(text: bytes) -> Any:
+    """Return what JSON holds. Raises ValueError or RecursionError as json.loads, which reads what is rare in JSON."""
+    if from_json is not None:
+        try:
+            return from_json(text)  # two thirds of the time
+        except ValueError:  # not JSON, or a byte order mark, half of a surrogate pair, another encoding than UTF-8
+            pass
+    return json.loads(text)
 
 
 def require_file(path: Path, advice: str) -> None:

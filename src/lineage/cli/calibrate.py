@@ -5,6 +5,7 @@ examples:
   lineage calibrate detections.json --annotations instances_val2017.json --method isotonic --by class
   lineage calibrate test.json --annotations instances_test.json --fit val.json --fit-annotations instances_val.json
   lineage calibrate detections.json --annotations instances_val2017.json --compare temperature,bts,isotonic
+  lineage calibrate rows.npz         softmax rows of a classifier: arrays `probabilities` [N, K] and `labels` [N]
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.table import Table
 from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import GROUPINGS, METHODS
+from lineage.cli.calibrate_rows import SUFFIX, calibrate_rows
 from lineage.results.count_noun import count_noun
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.calibrate import (
@@ -47,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"no such option: {' '.join(unknown)}")
     if overrides and not args.dataset:
         parser.error(f"{' '.join(overrides)}: overrides go with --dataset")
+    if args.results.suffix == SUFFIX:
+        return calibrate_rows(args.results, args.out or Path("calibration"), args.bins, read_seed(args.fit) or 0)
     check_augmented(parser, args)
     choices = Choices(args.method, tuple(args.by), args.target, args.bins, args.score)
     results = open_results(args.results, args.annotations, args.dataset, overrides)
@@ -75,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="lineage calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s RESULTS_OR_RUN [--annotations FILE | --dataset NAME [key=value ...]] [options]",
     )  # fmt: skip
-    parser.add_argument("results", type=Path, metavar="RESULTS_OR_RUN", help="a COCO result file, or a run folder")
+    parser.add_argument(
+        "results",
+        type=Path,
+        metavar="RESULTS_OR_RUN",
+        help="a COCO result file, a run folder, or rows of a classifier as .npz",
+    )
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--annotations", type=Path, metavar="FILE", help="the ground truth: COCO or LVIS")
     truth.add_argument("--dataset", metavar="NAME", help="a dataset of conf/dataset; its validation split is the truth")

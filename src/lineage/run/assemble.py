@@ -41,6 +41,7 @@ from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.run.task import TASKS, check_task, find_task
+from lineage.train.callbacks.empty_hooks import NoProfiler, skip_empty_hooks
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -109,7 +110,7 @@ def assemble(resolved: Resolved) -> Parts:
 
 def build_scheduler(config: DictConfig, schedule: Schedule) -> Callable[[Optimizer], LambdaLR]:
     """Return the schedule of the rate: a warm-up, then `lr_schedule`, or drops at the milestones."""
-    decay = build(config.get("lr_schedule") or None) or MultiStep(schedule.milestones, schedule.gamma)
+    decay = build(config.get("lr_schedule") or None) or MultiStep(tuple(schedule.milestones), schedule.gamma)
     warmup_steps, warmup_factor = schedule.warmup_steps, schedule.warmup_factor
     return partial(with_warmup, decay=decay, warmup_steps=warmup_steps, warmup_factor=warmup_factor)
 
@@ -183,7 +184,9 @@ def make_trainer(
             default_root_dir=str(folder),
             logger=make_loggers(makers, folder=folder, name=name, start=attempt.step),
             callbacks=[*callbacks, checkpoints, make_progress_callback(console), signals, heartbeat, first],
+            profiler=NoProfiler(),
         )
+        skip_empty_hooks(vars(trainer)["callbacks"])
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
         device, checks = trainer.strategy.root_device, bool(config.trainer.detect_anomaly)

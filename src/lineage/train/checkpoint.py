@@ -31,7 +31,7 @@ class Checkpoints(Callback):
     def __init__(
         self, folder: Path, *, every: int, signals: StopSignals | None = None, keep: Sequence[float] = ()
     ) -> None:
-        self.folder, self.every, self.signals, self.keep = folder, every, signals or StopSignals(), keep
+        self.folder, self.every, self.signals, self.keep = folder, every, signals or StopSignals(), tuple(keep)
         self.saved_at = 0  # step of the newest checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -27,13 +27,13 @@ Detectron normalises each GPU's two images by themselves in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -74,6 +74,29 @@ def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -
     weighted = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / normalizers, strict=True)]
     loss = torch.stack(weighted).sum() * processes  # DDP averages gradients over processes
     return loss, sums[0] / normalizers, diagnostics
+
+
+def seed_generators(key: int, device: torch.device) -> None:
+    """Seed the generators of the CPU and of `device` as torch.manual_seed does.
+
+    torch.manual_seed also formats three tracebacks, 0.5 ms, to seed accelerators that are not in use.
+    """
+    torch.default_generator.manual_seed(key)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(key)
+    elif device.type != "cpu":
+        torch.manual_seed(key)
+
+
+@torch.no_grad()
+def get_total_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Return [], the norm of all gradients together, as torch.nn.utils.get_total_norm does.
+
+    torch's copies the norm of each gradient to the device of the first: 0.02 ms more for 60 of them.
+    """
+    if len({(gradient.device, gradient.dtype) for gradient in gradients}) != 1:
+        return torch.nn.utils.get_total_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
 
 
 def _stack_diagnostics(losses: Losses, like: Tensor) -> Tensor:
@@ -123,6 +146,7 @@ class DetectionModule(LightningModule):
         self.throughput = Throughput()
         self.inference_cost = InferenceCost()
         self.flushed_at = 0  # step
+        self.parameters_in_order: list[nn.Parameter] = []  # of the model, in training: a walk over modules takes time
 
         # results so far
         self.latest: dict[str, float] = {}  # values that the progress bar shows
@@ -138,6 +162,13 @@ class DetectionModule(LightningModule):
         copied.engine = EagerEngine(copied.model)
         return copied
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; Lightning writes the name of the hook that it calls there 40 times per step."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value  # a string: no parameter, module or buffer
+        else:
+            super().__setattr__(name, value)
+
     def detect(self, images: Images) -> Detections:
         return (self.detect_views or self.engine.detect)(images)
 
@@ -150,27 +181,35 @@ class DetectionModule(LightningModule):
     def on_train_start(self) -> None:
         for optimizer in self.trainer.optimizers:
             match_layouts(optimizer)
+        self.parameters_in_order = list(self.model.parameters())
         self.flushed_at = self.global_step
         self.throughput.start()
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "cpu":
+            return batch  # it is there
+        return cast(Batch, super().transfer_batch_to_device(batch, device, dataloader_idx))
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.throughput.begin_step()
-        torch.manual_seed(fold_in(self.seed, batch_idx, self.global_rank))  # dropout: the same after a resume
+        # dropout: the same after a resume
+        seed_generators(fold_in(self.seed, batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.throughput.add_images(len(batch.ids) * self.trainer.world_size)
         losses = self.engine.losses(batch.images, batch.targets)
         loss, means, diagnostics = combine_losses(losses, self.loss_weights)
         self.loss_buffer.append(losses, StepLosses(self.global_step, means, diagnostics, batch.ids))
-        return loss * self._micro_batch_weight(len(batch.ids))
+        weight = self._micro_batch_weight(len(batch.ids))
+        return loss if weight == 1 else loss * weight
 
     def _micro_batch_weight(self, images: int) -> float:
         """Return the weight of a micro batch in Lightning's mean of micro batches: 1 if all are of equal size."""
         return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        self.loss_buffer.append_grad_norm(torch.nn.utils.get_total_norm(gradients))
+        gradients = [parameter.grad for parameter in self.parameters_in_order if parameter.grad is not None]
+        self.loss_buffer.append_grad_norm(get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.global_step - self.flushed_at >= self.log_every:

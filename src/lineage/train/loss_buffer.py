@@ -55,8 +55,8 @@ class LossBuffer:
         self.grad_norms: list[Tensor] = []  # [] of each optimizer step
 
     def append(self, losses: Losses, values: StepLosses) -> None:
-        self.names = list(losses)
-        self.diagnostic_names = name_diagnostics(losses)
+        if not self.steps:  # names are the same until the next flush
+            self.names, self.diagnostic_names = list(losses), name_diagnostics(losses)
         self.steps.append(values)
 
     def append_grad_norm(self, norm: Tensor) -> None:

@@ -1,0 +1,64 @@
+"""What a step does beside the model's work: the same numbers as torch's own functions, without the empty calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from benchmarks import step_overhead
+from pytorch_lightning import Callback
+
+from lineage.ops.random import fold_in
+from lineage.train.callbacks.empty_hooks import STEP_HOOKS, NoProfiler, skip_empty_hooks
+from lineage.train.detection_module import get_total_norm, seed_generators
+from tests.train import toy
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("key", [0, 7, fold_in(3, 5, 0)])
+def test_the_generator_is_seeded_as_by_torch(key: int) -> None:
+    torch.manual_seed(key)
+    expected = torch.rand(5)
+    torch.manual_seed(99)
+    seed_generators(key, CPU)
+    assert torch.equal(torch.rand(5), expected)
+
+
+@pytest.mark.parametrize("dtypes", [[torch.float32] * 3, [torch.float64, torch.float32, torch.float64]])
+def test_the_norm_is_that_of_torch_bit_for_bit(dtypes: list[torch.dtype]) -> None:
+    chance = torch.Generator().manual_seed(0)
+    shapes = zip(((40, 30), (7,), (3, 5, 2)), dtypes, strict=True)
+    gradients = [torch.randn(shape, generator=chance, dtype=dtype) for shape, dtype in shapes]
+    assert torch.equal(get_total_norm(gradients), torch.nn.utils.get_total_norm(gradients))
+
+
+class Recorder(Callback):
+    """A callback with two of the hooks of a step."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.calls.append("start")
+
+    def on_after_backward(self, *_: Any) -> None:
+        self.calls.append("backward")
+
+
+def test_defined_hooks_are_called_and_empty_ones_are_not() -> None:
+    recorder, empty = Recorder(), Callback()
+    skip_empty_hooks([recorder, empty])
+    assert {name for name in STEP_HOOKS if getattr(recorder, name)} == {"on_train_batch_start", "on_after_backward"}
+    assert not any(getattr(empty, name) for name in STEP_HOOKS)
+    toy.trainer(2, callbacks=[recorder, empty], profiler=NoProfiler()).fit(toy.detection_module(), toy.ToyData())
+    assert recorder.calls == ["start", "backward"] * 2
+
+
+def test_the_benchmark_measures_a_run_of_train_py() -> None:
+    config = step_overhead.compose_run(steps=20)
+    seconds = [run(config) for run in (step_overhead.run_bare, step_overhead.run_plain, step_overhead.run_lightning)]
+    assert all(0 < value < 1 for value in seconds)
+    table = step_overhead.format_table([seconds], steps=20)
+    assert f"| `python train.py` | {seconds[2] * 1e3:.2f} |" in table

@@ -78,6 +78,7 @@ class Run:
     logger: Any = None  # where curves go: Lightning's loggers by name
     data: Data = field(default_factory=Data)
     engine: str = "auto"  # auto | eager | compiled | graph: how steps run, at equal results; auto: graph on CUDA
+    activation_checkpointing: bool = False  # compute the body's blocks twice, in less memory, at equal results
     tier: str = "paper"
     seed: int = 0
     optimize: str | None = None  # metric that a search maximizes, e.g. mask/AP: what a job of a sweep returns

@@ -83,6 +83,7 @@ ROLES = {
     "logger": Role.DISPLAY,
     "data": Role.SPEED,
     "engine": Role.SPEED,
+    "activation_checkpointing": Role.SPEED,
     "tier": Role.TIER,
     "seed": Role.SEED,
     "optimize": Role.DISPLAY,

@@ -50,6 +50,7 @@ from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
+from lineage.train.memory.checkpointed_blocks import CheckBlocksRun, checkpoint_blocks
 from lineage.train.progress import make_progress_callback
 from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.save_tensors import DirectCheckpointIO
@@ -166,6 +167,8 @@ def make_trainer(
     makers = {title: build(node) for title, node in (config.logger or {}).items()}
     files = RunFolder(folder)
     callbacks = build_callbacks(config, files)  # before checkpoints: they may change what is saved
+    if config.get("activation_checkpointing") and not config.evaluate_only:
+        callbacks.append(CheckBlocksRun(checkpoint_blocks(parts.model)))
     keep = config.get("keep_checkpoints", ())
     checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals, keep=keep)
     first = EvaluateFirst(files.metrics, attempt.step)
@@ -190,7 +193,8 @@ def make_trainer(
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
         device, checks = trainer.strategy.root_device, bool(config.trainer.detect_anomaly)
-        parts.module.engine = make_engine(config.get("engine", "auto"), parts.model, device, detect_anomaly=checks)
+        options = {"detect_anomaly": checks, "computes_twice": bool(config.get("activation_checkpointing"))}
+        parts.module.engine = make_engine(config.get("engine", "auto"), parts.model, device, **options)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     interval = choose_interval(config, len(parts.data.val)) if parts.data.val is not None else 0

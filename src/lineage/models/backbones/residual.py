@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -16,15 +16,6 @@ def run_block(block: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
         branch = block.bn3(block.conv3(block.relu(branch)))
     shortcut = x if block.downsample is None else block.downsample(x)
     return block.relu(branch * scale.to(branch.dtype)[:, None, None, None] + shortcut)
-
-
-def run_scaled_blocks(
-    blocks: Iterable[nn.Module], x: Tensor, skipped: Tensor, scales: Iterator[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Run one block after the other, each with the next factors [B] of its branch -> the map twice."""
-    for block in blocks:
-        x = run_block(block, x, next(scales))
-    return x, x
 
 
 def stride_in_first_convolution(stages: Iterable[nn.Module]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from lineage.models.backbones.norm import convolve_and_normalize, convolve_and_normalize_for_two
+from lineage.models.backbones.residual import run_block
 
 
 class BasicBlock(resnet.BasicBlock):
@@ -20,6 +21,10 @@ class BasicBlock(resnet.BasicBlock):
         """Return the map twice, as `run_blocks` hands it on; `skipped` is x for the shortcut."""
         hidden = convolve_and_normalize(x, self.conv1, self.bn1)
         return convolve_and_normalize_for_two(hidden, self.conv2, self.bn2, _project(self.downsample, skipped))
+
+    def run_scaled(self, x: Tensor, scale: Tensor) -> Tensor:
+        """Return the map where the branch counts `scale` [B] times."""
+        return run_block(self, x, scale)
 
 
 class Bottleneck(resnet.Bottleneck):
@@ -34,6 +39,10 @@ class Bottleneck(resnet.Bottleneck):
         hidden = convolve_and_normalize(hidden, self.conv2, self.bn2)
         return convolve_and_normalize_for_two(hidden, self.conv3, self.bn3, _project(self.downsample, skipped))
 
+    def run_scaled(self, x: Tensor, scale: Tensor) -> Tensor:
+        """Return the map where the branch counts `scale` [B] times."""
+        return run_block(self, x, scale)
+
 
 def run_blocks(blocks: Iterable[nn.Module], x: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor]:
     """Run one block after the other.
@@ -45,6 +54,16 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, skipped: Tensor) -> tuple
         assert isinstance(block, BasicBlock | Bottleneck)
         x, skipped = block.run(x, skipped)
     return x, skipped
+
+
+def run_scaled_blocks(
+    blocks: Iterable[nn.Module], x: Tensor, skipped: Tensor, scales: Iterator[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Run one block after the other, each with the next factors [B] of its branch -> the map twice."""
+    for block in blocks:
+        assert isinstance(block, BasicBlock | Bottleneck)
+        x = block.run_scaled(x, next(scales))
+    return x, x
 
 
 def _project(projection: nn.Module | None, x: Tensor) -> Tensor:

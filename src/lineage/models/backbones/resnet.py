@@ -17,8 +17,8 @@ from lineage.models.backbones.deformable_conv import make_deformable
 from lineage.models.backbones.non_local import NonLocal
 from lineage.models.backbones.norm import FrozenBatchNorm, convolve_and_normalize, get_norm
 from lineage.models.backbones.normalize import Normalize
-from lineage.models.backbones.residual import run_scaled_blocks, stride_in_first_convolution, zero_last_norms
-from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck, run_blocks
+from lineage.models.backbones.residual import stride_in_first_convolution, zero_last_norms
+from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck, run_blocks, run_scaled_blocks
 from lineage.models.backbones.stochastic_depth import StochasticDepth
 from lineage.ops.layers.stem import run_fused_stem, runs_fused_stem
 from lineage.structures import Images

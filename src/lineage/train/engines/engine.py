@@ -57,8 +57,17 @@ class EagerEngine:
         return self.model.detect(images)
 
 
-def make_engine(name: str, model: nn.Module, device: torch.device, *, detect_anomaly: bool = False) -> Engine:
+def make_engine(
+    name: str,
+    model: nn.Module,
+    device: torch.device,
+    *,
+    detect_anomaly: bool = False,
+    computes_twice: bool = False,
+) -> Engine:
     """Prepare a model for a device and return the engine, or the eager one with the reason why it has to be that.
+
+    computes_twice: blocks of the model are computed again in the backward pass.
 
     Raises UnknownEngine if the name is not one of ENGINES.
     """
@@ -69,18 +78,20 @@ def make_engine(name: str, model: nn.Module, device: torch.device, *, detect_ano
     if name == "compiled":
         return EagerEngine(model, f"compiled: {', '.join(compile_parts(model)) or 'no part'}; the first steps are slow")
     if name == "eager" or (name == "auto" and device.type != "cuda"):
-        return EagerEngine(model)
-    if reason := explain_refusal(device, detect_anomaly):
+        return EagerEngine(model, "eager, blocks computed twice" if computes_twice else "eager")
+    if reason := explain_refusal(device, detect_anomaly, computes_twice):
         return EagerEngine(model, f"eager: {reason}")
     return GraphEngine(model)
 
 
-def explain_refusal(device: torch.device, detect_anomaly: bool) -> str | None:
+def explain_refusal(device: torch.device, detect_anomaly: bool, computes_twice: bool) -> str | None:
     """Return why a step cannot be a CUDA graph here, or None."""
     if device.type != "cuda":
         return f"engine=graph needs CUDA, and this run is on {device.type}"
     if detect_anomaly:
         return "trainer.detect_anomaly=true reads every gradient, which a CUDA graph cannot"
+    if computes_twice:
+        return "activation_checkpointing=true runs the body in the backward pass, which no CUDA graph was tried with"
     return None
 
 

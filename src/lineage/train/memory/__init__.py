@@ -1,0 +1,1 @@
+"""Training in less memory: maps of the body are computed again in the backward pass."""

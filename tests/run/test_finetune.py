@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,8 +25,10 @@ from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.expand import expand_command
 from lineage.run.finetune.facts import DataFacts
 from lineage.run.finetune.layout import quote
+from lineage.run.finetune.own_run import NODES
 from lineage.run.finetune.plan import choose
 from lineage.run.resolve import resolve
+from tests.trained import run_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,6 +149,58 @@ def test_the_command_composes_and_repeats(shapes: Path, capsys: pytest.CaptureFi
     assert OmegaConf.to_container(resolved)["dataset"]["root"] == str(shapes)  # type: ignore[index, call-overload]
     typed = [text for text in more if not text.startswith("finetune")]
     assert command[-len(typed) :] == typed
+
+
+ANCHORS = "model.proposals.anchors.sizes=[[10],[20],[40],[80],[160]]"
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on `shapes` with a body, an RoI layer and anchors that are not the default."""
+    chosen = ("backbone=mini_deep", "roi=pool", ANCHORS, "model.box.score_thresh=0.1")
+    folder = run_folder(tmp_path_factory.mktemp("runs") / "mine", "mask_rcnn", *chosen)
+    choices = {"dataset": "shapes", "tier": "mini", "model": "mask_rcnn", "backbone": "mini_deep", "roi": "pool"}
+    (folder / "start.json").write_text(json.dumps({"overrides": list(chosen), "choices": choices}))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["", "weights.pt"])
+def test_the_model_of_an_own_run_is_read_from_it(shapes: Path, own_run: Path, name: str) -> None:
+    command = expand_command([f"finetune={shapes}", f"weights={own_run / name}"])
+    then, now = (OmegaConf.to_container(x) for x in (OmegaConf.load(own_run / "config.yaml"), compose_config(command)))
+    assert [now[node] for node in NODES] == [then[node] for node in NODES]  # type: ignore[index, call-overload]
+    assert {"tier=mini", "roi=pool", ANCHORS} <= {*command}
+    assert "optimizer.lr=0.0003" in command  # of weights of a detector, in AdamW
+
+
+def test_what_is_typed_beside_the_weights_of_a_run_counts(shapes: Path, own_run: Path) -> None:
+    command = expand_command([f"finetune={shapes}", f"weights={own_run}", "roi=align", "model.box.score_thresh=0.2"])
+    assert "roi=pool" not in command
+    assert compose_config(command).model.box.score_thresh == 0.2
+
+
+def test_a_model_that_no_override_composes_is_refused(shapes: Path, own_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(own_run, folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    config.model.box.extra = {"_target_": "torch.nn.Identity"}
+    OmegaConf.save(config, folder / "config.yaml")
+    with pytest.raises(ConfigError, match=r"model\.box\.extra.*give them yourself: python train.py dataset=coco"):
+        expand_command([f"finetune={shapes}", f"weights={folder}"])
+
+
+def test_images_without_objects_are_counted(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(shapes, tmp_path / "data")
+    (file,) = (tmp_path / "data").rglob("*train*.json")
+    content = json.loads(file.read_text())
+    emptied = [image["id"] for image in content["images"][:2]]
+    content["annotations"] = [row for row in content["annotations"] if row["image_id"] not in emptied]
+    file.write_text(json.dumps(content))
+    expand_command([f"finetune={tmp_path / 'data'}"])
+    expected = (
+        "2 images without objects left out of training, as the papers do; dataset.train.filter_empty=false trains"
+    )
+    assert expected in capsys.readouterr().out
 
 
 def test_flags_stay_where_they_were(shapes: Path) -> None:

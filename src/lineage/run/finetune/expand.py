@@ -19,9 +19,11 @@ from lineage.config.friendly_errors import FINETUNE_KEYS
 from lineage.results.overrides import Override
 from lineage.run.finetune.facts import DataFacts, read_facts
 from lineage.run.finetune.layout import Layout, quote, read_layout
+from lineage.run.finetune.own_run import find_own_model
 from lineage.run.finetune.plan import Choice, choose
 from lineage.run.finetune.weights import BODIES, find_weights
 
+KEEP_EMPTY = "dataset.train.filter_empty=false"
 WIDEST = 60  # characters of a choice, before its reason
 BESIDE_DATASET = ("true", "True")  # finetune=true dataset=... names no folder
 
@@ -49,7 +51,7 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     facts = read_facts([*data, *of_data])
     # 2. The choices.
     has_gpu = torch.cuda.is_available() and "cpu" not in (typed.get("trainer"), typed.get("trainer.accelerator"))
-    choices = choose(facts, typed, has_gpu, find_weights)
+    choices = choose(facts, typed, has_gpu, find_weights, find_own_model(typed, [*data, *of_data]))
     if os.environ.get("RANK", "0") == "0":
         report(layout, facts, choices, has_gpu, to_stderr=bool({"-c", "--cfg"} & {*rest}))
     # 3. The command: Hydra takes overrides in one block.
@@ -94,12 +96,23 @@ def report(layout: Layout, facts: DataFacts, choices: Sequence[Choice], has_gpu:
     lines = [
         f"{layout.summary}: {facts.images} images to train on, {facts.val_images or 'none'} to evaluate; "
         f"{facts.objects} objects, {len(facts.classes)} class{'es' * (len(facts.classes) > 1)} ({classes})",
+        *describe_empty(facts),
         "chosen, and why; what you type beside finetune= counts instead:",
     ]
     width = min(max(len(choice.override) for choice in choices), WIDEST)
     lines += [f"  {choice.override:<{width}}  {choice.reason}" for choice in choices]
     lines += expect(choices, has_gpu)
     print("\n".join(lines), file=sys.stderr if to_stderr else None, flush=True)
+
+
+def describe_empty(facts: DataFacts) -> list[str]:
+    """Return a line about training images without objects that are left out, if there are any."""
+    if not facts.left_out:
+        return []
+    images = f"{facts.left_out} image{'s' * (facts.left_out > 1)}"
+    return [
+        f"{images} without objects left out of training, as the papers do; {KEEP_EMPTY} trains on them as background"
+    ]
 
 
 def expect(choices: Sequence[Choice], has_gpu: bool) -> list[str]:

@@ -28,6 +28,7 @@ class DataFacts:
     keypoints: int
     sizes: NDArray[np.int64]  # [images, 2] height, width of the files
     boxes: NDArray[np.float64]  # [n, 2] height, width of the objects, divided by the short side of their image
+    left_out: int = 0  # images of the training set without objects, which the dataset leaves out
 
     @property
     def objects(self) -> int:
@@ -53,6 +54,7 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
     heights_widths = (columns.boxes[:, 2:] - columns.boxes[:, :2]).astype(np.float64)[:, ::-1]
     boxes = heights_widths / sizes[owners].min(1, keepdims=True)
     masked = 0.0 if columns.masks is None else float(has_mask(columns).mean())
+    whole = build_train(config, filter_empty=False) if config.dataset.train.get("filter_empty") else train
     return DataFacts(
         name=config.dataset.name,
         images=len(train),
@@ -62,4 +64,5 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
         keypoints=0 if columns.keypoints is None else len(train.meta.keypoints),
         sizes=sizes,
         boxes=boxes[~columns.crowd & (boxes > 0).all(1)],
+        left_out=len(whole) - len(train),
     )

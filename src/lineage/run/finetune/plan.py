@@ -15,6 +15,7 @@ import numpy as np
 from lineage.results.key_roles import within
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.facts import DataFacts
+from lineage.run.finetune.own_run import OwnModel
 from lineage.run.finetune.weights import BODIES, DETECTORS, Availability, find_conventions
 
 SMALL_BOX = 16  # pixels, the side below which objects call for larger images
@@ -64,12 +65,19 @@ class Beginning:
 LATER_BODY = Choice("backbone.weights=later", "the body comes with the detector")
 
 
-def choose(facts: DataFacts, typed: Mapping[str, str], has_gpu: bool, find_weights: Availability) -> list[Choice]:
+def choose(
+    facts: DataFacts,
+    typed: Mapping[str, str],
+    has_gpu: bool,
+    find_weights: Availability,
+    own: OwnModel | None = None,
+) -> list[Choice]:
     """Return what is chosen; keys that were typed, or lie in a group that was, are left out.
 
     typed: key -> value of the overrides
+    own: model of the run whose weights were typed
     """
-    beginning = choose_beginning(facts, typed, has_gpu, find_weights)
+    beginning = continue_run(own) if own else choose_beginning(facts, typed, has_gpu, find_weights)
     size = choose_size(facts, beginning, has_gpu)
     choices = [*beginning.choices, size_choice(facts, size, typed), *choose_schedule(facts, beginning, typed, has_gpu)]
     if typed.get("finetune.anchors", "").lower() in ("true", "1", "yes"):
@@ -89,6 +97,13 @@ def choose_model(facts: DataFacts) -> Choice:
         )
     few = f"only {facts.masked:.0%} of the objects have masks" if facts.masked else "the objects have no masks"
     return Choice("model=faster_rcnn", f"{few}, so boxes are learned")
+
+
+def continue_run(own: OwnModel) -> Beginning:
+    """Return the model of an earlier run, whose weights were typed."""
+    reason = f"as in {own.folder}, whose weights were typed"
+    choices = tuple(Choice(override, reason) for override in own.overrides)
+    return Beginning(Start.DETECTOR, own.model, own.tier, choices)
 
 
 def choose_beginning(

@@ -86,7 +86,7 @@ LAYERS = {
         (*GROUND, "lineage.models", "lineage.eval", "lineage.report.draw", "lineage.explain"), PIXELS
     ),
     "lineage.run": Layer(BELOW_CLI, ("hydra", "omegaconf", "pytorch_lightning", "rich", "yaml", *TORCH)),
-    "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", *TORCH)),
+    "lineage.run.finetune": Layer(BELOW_CLI, ("numpy", "omegaconf", *TORCH)),
     "lineage.cli": Layer((*BELOW_CLI, "lineage.cli"), ("hydra", "omegaconf", "rich", "safetensors", "yaml", *PIXELS)),
     "hydra_plugins.lineage": Layer(
         ("lineage.results", "lineage.tables", "lineage.config.schema", "lineage.launch.parallel"),

@@ -20,7 +20,8 @@ SILENCE = 20.0  # seconds without a line in a log file, at most
 # Warnings of Lightning or torch on every run, about choices this project has made on purpose.
 IGNORED = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
            "smaller than the logging interval", "`broadcast_buffers` is deprecated",
-           "exists and is not empty", "flops_per_batch", "sync_dist=True")  # fmt: skip
+           "exists and is not empty", "flops_per_batch", "sync_dist=True",
+           "overridden `transfer_batch_to_device`")  # fmt: skip
 
 
 def silence_lightning() -> None:

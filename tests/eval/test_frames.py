@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from lineage.eval.evaluator import Evaluator
 from lineage.eval.metrics import image_quality
+from lineage.eval.metrics.bootstrap import bootstrap_clips, draw_weights
 from lineage.eval.predictions.accumulator import IncompleteError
-from lineage.eval.protocols.frames import FrameEvaluator
+from lineage.eval.protocols.frames import METRICS, FrameEvaluator
 from lineage.structures import FrameBatch, FramePairs
 
 
@@ -93,6 +95,19 @@ def test_frames_are_scored_as_they_would_be_stored() -> None:
     truth = torch.full((1, 3, 16, 16), 255, dtype=torch.uint8)
     evaluator.update(torch.full((1, 3, 16, 16), 1.7), make_batch([1], truth, (16, 16)))
     assert evaluator.compute()["frame/PSNR"] == 100.0
+
+
+def test_the_bootstrap_draws_whole_clips() -> None:
+    def record(clip: str, value: float) -> dict[str, Any]:
+        return {"clip": clip, "frame/PSNR": value, "frame/SSIM": 2 * value}
+
+    frames = [record("a", 10.0), record("a", 20.0), record("b", 30.0)]
+    replicates = bootstrap_clips(frames, METRICS)
+    counts = draw_weights(2)  # how often a and b are drawn
+    expected = (30 * counts[:, 0] + 30 * counts[:, 1]) / (2 * counts[:, 0] + counts[:, 1])
+    assert replicates["frame/PSNR"] == pytest.approx(expected.tolist())
+    assert replicates["frame/SSIM"] == pytest.approx((2 * expected).tolist())
+    assert {round(value, 6) for value in replicates["frame/PSNR"]} == {15.0, 20.0, 30.0}
 
 
 def test_a_missing_frame_is_an_error() -> None:

@@ -6,8 +6,8 @@ depend on the number of images alone: two models on the same images get the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,3 +60,14 @@ def _sample_precision(matched: MatchedDetections, weights: Floats) -> Floats | N
     precision = np.concatenate([precision, np.zeros((len(precision), 1))], axis=1)
     index = [np.searchsorted(row, RECALLS, side="left") for row in tp / num_objects]
     return np.stack([row[columns] for row, columns in zip(precision, index, strict=True)])
+
+
+def bootstrap_clips(records: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, list[float]]:
+    """Return metric -> the mean over frames for each draw of whole clips, whose frames depend on each other.
+
+    records: of each frame its `clip` and its metrics.
+    """
+    clips = {clip: position for position, clip in enumerate(dict.fromkeys(record["clip"] for record in records))}
+    drawn = draw_weights(len(clips))[:, [clips[record["clip"]] for record in records]]  # [draws, frames]
+    values = {metric: np.array([record[metric] for record in records]) for metric in metrics}
+    return {metric: (drawn @ of_frames / drawn.sum(1)).tolist() for metric, of_frames in values.items()}

@@ -11,8 +11,9 @@ import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.config.build import build
 from lineage.eval.document import document_of
 from lineage.eval.engine import load_documents
-from lineage.eval.metrics.bootstrap import bootstrap_ap, draw_weights
+from lineage.eval.metrics.bootstrap import bootstrap_ap, bootstrap_clips, draw_weights
 from lineage.eval.metrics.own_matching import match
+from lineage.eval.protocols.frames import METRICS
 from lineage.eval.scored_document import coco_documents
 from lineage.results import image_noise, paths, store
 from lineage.results.entry import Entry
@@ -39,7 +40,9 @@ def bootstrap_images(entries: list[Entry], results: Path) -> tuple[int, int]:
 
 
 def compute_replicates(entry: Entry, detections: Path) -> dict[str, list[float]]:
-    """Return metric -> its value for each draw of images; of COCO's box and mask AP."""
+    """Return metric -> its value for each draw of images; of COCO's box and mask AP, or of frames by their clips."""
+    if METRICS[0] in entry.metrics:
+        return bootstrap_clips(json.loads(detections.read_text(encoding="utf-8")), METRICS)
     # 1. The test images of the run.
     dataset = build(OmegaConf.create(entry.config["dataset"]["val"]))
     document = document_of(dataset.ground_truth(), dataset.meta.sigmas).ground_truth()

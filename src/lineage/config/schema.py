@@ -60,6 +60,7 @@ class Run:
     model: Any = MISSING
     backbone: Any = MISSING
     roi: Any = MISSING
+    upsampling: Any = field(default_factory=dict)  # of models on one map of stride 4: the neck; empty: the body's maps
     proposals: Any = None  # precomputed regions that the datasets carry along
     dataset: Any = MISSING
     augment: Any = MISSING

@@ -1,4 +1,4 @@
-"""Whole models and how a body becomes one: FPN, C4, C5, one map, crops, pyramids; RetinaNet; test-time augmentation.
+"""Whole models and how a body becomes one: FPN, C4, C5, one map, crops, pyramids; RetinaNet, CenterNet; views.
 
 Read first: rcnn.py.
 """

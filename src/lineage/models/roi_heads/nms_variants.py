@@ -1,4 +1,4 @@
-"""Suppression of duplicate detections: greedy NMS, Soft-NMS, box voting, within a class or across classes.
+"""Suppression of duplicate detections: none, greedy NMS, Soft-NMS, box voting, within a class or across classes.
 
 All take candidates sorted by falling score and return as many boxes and scores; suppressed candidates have score -1.
 Shapes never change.
@@ -33,6 +33,15 @@ class Suppression(Protocol):
 def top_detections(scores: Tensor, detections: int) -> tuple[Tensor, Tensor]:
     """Return the scores and slots of the best `detections` of each image: two of [B, D]"""
     return scores.topk(min(detections, scores.shape[1]))
+
+
+class NoSuppression:
+    """Every candidate survives: a peak of a heat map is an object (CenterNet, arXiv:1904.07850, section 4)."""
+
+    def __call__(
+        self, boxes: Tensor, scores: Tensor, labels: Tensor, valid: Tensor, threshold: float, detections: int
+    ) -> tuple[Tensor, Tensor]:
+        return boxes, torch.where(valid, scores, -1.0)
 
 
 class GreedyNMS:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import ConfigError
 from lineage.data.annotations.compare_splits import compare, explain_classes
+from lineage.data.formats.landmark_parts import group_landmarks
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.run.checks.labels import check_format
@@ -111,6 +112,12 @@ def fill_keypoints(config: DictConfig, dataset: Dataset) -> None:
         )
     if count not in (0, COCO_KEYPOINTS):
         OmegaConf.update(config, "dataset.keypoints", count, force_add=True)
+    offsets = dataset.meta.keypoint_offsets
+    if offsets:  # classes share no keypoints
+        classes = {"keypoint_counts": list(dataset.meta.keypoint_counts), "keypoint_offsets": list(offsets)}
+        for name, value in (classes | {"keypoint_groups": group_landmarks(dataset.meta)}).items():
+            if OmegaConf.select(config, f"dataset.{name}") is None:
+                OmegaConf.update(config, f"dataset.{name}", value, force_add=True)
 
 
 def fill_backbone_weights(config: DictConfig) -> None:

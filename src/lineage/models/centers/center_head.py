@@ -77,10 +77,10 @@ class CenterHead(nn.Module):
 
     def maps(self, features: list[Tensor]) -> list[CenterMaps]:
         """Predict on the map of each stack [B, channels, H, W]."""
-        branches = zip(features, self.heat, self.sizes, self.offsets, strict=True)
-        return [
-            CenterMaps(heat(x).float(), sizes(x).float(), offsets(x).float()) for x, heat, sizes, offsets in branches
-        ]
+        return [self._map(x, stack) for stack, x in enumerate(features)]
+
+    def _map(self, x: Tensor, stack: int) -> CenterMaps:
+        return CenterMaps(*(branches[stack](x).float() for branches in (self.heat, self.sizes, self.offsets)))
 
     def encode(self, features: list[Tensor], targets: Targets) -> CenterTargets:
         """Return the centres of the objects on the maps."""
@@ -99,13 +99,15 @@ class CenterHead(nn.Module):
                 Diagnostic("num_positive", positives, heat.new_tensor(float(len(heat)))),
                 Diagnostic("num_shared_cells", count_shared_cells(centers), heat.new_tensor(float(len(heat)))),
             )
-            cell_weights = weigh_positives(centers, targets, heat)
+            weights = object_weights(centers, targets)
+            cell_weights = weigh_positives(heat, targets.labels, centers.cell_index, weights)
         stacks = self.maps(features)
         heat_sum = mean_over_stacks([(self.heat_loss(maps.heat, heat) * cell_weights).sum() for maps in stacks])
-        weights = object_weights(centers, targets)
         numbers = 2 * centers.positive.sum()  # width and height count as two
-        size_sum = mean_over_stacks([_l1(maps.sizes, centers.index, centers.sizes, weights) for maps in stacks])
-        offset_sum = mean_over_stacks([_l1(maps.offsets, centers.index, centers.offsets, weights) for maps in stacks])
+        size_sum = mean_over_stacks([_l1(maps.sizes, centers.cell_index, centers.sizes, weights) for maps in stacks])
+        offset_sum = mean_over_stacks(
+            [_l1(maps.offsets, centers.cell_index, centers.offsets, weights) for maps in stacks]
+        )
         return {
             "center_heat": Loss(heat_sum, positives.float(), diagnostics),
             "center_size": Loss(self.size_weight * size_sum, numbers.float()),
@@ -114,7 +116,7 @@ class CenterHead(nn.Module):
 
     def predict(self, features: list[Tensor]) -> CenterMaps:
         """Return the maps of the last stack, with probabilities."""
-        maps = self.maps(features)[-1]
+        maps = self._map(features[-1], len(features) - 1)
         return maps._replace(heat=maps.heat.sigmoid())
 
     def decode(self, maps: CenterMaps, images: Images) -> Detections:

@@ -17,7 +17,7 @@ class CenterTargets(NamedTuple):
     """The objects of a batch as points; `positive` ones are learned, the others are empty slots, crowds or cut off."""
 
     cells: Tensor  # [B, G, 2] int64 (x, y) of the centre's cell
-    index: Tensor  # [B, G] int64: the cell, counted row by row
+    cell_index: Tensor  # [B, G] int64: the cell, counted row by row
     offsets: Tensor  # [B, G, 2] from the cell's corner to the centre, in 0..1
     sizes: Tensor  # [B, G, 2] (width, height)
     radius: Tensor  # [B, G] of the Gaussian, a whole number
@@ -59,18 +59,18 @@ def object_weights(centers: CenterTargets, targets: Targets) -> Tensor:
     return centers.positive * targets.object_weights
 
 
-def weigh_positives(centers: CenterTargets, targets: Targets, heat: Tensor) -> Tensor:
-    """Return the loss weight of each cell of `heat` [B, C, H, W]: the largest of its objects, 1 where there is none."""
-    if targets.object_weights is None:
-        return heat.new_ones(())
-    cell = targets.labels * heat[0, 0].numel() + centers.index
-    weights = heat.new_zeros(heat.shape).flatten(1)
-    weights = weights.scatter_reduce(1, cell, object_weights(centers, targets), "amax").view_as(heat)
-    return torch.where(heat == 1, weights, 1.0)
+def weigh_positives(heat: Tensor, channel: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Return the loss weight of each cell of `heat` [B, C, H, W]: the largest of its points, 1 where there is none.
+
+    channel, index, weights: [B, N] the map, the cell counted row by row, and the weight of each point.
+    """
+    place = channel * heat[0, 0].numel() + index
+    largest = torch.zeros_like(heat).flatten(1).scatter_reduce(1, place, weights, "amax").view_as(heat)
+    return torch.where(heat == 1, largest, 1.0)
 
 
 def count_shared_cells(centers: CenterTargets) -> Tensor:
     """Return how many objects have the centre cell of an earlier object of their image, whatever its class: []"""
-    same = (centers.index[:, :, None] == centers.index[:, None, :]) & centers.positive[:, None, :]
+    same = (centers.cell_index[:, :, None] == centers.cell_index[:, None, :]) & centers.positive[:, None, :]
     earlier = same.tril(-1).any(-1)
     return (earlier & centers.positive).sum()

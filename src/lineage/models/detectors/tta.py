@@ -79,7 +79,7 @@ def _replicate_border(pixels: Tensor, sizes: Tensor, flip: bool) -> Tensor:
 
 
 class TTA:
-    """Detects like the model it wraps: an RCNN with its heads, or any other model, for boxes alone.
+    """Detects like the model it wraps: an RCNN with its heads; CenterNet, which averages maps; others, for boxes alone.
 
     scales, flip: the views; 1.0 is the size of evaluation.
     flip_indices[k]: the keypoint that k becomes if mirrored; class_flip_indices: those of each class, if they differ.
@@ -102,12 +102,15 @@ class TTA:
             raise ValueError(f"tta.scales={list(scales)} lacks 1.0, the size that the model is evaluated at")
         ordered = sorted(scales, key=lambda scale: scale != 1)  # the plain view first
         self.model, self.size_divisibility = model, get_size_divisibility(model)
+        self.scales, self.flip = ordered, flip
         self.views = [(scale, mirror) for mirror in ((False, True) if flip else (False,)) for scale in ordered]
         self.nms_thresh, self.suppression, self.detections_per_img = nms_thresh, suppression, detections_per_img
         self.flip_indices = [list(row) for row in class_flip_indices] or [list(flip_indices)]  # [C or 1][K]
 
     def detect(self, images: Images) -> Detections:
         """Return the objects of each image, in canvas pixels, best first."""
+        if hasattr(self.model, "detect_mirrored"):
+            return self._detect_scales(images)
         views = [make_view(images, scale, flip, self.size_divisibility) for scale, flip in self.views]
         if not hasattr(self.model, "heads"):
             return self._merge(views, [self.model.detect(view.images) for view in views])
@@ -120,6 +123,15 @@ class TTA:
         for head in self.model.heads.values():
             detections = self._apply_head(head, views, features, detections)
         return detections
+
+    def _detect_scales(self, images: Images) -> Detections:
+        """Run a model that averages the maps of an image and its mirror image itself; only scales are suppressed."""
+        views = [make_view(images, scale, False, self.size_divisibility) for scale in self.scales]
+        if self.flip:
+            by_view = [self.model.detect_mirrored(view.images, self.flip_indices) for view in views]
+        else:
+            by_view = [self.model.detect(view.images) for view in views]
+        return by_view[0] if len(views) == 1 else self._merge(views, by_view)
 
     def _detect_boxes(self, images: Images, features: list[Tensor]) -> Detections:
         return self.model.box.detect(features, self.model.proposals.propose(images, features), images)
@@ -143,7 +155,13 @@ class TTA:
             nms_thresh=self.nms_thresh,
             detections_per_img=self.detections_per_img,
         )
-        # 3. slot among the joined detections -> proposal of its view
+        # 3. keypoints that detections already have; slot among the joined detections -> proposal of its view
+        points = [
+            detections.keypoints / torch.cat((view.factor[:2], view.factor.new_ones(1)))
+            for view, detections in zip(views, by_view, strict=True) if detections.keypoints is not None
+        ]  # fmt: skip
+        if points:
+            merged = merged._replace(keypoints=box_ops.take(torch.cat(points, 1), merged.proposal_index))
         return merged._replace(proposal_index=proposal_index.gather(1, merged.proposal_index))
 
     def _apply_head(

@@ -42,7 +42,7 @@ class Deconvolution(nn.Module):
         layers: list[nn.Module] = []
         for before, width in zip([inputs[-1], *widths], widths, strict=False):
             if convolution != "none":
-                layers += _build_convolution(before, width, norm, is_deformable=convolution == "deformable")
+                layers += build_convolution(before, width, norm, is_deformable=convolution == "deformable")
             enlarging = nn.ConvTranspose2d(
                 before if convolution == "none" else width, width, 4, stride=2, padding=1, bias=False
             )
@@ -58,7 +58,8 @@ class Deconvolution(nn.Module):
         return [self.layers(maps[-1])]
 
 
-def _build_convolution(inputs: int, width: int, norm: str, *, is_deformable: bool) -> list[nn.Module]:
+def build_convolution(inputs: int, width: int, norm: str, *, is_deformable: bool) -> list[nn.Module]:
+    """Return a 3x3 convolution, plain or deformable of version 2, its norm and ReLU."""
     convolution = nn.Conv2d(inputs, width, 3, padding=1, bias=is_deformable)
     layer = DeformableConv(convolution, version=2) if is_deformable else convolution
     return [layer, get_norm(norm)(width), nn.ReLU()]

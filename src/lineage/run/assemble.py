@@ -100,6 +100,7 @@ def assemble(resolved: Resolved) -> Parts:
         log_every=config.trainer.log_every_n_steps,
         loss_weights=config.loss_weights,
         detect=views.detect if views else None,
+        detect_with_truth=getattr(views, "detect_with_truth", None),
     )
     check_callbacks(config, module.evaluator)
     sampling = build(config.sampling)

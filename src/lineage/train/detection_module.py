@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -39,7 +40,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lineage.eval.evaluator import Evaluator
 from lineage.ops.random import fold_in
-from lineage.structures import Batch, Detections, Images, Losses
+from lineage.structures import Batch, Detections, Images, Losses, Targets
 from lineage.train.engines.engine import Detector, EagerEngine, Engine
 from lineage.train.inference_cost import InferenceCost
 from lineage.train.loss_buffer import LossBuffer, NonFiniteLoss, StepLosses
@@ -110,6 +111,7 @@ class DetectionModule(LightningModule):
     """The detector in training: model, optimizer, evaluator and meters.
 
     `detect` runs the model at evaluation on several views of an image; None is `model.detect`.
+    `detect_with_truth`, if it is given, takes its place: an error analysis, which reads the annotations.
     `engine` runs both functions of the model; the trainer's device chooses it (make_trainer).
     """
 
@@ -125,12 +127,14 @@ class DetectionModule(LightningModule):
         log_every: int,
         loss_weights: Mapping[str, float] | None = None,
         detect: Callable[[Images], Detections] | None = None,
+        detect_with_truth: Callable[[Images, Targets], Detections] | None = None,
     ) -> None:
         super().__init__()
         # the model
         self.model = model
         self.engine: Engine = EagerEngine(model)
         self.detect_views = detect
+        self.detect_with_truth = detect_with_truth
 
         # how it is trained and evaluated
         self.make_optimizer = optimizer
@@ -171,6 +175,9 @@ class DetectionModule(LightningModule):
 
     def detect(self, images: Images) -> Detections:
         return (self.detect_views or self.engine.detect)(images)
+
+    def _detect_for_evaluation(self, targets: Targets, images: Images) -> Detections:
+        return self.detect_with_truth(images, targets) if self.detect_with_truth else self.detect(images)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
@@ -236,7 +243,7 @@ class DetectionModule(LightningModule):
             self.throughput.stop()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        detections = self.inference_cost.measure(self.detect, batch.images)
+        detections = self.inference_cost.measure(partial(self._detect_for_evaluation, batch.targets), batch.images)
         if self.trainer.sanity_checking:  # before training: does the model detect what will be scored?
             self.evaluator.check_outputs(detections)
         else:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lineage.weights.sources import (
     caffe,
+    centernet,
     detectron,
     detectron2,
     detectron2_variants,
@@ -35,6 +36,7 @@ TABLES = (
     detectron.TABLE,
     caffe.TABLE,
     huggingface.TRANSFORMERS,
+    *centernet.TABLES,
 )
 OURS = "lineage"
 WRAPPERS = ("module.", "model.", "_orig_mod.")  # distributed, Lightning, torch.compile

@@ -21,6 +21,7 @@ BACKBONES: dict[tuple[int, ...], tuple[str, ...]] = {  # by blocks per stage
     (2, 5, 13, 1): ("regnety_3_2gf",),
     (2, 6, 12, 2): ("regnety_4gf",),
 }
+CENTERS = "head.heat.0.2.bias"  # of a CenterNet: one row per class
 MODULATED = 27  # rows of the offsets of a deformable 3x3 convolution of version 2; version 1 has 18
 DEEPER = "proposals.deeper."  # the convolutions of an RPN after its first
 RESNEXT = {  # by inputs of a group
@@ -45,7 +46,21 @@ def infer_overrides(state: StateDict) -> list[str]:
     overrides += [f"backbone={backbone}"] if (backbone := _infer_backbone(state)) else []
     overrides += [f"dataset.classes={count}"] if (count := count_classes(state)) else []
     overrides += [f"++{key}={count}" for key, count in count_labels(state).items()]
-    return [*overrides, *_infer_body_options(state), *_infer_head_options(state)]
+    return [*overrides, *_infer_upsampling(state), *_infer_body_options(state), *_infer_head_options(state)]
+
+
+def _infer_upsampling(state: StateDict) -> list[str]:
+    """Return the upsampling of a CenterNet, and the width of its heads."""
+    if CENTERS not in state:
+        return []
+    name = "none"
+    if _has(state, "neck.steps."):
+        name = "aggregation"
+    elif _has(state, "neck.layers."):
+        has_convolutions = state["neck.layers.0.weight"].shape[-1] == 3  # the transposed ones are 4x4
+        deformable = _has(state, "neck.layers.0.offset.")
+        name = "deformable" if deformable else "convolution" if has_convolutions else "deconvolution"
+    return [f"upsampling={name}", f"model.head.width={len(state['head.heat.0.0.bias'])}"]
 
 
 def _infer_body_options(state: StateDict) -> list[str]:
@@ -85,6 +100,7 @@ def count_labels(state: StateDict) -> dict[str, int]:
     keypoints, semantic = (
         state.get(f"heads.{name}") for name in ("keypoint.deconvolution.bias", "semantic.classes.bias")
     )
+    keypoints = state.get("landmarks.heat.0.2.bias", keypoints)
     counts = {"dataset.keypoints": keypoints, "dataset.stuff": semantic}
     return {key: len(bias) for key, bias in counts.items() if bias is not None and len(bias) != COCO_LABELS[key]}
 
@@ -93,6 +109,8 @@ def count_classes(state: StateDict) -> int | None:
     """Count the classes of a detector, without background. None: the weights are of no detector."""
     scores = state.get("box.scores.bias", state.get("box.stages.0.scores.bias"))
     dense = state.get("head.scores.predictor.bias")
+    if CENTERS in state:
+        return len(state[CENTERS])
     if scores is not None:
         return len(scores) - 1
     return len(dense) // RETINANET_ANCHORS if dense is not None else None
@@ -103,6 +121,10 @@ def _has(state: StateDict, *prefixes: str) -> bool:
 
 
 def _infer_backbone(state: StateDict) -> str | None:
+    if _has(state, "backbone.plain."):
+        return "dla34"
+    if _has(state, "backbone.from_input."):
+        return "hourglass104"
     if _has(state, "backbone.trunk."):
         return "vgg16_caffe" if "backbone.trunk.conv5_3.weight" in state else "caffenet"
     blocks = {tuple(name.split(".")[2:4]) for name in state if name.startswith("backbone.stages.")}
@@ -131,6 +153,8 @@ def _infer_model(state: StateDict) -> str:
 
 
 def _infer_family(state: StateDict) -> str:
+    if CENTERS in state:
+        return "centernet_pose" if _has(state, "landmarks.") else "centernet"
     if _has(state, "head."):
         return "retinanet"
     if _has(state, "backbone.trunk."):

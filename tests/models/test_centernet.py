@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lineage.models.centers.center_head import CenterHead, CenterMaps
 from lineage.models.centers.center_targets import IGNORED, count_shared_cells, draw_centers, encode_centers
+from lineage.models.centers.heatmap import gaussian_radius, keep_peaks, splat
 from lineage.models.losses.heat_focal import EPS, HeatFocalLoss
 from lineage.models.roi_heads.nms_variants import NoSuppression
-from lineage.ops.heatmap import gaussian_radius, keep_peaks, splat
 from lineage.structures import Images, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch

@@ -10,13 +10,13 @@ from lineage.data.formats import deepfashion2
 from lineage.data.formats.landmark_parts import group_landmarks
 from lineage.data.samples.metadata import DatasetMeta
 from lineage.models.centers.center_targets import encode_centers
+from lineage.models.centers.heatmap import splat
 from lineage.models.centers.landmark_head import LandmarkMaps
 from lineage.models.centers.landmark_layout import LandmarkLayout, make_layout
 from lineage.models.centers.landmark_targets import draw_landmarks, encode_landmarks
 from lineage.models.centers.refinement import Peaks, refine
 from lineage.models.detectors.tta import TTA
 from lineage.models.roi_heads.nms_variants import NoSuppression
-from lineage.ops.heatmap import splat
 from lineage.structures import Detections, Images, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch

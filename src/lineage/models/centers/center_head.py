@@ -17,11 +17,11 @@ from lineage.models.centers.center_targets import (
     object_weights,
     weigh_positives,
 )
+from lineage.models.centers.heatmap import gather_cells, keep_peaks
 from lineage.models.losses.class_losses import append_background, prior_bias
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
-from lineage.ops.heatmap import gather_cells, keep_peaks
 from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Targets
 
 HeatLoss = Callable[[Tensor, Tensor], Tensor]  # logits and target of one shape -> unreduced losses
@@ -39,7 +39,7 @@ class CenterHead(nn.Module):
     """Class, box size and offset in each cell of a map of `stride`, once per stack of the body.
 
     width: of the 3x3 convolutions. prior_prob: initial probability of every class.
-    min_overlap, radius: of the Gaussians, see ops.heatmap.gaussian_radius.
+    min_overlap, radius: of the Gaussians, see heatmap.gaussian_radius.
     size_weight, offset_weight: of these losses; that of the heat map is 1.
     topk_candidates: peaks of an image that become boxes. score_thresh: lower limit of a detection's score.
     """

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lineage.ops.heatmap import gaussian_radius, splat
+from lineage.models.centers.heatmap import gaussian_radius, splat
 from lineage.structures import Targets
 
 IGNORED = 0.9999  # a target that is no positive, and whose weight as a negative is 0

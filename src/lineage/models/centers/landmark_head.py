@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from lineage.models.centers.branch import Branch
 from lineage.models.centers.center_head import HeatLoss, mean_over_stacks
 from lineage.models.centers.center_targets import CenterTargets, object_weights, weigh_positives
+from lineage.models.centers.heatmap import gather_cells
 from lineage.models.centers.landmark_layout import make_layout
 from lineage.models.centers.landmark_targets import draw_landmarks, encode_landmarks, take_rows
 from lineage.models.centers.refinement import Peaks, read_heat, refine
 from lineage.models.losses.class_losses import prior_bias
 from lineage.models.roi_heads.required_targets import KEYPOINTS, require
-from lineage.ops.heatmap import gather_cells
 from lineage.structures import Detections, Diagnostic, Loss, Losses, Targets
 
 SHARING = ("separate", "grouped")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lineage.models.centers.center_targets import CenterTargets
+from lineage.models.centers.heatmap import splat
 from lineage.ops.boxes import take
-from lineage.ops.heatmap import splat
 
 
 class LandmarkTargets(NamedTuple):

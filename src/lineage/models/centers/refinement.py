@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lineage.ops.heatmap import gather_cells, keep_peaks
+from lineage.models.centers.heatmap import gather_cells, keep_peaks
 
 
 class Peaks(NamedTuple):

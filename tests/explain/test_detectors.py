@@ -28,7 +28,7 @@ def network(model: str, *overrides: str) -> torch.nn.Module:
     return spread(build(f"model={model}", "tier=mini", *overrides)).eval()
 
 
-@pytest.mark.parametrize("model", ["mask_rcnn", "retinanet", "mask_rcnn_c4"])
+@pytest.mark.parametrize("model", ["mask_rcnn", "retinanet", "mask_rcnn_c4", "centernet"])
 def test_the_region_reproduces_score_and_box_of_the_detection(model: str) -> None:
     images, detector = drawing(), adapt_detector(network(model))
     detections, regions = detector.detect(images)
@@ -38,7 +38,7 @@ def test_the_region_reproduces_score_and_box_of_the_detection(model: str) -> Non
     for slot in (0, 1):
         with torch.no_grad():
             outputs = detector.predict(detector.features(images), regions[slot])
-        row = outputs.logits.sigmoid() if model == "retinanet" else outputs.logits.softmax(0)
+        row = outputs.logits.sigmoid() if model in ("retinanet", "centernet") else outputs.logits.softmax(0)
         assert float(row[regions[slot].label]) == pytest.approx(float(detections.scores[0, slot]), abs=1e-5)
         inside = outputs.box.clamp(0, 96)
         torch.testing.assert_close(inside, detections.boxes[0, slot], rtol=1e-4, atol=1e-2)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.backbones.normalize import Normalize
+from lineage.models.detectors.centernet import CenterNet
 from lineage.models.detectors.image_pyramid import ImagePyramid, resize
 from lineage.models.detectors.rcnn import RCNN
 from lineage.models.detectors.retinanet import DenseHead, RetinaNet
@@ -142,16 +143,52 @@ class OneStage:
         return Outputs(logits, box_ops.decode(deltas, region.boxes[0, 0, 0], self.head.bbox_reg_weights))
 
 
+class CenterPoints:
+    """A CenterNet: the class and the box in the cell of a centre."""
+
+    proposal_policy = "the cell of the centre is a constant"
+
+    def __init__(self, model: CenterNet):
+        self.model = model
+
+    def features(self, images: Images) -> list[Tensor]:
+        return self.model.features(images)[-1:]  # of the last stack, which is the one that detects
+
+    @torch.no_grad()
+    def detect(self, images: Images) -> tuple[Detections, list[Region]]:
+        detections = self.model.detect(images)
+        columns, stride = images.pixels.shape[-1] // self.model.head.stride, self.model.head.stride
+        index = detections.proposal_index[0]
+        corner = torch.stack((index % columns, index // columns), -1) * float(stride)
+        cells = torch.cat((corner, corner + stride), -1)
+        pairs = enumerate(zip(index.tolist(), detections.labels[0].tolist(), strict=True))
+        regions = [
+            Region(cells[None, None, slot : slot + 1], number, label, detections.boxes[:, slot : slot + 1])
+            for slot, (number, label) in pairs
+        ]
+        return detections, regions
+
+    def predict(self, features: list[Tensor], region: Region) -> Outputs:
+        maps = self.model.head.predict_last(features[-1])
+        row, column = divmod(region.number, maps.heat.shape[-1])
+        center = maps.offsets[0, :, row, column] + maps.offsets.new_tensor([column, row])
+        half = maps.sizes[0, :, row, column].clamp(min=0) / 2
+        box = torch.cat((center - half, center + half)) * self.model.head.stride
+        return Outputs(maps.heat[0, :, row, column], box)
+
+
 def adapt_detector(model: nn.Module) -> Detector:
     """Return the model as a Detector. Raises UnsupportedModel for one that predicts otherwise."""
     if isinstance(model, RCNN | ImagePyramid) and isinstance(model.box, BoxHead | CascadeBoxHead):
         return TwoStage(model)
     if isinstance(model, RetinaNet):
         return OneStage(model)
+    if isinstance(model, CenterNet):
+        return CenterPoints(model)
     part = type(getattr(model, "box", model)).__name__
     raise UnsupportedModel(
         f"{type(model).__name__} with {part} cannot be explained: its score is no logit of one region. R-CNNs with a "
-        "BoxHead or a cascade can, and RetinaNet"
+        "BoxHead or a cascade can, RetinaNet and CenterNet"
     )
 
 

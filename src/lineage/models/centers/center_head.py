@@ -114,9 +114,13 @@ class CenterHead(nn.Module):
             "center_offset": Loss(self.offset_weight * offset_sum, numbers.float()),
         }
 
+    def predict_last(self, x: Tensor) -> CenterMaps:
+        """Predict on the map of the last stack [B, channels, H, W], with logits."""
+        return self._map(x, len(self.strides) - 1)
+
     def predict(self, features: list[Tensor]) -> CenterMaps:
         """Return the maps of the last stack, with probabilities."""
-        maps = self._map(features[-1], len(features) - 1)
+        maps = self.predict_last(features[-1])
         return maps._replace(heat=maps.heat.sigmoid())
 
     def decode(self, maps: CenterMaps, images: Images) -> Detections:

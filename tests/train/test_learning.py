@@ -24,7 +24,7 @@ CHOICES = (
     "trainer=cpu", "logger=none", "data.workers=0",
     "schedule=mini_table", "schedule.steps=200", "schedule.milestones=[145,185]", "schedule.gamma=0.1",
     "schedule.warmup_steps=20", "optimizer.lr=0.0015",
-    "dataset.size=[96,96]", "dataset.kinds=3", "dataset.val.length=50",
+    "dataset.size=[96,96]", "++dataset.kinds=3", "dataset.val.length=50",
     "++dataset.train.scales=[0.25,0.8]", "++dataset.train.objects=3.0", "++dataset.train.clutter=0.0",
     "++dataset.val.scales=[0.25,0.8]", "++dataset.val.objects=3.0", "++dataset.val.clutter=0.0",
 )  # fmt: skip

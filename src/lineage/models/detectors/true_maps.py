@@ -29,9 +29,7 @@ class TrueMaps:
         class_flip_indices: Sequence[Sequence[int]] = (),
     ):
         if not isinstance(model, CenterNet):
-            raise ValueError(
-                f"tta={type(self).__name__} replaces maps of a CenterNet; this model is {type(model).__name__}"
-            )
+            raise ValueError(f"tta=oracle_... replaces maps of a CenterNet, and this model is a {type(model).__name__}")
         self.model, self.heat, self.sizes, self.offsets = model, heat, sizes, offsets
 
     def detect(self, images: Images) -> Detections:

@@ -150,6 +150,7 @@ class CenterPoints:
 
     def __init__(self, model: CenterNet):
         self.model = model
+        self.num_classes = model.head.num_classes
 
     def features(self, images: Images) -> list[Tensor]:
         return self.model.features(images)[-1:]  # of the last stack, which is the one that detects
@@ -167,6 +168,10 @@ class CenterPoints:
             for slot, (number, label) in pairs
         ]
         return detections, regions
+
+    @torch.no_grad()
+    def detect_boxes(self, images: Images) -> Detections:
+        return self.model.head.decode(self.model.head.predict(self.features(images)), images)
 
     def predict(self, features: list[Tensor], region: Region) -> Outputs:
         maps = self.model.head.predict_last(features[-1])

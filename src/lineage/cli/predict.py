@@ -23,7 +23,7 @@ from lineage.cli.decoding import add_decoding_arguments
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
-from lineage.data.samples.video import VIDEOS, read_frame_rate, write_frames
+from lineage.data.samples.video import VIDEOS, read_frame_rate, read_frames, write_frames
 from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
@@ -31,7 +31,8 @@ from lineage.report.tracks import IoUTracker
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
-from lineage.run.restore import restore
+from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames
+from lineage.run.restore import Restored, restore
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     restored = restore(args.weights, overrides, args.results, args.classes)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     restored.model.to(device)
+    if args.between is not None:
+        return slow_down(args, restored, device)
     ids = choose_ids(args, restored.meta)
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []
@@ -76,6 +79,18 @@ def main(argv: list[str]) -> int:
     return int(bool(unreadable) or not predictions)
 
 
+def slow_down(args: argparse.Namespace, restored: Restored, device: torch.device) -> int:
+    """Write each video with frames that the model draws between its own, at its rate: it lasts longer."""
+    check_model(restored)
+    count_halvings(args.between)
+    for path, name in find_files(args.images):
+        target = args.out / f"{Path(name).stem}.mp4"
+        frames = insert_frames(restored, read_frames(path, args.every), args.between, device)
+        count = write_frames(target, frames, read_frame_rate(path))
+        print(f"{name}: {count} frames, {args.between} of {args.between + 1} drawn -> {target}")
+    return 0
+
+
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the arguments, and those among the images that are overrides."""
     parser = argparse.ArgumentParser(
@@ -93,6 +108,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--batch", type=parse_count, default=1, help="images at once (%(default)s)")
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")
     parser.add_argument("--frames", action="store_true", help="of a video, write each frame in place of a video")
+    drawn = "of a model of frames: write videos with N drawn frames after each, N = 1, 3, 7, ..."
+    parser.add_argument("--between", type=parse_count, metavar="N", help=drawn)
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file whose image ids the results have")

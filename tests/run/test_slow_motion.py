@@ -1,0 +1,48 @@
+"""Frames drawn between the frames of a video: their number, their order, and what cannot draw them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lineage.config.build import ConfigError
+from lineage.models.interpolation.baselines import FrameAverage
+from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames
+
+CPU = torch.device("cpu")
+
+
+def restored(time: float = 0.5) -> Any:
+    model = FrameAverage(time=time)
+    config = SimpleNamespace(model=SimpleNamespace(time=time))
+    return SimpleNamespace(
+        model=model, detect=model.detect, canvas=SimpleNamespace(size_divisibility=16), config=config, source="run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("between", "values"), [(1, [0, 40, 80, 100, 120]), (3, [0, 20, 40, 60, 80, 90, 100, 110, 120])]
+)
+def test_drawn_frames_stand_between_those_of_the_video(between: int, values: list[int]) -> None:
+    video = [np.full((18, 20, 3), value, np.uint8) for value in (0, 80, 120)]  # sides are no multiples of 16
+    drawn = list(insert_frames(restored(), video, between, CPU))
+    assert [int(frame[5, 5, 1]) for frame in drawn] == values
+    assert {frame.shape for frame in drawn} == {(18, 20, 3)}
+
+
+@pytest.mark.parametrize("between", [0, 2, 4, 5, 6])
+def test_intervals_are_halved(between: int) -> None:
+    with pytest.raises(ConfigError, match="1, 3, 7"):
+        count_halvings(between)
+
+
+def test_other_models_are_refused() -> None:
+    check_model(restored())
+    with pytest.raises(ConfigError, match=r"needs 0\.5"):
+        check_model(restored(time=0.25))
+    with pytest.raises(ConfigError, match="detects objects"):
+        check_model(SimpleNamespace(model=torch.nn.Identity(), source="run"))

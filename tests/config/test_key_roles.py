@@ -19,7 +19,9 @@ from lineage.results.diff import configs
 from lineage.results.key_roles import NEUTRAL_VALUES, ROLES, SAME_EXPERIMENT, VOLATILE, Role, keys_with, role_of, within
 
 CONF = Path(__file__).parents[2] / "conf"
-FILLED_IN = ("dataset.keypoints",)  # by run/resolve.py, where it is not COCO's number
+FILLED_IN = (  # by run/resolve.py, where keypoints are not COCO's, or classes have their own
+    "dataset.keypoints", "dataset.keypoint_counts", "dataset.keypoint_offsets", "dataset.keypoint_groups",
+)  # fmt: skip
 
 
 def schema_keys(node: type = Run, prefix: str = "") -> Iterator[tuple[str, ...]]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from lineage.ops.random import fold_in
 from lineage.structures import Images, Masks, Proposals, Targets
 
+KEYPOINTS = 17  # of an object
+
 
 def batch(
     sizes: list[tuple[int, int]],
@@ -47,9 +49,9 @@ def _masks(boxes: Tensor, generator: torch.Generator) -> Masks:
 
 def _keypoints(boxes: Tensor, generator: torch.Generator) -> Tensor:
     """In and around their object, with every visibility: [B, G, 17, 3]"""
-    share = torch.rand(*boxes.shape[:2], 17, 2, generator=generator) * 1.2 - 0.1
+    share = torch.rand(*boxes.shape[:2], KEYPOINTS, 2, generator=generator) * 1.2 - 0.1
     low, high = boxes[..., None, :2], boxes[..., None, 2:]
-    seen = torch.randint(0, 3, (*boxes.shape[:2], 17, 1), generator=generator)
+    seen = torch.randint(0, 3, (*boxes.shape[:2], KEYPOINTS, 1), generator=generator)
     return torch.cat((low + share * (high - low), seen.float()), -1)
 
 

@@ -39,7 +39,8 @@ def step(plain: dict[str, Any]) -> None:
     _learn(model, config, images, targets)
     with torch.no_grad():
         views = build(config.tta, model=model.eval(), flip_indices=()) if config.tta else model.eval()
-        found = views.detect(images)
+        reads_truth = hasattr(views, "detect_with_truth")
+        found = views.detect_with_truth(images, targets) if reads_truth else views.detect(images)
     assert found.boxes.isfinite().all()
     assert found.scores.isfinite().all()
     assert found.boxes.shape[0] == len(images.sizes)
@@ -65,6 +66,8 @@ def filled(plain: dict[str, Any], classes: int, stuff: int | None = None) -> Dic
     """A resolved config whose dataset was not asked for its classes yet."""
     config = OmegaConf.create(plain)
     _fill(config.model, "num_classes", classes)
+    if OmegaConf.select(config, "model.landmarks.sharing") == "grouped":
+        config.model.landmarks.groups = list(range(scenes.KEYPOINTS))
     for node in (config.backbone, config.model.backbone):
         if "weights" in node and node.weights is not None:
             node.weights = LATER

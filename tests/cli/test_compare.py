@@ -24,7 +24,8 @@ def test_rows_differ_in_the_factor_alone(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_row_at_two_tiers(capsys: pytest.CaptureFixture[str]) -> None:
     compare.main(["mini/mask_rcnn/table2c/roi_pool", "experiment=mask_rcnn/table2c/roi_pool"])
     told = capsys.readouterr().out
-    assert "dataset: shapes -> coco" in told
+    assert "dataset: shapes_coloured -> coco" in told
+    assert "schedule: mini_table -> mask_rcnn" in told
     assert "roi:" not in told
 
 

@@ -21,7 +21,9 @@ STILL = {"speed": 0.0, "acceleration": 0.0, "spin": 0.0}
 
 
 def draw(**changes: Any) -> FrameTriplets:
-    keywords = {"seed": 1, "clips": 3, "pairs": 2, "time": 0.5, "size": [48, 64], "objects": 3} | STILL | {"speed": 6.0}
+    keywords = (
+        {"seed": 1, "length": 6, "pairs": 2, "time": 0.5, "size": [48, 64], "objects": 3} | STILL | {"speed": 6.0}
+    )
     return moving_shapes.load(**(keywords | changes))
 
 
@@ -39,6 +41,7 @@ def test_drawn_triplets_follow_each_other() -> None:
     dataset = draw()
     assert len(dataset) == 6
     assert dataset.clips == ["clip 000"] * 2 + ["clip 001"] * 2 + ["clip 002"] * 2
+    assert draw(length=3).clips == ["clip 000"] * 2 + ["clip 001"]
     assert torch.equal(dataset[0].frames[1], dataset[1].frames[0])
     assert not torch.equal(dataset[0].image, dataset[0].frames[0])
     assert torch.equal(draw()[5].image, dataset[5].image)

@@ -14,7 +14,7 @@ from lineage.run.task import check_task
 from tests.models.compose import config
 from tests.train import tiny
 
-SMALL = ("tier=smoke", "dataset=moving_shapes", "dataset.train.clips=4", "dataset.val.clips=2", "dataset.val.pairs=2",
+SMALL = ("tier=smoke", "dataset=moving_shapes", "dataset.train.length=4", "dataset.val.length=4", "dataset.val.pairs=2",
          "data.workers=0")  # fmt: skip
 
 
@@ -28,7 +28,7 @@ SMALL = ("tier=smoke", "dataset=moving_shapes", "dataset.train.clips=4", "datase
 )
 def test_parts_of_another_task_are_refused(overrides: list[str], key: str) -> None:
     videos = moving_shapes.load(
-        seed=0, clips=1, pairs=1, time=0.5, size=[32, 32], objects=1, speed=1.0, acceleration=0.0, spin=0.0
+        seed=0, length=1, pairs=1, time=0.5, size=[32, 32], objects=1, speed=1.0, acceleration=0.0, spin=0.0
     )
     with pytest.raises(ConfigError, match=f"^{key} reads annotated images, and dataset=moving_shapes has videos"):
         check_task(config("dataset=moving_shapes", *overrides), videos)

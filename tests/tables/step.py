@@ -1,4 +1,7 @@
-"""What a run does, without a run: a composed config becomes a model that learns from two images and detects in them."""
+"""What a run does, without a run: a composed config becomes a model that learns from two images and detects in them.
+
+Of a dataset of videos: from two triplets, and it gives their middle frames.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.build import build
+from lineage.data.frames.collate import collate
+from lineage.data.frames.triplets import FrameTriplets
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.run.resolve import fill_classes, fill_stuff
-from lineage.structures import Images, Proposals, Targets
+from lineage.run.task import find_task
+from lineage.run.train import has_parameters
+from lineage.structures import INTERPOLATION, Images, Proposals, Targets
 from lineage.train.freeze import train_only
 from lineage.weights.pretrained import LATER
 from tests.models import scenes
@@ -23,6 +30,9 @@ def step(plain: dict[str, Any]) -> None:
     for part in (config.dataset.train, config.dataset.val):
         part.length = 2
     dataset = build(config.dataset.train)
+    if find_task(dataset) == INTERPOLATION:
+        _step_between_frames(config, dataset)
+        return
     config.dataset.classes = None
     fill_classes(config, dataset.meta, dataset.meta)
     fill_stuff(config, dataset)
@@ -46,7 +56,20 @@ def step(plain: dict[str, Any]) -> None:
     assert found.boxes.shape[0] == len(images.sizes)
 
 
-def _learn(model: torch.nn.Module, config: DictConfig, images: Images, targets: Targets) -> None:
+def _step_between_frames(config: DictConfig, dataset: FrameTriplets) -> None:
+    """The same on two triplets; the models without parameters only give their frames."""
+    model = build(config.model)
+    batch = collate([dataset[0], dataset[1]], [0, 1])
+    if has_parameters(model):
+        _learn(model, config, batch.images, batch.targets)
+    with torch.no_grad():
+        views = build(config.tta, model=model.eval()) if config.tta else model.eval()
+        frames = views.detect(batch.images)
+    assert frames.shape == batch.targets.shape
+    assert frames.isfinite().all()
+
+
+def _learn(model: torch.nn.Module, config: DictConfig, images: Any, targets: Any) -> None:
     losses = model.train().losses(images, targets)
     weights = config.loss_weights or {}
     loss = sum(weights.get(name, 1) * one.sum / one.normalizer.clamp(min=1) for name, one in losses.items())

@@ -126,7 +126,7 @@ def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
 def list_variations(attempt: Attempt, entry: Entry) -> list[tuple[str, str]]:
     """Return the keys that are worth varying, with their values. Nothing of a test depends on the seed."""
     config = attempt.config
-    if config.evaluate_only or not entry.parameters:
+    if config.evaluate_only or entry.parameters == 0:
         has_views = any(OmegaConf.select(config, key) is not None for key in ("model.neck", "model.head"))
         return [("tta", "none,flip")] if has_views else []
     has_roi_layer = OmegaConf.select(config, "model.box.roi") is not None

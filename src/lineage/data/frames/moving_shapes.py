@@ -84,11 +84,12 @@ class MovingShapes:
 
 
 def load(
-    *, seed: int, clips: int, pairs: int, time: float, size: Sequence[int], objects: int, speed: float,
+    *, seed: int, length: int, pairs: int, time: float, size: Sequence[int], objects: int, speed: float,
     acceleration: float, spin: float,
 ) -> FrameTriplets:  # fmt: skip
     """Return triplets of drawn clips.
 
+    length        triplets; the last clip has fewer than `pairs` if they do not divide it
     pairs         triplets of a clip: frames at 0, `time` and 1, at 1, 1 + `time` and 2, ...
     time          of the frame between two given ones, above 0 and below 1
     size          (height, width)
@@ -98,8 +99,9 @@ def load(
     spin          largest turn in degrees per interval
     """
     height, width = size
-    reader = MovingShapes(seed, clips, (height, width), objects, Motions(speed, acceleration, spin))
-    triplets = [Triplet(clip, pair, pair + time, pair + 1) for clip in range(clips) for pair in range(pairs)]
+    reader = MovingShapes(seed, math.ceil(length / pairs), (height, width), objects, Motions(speed, acceleration, spin))
+    places = [divmod(index, pairs) for index in range(length)]
+    triplets = [Triplet(clip, pair, pair + time, pair + 1) for clip, pair in places]
     key = VERSION, seed, height, width, objects, *reader.motions
     return FrameTriplets(reader, triplets, key, source=None)
 

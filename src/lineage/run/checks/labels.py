@@ -83,7 +83,7 @@ def find_labels(dataset: Dataset) -> set[str]:
             sample = dataset[index]
         except ImageError:  # reported where it is trained on
             continue
-        return {field for field in NAMES if getattr(sample, field) is not None}
+        return {field for field in NAMES if getattr(sample, field, None) is not None}  # a triplet has none
     return {*NAMES}
 
 

@@ -57,6 +57,13 @@ def test_a_model_without_regions_is_not_told_to_pool_them() -> None:
     assert not any("roi=" in line for line in lines)
 
 
+def test_a_model_without_parameters_is_not_repeated_with_other_seeds() -> None:
+    typed = attempt("model=frame_average", config={"model": {}})
+    (again,) = suggest_commands(typed, made.entry(None, 1.0, 0, parameters=0))
+    assert again.startswith("lineage rerun ")
+    assert any("seed=0,1,2" in line for line in suggest_commands(typed, made.entry(None, 1.0, 0, parameters=7)))
+
+
 @pytest.mark.parametrize(("supersedes", "repeats"), [(None, False), ("20261126T000000Z-aa-bb", True)])
 def test_a_resumed_run_is_repeated_only_if_an_entry_holds_its_command(supersedes: str | None, repeats: bool) -> None:
     lines = suggest_commands(attempt(step=5, supersedes=supersedes), made.entry(None, 1.0, 0))

@@ -43,7 +43,7 @@ class Photos:
         self.removed: dict[str, Any] = {"object_weights": None}
         if "copy_paste" in option:
             self.removed["proposals"] = None
-        if "mixup" in option:
+        if "mixup" in option or option == "centernet":  # whose windows reach beyond the image
             self.removed["semantic"] = None
 
     def __len__(self) -> int:

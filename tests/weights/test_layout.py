@@ -21,6 +21,7 @@ SHAPES = {  # a weight: 5 classes and background, 9 anchors, 16 channels
     "head.deltas": (4 * ANCHORS, CHANNELS, 3, 3),
     "box.": (24, CHANNELS),
     "heads.": (6, CHANNELS),
+    "neck.": (CHANNELS, CHANNELS, 3, 3),
 }
 
 

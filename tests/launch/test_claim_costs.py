@@ -49,11 +49,11 @@ def test_claims_of_shipped_tables_have_a_price() -> None:
         name: [one for one in costs if one.claim.table.name == name]
         for name in ("mask_rcnn/table2c", "mask_rcnn/table2d")
     }
-    assert {len(one.cells) for one in of_table["mask_rcnn/table2d"]} == {6}
+    assert {len(one.cells) for one in of_table["mask_rcnn/table2d"]} == {10}
     more = replace(of_table["mask_rcnn/table2d"][0], hours=0.5)
     more = replace(more, cells=more.cells | {CellName("mask_rcnn/table1", "r50_c4", "mini", seed) for seed in range(3)})
     assert describe_cost(more, "mini") == (
-        "9 runs at tier mini (6 of its two rows, 3 of rows whose checkpoints, regions or labels these use: "
+        "13 runs at tier mini (10 of its two rows, 3 of rows whose checkpoints, regions or labels these use: "
         "mask_rcnn/table1/r50_c4), 30 minutes"
     )
     assert all("runs at tier mini" in describe_cost(one, "mini") for one in of_table["mask_rcnn/table2d"])

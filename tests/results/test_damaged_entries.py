@@ -13,8 +13,8 @@ from lineage.results import cache, integrity, paths, store
 from lineage.results.entry import Entry, EntryError, parse
 from lineage.results.store import StoreError
 
-NAME = "20261124T225608Z-7179d9af-666796"
-SAMPLE = next((paths.ROOT / "results").rglob(f"{NAME}.json"))
+SAMPLE = min((paths.ROOT / "results/mask_rcnn/table2c/roi_pool").glob("*.json"))
+NAME = SAMPLE.stem
 RECORD: dict[str, Any] = json.loads(SAMPLE.read_text(encoding="utf-8"))
 NESTED = "[" * 100_000
 

@@ -26,19 +26,20 @@ def test_the_page_is_up_to_date(tmp_path: Path) -> None:
     assert written == reference.markdown(tmp_path, SCHEMA), "run `lineage config --write`"
 
 
-def test_keys_stand_at_the_first_option_that_has_them(tmp_path: Path) -> None:
+def test_an_option_lists_the_keys_that_its_parents_do_not_set_so(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "child.yaml").write_text(
-        "# a child\ndefaults: [parent, _self_]\nwidth: 3\ndepth: 2  # blocks\n"
+        "# a child\ndefaults: [parent, _self_]\nwidth: 3\nhead: {size: [1, 2]}\ndepth: 2  # blocks\n"
     )
     (tmp_path / "model" / "parent.yaml").write_text("head:\n  _target_: a.b.Head\n  size: [1, 2]  # pixels\nwidth: 4\n")
     parent, child = reference.groups(tmp_path)["model"]
     assert parent.keys == [
-        reference.Key("head", "Head", ""),
-        reference.Key("head.size", "[1, 2]", "pixels"),
-        reference.Key("width", "4", ""),
+        reference.Key("model.head", "Head", ""),
+        reference.Key("model.head.size", "[1, 2]", "pixels"),
+        reference.Key("model.width", "4", ""),
     ]
-    assert (child.name, child.comment, child.keys) == ("child", "a child", [reference.Key("depth", "2", "blocks")])
+    assert (child.name, child.comment, child.parents) == ("child", "a child", ["parent"])
+    assert child.keys == [reference.Key("model.width", "3", ""), reference.Key("model.depth", "2", "blocks")]
 
 
 def test_the_command_finds_a_key_and_names_the_nearest_group(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,10 +34,14 @@ def main(argv: list[str]) -> int:
 
 
 def _lines(conf: Path, schema: Path) -> list[str]:
-    """A line per key: name, value, comment."""
-    keys = reference.schema_keys(schema)
+    """Return a line per key and option that sets it: name, value, the choice of the option, comment."""
+    keys = [(key, "") for key in reference.schema_keys(schema)]
     for group, options in reference.groups(conf).items():
         for option in options:
-            keys += [reference.Key(f"{group}.{key.name}", key.value, key.comment) for key in option.keys]
-    width = max(len(key.name) for key in keys)
-    return [f"{key.name:<{width}}  {key.value}  {'# ' + key.comment if key.comment else ''}".rstrip() for key in keys]
+            choice = f"({group}={option.name})"
+            keys += [(key, choice) for key in option.keys]
+    width = max(len(key.name) for key, _ in keys)
+    return [
+        f"{key.name:<{width}}  {key.value}  {choice}  {'# ' + key.comment if key.comment else ''}".rstrip()
+        for key, choice in keys
+    ]

@@ -14,20 +14,21 @@ from pathlib import Path
 import yaml
 
 COMMENT = re.compile(r"\s#\s?(?P<text>.*)$")
+GLOBAL = "# @package _global_"  # a file with this line sets keys of the whole config, not of its group alone
 HIDDEN = ("hydra", "replace", "scale")  # parts of other configs, not choices
 PREFACE = """\
 # Config reference
 
 Written by `lineage config --write` from the comments in `conf/` and `src/lineage/config/schema.py`; do not edit it.
 `python train.py --cfg job` prints the whole config of a run. A model, a backbone or another part stands under the key
-of its group: `model.proposals.depth=2` changes one number, `model=retinanet` the whole part. Keys of an option are
-listed where they come first; options below have them too.
+of its group: `model.proposals.depth=2` changes one number, `model=retinanet` the whole part. An option that extends
+another one lists the keys that it changes or adds.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    name: str  # dotted, below the group
+    name: str  # dotted, in the config of a run
     value: str  # as the file has it, a class for a node
     comment: str
 
@@ -36,7 +37,8 @@ class Key:
 class Option:
     name: str
     comment: str  # first lines of the file
-    keys: list[Key]  # that no earlier option of the group has
+    keys: list[Key]  # with values that its parents do not have
+    parents: list[str]  # options of the group that it extends
 
 
 def groups(conf: Path) -> dict[str, list[Option]]:
@@ -59,22 +61,26 @@ def markdown(conf: Path, schema: Path) -> str:
     for group, options in groups(conf).items():
         parts.append(f"## {group}\n")
         for option in options:
-            parts.append(f"**`{group}={option.name}`** {option.comment}\n".replace("  ", " "))
+            extends = f" (extends {', '.join(f'`{name}`' for name in option.parents)})" if option.parents else ""
+            parts.append(f"**`{group}={option.name}`** {option.comment}{extends}\n".replace("  ", " "))
             if option.keys:
-                parts.append(_table([Key(f"{group}.{key.name}", key.value, key.comment) for key in option.keys]))
+                parts.append(_table(option.keys))
     return "\n".join(parts).rstrip() + "\n"
 
 
 def _options(folder: Path) -> list[Option]:
-    """Options in the order in which they extend each other; a key stands at the first option that has it."""
+    """Options in the order in which they extend each other, each with the keys whose values its parents do not have."""
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    listed: set[str] = set()
+    values: dict[str, dict[str, str]] = {}
     options = []
     for name in _parents_first(files):
         text = files[name].read_text(encoding="utf-8")
-        keys = [key for key in _keys(text) if key.name not in listed]
-        listed.update(key.name for key in keys)
-        options.append(Option(name, _head(text), keys))
+        parents = [parent for parent in _defaults(files[name]) if parent in values]
+        inherited = {key: value for parent in parents for key, value in values[parent].items()}
+        prefix = "" if GLOBAL in text else f"{folder.name}."
+        keys = [key for key in _keys(text, prefix) if inherited.get(key.name) != key.value]
+        values[name] = inherited | {key.name: key.value for key in keys}
+        options.append(Option(name, _head(text), keys, parents))
     return options
 
 
@@ -99,15 +105,15 @@ def _defaults(path: Path) -> list[str]:
     return [entry for entry in record.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
 
 
-def _keys(text: str) -> list[Key]:
+def _keys(text: str, prefix: str) -> list[Key]:
     node, lines = yaml.compose(text), text.splitlines()
-    return list(_walk(node, lines, "")) if isinstance(node, yaml.MappingNode) else []
+    return list(_walk(node, lines, prefix)) if isinstance(node, yaml.MappingNode) else []
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key]:
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if name == "defaults" or key.value in ("_target_", "_partial_", "_convert_", "_recursive_"):
+        if key.value in ("defaults", "_target_", "_partial_", "_convert_", "_recursive_"):
             continue
         comment = _comment(lines[key.start_mark.line])
         if isinstance(value, yaml.MappingNode):

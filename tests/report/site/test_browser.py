@@ -43,8 +43,8 @@ def test_open_filter_pick_and_compare(opened: Page) -> None:
     assert "without ±: the noise between seeds is unknown" in opened.run("document.querySelector('main').textContent")
     assert "roi" in differences
     assert "pool" in differences
-    assert opened.run("document.querySelectorAll('.uplot').length") >= 4
-    assert opened.run("document.querySelectorAll('.matrix').length") == 2
+    opened.wait("document.querySelectorAll('.uplot').length >= 4")  # parts of a folder arrive after the page
+    opened.wait("document.querySelectorAll('.matrix').length === 2")
     # 4. The address alone is enough, for another reader.
     address, head = opened.run("location.href"), opened.texts(".itemhead")
     opened.run("localStorage.clear()")

@@ -55,7 +55,7 @@ def test_all_scales_and_centres_come() -> None:
 
 @pytest.mark.parametrize(("length", "border"), [(640, 128), (257, 128), (256, 64), (100, 32), (20, 8)])
 def test_the_border_is_halved_until_a_centre_remains(length: int, border: int) -> None:
-    """As `_get_border(128, size)` of CenterNet's code."""
+    """The values are those of `_get_border(128, size)` of CenterNet's code."""
     assert shrink_border(128, length) == border
 
 

@@ -58,7 +58,7 @@ def test_planted_maps_give_the_landmarks_of_the_class_alone() -> None:
 
 
 def moved(peak: tuple[float, float], score: float, *, channel: int = 0) -> bool:
-    """Whether the landmark regressed to (5, 5), in a box of 8 x 8, moves to the only peak of a map."""
+    """Return True if the landmark regressed to (5, 5), in a box of 8 x 8, moves to the only peak of a map."""
     peaks = Peaks(torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1))
     peaks.points[0, channel, 0], peaks.scores[0, channel, 0] = torch.tensor(peak), score
     boxes, points = torch.tensor([[[2.0, 2, 10, 10]]]), torch.tensor([[[[5.0, 5.0]]]])
@@ -194,7 +194,7 @@ def views(model: torch.nn.Module, scales: list[float], flip: bool, flips: list[i
 
 @pytest.mark.parametrize("width", [64, 61])
 def test_a_flip_test_gives_mirrored_results_for_mirrored_images(width: int) -> None:
-    """Whatever the content's width is, as long as its mirror image lies on the same cells."""
+    """The width of the content is free, as long as its mirror image lies on the same cells."""
     torch.manual_seed(0)
     model = build("model=centernet_pose", "dataset.classes=2", "+dataset.keypoints=3").eval()
     for branch in (model.landmarks.points[0], model.head.sizes[0]):  # positions that differ from cell to cell

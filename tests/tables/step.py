@@ -1,4 +1,4 @@
-"""What a run does, without a run: a composed config becomes a model that learns from two images and detects in them.
+"""A step and a detection without a run: a composed config becomes a model that sees two images.
 
 Of a dataset of videos: from two triplets, and it gives their middle frames.
 """

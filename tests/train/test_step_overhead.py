@@ -1,4 +1,4 @@
-"""What a step does beside the model's work: the same numbers as torch's own functions, without the empty calls."""
+"""Work of a step beside the model's: the same numbers as torch's own functions, without the empty calls."""
 
 from __future__ import annotations
 

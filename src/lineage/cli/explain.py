@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from lineage.cli.decoding import add_decoding_arguments
+from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.cli.predict import choose_decoding, parse_count, parse_score
 from lineage.explain.explain_image import Request
 from lineage.explain.explained_image import ExplainedImage
@@ -113,9 +112,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
-    args = parser.parse_intermixed_args(argv)
-    overrides = [text for text in args.images if "=" in text and not os.path.exists(text)]
-    args.images = [text for text in args.images if text not in overrides]
+    args, overrides = parse_images(parser, argv)
     if not args.images and not RunFolder(Path(args.weights)).entry.is_file():
         parser.error("name at least one image, folder or video; only a run folder has images of its own")
     return args, overrides

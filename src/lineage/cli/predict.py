@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from lineage.calibration.calibration_file import read_calibration
-from lineage.cli.decoding import add_decoding_arguments
+from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
@@ -117,9 +116,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON only")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
-    args = parser.parse_intermixed_args(argv)
-    overrides = [text for text in args.images if "=" in text and not os.path.exists(text)]
-    args.images = [text for text in args.images if text not in overrides]
+    args, overrides = parse_images(parser, argv)
     if not args.images:
         parser.error("name at least one image, folder or video")
     return args, overrides

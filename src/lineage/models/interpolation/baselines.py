@@ -1,4 +1,4 @@
-"""What any network has to beat: the mean of two frames, and the nearer of them. Neither has anything to train."""
+"""Baselines of frames between frames: the mean of two frames, and the nearer of them. Neither has parameters."""
 
 from __future__ import annotations
 

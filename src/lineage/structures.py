@@ -67,7 +67,9 @@ class FramePairs(NamedTuple):
     frames: Tensor  # [B, 2, 3, H, W] uint8 RGB, its border repeated beyond each size
     sizes: Tensor  # [B, 2] float32 (height, width) of the content before padding
     rng_keys: Tensor  # [B] int64, as of Images
-    flows: Tensor | None = None  # [B, 2, 2, H, W] float32 pixels (x, y): from the first frame to the second, and back
+    # [B, 4, 2, H, W] float32 pixels (x, y): from the first frame to the second and back, and from the wanted frame to
+    # the first and to the second
+    flows: Tensor | None = None
 
 
 class FrameBatch(NamedTuple):

@@ -112,7 +112,7 @@ def test_a_doubled_flow_fits_odd_sides() -> None:
 
 def test_every_parameter_learns() -> None:
     model = make_model(flow_loss=0.1)
-    losses = model.losses(draw_pairs(flows=torch.randn(2, 2, 2, 32, 48)), torch.zeros(2, 3, 32, 48, dtype=torch.uint8))
+    losses = model.losses(draw_pairs(flows=torch.randn(2, 4, 2, 32, 48)), torch.zeros(2, 3, 32, 48, dtype=torch.uint8))
     assert [*losses] == ["frame", "flow"]
     torch.stack([loss.sum / loss.normalizer for loss in losses.values()]).sum().backward()
     assert [name for name, value in model.named_parameters() if value.grad is None] == []
@@ -134,15 +134,16 @@ def test_exact_flow_has_to_be_there() -> None:
         make_model(flow="exact").detect(draw_pairs())
 
 
-def test_exact_flow_finds_a_steady_motion() -> None:
+@pytest.mark.parametrize("name", ["exact", "exact_intermediate"])
+def test_exact_flow_finds_a_steady_motion(name: str) -> None:
     """Both frames are warped to the true one between them, so that nothing is left to the network."""
     wide = torch.randint(256, (1, 3, 32, 60), dtype=torch.uint8)
     frames = torch.stack((wide[..., 4:52], wide[..., 0:48]), 1)  # moves 4 pixels to the right
     flow = torch.tensor([4.0, 0.0]).view(2, 1, 1).expand(2, 32, 48)
-    model = make_model(flow="exact")
+    model = make_model(flow=name)
     read = []
     model.network.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
-    model.detect(draw_pairs(1)._replace(frames=frames, flows=torch.stack((flow, -flow))[None]))
+    model.detect(draw_pairs(1)._replace(frames=frames, flows=torch.stack((flow, -flow, -flow / 2, flow / 2))[None]))
     for warped in read[0].chunk(2, 1):
         assert torch.allclose(warped[..., 2:-2], wide[..., 4:48] / 255, atol=1e-5)
 
@@ -170,10 +171,11 @@ def test_the_ensemble_of_an_equivariant_model_is_the_model(views: int) -> None:
         SelfEnsemble(model, views=9)
 
 
-def test_the_ensemble_turns_known_flows() -> None:
+@pytest.mark.parametrize("name", ["exact", "exact_intermediate"])
+def test_the_ensemble_turns_known_flows(name: str) -> None:
     """Warping by exact flow is equivariant, so an ensemble of it is no other: a wrong turn would show."""
-    flow = torch.randn(1, 2, 2, 16, 16) * 2
-    model = make_model(flow="exact", network=nn.Identity())
+    flow = torch.randn(1, 4, 2, 16, 16) * 2
+    model = make_model(flow=name, network=nn.Identity())
     pairs = draw_pairs(1, 16, 16, flow)
     assert torch.allclose(SelfEnsemble(model, views=8).detect(pairs), model.detect(pairs), atol=1e-5)
 

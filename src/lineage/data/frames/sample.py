@@ -12,6 +12,6 @@ class FrameSample(NamedTuple):
 
     frames: Tensor  # [2, 3, h, w] uint8, RGB
     image: Tensor  # [3, h, w] uint8: the frame between them, which a model has to find
-    flows: Tensor | None  # [2, 2, h, w] float32 pixels (x, y): from the first to the second, and back; None: not known
+    flows: Tensor | None  # [4, 2, h, w] float32 pixels (x, y), as FramePairs.flows has them; None: not known
     image_id: int  # position in the dataset, from 1
     original_size: tuple[int, int]  # (height, width) of the file

@@ -65,7 +65,7 @@ class FrameTriplets:
         self.sizes = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2)
         self.part_lengths: tuple[int, ...] = (len(self.triplets),)
         self.clips = [reader.names[triplet.clip] for triplet in self.triplets]
-        largest = 25 * int(self.sizes.prod(1).max())  # bytes of three frames and two flows
+        largest = 41 * int(self.sizes.prod(1).max())  # bytes of three frames and four flows
         self._stored: dict[int, FrameSample] = {}
         self._most_stored = CACHE // largest
 
@@ -83,12 +83,13 @@ class FrameTriplets:
     def _read(self, index: int) -> FrameSample:
         clip, *times = self.triplets[index]
         first, middle, second = (_to_tensor(self.reader.read_frame(clip, time)) for time in times)
-        start, _, end = times
-        flows = self.reader.read_flow(clip, start, end), self.reader.read_flow(clip, end, start)
+        start, wanted_time, end = times
+        ways = (start, end), (end, start), (wanted_time, start), (wanted_time, end)
+        flows = [flow for way in ways if (flow := self.reader.read_flow(clip, *way)) is not None]
         return FrameSample(
             frames=torch.stack((first, second)),
             image=middle,
-            flows=None if flows[0] is None or flows[1] is None else torch.from_numpy(np.stack(flows)),  # type: ignore[arg-type]
+            flows=torch.from_numpy(np.stack(flows)) if flows else None,
             image_id=index + 1,
             original_size=self.reader.sizes[clip],
         )

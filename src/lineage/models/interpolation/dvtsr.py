@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.interpolation.dhdn import DHDN
-from lineage.models.interpolation.flow import ExactFlow, combine_super_slomo, scale_flows
+from lineage.models.interpolation.flow import ExactFlow, combine_super_slomo, keep_flows, scale_flows
 from lineage.models.interpolation.spynet import SPyNet
 from lineage.ops.warp import warp_backward
 from lineage.structures import INTERPOLATION, FramePairs, Loss, Losses
@@ -20,7 +20,8 @@ COMBINATIONS = {"super_slomo": combine_super_slomo, "scaled": scale_flows}
 class DVTSR(nn.Module):
     """The network of one time between two frames: the authors train three, for 1/4, 1/2 and 3/4.
 
-    flow         spynet: estimated and trained along; exact: the dataset's; none: frames are not warped
+    flow         spynet: estimated and trained along; exact: the dataset's between both frames; exact_intermediate: the
+                 dataset's from `time` to both frames, which `combination` leaves as it is; none: frames are not warped
     combination  of the two flows to those of `time`: super_slomo, or scaled, one of them each
     loss         of the frame: l1 or l2
     flow_loss    weight of the endpoint error of SPyNet, on datasets that know the motion; 0: none
@@ -33,7 +34,7 @@ class DVTSR(nn.Module):
         self,
         *,
         time: float,
-        flow: Literal["spynet", "exact", "none"],
+        flow: Literal["spynet", "exact", "exact_intermediate", "none"],
         spynet: Callable[[], SPyNet],
         combination: Literal["super_slomo", "scaled"],
         network: DHDN,
@@ -41,8 +42,9 @@ class DVTSR(nn.Module):
         flow_loss: float,
     ) -> None:
         super().__init__()
-        self.time, self.combination, self.flow_loss = time, COMBINATIONS[combination], flow_loss
-        self.flow = None if flow == "none" else spynet() if flow == "spynet" else ExactFlow()
+        self.time, self.flow_loss = time, flow_loss
+        self.combination = keep_flows if flow == "exact_intermediate" else COMBINATIONS[combination]
+        self.flow = None if flow == "none" else spynet() if flow == "spynet" else ExactFlow(from_wanted=flow != "exact")
         self.network = network
         self.power = {"l1": 1, "l2": 2}[loss]
 
@@ -53,7 +55,7 @@ class DVTSR(nn.Module):
         distance = (frames - targets / 255).abs() ** self.power * inside
         losses = {"frame": Loss(distance.sum(), 3 * inside.sum())}
         if isinstance(self.flow, SPyNet) and flows is not None and pairs.flows is not None and self.flow_loss:
-            errors = (flows - pairs.flows).square().sum(2).add(1e-6).sqrt() * inside  # [B, 2, H, W]
+            errors = (flows - pairs.flows[:, :2]).square().sum(2).add(1e-6).sqrt() * inside  # [B, 2, H, W]
             losses["flow"] = Loss(self.flow_loss * errors.sum(), 2 * inside.sum())
         return losses
 
@@ -62,7 +64,7 @@ class DVTSR(nn.Module):
         return self._draw(pairs)[0]
 
     def _draw(self, pairs: FramePairs) -> tuple[Tensor, Tensor | None]:
-        """Return the frame, and the flows [B, 2, 2, H, W] between the given ones if there are any."""
+        """Return the frame, and the two flows [B, 2, 2, H, W] of `self.flow` if there are any."""
         first, second = (pairs.frames / 255).unbind(1)
         if self.flow is None:
             return self.network(torch.cat((first, second), 1)), None

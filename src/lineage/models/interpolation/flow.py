@@ -1,4 +1,4 @@
-"""The motion between two frames: estimated, given by the dataset, or left out; and that of a time between them."""
+"""The motion between two frames, and that from a time between them: of the dataset, or combined from the former."""
 
 from __future__ import annotations
 
@@ -12,16 +12,33 @@ class UnknownFlowError(ValueError):
 
 
 class ExactFlow(nn.Module):
-    """The motion that the dataset knows, as drawn ones do."""
+    """The motion that the dataset knows, as drawn ones do.
+
+    # deviates: Super SloMo's equation 4 reads the flow of a pixel of the first frame at the same place of the wanted
+    # frame, where another object may be by then. The flows from the wanted frame have no such error.
+
+    from_wanted  return the flows from the wanted frame to the first and to the second, which need no combination;
+                 otherwise those from the first frame to the second and back
+    """
+
+    def __init__(self, *, from_wanted: bool) -> None:
+        super().__init__()
+        self.ways = slice(2, 4) if from_wanted else slice(0, 2)
 
     def forward(self, first: Tensor, second: Tensor, pairs: FramePairs) -> tuple[Tensor, Tensor]:
-        """Return the flows [B, 2, H, W] from the first frame to the second and back."""
+        """Return two flows [B, 2, H, W]."""
         if pairs.flows is None:
             raise UnknownFlowError(
-                "model.flow=exact reads the motion between frames from the dataset, and this one has none: choose "
-                "model.flow=spynet, or dataset=moving_shapes, which draws its videos"
+                "model.flow=exact and exact_intermediate read the motion between frames from the dataset, and this one "
+                "has none: choose model.flow=spynet, or dataset=moving_shapes, which draws its videos"
             )
-        return pairs.flows[:, 0], pairs.flows[:, 1]
+        forward, backward = pairs.flows[:, self.ways].unbind(1)
+        return forward, backward
+
+
+def keep_flows(to_first: Tensor, to_second: Tensor, time: float) -> tuple[Tensor, Tensor]:
+    """Return flows that are those from the frame at `time` already."""
+    return to_first, to_second
 
 
 def combine_super_slomo(forward: Tensor, backward: Tensor, time: float) -> tuple[Tensor, Tensor]:

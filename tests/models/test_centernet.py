@@ -189,6 +189,30 @@ def test_planted_maps_decode_to_the_boxes_exactly() -> None:
     assert (detections.proposal_index[0, 0] % 32, detections.proposal_index[0, 0] // 32) == (4, 6)
 
 
+def test_a_map_with_fewer_peaks_than_slots_has_no_other_detections() -> None:
+    """CenterNet's code fills its 100 rows up with cells of score 0, in an order that `topk` leaves open.
+
+    So the decoding of maps at random weights differs from the code's there, and there alone: of DLA-34's map of 32 x 32
+    cells, 20 are peaks.
+    """
+    heat, sizes = torch.rand(1, 3, 6, 6), torch.full((1, 2, 6, 6), 2.0)
+    images = Images(torch.zeros(1, 3, 24, 24, dtype=torch.uint8), torch.tensor([[24.0, 24.0]]), torch.zeros(1))
+    detections = head(detections_per_img=100).decode(CenterMaps(heat, sizes, torch.full_like(sizes, 0.5)), images)
+    # 1. the code's `_topk`: of each class, then of all; ours are the same cells by falling score
+    peaks = keep_peaks(heat)[0].flatten(1)
+    best, cells = peaks.topk(36)
+    scores, order = best.flatten().topk(100)
+    # 2. every peak is a detection and nothing else is
+    count = int((peaks > 0).sum())
+    assert 3 <= count < 40
+    assert detections.valid[0].tolist() == [True] * count + [False] * (100 - count)
+    assert torch.equal(detections.scores[0, :count], scores[:count])
+    assert torch.equal(detections.proposal_index[0, :count], cells.flatten()[order[:count]])
+    assert torch.equal(detections.labels[0, :count], order[:count] // 36)
+    assert not scores[count:].any()
+    assert not detections.scores[0, count:].any()
+
+
 def test_of_two_equal_neighbours_both_are_peaks_and_borders_are_no_peaks_by_themselves() -> None:
     heat = torch.zeros(1, 1, 4, 4)
     heat[0, 0, 1, 1] = heat[0, 0, 1, 2] = 0.5

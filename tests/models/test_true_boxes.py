@@ -37,6 +37,11 @@ def test_a_model_without_proposals_is_refused() -> None:
         detect_in_given_boxes(build("model=retinanet"))
 
 
+def test_a_center_net_is_told_of_true_maps() -> None:
+    with pytest.raises(NoSuchLayer, match="tta=oracle_all"):
+        detect_in_given_boxes(build("model=centernet"))
+
+
 def test_the_boxes_of_the_option_are_those_of_the_annotations() -> None:
     """Each once, whole, and nothing beside them."""
     settings = compose_config(["proposals=truth"]).proposals

@@ -39,6 +39,38 @@ def test_all_true_maps_give_the_true_boxes() -> None:
     assert detections.scores[0, 3:].max() < 1
 
 
+def test_landmarks_start_from_true_centres_and_stay_in_true_boxes() -> None:
+    """DeepMark in true boxes: what is left of the error of landmarks is that of their own maps."""
+    images, truth = scene()
+    truth = truth._replace(labels=truth.labels.clamp(max=1))
+    torch.manual_seed(0)
+    choices = (
+        "dataset.classes=2",
+        "+dataset.keypoints=5",
+        "+dataset.keypoint_counts=[2,3]",
+        "+dataset.keypoint_offsets=[0,2]",
+    )
+    model = build("model=deepmark", "upsampling=deconvolution", *choices).eval()
+    layer = model.landmarks.points[0][-1]
+    torch.nn.init.zeros_(layer.weight)
+    with torch.no_grad():  # each landmark is a cell to the right of the centre and two below; no peak replaces it
+        layer.bias.copy_(torch.tensor([1.0, 2.0]).repeat(5))
+        model.landmarks.peak_thresh = 1.0
+        detections = TrueMaps(model, heat=True, sizes=True, offsets=True).detect_with_truth(images, truth)
+    assert detections.keypoints is not None
+    for slot in range(3):
+        match = (truth.boxes[0, :3] - detections.boxes[0, slot]).abs().amax(1).argmin()
+        assert detections.labels[0, slot] == truth.labels[0, match]
+        cell = ((truth.boxes[0, match, :2] + truth.boxes[0, match, 2:]) / 8).floor()
+        own = slice(0, 2) if truth.labels[0, match] == 0 else slice(2, 5)
+        torch.testing.assert_close(
+            detections.keypoints[0, slot, own, :2],
+            (4 * (cell + torch.tensor([1.0, 2.0]))).expand(own.stop - own.start, 2),
+        )
+        others = [index for index in range(5) if not own.start <= index < own.stop]
+        assert not detections.keypoints[0, slot, others].any()
+
+
 def test_each_map_is_replaced_by_itself() -> None:
     plain, truth = detect(False, False, False)
     found, _ = detect(True, False, False)

@@ -10,6 +10,7 @@ from lineage.explain import gradients
 from lineage.explain.detectors import TwoStage, UnsupportedModel, adapt_detector
 from lineage.explain.methods import explain
 from lineage.explain.targets import DetectionOutput, UnknownTarget, class_logit, contrast, parse_target
+from lineage.models.proposals.rpn import RPN
 from lineage.ops import boxes as box_ops
 from lineage.structures import Images
 from tests.models.compose import build
@@ -138,3 +139,29 @@ def test_the_overlap_of_a_box_with_itself_is_no_target() -> None:
     box_ops.iou(box, box.detach()).sum().backward()
     assert box.grad is not None
     torch.testing.assert_close(box.grad, torch.zeros_like(box))
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn", "mask_rcnn_c4", "cascade_rcnn"])
+def test_the_target_proposal_is_the_objectness_by_which_it_was_ranked(model: str) -> None:
+    images, detector = drawing(), adapt_detector(network(model))
+    _, regions = detector.detect(images)
+    features = detector.features(images)
+    rpn = detector.model.proposals
+    assert isinstance(rpn, RPN)
+    with torch.no_grad():
+        proposals = rpn.propose(images, features)
+    for region in regions[:3]:
+        assert region.anchor is not None
+        logit = float(parse_target("proposal")(detector, features, region).detach())
+        assert logit == pytest.approx(float(proposals.scores[0, region.number]), abs=1e-5)
+    maps = explain(DetectionOutput(detector, images, regions[0], parse_target("proposal")), ["gradient", "odam"])
+    assert float(maps["gradient"].values.max()) > 0
+
+
+def test_only_an_rpn_has_the_target_proposal() -> None:
+    for model, reason in (("retinanet", "it has no proposals"), ("centernet", "it has no proposals")):
+        detector = adapt_detector(network(model))
+        images = drawing()
+        _, regions = detector.detect(images)
+        with pytest.raises(UnknownTarget, match=reason):
+            parse_target("proposal")(detector, detector.features(images), regions[0])

@@ -47,7 +47,7 @@ def run(evaluator: ExplanationEvaluator, batch: Batch) -> dict[str, float]:
 
 
 def test_metrics_are_means_over_the_detections_of_the_first_images(batch: Batch) -> None:
-    evaluator = make("odam", "place", "removal", images=1)
+    evaluator = make("odam", "place", "removal", "road", "sensitivity", images=1)
     assert isinstance(evaluator, ModelReader)
     metrics = run(evaluator, batch)
     assert "box/AP50" in metrics
@@ -55,8 +55,10 @@ def test_metrics_are_means_over_the_detections_of_the_first_images(batch: Batch)
     image = select_image(batch, 0)
     picture = ImageFile("", image.images.pixels[0].permute(1, 2, 0).numpy())
     explained = explain_image(adapt_detector(MODEL), image, picture, DATA.meta, evaluator.request)
+    pairs = [("energy_mask", "energy_in_mask"), ("ODI", "odi"), ("deletion", "deletion"), ("ROAD", "road"),
+             ("sensitivity_n", "sensitivity_n")]  # fmt: skip
     rows: list[Any] = [describe_methods(detection, explained.detections)["odam"] for detection in explained.detections]
-    for metric, name in (("energy_mask", "energy_in_mask"), ("ODI", "odi"), ("deletion", "deletion")):
+    for metric, name in pairs:
         assert metrics[f"explain/{metric}"] == pytest.approx(100 * np.mean([row[name] for row in rows]), rel=1e-4)
 
 
@@ -65,6 +67,7 @@ def test_a_map_without_class_equals_that_of_another_class_and_of_a_random_head(b
     metrics = run(make("eigen_cam", "dependence", images=1), batch)
     assert metrics["explain/class_correlation"] == pytest.approx(100)
     assert metrics["explain/head_correlation"] == pytest.approx(100)
+    assert metrics["explain/neck_correlation"] < 90
     assert metrics["explain/model_correlation"] < 90
     gradient = run(make("gradient", "dependence", images=1), batch)
     assert gradient["explain/class_correlation"] < 99
@@ -83,7 +86,7 @@ def test_baselines_and_masks_are_measured_alike(method: str, batch: Batch) -> No
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UnknownMethod, match="choose one of gradient"):
         make("gradcam", "place")
-    with pytest.raises(UnknownMethod, match="choose of place, removal, dependence"):
+    with pytest.raises(UnknownMethod, match="choose of place, removal, road, sensitivity, dependence"):
         make("odam", "pointing")
     with pytest.raises(UnknownMethod, match="leave out dependence"):
         make("d_rise", "dependence")

@@ -13,6 +13,7 @@ import torch
 
 from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.cli.predict import choose_decoding, parse_count, parse_score
+from lineage.explain.effects import EFFECTS
 from lineage.explain.explain_image import Request
 from lineage.explain.explained_image import ExplainedImage
 from lineage.explain.methods import ALIASES, BASELINES, DEFAULT, METHODS
@@ -36,7 +37,8 @@ def main(argv: list[str]) -> int:
     args, overrides = parse(argv)
     restored = restore(args.weights, overrides, args.results, args.classes)
     restored.model.requires_grad_(False)
-    request = Request(args.method, args.target, args.detection, args.count, args.score, args.masks, args.judge)
+    judge = EFFECTS if args.judge else ()
+    request = Request(args.method, args.target, args.detection, args.count, args.score, args.masks, judge)
     if not args.images:
         return explain_own_test(restored, args, request)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--target", default="class", type=parse_target_name,
                         help=f"the scalar: {', '.join(NAMES)} (default: class, its logit)")  # fmt: skip
     parser.add_argument("--masks", type=parse_count, default=500, help="masks of d_rise (%(default)s; paper: 5000)")
-    parser.add_argument("--judge", action="store_true", help="measure deletion and insertion: 22 detections per map")
+    parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="measure deletion, insertion, ROAD and sensitivity-n: 40 detections and 100 scores per map",
+    )
     parser.add_argument("--score", type=parse_score, default=0.5, help="detections from this score on (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("explanations"), help="folder (%(default)s)")
     parser.add_argument("--every", type=parse_count, default=1, help="of a video, each N-th frame (%(default)s)")

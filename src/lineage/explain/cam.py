@@ -96,5 +96,10 @@ def eigen_cam(maps: Tensor, gradients: Tensor) -> Tensor:
 
 
 def enlarge(cam: Tensor, size: tuple[int, int]) -> Tensor:
-    """Rectify a map [h, w] and enlarge it bilinearly to `size` (height, width)."""
-    return F.interpolate(cam.clamp(min=0)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    """Rectify a map [h, w] and enlarge it to `size` (height, width)."""
+    return enlarge_signed(cam.clamp(min=0), size)
+
+
+def enlarge_signed(cam: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge a map [h, w] bilinearly to `size` (height, width); negative values stay."""
+    return F.interpolate(cam[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]

@@ -6,7 +6,7 @@ the curve of scores. Insertion: from `fill`, the pixels of the image return in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def trace_insertion(
     return trace_deletion(score, fill, pixels, values, count=count, steps=steps)
 
 
-def area_under_curve(scores: list[float]) -> float:
+def area_under_curve(scores: Sequence[float]) -> float:
     """Return the area under equally spaced scores by trapezoids, over an interval of 1."""
     return (sum(scores) - scores[0] / 2 - scores[-1] / 2) / (len(scores) - 1)
 

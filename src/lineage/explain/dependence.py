@@ -3,49 +3,60 @@
 Sanity checks: arXiv:1810.03292. A map that explains a class differs from that of another class, and one that explains a
 network differs from that of a network with a random head; by the authors' erratum guided backpropagation fails the
 latter, and passes only where the body is random as well.
+
+Correlations are over the pixels of the detection's box, of maps before the ReLU that ends a CAM. All maps of a region
+are small far from it, and those of ODAM are 0 there, whatever the class: over the whole image any two would be alike.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lineage.explain.detectors import Detector, Region, adapt_detector
 from lineage.explain.methods import explain
-from lineage.explain.randomization import randomize_layers, rank_correlation
+from lineage.explain.randomization import cascade, randomize_layers, rank_correlation
 from lineage.explain.targets import DetectionOutput, class_logit
 from lineage.structures import Images
 
-PARTS = ("box", "head")  # what predicts classes: the box head of an R-CNN, the head of a RetinaNet
-
 
 class Dependence:
-    """Correlations of a method's maps, of a detector and two copies of it with random weights."""
+    """Correlations of a method's maps, of a detector and of its copies with random weights."""
 
     def __init__(self, detector: Detector, method: str, seed: int = 0):
         self.detector, self.method = detector, method
-        self.random_head = adapt_detector(randomize_head(detector.model, seed))
-        self.random_model = adapt_detector(randomize_layers(detector.model, seed=seed))
+        self.random = {
+            step: adapt_detector(randomize_layers(detector.model, seed=seed, names=names))
+            for step, names in cascade(detector.model).items()
+        }
 
     def measure(self, images: Images, region: Region) -> dict[str, float]:
-        """Return Spearman's correlation of the map of a detection with three others, -1 to 1.
+        """Return Spearman's correlation of the map of a detection with others in its box, -1 to 1.
 
-        class: of the same region's second class. head, model: of the same region and class, with random weights in the
-        head that predicts classes, and in all layers.
+        class: with that of the same region's second class. head, neck, upper_body, model: with that of the same region
+        and class, with random weights from the top down to there. See cascade.
         """
         own = self._explain(self.detector, images, region)
         other = region._replace(label=find_second_class(self.detector, images, region))
-        return {
-            "class": rank_correlation(own, self._explain(self.detector, images, other)),
-            "head": rank_correlation(own, self._explain(self.random_head, images, region)),
-            "model": rank_correlation(own, self._explain(self.random_model, images, region)),
-        }
+        maps = {"class": self._explain(self.detector, images, other)}
+        maps |= {step: self._explain(detector, images, region) for step, detector in self.random.items()}
+        return {name: correlate_in_box(own, values, region.detection[0, 0]) for name, values in maps.items()}
 
     def _explain(self, detector: Detector, images: Images, region: Region) -> Tensor:
         output = DetectionOutput(detector, images, region, class_logit)
-        return explain(output, [self.method])[self.method].values.detach()
+        return explain(output, [self.method])[self.method].signed
+
+
+def correlate_in_box(a: Tensor, b: Tensor, box: Tensor) -> float:
+    """Return Spearman's correlation of two maps [H, W] over the pixels of a box [4] where one of them is not 0.
+
+    0 if no such pixel is left: maps without a value have nothing in common.
+    """
+    x1, y1, x2, y2 = box.tolist()
+    rows, columns = (torch.arange(side) + 0.5 for side in a.shape)
+    inside = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))
+    pixels = inside & ((a != 0) | (b != 0))
+    return rank_correlation(a[pixels], b[pixels])
 
 
 @torch.no_grad()
@@ -54,11 +65,3 @@ def find_second_class(detector: Detector, images: Images, region: Region) -> int
     logits = detector.predict(detector.features(images), region).logits[: detector.num_classes].clone()
     logits[region.label] = -torch.inf
     return int(logits.argmax())
-
-
-def randomize_head(model: nn.Module, seed: int) -> nn.Module:
-    """Return a copy with random weights in the part that predicts classes."""
-    copy = deepcopy(model)
-    name = next(name for name in PARTS if hasattr(copy, name))
-    setattr(copy, name, randomize_layers(getattr(copy, name), seed=seed))
-    return copy

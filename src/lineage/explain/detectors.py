@@ -17,6 +17,7 @@ from lineage.models.detectors.centernet import CenterNet
 from lineage.models.detectors.image_pyramid import ImagePyramid, resize
 from lineage.models.detectors.rcnn import RCNN
 from lineage.models.detectors.retinanet import DenseHead, RetinaNet
+from lineage.models.proposals.rpn import RPN
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.models.roi_heads.cascade import CascadeBoxHead
 from lineage.ops import boxes as box_ops
@@ -34,6 +35,7 @@ class Region(NamedTuple):
     number: int  # of the proposal or anchor
     label: int
     detection: Tensor  # [1, 1, 4] the box of the detection
+    anchor: int | None = None  # that became the proposal, over all levels; None without an RPN
 
 
 class Outputs(NamedTuple):
@@ -95,7 +97,12 @@ class TwoStage:
         boxes = [proposals.boxes]
         if isinstance(self.model.box, CascadeBoxHead):
             boxes = self.model.box.refine_by_stage(features, proposals.boxes, images.sizes)
-        return detections, _list_regions(detections, torch.stack(boxes))
+        regions = _list_regions(detections, torch.stack(boxes))
+        if not isinstance(self.model.proposals, RPN):
+            return detections, regions
+        chosen = proposals.boxes[0, [region.number for region in regions]]
+        anchors = self.model.proposals.find_anchors(images, features, chosen).tolist()
+        return detections, [region._replace(anchor=index) for region, index in zip(regions, anchors, strict=True)]
 
     @torch.no_grad()
     def detect_boxes(self, images: Images) -> Detections:

@@ -5,7 +5,10 @@ Of the first images of a dataset the best detections are explained, and each mea
 place       pointing_box, pointing_mask, energy_box, energy_mask: peaks and energy in the detection's own box and mask;
             ODI: energy in the other explained ones (pointing.py)
 removal     deletion, insertion (deletion.py)
-dependence  class_correlation, head_correlation, model_correlation (dependence.py)
+road        ROAD (road.py)
+sensitivity sensitivity_n (sensitivity.py)
+dependence  class_correlation; of random weights from the top down to there: head_correlation, neck_correlation,
+            upper_body_correlation, model_correlation (dependence.py)
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from lineage.eval.predictions.gather import gather_rows
 from lineage.eval.scores import nan_mean
 from lineage.explain.dependence import Dependence
 from lineage.explain.detectors import adapt_detector
+from lineage.explain.effects import EFFECTS
 from lineage.explain.explain_image import Request, choose_slots, explain_image
 from lineage.explain.explained_image import describe_methods
 from lineage.explain.methods import ALIASES, BASELINES, D_RISE, METHODS, UnknownMethod
@@ -30,12 +34,13 @@ from lineage.explain.targets import parse_target
 from lineage.explain.variants import select_image
 from lineage.structures import Batch, Detections
 
-PLACE, REMOVAL, DEPENDENCE = "place", "removal", "dependence"
-MEASURES = (PLACE, REMOVAL, DEPENDENCE)
+PLACE, DEPENDENCE = "place", "dependence"
+MEASURES = (PLACE, *EFFECTS, DEPENDENCE)
 NAMES = {  # measure of a map -> metric, in percent
     "points_into_box": "pointing_box", "points_into_mask": "pointing_mask", "energy_in_box": "energy_box",
     "energy_in_mask": "energy_mask", "odi": "ODI", "deletion": "deletion", "insertion": "insertion",
-    "class": "class_correlation", "head": "head_correlation", "model": "model_correlation",
+    "road": "ROAD", "sensitivity_n": "sensitivity_n", "class": "class_correlation", "head": "head_correlation",
+    "neck": "neck_correlation", "upper_body": "upper_body_correlation", "model": "model_correlation",
 }  # fmt: skip
 
 
@@ -85,7 +90,8 @@ class ExplanationEvaluator:
         self.method = check_method(ALIASES.get(method, method), measures)
         parse_target(target)
         self.measures, self.meta = tuple(measures), dataset.meta
-        self.request = Request([self.method], target, (), detections, score_thresh, masks, REMOVAL in measures)
+        judge = [name for name in EFFECTS if name in measures]
+        self.request = Request([self.method], target, (), detections, score_thresh, masks, judge)
         self.images = frozenset(dataset.ids[:images].tolist())
         self.model: nn.Module | None = None
         self._rows: list[dict[str, float]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,11 +18,11 @@ from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.rle import decode
 from lineage.explain.d_rise import explain_by_masks
-from lineage.explain.deletion import area_under_curve, score_of_detection, trace_deletion, trace_insertion
-from lineage.explain.detectors import Detector, Region, find_normalization
+from lineage.explain.detectors import Detector, find_normalization
+from lineage.explain.effects import EffectsOfDetection
 from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
 from lineage.explain.methods import D_RISE, Heatmap, explain
-from lineage.explain.targets import DetectionOutput, parse_target
+from lineage.explain.targets import PROPOSAL, DetectionOutput, parse_target
 from lineage.models.roi_heads.postprocess import reorder
 from lineage.report.draw import object_colour
 from lineage.structures import Batch, Detections
@@ -52,7 +52,7 @@ class Request:
     count: int
     score_thresh: float
     masks: int  # of D-RISE
-    judge: bool  # measure deletion and insertion too
+    judge: Collection[str]  # of EFFECTS, which are measured too
 
 
 class DetectedImage(Protocol):
@@ -73,7 +73,9 @@ def explain_image(
     detections, regions = detector.detect(batch.images)
     slots = choose_slots(detections, request, picture.name)
     # 2. explain
-    maps = [explain_region(detector, batch, regions[slot], request) for slot in slots]
+    target = parse_target(request.target)
+    outputs = {slot: DetectionOutput(detector, batch.images, regions[slot], target) for slot in slots}
+    maps = [explain(outputs[slot], request.methods) for slot in slots]
     if D_RISE in request.methods and slots:
         by_masks = _explain_by_masks(detector, batch, detections, slots, request)
         for by_method, heatmap in zip(maps, by_masks, strict=True):
@@ -88,14 +90,17 @@ def explain_image(
         x, y, width, height = record["bbox"]
         file_maps = {name: _to_file(by_method[name], batch) for name in request.methods}
         if request.judge:
-            file_maps = _measure_areas(detector, batch, detections, slot, by_method, file_maps)
+            effects = EffectsOfDetection(detector, batch.images, detections, slot, outputs[slot])
+            file_maps = {name: replace(file_map, effects=effects.measure(by_method[name], request.judge))
+                         for name, file_map in file_maps.items()}  # fmt: skip
         explained.append(ExplainedDetection(
             number=slot + 1, class_name=meta.classes[label], score=float(record["score"]),
             box=(x, y, x + width, y + height), colour=object_colour(label), maps=file_maps,
             mask=decode(record["segmentation"]).astype(bool) if "segmentation" in record else None,
         ))  # fmt: skip
     variant = f"D-RISE: {request.masks} masks of 16 x 16 cells, IoU x cosine" if D_RISE in request.methods else ""
-    return ExplainedImage(picture.name, picture.pixels, explained, request.target, detector.proposal_policy, variant)
+    policy = detector.proposal_policy if request.target != PROPOSAL else "the anchor of the proposal is a constant"
+    return ExplainedImage(picture.name, picture.pixels, explained, request.target, policy, variant)
 
 
 def choose_slots(detections: Detections, request: Request, name: str) -> list[int]:
@@ -114,11 +119,6 @@ def choose_slots(detections: Detections, request: Request, name: str) -> list[in
     return [number - 1 for number in request.numbers]
 
 
-def explain_region(detector: Detector, batch: Batch, region: Region, request: Request) -> dict[str, Heatmap]:
-    """Return the maps of the detection of a region, of all methods but D-RISE."""
-    return explain(DetectionOutput(detector, batch.images, region, parse_target(request.target)), request.methods)
-
-
 def _explain_by_masks(
     detector: Detector, batch: Batch, detections: Detections, slots: Sequence[int], request: Request
 ) -> list[Heatmap]:
@@ -128,30 +128,7 @@ def _explain_by_masks(
     baseline = find_normalization(detector.model).mean.expand_as(batch.images.pixels)
     maps = explain_by_masks(detector.detect_boxes, batch.images, chosen, baseline, masks=request.masks)
     seconds = (time.perf_counter() - start) / len(slots)
-    return [Heatmap(values, "detections of masked images", seconds) for values in maps]
-
-
-def _measure_areas(
-    detector: Detector,
-    batch: Batch,
-    detections: Detections,
-    slot: int,
-    heatmaps: dict[str, Heatmap],
-    file_maps: dict[str, FileMap],
-) -> dict[str, FileMap]:
-    """Add the areas under deletion and insertion to maps: as many pixels as the box has, in 10 steps (ODAM's form)."""
-    fill = find_normalization(detector.model).mean.expand_as(batch.images.pixels)
-    score = score_of_detection(detector.detect_boxes, batch.images, detections, slot)
-    width, height = (detections.boxes[0, slot, 2:] - detections.boxes[0, slot, :2]).tolist()
-    whole = float(detections.scores[0, slot])
-    judged = {}
-    for name, file_map in file_maps.items():
-        options = {"count": max(10, round(width * height)), "steps": 10}
-        curves = [trace(score, batch.images.pixels.float(), fill, heatmaps[name].values.detach(), **options)
-                  for trace in (trace_deletion, trace_insertion)]  # fmt: skip
-        deletion, insertion = (area_under_curve(curve) / whole for curve in curves)
-        judged[name] = replace(file_map, deletion=deletion, insertion=insertion)
-    return judged
+    return [Heatmap(values, values, "detections of masked images", seconds) for values in maps]
 
 
 def _to_file(heatmap: Heatmap, batch: Batch) -> FileMap:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,7 @@ class FileMap:
     values: Map  # [h, w]
     layer: str
     seconds: float
-    deletion: float | None = None  # area under the curve, as a share of the detection's score; None: not measured
-    insertion: float | None = None
+    effects: dict[str, float] = field(default_factory=dict)  # those that were measured, see effects.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def describe_methods(
             **{f"energy_in_{region}": measure_energy(heatmap.values, mask) for region, mask in regions.items()},
             **{f"points_into_{region}": points_inside(heatmap.values, mask) for region, mask in regions.items()},
             **({"odi": measure_discrimination(heatmap.values, own, others)} if others else {}),
-            **({} if heatmap.deletion is None else {"deletion": heatmap.deletion, "insertion": heatmap.insertion}),
+            **heatmap.effects,
         }
     return methods
 

@@ -46,6 +46,7 @@ class Heatmap(NamedTuple):
     """A map of a method, in canvas pixels."""
 
     values: Tensor  # [H, W], larger where the scalar depends more on the pixel
+    signed: Tensor  # [H, W] the values of a CAM before its ReLU; of other methods the same
     layer: str  # the place whose activations or pixels were weighted
     seconds: float  # wall clock
 
@@ -63,16 +64,18 @@ def explain(output: ScalarOutput, names: Iterable[str]) -> dict[str, Heatmap]:
     for name in names:
         start = time.perf_counter()
         if function := (PIXEL_METHODS | BASELINES).get(name):
-            maps[name] = Heatmap(function(output), "pixels", time.perf_counter() - start)
+            values = function(output).detach()
+            maps[name] = Heatmap(values, values, "pixels", time.perf_counter() - start)
             continue
         assert activations is not None
+        is_product = name == GUIDED_GRAD_CAM
+        weighted = (cam.grad_cam if is_product else CAM_METHODS[name])(activations.maps, activations.gradients).detach()
+        values, signed = cam.enlarge(weighted, size), cam.enlarge_signed(weighted, size)
         layer = describe_layer(activations, size)
-        if name == GUIDED_GRAD_CAM:
-            values = gradients.map_guided_backprop(output) * _enlarge(cam.grad_cam, activations, size)
-            layer = f"pixels x {layer}"
-        else:
-            values = _enlarge(CAM_METHODS[name], activations, size)
-        maps[name] = Heatmap(values, layer, shared + time.perf_counter() - start)
+        if is_product:
+            guided, layer = gradients.map_guided_backprop(output).detach(), f"pixels x {layer}"
+            values, signed = guided * values, guided * signed
+        maps[name] = Heatmap(values, signed, layer, shared + time.perf_counter() - start)
     return maps
 
 
@@ -80,7 +83,3 @@ def describe_layer(activations: cam.Activations, size: Sequence[int]) -> str:
     """Return the feature map that was weighted, such as `feature map 1 of stride 8`."""
     stride = round(size[0] / activations.maps.shape[-2])
     return f"feature map {activations.level + 1} of stride {stride}"
-
-
-def _enlarge(method: Callable[[Tensor, Tensor], Tensor], activations: cam.Activations, size: tuple[int, int]) -> Tensor:
-    return cam.enlarge(method(activations.maps, activations.gradients), size)

@@ -77,8 +77,7 @@ def _render_detection(image: ExplainedImage, detection: ExplainedDetection, numb
 def _caption(detection: ExplainedDetection, heatmap: FileMap) -> str:
     share = measure_energy(heatmap.values, fill_box(detection.box, heatmap.values.shape[:2]))
     facts = [f"{share:.0%} in the box", heatmap.layer, f"{heatmap.seconds:.2f} s"]
-    if heatmap.deletion is not None:
-        facts.append(f"deletion {heatmap.deletion:.2f}, insertion {heatmap.insertion:.2f}")
+    facts += [f"{name.replace('_', '-')} {value:.2f}" for name, value in heatmap.effects.items()]
     return " · ".join(facts)
 
 

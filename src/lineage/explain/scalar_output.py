@@ -34,9 +34,9 @@ class ScalarOutput(Protocol):
         ...
 
     def features(self, pixels: Tensor) -> list[Tensor]:
-        """Compute the feature maps [1, C, h, w], fine to coarse."""
+        """Compute the feature maps [B, C, h, w], fine to coarse, of B variants of the pixels: [B, 3, H, W]"""
         ...
 
     def score(self, features: list[Tensor]) -> Tensor:
-        """Compute the scalar [] from the feature maps."""
+        """Compute the scalar [] from the feature maps of one variant."""
         ...

@@ -2,6 +2,7 @@
 
 class: its logit. contrast: its logit minus the largest other. x1, y1, x2, y2: a side of its box. mask: the sum of its
 mask's logits where they are positive. keypoint, keypoint:K: the logits at the peaks of all heatmaps, or of number K.
+proposal: the objectness logit of the anchor that became the detection's proposal, which is a constant.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from lineage.explain.detectors import Detector, Region, find_normalization
+from lineage.explain.variants import repeat
+from lineage.models.proposals.rpn import RPN
 from lineage.models.roi_heads.keypoint_head import KeypointHead
 from lineage.models.roi_heads.mask_fc import MLPMaskHead
 from lineage.models.roi_heads.mask_head import MaskHead
@@ -19,7 +22,8 @@ from lineage.structures import Images
 
 Target = Callable[[Detector, list[Tensor], Region], Tensor]
 SIDES = ("x1", "y1", "x2", "y2")
-NAMES = ("class", "contrast", *SIDES, "mask", "keypoint", "keypoint:K")
+PROPOSAL = "proposal"
+NAMES = ("class", "contrast", *SIDES, "mask", "keypoint", "keypoint:K", PROPOSAL)
 
 
 class UnknownTarget(ValueError):
@@ -68,6 +72,15 @@ def keypoint_logits(number: int | None) -> Target:
     return peaks
 
 
+def objectness_logit(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+    """Return the objectness logit of the anchor that became the proposal of the detection."""
+    proposals = getattr(detector.model, "proposals", None)
+    if not isinstance(proposals, RPN) or region.anchor is None:
+        kind = f"its regions come from {type(proposals).__name__}" if proposals else "it has no proposals"
+        raise UnknownTarget(f"target proposal: {kind}, not from an RPN; choose class, contrast or a side of the box")
+    return proposals.objectness_logits(features)[0, region.anchor]
+
+
 def parse_target(name: str) -> Target:
     """Return the target of a name. Raises UnknownTarget."""
     if name in SIDES:
@@ -75,7 +88,8 @@ def parse_target(name: str) -> Target:
     kind, _, number = name.partition(":")
     if kind == "keypoint" and (number.isdigit() or name == kind):
         return keypoint_logits(int(number) if number else None)
-    targets: dict[str, Target] = {"class": class_logit, "contrast": contrast, "mask": mask_logits}
+    targets: dict[str, Target] = {"class": class_logit, "contrast": contrast, "mask": mask_logits,
+                                 PROPOSAL: objectness_logit}  # fmt: skip
     if name not in targets:
         raise UnknownTarget(f"target {name!r} is unknown; choose one of {', '.join(NAMES)}")
     return targets[name]
@@ -94,7 +108,7 @@ class DetectionOutput:
         self.baseline = normalization.mean.expand_as(self.pixels)
 
     def features(self, pixels: Tensor) -> list[Tensor]:
-        return self.detector.features(self.images._replace(pixels=pixels))
+        return self.detector.features(repeat(self.images, len(pixels))._replace(pixels=pixels))
 
     def score(self, features: list[Tensor]) -> Tensor:
         return self.target(self.detector, features, self.region)

@@ -164,6 +164,31 @@ class RPN(nn.Module):
 
     def propose(self, images: Images, features: list[Tensor]) -> Proposals:
         """Return proposals [B, N] by falling score."""
+        return self._select(images, self._rank(images, features), self.test_top_n)
+
+    @torch.no_grad()
+    def find_anchors(self, images: Images, features: list[Tensor], proposals: Tensor) -> Tensor:
+        """Return the anchors [N] that became proposals [N, 4] of the first image, as indices over all levels.
+
+        If several became the same box, it is the one of the largest objectness.
+        """
+        anchors, logits, deltas = self._rank(images, features)
+        scores = torch.cat(logits, 1)[0]
+        boxes = box_ops.decode(torch.cat(deltas, 1)[:1], torch.cat(anchors)[None], self.bbox_reg_weights)
+        boxes = box_ops.clip(boxes[:, None], images.sizes[:1])[0, 0]
+        indices = []
+        for proposal in proposals:
+            distance = (boxes - proposal).abs().amax(-1)
+            nearest = distance <= distance.min() + 1e-3
+            indices.append(torch.where(nearest, scores, -torch.inf).argmax())
+        return torch.stack(indices) if indices else proposals.new_zeros(0, dtype=torch.int64)
+
+    def objectness_logits(self, features: list[Tensor]) -> Tensor:
+        """Return the logits [B, A] of all anchors, level by level."""
+        return torch.cat(self._predict(features).logits, 1)
+
+    def _rank(self, images: Images, features: list[Tensor]) -> Predictions:
+        """Return the predictions by which proposals are ranked at test time."""
         predictions = self._predict(features)
         if self.ranking == "random":
             sizes = [level.shape[1] for level in predictions.logits]
@@ -171,7 +196,7 @@ class RPN(nn.Module):
             predictions = predictions._replace(logits=list(random.split(sizes, 1)))
         if not self.regress_at_test:
             predictions = predictions._replace(deltas=[torch.zeros_like(level) for level in predictions.deltas])
-        return self._select(images, predictions, self.test_top_n)
+        return predictions
 
     def _predict(self, features: list[Tensor]) -> Predictions:
         logits, deltas = [], []

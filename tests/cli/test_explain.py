@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from lineage.cli.main import main
+from lineage.data.formats.voc import CLASSES
+from tests.weights import published
 
 STRANGE = "<b>x&y'.png"
 
@@ -52,6 +55,22 @@ def test_chosen_detections_keep_their_numbers(run: Path, picture: Path, tmp_path
     assert main(["explain", str(run), str(picture), *options, "--out", str(tmp_path / "out")]) == 0
     (image,) = json.loads((tmp_path / "out" / "explain.json").read_text())
     assert [detection["number"] for detection in image["detections"]] == [3, 1]
+
+
+def test_a_checkpoint_in_the_layout_of_detectron2(picture: Path, tmp_path: Path) -> None:
+    """Its model and the names of its classes are inferred from names, shapes and number."""
+    weights, out = tmp_path / "model_final.pkl", tmp_path / "out"
+    shapes = published.d2_faster_fpn(50, 20) | published.d2_mask(20)
+    state = {name: value.numpy() for name, value in published.filled(shapes).items()}
+    weights.write_bytes(pickle.dumps({"model": state, "__author__": "Detectron2 Model Zoo"}))
+    shrink = ["augment.test.sizes=[96]", "augment.collate.buckets=[]"]
+    options = ["--score", "0", "--count", "1", "--method", "gradient,odam", "--target", "mask", "--out", str(out)]
+    assert main(["explain", str(weights), str(picture), *shrink, *options]) == 0
+    (image,) = json.loads((out / "explain.json").read_text())
+    (detection,) = image["detections"]
+    assert detection["class"] in CLASSES
+    assert image["target"] == "mask"
+    assert detection["methods"]["odam"]["layer"].startswith("feature map")
 
 
 def test_a_number_beyond_the_detections_is_refused(

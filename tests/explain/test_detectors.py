@@ -32,7 +32,9 @@ def network(model: str, *overrides: str) -> torch.nn.Module:
     return built
 
 
-@pytest.mark.parametrize("model", ["mask_rcnn", "retinanet", "mask_rcnn_c4", "centernet"])
+@pytest.mark.parametrize(
+    "model", ["mask_rcnn", "retinanet", "mask_rcnn_c4", "mask_rcnn_c5", "faster_rcnn_vgg", "pointrend", "centernet"]
+)
 def test_the_region_reproduces_score_and_box_of_the_detection(model: str) -> None:
     images, detector = drawing(), adapt_detector(network(model))
     detections, regions = detector.detect(images)

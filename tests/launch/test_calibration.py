@@ -11,6 +11,7 @@ import pytest
 from lineage.launch import calibration
 from lineage.launch.calibration import Speed, Speeds, load_speeds
 from lineage.launch.cost_estimate import estimate_cost
+from lineage.launch.explanation_cost import count_images
 from lineage.launch.plan import TEST, TRAIN
 from lineage.results import paths
 from tests.launch.test_cost_estimate import planned, trained
@@ -26,6 +27,22 @@ def test_a_run_is_its_steps_its_test_and_the_rest() -> None:
     assert speed.predict(CONFIG, trains=False) == pytest.approx(20 + 10)
     often = CONFIG | {"schedule": {"steps": 400, "evaluate_every": 100}}
     assert speed.predict(often, trains=True) == pytest.approx(100 + 4 * 20 + 10)
+
+
+def test_explanations_have_a_price() -> None:
+    """24 images of 3 detections each: 72 maps of 2 detections; D-RISE's masks serve all detections of an image."""
+    evaluator = {"_target_": "lineage.explain.evaluator.ExplanationEvaluator", "images": 24, "detections": 3,
+                 "method": "odam", "measures": ["place"], "masks": 300}  # fmt: skip
+    assert count_images({"evaluator": evaluator}) == 72 * 2
+    assert count_images({"evaluator": evaluator | {"method": "d_rise"}}) == 24 * 300
+    assert count_images({"evaluator": evaluator | {"method": "random"}}) == 0
+    removal = count_images({"evaluator": evaluator | {"measures": ["removal"]}})
+    assert removal == 72 * (2 + 22)
+    assert count_images({"evaluator": evaluator | {"measures": ["dependence"]}}) > 72 * 2 * 6
+    assert count_images(CONFIG) == count_images({"evaluator": None}) == 0
+    speed = Speed(0.25, 0.1, 10.0)
+    config = CONFIG | {"evaluator": evaluator}
+    assert speed.predict(config, trains=False) - speed.predict(CONFIG, trains=False) == pytest.approx(144 * 0.1)
 
 
 def test_what_is_measured_here_counts_and_scales_the_rest() -> None:

@@ -36,6 +36,11 @@ from lineage.structures import Batch, Detections
 
 PLACE, DEPENDENCE = "place", "dependence"
 MEASURES = (PLACE, *EFFECTS, DEPENDENCE)
+RULES = {  # of this version: maps by other rules are not comparable
+    "regions": "constant", "layer": "the level that the region was read from", "d_rise": "16 x 16 cells, IoU x cosine",
+    "correlation": "Spearman, in the box, before the ReLU", "removed": "as many pixels as the box has, in 10 steps",
+    "road": "10 to 90 % of the image", "sensitivity": "25 subsets each of 1, 3, 10 and 30 % of the image",
+}  # fmt: skip
 NAMES = {  # measure of a map -> metric, in percent
     "points_into_box": "pointing_box", "points_into_mask": "pointing_mask", "energy_in_box": "energy_box",
     "energy_in_mask": "energy_mask", "odi": "ODI", "deletion": "deletion", "insertion": "insertion",
@@ -102,7 +107,7 @@ class ExplanationEvaluator:
         """Return the rules of both parts; the method is what rows of a table differ in, and no rule."""
         rules = {
             "measures": list(self.measures), "target": self.request.target, "images": len(self.images),
-            "detections": self.request.count, "score_thresh": self.request.score_thresh,
+            "detections": self.request.count, "score_thresh": self.request.score_thresh, **RULES,
         }  # fmt: skip
         return {**self.evaluator.protocol, "explanation": rules}
 

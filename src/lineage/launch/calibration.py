@@ -23,6 +23,7 @@ import yaml
 
 from lineage.config.evaluation_interval import choose_interval
 from lineage.launch.compose_rows import RowRequest, cache_folder, compose_rows
+from lineage.launch.explanation_cost import count_images
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
@@ -52,7 +53,8 @@ class Speed:
         images = ((config.get("dataset") or {}).get("val") or {}).get("length") or 200
         every = choose_interval(config, images) if steps else 0
         tests = 1 + ((steps - 1) // every if every and trains else 0)
-        return self.other + images * tests * self.image + (steps * self.step if trains else 0.0)
+        explained = count_images(config)
+        return self.other + (images + explained) * tests * self.image + (steps * self.step if trains else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

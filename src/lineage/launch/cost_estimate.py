@@ -13,6 +13,7 @@ import yaml
 from lineage.launch.calibration import TIER as SMALL
 from lineage.launch.calibration import Speeds, load_speeds, name_network
 from lineage.launch.cells import Cell, CellName
+from lineage.launch.explanation_cost import count_images
 from lineage.launch.plan import TRAIN, Plan
 from lineage.results import paths
 from lineage.results.entry import Entry
@@ -87,12 +88,15 @@ def _unknown(hardware: str) -> CostEstimate:
 
 
 def _find_similar(cell: Cell, action: str, entries: list[Entry]) -> list[Entry]:
-    """Return the runs of the cell itself, else those of its tier, model and backbone."""
+    """Return the runs of the cell itself, else those of its tier, model and backbone, with as many explanations."""
     finished = [entry for entry in entries if entry.status == "finished" and entry.tier == cell.name.tier]
     same = [
         entry for entry in finished if entry.cell_digest == cell.cell_digest and (entry.steps > 0) == (action == TRAIN)
     ]
-    return same or [entry for entry in finished if _network(entry.choices) == _network(cell.composed.choices)]
+    explained, network = count_images(cell.composed.config), _network(cell.composed.choices)
+    return same or [
+        entry for entry in finished if _network(entry.choices) == network and count_images(entry.config) == explained
+    ]
 
 
 def _network(choices: dict[str, str]) -> tuple[str | None, str | None]:

@@ -56,7 +56,7 @@ def test_gradients_reach_every_level() -> None:
 
 
 def test_the_layers_differ_as_the_papers_say() -> None:
-    """Whole-pixel regions: warp has nothing to round beyond the counted-in last pixel; max is never below mean."""
+    """Whole-pixel regions: warp has nothing to round; max is never below mean."""
     feature = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
     exact = torch.tensor([[0.0, 2.0, 3.0, 11.0, 15.0]])
     shifted = exact + torch.tensor([0.0, 0.3, 0.3, 0.3, 0.3])
@@ -73,11 +73,29 @@ def test_the_layers_differ_as_the_papers_say() -> None:
     )
 
 
-def test_warp_rounds_in_the_pixels_of_a_level() -> None:
-    """At half a pixel, rounding to even depends on the whole part: the level's own, not that of its place among all."""
+def test_warp_reads_the_pixels_that_pool_reads() -> None:
+    """On a ramp, RoIPool's pixels 2 to 9 are their own values; RoIWarp's samples lie between them, not half a pixel on.
+
+    A region whose border was counted as a whole pixel more lay half a pixel too far to the right and below.
+    """
+    ramp = torch.arange(20.0).expand(1, 1, 20, 20)
+    region = torch.tensor([[0.0, 2.2, 2.2, 9.3, 9.3]])
+    pooled = RoIPool(8)([ramp], region)[0, 0, 0]
+    warped = RoIWarp(8, sampling_ratio=2, reduce="mean")([ramp], region)[0, 0, 0]
+    assert pooled.tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
+    torch.testing.assert_close(warped, 2 + (torch.arange(8) + 0.5) * 7 / 8)  # MNC: bins of (round(x2) - round(x1)) / 8
+    torch.testing.assert_close(warped.mean(), pooled.mean())
+    point = RoIWarp(2, sampling_ratio=2, reduce="mean")([ramp], torch.tensor([[0.0, 4.6, 4.6, 5.4, 5.4]]))
+    assert (point == 5).all()  # a region of one pixel is that pixel
+
+
+def test_warp_rounds_as_pool() -> None:
+    """Halves go up, whatever the whole part and the level's place among all (rounding to even depends on them)."""
     maps = pyramid(256, 256)
     rois = torch.tensor([[0.0, 2.5, 3.5, 9.5, 10.5], [1.0, 0.5, 1.5, 6.5, 7.5]])
+    whole = torch.tensor([[0.0, 3, 4, 10, 11], [1.0, 1, 2, 7, 8]])
     warp = RoIWarp(4, sampling_ratio=2, reduce="mean")
     for index, level_map in enumerate(maps[:3]):
         pooled = warp(maps, rois, torch.full((2,), index))
-        torch.testing.assert_close(pooled, warp([level_map], rois), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(pooled, warp([level_map], whole), atol=1e-4, rtol=1e-4)
+        assert torch.equal(RoIPool(4)([level_map], rois), RoIPool(4)([level_map], whole))

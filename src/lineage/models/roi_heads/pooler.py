@@ -48,16 +48,19 @@ class RoIAlign(nn.Module):
 
 
 class RoIWarp(nn.Module):
-    """Bilinear samples inside a region whose border is rounded to the map's pixels, as in RoIPool."""
+    """Bilinear samples between the centres of the first and the last pixel of the region that RoIPool takes.
+
+    The official code (MNC's roi_warping_layer.cu) samples from round(x1) to round(x2), where a pixel's centre has its
+    index as coordinate; here bins are sampled inside, there at their first corner.
+    """
 
     def __init__(self, size: int, *, sampling_ratio: int, reduce: str):
         super().__init__()
-        self.align = RoIAlign(size, sampling_ratio=sampling_ratio, aligned=False, reduce=reduce)
+        self.align = RoIAlign(size, sampling_ratio=sampling_ratio, aligned=True, reduce=reduce)
 
     def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
-        image, corners = rois[:, :1], rois[:, 1:].round()
-        low, high = corners[:, :2], corners[:, 2:] + 1  # RoIPool includes the last pixel
-        return self.align(maps, torch.cat((image, low, high), dim=1), level)
+        image, corners = rois[:, :1], (rois[:, 1:] + 0.5).floor()  # as C's round: halves go up
+        return self.align(maps, torch.cat((image, corners + 0.5), dim=1), level)  # index to pixel centre
 
 
 class RoIPool(nn.Module):

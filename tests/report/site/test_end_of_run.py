@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.run.inference.site_source import find_small_tests, report_run, update_site
+from lineage.run.inference.site_source import find_small_tests, link_reports, report_run, update_site
 from tests.report.site.stores import EXPERIMENTS, make_entry, open_shapes, read_file_part, write_run_folder, write_store
 from tests.report.site.test_site import read_part
 
@@ -31,6 +31,26 @@ def test_the_detections_of_the_new_run_alone_are_matched(tmp_path: Path) -> None
     report = read_file_part(report_run(runs / "1", page, EXPERIMENTS, analysed=[]), "index")
     assert report["report"] == {"run": entries[1].id, "site": "../site/index.html"}
     assert report["runs"][0]["analysis"] == ["box", "mask"], "taken over from the site"
+
+
+def test_reports_that_were_written_before_the_first_site_lead_to_it_at_the_end_of_a_command(tmp_path: Path) -> None:
+    """Jobs of `lineage run` leave the site to their runner, so in a new folder their reports had no link."""
+    fingerprint, runs = {"val": open_shapes().fingerprint}, tmp_path / "runs"
+    entries = [make_entry(number, dataset=fingerprint, folder=str(runs / str(number))) for number in range(3)]
+    for number, entry in enumerate(entries[:2]):
+        write_run_folder(runs / str(number), entry)
+        report = report_run(runs / str(number), None, EXPERIMENTS)
+        assert read_file_part(report, "index")["report"]["site"] == ""
+    page = update_site(write_store(tmp_path / "results", entries), runs, [entry.id for entry in entries])
+    assert page is not None
+    link_reports(entries, runs, page)  # the third run has no folder here
+    for number in range(2):
+        index = read_file_part(runs / str(number) / "report.html", "index")
+        assert index["report"]["site"] == "../site/index.html"
+        assert index["runs"][0]["analysis"] == ["box", "mask"]
+    written = (runs / "0" / "report.html").stat().st_mtime_ns
+    link_reports(entries, runs, page)
+    assert (runs / "0" / "report.html").stat().st_mtime_ns == written, "it leads there already"
 
 
 def test_an_error_is_logged_and_not_raised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

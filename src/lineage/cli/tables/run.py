@@ -209,8 +209,11 @@ def _report_end(plan: Plan, settings: RunnerSettings) -> int:
 
 
 def _update_site(plan: Plan, settings: RunnerSettings) -> Path | None:
-    """Add the runs of a plan to the site; their jobs left that to us, who write it once."""
-    from lineage.run.inference.site_source import find_small_tests, update_site
+    """Add the runs of a plan to the site, once for all jobs, and link the reports of the first jobs to it."""
+    from lineage.run.inference.site_source import find_small_tests, link_reports, update_site
 
     entries = [decision.entry for decision in plan.decisions.values() if decision.entry is not None]
-    return update_site(settings.results, settings.runs, find_small_tests(entries, settings.runs), _log)
+    site = update_site(settings.results, settings.runs, find_small_tests(entries, settings.runs), _log)
+    if site is not None:
+        link_reports(entries, settings.runs, site)
+    return site

@@ -101,9 +101,10 @@ def _write_claims(writer: SiteWriter, source: SiteSource, entries: Sequence[Entr
 def _write_open_run(writer: SiteWriter, run: OpenRun) -> dict[str, Any]:
     files = RunFolder(run.folder)
     if files.metrics.is_file():
-        writer.add(f"curves/{run.id}", lambda: describe_curves(read_metrics(files.metrics), None, None),
-                   stamp(files.metrics))  # fmt: skip
+        key = f"in progress {stamp(files.metrics)}"  # with its entry come alerts and other axes: they are built anew
+        writer.add(f"curves/{run.id}", lambda: describe_curves(read_metrics(files.metrics), None, None), key)
     return {
-        "id": run.id, "name": run.name, "status": run.status, "steps": run.step, "choices": dict(run.choices),
-        "deviations": run.overrides, "curves": int(files.metrics.is_file()), "folder": str(run.folder),
+        "id": run.id, "name": run.name, "table": run.table, "row": run.row, "seed": run.seed, "status": run.status,
+        "steps": run.step, "choices": dict(run.choices), "deviations": run.deviations,
+        "curves": int(files.metrics.is_file()), "folder": str(run.folder),
     }  # fmt: skip

@@ -13,6 +13,7 @@ from lineage.results import lease
 from lineage.results.overrides import Override
 from lineage.results.run_folder import RunFolder, read_metrics
 
+HIDDEN = ("model", "paths", "hydra", "trainer")  # overrides that do not tell two runs apart
 LEASE = "run"  # name of the lease that a process has on its run folder
 RUNNING, KILLED = "running", "killed"
 
@@ -24,10 +25,13 @@ class OpenRun:
     id: str
     folder: Path
     name: str
+    table: str | None
+    row: str | None
+    seed: int | None
     status: str
     step: int
     choices: Mapping[str, str]
-    overrides: list[str]
+    deviations: list[str]
 
 
 def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
@@ -44,10 +48,20 @@ def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
                 continue
             overrides = [str(text) for text in start.get("overrides", [])]
             choices = {str(name): str(option) for name, option in start.get("choices", {}).items()}
-            typed = [text for text in overrides if Override.parse(text).name not in ("model", "paths", "hydra")]
+            typed = [one for one in map(Override.parse, overrides) if one.key.partition(".")[0] not in HIDDEN]
             rows = read_metrics(files.metrics)
             step = int(float(rows[-1].get("step") or 0)) if rows else 0
-            name = " ".join([choices.get("model", "run"), *(text for text in typed if not text.startswith("paths."))])
+            table, row = find_row(choices.get("experiment", ""))
+            name = f"{table} {row}" if table else " ".join([choices.get("model", "run"), *map(str, typed)])
+            seed = next((one.value for one in reversed(typed) if one.name == "seed"), None) or ""
             status = RUNNING if lease.holder(folder, LEASE) else KILLED
-            listed.append(OpenRun(run, folder, name, status, step, choices, overrides))
+            number = int(seed) if seed.isdigit() else None
+            deviations = [str(one) for one in typed if not table or one.name not in ("experiment", "seed")]
+            listed.append(OpenRun(run, folder, name, table, row, number, status, step, choices, deviations))
     return listed
+
+
+def find_row(experiment: str) -> tuple[str | None, str | None]:
+    """Return the table and the row of an option of the group `experiment`: [<tier>/]<paper>/<table>/<row>."""
+    parts = experiment.split("/")
+    return ("/".join(parts[-3:-1]), parts[-1]) if len(parts) >= 3 else (None, None)

@@ -21,7 +21,7 @@ from lineage.results.atomic import atomic_write
 FOLDER = "site"  # its default name, in the folder of runs
 PAGE = "index.html"
 KEYS = ".parts.json"  # name of a part -> what it was built from
-FORMAT = 2  # of the data: parts of another format are built again
+FORMAT = 3  # of the data: parts of another format are built again
 UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/]")
 INDEX = "index"
 PART = re.compile(r'lineageSite\.part\("(?:[^"\\]|\\.)*",(.*)\);\n', re.DOTALL)

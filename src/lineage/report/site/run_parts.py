@@ -163,7 +163,9 @@ class _Tests:
 
 
 def explain(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """Return the first line of an error; of one that holds a key alone, its type too."""
+    text = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__} {text}".strip() if isinstance(error, LookupError) or not text else text
 
 
 def list_tasks(entry: Entry) -> list[str]:
@@ -176,7 +178,8 @@ def write_errors(
     writer: SiteWriter, pictures: PictureSet, run: str, tasks: Sequence[str], files: RunFolder, key: str
 ) -> None:
     """Add the error analysis of a run, its detections, and the images of its test."""
-    records = json.loads(files.results.read_text(encoding="utf-8"))
+    listed = {category["id"] for category in pictures.document["categories"]}  # areas of stuff have others
+    records = [one for one in json.loads(files.results.read_text(encoding="utf-8")) if one["category_id"] in listed]
     order = [int(number) for number in pictures.dataset.ids.tolist()]
     codes, analysis = [-1] * len(records), {}
     for task in tasks:

@@ -15,6 +15,7 @@ from lineage.report.site.run_parts import RunSource, RunWriter, key_of_errors
 from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 
+NO_SITE = '"site":""'  # in the index of a report that leads to no site; quotes of texts are escaped
 NO_VIEWS: dict[str, list[Any]] = {"damaged": [], "open": [], "tables": [], "papers": [], "family": []}
 
 
@@ -37,6 +38,11 @@ def write_report(folder: Path, source: RunSource, site: Path | None = None) -> P
     index["report"] = {"run": entry.id, "site": _relative_address(site, folder) if site is not None else ""}
     writer.add(INDEX, lambda: index)
     return writer.finish(f"{index['runs'][0]['name']} · lineage")
+
+
+def has_link(report: Path) -> bool:
+    """Return whether a report leads to the site of all runs."""
+    return NO_SITE not in report.read_text(encoding="utf-8")
 
 
 def _copy_errors(earlier: FolderWriter, writer: FileWriter, entry: Entry, files: RunFolder) -> None:

@@ -17,7 +17,7 @@ from lineage.report.site.build import SiteSource, write_site
 from lineage.report.site.folders import RunFolders
 from lineage.report.site.parts import FOLDER, FolderWriter
 from lineage.report.site.run_parts import Log, RunSource
-from lineage.report.site.run_report import write_report
+from lineage.report.site.run_report import has_link, write_report
 from lineage.report.site.tables import TableSource
 from lineage.results import paths
 from lineage.results.entry import Entry
@@ -95,6 +95,22 @@ def report_run(
     """
     source = RunSource(experiments or paths.experiments(), open_test, num_pictures=0, analysed=analysed)
     return write_report(folder, source, site)
+
+
+def link_reports(entries: Iterable[Entry], runs: Path, site: Path) -> None:
+    """Write those reports again that were written before the folder of runs had a site, and so do not lead to it.
+
+    An error is logged: the runs are done.
+    """
+    folders = RunFolders(runs)
+    for entry in entries:
+        try:
+            folder = folders.find(entry)
+            report = RunFolder(folder).report if folder is not None else None
+            if folder is not None and report is not None and report.is_file() and not has_link(report):
+                report_run(folder, site, analysed=[])
+        except Exception as error:
+            log.warning("%s: no link to the site: %s: %s", entry.id, type(error).__name__, error)
 
 
 def open_test(entry: Entry) -> Dataset:

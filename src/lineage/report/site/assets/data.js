@@ -47,7 +47,7 @@ function openIndex(index) {
   SITE.overrideNames = [];
   const blank = { metrics: index.metrics.map(() => null), costs: SITE.costNames.map(() => null), keys: index.keys.map(() => null) };
   const open = index.open.map((run) => ({
-    ...blank, table: null, row: null, tier: run.choices.tier || "", seed: null, parents: [], alerts: [], setting: -1, isOpen: true,
+    ...blank, tier: run.choices.tier || "", parents: [], alerts: [], setting: -1, isOpen: true,
     model: run.choices.model || "", dataset: run.choices.dataset || "", started: "", seconds: null, ...run,
     choices: index.choices.map((name) => run.choices[name] ?? null), group: -1,
   }));

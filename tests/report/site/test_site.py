@@ -84,6 +84,7 @@ def test_detections_have_the_kinds_of_their_errors(small_site: SmallSite) -> Non
     assert {row[6] for image in detections for row in image} & {1, 2, 5}  # some are wrong
     assert 0 in {row[6] for image in detections for row in image}
     assert all((root / image["src"]).is_file() for image in truth)
+    assert read_part(root, f"pictures/{name}")["skeleton"] == [], "no object here has a keypoint"
     polygons = truth[0]["objects"][0][6]
     assert polygons
     assert len(polygons[0]) % 2 == 0

@@ -66,7 +66,7 @@ def write_images(writer: SiteWriter, pictures: PictureSet, key: str) -> None:
         f"pictures/{pictures.name}",
         lambda: {
             "classes": list(meta.classes),
-            "skeleton": [list(pair) for pair in meta.skeleton],
+            "skeleton": [list(pair) for pair in meta.skeleton if _has_keypoints(pictures.document)],
             "total": len(pictures.dataset),
             "chunk": CHUNK,
             "positions": pictures.positions,
@@ -157,6 +157,11 @@ def _group(records: Sequence[Record]) -> Mapping[int, list[Record]]:
     for record in records:
         groups[record["image_id"]].append(record)
     return groups
+
+
+def _has_keypoints(document: Record) -> bool:
+    """Return whether an object has a labelled keypoint; the classes of some datasets have them, none of its images."""
+    return any(any((one.get("keypoints") or [])[2::3]) for one in document["annotations"])
 
 
 def _name_images(document: Record) -> dict[int, str]:

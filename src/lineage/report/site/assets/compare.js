@@ -50,7 +50,8 @@ async function showCurves(holder, items) {
       return lines.length && { name, panel: curvePanel(titleOf(name, "metric"), lines, { smooth: !groups.scored.includes(name) && name !== "lr" }), points: Math.max(...lines.map((line) => line.x.length)) };
     }).filter((one) => one && (one.points > 1 || !groups.scored.includes(one.name)));
     const absent = loaded.length < items.reduce((sum, item) => sum + item.runs.length, 0);
-    replace(holder, section("Curves", absent ? "Runs whose folder is not here have none." : null, curveControls(draw), onceEvaluated(loaded.map((one) => one.curves)) && h("p", { class: "small soft" }, ONCE),
+    const legend = legendOf(items.map((item) => [item.colour, item.label]));
+    replace(holder, section("Curves", absent ? "Runs whose folder is not here have none." : null, curveControls(draw), legend, onceEvaluated(loaded.map((one) => one.curves)) && h("p", { class: "small soft" }, ONCE),
       panels.length ? h("div", { class: "grid three" }, panels.map((one) => one.panel.element)) : h("p", { class: "note" }, "No picked run knows this axis: it needs the size of a batch, or the time of a step.")));
   }
 }
@@ -61,14 +62,19 @@ async function showErrors(holder, items) {
   let task = tasks.at(-1);
   const analysed = [];
   for (const [order, item] of items.entries()) {
-    const run = item.runs.find((one) => one.analysis);
-    if (!run) continue;
-    try { analysed.push({ item, order, run, part: await loadPart("analysis/" + run.id), details: await loadPart("run/" + run.id) }); } catch { /* as above */ }
+    const parts = [], details = [];
+    for (const run of item.runs) {
+      try { details.push(await loadPart("run/" + run.id)); if (run.analysis) parts.push(await loadPart("analysis/" + run.id)); } catch { /* as above */ }
+    }
+    if (parts.length) analysed.push({ item, order, parts, details });
   }
   draw();
 
   function draw() {
-    const fitting = analysed.filter((one) => one.part.tasks[task]).map((one) => ({ ...one, data: one.part.tasks[task] }));
+    const fitting = analysed.flatMap((one) => {
+      const data = one.parts.map((part) => part.tasks[task]).filter(Boolean);
+      return data.length ? [{ ...one, count: data.length, data: mergeErrors(data) }] : [];
+    });
     replace(holder, perClassSection(fitting, task), errorSections(fitting));
     const head = holder.querySelector("section h2");
     if (tasks.length > 1) head.after(h("div", { class: "bar" }, segments("task", tasks.map((one) => [one, one + "es".slice(one === "box" ? 0 : 1)]), task, (one) => { task = one; draw(); })));
@@ -82,13 +88,15 @@ function missingReason(runs) {
 
 function perClassSection(analysed, task) {
   if (!analysed.length) return section("Classes", "No picked run has this task.");
-  const [first, ...others] = analysed, read = (one, name) => one.details.per_class[name]?.[task + "/AP"];
+  const [first, ...others] = analysed;
+  const read = (one, name) => { const values = one.details.map((part) => part.per_class[name]?.[task + "/AP"]).filter((value) => value != null); return values.length ? average(values) : null; };
+  const seeds = analysed.some((one) => one.details.length > 1) ? "; means over seeds." : ".";
   const names = first.data.classes.filter((name) => analysed.some((one) => read(one, name) != null));
   if (analysed.length === 1) {
     const rows = names.map((name) => [name, read(first, name) ?? 0]).sort((a, b) => b[1] - a[1]).map(([name, value]) => [name, value, fixed(value)]);
-    return section("Classes", `${task} AP of each.`, h("div", { class: "card" }, divergingBars(rows, "AP by class")));
+    return section("Classes", `${task} AP of each${seeds}`, h("div", { class: "card" }, divergingBars(rows, "AP by class")));
   }
-  return section("Classes", `${task} AP of each class, minus that of A (${first.item.label}).`, h("div", { class: "grid" }, others.map((one) => {
+  return section("Classes", `${task} AP of each class, minus that of A (${first.item.label})${seeds}`, h("div", { class: "grid" }, others.map((one) => {
     const rows = names.filter((name) => read(first, name) != null && read(one, name) != null).map((name) => [name, read(one, name) - read(first, name)]).sort((a, b) => b[1] - a[1]);
     const shown = rows.length > 20 ? [...rows.slice(0, 10), ...rows.slice(-10)] : rows;
     return figure(`${String.fromCharCode(65 + one.order)} − A`, divergingBars(shown.map(([name, value]) => [name, value, signed(value)]), "differences by class"), rows.length > 20 ? h("p", { class: "small soft" }, `The ten largest gains and losses of ${rows.length} classes.`) : null, one.item.label);

@@ -70,7 +70,7 @@ function curvePanel(title, lines, { smooth = true, height = 230 } = {}) {
       width: box.clientWidth, height, series, legend: { show: false }, padding: [8, 16, 0, 0],
       cursor: { sync: { key: "lineage" }, points: { size: 6 }, drag: { x: true, y: false } },
       scales: { x: { time: false }, y: { range: (_, low, high) => rangeOf(low, high) } },
-      axes: [{ ...axis, size: 30 }, { ...axis, size: 52 }],
+      axes: [{ ...axis, size: 24 }, { ...axis, size: 52 }],
       hooks: { setCursor: [(plot) => show(plot)] },
     }, data, box);
     panel.plot.root.setAttribute("aria-hidden", "true");

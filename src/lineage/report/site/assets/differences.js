@@ -29,19 +29,20 @@ function itemHeads(items) {
 function metricsSection(items) {
   const names = [...SITE.metrics.filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), ...SITE.costNames];
   const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU|PSNR|SSIM)$/.test(name) || SITE.headline.includes(name) || name.startsWith("cost/"));
-  const body = h("tbody");
+  const bodies = [h("tbody"), h("tbody")], ofCost = (name) => name.startsWith("cost/");
+  const listing = (label, body) => h("div", { class: "wide narrow" }, h("table", { "aria-label": label }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body));
   let all = false;
   const toggle = h("button", { type: "button", onclick: () => { all = !all; draw(); } });
   draw();
   const apart = new Set(items.map((item) => item.first.setting)).size > 1;
   return section("What came of it", apart ? null : explainDifferences(items, main),
     apart && h("p", { class: "note" }, "These runs were tested differently (another tier, other images or other rules): their numbers are not comparable."),
-    h("div", { class: "wide narrow" }, h("table", { "aria-label": "metrics" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body)),
+    h("div", { class: "beside" }, listing("metrics", bodies[0]), names.some(ofCost) && listing("metrics of cost", bodies[1])),
     names.length > main.length && h("p", { class: "more" }, toggle));
 
   function draw() {
     toggle.textContent = all ? "Main metrics only" : `All ${names.length} metrics`;
-    replace(body, (all ? names : main).map((name) => h("tr", {}, h("th", { scope: "row", title: name }, titleOf(name, name.startsWith("cost/") ? "cost" : "metric")),
+    for (const [i, body] of bodies.entries()) replace(body, (all ? names : main).filter((name) => ofCost(name) === Boolean(i)).map((name) => h("tr", {}, h("th", { scope: "row", title: name }, titleOf(name, name.startsWith("cost/") ? "cost" : "metric")),
       items.map((item, i) => h("td", { class: "n" }, metricCell(items[0], item, name, i, items.length - 1))))));
   }
 }
@@ -59,7 +60,7 @@ function explainDifferences(items, names) {
 
 function metricCell(first, item, name, i, count) {
   const isCost = name.startsWith("cost/"), { mean, sd } = summarize(item.runs, columnOf(name));
-  const value = [isCost ? cost(mean) : fixed(mean, digitsOf(name)), sd != null && h("small", {}, " ± ", isCost ? cost(sd) : fixed(sd, 2))];
+  const value = [isCost ? cost(mean) : fixed(mean, digitsOf(name)), sd != null && (!isCost || isSpread(mean, sd)) && h("small", {}, " ± ", isCost ? costSpread(sd) : fixed(sd, 2))];
   if (i === 0 || mean == null) return value;
   const change = difference(first, item, name, count);
   if (change.difference == null) return value;

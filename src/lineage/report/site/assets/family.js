@@ -44,10 +44,16 @@ function drawTree(lines, onchoose) {
     h("tbody", {}, lines.map((line) => {
       const { model } = line, best = model.ours[0], row = h("tr", { class: `treenode${best ? " ran" : ""}`, onclick: () => onchoose(model) },
         h("th", { scope: "row" }, h("span", { class: "twigcell" }, branch(line), h("button", { type: "button", class: "plain", onclick: () => onchoose(model) }, model.name || model.option))), h("td", { class: "num soft" }, model.year || EMPTY), h("td", { class: "ideacell" }, model.idea || ""),
-        h("td", { class: "n pub", title: published(model) }, published(model) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value)}`).join(", ") }, Object.values(best.values).map((value) => fixed(value)).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
+        h("td", { class: "n pub", title: published(model) }, shortPublished(published(model)) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value)}`).join(", ") }, Object.values(best.values).map((value) => fixed(value)).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
       row.dataset.option = model.option;
       return row;
     })));
+}
+
+/** Return the number of the shortest schedule, which stands before those in brackets, if there is one. */
+function shortPublished(text) {
+  const [, first, rest] = /^(.*?)(?: \((.*)\))?$/.exec(text || "");
+  return first === "-" && rest ? rest : first;
 }
 
 function modelDetails(model) {

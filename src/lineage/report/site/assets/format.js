@@ -37,6 +37,16 @@ function cost(value) {
   return size === 0 ? "0" : size >= 1e-4 ? value.toPrecision(3) : value.toExponential(1).replace("e-", "e−");
 }
 
+/** Return the standard deviation of a cost with two digits. */
+function costSpread(sd) {
+  return sd >= 10 ? Math.round(sd).toLocaleString("en") : sd >= 1e-4 ? sd.toPrecision(2) : sd.toExponential(1).replace("e-", "e−");
+}
+
+/** Return whether a standard deviation is more than the rounding of equal numbers. */
+function isSpread(mean, sd) {
+  return sd > 1e-6 * Math.abs(mean);
+}
+
 function trim(value) {
   return String(Number(value.toPrecision(4)));
 }

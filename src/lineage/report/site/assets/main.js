@@ -77,7 +77,13 @@ function showHelp() {
   dialog.showModal();
 }
 
+/** Return whether the reader is typing, has a menu or a dialog open, or looks at a picture, which is of a finished run. */
+function isBusy() {
+  return route().view === "pictures" || /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName) || Boolean(document.querySelector("details.menu[open], dialog[open]"));
+}
+
 async function refresh() {
+  if (isBusy()) return; // the next look takes it over
   try {
     const before = SITE.written, index = await loadPart("index", true);
     if (index.written === before) return;

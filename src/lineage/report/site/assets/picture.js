@@ -10,7 +10,7 @@ function drawPicture({ image, marks, title, sub, meta, show, view, unit }) {
     svg("image", { href: image.src, width: w, height: tall }));
   const scale = unit / view.zoom;
   for (const mark of [...marks].sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3])) root.append(drawMark(mark, scale, show, meta));
-  if (show.labels) for (const tag of placeTags(marks, scale)) root.append(tag);
+  if (show.labels) for (const tag of placeTags(marks, scale, view.x + w / view.zoom)) root.append(tag);
   return h("figure", { class: "card figure picturebox" }, h("figcaption", {}, title, sub && h("small", {}, sub)), root);
 }
 
@@ -43,11 +43,11 @@ function drawSkeleton(points, skeleton, scale) {
   return [...lines, ...list.filter(Boolean).map(([x, y]) => svg("circle", { class: "joint", cx: x, cy: y, r: 3 * scale, "stroke-width": scale }))];
 }
 
-/** Return tags that cover no other tag, those of small objects first; where there is no room, none. */
-function placeTags(marks, scale) {
+/** Return tags left of `right` that cover no other tag, those of small objects first; where there is no room, none. */
+function placeTags(marks, scale, right) {
   const taken = [], tags = [], size = 12.5 * scale, tall = 17 * scale;
   for (const mark of [...marks].sort((a, b) => a.box[2] * a.box[3] - b.box[2] * b.box[3])) {
-    const wide = (mark.text.length * 6.9 + 9) * scale, [x, y, , height] = mark.box;
+    const wide = (mark.text.length * 6.9 + 9) * scale, [start, y, , height] = mark.box, x = Math.max(0, Math.min(start, right - wide));
     const spot = [[x, y - tall], [x, y], [x, y + height]].find(([left, top]) => top > -tall / 2 && !taken.some((one) => left < one[0] + one[2] && one[0] < left + wide && top < one[1] + tall && one[1] < top + tall));
     if (!spot) continue;
     taken.push([...spot, wide]);

@@ -28,7 +28,7 @@ async function viewPictures(main, { query }) {
       select("class", [["", "every class"], ...meta.classes.map((name, i) => [String(i), name])], view.label, (label) => { view.label = label; draw(); }),
       tasks.length > 1 && segments("task", tasks.map((task) => [task, task]), view.task, (task) => { view.task = task; sort(); }),
       h("label", {}, "score ≥", score, scoreText), present.map((name) => h("label", {}, toggles[name], name)), h("label", {}, mistakes, "colour by error")),
-    h("div", { class: "pictures" }, h("div", { class: "imagepane" }, h("p", { class: "soft small" }, `${meta.positions.length}${meta.positions.length < meta.total ? ` of ${meta.total}` : ""} test images`), list), h("div", { class: "stagepane" }, caption, stage)));
+    h("div", { class: "pictures" }, h("div", { class: "imagepane" }, h("p", { class: "soft small" }, `${meta.positions.length}${meta.positions.length < meta.total ? ` of ${meta.total}` : ""} test images, ${view.task} AP of each`), list), h("div", { class: "stagepane" }, caption, stage)));
   list.addEventListener("scroll", grow);
   sort();
   return { key: onkey };
@@ -82,9 +82,9 @@ async function viewPictures(main, { query }) {
       const marks = detections[r][offset].filter(([label, value]) => fits(label) && value >= STATE.score).map(([label, value, x, y, w, tall, code, polygons, points]) => ({ label, score: value, box: [x, y, w, tall], code, polygons, points, byError: view.mistakes, text: `${meta.classes[label]} ${value.toFixed(2)}` }));
       const missed = view.mistakes ? objects.filter((one) => !one.crowd && !marks.some((mark) => mark.label === one.label && overlap(mark.box, one.box) >= 0.5)).map((one) => ({ ...one, polygons: null, points: null, missed: true, text: "missed " + one.text })) : [];
       const wrong = marks.filter((mark) => mark.code > 0 && mark.code < KINDS.length), stats = statsOf(item, i);
-      const kinds = [...new Set(wrong.map((mark) => mark.code))].map((code) => `${wrong.filter((mark) => mark.code === code).length} ${KINDS[code]}`).join(", ");
+      const right = marks.filter((mark) => mark.code === 0).length, kinds = [...new Set(wrong.map((mark) => mark.code))].map((code) => `${wrong.filter((mark) => mark.code === code).length} ${KINDS[code]}`).join(", ");
       if (view.mistakes) for (const mark of wrong) mark.text += " " + KINDS[mark.code];
-      const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${kinds || (marks.length ? "no error" : "nothing at this score")}` });
+      const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${[right && `${right} right`, kinds].filter(Boolean).join(", ") || (marks.length ? "nothing to match" : "nothing at this score")}` });
       figures.push(panel);
     });
     replace(stage, figures);

@@ -12,7 +12,7 @@ function ticks(low, high, count = 4) {
 }
 
 /** Return {x, y, root, frame}: linear scales and an SVG with axes. */
-function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height = PLOT.height, xTicks, yTicks, width = PLOT.width }) {
+function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height = PLOT.height, xTicks, yTicks, tickWidth = 0, width = PLOT.width }) {
   const at = (low, high, start, stop) => (value) => start + ((value - low) / (high - low || 1)) * (stop - start);
   const across = at(x[0], x[1], PLOT.left, width - PLOT.right), up = at(y[0], y[1], height - PLOT.bottom, PLOT.top);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, class: "plot" });
@@ -21,10 +21,38 @@ function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height =
     root.append(svg("text", { x: PLOT.left - 7, y: up(tick) + 4, "text-anchor": "end" }, format(tick)));
   }
   for (const [tick, label] of (xTicks || ticks(x[0], x[1], 5).map((one) => [one, short(one)])))
-    root.append(svg("text", { x: across(tick), y: height - PLOT.bottom + 16, "text-anchor": "middle" }, label));
+    for (const [i, text] of (tickWidth ? wrapTick(label, tickWidth * (width - PLOT.left - PLOT.right) - 4) : [label]).entries())
+      root.append(svg("text", { x: across(tick), y: height - PLOT.bottom + 16 + 12 * i, "text-anchor": "middle" }, text, svg("title", {}, label)));
   if (xTitle) root.append(svg("text", { class: "axis", x: width - PLOT.right, y: height - 3, "text-anchor": "end" }, xTitle));
   if (yTitle) root.append(svg("text", { class: "axis", x: PLOT.left, y: 9, "text-anchor": "start" }, yTitle));
   return { x: across, y: up, root, width, height };
+}
+
+/** Return a box whose chart is drawn at the width of the box, so that its letters have their size; draw(width) returns it. */
+function fitted(draw, width = PLOT.width) {
+  const box = h("div", { class: "plotbox" }, draw(width));
+  let drawn = width;
+  new ResizeObserver(() => {
+    const wide = Math.round(box.clientWidth);
+    if (!wide || wide === drawn) return;
+    drawn = wide;
+    replace(box, draw(wide));
+  }).observe(box);
+  return box;
+}
+
+/** Return the words of a tick as lines that fit into `wide` pixels; a soft hyphen is where a word may break. */
+function wrapTick(text, wide) {
+  const lines = [], most = Math.max(4, Math.floor(wide / 6.2)), parts = String(text).split(/( |\u00ad)/);
+  for (let i = 0; i < parts.length; i += 2) {
+    const isSyllable = parts[i - 1] === "\u00ad", joined = i ? lines.at(-1) + (isSyllable ? "" : " ") + parts[i] : parts[i];
+    if (i && joined.length <= most) lines[lines.length - 1] = joined;
+    else {
+      if (isSyllable) lines[lines.length - 1] += "-";
+      lines.push(parts[i]);
+    }
+  }
+  return lines.map((line) => shorten(line, most));
 }
 
 /** Return a figure with a title, a chart and a legend. */
@@ -39,6 +67,10 @@ function legendOf(items) {
 
 /** Return a chart of lines: {colour, points: [[x, y]], name, dashed}. */
 function linePlot(title, lines, options) {
+  return fitted((width) => drawLines(title, lines, { ...options, width }));
+}
+
+function drawLines(title, lines, options) {
   const chart = frame(title, options);
   for (const line of lines) {
     const path = line.points.map(([x, y], i) => `${i ? "L" : "M"}${chart.x(x).toFixed(1)} ${chart.y(y).toFixed(1)}`).join("");
@@ -50,9 +82,13 @@ function linePlot(title, lines, options) {
 
 /** Return bars side by side: groups of values, one per series. names: of groups; series: {colour, name, values}. */
 function barPlot(title, names, series, options = {}) {
+  return fitted((width) => drawBars(title, names, series, { ...options, width }), options.width);
+}
+
+function drawBars(title, names, series, options) {
   const top = Math.max(1e-9, ...series.flatMap((one) => one.values.map((value) => value ?? 0)));
   const slot = 1 / names.length, wide = (slot * 0.78) / series.length;
-  const chart = frame(title, { x: [0, 1], y: [0, options.top ?? top * 1.04], xTicks: names.map((name, i) => [(i + 0.5) * slot, name]), ...options });
+  const chart = frame(title, { x: [0, 1], y: [0, options.top ?? top * 1.04], xTicks: names.map((name, i) => [(i + 0.5) * slot, name]), tickWidth: slot, ...options });
   series.forEach((one, s) => one.values.forEach((value, i) => {
     if (value == null) return;
     const x = chart.x((i + 0.11) * slot + s * wide), width = Math.max(1, chart.x(wide) - chart.x(0) - 1);

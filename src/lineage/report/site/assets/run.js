@@ -51,8 +51,8 @@ function classesSection(details) {
   const metrics = [...new Set(classes.flatMap((one) => Object.keys(one.values)))], kind = metrics.every((name) => name.startsWith("frame/")) ? "clip" : "class";
   const sort = { name: metrics.find((name) => details.headline.includes(name)) || metrics[0], down: true };
   const columns = [{ name: "class", title: kind, read: (one) => one.name, cell: (one) => one.name }, ...metrics.map((name) => ({ name, title: titleOf(name, "metric"), number: true, read: (one) => one.values[name],
-    cell: (one) => details.headline.includes(name) && one.values[name] > 0 ? h("span", { class: "meter", style: { "--w": Math.min(1, one.values[name] / 100).toFixed(3) } }, fixed(one.values[name], digitsOf(name))) : fixed(one.values[name], digitsOf(name)) }))];
-  const holder = h("div");
+    cell: (one) => details.headline.includes(name) && one.values[name] > 0 ? h("span", { class: "meter", style: { "--w": (one.values[name] / best.get(name)).toFixed(3) } }, fixed(one.values[name], digitsOf(name))) : fixed(one.values[name], digitsOf(name)) }))];
+  const best = new Map(metrics.map((name) => [name, Math.max(...classes.map((one) => one.values[name] ?? 0))])), holder = h("div");
   draw();
   return section(kind === "clip" ? "Clips" : "Classes", plural(classes.length, kind).replace("classs", "classes"), holder);
 
@@ -65,8 +65,8 @@ function classesSection(details) {
 }
 
 function metricsTable(run, details) {
-  const values = new Map(SITE.metrics.map((name, i) => [name, run.metrics[i]]).filter(([, value]) => value !== undefined));
-  const tasks = [...new Set([...values.keys()].filter((name) => values.get(name) != null).map((name) => name.split("/")[0]))].filter((task) => task !== "cost");
+  const values = new Map(SITE.metrics.map((name, i) => [name, run.metrics[i]]).filter(([, value]) => value != null));
+  const tasks = [...new Set([...values.keys()].map((name) => name.split("/")[0]))].filter((task) => task !== "cost");
   if (!tasks.length) return null;
   const preferred = ["AP", "AP50", "AP75", "APs", "APm", "APl", "PSNR", "SSIM"], names = [...new Set([...values.keys()].filter((name) => tasks.includes(name.split("/")[0])).map((name) => name.split("/")[1]))];
   const columns = [...preferred.filter((name) => names.includes(name)), ...names.filter((name) => !preferred.includes(name))];
@@ -111,7 +111,7 @@ async function showRunCurves(holder, run) {
 async function showRunErrors(holder, run) {
   if (!run.analysis) { if (run.missing) replace(holder, section("Errors", `Not shown: ${run.missing}.`)); return; }
   const [part, details] = await Promise.all([loadPart("analysis/" + run.id), loadPart("run/" + run.id)]);
-  const task = run.analysis.at(-1), one = { item: { label: task === "box" ? "boxes" : "masks", colour: 0, first: run, runs: [run] }, order: 0, run, details, data: part.tasks[task] };
+  const task = run.analysis.at(-1), one = { item: { label: task === "box" ? "boxes" : "masks", colour: 0, first: run, runs: [run] }, order: 0, count: 1, details: [details], data: part.tasks[task] };
   replace(holder, errorSections([one]));
 }
 

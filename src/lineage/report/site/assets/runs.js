@@ -103,7 +103,8 @@ function defaultColumns() {
   const details = metrics.length === 1 && metrics[0].endsWith("/AP") ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
   const spread = ["model", "dataset", "tier"].filter((name) => few(name));
   const costs = ["cost/gpu_hours", "cost/image_ms"].filter((name) => SITE.costNames.includes(name));
-  return [...new Set([...SITE.swept.filter((name) => name !== "model").slice(0, 6), ...options.slice(0, SITE.swept.length ? 2 : 4), ...metrics, ...details, ...costs, "seed", ...spread, "status"])];
+  const swept = SITE.swept.filter((name) => name !== "model").slice(0, 6);
+  return [...new Set([...swept, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
 }
 
 function chooseColumns() {
@@ -133,11 +134,11 @@ function makeColumn(name) {
   return {
     ...base,
     read: (row) => summarize(row.runs, column).mean,
-    text: (row) => { const { mean, sd } = summarize(row.runs, column); return print(mean) + (sd == null ? "" : ` ± ${decimals == null ? cost(sd) : fixed(sd, 2)}`); },
+    text: (row) => { const { mean, sd } = summarize(row.runs, column); return print(mean) + (sd == null || (decimals == null && !isSpread(mean, sd)) ? "" : ` ± ${decimals == null ? costSpread(sd) : fixed(sd, 2)}`); },
     cell: (row) => {
       const { mean, sd } = summarize(row.runs, column);
       const share = column.kind === "metric" && SITE.headline.includes(name) && mean >= 0.05 ? mean / best : 0;
-      return h("span", { class: share ? "meter" : null, style: share ? { "--w": share.toFixed(3) } : null }, print(mean), sd != null && h("small", {}, " ± ", decimals == null ? cost(sd) : fixed(sd, 2)));
+      return h("span", { class: share ? "meter" : null, style: share ? { "--w": share.toFixed(3) } : null }, print(mean), sd != null && (decimals != null || isSpread(mean, sd)) && h("small", {}, " ± ", decimals == null ? costSpread(sd) : fixed(sd, 2)));
     },
   };
 }

@@ -35,7 +35,8 @@ function labelItems(items) {
   for (const [i, item] of items.entries()) {
     const own = words[i].filter((word) => !/^seed=/.test(word) && (items.length < 2 || !words.every((other) => other.includes(word))));
     const text = own.length ? own.join(" ") : words[i][0];
-    item.label = text + (item.runs.length > 1 ? ` (${item.runs.length} seeds)` : item.first.seed == null ? "" : ` seed ${item.first.seed}`);
+    item.text = item.first.row && items.some((other) => other !== item && other.first.row === item.first.row && other.first.table !== item.first.table) ? `${item.first.table} ${text}` : text;
+    item.label = item.text + (item.runs.length > 1 ? ` (${item.runs.length} seeds)` : item.first.seed == null ? "" : ` seed ${item.first.seed}`);
   }
   return items;
 }

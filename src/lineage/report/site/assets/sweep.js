@@ -5,7 +5,7 @@ function viewSweep(main) {
   const metrics = SITE.metrics.filter((name) => SITE.headline.includes(name)), factors = listFactors(finished);
   if (finished.length < 2 || !factors.length || !metrics.length) { replace(main, emptyState("Nothing was swept", "Runs that differ in a key or an option appear here: python train.py -m optimizer.lr=0.01,0.02 seed=0,1,2")); return; }
   const chosen = { metric: headlineOf(finished), setting: "", filter: "" };
-  const tests = [...new Set(finished.map((run) => run.setting))].map((setting) => [String(setting), `${SITE.settings[setting]} (${plural(finished.filter((run) => run.setting === setting).length, "run")})`]).sort((a, b) => finished.filter((run) => String(run.setting) === b[0]).length - finished.filter((run) => String(run.setting) === a[0]).length);
+  const tests = [...new Set(finished.map((run) => run.setting))].map((setting) => [String(setting), `${nameTest(finished.filter((run) => run.setting === setting), finished)} (${plural(finished.filter((run) => run.setting === setting).length, "run")})`]).sort((a, b) => finished.filter((run) => String(run.setting) === b[0]).length - finished.filter((run) => String(run.setting) === a[0]).length);
   chosen.setting = tests[0][0];
   const body = h("div"), count = h("p", { "aria-live": "polite" });
   const filter = h("input", { type: "search", class: "grow", placeholder: "Filter: model=mask_rcnn table=mask_rcnn/table2c", "aria-label": "filter runs", oninput: () => { chosen.filter = filter.value; draw(); } });
@@ -17,7 +17,7 @@ function viewSweep(main) {
   function draw() {
     const column = columnOf(chosen.metric), { test } = parseQuery(chosen.filter);
     const runs = finished.filter((run) => String(run.setting) === chosen.setting && column.read(run) != null && test(run)), list = listFactors(runs);
-    replace(count, plural(runs.length, "run") + " of one test");
+    replace(count, `${plural(runs.length, "run")} of one test with ${chosen.metric}`);
     if (runs.length < 2 || !list.length) { replace(body, emptyState("Nothing varies among these runs", "Another test or filter may show more.")); return; }
     const shares = list.map((name) => ({ name, ...explainVariance(runs, columnOf(name), column) })).sort((a, b) => b.share - a.share);
     const groups = groupRuns(runs).map((row) => ({ ...row, ...summarize(row.runs, column) }));
@@ -27,6 +27,12 @@ function viewSweep(main) {
         h("div", { class: "card" }, h("div", { class: "shares", role: "list" }, shares.slice(0, 12).map((one) => h("div", { role: "listitem" }, h("span", { class: "mono", title: one.name }, titleOf(one.name, columnOf(one.name).kind)), h("i", { "aria-hidden": "true" }, h("b", { style: { width: `${100 * one.share}%` } })), h("span", { class: "num" }, `${fixed(100 * one.share, 0)} %`), h("span", { class: "soft small" }, plural(one.levels, "value"))))))),
       section("One factor at a time", "Mean over seeds with its standard deviation; runs that agree in everything else are joined by a line.", h("div", { class: "grid three" }, shares.slice(0, 9).map((one) => factorPlot(groups, one.name, list, column)))));
   }
+}
+
+/** Return the dataset and the tier of runs with one test, with its digest where other tests have the same two. */
+function nameTest(runs, all) {
+  const name = (run) => `${run.dataset}, ${run.tier}`, [first] = runs;
+  return name(first) + (all.some((run) => run.setting !== first.setting && name(run) === name(first)) ? " " + SITE.settings[first.setting].split(" ").at(-1) : "");
 }
 
 /** Return the options and keys that vary between runs, without those that vary exactly as an earlier one does. */
@@ -67,8 +73,13 @@ function axisScale(values, low, high) {
 }
 
 function parallelPlot(runs, factors, metric) {
-  const names = [...factors, metric.name], width = Math.max(1180, 150 * names.length), height = 360, top = 34, bottom = 14, left = 70, right = 76;
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot parallel", role: "img", "aria-label": `parallel coordinates of ${names.join(", ")}`, style: { "min-width": "720px" } });
+  const names = [...factors, metric.name];
+  return h("div", { class: "card scroll" }, fitted((wide) => drawParallel(runs, names, metric, Math.max(wide, 120 * names.length)), 1180));
+}
+
+function drawParallel(runs, names, metric, width) {
+  const height = 360, top = 34, bottom = 14, left = 86, right = 60;
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot parallel", role: "img", "aria-label": `parallel coordinates of ${names.join(", ")}`, style: { "min-width": `${width}px` } });
   const x = (i) => left + (i / (names.length - 1)) * (width - left - right), values = runs.map(metric.read), low = Math.min(...values), high = Math.max(...values);
   const axes = names.map((name, i) => ({ name, x: x(i), ...axisScale(runs.map(columnOf(name).read), height - bottom, top), range: null }));
   const lines = runs.map((run) => {
@@ -95,14 +106,19 @@ function parallelPlot(runs, factors, metric) {
     root.append(svg("line", { class: "axisline", x1: axis.x, x2: axis.x, y1: top, y2: height - bottom }), brush, svg("text", { class: "axisname", x: axis.x, y: 15, "text-anchor": "middle" }, shorten(titleOf(axis.name, columnOf(axis.name).kind), 22), svg("title", {}, axis.name)),
       ...axis.ticks.slice(0, 14).map(([y, text]) => svg("text", { class: "halo", x: axis.x + (i === names.length - 1 ? 8 : -8), y: y + 4, "text-anchor": i === names.length - 1 ? "start" : "end" }, shorten(text, 16))), area);
   }
-  return h("div", { class: "card scroll" }, root);
+  return root;
 }
 
 function factorPlot(groups, name, factors, metric) {
-  const column = columnOf(name), width = 440, height = 250, scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
+  const column = columnOf(name);
+  return figure(titleOf(name, column.kind), fitted((width) => drawFactor(groups, name, factors, metric, width)), null, name === titleOf(name, column.kind) ? null : name);
+}
+
+function drawFactor(groups, name, factors, metric, width) {
+  const column = columnOf(name), height = PLOT.height, scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
   const low = Math.min(...groups.map((group) => group.mean - (group.sd || 0))), high = Math.max(...groups.map((group) => group.mean + (group.sd || 0))), room = (high - low || 1) * 0.1;
-  const chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name });
-  for (const [x, text] of scale.ticks.slice(0, 12)) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, shorten(text, scale.ticks.length > 5 ? 7 : 13), svg("title", {}, text)));
+  const chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width });
+  for (const [x, text] of scale.ticks.slice(0, 12)) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, shorten(text, Math.max(4, Math.floor((width - 90) / Math.min(12, scale.ticks.length) / 6.4))), svg("title", {}, text)));
   const rest = new Map(), others = factors.filter((other) => other !== name).map(columnOf);
   for (const group of groups) {
     const key = JSON.stringify(others.map((other) => other.read(group.runs[0]) ?? null));
@@ -117,5 +133,5 @@ function factorPlot(groups, name, factors, metric) {
       chart.root.append(svg("a", { href: address("run", group.runs[0].id) }, svg("circle", { class: `point ${colour}`, cx: x, cy: chart.y(group.mean), r: 4 }, svg("title", {}, `${itemLabel(group.runs)}: ${fixed(group.mean)}${group.sd == null ? "" : ` ± ${fixed(group.sd, 2)}`}, n ${group.n}`))));
     }
   });
-  return figure(titleOf(name, column.kind), chart.root, null, name === titleOf(name, column.kind) ? null : name);
+  return chart.root;
 }

@@ -40,7 +40,7 @@ async function viewTable(main, name) {
   const ordered = [...table.blocks].sort((a, b) => isClaims(b) - isClaims(a));
   replace(main, h("p", { class: "eyebrow" }, h("a", { href: "#/tables" }, "Tables"), " / ", h("a", { href: address("tables", "paper/" + folder) }, folder), " / ", name.split("/")[1]),
     h("h1", {}, table.message), h("p", { class: "soft" }, table.title, table.arxiv && [" · ", arxivLink("arXiv:" + table.arxiv)]),
-    ordered.map((block) => h("section", { "aria-label": block.title }, blockHead(block.title), block.sections.map((one) => tableSection(one, table)))),
+    ordered.map((block) => h("section", { "aria-label": block.title }, blockHead(block.title), h("div", { class: "beside" }, block.sections.map((one) => tableSection(one, table))))),
     table.notes.length > 0 && h("section", {}, h("h2", {}, "Notes"), h("ul", { class: "notes" }, table.notes.map((note) => h("li", {}, note)))), h("p", { class: "soft small" }, table.source),
     h("pre", {}, `lineage table ${name}\nlineage run ${name} --tier mini --plan`));
 }

@@ -1,0 +1,87 @@
+"""Charts and tags of the pages in Chromium: letters have their size, nothing is cut off, seeds are taken together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage.report.site.build import write_site
+from lineage.report.site.parts import FolderWriter, read_part
+from tests.report.site.browser import Page
+from tests.report.site.conftest import SmallSite
+from tests.report.site.stores import make_entry, make_site_source, write_store
+
+WIDTHS = """[...document.querySelectorAll('svg.plot')].map((one) =>
+  [one.viewBox.baseVal.width, one.getBoundingClientRect().width, one.getAttribute('aria-label')])"""
+
+
+def list_groups(site: SmallSite) -> str:
+    """Return the address of the two groups of two seeds each."""
+    ids = [entry.id for entry in site.entries[:4]]
+    return f"#/compare?runs={ids[0]}+{ids[1]},{ids[2]}+{ids[3]}"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_letters_of_charts_have_their_size_at_each_width(page: Page, small_site: SmallSite, width: int) -> None:
+    """A chart of 440 or 560 units was shrunk to the card, and its letters to 6 pixels on a phone."""
+    page.resize(width, 844)
+    for fragment, count in ((list_groups(small_site), 8), ("#/sweep", 2)):
+        page.open(small_site.folder, fragment)
+        page.wait(f"document.querySelectorAll('svg.plot').length >= {count}")
+        page.wait(f"{WIDTHS}.every(([units, pixels]) => Math.abs(units - pixels) < 2)", 5)
+        assert page.run("document.documentElement.scrollWidth") <= width
+
+
+def test_errors_of_a_group_are_means_over_its_seeds(page: Page, small_site: SmallSite) -> None:
+    """They were those of the first seed, beneath the name of the group."""
+    root = small_site.folder.parent
+    parts: list[Any] = [read_part(root, f"analysis/{entry.id}")["tasks"]["mask"] for entry in small_site.entries[:2]]
+    details: list[Any] = [read_part(root, f"run/{entry.id}")["per_class"] for entry in small_site.entries[:2]]
+    page.open(small_site.folder, list_groups(small_site))
+    page.wait("document.querySelectorAll('table.matrix').length === 2")
+    titles = page.run(
+        "[...document.querySelector('table.matrix').querySelectorAll('tbody td')].map((one) => one.title)"
+    )
+    first, second = ([value for row in part["confusion"] for value in row] for part in parts)
+    means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+    assert any(mean % 1 for mean in means)
+    for title, mean in zip(titles, means, strict=True):
+        shown = float(title.partition(": ")[2].partition(" ")[0])
+        assert shown == (pytest.approx(mean, abs=0.5) if mean >= 10 else mean), title
+    error = sum(part["calibration_error"] for part in parts) / 2
+    assert any(f"A, expected error{error:.1f} %" in text for text in page.texts(".legend li"))
+    assert all(one == details[0] for one in details), "classes are alike here; their means are those of one"
+    assert any("means over the seeds of a group" in text for text in page.texts("section > .sub"))
+
+
+def test_equal_numbers_of_seeds_have_no_spread(page: Page, small_site: SmallSite) -> None:
+    """The rounding of a mean was printed as a spread: 0.860 and 1.2e-16."""
+    page.open(small_site.folder, list_groups(small_site))
+    rows = page.texts("table[aria-label='metrics of cost'] tbody tr")
+    assert any(row.startswith("GFLOPs") for row in rows)
+    assert not any("±" in row for row in rows), "seeds of the small site cost the same"
+
+
+def test_rows_of_one_name_in_two_tables_are_told_apart(page: Page, tmp_path: Path) -> None:
+    entries = [
+        make_entry(number, table=table, row="c4", seed=0) for number, table in enumerate(["fpn/table1", "fpn/table3"])
+    ]
+    site = write_site(FolderWriter(tmp_path / "site"), make_site_source(write_store(tmp_path / "r", entries), tmp_path))
+    page.open(site, f"#/compare?runs={entries[0].id},{entries[1].id}")
+    assert page.texts(".chip a") == ["fpn/table1 c4 seed 0", "fpn/table3 c4 seed 0"]
+
+
+def test_tags_stay_on_the_image(page: Page, small_site: SmallSite) -> None:
+    page.open(small_site.folder, f"#/pictures?runs={small_site.entries[0].id},{small_site.entries[2].id}")
+    page.wait("document.querySelectorAll('.tag').length > 3")
+    for _ in range(6):
+        page.press("ArrowDown")
+        page.wait("document.querySelectorAll('.tag').length > 0")
+        cut = page.run("""[...document.querySelectorAll('svg.picture')].flatMap((picture) =>
+          [...picture.querySelectorAll('.tag rect')].filter((tag) => {
+            const {x, width} = tag.getBBox(), all = picture.viewBox.baseVal;
+            return x < all.x - 0.01 || x + width > all.x + all.width + 0.01;
+          }).map((tag) => tag.parentNode.textContent))""")
+        assert cut == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,16 @@ from lineage.eval.metrics import own_matching
 from lineage.eval.metrics.matching import summarize
 from lineage.eval.scored_document import coco_documents
 from lineage.report.site.error_analysis import CODES, IGNORED, analyse_task
-from tests.report.site.stores import disturb, open_shapes
+from lineage.results.run_folder import RunFolder
+from tests.report.site.stores import (
+    disturb,
+    make_entry,
+    make_site_source,
+    open_shapes,
+    write_run_folder,
+    write_store,
+)
+from tests.report.site.test_site import read_part, write_index
 
 
 def score(document: dict[str, Any], records: list[dict[str, Any]], task: str) -> dict[str, float]:
@@ -89,3 +100,18 @@ def make_object(number: int, category: int, box: list[float]) -> dict[str, Any]:
 
 def detect(category: int, box: list[float], score: float) -> dict[str, Any]:
     return {"image_id": 7, "category_id": category, "bbox": box, "score": score}
+
+
+def test_areas_of_stuff_are_no_detections(tmp_path: Path) -> None:
+    """A category that the boxes' ground truth does not list ended in `its detections cannot be read: 101`."""
+    entry = make_entry(0, dataset={"val": open_shapes().fingerprint}, folder=str(tmp_path / "runs" / "a"))
+    write_run_folder(tmp_path / "runs" / "a", entry)
+    results = RunFolder(tmp_path / "runs" / "a").results
+    source = make_site_source(write_store(tmp_path / "results", [entry]), tmp_path / "runs")
+    write_index(tmp_path / "before", source)
+    records = json.loads(results.read_text())
+    results.write_text(json.dumps([records[0] | {"category_id": 101, "score": 1.0}, *records]))
+    index = write_index(tmp_path / "site", source)
+    assert index["runs"][0]["analysis"] == ["box", "mask"]
+    for name in (f"analysis/{entry.id}", f"detections/{entry.id}/0"):
+        assert read_part(tmp_path / "site", name) == read_part(tmp_path / "before", name)

@@ -24,7 +24,6 @@ from lineage.tables.format.view import build_view
 from lineage.tables.statistics.pooled_noise import TableNoise, estimate_noise, pool_sd
 from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.statistics.significance import compare
-from tests.report.site.browser import Page
 from tests.report.site.conftest import SmallSite
 from tests.report.site.stores import (
     HOSTILE,
@@ -204,74 +203,6 @@ def test_moved_run_folders_are_found_by_the_id_of_their_entry(tmp_path: Path) ->
     source = make_site_source(write_store(tmp_path / "results", [entry]), tmp_path / "runs")
     index = write_index(tmp_path / "site", source)
     assert index["runs"][0]["curves"] == 1
-
-
-def test_runs_in_progress_and_killed_ones_are_listed(tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "now"
-    write_run_folder(folder, make_entry(5))
-    files = RunFolder(folder)
-    files.entry.unlink()
-    files.start.write_text(
-        json.dumps(
-            {
-                "id": "20261126T000000Z-aaaaaaaa-bbbbbb",
-                "overrides": ["roi=pool", "seed=3"],
-                "choices": {"model": "mask_rcnn"},
-            }
-        )
-    )
-    source = make_site_source(write_store(tmp_path / "results", [make_entry(0)]), tmp_path / "runs")
-    (run,) = write_index(tmp_path / "site", source)["open"]
-    assert (run["status"], run["steps"], run["name"]) == ("killed", 400, "mask_rcnn roi=pool seed=3")
-
-
-def test_a_row_of_a_table_in_progress_is_called_by_its_table(tmp_path: Path) -> None:
-    """It was `rpn_p2 experiment=mini/fpn/table1/finest seed=3 trainer=cpu`, as a free run of no table."""
-    folder = tmp_path / "runs" / "now"
-    folder.mkdir(parents=True)
-    overrides = ["experiment=mini/fpn/table1/finest", "seed=3", "trainer=cpu", 'paths.runs="runs"']
-    start = {"id": "a", "overrides": overrides, "choices": {"model": "rpn_p2", "experiment": overrides[0][11:]}}
-    RunFolder(folder).start.write_text(json.dumps(start))
-    source = make_site_source(write_store(tmp_path / "results", [make_entry(0)]), tmp_path / "runs")
-    (run,) = write_index(tmp_path / "site", source)["open"]
-    assert (run["name"], run["table"], run["row"], run["seed"]) == ("fpn/table1 finest", "fpn/table1", "finest", 3)
-    assert run["deviations"] == []
-
-
-def test_areas_of_stuff_are_no_detections(tmp_path: Path) -> None:
-    """A category that the boxes' ground truth does not list ended in `its detections cannot be read: 101`."""
-    entry = make_entry(0, dataset={"val": open_shapes().fingerprint}, folder=str(tmp_path / "runs" / "a"))
-    write_run_folder(tmp_path / "runs" / "a", entry)
-    results = RunFolder(tmp_path / "runs" / "a").results
-    source = make_site_source(write_store(tmp_path / "results", [entry]), tmp_path / "runs")
-    write_index(tmp_path / "before", source)
-    records = json.loads(results.read_text())
-    results.write_text(json.dumps([records[0] | {"category_id": 101, "score": 1.0}, *records]))
-    index = write_index(tmp_path / "site", source)
-    assert index["runs"][0]["analysis"] == ["box", "mask"]
-    for name in (f"analysis/{entry.id}", f"detections/{entry.id}/0"):
-        assert read_part(tmp_path / "site", name) == read_part(tmp_path / "before", name)
-
-
-def test_a_run_whose_last_row_was_shown_in_progress_gets_its_alerts_and_axes_at_its_end(
-    page: Page, tmp_path: Path
-) -> None:
-    """Its curves were kept as those of a run in progress, and its alerts were null: no run was listed any more."""
-    entry = make_entry(0, folder=str(tmp_path / "runs" / "now"))
-    write_run_folder(tmp_path / "runs" / "now", entry)
-    files = RunFolder(tmp_path / "runs" / "now")
-    files.start.write_text(json.dumps({"id": entry.id, "choices": {"model": "mask_rcnn"}}))
-    text = files.entry.read_text()
-    files.entry.unlink()
-    source = make_site_source(write_store(tmp_path / "results", [make_entry(1)]), tmp_path / "runs")
-    assert [run["id"] for run in write_index(tmp_path / "site", source)["open"]] == [entry.id]
-    files.entry.write_text(text)
-    write_store(tmp_path / "results", [entry])
-    index = write_index(tmp_path / "site", source)
-    assert all(isinstance(run["alerts"], list) for run in index["runs"])
-    assert read_part(tmp_path / "site", f"curves/{entry.id}")["images_per_step"] == 4
-    page.open(tmp_path / "site" / "index.html")
-    assert len(page.texts("tbody tr")) == 2
 
 
 def test_texts_of_entries_are_never_markup(small_site: SmallSite) -> None:

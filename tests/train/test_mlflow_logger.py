@@ -11,6 +11,7 @@ from PIL import Image
 
 from lineage.train import background_logger
 from lineage.train.loggers import RunName, close_at_end, make_loggers, make_mlflow_logger
+from tests.train.masked_picture import assert_mask_is_there, save_masked_picture
 
 mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
 NAME = RunName(
@@ -36,8 +37,7 @@ def test_the_run_is_read_back_by_mlflow(tmp_path: Path, monkeypatch: pytest.Monk
     log(tmp_path, 0, range(1, 6))
     (tmp_path / "entry.json").write_text(json.dumps(entry | {"status": "finished", "steps": 7}))
     (tmp_path / "per_class.json").write_text(json.dumps({"ice cream, cone": {"box/AP": 31.0, "box/APs": None}}))
-    (tmp_path / "pictures").mkdir()
-    Image.new("RGB", (6, 4)).save(tmp_path / "pictures" / "predictions.png")
+    save_masked_picture(tmp_path / "pictures" / "predictions.png")
     log(tmp_path, 5, range(6, 8))  # resumed: the same run of MLflow
     client = mlflow.tracking.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("lineage").experiment_id])
@@ -57,3 +57,4 @@ def test_the_run_is_read_back_by_mlflow(tmp_path: Path, monkeypatch: pytest.Monk
     assert run.data.metrics["cost/seconds"] == 8.5
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files == {"entry.json", "predictions.png"}
+    assert_mask_is_there(Image.open(client.download_artifacts(run.info.run_id, "predictions.png", str(tmp_path))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from lineage.train.background_logger import BackgroundLogger
 from lineage.train.loggers import TENSORBOARD, RunName, close_at_end, make_loggers, make_tensorboard_logger
+from tests.train.masked_picture import assert_mask_is_there, save_masked_picture
 
 pytest.importorskip("tensorboard", reason="make setup installs tensorboard")
 NAME = RunName("id", "paper/table", "base", 3, ["optimizer.lr=0.01"], ["mini", "mask_rcnn"])
@@ -29,8 +31,7 @@ def test_the_run_is_read_back_by_tensorboard(tmp_path: Path) -> None:
 
     (tmp_path / "entry.json").write_text(json.dumps({"id": "e1", "metrics": {"box/AP": 30.0}, "commit": "c0"}))
     (tmp_path / "per_class.json").write_text(json.dumps({"disc": {"box/AP": 31.0}}))
-    (tmp_path / "pictures").mkdir()
-    Image.new("RGB", (6, 4)).save(tmp_path / "pictures" / "predictions.png")
+    save_masked_picture(tmp_path / "pictures" / "predictions.png")
     log(tmp_path, 0, range(1, 6))
     log(tmp_path, 3, range(4, 7))  # resumed from step 3: what came after it is dropped
     events = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
@@ -38,7 +39,7 @@ def test_the_run_is_read_back_by_tensorboard(tmp_path: Path) -> None:
         (1, 1.0), (2, 2.0), (3, 3.0), (4, 34.0), (5, 35.0), (6, 36.0),
     ]  # fmt: skip
     assert events.Scalars("class/disc/box/AP")[-1].value == 31.0
-    assert (events.Images("predictions")[-1].width, events.Images("predictions")[-1].height) == (6, 4)
+    assert_mask_is_there(Image.open(io.BytesIO(events.Images("predictions")[-1].encoded_image_string)))
     texts = {tag: events.Tensors(tag)[-1].tensor_proto.string_val[0].decode() for tag in events.Tags()["tensors"]}
     assert '"name": "base optimizer.lr=0.01 seed 3"' in texts["run/text_summary"]
     assert '"group": "paper/table"' in texts["run/text_summary"]

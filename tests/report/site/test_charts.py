@@ -85,3 +85,16 @@ def test_tags_stay_on_the_image(page: Page, small_site: SmallSite) -> None:
             return x < all.x - 0.01 || x + width > all.x + all.width + 0.01;
           }).map((tag) => tag.parentNode.textContent))""")
         assert cut == []
+
+
+def test_runs_are_printed_with_the_heads_of_their_columns(page: Page, small_site: SmallSite) -> None:
+    """Buttons are not printed, and the heads by which the table sorts are buttons."""
+    page.open(small_site.folder)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        widths = page.run("[...document.querySelectorAll('th button')].map((one) => one.getBoundingClientRect().width)")
+        assert len(widths) > 4
+        assert all(width > 5 for width in widths)
+        assert page.run("document.querySelector('td.pick').getBoundingClientRect().width") == 0
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")

@@ -11,7 +11,7 @@ function drawPicture({ image, marks, title, sub, meta, show, view, unit }) {
   const scale = unit / view.zoom;
   for (const mark of [...marks].sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3])) root.append(drawMark(mark, scale, show, meta));
   if (show.labels) for (const tag of placeTags(marks, scale, view.x + w / view.zoom)) root.append(tag);
-  return h("figure", { class: "card figure picturebox" }, h("figcaption", {}, title, sub && h("small", {}, sub)), root);
+  return h("figure", { class: "card figure picturebox" }, h("figcaption", {}, typeof title === "string" ? h("span", {}, title) : title, sub && h("small", { title: sub }, sub)), root);
 }
 
 function drawMark(mark, scale, show, meta) {

@@ -74,7 +74,7 @@ async function viewPictures(main, { query }) {
     if (i !== listed[view.chosen]) return; // another was chosen meanwhile
     const image = truth[offset], fits = (label) => view.label === "" || label === Number(view.label);
     const objects = image.objects.filter(([label]) => fits(label)).map(([label, x, y, w, tall, crowd, polygons, points]) => ({ label, box: [x, y, w, tall], text: meta.classes[label] + (crowd ? " (crowd)" : ""), polygons, points, crowd }));
-    const wide = stage.clientWidth, columns = Math.max(1, Math.min(runs.length + Number(show.truth), Math.floor((wide + 14) / 354)));
+    const wide = stage.clientWidth, columns = Math.max(1, Math.min(runs.length + Number(show.truth), Math.floor((wide + 14) / 294)));
     const shown = Math.min((wide - 14 * (columns - 1)) / columns - 30, (0.74 * innerHeight * image.w) / image.h);
     const options = { image, meta, show, view, unit: image.w / Math.max(200, shown) };
     const figures = [show.truth && drawPicture({ ...options, marks: objects, title: "ground truth", sub: plural(objects.length, "object") })];

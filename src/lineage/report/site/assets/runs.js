@@ -2,7 +2,7 @@
 
 function viewRuns(main) {
   if (!SITE.all.length) { replace(main, emptyState("No runs yet", "`make train` makes one, and writes this page again.")); return; }
-  const count = h("p", { "aria-live": "polite" }), holder = h("div"), tray = h("div"), problem = h("p", { class: "bad small", role: "alert" });
+  const count = h("p", { "aria-live": "polite" }), holder = h("div"), tray = h("div", { class: "traybox" }), problem = h("p", { class: "bad small", role: "alert" });
   const filter = h("input", { type: "search", class: "grow", placeholder: "Filter: model=mask_rcnn seed<3 AP>10 words", "aria-label": "filter runs", value: STATE.filter, spellcheck: "false",
     oninput: () => { STATE.filter = filter.value; saveState(); update(); } });
   const columnMenu = h("span");
@@ -87,6 +87,7 @@ function groupRuns(runs) {
     const key = run.group < 0 ? run.id : run.group;
     groups.set(key, [...(groups.get(key) || []), run]);
   }
+  for (const group of groups.values()) group.sort((a, b) => (a.seed ?? 0) - (b.seed ?? 0));
   return [...groups.values()].map((group) => ({ key: group.map((run) => run.id).join("+"), runs: group }));
 }
 
@@ -116,7 +117,7 @@ function chooseColumns() {
 function nameCell(row) {
   const [first] = row.runs, worst = row.runs.flatMap((run) => run.alerts).find(([level]) => level !== "note");
   return [h("a", { href: address("run", first.id) }, row.runs.length > 1 ? itemLabel(row.runs) : first.row || first.name), worst && h("span", { class: worst[0] === "error" ? "bad" : "warn", title: worst[1], role: "img", "aria-label": worst[1] }, " ▲"),
-    h("small", {}, row.runs.length > 1 ? `seeds ${row.runs.map((run) => run.seed).join(", ")}` : [first.table, date(first.started), first.tail].filter((one) => one && one !== EMPTY).join(" · "))];
+    h("small", {}, row.runs.length > 1 ? [first.table, `seeds ${row.runs.map((run) => run.seed).join(", ")}`].filter(Boolean).join(" · ") : [first.table, date(first.started), first.tail].filter((one) => one && one !== EMPTY).join(" · "))];
 }
 
 /** Return a column of the table of runs; numbers over several seeds are means with their standard deviation. */

@@ -30,7 +30,7 @@ def test_letters_of_charts_have_their_size_at_each_width(page: Page, small_site:
     for fragment, count in ((list_groups(small_site), 8), ("#/sweep", 2)):
         page.open(small_site.folder, fragment)
         page.wait(f"document.querySelectorAll('svg.plot').length >= {count}")
-        page.wait(f"{WIDTHS}.every(([units, pixels]) => Math.abs(units - pixels) < 2)", 5)
+        page.wait(f"{WIDTHS}.every(([units, pixels]) => Math.abs(units - pixels) < 2)")
         assert page.run("document.documentElement.scrollWidth") <= width
 
 

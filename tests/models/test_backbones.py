@@ -203,6 +203,17 @@ def test_frozen_stages_are_the_first_ones(name: str, frozen: int) -> None:
     assert trained == sorted(trained)
 
 
+def test_a_body_of_three_stages_ends_with_c4() -> None:
+    """Its maps are those of the whole body, without the last."""
+    torch.manual_seed(0)
+    whole = body("mini")
+    short = body("mini", "backbone.layers=[1,1,1]")
+    short.load_state_dict({name: value for name, value in whole.state_dict().items() if name in short.state_dict()})
+    assert short.channels == whole.channels[:3]
+    for ours, theirs in zip(short(images(64, 96)), whole(images(64, 96))[:3], strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_untrained_frozen_layers_are_refused_with_the_fix() -> None:
     with pytest.raises(Exception, match=r"weights=null.*backbone.norm=gn32 backbone.frozen_stages=0"):
         body("mobilenet_v1_075", "backbone.norm=frozen_bn")
@@ -212,6 +223,7 @@ def test_untrained_frozen_layers_are_refused_with_the_fix() -> None:
     ("option", "message"),
     [
         ("backbone.deform=[6]", "stages are numbered 2 to 5"),
+        ("backbone.layers=[1,1]", "four stages, or three"),
         ("backbone.deform_version=3", "deform_version=3 is unknown"),
         ("backbone.stride_in=2x2", "1x1 or 3x3"),
     ],

@@ -37,7 +37,7 @@ class ResNet(nn.Module):
     """ResNet or ResNeXt body with maps C2 to C5.
 
     block: basic or bottleneck.
-    layers: residual blocks per stage.
+    layers: residual blocks per stage, of three or four stages; with three the last map is C4.
     base_channels: width of the stem; stage i has base_channels * 2**i, four times that after a bottleneck.
     groups, width_per_group: of the 3x3 convolution of a bottleneck; 1 and 64 are a ResNet's.
     stride_in: 1x1 or 3x3, the convolution of a bottleneck that strides.
@@ -81,7 +81,7 @@ class ResNet(nn.Module):
         build_block = partial(BLOCKS[block], groups=groups, base_width=width_per_group, norm_layer=layer)
         self.normalize = Normalize(mean, std)
         self.stem = STEMS[stem](base_channels, layer)
-        planes = [base_channels * 2**level for level in range(4)]
+        planes = [base_channels * 2**level for level in range(len(layers))]
         self.channels = [width * expansion for width in planes]
         inputs = [base_channels, *self.channels]
         widths = list(zip(inputs, planes, self.channels, strict=False))
@@ -178,8 +178,8 @@ def _build_stages(
     *,
     strides_early: bool,
 ) -> nn.ModuleList:
-    """Build conv2_x to conv5_x; all but the first halve their maps, bottlenecks in their 1x1 if `strides_early`."""
-    sizes = zip(widths, layers, (1, 2, 2, 2), strict=True)
+    """Build conv2_x to conv4_x or conv5_x. Each after the first halves its map, in a 1x1 if `strides_early`."""
+    sizes = zip(widths, layers, (1, 2, 2, 2)[: len(layers)], strict=True)
     stages = nn.ModuleList(build_stage(width, depth=depth, stride=stride) for width, depth, stride in sizes)
     if strides_early:
         stride_in_first_convolution(stages)
@@ -236,9 +236,14 @@ def _check_shape(
 ) -> None:
     if block not in BLOCKS or stride_in not in ("1x1", "3x3"):
         raise ValueError(f"backbone.block={block} is one of {', '.join(BLOCKS)}, stride_in={stride_in} 1x1 or 3x3")
+    if len(layers) not in (3, 4):
+        raise ValueError(f"backbone.layers={list(layers)}: a ResNet has four stages, or three if its last map is C4")
     for name, stages in (("deform", deform), ("non_local", non_local)):
-        if not set(stages) <= {2, 3, 4, 5}:
-            raise ValueError(f"backbone.{name}={list(stages)}: stages are numbered 2 to 5, as conv2_x to conv5_x")
+        if not set(stages) <= set(range(2, len(layers) + 2)):
+            last = len(layers) + 1
+            raise ValueError(
+                f"backbone.{name}={list(stages)}: stages are numbered 2 to {last}, as conv2_x to conv{last}_x"
+            )
     if any(layers[number - 2] < 2 for number in non_local):
         raise ValueError(
             f"backbone.non_local={list(non_local)}: a non-local block stands before the last of several residual "

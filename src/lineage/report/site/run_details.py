@@ -21,6 +21,7 @@ from lineage.results.run_folder import RunFolder
 
 QUALITY = 88  # of a picture as JPEG, a fifth of the size of a PNG
 HIDDEN_OPTIONS = ("model", "logger", "tier", "experiment")
+PARTS = ("backbone", "roi", "upsampling", "classification", "regression", "suppression")  # of some models, by reference
 LOG_BYTES = 20_000  # of the end of a log
 FIELDS = (
     "host", "hardware", "packages", "processes", "seconds", "steps", "images_per_second", "step_seconds", "image_ms",
@@ -61,8 +62,22 @@ def list_options(entry: Entry) -> list[list[str]]:
     return [
         [group, option]
         for group, option in entry.choices.items()
-        if group.isidentifier() and group not in HIDDEN_OPTIONS and option != "none"
+        if group.isidentifier() and group not in HIDDEN_OPTIONS and option != "none" and is_read(entry, group)
     ]
+
+
+def is_read(entry: Entry, group: str) -> bool:
+    """Return False for an option of `PARTS` whose class the model lacks, such as the RoI layer of a RetinaNet."""
+    if group not in PARTS or not isinstance(part := entry.config.get(group), Mapping):
+        return True
+    return part.get("_target_") in _list_targets(entry.config.get("model"))
+
+
+def _list_targets(node: Any) -> set[Any]:
+    """Return the classes that a config and all nodes in it name."""
+    if isinstance(node, Mapping):
+        return {node.get("_target_")}.union(*map(_list_targets, node.values()))
+    return set().union(*map(_list_targets, node)) if isinstance(node, list | tuple) else set()
 
 
 def write_run_pictures(writer: SiteWriter, run: str, files: RunFolder) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from lineage.results.atomic import atomic_write
 
 PANEL = 300, 240  # pixels: a frame is enlarged or reduced until it just fits
 TITLES = ("first frame", "second frame", "true frame between", "predicted", "error x 4")
+TRIPLET = ("first frame", "frame between", "second frame")
 
 
 class PredictedFrame(Protocol):
@@ -36,17 +37,24 @@ class PredictedFrame(Protocol):
 def save_frames(examples: Mapping[int, PredictedFrame], path: Path) -> Path | None:
     """Write one PNG with a row per frame; return None if there is none."""
     rows = [_paint_row(examples[number]) for number in sorted(examples)]
-    if not rows:
-        return None
+    return _save_rows(rows, TITLES, path) if rows else None
+
+
+def save_triplets(triplets: Sequence[Sequence[Tensor]], path: Path) -> Path:
+    """Write one PNG with a row per triplet of frames [3, h, w] uint8: the first, the one between, the second."""
+    return _save_rows([[_enlarge(frame) for frame in triplet] for triplet in triplets], TRIPLET, path)
+
+
+def _save_rows(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], path: Path) -> Path:
     # 1. The grid: a column for each title.
-    widths = [max(row[column].width for row in rows) for column in range(len(TITLES))]
+    widths = [max(row[column].width for row in rows) for column in range(len(titles))]
     heights = [max(panel.height for panel in row) for row in rows]
     size = sum(widths) + GAP * (len(widths) - 1) + 2 * MARGIN, sum(heights) + GAP * (len(rows) - 1) + HEAD + 2 * MARGIN
     canvas = Image.new("RGB", size, BACKGROUND)
     # 2. Titles, then the panels row by row.
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
     lefts = [MARGIN + sum(widths[:column]) + GAP * column for column in range(len(widths))]
-    for left, title in zip(lefts, TITLES, strict=True):
+    for left, title in zip(lefts, titles, strict=True):
         draw.text((left, MARGIN - 8), title, fill=LETTERS, font=font)
     top = MARGIN + HEAD - GAP
     for row, height in zip(rows, heights, strict=True):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig
 
@@ -25,12 +25,14 @@ from lineage.cli.data.named_dataset import (
     replace_folder,
     splits_of,
 )
+from lineage.cli.data.videos import check_frames, has_videos
 from lineage.cli.decoding import add_decoding_arguments
 from lineage.results.count_noun import count_noun
 
 if TYPE_CHECKING:
     from lineage.data.annotations.defects import Defect
     from lineage.data.annotations.image_folder import ImageFolder
+    from lineage.data.frames.triplets import FrameTriplets
     from lineage.data.samples.dataset import Dataset
     from lineage.data.samples.image import Decoding
 
@@ -104,6 +106,8 @@ def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) ->
     if dataset.source is None:
         print(f"{split}: {name} is drawn on demand; there is nothing on disk to check.")
         return dataset, 0
+    if has_videos(dataset):
+        return dataset, check_frames(cast("FrameTriplets", dataset), split)
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
     count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder
+from lineage.cli.data.videos import has_videos, save_samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,9 @@ def run(args: argparse.Namespace) -> int:
     dataset = open_split(config, split)
     augment = build(config.augment)
     transform = augment["train"] if split == "train" else augment["test"]
+    if has_videos(dataset):
+        print(save_samples(dataset, transform, args.count, args.seed, args.out))
+        return 0
     samples = augment_samples(dataset, transform, args.count, args.seed)
     print(save_grid(samples, dataset.meta, args.out))
     return 0

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder, splits_of
+from lineage.cli.data.videos import format_summary as format_videos
+from lineage.cli.data.videos import has_videos
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
     replace_folder(args)
     config, console = compose_config(args), Console(markup=False, emoji=False)
     for split in splits_of(args, config):
-        stats = count_objects(open_split(config, split))
+        dataset = open_split(config, split)
+        if has_videos(dataset):
+            print(format_videos(dataset, f"{args.dataset} {split}"))
+            continue
+        stats = count_objects(dataset)
         objects = sum(row.objects for row in stats.classes)
         console.print(format_summary(stats, f"{args.dataset} {split}"), highlight=False, soft_wrap=True)
         console.print(create_table(stats, args.classes))

@@ -56,7 +56,7 @@ def check_frames(dataset: FrameTriplets, split: str) -> int:
     return len(problems)
 
 
-def save_samples(dataset: FrameTriplets, transform: Any, count: int, seed: int, path: Path) -> Path:
+def save_samples(dataset: Any, transform: Any, count: int, seed: int, path: Path) -> Path:
     """Draw `count` triplets as training gets them, in an order that the seed decides."""
     import torch
 
@@ -65,7 +65,7 @@ def save_samples(dataset: FrameTriplets, transform: Any, count: int, seed: int, 
     from lineage.report.frame_pictures import save_triplets
 
     order = sorted(range(len(dataset)), key=lambda index: fold_in("show", seed, index))[:count]
-    samples = []
+    samples: list[Any] = []
     for position, index in enumerate(order):
         sample = dataset[index]
         with torch.random.fork_rng(devices=[]):

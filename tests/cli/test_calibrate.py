@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from lineage.calibration.score_map import METHODS, GroupedMap
 from lineage.calibration.split import CalibrationError, identify_images
 from lineage.cli import evaluate, predict
 from lineage.cli.calibrate import main
+from lineage.config.build import ConfigError
 from lineage.eval.predictions.coco_records import from_records
+from tests.weights import published
 
 IMAGES, CLASSES = 40, (3, 7)
 
@@ -196,6 +199,38 @@ def test_predict_writes_calibrated_scores(run: Path, tmp_path: Path) -> None:
     )
     assert raw
     assert mapped == pytest.approx(Platt(0.5, -1)(np.array(raw)).tolist())
+
+
+def test_a_checkpoint_in_the_layout_of_detectron2(tmp_path: Path) -> None:
+    """Its detections fit a map, and the map goes with the checkpoint; the checkpoint itself holds no detections."""
+    weights, photos = tmp_path / "model_final.pkl", tmp_path / "photos"
+    state = {
+        name: value.numpy() * (0.01 if name.split(".")[-2] in ("anchor_deltas", "bbox_pred", "cls_score") else 1)
+        for name, value in published.filled(published.d2_faster_fpn(50, 5)).items()
+    }
+    weights.write_bytes(pickle.dumps({"model": state, "__author__": "Detectron2 Model Zoo"}))
+    photos.mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 255, (96, 128, 3), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    shrink = ["augment.test.sizes=[96]", "augment.collate.buckets=[]"]
+    command = [str(photos), *shrink, "--weights", str(weights), "--classes", "a,b,c,d,e", "--score", "0",
+               "--no-pictures"]  # fmt: skip
+    predict.main([*command, "--out", str(tmp_path / "raw")])
+    results, truth = tmp_path / "raw" / "coco_results.json", tmp_path / "raw" / "predictions.json"
+    document, detections = json.loads(truth.read_text()), json.loads(results.read_text())
+    places = ({name: record[name] for name in ("image_id", "category_id", "bbox")} for record in detections[::3])
+    objects = [{**place, "id": number, "area": place["bbox"][2] * place["bbox"][3], "iscrowd": 0}
+               for number, place in enumerate(places, 1)]  # fmt: skip
+    truth.write_text(json.dumps(document | {"annotations": objects}))
+    content = calibrate((results, truth), "--method", "platt")
+    assert content["measures"]["after"]["D-ECE"]["value"] < content["measures"]["before"]["D-ECE"]["value"]
+    predict.main([*command, "--out", str(tmp_path / "mapped"), "--calibration", str(tmp_path / "raw" / "out")])
+    mapped = json.loads((tmp_path / "mapped" / "coco_results.json").read_text())
+    expected = Platt(**content["rest"])(np.array([record["score"] for record in detections]))
+    assert [record["score"] for record in mapped] == pytest.approx(expected.tolist(), abs=1e-5)
+    with pytest.raises(ConfigError, match="is a checkpoint, and a calibration reads detections"):
+        calibrate((weights, truth))
 
 
 def test_panoptic_ground_truth(files: tuple[Path, Path]) -> None:

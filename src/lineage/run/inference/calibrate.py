@@ -32,6 +32,7 @@ from lineage.run.splits import build_val
 AUGMENTED = "abts"  # the method that is fitted on augmented images as well
 DIAGRAM = "calibration.svg"
 TASKS = ("box", "mask")
+CHECKPOINTS = (".caffemodel", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors")
 Record = dict[str, Any]
 
 
@@ -63,6 +64,11 @@ class Fitted:
 def open_results(path: Path, annotations: Path | None, dataset: str | None, overrides: Sequence[str]) -> Results:
     """Read a result file, or that of a run, and its ground truth: a file, a dataset of conf/, or the run's own."""
     folder = RunFolder(path)
+    if path.suffix in CHECKPOINTS:
+        raise ConfigError(
+            f"{path} is a checkpoint, and a calibration reads detections. Detect with it first, "
+            f"python train.py evaluate_only=true weights={path} model=... dataset=..., then name the folder of that run"
+        )
     if folder.config.is_file():
         if not folder.results.is_file():
             raise ConfigError(f"{path} has no {folder.results.name} yet: a run writes it at its end")

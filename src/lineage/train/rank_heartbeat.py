@@ -1,12 +1,15 @@
 """Signs of life between the processes of a distributed run: if one is silent or stands still, the run ends.
 
 Without them a process that hangs (a stopped machine, a lost disk, a deadlock in a loader) lets all others wait inside a
-collective for half an hour. Every process publishes its state in the store of torch.distributed every few seconds. The
-first process reads all states, the others that of the first. A process fails if, for `timeout` seconds,
+collective for half an hour. Every process publishes its state in the store of torch.distributed when the processes
+are connected, and every few seconds from then on. The first process reads all states, the others that of the first. A
+process fails if, for `timeout` seconds,
 
 - it publishes nothing: it is stopped, its machine is gone, or
 - it trains or evaluates and finishes no batch. The others wait for it and stand still, too; the one behind is named.
+  Only the first process, which reads all states, judges this.
 
+Who notices a fault publishes it and ends; the others read it and end, before they take the missing one for the fault.
 Gathering and scoring are not timed, for the first process may take long while the others wait. torch ends a collective
 after its own timeout.
 """
@@ -20,16 +23,18 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch.distributed as dist
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 PAUSE = 2.0  # seconds between signs of life
-KEY = "lineage/rank/{}"
+REPORT = 60.0  # seconds for the entry of a run that ends; after an error of a device its metrics may never come
+KEY, FAULT = "lineage/rank/{}", "lineage/fault"  # keys in the store: of each process, of the run
 TIMED = ("training", "evaluation")
+QUIET = 2  # looks without a sign of life; a single one is the clocks of two processes
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,11 @@ class RankState:
     progress: int = 0  # batches begun, losses computed and batches finished so far
     host: str = field(default_factory=platform.node)
     pid: int = field(default_factory=os.getpid)
+
+    @property
+    def name(self) -> str:
+        place = f"pid {self.pid} on {self.host}" if self.beat else "which has not begun"
+        return f"process {self.rank} ({place})"
 
 
 @dataclass(slots=True)
@@ -80,18 +90,17 @@ class Watch:
             self.silent[state.rank] = self.silent.get(state.rank, 0) + 1 if is_same and is_watched else 0
             self.idle[state.rank] = self.idle.get(state.rank, 0) + 1 if is_timed and not has_progress else 0
             self.states[state.rank] = state
-        silent = [state for state in states if self.silent[state.rank] >= self.looks]
-        idle = [state for state in states if self.idle[state.rank] >= self.looks]
+        silent = [state.name for state in states if self.silent[state.rank] >= self.looks]
         if silent:
-            return f"{self._name(silent)} has given no sign of life for {self.timeout:.0f} s"
-        if idle:
-            last = min(state.progress for state in states if state.phase in TIMED)
-            slowest = [state for state in states if state.phase in TIMED and state.progress == last]
-            return f"{self._name(slowest)} has finished no batch of {slowest[0].phase} for {self.timeout:.0f} s"
+            return f"{' and '.join(silent)} has given no sign of life for {self.timeout:.0f} s"
+        if max(self.silent.values()) >= QUIET and max(self.idle.values()) < 2 * self.looks:
+            return None  # the others may wait for a process that is stopped: the next looks show whether it is
+        timed = [state for state in states if state.phase in TIMED]
+        slowest = [state for state in timed if state.progress == min(state.progress for state in timed)]
+        if slowest and all(self.idle[state.rank] >= self.looks for state in slowest):
+            names = " and ".join(state.name for state in slowest)
+            return f"{names} has finished no batch of {slowest[0].phase} for {self.timeout:.0f} s"
         return None
-
-    def _name(self, states: list[RankState]) -> str:
-        return " and ".join(f"process {state.rank} (pid {state.pid} on {state.host})" for state in states)
 
 
 class RankHeartbeat(Callback):
@@ -103,12 +112,13 @@ class RankHeartbeat(Callback):
         self.pause = min(PAUSE, timeout / 4)
         self.state: RankState | None = None
         self._watch = Watch(max(2, round(timeout / self.pause)), timeout)
+        self._is_first_of_machine = True
         self._looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
         self._over = threading.Event()
 
     @contextmanager
     def run(self, report: Callable[[str], object]) -> Iterator[None]:
-        """Watch inside the block, from the first batch on; the first process calls `report` before it ends."""
+        """Watch inside the block, from the connection on; the first process calls `report` before it ends."""
         self.report = report
         try:
             yield
@@ -118,8 +128,10 @@ class RankHeartbeat(Callback):
             if self.state and dist.is_initialized():
                 self._publish(dist.distributed_c10d._get_default_store())
 
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._start(trainer)
+
+    def on_train_start(self, *_: Any) -> None:
         self._set_phase("training")
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -134,8 +146,7 @@ class RankHeartbeat(Callback):
     def on_train_end(self, *_: Any) -> None:
         self._set_phase("other")
 
-    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
-        self._start(trainer)
+    def on_validation_start(self, *_: Any) -> None:
         self._set_phase("evaluation")
 
     def on_validation_batch_end(self, *_: Any) -> None:
@@ -158,8 +169,9 @@ class RankHeartbeat(Callback):
     def _start(self, trainer: Trainer) -> None:
         if self.state or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
             return
-        self.state = RankState(trainer.global_rank)
+        self.state, self._is_first_of_machine = RankState(trainer.global_rank), trainer.local_rank == 0
         store = dist.distributed_c10d._get_default_store()
+        self._publish(store)  # a process that is stopped at once is known, too
         for target in (self._exchange, self._judge_store):
             arguments = (store, trainer.world_size)
             threading.Thread(target=target, args=arguments, daemon=True, name="lineage-heartbeat").start()
@@ -170,24 +182,36 @@ class RankHeartbeat(Callback):
         while not self._over.wait(self.pause):
             try:
                 self._publish(store)
-                states = [state for rank in watched if (state := self._read(store, rank))]
+                states = [self._read(store, rank) for rank in watched]
+                if store.check([FAULT]):
+                    self._end(store.get(FAULT).decode(), is_printed=self._is_first_of_machine)
+                    return
             except RuntimeError:  # the connection is closed: `_judge_store` waits for the end of this process
                 return
             self._looks += 1
             if self.state and self.state.rank == 0:
                 states.append(RankState(**asdict(self.state)))
             if message := self._watch.fault(states):
+                with suppress(RuntimeError):
+                    store.set(FAULT, message)
                 self._end(message)
+                return
 
     def _publish(self, store: Store) -> None:
         if self.state:
             self.state.beat += 1
             store.set(KEY.format(self.state.rank), json.dumps(asdict(self.state)))
 
-    def _read(self, store: Store, rank: int) -> RankState | None:
-        """Return the state of another process, or None before its first."""
+    def _read(self, store: Store, rank: int) -> RankState:
+        """Return the state of another process, or one without a sign of life before its first.
+
+        Of the first process the others judge silence alone: in its state of training it may wait for any of them.
+        """
         key = KEY.format(rank)
-        return RankState(**json.loads(store.get(key))) if store.check([key]) else None
+        state = RankState(**json.loads(store.get(key))) if store.check([key]) else RankState(rank)
+        if rank == 0 and state.phase in TIMED:
+            state.phase = "other"
+        return state
 
     def _judge_store(self, store: Store, world_size: int) -> None:
         """End this process if the process that holds the store does not answer."""
@@ -197,13 +221,18 @@ class RankHeartbeat(Callback):
             if idle > self._watch.looks:
                 self._end(f"the process that holds the store of the run has given no answer for {self.timeout:.0f} s")
 
-    def _end(self, message: str) -> None:
+    def _end(self, message: str, is_printed: bool = True) -> None:
         """Report, and end this process: a collective that waits cannot be left otherwise."""
         if self._over.is_set():
             return
         message = f"{message}; the run ends. rank_timeout=SECONDS sets the limit"
-        if self.state and self.state.rank == 0:
-            self.report(message)
-        print(message, file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(1)
+        try:
+            if is_printed:
+                print(message, file=sys.stderr, flush=True)
+            if self.state and self.state.rank == 0:
+                reporter = threading.Thread(target=self.report, args=(message,), daemon=True)
+                reporter.start()
+                reporter.join(REPORT)
+            sys.stdout.flush()
+        finally:  # also if the terminal is closed
+            os._exit(1)

@@ -50,7 +50,9 @@ LAYERS = {
     "lineage.data": Layer(DATA, (*PIXELS, "cv2", "pycocotools", "pydantic_core", "yaml")),
     "lineage.data.download": Layer((*DATA, "lineage.weights.download")),
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
-    "lineage.data.proposals.file": Layer((*DATA, "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)),
+    "lineage.data.proposals.file": Layer(
+        (*DATA, "lineage.weights.arrays", "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)
+    ),
     "lineage.data.proposals.selective_search": Layer(DATA, ("cv2", "numpy")),
     "lineage.eval": Layer(
         (*GROUND, "lineage.eval", ATOMIC, COLLECTION), (*PIXELS, "cv2", "pycocotools", "hotcoco", "yaml")

@@ -32,7 +32,10 @@ from benchmarks.robustness.report import ROOT, write_section
 KINDS = {
     "entries": "documents:Entries", "tables": "documents:Tables", "results": "documents:Results",
     "coco": "datasets:Coco", "voc": "datasets:Voc", "cityscapes": "datasets:Cityscapes",
-    "weights": "weights:Weights", "overrides": "overrides:Overrides",
+    "weights": "weights:Weights", "overrides": "overrides:Overrides", "deepfashion2": "garments:DeepFashion2",
+    "videos": "videos:Videos", "clips": "videos:Clips", "claims": "plans:Claims", "cells": "plans:Cells",
+    "rows": "calibrations:Rows", "calibrations": "calibrations:Calibrations", "exports": "exports:Exports",
+    "labels": "labels:Labels", "foreign": "foreign:Foreign",
 }  # fmt: skip
 COUNT = 200
 SECONDS = 30  # after which an input hangs

@@ -37,7 +37,7 @@ def test_check_reads_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "no defects. 2 triplets of 1 clips" in capsys.readouterr().out
     (tmp_path / "a/008.png").write_bytes(b"no picture")
     assert main([*arguments, part]) == 1
-    assert "008.png: no picture that OpenCV can read" in capsys.readouterr().out
+    assert "008.png: is not an image Pillow can read" in capsys.readouterr().out
 
 
 def test_a_frame_of_another_size_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

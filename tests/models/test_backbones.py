@@ -21,8 +21,8 @@ from lineage.models.backbones.mobilenet import SamePadded
 from lineage.models.backbones.non_local import NonLocal
 from lineage.structures import Images
 from lineage.weights import tfjs
+from lineage.weights.arrays import FileError
 from lineage.weights.identify import identify
-from lineage.weights.readers import FileError
 from tests.models.compose import config
 
 SCRATCH = ("tier=paper", "backbone.weights=null", "backbone.norm=bn", "backbone.frozen_stages=0")

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from lineage.weights import caffemodel
-from lineage.weights.readers import FileError, read_tensors
+from lineage.weights.arrays import FileError
+from lineage.weights.readers import read_tensors
 from lineage.weights.safe_pickle import UnsafePickle, load_pickle
 
 ARRAYS = {"a_w": np.arange(6, dtype=np.float32).reshape(2, 3), "a_b": np.array([1.5, -2], np.float32)}

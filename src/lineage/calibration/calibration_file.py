@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from lineage.calibration.fit import Measures, measure_areas
+from lineage.calibration.fit import TARGETS, Measures, measure_areas
 from lineage.calibration.logit import Floats
 from lineage.calibration.reliability import find_interval
-from lineage.calibration.score_map import METHODS, GroupedMap, Sample, ScoreMap
+from lineage.calibration.score_map import GROUPINGS, SIZES, GroupedMap, Sample, build_map, read_numbers
 from lineage.calibration.split import CalibrationError, identify_images
 from lineage.eval.predictions.predictions import Predictions
 from lineage.results.atomic import atomic_write
 
 VERSION = 1
+BY = ((), *((name,) for name in GROUPINGS), GROUPINGS)  # groups that have a function of their own
+TASKS = ("box", "mask")
 NAME = "calibration.json"
 ADVICE = "Write one with `lineage calibrate RESULTS --annotations FILE`."
 
@@ -101,31 +103,33 @@ def read_calibration(path: Path) -> Calibration:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["v"] != VERSION:
-            raise CalibrationError(f"{path} has the version {content['v']}; this code reads {VERSION}. {ADVICE}")
-        kind = METHODS[content["method"]].kind
-        functions = {name: _build(kind, values) for name, values in content["functions"].items()}
-        grouped = GroupedMap(
-            tuple(content["by"]), tuple(content["area_edges"]), functions, _build(kind, content["rest"])
-        )
-        classes = {int(number): str(name) for number, name in content["classes"].items()}
-        return Calibration(
-            content["method"], content["target"], content["task"], grouped, classes,
-            frozenset(content["fit_images"]), str(path),
-        )  # fmt: skip
+            raise CalibrationError(f"{path} has the version {content['v']!r:.40}; this code reads {VERSION}. {ADVICE}")
+        return _parse(content, str(path))
     except FileNotFoundError:
         raise CalibrationError(f"{path}: there is no such file. {ADVICE}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, CalibrationError):
             raise
-        raise CalibrationError(f"{path} is no calibration ({type(error).__name__}: {error}). {ADVICE}") from error
+        raise CalibrationError(
+            f"{path} is no calibration ({type(error).__name__}: {error!s:.200}). {ADVICE}"
+        ) from error
 
 
-def _build(kind: Any, values: Mapping[str, Any]) -> ScoreMap:
-    """Return a map of its parameters; lists become tuples."""
-    function: ScoreMap = kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
-    return function
+def _parse(content: Mapping[str, Any], source: str) -> Calibration:
+    """Return the calibration of a file. Raises an error of Python for a field of another type or range."""
+    method, by, target, task = content["method"], tuple(content["by"]), content["target"], content["task"]
+    if by not in BY or target not in TARGETS or task not in TASKS:
+        raise ValueError(f"by, target and task are {by}, {target!r} and {task!r}")
+    area_edges = read_numbers(content["area_edges"])
+    if len(area_edges) != (SIZES - 1 if "size" in by else 0):
+        raise ValueError(f"area_edges has {len(area_edges)} numbers")
+    functions = {name: build_map(method, values) for name, values in content["functions"].items()}
+    grouped = GroupedMap(by, area_edges, functions, build_map(method, content["rest"]))
+    classes = {int(number): str(name) for number, name in content["classes"].items()}
+    images = frozenset(content["fit_images"])
+    if not all(isinstance(image, str) for image in images):
+        raise ValueError("fit_images lists something else than digests")
+    return Calibration(method, target, task, grouped, classes, images, source)
 
 
 def describe_measures(before: Measures, after: Measures) -> dict[str, Any]:

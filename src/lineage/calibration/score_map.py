@@ -6,9 +6,11 @@ all of them together; a class that the fit had no detection of takes it as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,12 @@ from lineage.calibration.temperature import Temperature, fit_temperature
 FEWEST = 20  # samples of a group with a function of its own
 SIZES = 3  # groups of size, of equal numbers of samples
 GROUPINGS = ("class", "size")
+
+# Of the parameters of maps, as a file holds them.
+POSITIVE = ("temperature", "temperatures", "slope", "a", "b")  # or the order of scores would turn round
+RISING = ("edges", "starts")
+PROBABILITIES = ("values",)
+LONGER = {("edges", "values"): 1, ("edges", "temperatures"): 1, ("starts", "values"): 0}  # second list than first
 
 
 class ScoreMap(Protocol):
@@ -102,3 +110,38 @@ def name_groups(sample: Sample, by: tuple[str, ...], area_edges: tuple[float, ..
     if by == ("class", "size"):
         return np.char.add(np.char.add(categories, " "), sizes)
     return sizes if by == ("size",) else categories
+
+
+def build_map(method: str, values: Mapping[str, Any]) -> ScoreMap:
+    """Return the map of a method with its parameters. Raises ValueError, TypeError or KeyError for wrong ones."""
+    kind = METHODS[method].kind
+    are_lists = {field.name: str(field.type).startswith("tuple") for field in fields(kind)}  # type: ignore[arg-type]
+    parameters = {name: _read(name, values[name], is_list) for name, is_list in are_lists.items()}
+    for (first, second), longer in LONGER.items():
+        if first in parameters and second in parameters:
+            lengths = len(parameters[first]), len(parameters[second])  # type: ignore[arg-type]
+            if lengths[1] != lengths[0] + longer or not lengths[1]:
+                raise ValueError(f"{lengths[0]} {first} and {lengths[1]} {second}")
+    return kind(**parameters)
+
+
+def _read(name: str, value: Any, is_list: bool) -> float | tuple[float, ...]:
+    """Return a parameter, or the parameters of a list."""
+    numbers = read_numbers(value if is_list else [value])
+    if name in POSITIVE and not all(number > 0 for number in numbers):
+        raise ValueError(f"{name} is above 0")
+    if name in PROBABILITIES and not all(0 <= number <= 1 for number in numbers):
+        raise ValueError(f"{name} are 0 to 1")
+    if name in RISING and any(low > high for low, high in pairwise(numbers)):
+        raise ValueError(f"{name} rise")
+    return numbers if is_list else numbers[0]
+
+
+def read_numbers(values: Any) -> tuple[float, ...]:
+    """Return a list of finite numbers. Raises TypeError or ValueError for anything else."""
+    if not isinstance(values, list) or any(isinstance(value, bool) for value in values):
+        raise TypeError(f"{values!r:.60} is no list of numbers")
+    numbers = tuple(float(value) for value in values if isinstance(value, int | float))
+    if len(numbers) < len(values) or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{values!r:.60} are no finite numbers")
+    return numbers

@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lineage.calibration.calibration_file import TASKS
 from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import GROUPINGS, METHODS
@@ -27,7 +28,6 @@ from lineage.results.run_folder import RunFolder
 from lineage.run.inference.calibrate import (
     AUGMENTED,
     DIAGRAM,
-    TASKS,
     Fitted,
     Results,
     calibrate,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from lineage.calibration.classifier_measures import measure_classifier
 from lineage.calibration.logit import Floats
 from lineage.calibration.split import CalibrationError
 from lineage.results.atomic import atomic_write
+from lineage.weights.arrays import FileError, read_arrays
 
 SUFFIX, NAME = ".npz", "calibration_rows.json"
 EXPECTED = "numpy.savez(FILE, probabilities=[N, K] rows that sum to 1, labels=[N] right classes from 0)"
@@ -53,13 +53,16 @@ def calibrate_rows(path: Path, folder: Path, num_bins: int, seed: int) -> int:
 def read_rows(path: Path) -> tuple[Floats, Ints]:
     """Read and check rows and labels. Raises CalibrationError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            probabilities, labels = np.asarray(file["probabilities"], np.float64), np.asarray(file["labels"], np.int64)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise CalibrationError(f"{path} cannot be read ({error}). Write it by {EXPECTED}") from error
+        arrays = read_arrays(path, ("probabilities", "labels"))
+    except FileError as error:
+        raise CalibrationError(f"{error}. Write it by {EXPECTED}") from error
+    probabilities, labels = arrays["probabilities"], arrays["labels"]
+    if probabilities.dtype.kind not in "fiu" or labels.dtype.kind not in "iu":
+        raise CalibrationError(f"{path}: types {probabilities.dtype} and {labels.dtype}; expected {EXPECTED}")
+    probabilities, labels = probabilities.astype(np.float64), labels.astype(np.int64)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or len(labels) < 4:
         raise CalibrationError(f"{path}: shapes {probabilities.shape} and {labels.shape}; expected {EXPECTED}")
-    if probabilities.min() < 0 or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-3:
+    if not (probabilities.min(initial=0) >= 0 and np.abs(probabilities.sum(axis=1) - 1).max() <= 1e-3):
         raise CalibrationError(f"{path}: rows are no probabilities: they have to be 0 or more and sum to 1")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise CalibrationError(

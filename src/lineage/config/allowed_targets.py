@@ -25,7 +25,7 @@ SOURCES = Path(__file__).resolve().parents[2]
 ROOMS = (
     "lineage.calibration.evaluator", "lineage.data.collate", "lineage.data.concat", "lineage.data.formats",
     "lineage.data.frames", "lineage.data.proposals", "lineage.data.pseudo_labelled", "lineage.data.sampling",
-    "lineage.data.selective_search", "lineage.data.shapes", "lineage.data.transforms", "lineage.eval.protocols",
+    "lineage.data.shapes", "lineage.data.transforms", "lineage.eval.protocols",
     "lineage.explain.evaluator", "lineage.models", "lineage.ops", "lineage.train.callbacks",
     "lineage.train.loggers", "lineage.train.lr_schedule", "lineage.train.optimizer",
 )  # fmt: skip

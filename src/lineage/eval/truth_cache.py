@@ -90,7 +90,7 @@ def _read(path: Path) -> LoadedTruth | None:
                     return None
         loaded = {name: hotcoco.COCO(str(file)) for name, file in files.items()}
         return LoadedTruth({task: loaded[name] for task, name in record["tasks"].items()}, record["facts"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

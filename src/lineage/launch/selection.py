@@ -136,7 +136,7 @@ def list_claim_cells(path: Path, experiments: Path, tier: str | None, seeds: int
     Raises TableError for a claim that its table does not have.
     """
     node = read_node(path).check_keys(("tier", "seeds", "claims"), ("claims",))
-    at, count = tier or node.text("tier"), seeds or int(node.number("seeds", SEEDS))
+    at, count = tier or node.text("tier"), seeds or read.read_seeds(node) or SEEDS
     names: dict[CellName, None] = {}
     for claim in node.mappings("claims"):
         claim.check_keys(CLAIM_KEYS, CLAIM_KEYS)

@@ -13,12 +13,14 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from lineage.launch.cells import CellName
 from lineage.launch.job import RunnerSettings, list_checkpoints
 from lineage.launch.local import run_cells
 from lineage.launch.plan import DONE, Plan
 from lineage.results.atomic import atomic_write
+from lineage.results.entry import is_path_part
 from lineage.tables.table import TableError
 
 
@@ -34,11 +36,21 @@ def read_cell_names(path: Path) -> list[CellName]:
     """Read a list of cells, as `slurm` and `lineage next` write it. Raises TableError if it is no such list."""
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
-        return [CellName(str(table), str(row), str(tier), int(seed)) for table, row, tier, seed in names]
+        return [_parse_cell_name(*name) for name in names]
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise TableError(f"{path}: expected a list of [table, row, tier, seed]: {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TableError(f"{path}: expected a list of [table, row, tier, seed]: {error!s:.200}") from error
+
+
+def _parse_cell_name(table: Any, row: Any, tier: Any, seed: Any) -> CellName:
+    """Return the name of a cell, whose parts are names of folders. Raises ValueError for others."""
+    parts = [*table.split("/"), row, tier]
+    if len(parts) != 4 or not all(is_path_part(part) for part in parts):
+        raise ValueError(f"{table!r:.80}, {row!r:.80} and {tier!r:.80} are no names of a table, a row and a tier")
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise ValueError(f"{seed!r:.80} is no seed")
+    return CellName(table, row, tier, seed)
 
 
 def write_cell_names(names: Iterable[CellName], path: Path) -> None:

@@ -128,7 +128,7 @@ def _load(folder: Path) -> Index:
         record = json.loads((folder / NAME).read_text(encoding="utf-8"))
         index: Index = record["entries"] if record["shape"] == SHAPE else {}
         return index
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return {}
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from lineage.results.atomic import atomic_write
 
+LARGE, RATIO = 10**9, 100  # bytes, and times the size of the file, which weights and arrays do not unpack to
+
 
 def digest_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
@@ -46,7 +48,10 @@ def find_damage(path: Path) -> str | None:
             return None
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
+            members = archive.infolist()
+            if (unpacked := sum(member.file_size for member in members)) > max(LARGE, RATIO * path.stat().st_size):
+                return f"it unpacks to {unpacked / 1e9:.1f} GB, {RATIO} times its size or more: a decompression bomb"
+            for member in members:
                 if member.CRC:  # 0 where the writer computed none, as torch may be told to
                     _read_through(archive, member)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:

@@ -37,6 +37,6 @@ def read(entry: Path) -> Replicates:
     """Return the replicates of an entry's file; empty if there are none."""
     try:
         replicates = json.loads(path_of(entry).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return replicates if isinstance(replicates, dict) else {}

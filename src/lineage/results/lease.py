@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, Any]:
     """Read a lease; empty while its file is being written: then its age decides."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -14,11 +14,13 @@ from omegaconf import DictConfig
 from lineage.config.build import ConfigError
 from lineage.data.annotations.skeleton import read_skeleton
 from lineage.data.formats import voc
-from lineage.data.samples.metadata import DatasetMeta, parse_meta
+from lineage.data.samples.metadata import DatasetMeta, check_meta, parse_meta
 from lineage.data.shapes.dataset import FIGURE_SKELETON
 from lineage.data.shapes.outlines import FLIP_INDICES, KEYPOINTS
 from lineage.results.run_folder import RunFolder
 from lineage.run.splits import build_train, build_val
+
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,10 @@ def read_run_meta(folder: RunFolder) -> DatasetMeta | None:
     """Return the metadata in a run folder, or None if it has none."""
     if not folder.classes.is_file():
         return None
-    return parse_meta(json.loads(folder.classes.read_text(encoding="utf-8")))
+    try:
+        return parse_meta(json.loads(folder.classes.read_text(encoding="utf-8")))
+    except DAMAGE as error:
+        raise ConfigError(f"{folder.classes} is damaged: {type(error).__name__}: {error!s:.200}") from error
 
 
 def default_meta(count: int) -> DatasetMeta:
@@ -78,14 +83,25 @@ def read_class_names(names: str) -> DatasetMeta:
         if "," not in names and ("/" in names or path.suffix in (".txt", ".json")):
             raise ConfigError(f"--classes {names}: no such file")
         return _number_classes([name.strip() for name in names.split(",")])
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".json":
-        return _number_classes([line.strip() for line in text.splitlines() if line.strip()])
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _read_categories(text) if path.suffix == ".json" else _number_classes(_read_lines(text))
+    except DAMAGE as error:
+        expected = "COCO's categories, each with id and name" if path.suffix == ".json" else "a name on each line"
+        raise ConfigError(f"--classes {names}: expected {expected} ({type(error).__name__}: {error!s:.200})") from error
+
+
+def _read_categories(text: str) -> DatasetMeta:
     content: Any = json.loads(text)
     categories = content["categories"] if isinstance(content, dict) else content
     categories = sorted(categories, key=lambda category: category["id"])
     ids = tuple(int(category["id"]) for category in categories)
-    return DatasetMeta(tuple(category["name"] for category in categories), ids, skeleton=read_skeleton(categories))
+    names = tuple(category["name"] for category in categories)
+    return check_meta(DatasetMeta(names, ids, skeleton=read_skeleton(categories)))
+
+
+def _read_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _number_classes(names: list[str]) -> DatasetMeta:

@@ -77,7 +77,10 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     beside = RunFolder(Path(path).parent).entry if isinstance(path, str) else None
     if beside is None or not beside.is_file():
         return None
-    name = json.loads(beside.read_text(encoding="utf-8"))["id"]
+    try:
+        name = json.loads(beside.read_text(encoding="utf-8"))["id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{beside} is damaged: {type(error).__name__}: {error!s:.200}") from error
     stored = next((path for path in store.files(results) if path.stem == name), None)
     return None if stored is None else store.read(stored)
 

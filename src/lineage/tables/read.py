@@ -19,6 +19,7 @@ OPTIONAL = ("arxiv", "factor", "covaries", "gaps", "baseline", "split", "toleran
             "unsupported", "note", "mixed", "source", "tier", "seeds", "deviates", "at")  # fmt: skip
 ROW_KEYS = ("label", "with", "set", "from", "start", "proposals", "labels", "published", "covaries", "source",
             "confidence", "unsupported", "quoted", "note", "deviates")  # fmt: skip
+MOST_SEEDS = 1000  # of a row
 TOLERANCE = 0.5  # roughly that of detectron2's own regression tests
 
 
@@ -118,14 +119,15 @@ def _read_table(name: str, node: Node) -> Table:
         mixed=node.optional_text("mixed"),
         values=values,
         tier=node.text("tier", PAPER),
-        seeds=_read_seeds(node),
+        seeds=read_seeds(node),
     )
 
 
-def _read_seeds(node: Node) -> int | None:
+def read_seeds(node: Node) -> int | None:
+    """Return the number of seeds that a file plans, or None if it plans none."""
     seeds = node.number("seeds", 0)
-    if seeds != int(seeds) or seeds < 0:
-        raise node.error("seeds", f"{seeds:g} is not a number of seeds")
+    if seeds != int(seeds) or not 0 <= seeds <= MOST_SEEDS:
+        raise node.error("seeds", f"{seeds:g} is not a number of seeds, 1 to {MOST_SEEDS}")
     return int(seeds) or None
 
 

@@ -16,8 +16,14 @@ from lineage.tables.table import TableError
 
 
 def read_node(path: Path) -> Node:
-    """Return the file's mapping; raise TableError if it is not YAML."""
-    return parse_node(path, path.read_text(encoding="utf-8"))
+    """Return the file's mapping; raise TableError if it is not YAML, or cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not YAML: {error}") from error
+    return parse_node(path, text)
 
 
 def parse_node(path: Path, text: str) -> Node:

@@ -58,7 +58,7 @@ class Part:
         try:
             record = json.loads(self._version_file.read_text())
             return str(record["version"]) if record["url"] == url else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             return None
 
     def write_version(self, url: str, response: HTTPResponse) -> None:

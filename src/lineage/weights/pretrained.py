@@ -12,11 +12,12 @@ from pathlib import Path
 import torchvision
 from torch import Tensor, nn
 
+from lineage.weights.arrays import FileError
 from lineage.weights.cache import fetch, verify_digest
 from lineage.weights.catalog import CATALOG, PUBLISHED, find_conventions, resolve_url
 from lineage.weights.download import DownloadError
 from lineage.weights.identify import LoadedWeights, adapt_input_normalization, identify
-from lineage.weights.readers import FileError, digest, read_tensors
+from lineage.weights.readers import digest, read_tensors
 from lineage.weights.safe_pickle import UnsafePickle
 from lineage.weights.sources.table import PixelNormalization, SourceConventions
 

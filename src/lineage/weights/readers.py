@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lineage.results.file_digest import compute_sha256, find_damage
 from lineage.weights import caffemodel, safe_pickle
+from lineage.weights.arrays import FileError, read_arrays
 
 NESTED = (
     "model",
@@ -31,10 +32,6 @@ TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save's magic
 MOST_VALUES = 100_000
 DEEPEST = 100  # dicts within dicts
 REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # in torch's message: a class or function other than a tensor
-
-
-class FileError(ValueError):
-    """A file that holds no weights; the message names it and the reason."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -72,7 +69,7 @@ def _read_content(path: Path) -> Any:
         )
     if head[:2] == b"PK":
         if path.suffix == ".npz" or "data.pkl" not in {Path(name).name for name in zipfile.ZipFile(path).namelist()}:
-            return dict(np.load(path, allow_pickle=False))
+            return read_arrays(path)
         return _read_torch(path)
     if head.startswith(TORCH_LEGACY):
         return _read_torch(path)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineage.weights.readers import FileError
+from lineage.weights.arrays import FileError
 
 
 def read_tfjs(folder: Path) -> dict[str, Tensor]:

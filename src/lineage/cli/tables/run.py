@@ -117,11 +117,14 @@ def _choose_cells(args: argparse.Namespace, experiments: Path) -> list[CellName]
     """Return the cells that the command line names. Raises TableError."""
     if args.cells is not None:
         names = read_cell_names(args.cells)
+        if args.cell is not None and not 0 <= args.cell < len(names):
+            raise TableError(f"{args.cells}: holds {len(names)} cells and none of number {args.cell}")
         return names if args.cell is None else [names[args.cell]]
     if args.tier is not None:
         check_tier(experiments, args.tier)
-    if (args.seeds is not None and args.seeds < 1) or (args.jobs is not None and args.jobs < 1):
-        raise TableError("--seeds and --jobs are 1 or more")
+    are_seeds = args.seeds is None or 1 <= args.seeds <= read.MOST_SEEDS
+    if not are_seeds or (args.jobs is not None and args.jobs < 1):
+        raise TableError(f"--seeds is 1 to {read.MOST_SEEDS}, --jobs 1 or more")
     if args.claims is not None:
         return list_claim_cells(args.claims, experiments, args.tier, args.seeds)
     return list_cells(select_rows(experiments, args.names, args.all), args.tier, args.seeds)

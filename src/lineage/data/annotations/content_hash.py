@@ -68,7 +68,7 @@ def read_memo(memo: Path) -> Any:
     """Return the stored value; None if there is none or it cannot be read."""
     try:
         return json.loads(memo.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

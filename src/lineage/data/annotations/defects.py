@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from lineage.data.annotations.skeleton import count_keypoints
-from lineage.data.annotations.sound import MAX_ID, TOLERANCE, find_sound
+from lineage.data.annotations.sound import LONGEST, MAX_ID, TOLERANCE, are_coordinates, find_sound
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
-LONGEST = 2**31  # no side of a PNG has more pixels
 IDS = ("id", "image_id", "category_id")  # of an annotation
 
 
@@ -175,8 +174,8 @@ def _check_annotation(
 
 def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[DefectKind, str]]:
     """Yield what is wrong with the keypoints of an object, which may be filled up to the longest of all categories."""
-    if not (isinstance(values, list) and _are_finite(values)):
-        yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers"
+    if not (isinstance(values, list) and are_coordinates(values)):
+        yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers of pixels"
     elif len(values) not in (3 * count, 3 * longest):
         yield WRONG_KEYPOINTS, f"{len(values)} numbers for {count} keypoints"
     elif any(flag > 0 for flag in values[3 * count + 2 :: 3]):

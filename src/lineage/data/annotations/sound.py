@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 MAX_ID = 2**63 - 1
+LONGEST = 2**31  # no side of a PNG has more pixels
 
 AT_ONCE = 4096  # annotations; more are no faster
 REQUIRED = itemgetter("id", "image_id", "category_id", "bbox")
@@ -154,4 +155,12 @@ def _is_sound_mask(polygons: Any, is_expected: bool, reach: int) -> bool:
 
 
 def _are_sound_keypoints(points: Any, count: int) -> bool:
-    return not points or (type(points) is list and len(points) == 3 * count and isfinite(sum(points)))
+    return not points or (type(points) is list and len(points) == 3 * count and are_coordinates(points))
+
+
+def are_coordinates(numbers: list[Any]) -> bool:
+    """Return whether all are numbers of pixels: finite in 32 bits too, where 1e308 is not."""
+    try:
+        return isfinite(sum(numbers)) and min(numbers) >= -LONGEST and max(numbers) <= LONGEST
+    except (TypeError, ValueError, OverflowError):  # a whole number of 310 digits is no coordinate
+        return False

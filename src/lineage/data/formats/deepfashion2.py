@@ -17,6 +17,7 @@ from lineage.data.annotations.build_index import ParsedAnnotations
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.annotations.sound import MAX_ID, are_coordinates
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats.builder import RecordBuilder
 from lineage.data.samples.image import ImageError, read_size
@@ -89,7 +90,7 @@ def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
         try:
             document = json.loads(file.read_bytes())
             items = [item for key, item in document.items() if key.startswith("item")]
-            objects = [_parse_object(item, int(document.get("pair_id", 0))) for item in items]
+            objects = [_parse_object(item, _read_number(document.get("pair_id", 0))) for item in items]
             size = read_size(folder / "image" / name)
         except (OSError, ImageError, *DAMAGE) as error:
             builder.add_unreadable_image(image_id, name, f"{file}: {type(error).__name__} {error}")
@@ -111,7 +112,16 @@ def _parse_object(item: Mapping[str, Any], pair_id: int) -> tuple[int, tuple[flo
     corners = tuple(float(side) for side in item["bounding_box"])
     if len(corners) != 4:
         raise ValueError(f"bounding_box {item['bounding_box']} is not [x1, y1, x2, y2]")
-    fields = {name: int(item.get(name, 0)) for name in FIELDS}
+    if not are_coordinates(landmarks):
+        raise ValueError(f"landmarks of {CLASSES[category - 1]} are not all numbers of pixels")
+    fields = {name: _read_number(item.get(name, 0)) for name in FIELDS}
     points = {"keypoints": landmarks, "first_keypoint": OFFSETS[category - 1], "pair_id": pair_id}
     mask = {"segmentation": item["segmentation"]} if item.get("segmentation") else {}
     return category, corners, {**points, **mask, **fields}
+
+
+def _read_number(value: Any) -> int:
+    """Return a whole number of a column. Raises ValueError for one of more than 63 bits."""
+    if abs(number := int(value)) > MAX_ID:
+        raise ValueError(f"{value!r:.40} is no number of DeepFashion2")
+    return number

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.data.frames.triplets import FrameError, Size
+from lineage.data.samples import image
 from lineage.data.samples.video import VIDEOS, read_frames
 from lineage.results.atomic import atomic_path
 
@@ -71,7 +72,7 @@ class VideoClip:
         key = f"{self.path.absolute()} {stat.st_size} {stat.st_mtime_ns} {cv2.__version__}"
         stored = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
         if not stored.is_file():
-            decode(self.path, stored)
+            write_decoded(self.path, stored)
         frames: NDArray[np.uint8] = np.load(stored, mmap_mode="r")
         return frames
 
@@ -125,10 +126,11 @@ def find_clips(folder: Path) -> list[Clip]:
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Return a picture [h, w, 3], RGB. Raises FrameError if it cannot be read."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise FrameError(f"{path}: no picture that OpenCV can read")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8)
+    try:
+        image.inspect(path, image.read_size(path))  # a file that was cut off would be decoded in part
+        return image.read_upright(path)
+    except image.ImageError as error:
+        raise FrameError(str(error)) from error
 
 
 def cache_folder() -> Path:
@@ -136,7 +138,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LINEAGE_CACHE") or Path.home() / ".cache" / "lineage", "frames")
 
 
-def decode(path: Path, target: Path) -> None:
+def write_decoded(path: Path, target: Path) -> None:
     """Write the frames of a video to a .npy file [n, h, w, 3] one by one: together they may be larger than memory."""
     frames = read_frames(path)
     first = next(frames)

@@ -55,7 +55,7 @@ def load(*, root: str | None, split: str, time: float) -> FrameTriplets:
     names = sorted(path.name for path in folders[15].iterdir() if path.is_dir())
     triplets, sizes = [], []
     for clip, name in enumerate(names):
-        numbers = sorted(int(file.stem) for file in (folders[15] / name).glob("*.png"))
+        numbers = sorted(int(file.stem) for file in (folders[15] / name).glob("*.png") if file.stem.isdecimal())
         if not numbers:
             raise FrameError(f"{folders[15] / name}: no frame, such as 00000000.png")
         sizes.append(read_picture(folders[15] / name / f"{numbers[0]:08d}.png").shape[:2])

@@ -83,11 +83,12 @@ class FrameTriplets:
     def _read(self, index: int) -> FrameSample:
         clip, *times = self.triplets[index]
         first, middle, second = (_to_tensor(self.reader.read_frame(clip, time)) for time in times)
-        if first.shape != middle.shape or first.shape != second.shape:
+        size = tuple(self.reader.sizes[clip])  # of its first frame
+        if any(tuple(frame.shape[1:]) != size for frame in (first, middle, second)):
             sizes = ", ".join(f"{frame.shape[1]} x {frame.shape[2]}" for frame in (first, middle, second))
             raise FrameError(
-                f"{self.clips[index]}: frames {times[0]:g}, {times[1]:g} and {times[2]:g} have sizes {sizes}; all "
-                "frames of a clip have one"
+                f"{self.clips[index]}: frames {times[0]:g}, {times[1]:g} and {times[2]:g} have sizes {sizes}, the "
+                f"first of the clip {size[0]} x {size[1]}; all frames of a clip have one"
             )
         start, wanted_time, end = times
         ways = (start, end), (end, start), (wanted_time, start), (wanted_time, end)

@@ -20,6 +20,7 @@ from lineage.data.proposals.source import Boxes, ProposalsError
 from lineage.data.samples.dataset import Dataset
 from lineage.data.samples.sample import Sample
 from lineage.results.atomic import atomic_write
+from lineage.weights.arrays import read_arrays
 from lineage.weights.safe_pickle import load_pickle
 
 
@@ -103,13 +104,13 @@ def join_lists(ids: Iterable[Any], boxes: Iterable[Any], scores: Iterable[Any]) 
 
 
 def _read_npz(path: Path, dataset: Dataset) -> ProposalFile:
-    with np.load(path, allow_pickle=False) as arrays:
-        return ProposalFile(
-            arrays["ids"].astype(np.int64),
-            arrays["rows"].astype(np.int64),
-            arrays["boxes"].astype(np.float32),
-            arrays["scores"].astype(np.float32),
-        )
+    arrays = read_arrays(path, ProposalFile._fields)
+    return ProposalFile(
+        arrays["ids"].astype(np.int64),
+        arrays["rows"].astype(np.int64),
+        arrays["boxes"].astype(np.float32),
+        arrays["scores"].astype(np.float32),
+    )
 
 
 def _read_pickle(path: Path, dataset: Dataset) -> ProposalFile:

@@ -65,4 +65,18 @@ def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:
     columns = {name: tuple(values) for name, values in content.items() if name in known_fields}
     columns["skeleton"] = tuple((first, second) for first, second in columns.get("skeleton", ()))
     columns["class_flip_indices"] = tuple(tuple(row) for row in columns.get("class_flip_indices", ()))
-    return DatasetMeta(**columns)
+    return check_meta(DatasetMeta(**columns))
+
+
+def check_meta(meta: DatasetMeta) -> DatasetMeta:
+    """Return metadata that a file holds. Raises ValueError if its columns differ in type or length."""
+    texts = (*meta.classes, *meta.keypoints, *meta.stuff, *meta.frequencies)
+    numbers = (*meta.category_ids, *meta.flip_indices, *meta.keypoint_counts, *meta.keypoint_offsets, *meta.stuff_ids)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
+        raise ValueError("a name is no text, or an id no whole number")
+    if len(meta.classes) != len(meta.category_ids):
+        raise ValueError(f"{len(meta.classes)} classes and {len(meta.category_ids)} category_ids")
+    slots = range(len(meta.keypoints))
+    if not all(end in slots for pair in meta.skeleton for end in pair):
+        raise ValueError(f"the skeleton joins keypoints that are not among the {len(slots)}")
+    return meta

@@ -15,12 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lineage.data.samples.image import MEGAPIXELS
 from lineage.results.atomic import atomic_path
 
 Frame = NDArray[np.uint8]  # [h, w, 3] RGB
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")  # suffixes of files that are read
+TEXT = 6  # bytes at the start, of which a video has some that are no text
 CODECS = {".mp4": "vp09", ".webm": "VP90", ".avi": "MJPG", ".mkv": "FFV1"}  # of files that are written
+NO_VIDEO = "is not a video OpenCV can read, or has no frame"
 USUAL_RATE = 25.0  # frames per second of a file that does not say
 
 
@@ -31,26 +34,39 @@ class VideoError(RuntimeError):
 def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
     """Yield each `every`-th frame from the first on, upright, as [h, w, 3] uint8 RGB.
 
-    Raises VideoError if the file is not a video, has no frame, or holds a frame that cannot be decoded.
+    Raises VideoError if the file is not a video, has no frame, or holds one that cannot be decoded or is of another
+    size than the first.
     """
+    shape: tuple[int, ...] | None = None
     with _open(path) as video:
         for number in count():
             if not video.grab():
                 break
             if number % every == 0:
-                decoded, pixels = video.retrieve()
-                if not decoded:
-                    raise VideoError(f"{path}: frame {number} cannot be decoded")
-                yield cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+                frame = _retrieve(video, path, number)
+                shape = shape or frame.shape
+                if frame.shape != shape:
+                    raise VideoError(f"{path}: frame {number} is of {frame.shape[:2]}, the first of {shape[:2]}")
+                yield frame
         if number == 0:
-            raise VideoError(f"{path}: is not a video OpenCV can read, or has no frame")
+            raise VideoError(f"{path}: {NO_VIDEO}")
+
+
+def _retrieve(video: cv2.VideoCapture, path: Path, number: int) -> Frame:
+    try:
+        is_decoded, pixels = video.retrieve()
+        if is_decoded:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    except cv2.error as error:
+        raise VideoError(f"{path}: frame {number} cannot be decoded ({error.err})") from error
+    raise VideoError(f"{path}: frame {number} cannot be decoded")
 
 
 def read_frame_rate(path: Path) -> float:
     """Return the frames per second of a video. Raises VideoError if the file is not a video."""
     with _open(path) as video:
         if not video.isOpened():
-            raise VideoError(f"{path}: is not a video OpenCV can read, or has no frame")
+            raise VideoError(f"{path}: {NO_VIDEO}")
         rate = float(video.get(cv2.CAP_PROP_FPS))
         return rate if 0 < rate < 1000 else USUAL_RATE  # 0, nan and 90000: containers without a rate
 
@@ -97,10 +113,19 @@ def _encode(path: Path, target: Path, shape: tuple[int, ...], frames: Iterable[F
 
 @contextmanager
 def _open(path: Path) -> Iterator[cv2.VideoCapture]:
+    """Open a file; OpenCV would also follow an address, a pattern of names, or a list of other files."""
     if not path.is_file():
         raise VideoError(f"{path}: no such file")
-    video = cv2.VideoCapture(str(path))
+    with path.open("rb") as file:
+        start = file.read(TEXT)
+    if start.isascii() and start.decode().isprintable() and not start.startswith(b"RIFF"):
+        raise VideoError(f"{path}: is a text, such as a list of other files, and no video")
+    video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:
+        height, width = video.get(cv2.CAP_PROP_FRAME_HEIGHT), video.get(cv2.CAP_PROP_FRAME_WIDTH)
+        if height * width > MEGAPIXELS * 1e6:
+            raise VideoError(f"{path}: its frames are of {height:.0f} x {width:.0f} pixels; {MEGAPIXELS:g} million are "
+                             "allowed, lest a forged file fills the memory")  # fmt: skip
         yield video
     finally:
         video.release()

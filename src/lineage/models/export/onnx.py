@@ -107,11 +107,14 @@ def _root_cause(error: BaseException) -> str:
 
 
 def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Open a file on the CPU; 0 threads are as many as there are cores."""
+    """Open a file on the CPU; 0 threads are as many as there are cores. Raises ExportError if it is damaged."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has a dozen types
+        raise ExportError(f"{path}: ONNX Runtime cannot open it ({_root_cause(error)})") from error
 
 
 def run_session(

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 Array = NDArray[Any]
 Size = tuple[int, int]  # height, width
+LARGEST = 2**20  # pixels of a side
 HALF = 0.5  # probability from which on a pixel belongs to a mask
 
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--score", type=float, default=0.5, help="keep objects from this score on (%(default)s)")
     args = parser.parse_args(argv)
     model = Path(__file__).with_suffix("")
-    description = json.loads(model.with_name(f"{model.name}.json").read_text(encoding="utf-8"))
+    description = read_description(model)
     run, ids = load_model(model, description), number_pictures(args.files)
     records: list[dict[str, Any]] = []
     for path, image_id in zip(args.files, ids, strict=True):
@@ -47,6 +48,30 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def read_description(model: Path) -> dict[str, Any]:
+    """Return the description beside a model. Raises UnfitPictureError if it is missing or damaged."""
+    path = model.with_name(f"{model.name}.json")
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        resize, shape = description["resize"], description["inputs"][0]["shape"]
+        sizes = [*resize["sizes"], resize["max_size"]] if resize else []
+        if description["fixed_size"]:
+            sizes += shape[2:]
+        else:
+            sizes += [description["size_divisibility"], description["smallest_size"]]
+        if not all(isinstance(size, int) and 1 <= size <= LARGEST for size in sizes) or len(shape) != 4:
+            raise ValueError(f"sizes {sizes} and a shape {shape}")
+        if not all(isinstance(number, int) for number in description["category_ids"]):
+            raise ValueError("category_ids are no numbers")
+        if absent := {"boxes", "scores", "labels", "valid"} - {output["name"] for output in description["outputs"]}:
+            raise ValueError(f"no outputs {', '.join(sorted(absent))}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UnfitPictureError(
+            f"{path}: not the description of {model.name} ({error!s:.200}); export it again"
+        ) from error
+    return description
+
+
 def load_model(path: Path, description: dict[str, Any]) -> Callable[[Array, Array], dict[str, Array]]:
     """Return a function: pixels [1, 3, H, W] uint8, sizes [1, 2] float32 -> outputs by name."""
     if len(description["inputs"]) > 2:
@@ -55,7 +80,10 @@ def load_model(path: Path, description: dict[str, Any]) -> Callable[[Array, Arra
     if path.suffix == ".onnx":
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+        except Exception as error:  # the runtime has a dozen types
+            raise UnfitPictureError(f"{path}: ONNX Runtime cannot open it ({error!s:.200})") from error
         return lambda pixels, sizes: dict(
             zip(names, session.run(None, {"pixels": pixels, "sizes": sizes}), strict=True)
         )
@@ -129,6 +157,10 @@ def to_records(
 ) -> list[dict[str, Any]]:
     """Return COCO records of the first image of a batch. `scale`: pixels of the file per pixel of the input (y, x)."""
     valid, limit = outputs["valid"][0], [size[1], size[0]] * 2
+    labels = outputs["labels"][0][valid]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(category_ids):
+        raise UnfitPictureError(f"the model detects labels up to {labels.max()}, its description has the ids of "
+                                f"{len(category_ids)} classes")  # fmt: skip
     boxes = outputs["boxes"][0][valid].astype(np.float64) * [scale[1], scale[0], scale[1], scale[0]]
     boxes = np.clip(boxes, 0, limit).astype(np.float32).astype(np.float64)
     records: list[dict[str, Any]] = []

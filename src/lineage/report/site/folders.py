@@ -37,7 +37,7 @@ def read_id(folder: Path) -> str:
     with suppress(OSError), files.entry.open(encoding="utf-8", errors="replace") as file:
         match = ID.search(file.read(HEAD))
         return match[1] if match else ""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
         return str(json.loads(files.start.read_text(encoding="utf-8")).get("id") or "")
     return ""
 

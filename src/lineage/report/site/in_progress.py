@@ -41,7 +41,7 @@ def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
         files = RunFolder(folder)
         if files.entry.is_file():
             continue
-        with suppress(OSError, ValueError, AttributeError, TypeError):
+        with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
             start = json.loads(files.start.read_text(encoding="utf-8"))
             run = str(start.get("id") or folder.name)
             if run in ids:

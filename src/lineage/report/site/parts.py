@@ -112,7 +112,7 @@ class FolderWriter:
     _stale: set[str] = field(default_factory=set)  # images of parts that are gone or were built again
 
     def __post_init__(self) -> None:
-        with suppress(OSError, ValueError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, RecursionError, TypeError, AttributeError):
             stored = json.loads((self.folder / KEYS).read_text(encoding="utf-8"))
             is_current = stored.get("format") == FORMAT
             self.stored = {name: Stored(*value) if is_current else Stored("", None)

@@ -128,7 +128,7 @@ def read_tail(path: Path) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         return json.loads(path.read_text(encoding="utf-8"))
     return None
 

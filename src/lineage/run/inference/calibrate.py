@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
-from lineage.calibration.calibration_file import NAME, Calibration, check_scores, describe_measures, write_calibration
+from lineage.calibration.calibration_file import (
+    NAME,
+    TASKS,
+    Calibration,
+    check_scores,
+    describe_measures,
+    write_calibration,
+)
 from lineage.calibration.diagram import draw_diagram
 from lineage.calibration.fit import Choices, Measures, detect_images, fit_map, measure
 from lineage.calibration.split import CalibrationError, Split, identify_images, split_halves
@@ -31,7 +38,6 @@ from lineage.run.splits import build_val
 
 AUGMENTED = "abts"  # the method that is fitted on augmented images as well
 DIAGRAM = "calibration.svg"
-TASKS = ("box", "mask")
 CHECKPOINTS = (".caffemodel", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors")
 Record = dict[str, Any]
 

@@ -148,7 +148,7 @@ def read_source(path: Path) -> str:
     description = path.with_name(f"{path.name}.json")
     try:
         return str(json.loads(description.read_text(encoding="utf-8")).get("weights", ""))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, RecursionError, AttributeError):
         return ""
 
 

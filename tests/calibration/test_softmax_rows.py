@@ -64,9 +64,19 @@ def test_the_command_measures_the_other_half(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("rows", "labels", "message"),
     [([[0.5, 0.4]] * 4, [0] * 4, "sum to 1"), ([[0.5, 0.5]] * 4, [2] * 4, "labels are 0 to 1"),
-     ([[0.5, 0.5]] * 4, [0] * 3, "shapes")],
+     ([[0.5, 0.5]] * 4, [0] * 3, "shapes"), ([[np.nan, 0.5]] * 4, [0] * 4, "sum to 1"),
+     ([[0.5, 0.5]] * 4, [0.5] * 4, "types float64 and float64"), ([["a", "b"]] * 4, [0] * 4, "types <U1 and int64")],
 )  # fmt: skip
-def test_bad_rows_are_refused(rows: list[list[float]], labels: list[int], message: str, tmp_path: Path) -> None:
+def test_bad_rows_are_refused(rows: list[list[float]], labels: list[float], message: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", probabilities=rows, labels=labels)
     with pytest.raises(CalibrationError, match=message):
+        read_rows(tmp_path / "rows.npz")
+
+
+def test_a_file_that_is_none_names_what_it_would_be(tmp_path: Path) -> None:
+    (tmp_path / "rows.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(CalibrationError, match=r"rows\.npz is damaged: .*numpy\.savez\(FILE"):
+        read_rows(tmp_path / "rows.npz")
+    np.savez(tmp_path / "rows.npz", labels=[0] * 4)
+    with pytest.raises(CalibrationError, match="it has no array 'probabilities"):
         read_rows(tmp_path / "rows.npz")

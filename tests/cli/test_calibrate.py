@@ -143,6 +143,22 @@ def test_files_that_are_no_calibration(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [{"slope": -1.0}, {"slope": "1"}, {"slope": [1.0]}, {"intercept": True}, {"intercept": 1e400}, {"intercept": None}],
+)
+def test_parameters_that_no_fit_has(tmp_path: Path, changes: dict[str, object]) -> None:
+    rest = {"slope": 1.0, "intercept": 0.0}
+    content = {"v": 1, "method": "platt", "target": "precision", "task": "box", "by": [], "area_edges": [],
+               "rest": rest, "functions": {}, "classes": {"1": "cat"}, "fit_images": ["a"]}  # fmt: skip
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(content))
+    assert read_calibration(path).classes == {1: "cat"}
+    path.write_text(json.dumps(content | {"rest": rest | changes}))
+    with pytest.raises(CalibrationError, match="is no calibration"):
+        read_calibration(path)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         ["--method", "abts"],

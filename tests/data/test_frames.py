@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lineage.data.frames import clips, moving_shapes, reds
 from lineage.data.frames.collate import collate
@@ -138,6 +139,19 @@ def test_clips_that_are_not_there(tmp_path: Path, changes: dict[str, Any], says:
     keywords: dict[str, Any] = {"root": str(tmp_path), "time": 0.5, "interval": 2, "stride": 1, "part": [0.0, 1.0]}
     with pytest.raises(FrameError, match=says):
         clips.load(**(keywords | changes))
+
+
+def test_a_frame_that_was_cut_off_or_is_of_another_size_is_refused(tmp_path: Path) -> None:
+    for number in range(6):
+        write_picture(tmp_path / "a" / f"{number}.png", number)
+    dataset = clips.load(root=str(tmp_path), time=0.5, interval=2, stride=1, part=[0.0, 1.0])
+    whole = (tmp_path / "a/3.png").read_bytes()
+    (tmp_path / "a/3.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FrameError, match=r"3\.png: cannot be decoded"):
+        dataset[1]
+    Image.new("RGB", (32, 20)).save(tmp_path / "a/3.png")
+    with pytest.raises(FrameError, match="a: frames 1, 2 and 3 have sizes 16 x 24, 16 x 24, 20 x 32, the first of"):
+        dataset[1]
 
 
 @pytest.mark.parametrize(("time", "rate", "middles"), [(0.5, 30, [4, 12]), (0.25, 60, [2, 10]), (0.75, 60, [6, 14])])

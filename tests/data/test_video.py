@@ -59,6 +59,30 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path) -> None:
             read_frame_rate(path)
 
 
+LISTS = (
+    "ffconcat version 1.0\nfile other.avi\n",
+    "#EXTM3U\n#EXTINF:1,\nother.avi\n",
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+)
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_a_list_of_other_files_is_no_video(tmp_path: Path, text: str) -> None:
+    """FFmpeg would read the files that it names."""
+    write_frames(tmp_path / "other.avi", clip(2), 10)
+    (tmp_path / "clip.mp4").write_text(text)
+    with pytest.raises(VideoError, match=r"clip\.mp4: is a text"):
+        list(read_frames(tmp_path / "clip.mp4"))
+
+
+def test_large_frames_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is that of images; here it is a thousandth of a megapixel."""
+    monkeypatch.setattr("lineage.data.samples.video.MEGAPIXELS", 0.001)
+    write_frames(tmp_path / "clip.avi", clip(2), 10)
+    with pytest.raises(VideoError, match=r"its frames are of \d+ x \d+ pixels; 0\.001 million are allowed"):
+        list(read_frames(tmp_path / "clip.avi"))
+
+
 def test_frames_that_are_no_video_write_nothing(tmp_path: Path) -> None:
     small, large = clip(1)[0], clip(1, 50, 64)[0]
     for name, frames, fps, message in (
@@ -72,7 +96,7 @@ def test_frames_that_are_no_video_write_nothing(tmp_path: Path) -> None:
 
 def test_a_container_without_a_rate_has_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unrated:
-        def __init__(self, path: str) -> None: ...
+        def __init__(self, path: str, reader: int) -> None: ...
 
         def isOpened(self) -> bool:
             return True

@@ -85,3 +85,19 @@ def test_a_lost_claim_and_an_unfinished_cell_fail(capsys: pytest.CaptureFixture[
     assert "drift: paper/table/new mask/AP is 20.20, was 30.00" in text
     assert claims.report([make_before()], {}, 1) == 1
     assert "nothing ran" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seeds: 1.0e+300\nclaims: []", "is not a number of seeds"),
+        (b"\xff\xfe", "not YAML"),
+        (b"claims: " + b"[" * 9999, "deep"),
+    ],
+)
+def test_a_list_of_claims_that_is_none(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "claims.yaml").write_bytes(content.replace(b"[]", b"[{table: a, better: b, worse: c, metric: d}]"))
+    with pytest.raises(TableError, match=message):
+        list_claim_cells(tmp_path / "claims.yaml", EXPERIMENTS, None, None)
+    with pytest.raises(TableError, match="cannot be read: No such file"):
+        list_claim_cells(tmp_path / "absent.yaml", EXPERIMENTS, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,15 @@ def test_a_list_of_cells_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "next.json").write_text('[["mask_rcnn/table2c"]]')
     with pytest.raises(TableError, match="expected a list of"):
         read_cell_names(tmp_path / "next.json")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [["../../x", "r", "mini", 0], ["a/b", "../..", "mini", 0], ["a/b", "r", "../..", 0], ["/etc/x", "r", "mini", 0],
+     ["a/b", "r", "mini", -1], ["a/b", "r", "mini", 1e300], ["a/b", "r", "mini", True], ["a/b", None, "mini", 0]],
+)  # fmt: skip
+def test_a_cell_names_no_folder_elsewhere(tmp_path: Path, cell: list[object]) -> None:
+    """Its run folder lies below those names."""
+    (tmp_path / "cells.json").write_text(json.dumps([cell]))
+    with pytest.raises(TableError, match="expected a list of"):
+        read_cell_names(tmp_path / "cells.json")

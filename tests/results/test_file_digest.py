@@ -46,6 +46,18 @@ def test_a_zip_file_without_a_digest_is_checked_by_its_checksums(tmp_path: Path)
     assert find_damage(path) == "File is not a zip file"
 
 
+def test_a_decompression_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MB of zeros in 2 kB, with a limit of 1 MB in place of 1 GB."""
+    monkeypatch.setattr("lineage.results.file_digest.LARGE", 10**6)
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", bytes(2 * 10**6))
+    assert find_damage(path) == "it unpacks to 0.0 GB, 100 times its size or more: a decompression bomb"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", bytes(2 * 10**6))
+    assert find_damage(path) is None
+
+
 def test_other_files_hold_no_checksum(tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
     path.write_bytes(b"\x80\x04.")

@@ -117,8 +117,8 @@ def _open(path: Path) -> Iterator[cv2.VideoCapture]:
     if not path.is_file():
         raise VideoError(f"{path}: no such file")
     with path.open("rb") as file:
-        start = file.read(TEXT)
-    if start.isascii() and start.decode().isprintable() and not start.startswith(b"RIFF"):
+        start = file.read(TEXT).translate(None, b"\r\n\t")
+    if start and start.isascii() and start.decode().isprintable() and not start.startswith(b"RIFF"):
         raise VideoError(f"{path}: is a text, such as a list of other files, and no video")
     video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:

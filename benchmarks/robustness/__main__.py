@@ -13,8 +13,11 @@ def main() -> int:
     """Run the scripts and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, []], default=[], metavar="|".join(SCRIPTS))
-    scripts = parser.parse_args().scripts or SCRIPTS
-    passed = [import_module(f"benchmarks.robustness.{name}").main() for name in scripts]
+    parser.add_argument("--jobs", type=int, default=1, help="trainings that are killed at the same time (%(default)s)")
+    args = parser.parse_args()
+    options = {"kills": {"jobs": args.jobs}}
+    scripts = args.scripts or SCRIPTS
+    passed = [import_module(f"benchmarks.robustness.{name}").main(**options.get(name, {})) for name in scripts]
     return 0 if all(passed) else 1
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class ForkServer:
     """The process that has imported everything."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [sys.executable, "-m", __name__], cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True,
@@ -62,8 +64,9 @@ class ForkServer:
         assert self._server.stdin
         assert self._server.stdout
         request = {"overrides": list(overrides), "log": str(log), "is_traced": bool(trace)}
-        print(json.dumps(request), file=self._server.stdin, flush=True)
-        fork = Fork(int(self._server.stdout.readline()))
+        with self._lock:
+            print(json.dumps(request), file=self._server.stdin, flush=True)
+            fork = Fork(int(self._server.stdout.readline()))
         if trace:
             subprocess.Popen([*trace, "-p", str(fork.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return fork

@@ -36,6 +36,7 @@ KINDS = {
     "videos": "videos:Videos", "clips": "videos:Clips", "claims": "plans:Claims", "cells": "plans:Cells",
     "rows": "calibrations:Rows", "calibrations": "calibrations:Calibrations", "exports": "exports:Exports",
     "labels": "labels:Labels", "foreign": "foreign:Foreign",
+    "run folders": "run_folders:RunFolders",
 }  # fmt: skip
 COUNT = 200
 SECONDS = 30  # after which an input hangs

@@ -16,7 +16,9 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +41,7 @@ SCENARIOS: tuple[Training | Runners, ...] = (
 AT_CALLS = (56, 8, 6)  # kills of each scenario at system calls; one process changes files by 78 kinds of call
 AT_MOMENTS = (26, 8, 6)  # kills of each scenario at random moments
 TRIES = 4  # commands after a kill
-SECONDS = 300.0  # for each; one that takes longer hangs
+SECONDS = 600.0  # for each; one that takes longer hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,10 @@ def read_log(folder: Path) -> str:
     return "\n".join((folder / "log").read_text(errors="replace").splitlines()[-12:])
 
 
-def run_scenario(scenario: Training | Runners, counts: tuple[int, int], root: Path, seed: int) -> list[Outcome]:
-    """Kill as many trainings at system calls, and at moments."""
+def run_scenario(
+    scenario: Training | Runners, counts: tuple[int, int], root: Path, seed: int, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Kill as many trainings at system calls, and at moments, `jobs` at a time."""
     root.mkdir()
     whole = run_whole(scenario, root)
     print(f"{scenario.name}: {len(whole.calls)} calls change files, {whole.seconds:.0f} s", flush=True)
@@ -177,7 +181,11 @@ def run_scenario(scenario: Training | Runners, counts: tuple[int, int], root: Pa
         return outcome
 
     calls = choose(whole.calls, counts[0])
-    return [attempt(number) for number in range(len(calls) + counts[1])]
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield from pool.map(attempt, range(len(calls) + counts[1]))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def describe(outcomes: list[Outcome]) -> list[str]:
@@ -195,17 +203,24 @@ def describe(outcomes: list[Outcome]) -> list[str]:
     return lines
 
 
-def main(at_calls: Sequence[int] = AT_CALLS, at_moments: Sequence[int] = AT_MOMENTS, seed: int = 0) -> bool:
-    """Kill, write the section of the report, and return whether all trainings were resumed and equal."""
+def main(
+    at_calls: Sequence[int] = AT_CALLS, at_moments: Sequence[int] = AT_MOMENTS, seed: int = 0, jobs: int = 1
+) -> bool:
+    """Kill, write the section of the report, and return whether all trainings were resumed and equal.
+
+    At Ctrl-C the section is of those trainings that were done.
+    """
     if shutil.which("strace") is None:
         raise SystemExit("strace is not installed; on Debian: apt-get install strace")
     began = time.monotonic()
     root = Path(tempfile.mkdtemp(prefix="kills-"))
-    outcomes = []
-    for number, (scenario, *counts) in enumerate(zip(SCENARIOS, at_calls, at_moments, strict=True)):
-        outcomes += run_scenario(scenario, (counts[0], counts[1]), root / str(number), seed)
+    outcomes: list[Outcome] = []
+    with suppress(KeyboardInterrupt):
+        for number, (scenario, *counts) in enumerate(zip(SCENARIOS, at_calls, at_moments, strict=True)):
+            for outcome in run_scenario(scenario, (counts[0], counts[1]), root / str(number), seed, jobs):
+                outcomes.append(outcome)
     is_equal = not any(outcome.faults for outcome in outcomes)
-    head = f"{len(outcomes)} trainings, {(time.monotonic() - began) / 60:.0f} minutes, seed {seed}."
+    head = f"{len(outcomes)} trainings, {(time.monotonic() - began) / 60:.0f} minutes, seed {seed}, {jobs} at a time."
     write_section("Kills", [head, "", *describe(outcomes)], "python -m benchmarks.robustness kills")
     if is_equal:
         shutil.rmtree(root)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from benchmarks.robustness import fuzz, kills, soak
 
-COUNTS = dict.fromkeys(fuzz.KINDS, 12) | {"overrides": 3}
+COUNTS = dict.fromkeys(fuzz.KINDS, 12) | {"overrides": 3, "run folders": 4, "labels": 6, "foreign": 6, "claims": 6}
 
 
 @pytest.mark.parametrize("name", fuzz.KINDS)

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from benchmarks.robustness.forks import ENVIRONMENT
 from benchmarks.robustness.report import ROOT, write_section
 from benchmarks.robustness.trainings import TINY, train_command
 
-LIMIT = 120  # seconds; a run of these settings takes some ten
+LIMIT = 600  # seconds; a run of these settings takes some ten, on a loaded machine many times as many
 SIZES = {"full": "size=1m", "tiny": "size=8m", "read-only": "size=1m"}
 FOLDERS = ("runs", "results", "cache", "tmp")
 
@@ -80,14 +81,17 @@ def try_place(place: Place, folder: Path) -> Outcome:
                    has_entry, time.monotonic() - began)  # fmt: skip
 
 
-def main() -> bool:
+def main(jobs: int = 1) -> bool:
     """Try every folder in every state, write the section of the report, and return whether all ended well."""
-    places = [Place(folder, state) for folder in FOLDERS for state in SIZES]
-    outcomes = []
-    for place in places:
+
+    def attempt(place: Place) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
-            outcomes.append(try_place(place, Path(folder)))
-        print(outcomes[-1], flush=True)
+            outcome = try_place(place, Path(folder))
+        print(outcome, flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(jobs) as pool:
+        outcomes = [*pool.map(attempt, [Place(folder, state) for folder in FOLDERS for state in SIZES])]
     table = ["| folder | state | exit code | last line | well |", "| --- | --- | ---: | --- | --- |"]
     for outcome in outcomes:
         line = outcome.line.replace("|", "\\|")[:160]

@@ -57,7 +57,7 @@ class Labels:
         elif name.endswith(".yaml"):
             data = damage_document(text.encode(), chance, yaml.safe_load, yaml.safe_dump)
         elif chance.random() < 0.5:
-            data = damage_text(text, chance).encode(errors="surrogateescape")
+            data = damage_text(text, chance).encode(errors="replace")
         else:
             data = damage_bytes(text.encode(), chance)
         return bytes([number]) + data

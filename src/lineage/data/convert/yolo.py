@@ -28,6 +28,7 @@ from lineage.data.convert.labelled import (
 )
 from lineage.data.convert.split_names import find_split
 
+MOST_KEYPOINTS = 10_000
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
 
 
@@ -63,7 +64,7 @@ def read(folder: Path) -> Reading:
             place = f"{labels}:{number}"
             try:
                 reading.add_object(objects, parse_line(line, description, size), size, place)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:  # a flag of a keypoint that is infinite
                 reading.add_problem(place, str(error))
         reading.images.append(LabelledImage(path, size, objects, find_split(path.relative_to(folder).parts[:-1])))
     return reading
@@ -169,13 +170,15 @@ def read_description(folder: Path) -> Description:
 def parse_description(content: Mapping[str, Any], file: Path) -> Description:
     names = content["names"]
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        if {*names} != {*range(len(names))}:
             raise ConvertError(
                 f"{file}: names are numbered {sorted(names, key=str)[:5]}; they count from 0 without gaps"
             )
         names = [names[number] for number in range(len(names))]
     shape = content.get("kpt_shape") or [0, 0]
     is_shape = isinstance(shape, list) and len(shape) == 2 and all(isinstance(value, int) for value in shape)
-    if not isinstance(names, list) or not is_shape or shape[1] not in (0, 2, 3):
-        raise ConvertError(f"{file}: names is a list, kpt_shape is [keypoints, 2 or 3]")
+    if not is_shape or not 0 <= shape[0] <= MOST_KEYPOINTS or shape[1] not in (0, 2, 3):
+        raise ConvertError(f"{file}: kpt_shape is [keypoints, 2 or 3]")
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
+        raise ConvertError(f"{file}: names is a list of names")
     return Description([str(name) for name in names], *shape)

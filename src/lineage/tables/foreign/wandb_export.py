@@ -49,6 +49,8 @@ def read_table(path: Path, named: Mapping[str, str], fractions: bool) -> list[Fo
     else:
         content = _read_json(path)
         records = content if isinstance(content, list) else [content]
+        if not all(isinstance(record, dict) for record in records):
+            raise ForeignError(f"{path}: holds no run, a mapping of columns to values, or a list of them")
     runs = [record for record in records if str(_find(record, "state") or "finished").lower() != "running"]
     if not runs:
         raise ForeignError(f"{path}: holds no finished run")

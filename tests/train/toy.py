@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -115,11 +116,11 @@ class ToyData(LightningDataModule):
         return DataLoader([batch(1000), batch(1001)], batch_size=None)  # type: ignore[arg-type]
 
 
-def detection_module(seed: int = 0, images: int = 2) -> DetectionModule:
+def detection_module(seed: int = 0, images: int = 2, make_model: Callable[[], Any] = Toy) -> DetectionModule:
     torch.manual_seed(seed)
     rates = {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4, "norm_decay": 0.0}
     return DetectionModule(
-        Toy(),
+        make_model(),
         optimizer=partial(sgd, bias_lr_factor=1.0, bias_decay=1e-4, **rates),
         scheduler=partial(with_warmup, decay=MultiStep([8], 0.1), warmup_steps=3, warmup_factor=0.1),
         evaluator=Count(),

@@ -27,7 +27,7 @@ ROOMS = (
     "lineage.data.frames", "lineage.data.proposals", "lineage.data.pseudo_labelled", "lineage.data.sampling",
     "lineage.data.shapes", "lineage.data.transforms", "lineage.eval.protocols",
     "lineage.explain.evaluator", "lineage.models", "lineage.ops", "lineage.train.callbacks",
-    "lineage.train.loggers", "lineage.train.lr_schedule", "lineage.train.optimizer",
+    "lineage.train.loggers", "lineage.train.lr_schedule", "lineage.train.memory.sharding", "lineage.train.optimizer",
 )  # fmt: skip
 CLOSED = ("lineage.models.export",)
 # Classes of other libraries: of these modules themselves, not of modules below, and by capitalized names alone.

@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from lineage.report.site.parts import FOLDER, PAGE
 from lineage.results import paths, store
@@ -36,15 +37,15 @@ LISTED = ("calibration", "explain")  # tasks with measures of their own, which s
 COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the papers' table head; an evaluator may know more
 
 
-def save_artifacts(folder: Path, parts: Parts) -> str:
+def save_artifacts(folder: Path, parts: Parts, weights: dict[str, Tensor]) -> str:
     """Save weights to start other runs from and the detections as COCO result records; return the weights' sha256."""
     files, evaluator = RunFolder(folder), parts.module.evaluator
-    save_tensors(parts.model.state_dict(), files.weights)
+    save_tensors(weights, files.weights)
     atomic_write(files.results, json.dumps(evaluator.results()))
     atomic_write(files.per_class, json.dumps(evaluator.per_class(), indent=1))
     meta = asdict(parts.data.train.meta if parts.data.val is None else parts.data.val.meta)
     atomic_write(files.classes, json.dumps(meta, indent=1))  # `lineage predict` needs no dataset then
-    return state_dict.sha256(parts.model)
+    return state_dict.sha256(weights)
 
 
 def draw_predictions(folder: Path, parts: Parts) -> None:

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch import nn
@@ -35,6 +36,7 @@ from lineage.run.average_checkpoints import load_average
 from lineage.run.checks.callbacks import check_callbacks
 from lineage.run.checks.labels import check_class_numbers, check_labels, find_requirements
 from lineage.run.checks.levels import check_levels
+from lineage.run.checks.sharding import check_sharding
 from lineage.run.checks.values import check_values
 from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.resolve import Resolved
@@ -45,12 +47,13 @@ from lineage.train.callbacks.empty_hooks import NoProfiler, skip_empty_hooks
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
-from lineage.train.engines.engine import make_engine
+from lineage.train.engines.engine import Engine, make_engine
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.memory.checkpointed_blocks import CheckBlocksRun, checkpoint_blocks
+from lineage.train.memory.sharding import ShardedStrategy
 from lineage.train.progress import make_progress_callback
 from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.save_tensors import DirectCheckpointIO
@@ -193,9 +196,8 @@ def make_trainer(
         skip_empty_hooks(vars(trainer)["callbacks"])
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
-        device, checks = trainer.strategy.root_device, bool(config.trainer.detect_anomaly)
-        options = {"detect_anomaly": checks, "computes_twice": bool(config.get("activation_checkpointing"))}
-        parts.module.engine = make_engine(config.get("engine", "auto"), parts.model, device, **options)
+        check_sharding(trainer.strategy, config, parts.model, callbacks)
+        parts.module.engine = choose_engine(config, parts.model, trainer.strategy)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     interval = choose_interval(config, len(parts.data.val)) if parts.data.val is not None else 0
@@ -205,6 +207,16 @@ def make_trainer(
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
     return trainer
+
+
+def choose_engine(config: DictConfig, model: nn.Module, strategy: Strategy) -> Engine:
+    """Return the engine of the steps for the device of a strategy."""
+    options = {
+        "detect_anomaly": bool(config.trainer.detect_anomaly),
+        "computes_twice": bool(config.get("activation_checkpointing")),
+        "sharded": isinstance(strategy, ShardedStrategy),
+    }
+    return make_engine(config.get("engine", "auto"), model, strategy.root_device, **options)
 
 
 def build_callbacks(config: DictConfig, files: RunFolder) -> list[pl.Callback]:

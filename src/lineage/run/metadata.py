@@ -68,7 +68,7 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "packages": environment.read_package_versions(),
         "host": platform.node(),
         "dataset": splits,
-        "initial_weights_sha256": state_dict.sha256(parts.model),
+        "initial_weights_sha256": state_dict.sha256(parts.model.state_dict()),
         "evaluated_weights": describe_average(config),
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "supersedes": attempt.supersedes,

@@ -52,6 +52,7 @@ from lineage.run.resume import Attempt, load_resumed, record_run_id, write_confi
 from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.evaluated_weights import restore_best
 from lineage.train.loggers import close_at_end
+from lineage.train.memory.sharding import gather_state
 from lineage.train.progress import silence_lightning
 from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.rank_watch import is_started_by_lightning, watch_ranks
@@ -100,16 +101,15 @@ def run_attempt(attempt: Attempt) -> None:
         ):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
-            if attempt.config.evaluate_only or not has_parameters(parts.model):
-                test(attempt, trainer, parts)
-            else:
-                fit(attempt, trainer, parts)
+            only_tests = attempt.config.evaluate_only or not has_parameters(parts.model)
+            (test if only_tests else fit)(attempt, trainer, parts)
             if attempt.config.dump_proposals:
                 dump(trainer, parts, RunFolder(attempt.folder).proposals)
             if images is not None:
                 distil(trainer, parts, images, RunFolder(attempt.folder).labels)
+            weights = gather_state(parts.model.state_dict())
             if is_first():  # a finished entry promises what other runs start from
-                writer.facts |= {"trained_weights_sha256": save_artifacts(attempt.folder, parts)}
+                writer.facts |= {"trained_weights_sha256": save_artifacts(attempt.folder, parts, weights)}
         if is_first():
             draw_predictions(attempt.folder, parts)
             show(attempt, writer, console)

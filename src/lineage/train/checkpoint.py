@@ -13,6 +13,7 @@ from lineage.results.file_digest import remove
 from lineage.results.run_folder import checkpoint_name, list_checkpoints, step_of
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import evaluates_after
+from lineage.train.memory.sharding import ShardedStrategy
 from lineage.train.save_tensors import save_tensors, write_with_digest
 from lineage.train.stop_signals import StopSignals
 
@@ -60,10 +61,10 @@ class Checkpoints(Callback):
         if is_step_done and step > self.saved_at and self._is_due(trainer, step):
             cast(DetectionModule, pl_module).flush_losses()  # raises if training diverged: such weights are not saved
             self.save(trainer, step)
-        if is_step_done and self.signals.requested and trainer.is_global_zero:
+        if is_step_done and self._must_stop(trainer):
             if step > self.saved_at:
                 cast(DetectionModule, pl_module).flush_losses()
-                self.save_alone(trainer, step)
+                self.stop_and_save(trainer, step)
             raise KeyboardInterrupt  # the other ranks end with this one
 
     def _is_due(self, trainer: Trainer, step: int) -> bool:
@@ -81,6 +82,21 @@ class Checkpoints(Callback):
             return
         write_with_digest(path, trainer.save_checkpoint)
         self._remove_old(self._permanent(trainer))
+
+    def _must_stop(self, trainer: Trainer) -> bool:
+        """Return whether this process ends now: the first at a signal, and with it all among which weights are split.
+
+        Only they ask each other at every step.
+        """
+        if isinstance(trainer.strategy, ShardedStrategy):
+            return bool(trainer.strategy.reduce_boolean_decision(self.signals.requested, all=False))
+        return self.signals.requested and trainer.is_global_zero
+
+    def stop_and_save(self, trainer: Trainer, step: int) -> None:
+        if isinstance(trainer.strategy, ShardedStrategy):
+            self.save(trainer, step)
+        else:
+            self.save_alone(trainer, step)
 
     def save_alone(self, trainer: Trainer, step: int) -> None:
         """Save without the other ranks, which may be at another step when the signal comes."""

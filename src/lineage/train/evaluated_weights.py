@@ -21,7 +21,7 @@ def restore_best(trainer: Trainer, module: DetectionModule) -> bool:
     if best is None:
         return False
     checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])
+    trainer.strategy.load_model_state_dict(checkpoint)
     return True
 
 

@@ -54,8 +54,10 @@ def adamw(
 
 
 def can_fuse(model: nn.Module) -> bool:
-    """Return whether torch has one kernel for a step of all parameters on the model's device."""
-    return all(parameter.device.type in ("cpu", "cuda") for parameter in model.parameters())
+    """Return whether torch has one kernel for a step of all parameters on the model's device; of parts it has none."""
+    parameters = list(model.parameters())
+    is_sharded = any(hasattr(parameter, "full_tensor") for parameter in parameters)
+    return not is_sharded and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
 
 
 def get_layer_factors(model: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -63,10 +64,10 @@ def _add_shared_names(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[
     }
 
 
-def sha256(model: nn.Module) -> str:
+def sha256(state: Mapping[str, Tensor]) -> str:
     """Hash names, types, shapes and bytes: equal weights have equal digests, whatever file they came from."""
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data if value.ndim else b"")
         digest.update(str(value.item()).encode() if not value.ndim else b"")

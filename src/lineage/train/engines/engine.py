@@ -64,15 +64,19 @@ def make_engine(
     *,
     detect_anomaly: bool = False,
     computes_twice: bool = False,
+    sharded: bool = False,
 ) -> Engine:
     """Prepare a model for a device and return the engine, or the eager one with the reason why it has to be that.
 
     computes_twice: blocks of the model are computed again in the backward pass.
+    sharded: weights are split over processes.
 
     Raises UnknownEngine if the name is not one of ENGINES.
     """
     if name not in ENGINES:
         raise UnknownEngine(f"engine={name} is unknown; choose one of {', '.join(ENGINES)}")
+    if sharded:
+        return EagerEngine(model, "eager, weights split over processes")
     if device.type == "cuda":
         model.to(memory_format=torch.channels_last)  # the layout of matrix units
     if name == "compiled":

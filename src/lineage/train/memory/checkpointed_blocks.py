@@ -50,14 +50,14 @@ def checkpoint_blocks(model: nn.Module) -> dict[str, list[CheckpointedMethod]]:
             f"activation_checkpointing=true: no part of {type(model).__name__} has a method list_layers, which orders "
             "blocks; ResNet, ResNeXt, RegNet and MobileNet do"
         )
-    layers = [layer for body in bodies for layer in _select_blocks(body.list_layers())]
+    layers = [layer for body in bodies for layer in select_blocks(body.list_layers())]
     blocks = [layer for layer in layers if any(parameter.requires_grad for parameter in layer.parameters())]
     for block in blocks:
         _refuse_batch_statistics(names[block], block)
     return {names[block]: _wrap(block) for block in blocks}
 
 
-def _select_blocks(layers: list[nn.Module]) -> list[nn.Module]:
+def select_blocks(layers: list[nn.Module]) -> list[nn.Module]:
     """Return the layers with a method of METHODS, or all if no layer has one: the stem beside them runs in pieces."""
     with_method = [layer for layer in layers if any(hasattr(layer, method) for method in METHODS)]
     return with_method or layers

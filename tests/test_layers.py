@@ -70,6 +70,7 @@ LAYERS = {
     ),
     "lineage.train.trackers": Layer(("lineage.train.trackers", "lineage.results.run_folder"), ("pytorch_lightning",)),
     "lineage.train.trackers.wandb_logger": Layer(("lineage.train.trackers",), ("pytorch_lightning", "wandb")),
+    "lineage.train.trackers.trackio_logger": Layer(("lineage.train.trackers",), ("pytorch_lightning", "trackio")),
     "lineage.train.trackers.tensorboard_logger": Layer(
         ("lineage.train.trackers",), ("PIL", "numpy", "pytorch_lightning", "torch")
     ),

@@ -65,6 +65,7 @@ def test_the_nearest_names(override: str, says: str) -> None:
     ("override", "says"),
     [
         ("track=csv", "track is now logger: write logger=csv"),
+        ("track=wandb", "track is now logger: write logger=wandb"),
         ("track@x=csv", "track is now logger: write logger@x=csv"),
         ("~track", "track is now logger: write ~logger"),
         ("entry.note='a=b'", "entry.note is now cell.note: write cell.note='a=b'"),

@@ -1,4 +1,4 @@
-"""Loggers of curves: a CSV file in the run folder, and W&B, TensorBoard and MLflow in the background."""
+"""Loggers of curves: a CSV file in the run folder, and W&B, TensorBoard, MLflow and trackio in the background."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lineage.results.run_folder import RunFolder, read_metrics
 from lineage.train.background_logger import BackgroundLogger
 from lineage.train.trackers.mlflow_logger import MlflowLogger
 from lineage.train.trackers.tensorboard_logger import TENSORBOARD, TensorBoardLogger
+from lineage.train.trackers.trackio_logger import TrackioLogger
 from lineage.train.trackers.wandb_logger import WandbLogger
 
 STATISTICS = ("DeviceStatsMonitor", "train/", "validate/")  # names that Lightning's monitors begin with
@@ -152,6 +153,13 @@ def make_mlflow_logger(
 ) -> Logger:
     """Return a logger to MLflow: to a server, or to the file `store`."""
     return MlflowLogger(tracking_uri=tracking_uri, experiment=experiment, store=Path(store), facts=name.describe())
+
+
+def make_trackio_logger(
+    *, folder: Path, name: RunName, start: int, project: str, space: str | None, store: str
+) -> Logger:
+    """Return a logger to trackio: to files in `store`, and to a Space that shows them."""
+    return TrackioLogger(project=project, store=Path(store), space=space, facts=name.describe())
 
 
 def make_loggers(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +18,9 @@ from lineage.report.site.polygons import IdShape, paint_ids
 from lineage.report.site.wandb_upload import CONFIDENT, list_pictures, list_tables, number_classes, upload_site
 from tests.report.site.conftest import SmallSite
 from tests.report.site.stores import make_entry, make_site_source, write_store
+from tests.wandb_file import read_finished
 
-BLOCK = 32768  # bytes of a block of the log, as of LevelDB
 TABLE_ENTRIES = [("roi_pool", 1.7), ("roi_align", 3.6)]
-
-
-def read_records(path: Path) -> Iterator[Any]:
-    """Yield the records of a .wandb file: a log of LevelDB whose chunks are protocol buffers."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, place, parts = path.read_bytes(), 7, b""  # after the head, `:W&B`, magic and version
-    while place + 7 <= len(data):
-        if (rest := BLOCK - place % BLOCK) < 7:
-            place += rest
-            continue
-        size, kind = struct.unpack_from("<HB", data, place + 4)
-        parts += data[place + 7 : place + 7 + size]
-        place += 7 + size
-        if kind in (1, 4):  # whole, or the last part
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-def read_finished(path: Path) -> list[Any]:
-    """Return all records; the process of W&B writes the last of them after the run has ended."""
-    for _ in range(600):
-        records = list(read_records(path))
-        if any(record.HasField("exit") for record in records):
-            return records
-        time.sleep(0.1)
-    raise AssertionError(f"{path} has no end")
 
 
 def collect_history(records: Iterable[Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from benchmarks import step_overhead
 from pytorch_lightning import Callback
+from pytorch_lightning.loops import training_epoch_loop
 
 from lineage.ops.random import fold_in
-from lineage.train.callbacks.empty_hooks import STEP_HOOKS, NoProfiler, skip_empty_hooks
+from lineage.train.callbacks.empty_hooks import STEP_HOOKS, NoProfiler, fix_step_arguments, skip_empty_hooks
 from lineage.train.detection_module import get_total_norm, seed_generators
 from tests.train import toy
 
@@ -62,3 +63,19 @@ def test_the_benchmark_measures_a_run_of_train_py() -> None:
     assert all(0 < value < 1 for value in seconds)
     table = step_overhead.format_table([seconds], steps=20)
     assert f"| `python train.py` | {seconds[2] * 1e3:.2f} |" in table
+
+
+def test_the_step_gets_its_batch_without_a_look_at_its_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: list[int] = []
+
+    class Module(toy.DetectionModule):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            numbers.append(batch_idx)
+            return super().training_step(batch, batch_idx)
+
+    monkeypatch.setattr(toy, "DetectionModule", Module)
+    trainer = toy.trainer(3)
+    fix_step_arguments(trainer)
+    monkeypatch.setattr(training_epoch_loop, "is_param_in_hook_signature", lambda *_, **__: pytest.fail("inspected"))
+    trainer.fit(toy.detection_module(), toy.ToyData())
+    assert numbers == [0, 1, 2]

@@ -43,7 +43,7 @@ from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.run.task import TASKS, check_task, find_task
-from lineage.train.callbacks.empty_hooks import NoProfiler, skip_empty_hooks
+from lineage.train.callbacks.empty_hooks import NoProfiler, fix_step_arguments, skip_empty_hooks
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -194,6 +194,7 @@ def make_trainer(
             profiler=NoProfiler(),
         )
         skip_empty_hooks(vars(trainer)["callbacks"])
+        fix_step_arguments(trainer)
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
         check_sharding(trainer.strategy, config, parts.model, callbacks)

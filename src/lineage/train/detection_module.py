@@ -206,6 +206,15 @@ class DetectionModule(LightningModule):
             return batch  # it is there
         return cast(Batch, super().transfer_batch_to_device(batch, device, dataloader_idx))
 
+    def _on_before_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Return the batch; Lightning searches module and data for this hook, which neither has, in every step."""
+        return batch
+
+    def _apply_batch_transfer_handler(
+        self, batch: Batch, device: torch.device | None = None, dataloader_idx: int = 0
+    ) -> Batch:
+        return self.transfer_batch_to_device(batch, device or self.device, dataloader_idx)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.throughput.begin_step()
         # dropout: the same after a resume

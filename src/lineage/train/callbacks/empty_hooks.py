@@ -1,16 +1,17 @@
 """A step without the calls that do nothing: hooks that no callback defines, and the profiler that measures nothing.
 
 Lightning calls each hook of each callback in every step, defined or not, inside a context of its profiler. It skips a
-hook that is not callable.
+hook that is not callable. It also inspects the signature of training_step in every step.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
 STEP_HOOKS = (
@@ -25,6 +26,16 @@ class NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> Any:
         return NOTHING
+
+
+def fix_step_arguments(trainer: Trainer) -> None:
+    """Call training_step(batch, batch_idx) without a look at its signature."""
+    vars(trainer.fit_loop.epoch_loop)["_build_kwargs"] = _build_arguments
+
+
+def _build_arguments(arguments: OrderedDict[str, Any], batch: Any, batch_idx: int) -> OrderedDict[str, Any]:
+    arguments |= {"batch": batch, "batch_idx": batch_idx}
+    return arguments
 
 
 def skip_empty_hooks(callbacks: Iterable[Callback]) -> None:

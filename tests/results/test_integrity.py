@@ -82,7 +82,8 @@ def test_an_entry_from_before_digests_is_counted_and_no_damage(
     assert main(["store", "verify", "--results", str(tmp_path)]) == 0
     text = "2 entries whole (1 checked, 1 without a digest: written before it was recorded), 0 files damaged"
     assert text in capsys.readouterr().out
-    assert integrity.verify(Path(__file__).parents[2] / "results") == (15, [])
+    shipped = Path(__file__).parents[2] / "results"
+    assert integrity.verify(shipped) == (len(list(shipped.rglob("[0-9]*.json"))), [])
 
 
 def test_merge(tmp_path: Path) -> None:

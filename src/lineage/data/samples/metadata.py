@@ -69,7 +69,10 @@ def parse_meta(content: Mapping[str, Any]) -> DatasetMeta:
 
 
 def check_meta(meta: DatasetMeta) -> DatasetMeta:
-    """Return metadata that a file holds. Raises ValueError if its columns differ in type or length."""
+    """Return metadata that a file holds. Raises ValueError if its columns differ in type or length.
+
+    A skeleton without names of keypoints is one of earlier versions, which stored no names.
+    """
     texts = (*meta.classes, *meta.keypoints, *meta.stuff, *meta.frequencies)
     numbers = (*meta.category_ids, *meta.flip_indices, *meta.keypoint_counts, *meta.keypoint_offsets, *meta.stuff_ids)
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
@@ -77,6 +80,6 @@ def check_meta(meta: DatasetMeta) -> DatasetMeta:
     if len(meta.classes) != len(meta.category_ids):
         raise ValueError(f"{len(meta.classes)} classes and {len(meta.category_ids)} category_ids")
     slots = range(len(meta.keypoints))
-    if not all(end in slots for pair in meta.skeleton for end in pair):
+    if slots and not all(end in slots for pair in meta.skeleton for end in pair):
         raise ValueError(f"the skeleton joins keypoints that are not among the {len(slots)}")
     return meta

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from lineage.train import background_logger
 from lineage.train.loggers import RunName, close_at_end, make_loggers, make_trackio_logger
+from tests.train.ended_run import write_entry, write_per_class
 
 NAME = RunName("20261126-84cc87", "paper/table", "base", 3, ["optimizer.lr=0.01"], ["mini"], {"box/AP": 37.9})
 TITLE = "base optimizer.lr=0.01 seed 3 84cc87"
@@ -34,11 +34,10 @@ def test_the_run_is_read_back_by_trackio(
 
     monkeypatch.setattr(background_logger, "OPEN", 120.0)
     monkeypatch.setattr(background_logger, "CLOSE", 120.0)
-    entry = {"id": "e1", "status": "stopped", "steps": 5, "metrics": {"box/AP": 30.0}, "commit": "c0", "seconds": 8.5}
-    (tmp_path / "entry.json").write_text(json.dumps(entry))
+    write_entry(tmp_path, "stopped", 5)
     log(tmp_path, 0, range(1, 6))
-    (tmp_path / "entry.json").write_text(json.dumps(entry | {"status": "finished", "steps": 7}))
-    (tmp_path / "per_class.json").write_text(json.dumps({"ice cream, cone": {"box/AP": 31.0, "box/APs": None}}))
+    write_entry(tmp_path, "finished", 7)
+    write_per_class(tmp_path)
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (6, 4)).save(tmp_path / "pictures" / "predictions.png")
     log(tmp_path, 4, range(5, 8))  # resumed at step 4: the same run of trackio, which keeps both values of step 5

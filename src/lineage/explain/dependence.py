@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lineage.explain.detectors import Detector, Region, adapt_detector
+from lineage.explain.explained_image import fill_box
 from lineage.explain.methods import explain
 from lineage.explain.randomization import cascade, randomize_layers, rank_correlation
 from lineage.explain.targets import DetectionOutput, class_logit
@@ -53,9 +54,8 @@ def correlate_in_box(a: Tensor, b: Tensor, box: Tensor) -> float:
     0 if no such pixel is left: maps without a value have nothing in common.
     """
     x1, y1, x2, y2 = box.tolist()
-    rows, columns = (torch.arange(side) + 0.5 for side in a.shape)
-    inside = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))
-    pixels = inside & ((a != 0) | (b != 0))
+    height, width = a.shape
+    pixels = torch.from_numpy(fill_box((x1, y1, x2, y2), (height, width))) & ((a != 0) | (b != 0))
     return rank_correlation(a[pixels], b[pixels])
 
 

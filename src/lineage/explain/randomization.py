@@ -12,6 +12,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from lineage.explain.sensitivity import correlate
+
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 HEADS = ("box", "head")  # parts that predict classes: the box head of an R-CNN, the head of a RetinaNet
 
@@ -53,12 +55,7 @@ def find_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.ConvTranspose2d | 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
     """Return Spearman's correlation of two maps of one shape; equal values share their mean rank. 0 of a constant."""
-    if not a.numel():
-        return 0.0
-    ranks = [_rank(values.flatten().double()) for values in (a, b)]
-    first, second = (rank - rank.mean() for rank in ranks)
-    norm = float(first.norm() * second.norm())
-    return float(first @ second) / norm if norm > 0 else 0.0
+    return correlate(_rank(a.flatten().double()), _rank(b.flatten().double())) if a.numel() else 0.0
 
 
 def _rank(values: Tensor) -> Tensor:

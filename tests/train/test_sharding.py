@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from pytorch_lightning.strategies import FSDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lineage.config.build import ConfigError
-from lineage.results.run_folder import read_metrics
+from lineage.results.run_folder import list_checkpoints, read_metrics
 from lineage.run.checks.sharding import check_sharding
 from lineage.structures import Images, Loss, Losses, Targets
 from lineage.train.checkpoint import Checkpoints
@@ -126,6 +129,31 @@ def test_two_processes_equal_one_also_on_disk(tmp_path: Path) -> None:
 
 def load_checkpoint(run: Path, step: int) -> dict[str, Any]:
     return torch.load(run / "checkpoints" / f"step-{step:07d}.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_a_stopped_sharded_run_goes_on_to_the_metrics_of_one_process(tmp_path: Path) -> None:
+    tiny.train(tmp_path, *FEW, f"hydra.run.dir={tmp_path / 'one'}")
+    run = tmp_path / "run"
+    first = tiny.start(tmp_path, *FEW, *SHARDED, "activation_checkpointing=true", f"hydra.run.dir={run}")
+    while not list_checkpoints(run / "checkpoints"):
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.05)
+    first.send_signal(signal.SIGTERM)
+    output = first.communicate(timeout=120)[0]
+    stopped = json.loads((run / "entry.json").read_text())
+    assert stopped["status"] == "stopped", output
+    assert max(list_checkpoints(run / "checkpoints")) == stopped["steps"] < 6
+    tiny.train(tmp_path, f"resume={run}")
+    ours, theirs = (json.loads((path / "entry.json").read_text()) for path in (run, tmp_path / "one"))
+    assert ours["processes"] == 2
+    assert ours["config_digest"] == theirs["config_digest"]
+    assert ours["metrics"] == pytest.approx(theirs["metrics"], abs=0.1)
+    assert tiny.losses(run) == pytest.approx(tiny.losses(tmp_path / "one"), abs=1e-3)
+    # the weights are a file like any other
+    test = tmp_path / "test"
+    tiny.train(tmp_path, *FEW, "evaluate_only=true", f"weights={run}", f"hydra.run.dir={test}")
+    assert json.loads((test / "entry.json").read_text())["metrics"] == pytest.approx(ours["metrics"])
 
 
 def test_what_needs_whole_weights_is_refused_with_a_way_out() -> None:

@@ -28,7 +28,7 @@ def test_a_line_has_the_effect_published_and_ours_with_its_uncertainty() -> None
     line = Message(make_claim("same sign at mini"), "mini", 12.4).format_line()
     assert dict(zip(HEAD, line, strict=True)) == {
         "paper": "A Paper, Table 1", "claim": "new has a higher AP than old by 3", "published": "+3",
-        "ours": "+2.0 ± 0.5", "seeds": "3, 3", "p": ".012", "verdict": "same sign", "CPU min": "12",
+        "ours": "+2.0 ± 0.5", "seeds": "3, 3", "p": ".012", "verdict": "same sign", "minutes": "12",
         "command": "`lineage run paper/table new old --tier mini`",
     }  # fmt: skip
 
@@ -39,6 +39,11 @@ def test_nothing_is_said_of_what_did_not_run_at_the_tier() -> None:
         line = dict(zip(HEAD, message.format_line(), strict=True))
         assert (line["ours"], line["seeds"], line["p"], line["verdict"]) == ("-", "-", "-", "has not run")
         assert not message.is_settled
+
+
+def test_rows_that_ran_in_two_settings_are_not_called_missing() -> None:
+    claim = find_status(made.table(), made.table().effects[0], [Verdict(verdicts.OFF_PROTOCOL)])
+    assert Message(claim, "mini").format_line()[HEAD.index("verdict")] == "its rows never ran in one setting"
 
 
 def test_an_order_without_a_size_has_the_difference_of_the_published_numbers() -> None:
@@ -52,13 +57,13 @@ def test_the_page_counts_shown_contradicted_undecided_and_impossible_messages() 
     messages = [Message(make_claim(word), "mini", 30.0) for word in claims]
     messages[0] = replace(messages[0], claim=make_claim("same sign at mini", 9.0))
     messages.append(Message(make_claim(verdicts.MISSING, None, setting=PAPER), "mini", None, "one experiment"))
-    page = write_messages(messages, "`results/`")
+    page = write_messages(messages, "`results/`", 2.0)
     titles = [part.text for part in page if isinstance(part, Heading)]
     assert [title.rpartition(" ")[2] for title in titles[1:]] == ["(2)", "(2)", "(0)", "(1)"]
     text = render_markdown(page)
     assert "Of 5 relations" in text
     assert "1 are shown at tier mini and 1 are contradicted" in text
-    assert "took 2.0 CPU hours" in text
+    assert "all finished runs of this tier took 2.0 hours" in text
     first = next(part for part in page if isinstance(part, Lines))
     assert [row[HEAD.index("ours")] for row in first.body] == ["+9.0 ± 0.5", "+2.0 ± 0.5"]
     assert "one experiment" in text

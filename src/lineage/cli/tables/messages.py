@@ -29,10 +29,11 @@ BEGIN, END = "<!-- lineage messages --readme -->", "<!-- end of messages -->"
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     tiers.check_tier(paths.experiments(), args.tier)
-    messages = build_messages(args.results, args.tier)
+    entries = store.read_own(args.results)
+    messages = build_messages(args.results, entries, args.tier)
     if args.readme:
         return _write_readme(messages)
-    text = RENDER[args.form](write_messages(messages, f"`{args.results.name}/`"))
+    text = RENDER[args.form](write_messages(messages, f"`{args.results.name}/`", sum_hours(entries, args.tier)))
     if args.out is None:
         print(text, end="")
         return 0
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def build_messages(results: Path, tier: str) -> list[Message]:
+def build_messages(results: Path, entries: list[Entry], tier: str) -> list[Message]:
     """Return the messages of all papers, oldest first, with the time of their runs or what is missing of it."""
     project, experiments = paths.project(), paths.experiments()
     loader = TableLoader(experiments, results, make_finder(project, experiments))
@@ -49,7 +50,6 @@ def build_messages(results: Path, tier: str) -> list[Message]:
     claims = [claim for page in pages for claim in page.claims]
     tables = [one.table for page in pages for one in page.tables if one.table.effects]
     compose_all(project, tables, tier)
-    entries = store.read_own(results)
     load = partial(read.load_table, experiments)
     _, costs = price_claims(project, experiments, load, claims, entries, tier, detect_device())
     prices = {id(cost.claim): cost for cost in costs}
@@ -60,6 +60,11 @@ def build_messages(results: Path, tier: str) -> list[Message]:
         missing = None if cost is None or cost.hours is None else 60 * cost.hours
         messages.append(Message(claim, tier, spent or missing, "" if cost is None else cost.obstacle))
     return messages
+
+
+def sum_hours(entries: list[Entry], tier: str) -> float:
+    """Return the hours of all finished runs at a tier."""
+    return sum(one.seconds or 0.0 for one in entries if one.status == "finished" and one.tier == tier) / 3600
 
 
 def sum_minutes(claim: ClaimStatus, entries: list[Entry], tier: str) -> float:

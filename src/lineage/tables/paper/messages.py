@@ -14,7 +14,7 @@ from lineage.tables.paper.document import Element, Heading, Lines, Paragraph
 from lineage.tables.paper.status import ClaimStatus, Status
 from lineage.tables.verdicts import strip_tier
 
-HEAD = ("paper", "claim", "published", "ours", "seeds", "p", "verdict", "CPU min", "command")
+HEAD = ("paper", "claim", "published", "ours", "seeds", "p", "verdict", "minutes", "command")
 README_LINES = 10
 NOTHING = "-"
 
@@ -67,7 +67,10 @@ class Message:
         verdict = self.claim.verdict
         if self._is_at_tier and verdict is not None:
             return strip_tier(verdict.word)
-        return self.obstacle or "has not run"
+        if self.obstacle:
+            return self.obstacle
+        never_together = verdict is not None and verdict.word == verdicts.OFF_PROTOCOL
+        return "its rows never ran in one setting" if never_together else "has not run"
 
 
 def format_published(claim: ClaimStatus) -> str:
@@ -81,13 +84,16 @@ def format_published(claim: ClaimStatus) -> str:
     return f"{numbers[0] - numbers[1]:+.1f}"
 
 
-def write_messages(messages: Sequence[Message], store: str) -> list[Element]:
-    """Return the page: what is settled by its strength, what ran without an answer, what has not run; with counts."""
+def write_messages(messages: Sequence[Message], store: str, hours: float) -> list[Element]:
+    """Return the page: what is settled by its strength, what ran without an answer, what has not run; with counts.
+
+    hours: of all finished runs of the store at the tier, each counted once.
+    """
     settled = sort_settled(messages)
     undecided = [one for one in messages if one.has_run and not one.is_settled]
     waiting = [one for one in messages if not one.has_run and not one.is_settled]
     runnable = [one for one in waiting if not one.obstacle]
-    parts: list[Element] = [Heading("Messages of the lineage", 1), Paragraph(_introduce(messages, store))]
+    parts: list[Element] = [Heading("Messages of the lineage", 1), Paragraph(_introduce(messages, store, hours))]
     sections: Mapping[str, Sequence[Message]] = {
         "Settled, the largest effect over its uncertainty first": settled,
         "Ran, and not settled": undecided,
@@ -114,18 +120,17 @@ def render_readme_table(messages: Sequence[Message]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _introduce(messages: Sequence[Message], store: str) -> str:
+def _introduce(messages: Sequence[Message], store: str, hours: float) -> str:
     """Return the counts and how to read a line."""
     tier = messages[0].tier if messages else ""
     settled = [one for one in messages if one.is_settled]
     against = [one for one in settled if one.claim.status == Status.CONTRADICTED]
-    minutes = sum(one.minutes or 0.0 for one in messages if one.is_settled or one.has_run)
     return (
         f"Written by `lineage messages` from the entries in {store}. Of {len(messages)} relations between two rows of "
         f"a paper's table, {len(settled) - len(against)} are shown at tier {tier} and {len(against)} are contradicted "
-        f"there; the runs of those that ran took {minutes / 60:.1f} CPU hours, shared ones counted with each. A line "
-        "has the published effect, our difference with half its interval (corrected for all questions of its table), "
-        f"the seeds of both rows, the corrected p and the verdict, such as {verdicts.SAME_SIGN!r}: below tier paper "
-        "only signs are judged, never sizes. CPU min is the time of the runs that answered, else the estimate of those "
+        f"there; all finished runs of this tier took {hours:.1f} hours. A line has the published effect, our "
+        "difference with half its interval (corrected for all questions of its table), the seeds of both rows, the "
+        f"corrected p and the verdict, such as {verdicts.SAME_SIGN!r}: below tier paper only signs are judged, never "
+        "sizes. Minutes are those of the runs that answered, else the estimate of those "
         "that are missing."
     )

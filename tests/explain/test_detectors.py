@@ -120,6 +120,36 @@ def test_targets_have_maps(target: str) -> None:
     assert float(maps["gradient"].values.max()) > 0
 
 
+@pytest.mark.parametrize(
+    ("model", "overrides"),
+    [("mask_rcnn", ()), ("mask_rcnn_mlp", ()), ("pointrend", ()), ("cascade_mask_rcnn_staged", ()),
+     ("mask_rcnn", ("model.heads.mask._target_=lineage.models.roi_heads.mask_softmax.SoftmaxMaskHead",))],
+)  # fmt: skip
+def test_the_target_mask_is_the_mask_of_the_detection(model: str, overrides: tuple[str, ...]) -> None:
+    """Of every mask head: the sum of the positive log odds of the probabilities; its gradient is no zero."""
+    images, detector = drawing(), adapt_detector(network(model, *overrides))
+    detections, regions = detector.detect(images)
+    assert detections.masks is not None
+    slot = int(detections.masks[0].amax((1, 2)).argmax())
+    expected = detections.masks[0, slot].double().logit().clamp(min=0).sum()
+    output = DetectionOutput(detector, images, regions[slot], parse_target("mask"))
+    assert float(expected) > 0
+    assert float(output.score(output.features(output.pixels)).detach()) == pytest.approx(float(expected), rel=1e-3)
+    assert float(gradients.map_gradient(output).max()) > 0
+
+
+def test_the_gradient_of_a_subdivided_mask_equals_central_differences() -> None:
+    """PointRend, along the gradient: bilinear logits of the coarse mask and those of its points, at constant places."""
+    detector, images = adapt_detector(network("pointrend")), drawing()
+    _, regions = detector.detect(images)
+    output = DetectionOutput(detector, images, regions[0], parse_target("mask"))
+    gradient = gradients.compute_gradient(output) / output.std
+    step = 0.5 * gradient[None] / gradient.norm()
+    with torch.no_grad():
+        above, below = (float(output.score(output.features(output.pixels + sign * step))) for sign in (1, -1))
+    assert above - below == pytest.approx(float(gradient.norm()), rel=0.02)
+
+
 def test_a_target_that_the_model_has_not_is_refused() -> None:
     detector = adapt_detector(network("retinanet"))
     images = drawing()

@@ -1,13 +1,15 @@
 """The scalars of a detection that can be explained.
 
 class: its logit. contrast: its logit minus the largest other. x1, y1, x2, y2: a side of its box. mask: the sum of its
-mask's logits where they are positive. keypoint, keypoint:K: the logits at the peaks of all heatmaps, or of number K.
-proposal: the objectness logit of the anchor that became the detection's proposal, which is a constant.
+mask's logits where they are positive, those of PointRend after its subdivision. keypoint, keypoint:K: the logits at the
+peaks of all heatmaps, or of number K. proposal: the objectness logit of the anchor that became the detection's
+proposal, which is a constant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +17,20 @@ from torch import Tensor
 from lineage.explain.detectors import Detector, Region, find_normalization
 from lineage.explain.variants import repeat
 from lineage.models.proposals.rpn import RPN
+from lineage.models.roi_heads.cascade_mask import CascadeMaskHead
 from lineage.models.roi_heads.keypoint_head import KeypointHead
 from lineage.models.roi_heads.mask_fc import MLPMaskHead
 from lineage.models.roi_heads.mask_head import MaskHead
-from lineage.structures import Images
+from lineage.models.roi_heads.mask_softmax import SoftmaxMaskHead
+from lineage.models.roi_heads.pointrend import PointRend
+from lineage.structures import Detections, Images
 
 Target = Callable[[Detector, list[Tensor], Region], Tensor]
 SIDES = ("x1", "y1", "x2", "y2")
 PROPOSAL = "proposal"
+LOGIT_HEADS = (MaskHead, MLPMaskHead, PointRend)  # those whose mask is the sigmoid of one logit per pixel
+MASK_HEADS = (*LOGIT_HEADS, CascadeMaskHead, SoftmaxMaskHead)
+LEAST_PROBABILITY = 1e-6  # log odds are cut there, and at 1 minus it
 NAMES = ("class", "contrast", *SIDES, "mask", "keypoint", "keypoint:K", PROPOSAL)
 
 
@@ -51,10 +59,16 @@ def box_side(side: int) -> Target:
 
 
 def mask_logits(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
-    """Return the sum of the positive logits of the detection's mask."""
-    head = _find_head(detector, (MaskHead, MLPMaskHead), "mask")
+    """Return the sum of the positive logits of the detection's mask; of a softmax and of a cascade, its log odds."""
+    head = _find_head(detector, MASK_HEADS, "mask")
     labels = torch.tensor([[region.label]], device=region.detection.device)
-    return head.mask_logits(features, region.detection, labels).clamp(min=0).sum()
+    if isinstance(head, LOGIT_HEADS):
+        logits = head.mask_logits(features, region.detection, labels)
+    else:
+        scores = torch.ones_like(region.detection[..., 0])
+        detection = Detections(region.detection, scores, labels, scores > 0, labels, scores[..., None])
+        logits = head.detect(features, detection).masks.logit(LEAST_PROBABILITY)
+    return logits.clamp(min=0).sum()
 
 
 def keypoint_logits(number: int | None) -> Target:
@@ -114,9 +128,9 @@ class DetectionOutput:
         return self.target(self.detector, features, self.region)
 
 
-def _find_head(detector: Detector, kinds: tuple[type, ...], name: str) -> KeypointHead | MaskHead:
+def _find_head(detector: Detector, kinds: tuple[type, ...], name: str) -> Any:
     head = dict(getattr(detector.model, "heads", {})).get(name)
     if not isinstance(head, kinds):
         kind = f"its {name} head, {type(head).__name__}, has no logits of one region" if head else f"it has no {name}s"
         raise UnknownTarget(f"target {name}: {kind}; choose class, contrast or a side of the box")
-    return head  # type: ignore[return-value]
+    return head

@@ -171,16 +171,23 @@ class PointRend(nn.Module):
         return torch.cat((random.gather(2, index.expand(-1, -1, -1, 2)), rest), 2)
 
     def detect(self, features: list[Tensor], detections: Detections) -> Detections:
-        """Add masks [B, D, M, M] to the detections: probabilities inside each box; M = s * 2^subdivision_steps (3.1)"""
-        labels = detections.labels.clamp(max=self.maps - 1)
-        coarse = self.coarse_logits(features, detections.boxes)
+        """Add masks [B, D, M, M] to the detections: probabilities inside each box."""
+        return detections._replace(masks=self.mask_logits(features, detections.boxes, detections.labels).sigmoid())
+
+    def mask_logits(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+        """Predict the mask of each region's class by subdivision (3.1).
+
+        boxes [B, N, 4], labels [B, N] -> logits [B, N, M, M], M = s * 2^subdivision_steps
+        """
+        labels = labels.clamp(max=self.maps - 1)
+        coarse = self.coarse_logits(features, boxes)
         masks = self.select_class(coarse, labels)
         for step in range(1, self.subdivision_steps + 1):
             masks = F.interpolate(masks, scale_factor=2, mode="bilinear", align_corners=False)
             next_predicts_all = (2 * masks.shape[-1]) ** 2 <= self.subdivision_num_points
             if step == self.subdivision_steps or not next_predicts_all:
-                masks = self.refine(features, coarse, masks, labels, detections.boxes)
-        return detections._replace(masks=masks.sigmoid())
+                masks = self.refine(features, coarse, masks, labels, boxes)
+        return masks
 
     def refine(self, features: list[Tensor], coarse: Tensor, masks: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
         """Replace the most uncertain cells of logits [B, D, M, M] by predictions of the point head."""

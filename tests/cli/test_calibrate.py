@@ -175,6 +175,11 @@ def test_usage_errors(files: tuple[Path, Path], options: list[str]) -> None:
         calibrate(files, *options)
 
 
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere: no such file or run folder"):
+        main([str(tmp_path / "nowhere")])
+
+
 def test_evaluate_takes_the_map_and_refuses_the_images_of_its_fit(
     files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

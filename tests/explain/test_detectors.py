@@ -171,6 +171,8 @@ def test_the_overlap_of_a_box_with_itself_is_no_target() -> None:
     box_ops.iou(box, box.detach()).sum().backward()
     assert box.grad is not None
     torch.testing.assert_close(box.grad, torch.zeros_like(box))
+    with pytest.raises(UnknownTarget, match=r"target overlap: .* choose a side of the box: x1, y1"):
+        parse_target("overlap")
 
 
 @pytest.mark.parametrize("model", ["mask_rcnn", "mask_rcnn_c4", "cascade_rcnn"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, 
 from lineage.report.draw import Mark, paint
 
 PANEL = 220  # pixels of the longer side of an image of the sheet
-GAP, MARGIN, HEAD = 10, 18, 22
+GAP, MARGIN, HEAD, FOOT = 10, 18, 22, 14
 BACKGROUND, LETTERS = (22, 24, 29), (200, 204, 212)
 # dark to light: violet, magenta, orange, yellow; hues of matplotlib's inferno, readable in grey too
 HEAT = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], np.float64)
@@ -72,22 +73,27 @@ def save_sheets(images: Sequence[ExplainedImage], path: Path) -> Path:
 
 
 def draw_sheet(image: ExplainedImage, title: str = "") -> Image.Image:
-    """Return a picture with a row per detection, the detection itself first, then the map of each method."""
+    """Return a picture with a row per detection: the detection itself, then each method's map above its layer."""
     height, width = image.pixels.shape[:2]
     scale = PANEL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     methods = list(image.detections[0].maps) if image.detections else []
-    step_x, step_y = max(size[0], 110) + GAP, size[1] + GAP
-    rows = max(1, len(image.detections))
-    canvas = Image.new(
-        "RGB", (2 * MARGIN + step_x * (1 + len(methods)) - GAP, 2 * MARGIN + 2 * HEAD + step_y * rows - GAP), BACKGROUND
-    )
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    # 1. Measure the words: narrow images would let those of two columns overlap.
+    font, small = ImageFont.load_default(13), ImageFont.load_default(10)
     words = [title, f"target: {image.target}", image.proposal_policy, image.d_rise]
     caption = " · ".join(word for word in words if word)
+    layers = [heatmap.layer for detection in image.detections for heatmap in detection.maps.values()]
+    widths = [font.getlength(name) for name in methods] + [small.getlength(layer) for layer in layers]
+    step_x, step_y = math.ceil(max(size[0], *widths, 110)) + GAP, size[1] + FOOT + GAP
+    columns, rows = step_x * (1 + len(methods)) - GAP, step_y * max(1, len(image.detections)) - GAP
+    columns = max(columns, math.ceil(font.getlength(caption)))
+    canvas = Image.new("RGB", (2 * MARGIN + columns, 2 * MARGIN + 2 * HEAD + rows), BACKGROUND)
+    # 2. Write the heads of the columns.
+    draw = ImageDraw.Draw(canvas)
     draw.text((MARGIN, MARGIN - 6), caption, fill=LETTERS, font=font)
     for column, name in enumerate(["detection", *methods]):
         draw.text((MARGIN + column * step_x, MARGIN + HEAD - 4), name, fill=LETTERS, font=font)
+    # 3. Paste the panels.
     top = MARGIN + 2 * HEAD
     if not image.detections:
         canvas.paste(paint_detections(image, [], scale), (MARGIN, top))
@@ -98,5 +104,8 @@ def draw_sheet(image: ExplainedImage, title: str = "") -> Image.Image:
             panel = blend(image.pixels, detection.maps[name].values, size)
             outline = [value * scale for value in detection.box]
             ImageDraw.Draw(panel).rectangle(outline, outline=detection.colour, width=1)
-            canvas.paste(panel, (MARGIN + column * step_x, y))
+            corner = (MARGIN + column * step_x, y)
+            canvas.paste(panel, corner)
+            below = (corner[0], y + size[1] + 2)
+            draw.text(below, detection.maps[name].layer, fill=LETTERS, font=small)
     return canvas

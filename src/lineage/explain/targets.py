@@ -104,6 +104,11 @@ def parse_target(name: str) -> Target:
         return keypoint_logits(int(number) if number else None)
     targets: dict[str, Target] = {"class": class_logit, "contrast": contrast, "mask": mask_logits,
                                  PROPOSAL: objectness_logit}  # fmt: skip
+    if name == "overlap":
+        raise UnknownTarget(
+            "target overlap: the IoU of a box with itself is at its maximum, where its gradient is 0; choose a side "
+            f"of the box: {', '.join(SIDES)}"
+        )
     if name not in targets:
         raise UnknownTarget(f"target {name!r} is unknown; choose one of {', '.join(NAMES)}")
     return targets[name]

@@ -92,6 +92,8 @@ def open_results(path: Path, annotations: Path | None, dataset: str | None, over
         if images is None:
             raise ConfigError("dataset.val=null leaves no ground truth: name one with --annotations FILE")
         document = images.ground_truth()
+    elif not path.exists():
+        raise ConfigError(f"{path}: no such file or run folder")
     else:
         raise ConfigError(f"{path} is no run folder: name the ground truth, --annotations FILE or --dataset NAME")
     return read_results(path, document)

@@ -55,6 +55,23 @@ def test_the_command_is_what_a_person_would_type(tmp_path: Path) -> None:
     assert "evaluate_only=true" not in make_command(one, Decision(TRAIN), settings)
 
 
+def test_a_stopped_training_that_is_now_a_test_is_set_aside(tmp_path: Path) -> None:
+    """Another row trained the same weights meanwhile: `evaluate_only=true resume=` was refused for ever."""
+    settings = RunnerSettings(tmp_path, tmp_path / "results", tmp_path / "runs", python=(sys.executable, "-c", SHOW))
+    folder = tmp_path / "runs" / cell("a").folder
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (folder / "start.json").touch()
+    (checkpoints / "step-0000004.ckpt").touch()
+    assert any(word.startswith("resume=") for word in make_command(cell("a"), Decision(TRAIN), settings))
+    job = start_job(cell("a"), Decision(TEST), settings, lambda: True)
+    assert job is not None
+    assert job.process.wait() == job.poll() == 0
+    assert not job.is_resumed
+    assert not checkpoints.exists()
+    assert (folder.with_name(f"{folder.name}-stopped-1") / "checkpoints" / "step-0000004.ckpt").is_file()
+
+
 LINES = (
     "step 60/600  0:01:20 left  loss 1.234 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s",
     "evaluating at step 60",

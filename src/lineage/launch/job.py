@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from lineage.launch.cells import Cell
@@ -98,6 +99,8 @@ def start_job(cell: Cell, decision: Decision, settings: RunnerSettings, still: C
         held_lease.release()
         return None
     folder = (settings.runs / cell.folder).resolve()
+    if decision.action == TEST and can_resume(folder):
+        set_aside(folder)
     folder.mkdir(parents=True, exist_ok=True)
     command, log = make_command(cell, decision, settings), RunFolder(folder).terminal_log
     with log.open("ab") as output:
@@ -135,7 +138,7 @@ def make_command(cell: Cell, decision: Decision, settings: RunnerSettings) -> li
     overrides += [f'paths.{key}="{_relative(getattr(settings, key), settings)}"' for key in ("results", "runs")]
     overrides += ["evaluate_only=true"] if decision.action == TEST else []
     overrides += [f"cell.{role}={parent}" for role, parent in decision.parents.items()]
-    if can_resume(folder):
+    if decision.action != TEST and can_resume(folder):
         overrides.append(f'resume="{_relative(folder, settings)}"')
     return [*settings.python, _script(settings), *overrides, f'hydra.run.dir="{_relative(folder, settings)}"']
 
@@ -160,6 +163,12 @@ def list_checkpoints(cells: Iterable[Cell], settings: RunnerSettings) -> set[Pat
 def can_resume(folder: Path) -> bool:
     """Return whether a run was killed after a checkpoint. A test has none and starts again."""
     return RunFolder(folder).start.is_file() and bool(RunFolder(folder).list_checkpoints())
+
+
+def set_aside(folder: Path) -> None:
+    """Rename the folder of a stopped training: since then another row has trained these weights, and a test is left."""
+    numbers = (folder.with_name(f"{folder.name}-stopped-{number}") for number in count(1))
+    folder.rename(next(name for name in numbers if not name.exists()))
 
 
 def explain_failure(job: Job, code: int) -> str:

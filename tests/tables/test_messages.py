@@ -42,8 +42,9 @@ def test_nothing_is_said_of_what_did_not_run_at_the_tier() -> None:
 
 
 def test_rows_that_ran_in_two_settings_are_not_called_missing() -> None:
-    claim = find_status(made.table(), made.table().effects[0], [Verdict(verdicts.OFF_PROTOCOL)])
-    assert Message(claim, "mini").format_line()[HEAD.index("verdict")] == "its rows never ran in one setting"
+    verdict = Verdict(verdicts.OFF_PROTOCOL, reason="the two rows never ran in the same setting")
+    claim = find_status(made.table(), made.table().effects[0], [verdict])
+    assert Message(claim, "mini").format_line()[HEAD.index("verdict")] == verdict.reason
 
 
 def test_an_order_without_a_size_has_the_difference_of_the_published_numbers() -> None:

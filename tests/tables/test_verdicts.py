@@ -19,6 +19,7 @@ from lineage.tables.verdicts import (
     MISSING,
     NO_VERDICT,
     NOT_LEARNED,
+    NOT_MEASURED,
     OFF_PROTOCOL,
     REPRODUCED,
     SAME_SIGN,
@@ -51,6 +52,7 @@ def runs(row: str, *values: float, **changes: object) -> list[Entry]:
         (runs("new", 30.0, dirty=True), OFF_PROTOCOL),
         (runs("new", 30.0, status="failed"), FAILED),
         (runs("new", 30.0, status="stopped"), FAILED),
+        (runs("new", 30.0, metrics={}), NOT_MEASURED),
         (runs("new", 30.0, tier="mini") + runs("new", 30.1, 30.0, 30.0), REPRODUCED),
         (runs("new", 0.0, 0.0, 0.0), NOT_LEARNED),
     ],
@@ -153,6 +155,8 @@ def test_rows_are_compared_only_where_they_deviate_equally() -> None:
     assert [verdict.word for verdict in verdicts(measured_otherwise)] == [OFF_PROTOCOL]
     assert verdicts(runs("new", 30.0))[0].word == MISSING
     assert verdicts(runs("new", 30.0) + runs("old", 27.0, status="failed"))[0].word == FAILED
+    without = verdicts(runs("new", 30.0) + runs("old", 27.0, metrics={}))[0]
+    assert (without.word, without.reason) == (NOT_MEASURED, "no run at tier paper measures mask/AP")
 
 
 def test_rows_that_are_one_experiment_at_a_tier_show_nothing() -> None:

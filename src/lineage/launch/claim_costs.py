@@ -13,6 +13,7 @@ from lineage.launch.selection import SEEDS, list_open
 from lineage.results.entry import Entry
 from lineage.tables.paper.status import ClaimStatus, Status
 from lineage.tables.samples import drop_superseded
+from lineage.tables.verdicts import NOT_MEASURED
 
 MOST_SEEDS = 20  # of each row: a claim that needs more is not worth its hours
 
@@ -111,6 +112,8 @@ def _find_obstacle(claim: ClaimStatus, requested: Sequence[CellName], plan: Plan
     for row in rows:
         if not row.runs:
             return f"{row.name} cannot run: {row.unsupported or row.quoted}"
+    if claim.verdict is not None and claim.verdict.word == NOT_MEASURED:
+        return claim.verdict.reason
     estimate = _read_estimate(claim, requested[0].tier) if requested else None
     if estimate is not None and estimate > MOST_SEEDS:
         return f"about {estimate} seeds of each row at tier {requested[0].tier}, which is too many"

@@ -51,6 +51,7 @@ NOT_LEARNED = "not learned"  # a row is not above random weights, or all are far
 NO_VERDICT = "no verdict"  # at tier smoke
 OFF_PROTOCOL = "off protocol"  # there are runs, all of them with another protocol than the paper's
 FAILED = "failed"  # there are runs, and all of them failed or stopped
+NOT_MEASURED = "not measured"  # there are finished runs, and their evaluator does not give the metric
 MISSING = "missing"  # there are no runs
 SAME_RUN = "same run"  # at this tier the two rows are one experiment, so no run can show their difference
 
@@ -146,7 +147,7 @@ def _open_number(claim: Claim, runs: list[Entry], samples: SampleTable, backgrou
     by_setting = samples.find(claim.row, claim.metric)
     exact = [setting for setting in by_setting if setting.on_protocol]
     if not exact:
-        return _Case(Verdict(MISSING if not runs else OFF_PROTOCOL if by_setting else FAILED))
+        return _Case(Verdict(OFF_PROTOCOL) if by_setting else _explain_absence(claim.metric, runs))
     setting = min(exact, key=lambda setting: (-by_setting[setting].n, setting))
     ours = by_setting[setting]
     undecided = Verdict(UNDERPOWERED, setting, ours, None, ours.mean - claim.value, None, UNKNOWN_NOISE)
@@ -285,4 +286,15 @@ def _verdict_without_pair(effect: Effect, rows: Mapping[RowName, list[Entry]], b
     """Return why no setting has both rows."""
     if both_ran:
         return Verdict(OFF_PROTOCOL, reason="the two rows never ran in the same setting")
-    return Verdict(FAILED) if all(rows[row] for row in (effect.better, effect.worse)) else Verdict(MISSING)
+    pair = (effect.better, effect.worse)
+    if not all(rows[row] for row in pair):
+        return Verdict(MISSING)
+    return min((_explain_absence(effect.metric, rows[row]) for row in pair), key=lambda one: one.word != FAILED)
+
+
+def _explain_absence(metric: str, runs: list[Entry]) -> Verdict:
+    """Return why the runs of a row have no value of a metric."""
+    if not runs:
+        return Verdict(MISSING)
+    tiers = {run.tier for run in runs if run.status == "finished"}
+    return Verdict(NOT_MEASURED, reason=f"no run at tier {min(tiers)} measures {metric}") if tiers else Verdict(FAILED)

@@ -30,6 +30,7 @@ COLOURS = {
     verdicts.NOT_LEARNED: 33,
     verdicts.NO_VERDICT: 90,
     verdicts.FAILED: 31,
+    verdicts.NOT_MEASURED: 33,
     verdicts.UNDERPOWERED: 33,
     verdicts.SAME_RUN: 35,
     verdicts.OFF_PROTOCOL: 36,

@@ -69,8 +69,9 @@ class Message:
             return strip_tier(verdict.word)
         if self.obstacle:
             return self.obstacle
-        never_together = verdict is not None and verdict.word == verdicts.OFF_PROTOCOL
-        return "its rows never ran in one setting" if never_together else "has not run"
+        if verdict is not None and verdict.word in (verdicts.OFF_PROTOCOL, verdicts.NOT_MEASURED):
+            return verdict.reason
+        return "has not run"
 
 
 def format_published(claim: ClaimStatus) -> str:

@@ -289,7 +289,7 @@ def _verdict_without_pair(effect: Effect, rows: Mapping[RowName, list[Entry]], b
     pair = (effect.better, effect.worse)
     if not all(rows[row] for row in pair):
         return Verdict(MISSING)
-    return min((_explain_absence(effect.metric, rows[row]) for row in pair), key=lambda one: one.word != FAILED)
+    return min((_explain_absence(effect.metric, rows[row]) for row in pair), key=lambda verdict: verdict.word != FAILED)
 
 
 def _explain_absence(metric: str, runs: list[Entry]) -> Verdict:

@@ -78,6 +78,9 @@ def test_what_a_run_reads_from_its_dataset_is_no_difference() -> None:
         {"dataset": {"classes": "???"}, "box": {"classes": "???"}},
     )
     assert find_differences(before, now, []) == []
+    now = {"dataset": {"classes": None, "size": 9}, "box": {"num_classes": None}, "top_k": 50}
+    before = {"dataset": {"classes": 5, "size": 9}, "box": {"num_classes": 5}, "top_k": 2000}
+    assert list(map(str, find_differences(before, now, []))) == ["top_k: 2000 -> 50"]
 
 
 def test_entries_of_unknown_rows_and_tiers() -> None:

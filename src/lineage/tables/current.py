@@ -19,7 +19,7 @@ from lineage.results.key_roles import Role, keys_with
 from lineage.results.overrides import Override
 from lineage.tables.table import Table
 
-READ_LATER = "???"  # a value that a run reads from its dataset
+READ_LATER = "???"  # a value that a run reads from its dataset; in some datasets null
 PARENT_CHANGED = "a row whose result it uses has changed"
 ReadEntry = Callable[[Entry], Entry]  # an entry of the index -> all of it
 
@@ -105,4 +105,6 @@ def find_differences(
     before, now = dict(before), dict(now)
     read_later = [key for config in (before, now) for key in keys_with(config, Role.DATASET)]
     differences = diff.experiments(before, now, tuple(dict.fromkeys([*ignored, *read_later])))
-    return [difference for difference in differences if READ_LATER not in (difference.a, difference.b)]
+    values = [diff.at(before, key) for key in read_later if diff.at(now, key) is None]
+    return [difference for difference in differences if READ_LATER not in (difference.a, difference.b)
+            and not (difference.b is None and difference.a in values)]  # fmt: skip

@@ -70,7 +70,7 @@ LAYERS = {
     ),
     "lineage.train.trackers": Layer(("lineage.train.trackers", "lineage.results.run_folder"), ("pytorch_lightning",)),
     "lineage.train.trackers.wandb_logger": Layer(("lineage.train.trackers",), ("pytorch_lightning", "wandb")),
-    "lineage.train.trackers.trackio_logger": Layer(("lineage.train.trackers",), ("pytorch_lightning", "trackio")),
+    "lineage.train.trackers.local_stores": Layer((), ("trackio",)),
     "lineage.train.trackers.tensorboard_logger": Layer(
         ("lineage.train.trackers",), ("PIL", "numpy", "pytorch_lightning", "torch")
     ),
@@ -81,7 +81,10 @@ LAYERS = {
         ("lineage.data.samples", "lineage.eval", "lineage.results", "lineage.tables", "lineage.report"),
         ("cv2", "yaml", *PIXELS),
     ),
-    "lineage.report.site.wandb_upload": Layer(("lineage.report.site",), ("wandb",)),
+    "lineage.report.site.upload": Layer(("lineage.report.site", "lineage.report.draw"), ("PIL",)),
+    "lineage.report.site.upload.wandb_upload": Layer(("lineage.report.site",), ("wandb",)),
+    "lineage.report.site.upload.mlflow_upload": Layer(("lineage.report.site",), ("mlflow",)),
+    "lineage.report.site.upload.tensorboard_upload": Layer(("lineage.report.site",), ("numpy", "torch")),
     "lineage.report.image_sources": Layer(
         ("lineage.report", "lineage.data.samples.image", "lineage.data.samples.video"), ("numpy", "PIL")
     ),

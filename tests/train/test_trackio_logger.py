@@ -31,6 +31,7 @@ def test_the_run_is_read_back_by_trackio(
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # before the import, which reads it
     pytest.importorskip("trackio", reason="the extra trackio is not installed")
     from trackio.sqlite_storage import SQLiteStorage
+    from trackio.utils import MEDIA_DIR  # of the first test that imports trackio
 
     monkeypatch.setattr(background_logger, "OPEN", 120.0)
     monkeypatch.setattr(background_logger, "CLOSE", 120.0)
@@ -53,5 +54,5 @@ def test_the_run_is_read_back_by_trackio(
     (last,) = (row for row in rows if "class/ice cream, cone/box/AP" in row)
     assert (last["step"], last["class/ice cream, cone/box/AP"], last["cost/seconds"]) == (7, 31.0, 8.5)
     assert last["predictions"]["_type"] == "trackio.image"
-    assert list((tmp_path / "trackio").rglob("*.png"))
+    assert list(Path(MEDIA_DIR, "lineage").rglob("*.png"))
     assert capfd.readouterr().out == ""  # trackio's announcements are not the run's

@@ -40,19 +40,24 @@ class IdShape(NamedTuple):
     polygons: Sequence[Sequence[float]]  # as of trace_mask
 
 
-def paint_ids(shapes: Sequence[IdShape], size: tuple[int, int], scale: float) -> tuple[NDArray[np.uint8], int]:
+def paint_ids(shapes: Sequence[IdShape], size: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
     """Return the class of each pixel, 0 without an object, and the number of masks that another covers in part.
 
-    Small objects lie on top of large ones. size: (height, width) of the image; scale: of the map to it.
+    Small objects lie on top of large ones. size: (height, width) of the map, in whose pixels the polygons are.
     """
-    ids = np.zeros([max(1, round(side * scale)) for side in size], np.uint8)
-    covered, num_overlapping = np.zeros(ids.shape, bool), 0
+    ids = np.zeros(size, np.uint8)
+    covered, num_overlapping = np.zeros(size, bool), 0
     for shape in sorted(shapes, key=lambda shape: shape.area):
-        mask = np.zeros(ids.shape, np.uint8)
-        corners = [np.round(np.reshape(polygon, (-1, 2)) * scale).astype(np.int32) for polygon in shape.polygons]
-        cv2.fillPoly(mask, corners, 1)
-        pixels = mask.astype(bool)
+        pixels = fill_polygons(shape.polygons, size)
         num_overlapping += int((pixels & covered).any())
         ids[pixels & ~covered] = shape.number
         covered |= pixels
     return ids, num_overlapping
+
+
+def fill_polygons(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask [h, w] of polygons by an even-odd fill."""
+    mask = np.zeros(size, np.uint8)
+    corners = [np.round(np.reshape(polygon, (-1, 2))).astype(np.int32) for polygon in polygons]
+    cv2.fillPoly(mask, corners, 1)
+    return mask.astype(bool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
+from lineage.train.trackers.local_stores import find_mlflow_store
 from lineage.train.trackers.run_record import read_record
 
 ID = "lineage.id"  # tag by which a resumed run finds its MLflow run
@@ -29,11 +29,7 @@ class MlflowLogger(Logger):
         super().__init__()
         for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):  # they announce each new file
             logging.getLogger(name).setLevel(logging.ERROR)
-        address, artifacts = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), None
-        if not address:
-            store.parent.mkdir(parents=True, exist_ok=True)
-            address = f"sqlite:///{store.resolve()}"
-            artifacts = store.resolve().with_suffix(".artifacts").as_uri()
+        address, artifacts = find_mlflow_store(tracking_uri, store)
         tags = {ID: facts["id"], "group": facts["group"], "tags": " ".join(facts["tags"])}
         tags |= {"options": " ".join(facts["options"])} if facts["options"] else {}
         tags |= {f"published/{name}": str(value) for name, value in facts["published"].items()}

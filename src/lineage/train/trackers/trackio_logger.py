@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from lineage.train.trackers.local_stores import open_trackio
 from lineage.train.trackers.run_record import read_record
 
 
@@ -23,11 +23,7 @@ class TrackioLogger(Logger):
 
     def __init__(self, *, project: str, store: Path, space: str | None, facts: Mapping[str, Any]) -> None:
         super().__init__()
-        os.environ.setdefault("TRACKIO_DIR", str(store.resolve()))  # read once, by the import
-        import trackio
-
-        silence(trackio)
-        self.library, self.facts = trackio, dict(facts)
+        self.library, self.facts = open_trackio(store), dict(facts)
         self.place = {"project": project, "space_id": space, "group": facts["group"] or None}
         self.title = f"{facts['name']} {facts['id'].rpartition('-')[2]}"
         self.run: Any = None
@@ -63,9 +59,3 @@ class TrackioLogger(Logger):
     def close(self) -> None:
         if self.run is not None:
             self.run.finish()
-
-
-def silence(library: Any) -> None:
-    """Let trackio print nothing: it announces a run in seven lines, in the middle of the run's own."""
-    for module in (library, library.run, library.utils):
-        vars(module)["print"] = lambda *_, **__: None

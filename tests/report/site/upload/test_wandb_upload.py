@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lineage.report.site.build import write_site
 from lineage.report.site.parts import FolderWriter, read_part
 from lineage.report.site.polygons import IdShape, paint_ids
-from lineage.report.site.wandb_upload import CONFIDENT, list_pictures, list_tables, number_classes, upload_site
+from lineage.report.site.upload.contents import CONFIDENT, list_pictures, list_tables
+from lineage.report.site.upload.wandb_upload import describe_pictures, number_classes, upload_site
 from tests.report.site.conftest import SmallSite
-from tests.report.site.stores import make_entry, make_site_source, write_store
 from tests.wandb_file import read_finished
-
-TABLE_ENTRIES = [("roi_pool", 1.7), ("roi_align", 3.6)]
 
 
 def collect_history(records: Iterable[Any]) -> dict[str, Any]:
@@ -36,18 +32,13 @@ def collect_history(records: Iterable[Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def uploaded(small_site: SmallSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The site of the small store with three runs of a table, and the folder of its offline run of W&B."""
+def uploaded(table_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The site of the small store with runs of a table, and the folder of its offline run of W&B."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
-    results = shutil.copytree(small_site.results, tmp_path / "results")
-    rows = [make_entry(60 + i, ap, table="mask_rcnn/table2c", row=row) for i, (row, ap) in enumerate(TABLE_ENTRIES)]
-    source = make_site_source(write_store(results, rows), small_site.runs)
-    site = write_site(FolderWriter(tmp_path / "site"), source).parent
-    folder = Path(upload_site(site, "lineage-test")).parent
-    return site, folder
+    return table_site, Path(upload_site(table_site, "lineage-test")).parent
 
 
 def test_tables_classes_pictures_and_the_site_are_in_the_file_of_wandb(uploaded: tuple[Path, Path]) -> None:
@@ -94,13 +85,13 @@ def test_tables_classes_pictures_and_the_site_are_in_the_file_of_wandb(uploaded:
 def test_pictures_have_the_detections_from_a_score_on(small_site: SmallSite) -> None:
     root = small_site.folder.parent
     index = read_part(root, "index")
-    ((name, pictures), *_) = list_pictures(root, index)
-    detections = read_part(root, f"detections/{name.partition('/')[2]}/0")
+    pictures_of_run = next(list_pictures(root, index))
+    pictures, detections = describe_pictures(pictures_of_run), read_part(root, f"detections/{pictures_of_run.run}/0")
     for picture, found in zip(pictures, detections, strict=True):
         assert len(picture.boxes["predictions"]["box_data"]) == sum(one[1] >= CONFIDENT for one in found)
         assert picture.boxes["predictions"]["class_labels"] == picture.masks["ground_truth"]["class_labels"]
     assert any("overlap, the smaller on top" in picture.caption for picture in pictures)
-    assert {name for name, *_ in list_tables(root, index)} >= {"runs"}
+    assert "runs" in {table.name for table in list_tables(root, index)}
 
 
 def test_boxes_and_masks_of_a_large_image_are_in_the_pixels_of_its_jpeg(tmp_path: Path) -> None:
@@ -114,7 +105,8 @@ def test_boxes_and_masks_of_a_large_image_are_in_the_pixels_of_its_jpeg(tmp_path
     writer.add(f"pictures/{name}", lambda: {"positions": [0], "names": ["a.jpg"], "classes": ["cat"]})
     writer.add(f"truth/{name}/0", lambda: [{"w": 1920, "h": 960, "src": source, "objects": objects}])
     writer.add("detections/run/0", lambda: [[[0, 0.9, 200.0, 100.0, 200.0, 200.0, 0, None, None]]])
-    ((_, (picture,)),) = list_pictures(site, {"runs": [{"id": "run", "test": name}]})
+    (pictures,) = list_pictures(site, {"runs": [{"id": "run", "test": name}]})
+    (picture,) = describe_pictures(pictures)
     expected = {"minX": 100, "minY": 50, "maxX": 200, "maxY": 150}
     assert picture.boxes["ground_truth"]["box_data"][0]["position"] == expected
     assert picture.boxes["predictions"]["box_data"][0]["position"] == expected
@@ -129,7 +121,7 @@ def test_small_masks_lie_on_large_ones_and_holes_stay_open() -> None:
     large, hole = [0, 0, 9, 0, 9, 9, 0, 9], [3, 3, 6, 3, 6, 6, 3, 6]
     small = [1, 1, 2, 1, 2, 2, 1, 2]
     shapes = [IdShape(1, 100, [large, hole]), IdShape(2, 4, [small])]
-    ids, num_overlapping = paint_ids(shapes, (10, 10), 1.0)
+    ids, num_overlapping = paint_ids(shapes, (10, 10))
     assert ids[1, 1] == 2
     assert ids[8, 8] == 1
     assert ids[4, 4] == 0
@@ -137,6 +129,5 @@ def test_small_masks_lie_on_large_ones_and_holes_stay_open() -> None:
 
 
 def test_a_thousand_classes_are_numbered_as_they_occur() -> None:
-    images = [({"objects": [[900], [7]]}, [[1100, 0.9]], "a")]
-    assert number_classes(images, 1203) == {7: 1, 900: 2, 1100: 3}
-    assert number_classes(images, 80)[79] == 80
+    assert number_classes([900, 7, 1100, 7], 1203) == {7: 1, 900: 2, 1100: 3}
+    assert number_classes([], 80)[79] == 80

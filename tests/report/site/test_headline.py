@@ -15,6 +15,8 @@ from lineage.report.site.headline import choose_headline, sort_headline
         ({"voc/mAP07": 60.0, "voc/mAP": 61.0}, ["voc/mAP", "voc/mAP07"]),
         ({"frame/SSIM": 80.0, "frame/PSNR": 25.0}, ["frame/PSNR"]),
         ({"own/error": 1.0, "own/other": 2.0, "second/x": None}, ["own/error"]),
+        ({"box/AP": 30.0, "calibration/AP": 29.0}, ["box/AP"]),
+        ({"calibration/AP": 29.0, "calibration/D-ECE": 7.0}, ["calibration/AP"]),
         ({"box/AP": None}, []),
         ({}, []),
     ],

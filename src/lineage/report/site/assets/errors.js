@@ -1,7 +1,7 @@
 /* Errors of detections: precision over recall, TIDE, LRP, sizes, scores, calibration, confusions. */
 
 const TIDE_NAMES = { class: "wrong class", localisation: "loose box", both: "class and box", duplicate: "dupli\u00adcate", background: "back\u00adground", missed: "missed" };
-const SIZE_NAMES = ["<16", "16", "32", "64", "96", "128", "256", "512+"];
+const SIZE_NAMES = ["<16", "16+", "32+", "64+", "96+", "128+", "256+", "512+"];
 
 /**
  * Return the analysis of a group of seeds: the mean of each curve, number and count over its runs; of the bins of the

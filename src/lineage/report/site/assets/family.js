@@ -59,7 +59,7 @@ function shortPublished(text) {
 function modelDetails(model) {
   const line = (variant) => h("li", {}, h("b", {}, variant.name), h("span", { class: "soft small" }, [variant.benchmark, variant.parameters && `${fixed(variant.parameters / 1e6)} M parameters`].filter(Boolean).join(" · ")), h("dl", { class: "facts published" }, Object.entries(variant.published).map(([base, value]) => h("div", {}, h("dt", {}, base), h("dd", { class: "num" }, value)))));
   return h("div", { class: "card" }, h("p", { class: "eyebrow" }, [model.year, model.paper && arxivLink(model.paper)].filter(Boolean).flatMap((one, i) => [i > 0 && " · ", one])), h("h2", {}, model.name || model.option), model.idea && h("p", { class: "idea" }, model.idea[0].toUpperCase() + model.idea.slice(1) + "."),
-    h("h3", {}, "Here"), model.ours.length ? h("dl", { class: "facts published" }, model.ours.map((one) => h("div", {}, h("dt", {}, h("a", { href: address("run", one.run) }, `${one.dataset}, ${one.tier}`)), h("dd", { class: "num" }, Object.entries(one.values).map(([name, value]) => `${name} ${fixed(value)}`).join(" · "))))) : h("p", { class: "soft" }, "No run yet: ", h("code", {}, `python train.py model=${model.option}`)),
+    h("h3", {}, "Here"), model.ours.length ? h("dl", { class: "facts published" }, model.ours.map((one) => h("div", {}, h("dt", {}, h("a", { href: address("run", one.run) }, one.dataset.split("_").map((word, i) => [i > 0 && ["_", h("wbr")], word]), `, ${one.tier}`)), h("dd", { class: "num" }, Object.entries(one.values).map(([name, value]) => `${name} ${fixed(value)}`).join(" · "))))) : h("p", { class: "soft" }, "No run yet: ", h("code", {}, `python train.py model=${model.option}`)),
     model.variants.length > 0 && [h("h3", {}, model.variants.every((one) => one.benchmark.startsWith("COCO")) ? "Published, box AP / mask or keypoint AP" : "Published"), h("ul", { class: "variants" }, model.variants.map(line))]);
 }
 
@@ -67,7 +67,14 @@ function modelDetails(model) {
 function provenanceList() {
   const children = SITE.runs.filter((run) => run.parents.length);
   if (!children.length) return section("Graph of entries", "No run here was built on another. Runs that start from weights, regions or labels of others appear here.");
-  return section("Graph of entries", "Runs that use the weights, regions or labels of others.", h("ul", { class: "claims" }, children.slice(0, 60).map((run) => h("li", {}, h("a", { href: address("lineage", run.id) }, run.name), " uses ", run.parents.map((id, i) => [i > 0 && ", ", RUN_BY_ID.has(id) ? h("a", { href: address("run", id) }, RUN_BY_ID.get(id).name) : h("span", { class: "mono" }, id)])))));
+  const used = new Map(); // name of a run and of those that it uses -> {runs, parents}
+  for (const run of children) {
+    const parents = run.parents.map((id) => RUN_BY_ID.get(id)?.name || id), key = [run.name, ...parents].join("\n");
+    used.set(key, { parents, runs: [...(used.get(key)?.runs || []), run] });
+  }
+  const lines = [...used.values()].sort((a, b) => a.runs[0].name.localeCompare(b.runs[0].name));
+  return section("Graph of entries", "Runs that use the weights, regions or labels of others; a click shows the entries behind them.", h("div", { class: "wide narrow provenance" }, h("table", { "aria-label": "runs that use others" }, h("thead", {}, h("tr", {}, ["run", "n", "uses"].map((title) => h("th", { scope: "col", class: title === "n" ? "n" : null }, title)))),
+    h("tbody", {}, lines.map(({ runs, parents }) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: address("lineage", runs.map((run) => run.id).join("+")) }, runs[0].name)), h("td", { class: "n" }, runs.length), h("td", {}, parents.join(", "))))))));
 }
 
 /** Show the entries behind a number: the runs themselves and, to their left, all that they were built on. */

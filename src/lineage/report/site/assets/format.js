@@ -73,6 +73,12 @@ function shorten(text, length) {
   return text.length <= length ? text : text.slice(0, length - 1) + "…";
 }
 
+/** Return texts that are short enough; those that begin alike keep their ends: …rcnn_c4, …rcnn_c5. */
+function shortenDistinct(texts, length) {
+  const heads = texts.map((text) => shorten(text, length));
+  return texts.map((text, i) => (text.length > length && heads.filter((head) => head === heads[i]).length > 1 ? "…" + text.slice(1 - length) : heads[i]));
+}
+
 function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -6,7 +6,7 @@ async function viewPictures(main, { query }) {
   readPicked(query);
   let runs = pickedItems().map((item) => ({ ...item, run: item.runs.find((run) => run.test) })).filter((item) => item.run);
   if (!runs.length && !STATE.picked.length) runs = labelItems(SITE.runs.filter((run) => run.test).slice(-2).map((run, i) => ({ key: run.id, run, first: run, runs: [run], colour: i })));
-  if (!runs.length) { replace(main, emptyState("No pictures", missingReason(pickedItems().map((item) => item.first)), "Detections lie in results.json of a run folder, the images in its dataset; what a run drew itself is on its page."), h("p", { class: "centre" }, pickedItems().map((item, i) => [i > 0 && " · ", h("a", { href: address("run", item.first.id) }, item.label)]))); return; }
+  if (!runs.length) { replace(main, emptyState("No pictures", missingReason(pickedItems().map((item) => item.first)), "What a run drew itself is on its page:"), h("p", { class: "centre" }, pickedItems().map((item, i) => [i > 0 && " · ", h("a", { href: address("run", item.first.id) }, item.label)]))); return; }
   if (STATE.picked.length) writePicked("pictures");
   const setName = runs[0].run.test, left = runs.filter((item) => item.run.test !== setName);
   runs = runs.filter((item) => item.run.test === setName).slice(0, 4);

@@ -96,6 +96,7 @@ function runLinks(run, details) {
 async function showRunCurves(holder, run) {
   if (!run.curves) { replace(holder, section("Training", "Its folder is not here, which would hold the curves (metrics.csv).")); return; }
   const curves = await loadPart("curves/" + run.id);
+  if (!Object.keys(curves.lines).length || (run.status === "finished" && !run.steps)) return; // it only tested weights
   draw();
 
   function draw() {

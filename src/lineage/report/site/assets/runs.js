@@ -6,7 +6,7 @@ function viewRuns(main) {
   const filter = h("input", { type: "search", class: "grow", placeholder: "Filter: model=mask_rcnn seed<3 AP>10 words", "aria-label": "filter runs", value: STATE.filter, spellcheck: "false",
     oninput: () => { STATE.filter = filter.value; saveState(); update(); } });
   const columnMenu = h("span");
-  let table, rows = [], columns = [];
+  let table, rows = [], columns = [], defaults = [];
 
   replace(main, h("div", { class: "head" }, h("h1", {}, "Runs"), count),
     h("div", { class: "bar" }, filter,
@@ -17,20 +17,26 @@ function viewRuns(main) {
   return { key: (event) => { if (event.key === "/") { event.preventDefault(); filter.focus(); } } };
 
   function build() {
-    columns = chooseColumns();
+    defaults = defaultColumns(matchingRuns());
+    columns = chooseColumns(defaults);
     const sort = readSort(columns);
     table = growingTable({ label: "runs", columns: [pickColumn(), ...columns, hideColumn()], sort, firstIsHead: false,
       onsort: (next) => { STATE.sort = (next.down ? "-" : "") + next.name; saveState(); build(); },
       rowProps: (row) => ({ class: isPicked(row) ? "picked" : null }) });
     replace(holder, table.element);
-    replace(columnMenu, buildColumnMenu(build));
+    replace(columnMenu, buildColumnMenu(defaults, build));
     update();
   }
 
+  function matchingRuns() {
+    const { test } = parseQuery(STATE.filter), hidden = new Set(STATE.hidden);
+    return SITE.all.filter((run) => !hidden.has(run.id) && test(run));
+  }
+
   function update() {
-    const { test, error } = parseQuery(STATE.filter), hidden = new Set(STATE.hidden);
-    problem.textContent = error;
-    const matching = SITE.all.filter((run) => !hidden.has(run.id) && test(run));
+    const matching = matchingRuns(), hidden = new Set(STATE.hidden);
+    problem.textContent = parseQuery(STATE.filter).error;
+    if (matching.length && !STATE.columns && defaultColumns(matching).join() !== defaults.join()) { build(); return; }
     const sort = readSort(columns), column = columns.find((one) => one.name === sort.name);
     rows = sortRows(STATE.group ? groupRuns(matching) : matching.map((run) => ({ key: run.id, runs: [run] })), column ? column.read : (row) => row.runs[0].id, sort.down);
     table.update(rows);
@@ -96,20 +102,24 @@ function readSort(columns) {
   return columns.some((column) => column.name === name) ? { name, down: STATE.sort.startsWith("-") } : { name: "", down: true };
 }
 
-/** Return the names of columns that are shown unless the reader chose others: what was swept, then the main numbers. */
-function defaultColumns() {
-  const few = (name) => new Set(SITE.runs.map((run) => valueOf(run, name))).size > 1;
+/**
+ * Return the names of columns that are shown of some runs unless the reader chose others: what was swept, then the main
+ * numbers; none that is empty for all of these runs.
+ */
+function defaultColumns(runs) {
+  const few = (name) => new Set(runs.map((run) => valueOf(run, name))).size > 1;
   const options = SITE.choices.filter((name) => !["experiment", "schedule", "model", "dataset"].includes(name) && few(name));
   const metrics = SITE.headline;
   const details = metrics.length === 1 && metrics[0].endsWith("/AP") ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
   const spread = ["model", "dataset", "tier"].filter((name) => few(name));
   const costs = ["cost/gpu_hours", "cost/image_ms"].filter((name) => SITE.costNames.includes(name));
   const swept = SITE.swept.filter((name) => name !== "model").slice(0, 6);
-  return [...new Set([...swept, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
+  const names = [...new Set([...swept, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
+  return runs.length ? names.filter((name) => runs.some((run) => valueOf(run, name) != null)) : names;
 }
 
-function chooseColumns() {
-  const names = (STATE.columns || defaultColumns()).filter((name) => columnOf(name));
+function chooseColumns(defaults) {
+  const names = (STATE.columns || defaults).filter((name) => columnOf(name));
   const name = { name: "name", title: STATE.group ? "group" : "run", read: (row) => row.runs[0].name, text: (row) => itemLabel(row.runs), className: "name", cell: nameCell };
   return [name, ...names.filter((one) => one !== "name").map(makeColumn)];
 }
@@ -152,15 +162,15 @@ function textTable(columns, rows) {
   return { head: columns.map((column) => column.title), body: rows.map((row) => columns.map((column) => column.text(row))) };
 }
 
-function buildColumnMenu(onchange) {
-  const chosen = STATE.columns || defaultColumns();
+function buildColumnMenu(defaults, onchange) {
+  const chosen = STATE.columns || defaults;
   const groups = [["Swept", SITE.swept], ["Metrics", SITE.metrics], ["Costs", SITE.costNames], ["Options that differ", SITE.choices], ["Keys that differ", SITE.keys], ["Run", FIELDS.filter((name) => name !== "name")]];
   const listed = new Set();
   const element = menu("Columns", h("button", { type: "button", class: "item", onclick: () => { STATE.columns = null; saveState(); onchange(); } }, "Reset"),
     groups.map(([title, names]) => {
       const fresh = names.filter((name) => !listed.has(name) && listed.add(name));
       return fresh.length > 0 && [h("h4", {}, title), fresh.map((name) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: chosen.includes(name), onchange: (event) => {
-        const now = STATE.columns || defaultColumns();
+        const now = STATE.columns || defaults;
         STATE.columns = event.target.checked ? [...now, name] : now.filter((other) => other !== name);
         saveState();
         onchange();

@@ -80,7 +80,7 @@ function address(view, name, query) {
 function readPicked(query) {
   const keys = (query.get("runs") || "").replaceAll(" ", "+").split(",").filter(Boolean);
   const valid = keys.filter((key) => key.split("+").every((id) => RUN_BY_ID.has(id))).slice(0, MOST_PICKED);
-  if (valid.length) { STATE.picked = valid; saveState(); }
+  if (valid.length) { STATE.picked = valid; saveState(); showNavigation(); }
 }
 
 /** Put the picked runs into the address without a new entry in the history, so that it can be passed on. */

@@ -4,9 +4,11 @@ function viewSweep(main) {
   const finished = SITE.runs.filter((run) => run.status === "finished");
   const metrics = SITE.metrics.filter((name) => SITE.headline.includes(name)), factors = listFactors(finished);
   if (finished.length < 2 || !factors.length || !metrics.length) { replace(main, emptyState("Nothing was swept", "Runs that differ in a key or an option appear here: python train.py -m optimizer.lr=0.01,0.02 seed=0,1,2")); return; }
-  const chosen = { metric: headlineOf(finished), setting: "", filter: "" };
+  const chosen = { metric: "", setting: "", filter: "" };
   const tests = [...new Set(finished.map((run) => run.setting))].map((setting) => [String(setting), `${nameTest(finished.filter((run) => run.setting === setting), finished)} (${plural(finished.filter((run) => run.setting === setting).length, "run")})`]).sort((a, b) => finished.filter((run) => String(run.setting) === b[0]).length - finished.filter((run) => String(run.setting) === a[0]).length);
   chosen.setting = tests[0][0];
+  const countRuns = (name) => finished.filter((run) => String(run.setting) === chosen.setting && valueOf(run, name) != null).length;
+  chosen.metric = metrics.reduce((best, name) => (countRuns(name) > countRuns(best) ? name : best));
   const body = h("div"), count = h("p", { "aria-live": "polite" });
   const filter = h("input", { type: "search", class: "grow", placeholder: "Filter: model=mask_rcnn table=mask_rcnn/table2c", "aria-label": "filter runs", oninput: () => { chosen.filter = filter.value; draw(); } });
   replace(main, h("div", { class: "head" }, h("h1", {}, "Sweep"), count), h("div", { class: "bar" }, filter, select("metric", metrics.map((name) => [name, name]), chosen.metric, (metric) => { chosen.metric = metric; draw(); }),
@@ -118,7 +120,8 @@ function drawFactor(groups, name, factors, metric, width) {
   const column = columnOf(name), height = PLOT.height, scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
   const low = Math.min(...groups.map((group) => group.mean - (group.sd || 0))), high = Math.max(...groups.map((group) => group.mean + (group.sd || 0))), room = (high - low || 1) * 0.1;
   const chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width });
-  for (const [x, text] of scale.ticks.slice(0, 12)) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, shorten(text, Math.max(4, Math.floor((width - 90) / Math.min(12, scale.ticks.length) / 6.4))), svg("title", {}, text)));
+  const ticks = scale.ticks.slice(0, 12), most = Math.max(4, Math.floor((width - PLOT.left - PLOT.right - 32) / ticks.length / 6.1)), texts = shortenDistinct(ticks.map(([, text]) => text), most);
+  for (const [i, [x, text]] of ticks.entries()) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, texts[i], svg("title", {}, text)));
   const rest = new Map(), others = factors.filter((other) => other !== name).map(columnOf);
   for (const group of groups) {
     const key = JSON.stringify(others.map((other) => other.read(group.runs[0]) ?? null));

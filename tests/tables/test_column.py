@@ -8,6 +8,7 @@ import pytest
 
 from lineage.results.entry import Entry
 from lineage.tables.column import Column, Delta, build_columns
+from lineage.tables.numbers import count_decimals, find_unit
 from lineage.tables.statistics.sequential import compute_share
 from lineage.tables.statistics.student_t import t_isf, t_sf
 from lineage.tables.table import Table
@@ -124,3 +125,11 @@ def test_a_cell_without_a_run_says_why() -> None:
     assert [words[name] for name in ("absent", "broke", "halted", "later", "theirs")] == [
         "missing", "failed", "stopped", "unsupported", "quoted",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "decimals"),
+    [("box/AP", "%", 1), ("calibration/NLL", "nats", 3), ("explain/seconds", "s", 3), ("frame/PSNR", "dB", 2)],
+)
+def test_units_and_decimals_of_metrics(metric: str, unit: str, decimals: int) -> None:
+    assert (find_unit(metric), count_decimals(metric)) == (unit, decimals)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isnan
 
 EMPTY = "-"
-UNITS = {"PSNR": "dB"}  # metric, without its task -> unit; others are in percent
-DECIMALS = {"PSNR": 2, "SSIM": 2}  # metric, without its task -> decimals at least; others have 1
+UNITS = {"PSNR": "dB", "NLL": "nats", "seconds": "s"}  # metric, without its task -> unit; others are in percent
+DECIMALS = {"PSNR": 2, "SSIM": 2, "NLL": 3, "seconds": 3}  # of a metric without its task, at least; others have 1
 
 
 def find_unit(metric: str) -> str:

@@ -98,3 +98,21 @@ def test_runs_are_printed_with_the_heads_of_their_columns(page: Page, small_site
         assert page.run("document.querySelector('td.pick').getBoundingClientRect().width") == 0
     finally:
         page.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_curves_are_printed_within_their_cards(page: Page, small_site: SmallSite) -> None:
+    """Canvases keep the width that they had on the screen, of which paper has less."""
+    page.open(small_site.folder, f"#/compare?runs={small_site.entries[0].id},{small_site.entries[2].id}")
+    page.wait("document.querySelectorAll('.uplot canvas').length > 3")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        cut = page.run("""(() => {
+          document.querySelector('main').style.width = '720px';
+          const right = (one) => one.getBoundingClientRect().right;
+          const canvases = [...document.querySelectorAll('.uplot canvas')];
+          return canvases.map((one) => right(one) - right(one.closest('figure')));
+        })()""")
+        assert len(cut) > 3
+        assert max(cut) < 0
+    finally:
+        page.call("Emulation.setEmulatedMedia", media="")

@@ -48,6 +48,8 @@ def test_columns_are_those_that_the_filtered_runs_have(page: Page, mixed: tuple[
     page.write("input[type=search]", "model=mask_rcnn")
     assert "box AP" in page.texts("th button")
     assert "frame PSNR, dB" not in page.texts("th button")
+    page.write("input[type=search]", "status=finished")
+    assert page.texts("th button")[:2] == ["run", "roi"]  # in what these runs differ
     page.write("input[type=search]", "model=no_such_model")  # no run: the heads stay
     assert "box AP" in page.texts("th button")
 

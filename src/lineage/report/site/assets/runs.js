@@ -102,6 +102,8 @@ function readSort(columns) {
   return columns.some((column) => column.name === name) ? { name, down: STATE.sort.startsWith("-") } : { name: "", down: true };
 }
 
+const FEW_RUNS = 200, MOST_FIRST = 3; // runs whose keys are looked at; options and keys that stand before the metrics
+
 /**
  * Return the names of columns that are shown of some runs unless the reader chose others: what was swept, then the main
  * numbers; none that is empty for all of these runs.
@@ -114,7 +116,9 @@ function defaultColumns(runs) {
   const spread = ["model", "dataset", "tier"].filter((name) => few(name));
   const costs = ["cost/gpu_hours", "cost/image_ms"].filter((name) => SITE.costNames.includes(name));
   const swept = SITE.swept.filter((name) => name !== "model").slice(0, 6);
-  const names = [...new Set([...swept, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
+  const differing = [...options, ...(runs.length <= FEW_RUNS ? SITE.keys.filter(few) : [])]; // of a table: what its rows vary
+  const first = [differing, options].find((names) => names.length <= MOST_FIRST) || [];
+  const names = [...new Set([...swept, ...first, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
   return runs.length ? names.filter((name) => runs.some((run) => valueOf(run, name) != null)) : names;
 }
 

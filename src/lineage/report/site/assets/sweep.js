@@ -120,7 +120,7 @@ function drawFactor(groups, name, factors, metric, width) {
   const column = columnOf(name), height = PLOT.height, scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
   const low = Math.min(...groups.map((group) => group.mean - (group.sd || 0))), high = Math.max(...groups.map((group) => group.mean + (group.sd || 0))), room = (high - low || 1) * 0.1;
   const chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width });
-  const ticks = scale.ticks.slice(0, 12), most = Math.max(4, Math.floor((width - PLOT.left - PLOT.right - 32) / ticks.length / 6.1)), texts = shortenDistinct(ticks.map(([, text]) => text), most);
+  const ticks = scale.ticks.slice(0, 12), most = Math.max(4, Math.floor((width - PLOT.left - PLOT.right - 32) / ticks.length / 6.6)), texts = shortenDistinct(ticks.map(([, text]) => text), most);
   for (const [i, [x, text]] of ticks.entries()) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, texts[i], svg("title", {}, text)));
   const rest = new Map(), others = factors.filter((other) => other !== name).map(columnOf);
   for (const group of groups) {

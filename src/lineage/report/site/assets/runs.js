@@ -6,7 +6,7 @@ function viewRuns(main) {
   const filter = h("input", { type: "search", class: "grow", placeholder: "Filter: model=mask_rcnn seed<3 AP>10 words", "aria-label": "filter runs", value: STATE.filter, spellcheck: "false",
     oninput: () => { STATE.filter = filter.value; saveState(); update(); } });
   const columnMenu = h("span");
-  let table, rows = [], columns = [], defaults = [];
+  let table, rows = [], columns = [], defaults = [], timer = 0;
 
   replace(main, h("div", { class: "head" }, h("h1", {}, "Runs"), count),
     h("div", { class: "bar" }, filter,
@@ -18,14 +18,22 @@ function viewRuns(main) {
 
   function build() {
     defaults = defaultColumns(matchingRuns());
+    buildTable();
+    showMenu();
+    update();
+  }
+
+  function showMenu() {
+    replace(columnMenu, buildColumnMenu(defaults, build));
+  }
+
+  function buildTable() {
     columns = chooseColumns(defaults);
     const sort = readSort(columns);
     table = growingTable({ label: "runs", columns: [pickColumn(), ...columns, hideColumn()], sort, firstIsHead: false,
       onsort: (next) => { STATE.sort = (next.down ? "-" : "") + next.name; saveState(); build(); },
       rowProps: (row) => ({ class: isPicked(row) ? "picked" : null }) });
     replace(holder, table.element);
-    replace(columnMenu, buildColumnMenu(defaults, build));
-    update();
   }
 
   function matchingRuns() {
@@ -36,7 +44,13 @@ function viewRuns(main) {
   function update() {
     const matching = matchingRuns(), hidden = new Set(STATE.hidden);
     problem.textContent = parseQuery(STATE.filter).error;
-    if (matching.length && !STATE.columns && defaultColumns(matching).join() !== defaults.join()) { build(); return; }
+    const names = matching.length && !STATE.columns ? defaultColumns(matching) : defaults;
+    if (names.join() !== defaults.join()) { // a filter that is being typed waits for the table alone
+      defaults = names;
+      buildTable();
+      clearTimeout(timer);
+      timer = setTimeout(showMenu, 300);
+    }
     const sort = readSort(columns), column = columns.find((one) => one.name === sort.name);
     rows = sortRows(STATE.group ? groupRuns(matching) : matching.map((run) => ({ key: run.id, runs: [run] })), column ? column.read : (row) => row.runs[0].id, sort.down);
     table.update(rows);
@@ -109,7 +123,7 @@ const FEW_RUNS = 200, MOST_FIRST = 3; // runs whose keys are looked at; options 
  * numbers; none that is empty for all of these runs.
  */
 function defaultColumns(runs) {
-  const few = (name) => new Set(runs.map((run) => valueOf(run, name))).size > 1;
+  const few = (name) => { const { read } = columnOf(name), first = runs.length && read(runs[0]); return runs.some((run) => read(run) !== first); };
   const options = SITE.choices.filter((name) => !["experiment", "schedule", "model", "dataset"].includes(name) && few(name));
   const metrics = SITE.headline;
   const details = metrics.length === 1 && metrics[0].endsWith("/AP") ? [metrics[0] + "50", metrics[0] + "75"].filter((name) => SITE.metrics.includes(name)) : [];
@@ -119,7 +133,7 @@ function defaultColumns(runs) {
   const differing = [...options, ...(runs.length <= FEW_RUNS ? SITE.keys.filter(few) : [])]; // of a table: what its rows vary
   const first = [differing, options].find((names) => names.length <= MOST_FIRST) || [];
   const names = [...new Set([...swept, ...first, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
-  return runs.length ? names.filter((name) => runs.some((run) => valueOf(run, name) != null)) : names;
+  return runs.length ? names.filter((name) => runs.some((run) => columnOf(name).read(run) != null)) : names;
 }
 
 function chooseColumns(defaults) {

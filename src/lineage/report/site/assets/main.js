@@ -100,17 +100,16 @@ async function start() {
   openIndex(await loadPart("index"));
   readState();
   if (STATE.theme) document.documentElement.dataset.theme = STATE.theme;
-  const main = h("main", { id: "main", tabindex: -1 });
+  const main = h("main", { id: "main", tabindex: -1 }), seconds = Number(document.body.dataset.refresh);
   replace(document.body, [...document.querySelectorAll("body > script")],
     h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to the content"),
     h("div", { class: "top" }, h("a", { class: "brand", href: address("runs") }, "lineage", h("i", {}, ".")), h("nav", { class: "nav", "aria-label": "views" }), themeButton()),
-    main, h("footer", {}, `Written by lineage on ${date(SITE.written)} UTC from ${SITE.store}. This page asks no server. `, !SITE.report && h("button", { type: "button", class: "plain small", onclick: showHelp }, "Keyboard")));
+    main, h("footer", {}, `Written by lineage on ${date(SITE.written)} UTC from ${SITE.store}. ${seconds ? `It looks for new runs every ${seconds} s.` : "This page asks no server."} `, !SITE.report && h("button", { type: "button", class: "plain small", onclick: showHelp }, "Keyboard")));
   for (const [path, reason] of SITE.damaged) document.querySelector("footer").prepend(h("p", { class: "bad" }, `left out: ${path}: ${reason}`));
   addEventListener("hashchange", showView);
   addEventListener("keydown", onKey);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawPanels);
   await showView();
-  const seconds = Number(document.body.dataset.refresh);
   if (seconds) setInterval(refresh, 1000 * seconds);
 }
 

@@ -63,7 +63,7 @@ def test_the_page_counts_shown_contradicted_undecided_and_impossible_messages() 
     assert [title.rpartition(" ")[2] for title in titles[1:]] == ["(2)", "(2)", "(0)", "(1)"]
     text = render_markdown(page)
     assert "Of 5 relations" in text
-    assert "1 are shown at tier mini and 1 are contradicted" in text
+    assert "1 are shown at tier mini and 1 contradicted" in text
     assert "all finished runs of this tier took 2.0 hours" in text
     first = next(part for part in page if isinstance(part, Lines))
     assert [row[HEAD.index("ours")] for row in first.body] == ["+9.0 ± 0.5", "+2.0 ± 0.5"]

@@ -128,7 +128,7 @@ def _introduce(messages: Sequence[Message], store: str, hours: float) -> str:
     against = [one for one in settled if one.claim.status == Status.CONTRADICTED]
     return (
         f"Written by `lineage messages` from the entries in {store}. Of {len(messages)} relations between two rows of "
-        f"a paper's table, {len(settled) - len(against)} are shown at tier {tier} and {len(against)} are contradicted "
+        f"a paper's table, {len(settled) - len(against)} are shown at tier {tier} and {len(against)} contradicted "
         f"there; all finished runs of this tier took {hours:.1f} hours. A line has the published effect, our "
         "difference with half its interval (corrected for all questions of its table), the seeds of both rows, the "
         f"corrected p and the verdict, such as {verdicts.SAME_SIGN!r}: below tier paper only signs are judged, never "

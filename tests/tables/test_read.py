@@ -63,6 +63,10 @@ def test_effects_agree_with_the_published_numbers() -> None:
         ({"claims": [{"equal": ["roi_pool"]}]}, "claims[0].equal: expected two rows or more, each once"),
         ({"claims": [{"equal": ["roi_pool", "x"]}]}, "claims[0].equal: there is no 'x'"),
         ({"claims": [{"order": ["roi_align", "roi_pool"], "gain": 1}]}, "claims[0].gain: only a claim of better"),
+        (
+            {"claims": [{"better": "roi_align", "worse": "roi_pool"}, {"order": ["roi_align", "roi_pool"]}]},
+            "claims[1].order: a claim above states roi_align and roi_pool by cost/parameters_m; leave one",
+        ),
         ({"claims": [{"row": "roi_align", "value": 30.4}]}, "30.4 is claimed, but the row roi_align has published"),
         ({"claims": [{"metric": "mask/AP"}]}, "claims[0].better: a claim has exactly one of these forms"),
         ({"claims": {"a": 1}}, "claims: expected a list"),

@@ -38,8 +38,19 @@ def read_claims(
             claim = _read_number(node, rows, metric, tolerance)
             numbers[claim.row, claim.metric] = claim
         else:
-            effects += _read_effects(node, forms[0], rows, metric, tolerance)
+            stated = _read_effects(node, forms[0], rows, metric, tolerance)
+            _check_new(node, forms[0], stated, effects)
+            effects += stated
     return numbers, effects
+
+
+def _check_new(node: Node, form: str, stated: Sequence[Effect], before: Sequence[Effect]) -> None:
+    """Raise TableError if a relation is stated a second time: it would be corrected for as two questions."""
+    relations = {(one.kind, one.better, one.worse, one.metric) for one in before}
+    for effect in stated:
+        if (effect.kind, effect.better, effect.worse, effect.metric) in relations:
+            raise node.error(form, f"a claim above states {effect.better} and {effect.worse} by {effect.metric}; "
+                                   "leave one of the two out")  # fmt: skip
 
 
 def _read_number(node: Node, rows: dict[str, Row], metric: str, tolerance: float) -> Claim:

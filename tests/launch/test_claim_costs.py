@@ -62,3 +62,19 @@ def test_claims_of_shipped_tables_have_a_price(tmp_path: Path) -> None:
     assert all(one.cells <= set(shared.costs) for one in costs)
     again = [one for one in of_table["mask_rcnn/table2c"] if not one.obstacle]
     assert all(one.hours is not None and 0 < one.hours < 5 for one in again)
+
+
+def test_a_claim_whose_missing_runs_start_from_files_of_another_machine_says_so(tmp_path: Path) -> None:
+    results = tmp_path / "results"  # of the committed entries no checkpoint is here
+    copytree(ROOT / "results/faster_rcnn/table10_tpami/n300", results / "faster_rcnn/table10_tpami/n300")
+    page = build_page(TableLoader(EXPERIMENTS, results, make_finder(ROOT, EXPERIMENTS)), "faster_rcnn")
+    [chosen] = [
+        one for one in page.claims if (one.table.name, one.effect.worse) == ("faster_rcnn/table10_tpami", "n500")
+    ]
+    entries = [replace(entry, folder="absent") for entry in store.contents(results).entries]
+    load = partial(read.load_table, EXPERIMENTS)
+    _, [cost] = price_claims(ROOT, EXPERIMENTS, load, [chosen], entries, "mini", "CPU")
+    assert describe_cost(cost, "mini") == (
+        "n500 starts from files of runs that are not on this machine: "
+        "`lineage run faster_rcnn/table10_tpami n300 n500 --tier mini --plan` says which"
+    )

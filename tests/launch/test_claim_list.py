@@ -36,6 +36,7 @@ def test_a_list_of_claims_is_the_cells_of_both_rows_each_once(tmp_path: Path) ->
     ("line", "message"),
     [
         ("{table: fpn/table1, better: c4, worse: fpn, metric: box/AR1000}", "does not claim c4 > fpn"),
+        ("{table: fpn/table1, better: fpn, worse: c44, metric: box/AR1000}", "Did you mean fpn > c4 by box/AR1000"),
         ("{table: fpn/table1, better: fpn, worse: c4, metric: box/AP}", "by box/AP"),
         ("{table: fpn/table1, better: fpn, worse: c4}", "metric: missing"),
         ("{table: fpn/table77, better: fpn, worse: c4, metric: box/AP}", "no table"),
@@ -92,11 +93,13 @@ def test_a_lost_claim_and_an_unfinished_cell_fail(capsys: pytest.CaptureFixture[
     [
         (b"seeds: 1.0e+300\nclaims: []", "is not a number of seeds"),
         (b"\xff\xfe", "not YAML"),
+        (b"tier: minni\nclaims: []", "no tier 'minni'. Did you mean mini?"),
+        (b"tier: mini\nclaims:\n  []", "claims: missing"),
         (b"claims: " + b"[" * 9999, "deep"),
     ],
 )
 def test_a_list_of_claims_that_is_none(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "claims.yaml").write_bytes(content.replace(b"[]", b"[{table: a, better: b, worse: c, metric: d}]"))
+    (tmp_path / "claims.yaml").write_bytes(content.replace(b": []", b": [{table: a, better: b, worse: c, metric: d}]"))
     with pytest.raises(TableError, match=message):
         list_claim_cells(tmp_path / "claims.yaml", EXPERIMENTS, None, None)
     with pytest.raises(TableError, match="cannot be read: No such file"):

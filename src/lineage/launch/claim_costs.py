@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lineage.launch.cells import CellName, LoadTable
 from lineage.launch.cost_estimate import CostEstimate, estimate_costs
-from lineage.launch.plan import Plan, make_plan
+from lineage.launch.plan import BLOCKED, Plan, make_plan
 from lineage.launch.selection import SEEDS, list_open
 from lineage.results.entry import Entry
 from lineage.tables.paper.status import ClaimStatus, Status
@@ -123,4 +123,16 @@ def _find_obstacle(claim: ClaimStatus, requested: Sequence[CellName], plan: Plan
     first, second = (next(name for name in requested if name.row == row.name) for row in rows)
     if plan.cells[first].cell_digest == plan.cells[second].cell_digest:
         return f"at tier {first.tier} its rows are one experiment, so only tier paper can"
+    if not any(plan.is_open(name) for name in requested):
+        return _explain_blocked(claim, requested, plan)
     return ""
+
+
+def _explain_blocked(claim: ClaimStatus, requested: Sequence[CellName], plan: Plan) -> str:
+    """Return that missing runs start from files of runs on another machine, or "" if none is missing."""
+    blocked = [name for name in requested if plan.decisions[name].action == BLOCKED]
+    if not blocked:
+        return ""
+    rows = f"{claim.effect.better} {claim.effect.worse}"
+    return (f"{blocked[0].row} starts from files of runs that are not on this machine: `lineage run {claim.table.name} "
+            f"{rows} --tier {blocked[0].tier} --plan` says which")  # fmt: skip

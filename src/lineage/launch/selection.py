@@ -11,7 +11,7 @@ from lineage.launch.cells import CellName
 from lineage.launch.cost_estimate import CostEstimate
 from lineage.launch.plan import Plan
 from lineage.results.count_noun import count_noun
-from lineage.tables import read
+from lineage.tables import read, tiers
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Table, TableError
 from lineage.tables.yaml_node import read_node
@@ -137,14 +137,22 @@ def list_claim_cells(path: Path, experiments: Path, tier: str | None, seeds: int
     """
     node = read_node(path).check_keys(("tier", "seeds", "claims"), ("claims",))
     at, count = tier or node.text("tier"), seeds or read.read_seeds(node) or SEEDS
+    if at:
+        tiers.check_tier(experiments, at)
     names: dict[CellName, None] = {}
     for claim in node.mappings("claims"):
         claim.check_keys(CLAIM_KEYS, CLAIM_KEYS)
         table = read.load_table(experiments, claim.text("table"))
-        relation = tuple(claim.text(key) for key in CLAIM_KEYS[1:])
-        if relation not in [(effect.better, effect.worse, effect.metric) for effect in table.effects]:
-            raise claim.error("table", f"{table.name} does not claim {relation[0]} > {relation[1]} by {relation[2]}")
+        relation = (claim.text("better"), claim.text("worse"), claim.text("metric"))
+        relations = [(effect.better, effect.worse, effect.metric) for effect in table.effects]
+        if relation not in relations:
+            name, stated = _format_relation(*relation), [_format_relation(*one) for one in relations]
+            raise claim.error("table", f"{table.name} does not claim {name}. {did_you_mean(name, stated)}")
         names |= dict.fromkeys(
             CellName(table.name, row, at or table.tier, seed) for seed in range(count) for row in relation[:2]
         )
     return list(names)
+
+
+def _format_relation(better: str, worse: str, metric: str) -> str:
+    return f"{better} > {worse} by {metric}"

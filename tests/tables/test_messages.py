@@ -63,7 +63,7 @@ def test_the_page_counts_shown_contradicted_undecided_and_impossible_messages() 
     assert [title.rpartition(" ")[2] for title in titles[1:]] == ["(2)", "(2)", "(0)", "(1)"]
     text = render_markdown(page)
     assert "Of 5 relations" in text
-    assert "1 are shown at tier mini and 1 contradicted" in text
+    assert "1 is shown at tier mini and 1 contradicted" in text
     assert "all finished runs of this tier took 2.0 hours" in text
     first = next(part for part in page if isinstance(part, Lines))
     assert [row[HEAD.index("ours")] for row in first.body] == ["+9.0 ± 0.5", "+2.0 ± 0.5"]
@@ -75,3 +75,15 @@ def test_readme_has_the_strongest_messages_or_says_that_there_are_none() -> None
     assert len(lines.splitlines()) == 2 + 10
     assert "+13.0" in lines.splitlines()[2]
     assert render_readme_table([]) == "No message has been settled by the runs of this store."
+
+
+def test_a_paper_is_named_without_its_authors_alone() -> None:
+    papers = {
+        "Accurate, Large Minibatch SGD, Goyal et al. 2017": "Accurate, Large Minibatch SGD",
+        "Cascade R-CNN, Cai and Vasconcelos 2018": "Cascade R-CNN",
+        "Calibration of detections": "Calibration of detections",
+    }
+    for paper, short in papers.items():
+        claim = make_claim("same sign at mini")
+        line = Message(replace(claim, table=replace(claim.table, paper=paper)), "mini").format_line()
+        assert line[0] == f"{short}, Table 1"

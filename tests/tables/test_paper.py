@@ -129,8 +129,9 @@ def test_shipped_runs_answer_claims_of_mask_rcnn(capsys: pytest.CaptureFixture[s
     assert "Did you mean mask_rcnn" in capsys.readouterr().err
 
 
-def test_numbers_of_rows_that_cannot_run_are_not_called_missing() -> None:
-    table = build_table(LOADER, "dcn/mmdetection")
+def test_numbers_of_rows_that_cannot_run_are_not_called_missing(tmp_path: Path) -> None:
+    loader = TableLoader(EXPERIMENTS, tmp_path, make_finder(ROOT, EXPERIMENTS))  # as if none of its rows had run
+    table = build_table(loader, "dcn/mmdetection")
     assert table.numbers == {verdicts.MISSING: 3, "unsupported": 3}
 
 

@@ -107,9 +107,10 @@ def describe_families(judgement: Judgement) -> list[str]:
     if not sizes:
         return []
     notes = [NUMBERS] if any(verdict.noise for verdict in judgement.numbers) else []
-    families = f"{len(sizes)} families of {', '.join(sizes)} questions" if len(sizes) > 1 else f"{sizes[0]} questions"
-    together = f"Corrected together: {families}, over tiers, relations and numbers, and for a reading after every seed."
-    return [*notes, together]
+    questions = "question" if sizes == ["1"] else "questions"
+    families = f"{len(sizes)} families of {', '.join(sizes)}" if len(sizes) > 1 else sizes[0]
+    over = "over tiers, relations and numbers, and for a reading after every seed"
+    return [*notes, f"Corrected together: {families} {questions}, {over}."]
 
 
 def find_repeated_rows(columns: list[Column]) -> list[list[str]]:

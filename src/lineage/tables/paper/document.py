@@ -108,7 +108,8 @@ def _format_numbers(table: TablePage) -> list[Item]:
     if not table.numbers:
         return []
     counts = ", ".join(f"{count} {word}" for word, count in sorted(table.numbers.items(), key=lambda pair: -pair[1]))
-    return [Item(f"Its {sum(table.numbers.values())} published numbers, which only tier paper can confirm: {counts}.")]
+    published = _count(sum(table.numbers.values()), "published number")
+    return [Item(f"Its {published}, which only tier paper can confirm: {counts}.")]
 
 
 def _list_lessons(page: PaperPage) -> list[Element]:

@@ -55,7 +55,7 @@ class Message:
         if verdict is not None and verdict.ours and verdict.other:
             seeds = f"{verdict.ours.n}, {verdict.other.n}"
         minutes = NOTHING if self.minutes is None else f"{self.minutes:.0f}"
-        paper = claim.table.paper.partition(",")[0]
+        paper = _shorten_paper(claim.table.paper)
         command = f"`lineage run {claim.table.name} {claim.effect.better} {claim.effect.worse} --tier {self.tier}`"
         return [
             f"{paper}, {claim.table.label}", claim.sentence, format_published(claim), ours, seeds, p, self._answer(),
@@ -72,6 +72,11 @@ class Message:
         if verdict is not None and verdict.word in (verdicts.OFF_PROTOCOL, verdicts.NOT_MEASURED):
             return verdict.reason
         return "has not run"
+
+
+def _shorten_paper(paper: str) -> str:
+    """Return the paper without its authors, which follow the last comma."""
+    return paper.rpartition(",")[0] or paper
 
 
 def format_published(claim: ClaimStatus) -> str:
@@ -99,7 +104,7 @@ def write_messages(messages: Sequence[Message], store: str, hours: float) -> lis
         "Settled, the largest effect over its uncertainty first": settled,
         "Ran, and not settled": undecided,
         "Not run": runnable,
-        "No run at this tier can settle": [one for one in waiting if one.obstacle],
+        "No run at this tier can settle, or none can start here": [one for one in waiting if one.obstacle],
     }
     for title, of_section in sections.items():
         body = [one.format_line() for one in of_section]
@@ -126,11 +131,14 @@ def _introduce(messages: Sequence[Message], store: str, hours: float) -> str:
     tier = messages[0].tier if messages else ""
     settled = [one for one in messages if one.is_settled]
     against = [one for one in settled if one.claim.status == Status.CONTRADICTED]
+    shown = len(settled) - len(against)
+    verb = "is" if shown == 1 else "are"
     return (
         f"Written by `lineage messages` from the entries in {store}. Of {len(messages)} relations between two rows of "
-        f"a paper's table, {len(settled) - len(against)} are shown at tier {tier} and {len(against)} contradicted "
-        f"there; all finished runs of this tier took {hours:.1f} hours. A line has the published effect, our "
-        "difference with half its interval (corrected for all questions of its table), the seeds of both rows, the "
+        f"a paper's table, {shown} {verb} shown at tier {tier} and {len(against)} contradicted "
+        f"there; all finished runs of this tier took {hours:.1f} hours. A line has the published effect (> if the "
+        "source states an order without numbers, = if rows are equal), our difference, positive if its sign is that "
+        "of the claim, with half its interval (corrected for all questions of its table), the seeds of both rows, the "
         f"corrected p and the verdict, such as {verdicts.SAME_SIGN!r}: below tier paper only signs are judged, never "
         "sizes. Minutes are those of the runs that answered, else the estimate of those "
         "that are missing."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from lineage.report.site.build import write_site
 from lineage.report.site.parts import FolderWriter, read_part
 from tests.report.site.browser import Page
 from tests.report.site.conftest import SmallSite
-from tests.report.site.stores import make_entry, make_site_source, write_store
+from tests.report.site.stores import make_config, make_entry, make_site_source, write_store
 
 WIDTHS = """[...document.querySelectorAll('svg.plot')].map((one) =>
   [one.viewBox.baseVal.width, one.getBoundingClientRect().width, one.getAttribute('aria-label')])"""
@@ -116,3 +118,88 @@ def test_curves_are_printed_within_their_cards(page: Page, small_site: SmallSite
         assert max(cut) < 0
     finally:
         page.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_axis_of_scores_begins_at_no_detections(page: Page, small_site: SmallSite) -> None:
+    """Bars are drawn at log(count + 1), and the line of no detections was labelled 1, that of nine 10."""
+    root, entry = small_site.folder.parent, small_site.entries[0]
+    page.open(small_site.folder, f"#/run/{entry.id}")
+    page.wait("document.querySelector('svg[aria-label=\"scores of detections\"]')")
+    ticks = page.run("""[...document.querySelectorAll('svg[aria-label="scores of detections"] text')]
+      .filter((one) => one.getAttribute('text-anchor') === 'end' && /^\\d+$/.test(one.textContent))
+      .map((one) => [Number(one.textContent), Number(one.getAttribute('y'))])""")
+    labels = [label for label, _ in ticks]
+    part: Any = read_part(root, f"analysis/{entry.id}")["tasks"]["mask"]
+    most = max(count for counts in part["scores"] for count in counts)
+    assert labels == [0, 1, 10, 100][: len(labels)]
+    assert labels[-1] <= most < 10 * max(1, labels[-1])
+    (_, zero), (_, one) = ticks[:2]
+    for label, y in ticks:
+        assert zero - y == pytest.approx((zero - one) * math.log2(label + 1), abs=0.01)
+
+
+def test_runs_without_a_key_have_a_place_of_their_own(page: Page, tmp_path: Path) -> None:
+    """They stood at the least number of the key: all detectors without masks at the 3 classes of those with."""
+    heads = [None, None, 3, 3]
+    entries = [
+        make_entry(
+            number,
+            20.0 + number,
+            seed=0,
+            cell_digest=f"{number}" * 64,
+            training_digest=f"{number}" * 64,
+            config=make_config(
+                **({} if classes is None else {"model.box.classes": classes}), **{"optimizer.lr": 0.01 * (number + 1)}
+            ),
+        )
+        for number, classes in enumerate(heads)
+    ]
+    site = write_site(FolderWriter(tmp_path / "site"), make_site_source(write_store(tmp_path / "r", entries), tmp_path))
+    page.open(site, "#/sweep")
+    chart = "svg[aria-label$='over model.box.classes']"
+    page.wait(f"document.querySelector({chart!r})")
+    labels = page.run(f"[...document.querySelectorAll({chart!r} + ' text.tick')].map((t) => t.firstChild.textContent)")
+    assert labels == ["\N{EN DASH}", "3"]
+    places = [
+        float(x)
+        for x in page.run(f"[...document.querySelectorAll({chart!r} + ' circle')].map((p) => p.cx.baseVal.value)")
+    ]
+    assert len(set(places)) == 2
+    ticks = page.run(
+        f"[...document.querySelectorAll({chart!r} + ' text.tick')].map((t) => Number(t.getAttribute('x')))"
+    )
+    assert sorted(places) == [ticks[0], ticks[0], ticks[1], ticks[1]]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_long_names_of_values_do_not_cover_one_another(page: Page, tmp_path: Path, width: int) -> None:
+    models = ["cascade_rcnn_vgg", "faster_rcnn_c4", "faster_rcnn_c5", "faster_rcnn_vgg", "mask_rcnn_c4", "retinanet"]
+    entries = [
+        make_entry(
+            number,
+            20.0 + number,
+            seed=0,
+            cell_digest=f"{number}" * 64,
+            training_digest=f"{number}" * 64,
+            choices={"model": model, "roi": "align", "dataset": "shapes", "tier": "mini"},
+        )
+        for number, model in enumerate(models)
+    ]
+    site = write_site(FolderWriter(tmp_path / "site"), make_site_source(write_store(tmp_path / "r", entries), tmp_path))
+    page.resize(width, 844)
+    page.open(site, "#/sweep")
+    page.wait("document.querySelectorAll(\"svg[aria-label$='over model'] text.tick\").length === 6")
+    ticks = page.run("""[...document.querySelectorAll("svg[aria-label$='over model'] text.tick")].map((one) => {
+      const {width, height} = one.getBBox(), turn = /rotate\\((-?\\d+)/.exec(one.getAttribute('transform') || '');
+      return [one.firstChild.textContent, Number(one.getAttribute('x')), width, height, turn ? Number(turn[1]) : 0];
+    })""")
+    assert [text for text, *_ in ticks] == models, "whole names"
+    for (_, x, across, tall, turn), (_, following, *_) in itertools.pairwise(ticks):
+        apart = (following - x) * abs(math.sin(math.radians(turn))) if turn else following - x - across
+        assert apart > (0.6 * tall if turn else 0), (x, following, turn)
+    box = "document.querySelector(\"svg[aria-label$='over model']\").closest('figure')"
+    cut = page.run(f"""[...{box}.querySelectorAll('text.tick')].some((one) => {{
+      const a = one.getBoundingClientRect(), b = {box}.getBoundingClientRect();
+      return a.left < b.left || a.bottom > b.bottom;
+    }})""")
+    assert not cut

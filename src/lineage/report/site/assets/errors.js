@@ -61,8 +61,8 @@ function scorePlot(analysed) {
   const top = Math.max(1, ...analysed.flatMap((one) => one.data.scores.flat().map(log)));
   const step = (counts) => counts.flatMap((count, i) => [[i / counts.length, log(count)], [(i + 1) / counts.length, log(count)]]);
   const lines = analysed.flatMap((one) => one.data.scores.map((counts, wrong) => ({ colour: one.item.colour, dashed: wrong === 1, name: `${one.item.label}, ${wrong ? "wrong" : "right"}`, points: step(counts) })));
-  const decades = [...Array(Math.ceil(top) + 1).keys()].filter((i) => i <= top);
-  return linePlot("scores of detections", lines, { x: [0, 1], y: [0, top], yTicks: decades, format: (value) => short(10 ** value), xTitle: "score" });
+  const counts = [0, ...[...Array(Math.ceil(top) + 1).keys()].map((i) => 10 ** i)].filter((count) => log(count) <= top);
+  return linePlot("scores of detections", lines, { x: [0, 1], y: [0, top], yTicks: counts.map(log), format: (value) => short(Math.round(10 ** value - 1)), xTitle: "score" });
 }
 
 const MOST_CONFUSED = 24;

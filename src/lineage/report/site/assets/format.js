@@ -83,10 +83,12 @@ function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+const VAGUE = ["_target_", "train", "test"]; // ends that say nothing without the name before them
+
 /** Return the shortest end of a dotted key by which it differs from the others: lr, test.images beside train.images. */
 function shortKey(key, keys) {
   const parts = key.split(".");
-  for (let length = 1; length < parts.length; length += 1) {
+  for (let length = VAGUE.includes(parts.at(-1)) ? 2 : 1; length < parts.length; length += 1) {
     const end = parts.slice(-length).join(".");
     if (!keys.some((other) => other !== key && ("." + other).endsWith("." + end))) return end;
   }

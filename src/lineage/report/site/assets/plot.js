@@ -12,9 +12,9 @@ function ticks(low, high, count = 4) {
 }
 
 /** Return {x, y, root, frame}: linear scales and an SVG with axes. */
-function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height = PLOT.height, xTicks, yTicks, tickWidth = 0, width = PLOT.width }) {
+function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height = PLOT.height, bottom = PLOT.bottom, xTicks, yTicks, tickWidth = 0, width = PLOT.width }) {
   const at = (low, high, start, stop) => (value) => start + ((value - low) / (high - low || 1)) * (stop - start);
-  const across = at(x[0], x[1], PLOT.left, width - PLOT.right), up = at(y[0], y[1], height - PLOT.bottom, PLOT.top);
+  const across = at(x[0], x[1], PLOT.left, width - PLOT.right), up = at(y[0], y[1], height - bottom, PLOT.top);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, class: "plot" });
   for (const tick of yTicks || ticks(y[0], y[1])) {
     root.append(svg("line", { class: "gridline", x1: PLOT.left, x2: width - PLOT.right, y1: up(tick), y2: up(tick) }));
@@ -22,7 +22,7 @@ function frame(title, { x, y, xTitle = "", yTitle = "", format = short, height =
   }
   for (const [tick, label] of (xTicks || ticks(x[0], x[1], 5).map((one) => [one, short(one)])))
     for (const [i, text] of (tickWidth ? wrapTick(label, tickWidth * (width - PLOT.left - PLOT.right) - 4) : [label]).entries())
-      root.append(svg("text", { x: across(tick), y: height - PLOT.bottom + 16 + 12 * i, "text-anchor": "middle" }, text, svg("title", {}, label)));
+      root.append(svg("text", { x: across(tick), y: height - bottom + 16 + 12 * i, "text-anchor": "middle" }, text, svg("title", {}, label)));
   if (xTitle) root.append(svg("text", { class: "axis", x: width - PLOT.right, y: height - 3, "text-anchor": "end" }, xTitle));
   if (yTitle) root.append(svg("text", { class: "axis", x: PLOT.left, y: 9, "text-anchor": "start" }, yTitle));
   return { x: across, y: up, root, width, height };

@@ -64,14 +64,21 @@ function axisScale(values, low, high) {
   const known = values.filter((value) => value != null), areNumbers = known.length && known.every((value) => typeof value === "number");
   if (!areNumbers) {
     const names = [...new Set(values.map((value) => value ?? EMPTY))].sort((a, b) => String(a).localeCompare(String(b), "en", { numeric: true }));
-    const at = (value) => low + ((names.indexOf(value ?? EMPTY) + 0.5) / names.length) * (high - low);
-    return { at, ticks: names.map((name) => [at(name), String(name)]) };
+    const at = (value) => low + ((names.indexOf(value ?? EMPTY) + 0.5) / names.length) * (high - low), texts = nameClasses(names.map(String));
+    return { at, ticks: names.map((name, i) => [at(name), texts[i]]) };
   }
   const least = Math.min(...known), most = Math.max(...known), isLog = least > 0 && most / least > 20, f = isLog ? Math.log : (x) => x;
-  const at = (value) => value == null ? low : low + ((f(value) - f(least)) / (f(most) - f(least) || 1)) * (high - low);
+  const isAbsent = known.length < values.length, start = isAbsent ? low + 0.18 * (high - low) : low; // runs without the key have a place of their own
+  const at = (value) => value == null ? low : start + ((f(value) - f(least)) / (f(most) - f(least) || 1)) * (high - start);
   const levels = [...new Set(known)].sort((a, b) => a - b);
   const marks = levels.length <= 7 ? levels : isLog ? [least, Math.sqrt(least * most), most] : [least, ...ticks(least, most, 4).filter((tick) => tick > least + 0.07 * (most - least) && tick < most - 0.07 * (most - least)), most];
-  return { at, ticks: marks.map((value) => [at(value), Number.isInteger(value) ? short(value) : short(Number(value.toPrecision(3)))]) };
+  return { at, ticks: [...(isAbsent ? [[low, EMPTY]] : []), ...marks.map((value) => [at(value), Number.isInteger(value) ? short(value) : short(Number(value.toPrecision(3)))])] };
+}
+
+/** Return the last parts of dotted names of classes, if these differ: MaskHead of lineage.models.mask.MaskHead. */
+function nameClasses(names) {
+  const tails = names.map((name) => (/^[a-z_]\w*(\.\w+)+$/.test(name) ? name.split(".").at(-1) : name));
+  return new Set(tails).size === names.length ? tails : names;
 }
 
 function parallelPlot(runs, factors, metric) {
@@ -105,8 +112,9 @@ function drawParallel(runs, names, metric, width) {
       brush.setAttribute("height", range ? range[1] - range[0] : 0);
       for (const one of lines) one.line.classList.toggle("off", axes.some((other, j) => other.range && (one.ys[j] < other.range[0] - 1 || one.ys[j] > other.range[1] + 1)));
     }
+    const texts = shortenDistinct(axis.ticks.map(([, text]) => text), 16);
     root.append(svg("line", { class: "axisline", x1: axis.x, x2: axis.x, y1: top, y2: height - bottom }), brush, svg("text", { class: "axisname", x: axis.x, y: 15, "text-anchor": "middle" }, shorten(titleOf(axis.name, columnOf(axis.name).kind), 22), svg("title", {}, axis.name)),
-      ...axis.ticks.slice(0, 14).map(([y, text]) => svg("text", { class: "halo", x: axis.x + (i === names.length - 1 ? 8 : -8), y: y + 4, "text-anchor": i === names.length - 1 ? "start" : "end" }, shorten(text, 16))), area);
+      ...axis.ticks.slice(0, 14).map(([y, text], t) => svg("text", { class: "halo", x: axis.x + (i === names.length - 1 ? 8 : -8), y: y + 4, "text-anchor": i === names.length - 1 ? "start" : "end" }, texts[t], svg("title", {}, text))), area);
   }
   return root;
 }
@@ -117,11 +125,15 @@ function factorPlot(groups, name, factors, metric) {
 }
 
 function drawFactor(groups, name, factors, metric, width) {
-  const column = columnOf(name), height = PLOT.height, scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
+  const column = columnOf(name), scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
   const low = Math.min(...groups.map((group) => group.mean - (group.sd || 0))), high = Math.max(...groups.map((group) => group.mean + (group.sd || 0))), room = (high - low || 1) * 0.1;
-  const chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width });
-  const ticks = scale.ticks.slice(0, 12), most = Math.max(4, Math.floor((width - PLOT.left - PLOT.right - 32) / ticks.length / 6.6)), texts = shortenDistinct(ticks.map(([, text]) => text), most);
-  for (const [i, [x, text]] of ticks.entries()) chart.root.append(svg("text", { x, y: height - PLOT.bottom + 16, "text-anchor": "middle" }, texts[i], svg("title", {}, text)));
+  const ticks = scale.ticks.slice(0, 12), texts = shortenDistinct(ticks.map(([, text]) => text), 16), longest = Math.max(...texts.map((text) => text.length));
+  const isSlanted = longest * 6.6 > (width - PLOT.left - PLOT.right - 32) / ticks.length, more = isSlanted ? Math.round(4.6 * longest) : 0; // names that do not fit beside one another
+  const height = PLOT.height + more, chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width, height, bottom: PLOT.bottom + more });
+  for (const [i, [x, text]] of ticks.entries()) {
+    const y = height - PLOT.bottom - more + 16, props = isSlanted ? { "text-anchor": "end", transform: `rotate(-48 ${x} ${y})` } : { "text-anchor": "middle" };
+    chart.root.append(svg("text", { class: "tick", x, y, ...props }, texts[i], svg("title", {}, text)));
+  }
   const rest = new Map(), others = factors.filter((other) => other !== name).map(columnOf);
   for (const group of groups) {
     const key = JSON.stringify(others.map((other) => other.read(group.runs[0]) ?? null));

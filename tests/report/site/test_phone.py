@@ -33,3 +33,20 @@ def test_claims_of_a_table_are_read_on_a_phone_without_scrolling(page: Page, tmp
     badges = "[...document.querySelectorAll('.kind-claims .badge')]"
     assert page.run(f"{badges}.length") > 0
     assert page.run(f"Math.max(...{badges}.map((one) => one.getBoundingClientRect().right))") <= 390
+
+
+@pytest.mark.parametrize("width", [900, 390])
+def test_the_numbers_of_the_family_tree_are_seen_without_scrolling(
+    page: Page, small_site: SmallSite, width: int
+) -> None:
+    """The column of what was reached here lay beyond the right edge."""
+    page.resize(width, 844)
+    page.open(small_site.folder, "#/lineage")
+    page.wait("document.querySelector('.tree td a')")
+    assert (
+        page.run(
+            "(() => { const box = document.querySelector('.treebox'); return box.scrollWidth - box.clientWidth; })()"
+        )
+        <= 0
+    )
+    assert page.run("document.querySelector('.tree td a').getBoundingClientRect().right") <= width

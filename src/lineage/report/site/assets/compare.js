@@ -59,7 +59,8 @@ async function showCurves(holder, items) {
 async function showErrors(holder, items) {
   const tasks = ["box", "mask"].filter((task) => items.some((item) => item.runs.some((run) => run.analysis?.includes(task))));
   if (!tasks.length) { replace(holder, section("Errors", missingReason(items.map((item) => item.first)))); return; }
-  let task = tasks.at(-1);
+  const count = (name) => items.filter((item) => item.runs.some((run) => run.analysis?.includes(name))).length;
+  let task = tasks.reduce((best, name) => (count(name) >= count(best) ? name : best));
   const analysed = [];
   for (const [order, item] of items.entries()) {
     const parts = [], details = [];
@@ -75,7 +76,9 @@ async function showErrors(holder, items) {
       const data = one.parts.map((part) => part.tasks[task]).filter(Boolean);
       return data.length ? [{ ...one, count: data.length, data: mergeErrors(data) }] : [];
     });
+    const absent = analysed.length ? items.filter((item) => !fitting.some((one) => one.item === item)) : [];
     replace(holder, perClassSection(fitting, task), errorSections(fitting));
+    if (absent.length) holder.querySelector("section").append(h("p", { class: "small soft more" }, `Without ${task === "box" ? "boxes" : "masks"} here: ${absent.map((item) => item.label).join(", ")}.`));
     const head = holder.querySelector("section h2");
     if (tasks.length > 1) head.after(h("div", { class: "bar" }, segments("task", tasks.map((one) => [one, one + "es".slice(one === "box" ? 0 : 1)]), task, (one) => { task = one; draw(); })));
   }

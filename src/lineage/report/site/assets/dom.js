@@ -49,6 +49,11 @@ function arxivLink(name, text) {
   return number ? webLink("https://arxiv.org/abs/" + number[1], text || "arXiv:" + number[1]) : h("span", {}, text || name || "");
 }
 
+/** Return a text that may break after a slash or an underscore: mask_rcnn/table2c. */
+function breakable(text) {
+  return String(text ?? "").split(/(?<=[/_])/).map((part, i) => [i > 0 && h("wbr"), part]);
+}
+
 function badge(word, kind) {
   return h("span", { class: "badge " + String(kind || word).replace(/[^\w]+/g, "-") }, word);
 }

@@ -34,17 +34,17 @@ function layOutTree(models) {
 
 /** Return the outline as a table; `ends` says at each depth whether the branch ends there. */
 function drawTree(lines, onchoose) {
-  const step = 17, tall = 34;
+  const step = innerWidth > 640 ? 17 : 9, tall = 34;
   const branch = ({ depth, ends }) => svg("svg", { width: depth * step, height: tall, class: "twigs", "aria-hidden": "true" }, ends.map((isLast, i) => {
-    const x = i * step + 7, isOwn = i === depth - 1;
+    const x = i * step + (step > 9 ? 7 : 3), isOwn = i === depth - 1;
     return isOwn ? svg("path", { class: "branch", d: `M${x} 0V${tall / 2 - 5}Q${x} ${tall / 2} ${x + 5} ${tall / 2}H${x + step - 4}${isLast ? "" : `M${x} 0V${tall}`}` }) : !isLast && svg("path", { class: "branch", d: `M${x} 0V${tall}` });
   }));
   const published = (model) => model.variants.map((variant) => variant.published.paper || Object.values(variant.published)[0]).find(Boolean);
   return h("table", { class: "tree", "aria-label": "family tree of the models" }, h("thead", {}, h("tr", {}, ["model", "year", "idea", "published", "here"].map((title, i) => h("th", { scope: "col", class: [i > 2 && "n", i === 2 && "ideacell"].filter(Boolean).join(" ") }, title)))),
     h("tbody", {}, lines.map((line) => {
       const { model } = line, best = model.ours[0], row = h("tr", { class: `treenode${best ? " ran" : ""}`, onclick: () => onchoose(model) },
-        h("th", { scope: "row" }, h("span", { class: "twigcell" }, branch(line), h("button", { type: "button", class: "plain", onclick: () => onchoose(model) }, model.name || model.option))), h("td", { class: "num soft" }, model.year || EMPTY), h("td", { class: "ideacell" }, model.idea || ""),
-        h("td", { class: "n pub", title: published(model) }, shortPublished(published(model)) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value)}`).join(", ") }, Object.values(best.values).map((value) => fixed(value)).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
+        h("th", { scope: "row" }, h("span", { class: "twigcell" }, branch(line), h("button", { type: "button", class: "plain", onclick: () => onchoose(model) }, model.name || model.option))), h("td", { class: "num soft" }, model.year || EMPTY), h("td", { class: "ideacell", title: model.idea }, model.idea || ""),
+        h("td", { class: "n pub", title: published(model) }, shortPublished(published(model)) || EMPTY), h("td", { class: "n" }, best ? h("a", { href: address("run", best.run), title: Object.entries(best.values).map(([name, value]) => `${name} ${fixed(value, digitsOf(name))}`).join(", ") }, Object.entries(best.values).map(([name, value]) => fixed(value, digitsOf(name))).join(" / "), h("small", {}, " " + best.tier)) : h("span", { class: "faint" }, EMPTY)));
       row.dataset.option = model.option;
       return row;
     })));
@@ -59,7 +59,7 @@ function shortPublished(text) {
 function modelDetails(model) {
   const line = (variant) => h("li", {}, h("b", {}, variant.name), h("span", { class: "soft small" }, [variant.benchmark, variant.parameters && `${fixed(variant.parameters / 1e6)} M parameters`].filter(Boolean).join(" · ")), h("dl", { class: "facts published" }, Object.entries(variant.published).map(([base, value]) => h("div", {}, h("dt", {}, base), h("dd", { class: "num" }, value)))));
   return h("div", { class: "card" }, h("p", { class: "eyebrow" }, [model.year, model.paper && arxivLink(model.paper)].filter(Boolean).flatMap((one, i) => [i > 0 && " · ", one])), h("h2", {}, model.name || model.option), model.idea && h("p", { class: "idea" }, model.idea[0].toUpperCase() + model.idea.slice(1) + "."),
-    h("h3", {}, "Here"), model.ours.length ? h("dl", { class: "facts published" }, model.ours.map((one) => h("div", {}, h("dt", {}, h("a", { href: address("run", one.run) }, one.dataset.split("_").map((word, i) => [i > 0 && ["_", h("wbr")], word]), `, ${one.tier}`)), h("dd", { class: "num" }, Object.entries(one.values).map(([name, value]) => `${name} ${fixed(value)}`).join(" · "))))) : h("p", { class: "soft" }, "No run yet: ", h("code", {}, `python train.py model=${model.option}`)),
+    h("h3", {}, "Here"), model.ours.length ? h("dl", { class: "facts published" }, model.ours.map((one) => h("div", {}, h("dt", {}, h("a", { href: address("run", one.run) }, breakable(one.dataset), `, ${one.tier}`)), h("dd", { class: "num" }, Object.entries(one.values).map(([name, value]) => `${name} ${fixed(value, digitsOf(name))}`).join(" · "))))) : h("p", { class: "soft" }, "No run yet: ", h("code", {}, `python train.py model=${model.option}`)),
     model.variants.length > 0 && [h("h3", {}, model.variants.every((one) => one.benchmark.startsWith("COCO")) ? "Published, box AP / mask or keypoint AP" : "Published"), h("ul", { class: "variants" }, model.variants.map(line))]);
 }
 
@@ -74,7 +74,7 @@ function provenanceList() {
   }
   const lines = [...used.values()].sort((a, b) => a.runs[0].name.localeCompare(b.runs[0].name));
   return section("Graph of entries", "Runs that use the weights, regions or labels of others; a click shows the entries behind them.", h("div", { class: "wide narrow provenance" }, h("table", { "aria-label": "runs that use others" }, h("thead", {}, h("tr", {}, ["run", "n", "uses"].map((title) => h("th", { scope: "col", class: title === "n" ? "n" : null }, title)))),
-    h("tbody", {}, lines.map(({ runs, parents }) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: address("lineage", runs.map((run) => run.id).join("+")) }, runs[0].name)), h("td", { class: "n" }, runs.length), h("td", {}, parents.join(", "))))))));
+    h("tbody", {}, lines.map(({ runs, parents }) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: address("lineage", runs.map((run) => run.id).join("+")) }, breakable(runs[0].name))), h("td", { class: "n" }, runs.length), h("td", {}, breakable(parents.join(", ")))))))));
 }
 
 /** Show the entries behind a number: the runs themselves and, to their left, all that they were built on. */
@@ -83,10 +83,10 @@ function viewProvenance(main, ids) {
   if (!runs.length) { replace(main, emptyState("No such entries", "The store does not hold them any more.")); return; }
   const nodes = collectAncestors(runs), metric = headlineOf(runs);
   replace(main, h("p", { class: "eyebrow" }, h("a", { href: "#/lineage" }, "Lineage"), " / entries"), h("h1", {}, itemLabel(runs)),
-    h("p", { class: "soft" }, runs[0].table && [h("a", { href: address("tables", runs[0].table) }, runs[0].table), " · "], metric && `${metric}: `, metric && (() => { const { mean, sd, n } = summarize(runs, columnOf(metric)); return `${fixed(mean)}${sd == null ? "" : ` ± ${fixed(sd, 2)}`} over ${plural(n, "seed")}`; })()),
+    h("p", { class: "soft" }, runs[0].table && [h("a", { href: address("tables", runs[0].table) }, runs[0].table), " · "], metric && `${metric}: `, metric && (() => { const { mean, sd, n } = summarize(runs, columnOf(metric)); return `${fixed(mean, digitsOf(metric))}${sd == null ? "" : ` ± ${fixed(sd, 2)}`} over ${plural(n, "seed")}`; })()),
     section("Entries behind it", "From left to right: what was used, and what used it. A dashed one is not in this store.", h("div", { class: "card scroll" }, drawGraph(nodes, metric))),
     section("Runs", null, h("div", { class: "wide" }, h("table", { "aria-label": "entries" }, h("thead", {}, h("tr", {}, ["entry", "seed", metric, "status", "commit", "started"].map((title, i) => h("th", { scope: "col", class: i === 2 ? "n" : null }, title)))),
-      h("tbody", {}, runs.map((run) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: address("run", run.id), class: "mono" }, run.id)), h("td", {}, run.seed), h("td", { class: "n" }, fixed(valueOf(run, metric))), h("td", {}, badge(run.status)), h("td", { class: "mono" }, run.commit + (run.dirty ? " + changes" : "")), h("td", { class: "num" }, date(run.started)))))))),
+      h("tbody", {}, runs.map((run) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: address("run", run.id), class: "mono" }, run.id)), h("td", {}, run.seed), h("td", { class: "n" }, fixed(valueOf(run, metric), digitsOf(metric))), h("td", {}, badge(run.status)), h("td", { class: "mono" }, run.commit + (run.dirty ? " + changes" : "")), h("td", { class: "num" }, date(run.started)))))))),
     runs.length > 1 && h("p", { class: "more" }, h("a", { href: address("compare", "", { runs: runs.slice(0, MOST_PICKED).map((run) => run.id).join(",") }) }, "Compare these seeds")));
 }
 
@@ -119,7 +119,7 @@ function drawGraph(nodes, metric) {
   }
   for (const node of nodes) {
     const box = [svg("rect", { width: wide, height: tall, rx: 8, class: node.run ? null : "absent" }), svg("text", { x: 12, y: 19, class: "nodename" }, shorten(node.run ? node.run.row || node.run.name : "not in this store", 29)),
-      svg("text", { x: 12, y: 36 }, node.run ? `seed ${node.run.seed} · ${node.run.tail}` : shorten(node.id, 32)), node.run && valueOf(node.run, metric) != null && svg("text", { class: "treevalue", x: wide - 11, y: 36, "text-anchor": "end" }, fixed(valueOf(node.run, metric))), svg("title", {}, node.id)];
+      svg("text", { x: 12, y: 36 }, node.run ? `seed ${node.run.seed} · ${node.run.tail}` : shorten(node.id, 32)), node.run && valueOf(node.run, metric) != null && svg("text", { class: "treevalue", x: wide - 11, y: 36, "text-anchor": "end" }, fixed(valueOf(node.run, metric), digitsOf(metric))), svg("title", {}, node.id)];
     root.append(node.run ? svg("a", { href: address("run", node.id), transform: `translate(${x(node)} ${y(node)})`, "aria-label": node.run.name, class: "graphnode" }, box) : svg("g", { transform: `translate(${x(node)} ${y(node)})`, class: "graphnode" }, box));
   }
   return root;

@@ -19,7 +19,7 @@ async function viewPictures(main, { query }) {
   const list = h("div", { class: "imagelist", role: "listbox", tabindex: 0, "aria-label": "images" }), stage = h("div", { class: "stage" }), caption = h("div", { class: "bar stagebar" });
   const score = h("input", { type: "range", min: 0.05, max: 0.95, step: 0.05, value: STATE.score, "aria-label": "least score", oninput: () => setScore(Number(score.value)) }), scoreText = h("output", { class: "num" }, STATE.score.toFixed(2));
   const toggles = Object.fromEntries(["truth", "boxes", "masks", "keypoints", "labels"].map((name) => [name, h("input", { type: "checkbox", checked: true, onchange: () => { show[name] = toggles[name].checked; draw(); } })]));
-  const mistakes = h("input", { type: "checkbox", onchange: () => { view.mistakes = mistakes.checked; draw(); } });
+  const mistakes = h("input", { type: "checkbox", onchange: () => { view.mistakes = mistakes.checked; draw(); } }), meaning = h("span", { class: "soft small meaning" });
   const present = ["truth", "boxes", tasks.includes("mask") && "masks", meta.skeleton.length > 0 && "keypoints", "labels"].filter(Boolean);
   const orders = Object.entries(ORDERS).filter(([name]) => name !== "change" || runs.length > 1);
   replace(main, h("div", { class: "head" }, h("h1", {}, "Pictures"), h("div", { class: "chips" }, runs.map((item) => pickChip(item)))),
@@ -27,7 +27,7 @@ async function viewPictures(main, { query }) {
     h("div", { class: "bar" }, select("order", orders, view.order, (order) => { view.order = order; sort(); }),
       select("class", [["", "every class"], ...meta.classes.map((name, i) => [String(i), name])], view.label, (label) => { view.label = label; draw(); }),
       tasks.length > 1 && segments("task", tasks.map((task) => [task, task]), view.task, (task) => { view.task = task; sort(); }),
-      h("label", {}, "score ≥", score, scoreText), present.map((name) => h("label", {}, toggles[name], name)), h("label", {}, mistakes, "colour by error")),
+      h("label", {}, "score ≥", score, scoreText), present.map((name) => h("label", {}, toggles[name], name)), h("label", {}, mistakes, "colour by error"), meaning),
     h("div", { class: "pictures" }, h("div", { class: "imagepane" }, h("p", { class: "soft small" }, `${meta.positions.length}${meta.positions.length < meta.total ? ` of ${meta.total}` : ""} test images, ${view.task} AP of each`), list), h("div", { class: "stagepane" }, caption, stage)));
   list.addEventListener("scroll", grow);
   sort();
@@ -87,8 +87,9 @@ async function viewPictures(main, { query }) {
       const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${[right && `${right} right`, kinds].filter(Boolean).join(", ") || (marks.length ? "nothing to match" : "nothing at this score")}` });
       figures.push(panel);
     });
+    meaning.textContent = view.mistakes ? "green: right, red: wrong, orange: missed" : "solid: right, dashed: wrong";
     replace(stage, figures);
-    replace(caption, h("b", {}, meta.names[i]), h("span", { class: "soft num" }, `${view.chosen + 1} of ${listed.length} · ${image.w} × ${image.h}`), 
+    replace(caption, h("b", {}, meta.names[i]), h("span", { class: "soft num" }, `${view.chosen + 1} of ${listed.length} · ${image.w} × ${image.h}`),
       h("span", { class: "stagebuttons" }, h("button", { type: "button", "aria-label": "zoom out", onclick: () => zoom(1 / 1.4) }, "−"), h("button", { type: "button", "aria-label": "zoom in", onclick: () => zoom(1.4) }, "+"), h("button", { type: "button", "aria-label": "previous image", onclick: () => choose(view.chosen - 1) }, "↑"), h("button", { type: "button", "aria-label": "next image", onclick: () => choose(view.chosen + 1) }, "↓")));
     for (const picture of stage.querySelectorAll("svg.picture")) {
       picture.addEventListener("wheel", (event) => { if (!event.ctrlKey && !event.shiftKey) return; event.preventDefault(); zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2); }, { passive: false });

@@ -29,7 +29,7 @@ function headline(run, details) {
   return h("ul", { class: "headline" }, details.headline.map((name) => {
     const group = SITE.runs.filter((other) => other.group === run.group), { mean, sd, n } = summarize(group, columnOf(name));
     return h("li", {}, h("b", {}, fixed(valueOf(run, name), digitsOf(name))), h("span", {}, titleOf(name, "metric")),
-      n > 1 && h("span", {}, `${n} seeds: ${fixed(mean)} ± ${fixed(sd, 2)}`), isExact && details.published[name] != null && h("span", {}, `paper ${fixed(details.published[name])}`));
+      n > 1 && h("span", {}, `${n} seeds: ${fixed(mean, digitsOf(name))} ± ${fixed(sd, 2)}`), isExact && details.published[name] != null && h("span", {}, `paper ${fixed(details.published[name], digitsOf(name))}`));
   }));
 }
 
@@ -86,8 +86,8 @@ function runLinks(run, details) {
     children.length > 0 && ["used by", list(children)],
     (run.parents.length > 0 || children.length > 0) && ["provenance", h("a", { href: address("lineage", run.id) }, "its place in the graph of entries")],
     run.test && ["test images", h("a", { href: address("pictures", "", { runs: run.id }) }, "its detections beside the objects")],
-    ["entry", h("span", { class: "mono" }, details.entry)],
-    details.folder && ["folder", [h("span", { class: "mono" }, details.folder), !details.has_folder && h("span", { class: "soft" }, " (not here)")]],
+    ["entry", h("span", { class: "mono" }, breakable(details.entry))],
+    details.folder && ["folder", [h("span", { class: "mono" }, breakable(details.folder)), !details.has_folder && h("span", { class: "soft" }, " (not here)")]],
     details.dashboard && ["dashboard", webLink(details.dashboard)],
   ].filter(Boolean);
   return h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));

@@ -82,7 +82,7 @@ async function viewPaper(main, name) {
   const mark = { "shown at tier paper": "shown", "shown at a small tier": "shown", contradicted: "contradicted" };
   const draw = (one) => {
     if (one.heading) return h("h" + one.level, { class: "paperhead" }, one.heading);
-    if (one.text) return h("p", { class: "soft" }, one.text);
+    if (one.text) return h("p", { class: "soft" }, one.text.split("`").map((text, i) => (i % 2 ? h("code", {}, text) : text)));
     if (one.items) return h("ul", { class: "claims" }, one.items.map(([text, word]) => h("li", {}, word && badge(word, mark[word] || "open"), " ", text)));
     return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, one.head.map((title, i) => h("th", { scope: "col", class: i ? "n" : null }, title)))),
       h("tbody", {}, one.body.map((line) => h("tr", {}, line.map((text, i) => i ? h("td", { class: "n" }, text) : h("th", { scope: "row" }, SITE.tables.some((table) => table.name === text) ? h("a", { href: address("tables", text) }, text) : text)))))));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from lineage.cli.tables import claims
 from lineage.launch.cells import CellName
+from lineage.launch.current_rows import make_finder
 from lineage.launch.selection import list_claim_cells
+from lineage.tables.format.load import TableLoader
 from lineage.tables.table import TableError
 from tests.tables.test_claim_regression import make_before, run_again
 
@@ -77,9 +80,19 @@ def test_the_sample_fits_into_the_time_and_rotates_with_the_day(monkeypatch: pyt
     assert {claim for sample in days for claim in sample} == set(range(10))
 
 
+def test_shown_claims_whose_noise_of_one_run_is_unknown_are_counted(tmp_path: Path) -> None:
+    for file in (EXPERIMENTS.parent / "results/calibration/maps").rglob("2*.json"):
+        if json.loads(file.read_text())["seed"] < 3:  # 2 degrees of freedom, for the differences of rows of one seed
+            copy = tmp_path / file.relative_to(EXPERIMENTS.parent / "results")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    loader = TableLoader(EXPERIMENTS, tmp_path, make_finder(EXPERIMENTS.parent, EXPERIMENTS))
+    assert claims.find_shown(loader, ["calibration/maps"], "mini") == ([], 5)
+
+
 def test_a_lost_claim_and_an_unfinished_cell_fail(capsys: pytest.CaptureFixture[str]) -> None:
     assert claims.report([make_before()], run_again(30.2, 20.1), 0) == 0
-    assert "1 claims hold, 0 are lost; 0 cells have drifted" in capsys.readouterr().out
+    assert "claims: 1 held, 0 lost; cells drifted: 0" in capsys.readouterr().out
     assert claims.report([make_before()], run_again(20.2, 20.1), 0) == 1
     text = capsys.readouterr().out
     assert "LOST" in text

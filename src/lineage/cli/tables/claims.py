@@ -22,6 +22,7 @@ from lineage.launch.local import run_cells
 from lineage.launch.plan import make_plan
 from lineage.launch.selection import list_open, parse_duration, select_rows
 from lineage.results import paths, store
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables import read, tiers
 from lineage.tables.claim_regression import Before, Drift, Recheck, find_drift, recheck
@@ -29,7 +30,7 @@ from lineage.tables.format.load import TableLoader
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.paper.page import build_table
 from lineage.tables.paper.status import ClaimStatus, Status
-from lineage.tables.samples import drop_superseded
+from lineage.tables.samples import Setting, drop_superseded
 from lineage.tables.table_noise import SampleTable
 
 HEAD = ("claim", "before", "today", "change allowed", "verdict")
@@ -40,9 +41,13 @@ def main(argv: list[str]) -> int:
     experiments, project = paths.experiments(), paths.project()
     tiers.check_tier(experiments, args.tier)
     # 1. What the store has shown at this tier.
-    shown = find_shown(TableLoader(experiments, args.results, make_finder(project, experiments)), args.names, args.tier)
-    if not shown:
+    loader = TableLoader(experiments, args.results, make_finder(project, experiments))
+    shown, num_unknown = find_shown(loader, args.names, args.tier)
+    if num_unknown:
+        print(f"{count_noun(num_unknown, 'shown claim')} left out: the noise of one run of their rows is unknown")
+    elif not shown:
         print(f"no claim is shown at tier {args.tier} by {args.results}: `lineage run --claims` fills tables")
+    if not shown:
         return 0
     # 2. Those of today that fit into the time.
     load = partial(read.load_table, experiments)
@@ -64,9 +69,12 @@ def main(argv: list[str]) -> int:
     return report(sample, group_by_cell(store.read_own(settings.results)), final.num_unfinished)
 
 
-def find_shown(loader: TableLoader, names: Sequence[str], tier: str) -> list[Before]:
-    """Return the claims that the store shows at a tier, with the samples and the noise behind them."""
-    shown = []
+def find_shown(loader: TableLoader, names: Sequence[str], tier: str) -> tuple[list[Before], int]:
+    """Return the claims that the store shows at a tier, with the samples and the noise behind them.
+
+    Also return the number of shown claims without them: rows of few seeds whose differences alone have a known noise.
+    """
+    shown: list[Before | None] = []
     for selection in select_rows(loader.experiments, names, everything=not names):
         name = selection.table.name
         if not selection.table.effects or not (loader.results / name).is_dir():
@@ -74,15 +82,20 @@ def find_shown(loader: TableLoader, names: Sequence[str], tier: str) -> list[Bef
         filled = loader.load(name)
         samples = SampleTable(filled.table, drop_superseded(filled.entries), filled.background.measured)
         claims = build_table(loader, name).claims
-        shown += [before for claim in claims if (before := _read_before(claim, samples, tier)) is not None]
-    return shown
+        settings = [(claim, setting) for claim in claims if (setting := _find_setting(claim, tier)) is not None]
+        shown += [_read_before(claim, setting, samples) for claim, setting in settings]
+    complete = [before for before in shown if before is not None]
+    return complete, len(shown) - len(complete)
 
 
-def _read_before(claim: ClaimStatus, samples: SampleTable, tier: str) -> Before | None:
-    """Return a claim with its samples; None if it is not shown at the tier, or the noise is unknown."""
+def _find_setting(claim: ClaimStatus, tier: str) -> Setting | None:
+    """Return the setting in which a claim is shown at a tier; None if it is not shown."""
     setting = None if claim.verdict is None else claim.verdict.setting
-    if claim.status != Status.SHOWN_SMALL or setting is None or setting.tier != tier:
-        return None
+    return setting if claim.status == Status.SHOWN_SMALL and setting is not None and setting.tier == tier else None
+
+
+def _read_before(claim: ClaimStatus, setting: Setting, samples: SampleTable) -> Before | None:
+    """Return a shown claim with its samples; None if the noise of one run is unknown."""
     effect, noise = claim.effect, samples.noise(claim.effect.metric, setting).single
     better, worse = (samples.find(row, effect.metric).get(setting) for row in (effect.better, effect.worse))
     return None if noise is None or better is None or worse is None else Before(claim, better, worse, noise)
@@ -124,8 +137,8 @@ def report(sample: Sequence[Before], today: dict[str, list[Entry]], unfinished: 
         print(format_drift(drift))
     lost = sum(one.is_lost for one in checks)
     if unfinished:
-        print(f"{unfinished} cells did not finish; the same command goes on with them")
-    print(f"{len(checks) - lost} claims hold, {lost} are lost; {len(drifts)} cells have drifted")
+        print(f"{count_noun(unfinished, 'cell')} did not finish; the same command goes on")
+    print(f"claims: {len(checks) - lost} held, {lost} lost; cells drifted: {len(drifts)}")
     return 1 if lost or unfinished else 0
 
 

@@ -168,7 +168,7 @@ def test_runs_without_a_key_have_a_place_of_their_own(page: Page, tmp_path: Path
     ticks = page.run(
         f"[...document.querySelectorAll({chart!r} + ' text.tick')].map((t) => Number(t.getAttribute('x')))"
     )
-    assert sorted(places) == [ticks[0], ticks[0], ticks[1], ticks[1]]
+    assert sorted(places) == pytest.approx([ticks[0], ticks[0], ticks[1], ticks[1]], abs=0.01)
 
 
 @pytest.mark.parametrize("width", [1440, 390])

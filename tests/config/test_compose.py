@@ -227,6 +227,22 @@ def test_a_value_error_of_ours_keeps_its_traceback() -> None:
     assert not is_user_error(ValueError("a bug"))
 
 
+@pytest.mark.parametrize(
+    ("text", "is_lost"),
+    [
+        ("[.../gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:30877: Connection reset by peer", True),
+        ("[.../gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:4711", True),
+        ("NCCL error: remote process exited or there was a network error", True),
+        ("[Errno 104] Connection reset by peer", False),  # of a download
+        ("[.../gloo/gather.cc] invalid argument", False),
+    ],
+)
+def test_the_stack_of_a_collective_that_lost_a_process_is_one_line(text: str, is_lost: bool) -> None:
+    error = RuntimeError(text)
+    assert is_user_error(error) == is_lost
+    assert explain(error, ROOT, []).startswith("another process of this run has ended") == is_lost
+
+
 def test_an_interrupted_command_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -1,6 +1,8 @@
 """Two processes are one process with twice the images: same losses, same weights, same entry, one run folder."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -74,6 +76,21 @@ def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
     first.kill()
     first.wait()
     _until(lambda: not _processes(tmp_path), 10)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+def test_a_run_that_loses_its_second_process_says_so_in_one_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = tiny.start(tmp_path, *tiny.TINY, *TWO, "schedule.steps=1000", f"hydra.run.dir={run}")
+    _until(lambda: any((run / "checkpoints").glob("step-*.ckpt")), 300)
+    (second,) = {*map(int, _processes(tmp_path))} - {first.pid}
+    os.kill(second, signal.SIGKILL)
+    output = first.communicate(timeout=120)[0]
+    assert first.returncode == 1
+    assert "Traceback" not in output
+    assert "another process of this run has ended" in output.splitlines()[-1]
+    assert json.loads((run / "entry.json").read_text())["status"] == "failed"
 
 
 def _processes(folder: Path) -> list[str]:

@@ -26,6 +26,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from lineage.config import foreign_keys, validate
 from lineage.config.build import explain_interpolation
 from lineage.config.hydra_scope import initialize_hydra
+from lineage.config.lost_process import explain_lost_process
 from lineage.results import disk, paths
 from lineage.results.overrides import Override
 from lineage.results.renames import option_today
@@ -83,7 +84,7 @@ def _root() -> Path:
 
 def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     """Return the message for an error; `root` holds conf/ and experiments/."""
-    if line := disk.explain(error):
+    if line := disk.explain(error) or explain_lost_process(error):
         return line
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
@@ -103,10 +104,10 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
 
 
 def is_user_error(error: Exception) -> bool:
-    """Return whether one message is enough: errors of Hydra, OmegaConf, this project, and of a disk that is full."""
+    """Return whether one message is enough: errors of Hydra, OmegaConf, this project, a full disk, a lost process."""
     ours = type(error).__module__.startswith(("lineage.", "hydra_plugins.lineage."))
     theirs = isinstance(error, HydraException | OmegaConfBaseException) or is_hydra_type_error(error)
-    return ours or theirs or disk.explain(error) is not None
+    return ours or theirs or (disk.explain(error) or explain_lost_process(error)) is not None
 
 
 def is_hydra_type_error(error: Exception) -> bool:

@@ -23,7 +23,7 @@ class Difference:
 
     def format(self, colour: bool = False) -> str:
         """Return `key: a -> b`; with colour, a is red and b is green."""
-        a, b = _short(self.a), _short(self.b)
+        a, b = _shorten_floats(self.a, self.b) or (_short(self.a), _short(self.b))
         return f"{self.key}: \x1b[31m{a}\x1b[0m -> \x1b[32m{b}\x1b[0m" if colour else f"{self.key}: {a} -> {b}"
 
 
@@ -124,6 +124,14 @@ def format_section(title: str, differences: Sequence[Difference], colour: bool) 
     """Return a title and a line per difference; empty if there is none."""
     lines = [f"  {difference.format(colour)}" for difference in differences]
     return "\n".join([title, *lines, ""]) if lines else ""
+
+
+def _shorten_floats(a: Any, b: Any) -> tuple[str, str] | None:
+    """Return two long floats with six digits; None if they differ in later digits alone, or are not long floats."""
+    if not isinstance(a, float) or not isinstance(b, float) or len(f"{a}{b}") < 16:
+        return None
+    short = f"{a:.6g}", f"{b:.6g}"
+    return short if short[0] != short[1] else None
 
 
 def _fields(a: Entry, b: Entry, *names: str) -> list[Difference]:

@@ -87,3 +87,8 @@ def test_a_paper_is_named_without_its_authors_alone() -> None:
         claim = make_claim("same sign at mini")
         line = Message(replace(claim, table=replace(claim.table, paper=paper)), "mini").format_line()
         assert line[0] == f"{short}, Table 1"
+
+
+def test_a_message_that_no_run_can_settle_has_neither_minutes_nor_a_command() -> None:
+    claim = make_claim(verdicts.MISSING, None, setting=PAPER)
+    assert Message(claim, "mini", 0.0, "one experiment").format_line()[-3:] == ["one experiment", "-", "-"]

@@ -57,6 +57,8 @@ class Message:
         minutes = NOTHING if self.minutes is None else f"{self.minutes:.0f}"
         paper = _shorten_paper(claim.table.paper)
         command = f"`lineage run {claim.table.name} {claim.effect.better} {claim.effect.worse} --tier {self.tier}`"
+        if self.obstacle and not self.has_run:
+            minutes, command = NOTHING, NOTHING
         return [
             f"{paper}, {claim.table.label}", claim.sentence, format_published(claim), ours, seeds, p, self._answer(),
             minutes, command,

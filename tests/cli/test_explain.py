@@ -99,3 +99,9 @@ def test_unknown_words_are_refused(
 def test_a_missing_image_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(run), str(tmp_path / "no.png"), "--out", str(tmp_path / "out")]) == 1
     assert "no.png: no such file" in capsys.readouterr().err
+
+
+def test_a_path_that_is_no_run_folder_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["explain", "runs/absent"])
+    assert "runs/absent is no run folder" in capsys.readouterr().err

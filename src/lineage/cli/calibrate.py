@@ -172,10 +172,10 @@ def print_fitted(fitted: Fitted, choices: Choices) -> None:
     """Print a line for each map: measures of the test images with 95 % intervals, percent."""
     split = fitted.split
     images = count_noun(len(split.fit), "image")
+    groups = f"a map by {' and '.join(choices.by)}" if choices.by else "one map for all"
     print(
-        f"{choices.method} by {' and '.join(choices.by) or 'no group'}, fitted on {images} "
-        f"({count_noun(fitted.num_fitted, 'detection')}), measured on {len(split.test)} others ({fitted.num_tested}); "
-        f"split {split.digest()[:12]}"
+        f"{choices.method}, {groups}, fitted on {images} ({count_noun(fitted.num_fitted, 'detection')}), "
+        f"measured on {len(split.test)} others ({fitted.num_tested:,}); split {split.digest()[:12]}"
     )
     table = Table("", *COLUMNS, box=None)
     rows = {"raw": fitted.before, choices.method: fitted.after, **fitted.compared}

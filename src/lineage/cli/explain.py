@@ -120,7 +120,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
     args, overrides = parse_images(parser, argv)
     if not args.images and not RunFolder(Path(args.weights)).entry.is_file():
-        parser.error("name at least one image, folder or video; only a run folder has images of its own")
+        parser.error(f"name at least one image, folder or video: {args.weights} is no run folder, which has its own")
     return args, overrides
 
 

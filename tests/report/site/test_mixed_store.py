@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from lineage.report.site.build import write_site
-from lineage.report.site.parts import FileWriter
+from lineage.report.site.parts import FileWriter, FolderWriter
 from lineage.results.run_folder import RunFolder
 from tests.report.site.browser import Page
-from tests.report.site.stores import make_entry, make_site_source, write_run_folder, write_store
+from tests.report.site.stores import make_entry, make_site_source, open_shapes, write_run_folder, write_store
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,46 @@ def test_the_number_of_picked_runs_is_that_of_the_address(page: Page, mixed: tup
     assert page.texts(".nav b") == ["2"]
     page.go(f"#/compare?runs={','.join(ids)}")
     assert page.texts(".nav b") == ["4"]
+
+
+def test_a_run_of_boxes_is_shown_beside_one_of_masks(page: Page, tmp_path: Path) -> None:
+    """Pictures could not be shown: the second run has no AP of masks."""
+    fingerprint = {"val": open_shapes().fingerprint}
+    masks = make_entry(0, dataset=fingerprint, folder=str(tmp_path / "runs" / "0"))
+    boxes = make_entry(1, dataset=fingerprint, folder=str(tmp_path / "runs" / "1"), metrics={"box/AP": 20.0},
+                       cell_digest="b" * 64, choices={"model": "retinanet", "dataset": "shapes"})  # fmt: skip
+    for number, entry in enumerate([masks, boxes]):
+        write_run_folder(tmp_path / "runs" / str(number), entry)
+    results = RunFolder(tmp_path / "runs" / "1").results
+    detections = json.loads(results.read_text())
+    for detection in detections:
+        del detection["segmentation"]
+    results.write_text(json.dumps(detections))
+    source = make_site_source(write_store(tmp_path / "results", [masks, boxes]), tmp_path / "runs")
+    site = write_site(FolderWriter(tmp_path / "site"), source)
+    page.open(site, f"#/pictures?runs={masks.id},{boxes.id}")
+    page.wait("document.querySelectorAll('svg.picture').length === 3")
+    assert page.run("document.querySelector('.seg button[aria-pressed=true]').textContent") == "box"
+    assert page.texts(".imagelist button small")[0].count("\N{EN DASH}") == 0
+    page.click(".seg button", "mask")
+    assert page.texts(".imagelist button small")[0].endswith("\N{EN DASH}")
+    page.go(f"#/compare?runs={masks.id},{boxes.id}")
+    page.wait("document.querySelectorAll('table.matrix').length === 2")
+    page.click(".seg button", "masks")
+    page.wait("document.querySelectorAll('table.matrix').length === 1")
+    assert any("whose detected masks are not here" in text for text in page.texts("section .more"))
+
+
+def test_metrics_of_a_task_without_a_main_metric_are_compared(page: Page, tmp_path: Path) -> None:
+    """Explanations of one model differ in nothing else, and costs that no run has were lines of dashes."""
+    entries = [
+        make_entry(number, metrics={"box/AP": 30.0, "box/AR1": 20.0, "explanation/pointing": 50.0 + number},
+                   image_ms=None)
+        for number in range(2)
+    ]  # fmt: skip
+    source = make_site_source(write_store(tmp_path / "results", entries), tmp_path / "runs")
+    page.open(write_site(FileWriter(tmp_path / "site.html"), source), f"#/compare?runs={entries[0].id},{entries[1].id}")
+    assert page.texts("table[aria-label=metrics] tbody th") == ["box AP", "explanation pointing"]
+    costs = page.texts("table[aria-label='metrics of cost'] tbody th")
+    assert "s/step" in costs
+    assert "ms/image" not in costs

@@ -78,7 +78,7 @@ async function showErrors(holder, items) {
     });
     const absent = analysed.length ? items.filter((item) => !fitting.some((one) => one.item === item)) : [];
     replace(holder, perClassSection(fitting, task), errorSections(fitting));
-    if (absent.length) holder.querySelector("section").append(h("p", { class: "small soft more" }, `Without ${task === "box" ? "boxes" : "masks"} here: ${absent.map((item) => item.label).join(", ")}.`));
+    if (absent.length) holder.querySelector("section").append(h("p", { class: "small soft more" }, `Not shown: ${absent.map((item) => item.label).join(", ")}, whose detected ${task === "box" ? "boxes" : "masks"} are not here.`));
     const head = holder.querySelector("section h2");
     if (tasks.length > 1) head.after(h("div", { class: "bar" }, segments("task", tasks.map((one) => [one, one + "es".slice(one === "box" ? 0 : 1)]), task, (one) => { task = one; draw(); })));
   }

@@ -27,8 +27,9 @@ function itemHeads(items) {
 }
 
 function metricsSection(items) {
-  const names = [...SITE.metrics.filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), ...SITE.costNames];
-  const main = names.filter((name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU|PSNR|SSIM)$/.test(name) || SITE.headline.includes(name) || name.startsWith("cost/"));
+  const names = [...SITE.metrics, ...SITE.costNames].filter((name) => items.some((item) => summarize(item.runs, columnOf(name)).mean != null)), taskOf = (name) => name.split("/")[0];
+  const isMain = (name) => /\/(AP|AP50|AP75|APs|APm|APl|PQ|mAP|mAP07|mIoU|PSNR|SSIM)$/.test(name) || SITE.headline.includes(name), tasks = new Set(names.filter(isMain).map(taskOf));
+  const main = names.filter((name) => isMain(name) || !tasks.has(taskOf(name))); // all of a task that has no main metric, as of costs
   const bodies = [h("tbody"), h("tbody")], ofCost = (name) => name.startsWith("cost/");
   const listing = (label, body) => h("div", { class: "wide narrow" }, h("table", { "aria-label": label }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), itemHeads(items))), body));
   let all = false;

@@ -70,7 +70,7 @@ function onKey(event) {
 }
 
 function showHelp() {
-  const keys = [["/", "filter the runs"], ["g r", "Runs"], ["g c", "Compare"], ["g p", "Pictures"], ["g t", "Tables"], ["g s", "Sweep"], ["g l", "Lineage"], ["↑ ↓", "picture before, after"], ["← →", "less, more score"], ["+ − 0", "zoom"], ["b m k t", "boxes, masks, keypoints, truth"], ["?", "this list"]];
+  const keys = [["/", "filter the runs"], ["g r", "Runs"], ["g c", "Compare"], ["g p", "Pictures"], ["g t", "Tables"], ["g s", "Sweep"], ["g l", "Lineage"], ["↑ ↓", "picture before, after"], ["← →", "less, more score"], ["+ − 0", "zoom"], ["b m k t", "boxes, masks, keypoints, truth"], ["e", "colour by error"], ["?", "this list"]];
   const dialog = h("dialog", { "aria-label": "keyboard" }, h("h2", {}, "Keyboard"), h("dl", { class: "facts" }, keys.map(([key, text]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)))), h("form", { method: "dialog" }, h("button", { class: "main" }, "Close")));
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

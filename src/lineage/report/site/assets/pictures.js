@@ -12,8 +12,9 @@ async function viewPictures(main, { query }) {
   runs = runs.filter((item) => item.run.test === setName).slice(0, 4);
   const meta = await loadPart("pictures/" + setName);
   for (const item of runs) item.analysis = await loadPart("analysis/" + item.run.id);
-  const tasks = runs[0].run.analysis;
-  const view = { task: tasks.at(-1), order: runs.length > 1 ? "change" : "worst", label: query.get("class") || "", chosen: 0, zoom: 1, x: 0, y: 0, mistakes: false };
+  const tasks = ["box", "mask"].filter((task) => runs.some((item) => item.run.analysis.includes(task)));
+  const shared = tasks.filter((task) => runs.every((item) => item.run.analysis.includes(task)));
+  const view = { task: shared.at(-1) || tasks.at(-1), order: runs.length > 1 ? "change" : "worst", label: query.get("class") || "", chosen: 0, zoom: 1, x: 0, y: 0, mistakes: false };
   const show = { truth: true, boxes: true, masks: true, keypoints: true, labels: true };
   let listed = [];
   const list = h("div", { class: "imagelist", role: "listbox", tabindex: 0, "aria-label": "images" }), stage = h("div", { class: "stage" }), caption = h("div", { class: "bar stagebar" });
@@ -34,7 +35,7 @@ async function viewPictures(main, { query }) {
   return { key: onkey };
 
   function statsOf(item, i) {
-    return item.analysis.tasks[view.task].images[meta.positions[i]];
+    return item.analysis.tasks[view.task]?.images[meta.positions[i]] || [null, 0, 0, 0]; // a run of boxes has no masks
   }
 
   function sort() {

@@ -73,6 +73,11 @@ function shorten(text, length) {
   return text.length <= length ? text : text.slice(0, length - 1) + "…";
 }
 
+/** Return a short text; of the dotted name of a class its end. */
+function shortenClass(text, length) {
+  return text.length > length && /^\w+(\.\w+)+$/.test(text) ? "…" + text.slice(1 - length) : shorten(text, length);
+}
+
 /** Return texts that are short enough; those that begin alike keep their ends: …rcnn_c4, …rcnn_c5. */
 function shortenDistinct(texts, length) {
   const heads = texts.map((text) => shorten(text, length));

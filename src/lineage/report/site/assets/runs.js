@@ -156,7 +156,7 @@ function makeColumn(name) {
   if (!isMeasure) {
     const all = (row) => [...new Set(row.runs.map(column.read).filter((value) => value != null))];
     const text = (row) => { const values = all(row); return values.length ? (name === "seed" && values.length > 3 ? `${values.length} seeds` : values.map((value) => name === "started" ? date(value) : typeof value === "number" ? plain(value) : value).join(", ")) : EMPTY; };
-    return { ...base, read: (row) => all(row)[0], text, cell: (row) => name === "status" ? badge(text(row)) : shorten(text(row), 40) };
+    return { ...base, read: (row) => all(row)[0], text, cell: (row) => name === "status" ? badge(text(row)) : shortenClass(text(row), 40) };
   }
   const decimals = column.kind === "cost" ? null : digitsOf(name), best = Math.max(...SITE.runs.map((run) => column.read(run) ?? -Infinity));
   const print = (value) => decimals == null ? cost(value) : fixed(value, decimals);

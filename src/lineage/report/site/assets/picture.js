@@ -1,6 +1,8 @@
 /* One picture: the image with objects or detections drawn over it as vectors. */
 
 const KINDS = ["right", "wrong class", "loose box", "class and box", "duplicate", "background", "missed"];
+const PLURALS = { "wrong class": "wrong classes", "loose box": "loose boxes", "duplicate": "duplicates" };
+const countKind = (count, kind) => `${count} ${count > 1 ? PLURALS[kind] || kind : kind}`;
 const HUES = [12, 205, 95, 42, 275, 165, 325, 60, 230, 25, 130, 300];
 
 /** Return a figure of an image with marks: {label, box, text, code, polygons, points}. unit: its pixels per pixel of the page. */

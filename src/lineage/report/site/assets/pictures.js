@@ -83,7 +83,7 @@ async function viewPictures(main, { query }) {
       const marks = detections[r][offset].filter(([label, value]) => fits(label) && value >= STATE.score).map(([label, value, x, y, w, tall, code, polygons, points]) => ({ label, score: value, box: [x, y, w, tall], code, polygons, points, byError: view.mistakes, text: `${meta.classes[label]} ${value.toFixed(2)}` }));
       const missed = view.mistakes ? objects.filter((one) => !one.crowd && !marks.some((mark) => mark.label === one.label && overlap(mark.box, one.box) >= 0.5)).map((one) => ({ ...one, polygons: null, points: null, missed: true, text: "missed " + one.text })) : [];
       const wrong = marks.filter((mark) => mark.code > 0 && mark.code < KINDS.length), stats = statsOf(item, i);
-      const right = marks.filter((mark) => mark.code === 0).length, kinds = [...new Set(wrong.map((mark) => mark.code))].map((code) => `${wrong.filter((mark) => mark.code === code).length} ${KINDS[code]}`).join(", ");
+      const right = marks.filter((mark) => mark.code === 0).length, kinds = [...new Set(wrong.map((mark) => mark.code))].map((code) => countKind(wrong.filter((mark) => mark.code === code).length, KINDS[code])).join(", ");
       if (view.mistakes) for (const mark of wrong) mark.text += " " + KINDS[mark.code];
       const panel = drawPicture({ ...options, marks: [...marks, ...missed], title: h("span", { class: `c${item.colour}` }, h("i", { class: "dot" }), " ", runs.length > 1 ? item.label : "prediction"), sub: `AP ${fixed(stats[0], 1)} · ${[right && `${right} right`, kinds].filter(Boolean).join(", ") || (marks.length ? "nothing to match" : "nothing at this score")}` });
       figures.push(panel);

@@ -139,8 +139,11 @@ def list_claim_cells(path: Path, experiments: Path, tier: str | None, seeds: int
     at, count = tier or node.text("tier"), seeds or read.read_seeds(node) or SEEDS
     if at:
         tiers.check_tier(experiments, at)
+    claims = node.mappings("claims")
+    if not claims:
+        raise node.error("claims", "missing")
     names: dict[CellName, None] = {}
-    for claim in node.mappings("claims"):
+    for claim in claims:
         claim.check_keys(CLAIM_KEYS, CLAIM_KEYS)
         table = read.load_table(experiments, claim.text("table"))
         relation = (claim.text("better"), claim.text("worse"), claim.text("metric"))

@@ -106,7 +106,7 @@ class Node:
             if key not in names:
                 raise self.error(key, f"unknown key. {did_you_mean(key, names)}")
         for key in required:
-            if self.record.get(key) in (None, "", {}, []):
+            if self.record.get(key) in (None, "", {}):
                 raise self.error(key, "missing")
         return self
 

@@ -74,6 +74,9 @@ def test_readme_has_the_strongest_messages_or_says_that_there_are_none() -> None
     lines = render_readme_table([Message(make_claim("same sign at mini", float(i)), "mini") for i in range(1, 14)])
     assert len(lines.splitlines()) == 2 + 10
     assert "+13.0" in lines.splitlines()[2]
+    own = make_claim("same sign at mini", 99.0)
+    own = replace(own, table=replace(own.table, source=""))
+    assert "+99.0" not in render_readme_table([Message(own, "mini"), Message(make_claim("same sign at mini"), "mini")])
     assert render_readme_table([]) == "No message has been settled by the runs of this store."
 
 

@@ -120,8 +120,9 @@ def sort_settled(messages: Sequence[Message]) -> list[Message]:
 
 
 def render_readme_table(messages: Sequence[Message]) -> str:
-    """Return the first lines of the page as a Markdown table without its last two columns."""
-    body = [line.format_line()[:-2] for line in sort_settled(messages)[:README_LINES]]
+    """Return the first lines of the page that are of papers, as a Markdown table without its last two columns."""
+    published = [message for message in sort_settled(messages) if not message.claim.table.is_own]
+    body = [message.format_line()[:-2] for message in published[:README_LINES]]
     if not body:
         return "No message has been settled by the runs of this store."
     rows = [HEAD[:-2], ["---"] * len(HEAD[:-2]), *[[escape_markdown(text) for text in line] for line in body]]

@@ -1,4 +1,4 @@
-"""What explaining one detection costs on the CPU: seconds of CPU, one thread, of every method and every measure.
+"""CPU seconds of one thread that each method and each measure takes to explain one detection.
 
 Two networks with random weights, whose time does not depend on what they have learned: the mini Mask R-CNN of the
 tables at 128 x 128 pixels, and Mask R-CNN with ResNet-50 and FPN at 800 x 1088. Each cell is the median of `--repeats`

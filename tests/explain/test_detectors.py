@@ -126,7 +126,7 @@ def test_targets_have_maps(target: str) -> None:
      ("mask_rcnn", ("model.heads.mask._target_=lineage.models.roi_heads.mask_softmax.SoftmaxMaskHead",))],
 )  # fmt: skip
 def test_the_target_mask_is_the_mask_of_the_detection(model: str, overrides: tuple[str, ...]) -> None:
-    """Of every mask head: the sum of the positive log odds of the probabilities; its gradient is no zero."""
+    """Sum the positive log odds of the probabilities, whatever the mask head; the gradient is not 0."""
     images, detector = drawing(), adapt_detector(network(model, *overrides))
     detections, regions = detector.detect(images)
     assert detections.masks is not None

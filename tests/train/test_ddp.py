@@ -69,9 +69,7 @@ def test_a_sweep_of_two_process_jobs_runs_each_job_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
 def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    first = tiny.start(tmp_path, *tiny.TINY, *TWO, "schedule.steps=1000", f"hydra.run.dir={run}")
-    _until(lambda: any((run / "checkpoints").glob("step-*.ckpt")), 300)
+    first = _start_two(tmp_path, tmp_path / "run")
     assert len(_processes(tmp_path)) == 2
     first.kill()
     first.wait()
@@ -82,8 +80,7 @@ def test_no_process_outlives_a_killed_first_one(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
 def test_a_run_that_loses_its_second_process_says_so_in_one_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    first = tiny.start(tmp_path, *tiny.TINY, *TWO, "schedule.steps=1000", f"hydra.run.dir={run}")
-    _until(lambda: any((run / "checkpoints").glob("step-*.ckpt")), 300)
+    first = _start_two(tmp_path, run)
     (second,) = {*map(int, _processes(tmp_path))} - {first.pid}
     os.kill(second, signal.SIGKILL)
     output = first.communicate(timeout=120)[0]
@@ -91,6 +88,13 @@ def test_a_run_that_loses_its_second_process_says_so_in_one_line(tmp_path: Path)
     assert "Traceback" not in output
     assert "another process of this run has ended" in output.splitlines()[-1]
     assert json.loads((run / "entry.json").read_text())["status"] == "failed"
+
+
+def _start_two(folder: Path, run: Path) -> subprocess.Popen[str]:
+    """Start a long run of two processes; return the first one after a checkpoint."""
+    first = tiny.start(folder, *tiny.TINY, *TWO, "schedule.steps=1000", f"hydra.run.dir={run}")
+    _until(lambda: any((run / "checkpoints").glob("step-*.ckpt")), 300)
+    return first
 
 
 def _processes(folder: Path) -> list[str]:

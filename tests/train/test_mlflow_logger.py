@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lineage.train import background_logger
 from lineage.train.loggers import RunName, close_at_end, make_loggers, make_mlflow_logger
-from tests.train.ended_run import write_entry, write_per_class
+from tests.train.ended_run import lengthen_waits, write_entry, write_per_class
 from tests.train.masked_picture import assert_mask_is_there, save_masked_picture
 
 mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
@@ -30,8 +29,7 @@ def log(folder: Path, start: int, steps: range) -> None:
 
 def test_the_run_is_read_back_by_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(background_logger, "OPEN", 120.0)
-    monkeypatch.setattr(background_logger, "CLOSE", 120.0)
+    lengthen_waits(monkeypatch)
     write_entry(tmp_path, "stopped", 5)
     log(tmp_path, 0, range(1, 6))
     write_entry(tmp_path, "finished", 7)

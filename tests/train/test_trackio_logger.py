@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lineage.train import background_logger
 from lineage.train.loggers import RunName, close_at_end, make_loggers, make_trackio_logger
-from tests.train.ended_run import write_entry, write_per_class
+from tests.train.ended_run import lengthen_waits, write_entry, write_per_class
 
 NAME = RunName("20261126-84cc87", "paper/table", "base", 3, ["optimizer.lr=0.01"], ["mini"], {"box/AP": 37.9})
 TITLE = "base optimizer.lr=0.01 seed 3 84cc87"
@@ -33,8 +32,7 @@ def test_the_run_is_read_back_by_trackio(
     from trackio.sqlite_storage import SQLiteStorage
     from trackio.utils import MEDIA_DIR  # of the first test that imports trackio
 
-    monkeypatch.setattr(background_logger, "OPEN", 120.0)
-    monkeypatch.setattr(background_logger, "CLOSE", 120.0)
+    lengthen_waits(monkeypatch)
     write_entry(tmp_path, "stopped", 5)
     log(tmp_path, 0, range(1, 6))
     write_entry(tmp_path, "finished", 7)

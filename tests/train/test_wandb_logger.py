@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lineage.train import background_logger
 from lineage.train.loggers import RunName, close_at_end, make_loggers, make_wandb_logger
+from tests.train.ended_run import lengthen_waits
 from tests.wandb_file import read_finished
 
 NAME = RunName(
@@ -35,8 +35,7 @@ def read_items(items: Any) -> dict[str, Any]:
 
 def test_the_run_is_read_back_from_the_files_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setattr(background_logger, "OPEN", 120.0)
-    monkeypatch.setattr(background_logger, "CLOSE", 120.0)
+    lengthen_waits(monkeypatch)
     log(tmp_path, 0, range(1, 6))
     (tmp_path / "entry.json").write_text(json.dumps({"id": "e1", "metrics": {"box/AP": 30.0}, "commit": "c0"}))
     (tmp_path / "per_class.json").write_text(json.dumps({"disc": {"box/AP": 31.0}}))

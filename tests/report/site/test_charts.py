@@ -11,6 +11,7 @@ import pytest
 
 from lineage.report.site.build import write_site
 from lineage.report.site.parts import FolderWriter, read_part
+from lineage.results.entry import Entry
 from tests.report.site.browser import Page
 from tests.report.site.conftest import SmallSite
 from tests.report.site.stores import make_config, make_entry, make_site_source, write_store
@@ -138,16 +139,18 @@ def test_the_axis_of_scores_begins_at_no_detections(page: Page, small_site: Smal
         assert zero - y == pytest.approx((zero - one) * math.log2(label + 1), abs=0.01)
 
 
+def make_experiment(number: int, **changes: Any) -> Entry:
+    """Return the only run of an experiment of its own."""
+    digest = f"{number}" * 64
+    return make_entry(number, 20.0 + number, seed=0, cell_digest=digest, training_digest=digest, **changes)
+
+
 def test_runs_without_a_key_have_a_place_of_their_own(page: Page, tmp_path: Path) -> None:
     """They stood at the least number of the key: all detectors without masks at the 3 classes of those with."""
     heads = [None, None, 3, 3]
     entries = [
-        make_entry(
+        make_experiment(
             number,
-            20.0 + number,
-            seed=0,
-            cell_digest=f"{number}" * 64,
-            training_digest=f"{number}" * 64,
             config=make_config(
                 **({} if classes is None else {"model.box.classes": classes}), **{"optimizer.lr": 0.01 * (number + 1)}
             ),
@@ -175,12 +178,8 @@ def test_runs_without_a_key_have_a_place_of_their_own(page: Page, tmp_path: Path
 def test_long_names_of_values_do_not_cover_one_another(page: Page, tmp_path: Path, width: int) -> None:
     models = ["cascade_rcnn_vgg", "faster_rcnn_c4", "faster_rcnn_c5", "faster_rcnn_vgg", "mask_rcnn_c4", "retinanet"]
     entries = [
-        make_entry(
+        make_experiment(
             number,
-            20.0 + number,
-            seed=0,
-            cell_digest=f"{number}" * 64,
-            training_digest=f"{number}" * 64,
             choices={"model": model, "roi": "align", "dataset": "shapes", "tier": "mini"},
         )
         for number, model in enumerate(models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loops import training_epoch_loop
 
 from lineage.ops.random import fold_in
-from lineage.train.callbacks.empty_hooks import STEP_HOOKS, NoProfiler, fix_step_arguments, skip_empty_hooks
+from lineage.train.callbacks.empty_hooks import (
+    NVML_CHECK,
+    STEP_HOOKS,
+    NoProfiler,
+    fix_step_arguments,
+    skip_empty_hooks,
+    skip_search_for_gpus,
+)
 from lineage.train.detection_module import get_total_norm, seed_generators
 from tests.train import toy
 
@@ -49,19 +57,28 @@ class Recorder(Callback):
 
 
 def test_defined_hooks_are_called_and_empty_ones_are_not() -> None:
-    recorder, empty = Recorder(), Callback()
-    skip_empty_hooks([recorder, empty])
+    recorder, empty, module = Recorder(), Callback(), toy.detection_module()
+    skip_empty_hooks(module, [recorder, empty])
     assert {name for name in STEP_HOOKS if getattr(recorder, name)} == {"on_train_batch_start", "on_after_backward"}
     assert not any(getattr(empty, name) for name in STEP_HOOKS)
-    toy.trainer(2, callbacks=[recorder, empty], profiler=NoProfiler()).fit(toy.detection_module(), toy.ToyData())
+    defined = {"on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end"}
+    assert {name for name in STEP_HOOKS if getattr(module, name)} == defined
+    toy.trainer(2, callbacks=[recorder, empty], profiler=NoProfiler()).fit(module, toy.ToyData())
     assert recorder.calls == ["start", "backward"] * 2
 
 
 def test_the_benchmark_measures_a_run_of_train_py() -> None:
     config = step_overhead.compose_run(steps=20)
-    seconds = [run(config) for run in (step_overhead.run_bare, step_overhead.run_plain, step_overhead.run_lightning)]
+    runs = (
+        step_overhead.run_bare,
+        step_overhead.run_plain,
+        step_overhead.run_lightning,
+        step_overhead.run_without_norm,
+    )
+    seconds, calls = [run(config) for run in runs], [step_overhead.count_calls(run, steps=10) for run in runs]
     assert all(0 < value < 1 for value in seconds)
-    table = step_overhead.format_table([seconds], steps=20)
+    assert calls[0]["Lightning"] == 0 < calls[3]["ours"] < calls[2]["ours"] < calls[1]["Lightning"]
+    table = step_overhead.format_table([seconds], calls, steps=20)
     assert f"| `python train.py` | {seconds[2] * 1e3:.2f} |" in table
 
 
@@ -79,3 +96,13 @@ def test_the_step_gets_its_batch_without_a_look_at_its_signature(monkeypatch: py
     monkeypatch.setattr(training_epoch_loop, "is_param_in_hook_signature", lambda *_, **__: pytest.fail("inspected"))
     trainer.fit(toy.detection_module(), toy.ToyData())
     assert numbers == [0, 1, 2]
+
+
+def test_torch_searches_for_no_gpu_in_a_step_on_a_machine_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NVML_CHECK, "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    skip_search_for_gpus()
+    assert os.environ[NVML_CHECK] == "1"  # NVML counts GPUs before CUDA starts
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    skip_search_for_gpus()
+    assert NVML_CHECK not in os.environ

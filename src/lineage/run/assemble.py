@@ -43,7 +43,7 @@ from lineage.run.resolve import Resolved
 from lineage.run.restore import build_views
 from lineage.run.resume import Attempt
 from lineage.run.task import TASKS, check_task, find_task
-from lineage.train.callbacks.empty_hooks import NoProfiler, fix_step_arguments, skip_empty_hooks
+from lineage.train.callbacks.empty_hooks import NoProfiler, simplify_steps
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
@@ -193,8 +193,9 @@ def make_trainer(
             callbacks=[*callbacks, checkpoints, make_progress_callback(console), signals, heartbeat, first],
             profiler=NoProfiler(),
         )
-        skip_empty_hooks(vars(trainer)["callbacks"])
-        fix_step_arguments(trainer)
+        if count_processes(trainer) == 1:
+            vars(trainer)["callbacks"].remove(heartbeat)
+        simplify_steps(trainer, parts.module)
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
         trainer.accumulate_grad_batches = parts.data.accumulate(count_processes(trainer))
         check_sharding(trainer.strategy, config, parts.model, callbacks)
@@ -205,9 +206,13 @@ def make_trainer(
     between = interval or config.schedule.steps + 1  # the last evaluation is run's
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
+        use_deterministic_algorithms()
     return trainer
+
+
+def use_deterministic_algorithms() -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
 
 
 def choose_engine(config: DictConfig, model: nn.Module, strategy: Strategy) -> Engine:

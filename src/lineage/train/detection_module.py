@@ -233,7 +233,7 @@ class DetectionModule(LightningModule):
         return images * self.trainer.world_size * self.trainer.accumulate_grad_batches / self.images_per_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        gradients = [parameter.grad for parameter in self.parameters_in_order if parameter.grad is not None]
+        gradients = [grad for parameter in self.parameters_in_order if (grad := parameter.grad) is not None]
         self.loss_buffer.append_grad_norm(get_total_norm(gradients))
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

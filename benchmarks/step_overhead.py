@@ -56,8 +56,8 @@ from lineage.train.stop_signals import StopSignals
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "step_overhead.md"
 REMAINDER = """\
-The aim, 0.25 ms, is not reached: Lightning's own loop takes more than that. The calls of Python functions, counted by a
-profiler beyond those of the bare loop, are the same on a busy machine."""
+The aim, 0.25 ms, is not reached: Lightning's own loop takes more than that. Calls of functions are those beyond the
+bare loop, counted by a profiler, and the same on a busy machine."""
 LAYERS = 30  # of the model: 60 parameters, as many as a small detector has
 IMAGES = 2
 
@@ -255,7 +255,7 @@ def profile(run: Any) -> str:
 
 
 def count_calls(run: Callable[[DictConfig], float], steps: int = 100) -> Counter[str]:
-    """Return the calls of Python functions in a step, by package: those of a longer run beyond a shorter one."""
+    """Return the calls of functions in a step, by package: those of a longer run beyond a shorter one."""
     counts = []
     for length in (steps, 2 * steps):
         profiler = cProfile.Profile()

@@ -17,7 +17,7 @@ FAR = [10.0, 10.0, 60.5, 12.25, 55.55, 90.01]
 
 
 def pack(annotation: dict[str, Any], size: tuple[int, int]) -> bytes:
-    return pack_masks([annotation], [size])[0]
+    return pack_masks([annotation], np.array([size]))[0]
 
 
 def drawn(shape: Any) -> bytes:
@@ -85,4 +85,4 @@ def test_masks_packed_together_are_those_packed_alone(monkeypatch: pytest.Monkey
     assert [to_rle(packed, SIZE) for packed in alone] == [drawn(mask) if mask else b"" for mask in masks]
     for masks_at_once in (7, 4096):
         monkeypatch.setattr(packed_masks, "MASKS_AT_ONCE", masks_at_once)
-        assert pack_masks(annotations, [SIZE] * len(annotations)) == alone
+        assert pack_masks(annotations, np.array([SIZE] * len(annotations))) == alone

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.data.annotations.filters import FilteredRecords
+from lineage.data.annotations.id_lookup import IdLookup, to_integers
 from lineage.data.annotations.packed_masks import pack_masks
+from lineage.data.annotations.polygon_table import to_floats
 
 Record = Mapping[str, Any]
 Array = NDArray[Any]
@@ -156,12 +158,11 @@ def build_columns(
     """
     # 1. Images in the order of the file.
     images = [image for _, image in records.images]
-    sizes = [(int(image["height"]), int(image["width"])) for image in images]
-    image_index = {image["id"]: i for i, image in enumerate(images)}
+    sizes = np.array([(int(image["height"]), int(image["width"])) for image in images], np.int64).reshape(-1, 2)
     # 2. Annotations in the order of the file: those parsed together lie together in memory. `order` groups them by
     #    image, within an image in the order of the file.
     annotations = [annotation for _, annotation in records.annotations]
-    owners = np.array([image_index[annotation["image_id"]] for annotation in annotations], np.int64)
+    owners = IdLookup(image["id"] for image in images).find(to_integers(one["image_id"] for one in annotations))
     order = np.argsort(owners, kind="stable")
     # 3. Boxes from (x, y, width, height) to corners, in float64: the sum is rounded once.
     coordinates = chain.from_iterable([annotation["bbox"] for annotation in annotations])
@@ -169,24 +170,22 @@ def build_columns(
     boxes[:, 2:] += boxes[:, :2]
     # 4. Masks and keypoints as packed rows, if any object has them.
     has_masks = any(annotation.get("segmentation") for annotation in annotations)
-    masks = pack_masks(annotations, [sizes[owner] for owner in owners.tolist()]) if has_masks else []
+    masks = pack_masks(annotations, sizes[owners]) if has_masks else []
     return Columns(
         image_ids=np.array([image["id"] for image in images], np.int64),
-        image_sizes=np.array(sizes, np.int64).reshape(-1, 2),
+        image_sizes=sizes,
         file_names=join_strings([image["file_name"].encode(errors="surrogateescape") for image in images]),
         image_positions=np.array([position for position, _ in records.images], np.int64),
         offsets=narrow(np.searchsorted(owners[order], np.arange(len(images) + 1))),
         boxes=boxes.astype(np.float32),
-        labels=narrow(np.array([labels[annotation["category_id"]] for annotation in annotations], np.int64)[order]),
+        labels=narrow(to_integers(labels[annotation["category_id"]] for annotation in annotations)[order]),
         crowd=np.array([bool(annotation.get("iscrowd")) for annotation in annotations], np.bool_)[order],
-        annotation_ids=np.array([annotation["id"] for annotation in annotations], np.int64)[order],
-        annotation_positions=narrow(np.array([position for position, _ in records.annotations], np.int64)[order]),
+        annotation_ids=to_integers(annotation["id"] for annotation in annotations)[order],
+        annotation_positions=narrow(to_integers(position for position, _ in records.annotations)[order]),
         areas=_read_areas(annotations)[order],
         masks=join_strings([masks[row] for row in order.tolist()]) if has_masks else None,
         keypoints=_join_points([annotations[row] for row in order.tolist()]) if keypoints else None,
-        extra={
-            name: np.array([annotation.get(name, 0) for annotation in annotations], np.int64)[order] for name in extra
-        },
+        extra={name: to_integers(annotation.get(name, 0) for annotation in annotations)[order] for name in extra},
         file_columns={},
     )
 
@@ -252,10 +251,9 @@ def _offsets(rows: Sequence[Any]) -> Array:
 def _read_areas(annotations: Sequence[Record]) -> NDArray[np.float64]:
     """Return the areas; of an annotation that states none, that of its box."""
     areas = [annotation.get("area") for annotation in annotations]
-    for row, area in enumerate(areas):
-        if area is None:
-            areas[row] = annotations[row]["bbox"][2] * annotations[row]["bbox"][3]
-    return np.array(areas, np.float64)
+    for row in [row for row, area in enumerate(areas) if area is None]:
+        areas[row] = annotations[row]["bbox"][2] * annotations[row]["bbox"][3]
+    return to_floats([areas])
 
 
 def _join_points(annotations: Sequence[Record]) -> Points:

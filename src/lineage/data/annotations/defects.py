@@ -120,6 +120,8 @@ def _check_annotations(content: Record) -> Iterator[Defect]:
     has_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
     sizes = {image_id: (image["height"], image["width"]) for image_id, image in images.items() if has_size(image)}
     sound = find_sound(content["annotations"], sizes, keypoints, has_masks)
+    if all(sound) and len({annotation["id"] for annotation in content["annotations"]}) == len(sound):
+        return
     ids: set[Any] = set()
     for position, annotation in enumerate(content["annotations"]):
         if sound[position] and annotation["id"] not in ids:

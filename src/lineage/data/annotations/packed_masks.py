@@ -11,12 +11,14 @@ less than half of the run lengths. A polygon that hundredths do not represent ex
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
+
+from lineage.data.annotations.polygon_table import Floats, Integers, PolygonTable, flatten_polygons
 
 POLYGONS_BELOW = ord("0")  # a mask has fewer polygons than this; a first byte below it marks polygons
 HUNDREDTHS = 100  # per pixel
@@ -24,24 +26,23 @@ RLE_BYTES_PER_COLUMN = 3  # of a mask, about, in COCO and LVIS
 UINT16_MAX = 65535
 MASKS_AT_ONCE = 4096  # packed together; more take more memory and no less time
 
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 
-def pack_masks(annotations: Sequence[Mapping[str, Any]], sizes: Sequence[Sequence[int]]) -> list[bytes]:
-    """Return the packed mask of each annotation: polygons if they are likely to be shorter, else run lengths.
+def pack_masks(annotations: Sequence[Mapping[str, Any]], sizes: Integers) -> list[bytes]:
+    """Return the packed mask of each of n annotations: polygons if they are likely to be shorter, else run lengths.
 
     annotations: without defects, so a polygon has three points or more; empty bytes for an object without a mask
-    sizes: (height, width) of the image of each annotation
+    sizes: [n, 2] (height, width) of the image of each annotation
     """
     packed: list[bytes] = []
     for start in range(0, len(annotations), MASKS_AT_ONCE):
         chunk = annotations[start : start + MASKS_AT_ONCE]
-        polygons = _pack_polygons([annotation.get("segmentation") for annotation in chunk])
+        chunk_sizes = sizes[start : start + MASKS_AT_ONCE].tolist()
+        polygons = _pack_polygons(flatten_polygons([annotation.get("segmentation") for annotation in chunk]))
         packed += [
             polygons.get(row) or encode_rle(annotation, size)
-            for row, (annotation, size) in enumerate(zip(chunk, sizes[start : start + MASKS_AT_ONCE], strict=True))
+            for row, (annotation, size) in enumerate(zip(chunk, chunk_sizes, strict=True))
         ]
     return packed
 
@@ -66,36 +67,26 @@ def encode_rle(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
     return _to_bytes((rle.frPyObjects(segmentation, height, width) if is_list else segmentation)["counts"])
 
 
-def _pack_polygons(segmentations: Sequence[Any]) -> dict[int, bytes]:
-    """Return row -> bytes, for the segmentations whose polygons are exact in hundredths and likely to be shorter."""
-    # 1. All coordinates in one array, and for each polygon its length and its mask.
-    rows = [row for row, shape in enumerate(segmentations) if _fits_polygons(shape)]
-    masks = [segmentations[row] for row in rows]
-    polygons = list(chain.from_iterable(masks))
-    lengths, counts = np.array([*map(len, polygons)], np.int64), np.array([*map(len, masks)], np.int64)
-    coordinates = np.fromiter(chain.from_iterable(polygons), np.float64, lengths.sum())
-    owners = np.repeat(np.arange(len(masks)), counts)
-    # 2. Choose masks that get shorter, and all of whose numbers are whole and fit two bytes.
+def _pack_polygons(table: PolygonTable) -> dict[int, bytes]:
+    """Return row -> bytes, for the masks whose polygons are exact in hundredths and likely to be shorter."""
+    _, counts, lengths, coordinates = table
+    owners, masks = table.owners, len(table.rows)
+    # 1. Choose masks of few polygons that get shorter, and all of whose numbers are whole and fit two bytes.
     hundredths = np.rint(HUNDREDTHS * coordinates)
     is_exact = (hundredths >= 0) & (hundredths <= UINT16_MAX) & (hundredths / HUNDREDTHS == coordinates)
-    is_chosen = _are_polygons_shorter(coordinates, lengths, counts, owners)
+    is_chosen = _are_polygons_shorter(coordinates, lengths, counts, owners) & (counts < POLYGONS_BELOW)
     is_chosen[np.repeat(owners, lengths)[~is_exact]] = False
     is_chosen[owners[lengths > UINT16_MAX]] = False
-    # 3. Per chosen mask, the lengths of its polygons before their coordinates.
+    # 2. Per chosen mask, the lengths of its polygons before their coordinates.
     hundredths = hundredths[np.repeat(is_chosen[owners], lengths)].astype("<u2")
     lengths, owners = lengths[is_chosen[owners]], owners[is_chosen[owners]]
-    counts, coordinate_counts = counts[is_chosen], _sum_by_mask(lengths, owners, len(masks))[is_chosen].astype(np.int64)
+    counts, coordinate_counts = counts[is_chosen], _sum_by_mask(lengths, owners, masks)[is_chosen].astype(np.int64)
     numbers = _interleave(lengths.astype("<u2"), counts, hundredths, coordinate_counts)
-    # 4. Before both, the number of polygons.
+    # 3. Before both, the number of polygons.
     sizes = 2 * (counts + coordinate_counts)
     text = _interleave(counts.astype(np.uint8), np.ones_like(counts), numbers.view(np.uint8), sizes).tobytes()
     spans = pairwise([0, *(1 + sizes).cumsum().tolist()])
-    chosen_rows = np.array(rows, np.int64)[is_chosen].tolist()
-    return {row: text[start:end] for row, (start, end) in zip(chosen_rows, spans, strict=True)}
-
-
-def _fits_polygons(segmentation: Any) -> bool:
-    return isinstance(segmentation, list) and 0 < len(segmentation) < POLYGONS_BELOW
+    return {row: text[start:end] for row, (start, end) in zip(table.rows[is_chosen].tolist(), spans, strict=True)}
 
 
 def _are_polygons_shorter(coordinates: Floats, lengths: Integers, counts: Integers, owners: Integers) -> Booleans:

@@ -5,8 +5,7 @@ Thousands are tested together as arrays; if one of them is of a rare notation, e
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import isfinite
 from operator import itemgetter
@@ -14,6 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lineage.data.annotations.id_lookup import IdLookup, to_integers
+from lineage.data.annotations.polygon_table import flatten_polygons, to_floats
 
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 MAX_ID = 2**63 - 1
@@ -38,10 +40,11 @@ def find_sound(
 ) -> list[bool]:
     """Return `is_sound` of each annotation."""
     sound: list[bool] = []
+    lookup, table = IdLookup(sizes), np.array([*sizes.values()], np.float64).reshape(-1, 2)
     for start in range(0, len(annotations), AT_ONCE):
         chunk = annotations[start : start + AT_ONCE]
         try:
-            sound += _test_together(chunk, sizes, keypoint_counts, has_masks).tolist()
+            sound += _test_together(chunk, lookup, table, keypoint_counts, has_masks).tolist()
         except (KeyError, TypeError, ValueError, OverflowError):
             sound += [is_sound(annotation, sizes, keypoint_counts, has_masks) for annotation in chunk]
     return sound
@@ -49,21 +52,25 @@ def find_sound(
 
 def _test_together(
     annotations: Sequence[Mapping[str, Any]],
-    sizes: Mapping[int, Size],
+    images: IdLookup,
+    sizes: NDArray[np.float64],
     keypoint_counts: Mapping[int, int],
     has_masks: bool,
 ) -> Booleans:
-    """Return [n] `is_sound` of n annotations. Raises an error of any kind if one of them is of a rare notation."""
+    """Return [n] `is_sound` of n annotations. Raises an error of any kind if one of them is of a rare notation.
+
+    sizes: [I, 2] (height, width) of the images
+    """
     # 1. Ids, flags and areas: types and ranges.
     ids, image_ids, category_ids, boxes = zip(*map(REQUIRED, annotations), strict=True)
     _require({*map(type, chain(ids, image_ids, category_ids))} == {int})
     _require(min(ids) >= -MAX_ID and max(ids) <= MAX_ID)
     _require({annotation.get("iscrowd") for annotation in annotations} <= {None, 0, 1})
-    _require(bool(np.isfinite(_to_floats([[annotation.get("area", 0) for annotation in annotations]])).all()))
+    _require(bool(np.isfinite(to_floats([[annotation.get("area", 0) for annotation in annotations]])).all()))
     # 2. Boxes, against the images.
-    height, width = np.array([sizes[image_id] for image_id in image_ids], np.float64).T
+    height, width = sizes[images.find(to_integers(image_ids))].T
     _require({*map(len, boxes)} == {4})
-    x, y, w, h = _to_floats(boxes).reshape(-1, 4).T
+    x, y, w, h = to_floats(boxes).reshape(-1, 4).T
     sound = (w > 0) & (h > 0) & (x >= -TOLERANCE) & (x < width) & (y >= -TOLERANCE) & (y < height)
     sound &= (x + w > 0) & (x + w <= width + TOLERANCE) & (y + h > 0) & (y + h <= height + TOLERANCE)
     # 3. Masks and keypoints.
@@ -79,26 +86,15 @@ def _test_together(
 def _test_masks(masks: Sequence[Any], is_expected: bool, reach: NDArray[np.float64]) -> Booleans:
     """Return [n] `_is_sound_mask` of n masks; `reach` [n] in pixels."""
     sound = np.array([not mask and not is_expected for mask in masks])
-    rows = np.array([row for row, mask in enumerate(masks) if mask and type(mask) is list], np.int64)
-    if len(rows):
-        polygons = [*chain.from_iterable(masks[row] for row in rows.tolist())]
-        lengths = np.array([*map(len, polygons)])
-        _require(bool((lengths >= 6).all() and (lengths % 2 == 0).all()))
-        coordinates, starts = _to_floats(polygons), lengths.cumsum() - lengths
-        counts = np.array([len(masks[row]) for row in rows.tolist()])
-        reach = np.repeat(reach[rows], counts)
-        is_near = np.minimum.reduceat(coordinates, starts) >= -reach
-        is_near &= np.maximum.reduceat(coordinates, starts) <= 2 * reach
-        sound[rows] = np.logical_and.reduceat(is_near, counts.cumsum() - counts)
+    table = flatten_polygons(masks)
+    if len(table.rows):
+        _require(bool((table.lengths >= 6).all() and (table.lengths % 2 == 0).all()))
+        starts = table.lengths.cumsum() - table.lengths
+        reach = np.repeat(reach[table.rows], table.counts)
+        is_near = np.minimum.reduceat(table.coordinates, starts) >= -reach
+        is_near &= np.maximum.reduceat(table.coordinates, starts) <= 2 * reach
+        sound[table.rows] = np.logical_and.reduceat(is_near, table.counts.cumsum() - table.counts)
     return sound
-
-
-def _to_floats(lists: Iterable[list[Any]]) -> NDArray[np.float64]:
-    """Return the numbers of lists in one array. Raises TypeError for a text, which numpy would read as a number."""
-    numbers = array("d")
-    for values in lists:
-        numbers.fromlist(values)
-    return np.frombuffer(numbers, np.float64)
 
 
 def _require(condition: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate, count
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import torch
 
 from lineage.cli import latency as command
 from lineage.config.build import ConfigError
-from lineage.results import integrity, store
+from lineage.launch.cells import CellName, build_cells
+from lineage.results import integrity, paths, store
 from lineage.results.entry import parse as parse_entry
 from lineage.run.inference import latency, latency_entry
 from lineage.run.inference.latency import Latency, Workload, measure_latency
 from lineage.run.inference.power import UNREADABLE, PowerMeter
+from lineage.tables.read import load_table
 
 CPU = torch.device("cpu")
 
@@ -114,6 +117,30 @@ def test_only_a_table_of_costs_has_such_entries(tmp_path: Path) -> None:
     assert not latency_entry.has_costs_alone("p/precision", tmp_path)
     assert not latency_entry.has_costs_alone("p/none", tmp_path)
     assert not latency_entry.has_costs_alone(None, tmp_path)
+
+
+def test_a_model_without_a_run_fills_a_row_of_costs(tmp_path: Path) -> None:
+    """The digest is that of the cell which the planner would train, so that the table counts the entry."""
+    row = ["experiment=deepfashion2/speed/mobilenet", "dataset.classes=13", "+dataset.keypoints=294"]
+    assert command.main([*row, "--size", "64x64", "--threads", "1", "--results", str(tmp_path)]) == 0
+    (entry,) = (parse_entry(path.read_text()) for path in tmp_path.rglob("*.json"))
+    assert (entry.table, entry.row, entry.tier) == ("deepfashion2/speed", "mobilenet", "paper")
+    assert {metric.partition("/")[0] for metric in entry.metrics} == {"cost"}
+    assert entry.note.endswith("64 x 64 at a time, random weights")
+    name = CellName("deepfashion2/speed", "mobilenet", "paper", 0)
+    cells = build_cells(paths.project(), partial(load_table, paths.experiments()), [name])
+    assert entry.cell_digest == cells[name].cell_digest
+
+
+def test_a_model_without_a_run_is_a_free_entry(tmp_path: Path) -> None:
+    model = ["model=centernet_mobilenet", "tier=smoke", "dataset.classes=3"]
+    assert command.main([*model, "--size", "64x96", "--threads", "1", "--results", str(tmp_path)]) == 0
+    (path,) = tmp_path.rglob("*.json")
+    assert path.parent == tmp_path / "scratch/centernet_mobilenet"
+    entry = parse_entry(path.read_text())
+    assert (entry.table, entry.tier, entry.choices["model"]) == (None, "smoke", "centernet_mobilenet")
+    with pytest.raises(ConfigError, match=r"dataset\.classes=80"):
+        command.main([model[0], "dataset=coco", "--no-entry"])
 
 
 def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

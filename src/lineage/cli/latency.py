@@ -1,8 +1,9 @@
-"""`lineage latency RUN|FILE.onnx`: how long one image takes, and how much power, as an entry of the store.
+"""`lineage latency RUN|FILE.onnx|KEY=VALUE`: how long one image takes, and how much power, as an entry of the store.
 
 A run, an entry or a file of weights is measured by torch, an exported .onnx file by ONNX Runtime on the CPU: the median
-and the 95th percentile of single calls on one drawn image, without reading, resizing and pasting. An entry is written
-for each number of threads; it records the machine, and claims nothing about precision.
+and the 95th percentile of single calls on one drawn image, without reading, resizing and pasting. Overrides alone, such
+as model=centernet_mobilenet dataset.classes=80, are the model that they compose, with random weights. An entry is
+written for each number of threads; it records the machine, and claims nothing about precision.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lineage.run.inference.latency import (
     measure_latency,
     prepare_model,
     prepare_onnx,
+    prepare_untrained,
 )
 from lineage.run.inference.latency_entry import make_latency_entry
 from lineage.run.inference.power import PowerMeter
@@ -62,7 +64,8 @@ def main(argv: list[str]) -> int:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lineage latency", description=__doc__)
-    parser.add_argument("weights", metavar="RUN|FILE.onnx", help="run folder, entry, file, URL, or exported .onnx")
+    parser.add_argument("weights", metavar="RUN|FILE.onnx", help="run folder, entry, file, URL, or exported .onnx; "
+                        "if it is KEY=VALUE, a model with random weights")  # fmt: skip
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
     parser.add_argument("--threads", type=parse_threads, default=default_threads(), metavar="N,N",
                         help="of the processor, an entry each (default: 1 and 4, if there are the cores)")  # fmt: skip
@@ -103,6 +106,8 @@ def prepare(args: argparse.Namespace, threads: int, device: torch.device) -> Wor
         if not Path(args.weights).is_file():
             raise ConfigError(f"{args.weights}: no such file; `lineage export RUN {args.weights}` writes one")
         return prepare_onnx(Path(args.weights), args.size, threads)
+    if "=" in args.weights and not Path(args.weights).exists():
+        return prepare_untrained([args.weights, *args.overrides], args.size, device)
     return prepare_model(restore(args.weights, args.overrides, args.results, args.classes), args.size, device)
 
 

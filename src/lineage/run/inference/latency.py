@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -21,9 +21,11 @@ import torch
 from lineage.config.build import ConfigError
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import build_images, name_inputs
+from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.export import count_proposals, draw_inputs, input_size
 from lineage.run.inference.power import PowerMeter
+from lineage.run.inference.untrained import NOTE, build_untrained, describe_untrained
 from lineage.run.restore import Restored
 
 FEWEST = 50  # calls whose median and 95th percentile are reported
@@ -40,6 +42,7 @@ class Workload:
     device: torch.device
     folder: RunFolder | None  # of the run that it comes from, if that is here
     name: str  # of the model, where no run says it
+    untrained: Entry | None = None  # what an entry says of a model that no run has trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,14 @@ def limit_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def prepare_untrained(overrides: Sequence[str], size: tuple[int, int] | None, device: torch.device) -> Workload:
+    """Return the detection of one drawn image by the model of these overrides, with random weights."""
+    restored = build_untrained(overrides)
+    entry = describe_untrained(restored, overrides)
+    name = entry.choices.get("model") or entry.row or NOTE
+    return replace(prepare_model(restored, size, device), folder=None, name=name, untrained=entry)
 
 
 def prepare_model(restored: Restored, size: tuple[int, int] | None, device: torch.device) -> Workload:

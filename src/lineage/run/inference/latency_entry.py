@@ -30,7 +30,7 @@ def make_latency_entry(
     latency: Latency, workload: Workload, *, threads: int, warmup: int, argv: Sequence[str], started: datetime
 ) -> Entry:
     """Return the entry of one measurement, with the identity of the run that the model comes from."""
-    run = read_run_entry(workload.folder)
+    run = workload.untrained or read_run_entry(workload.folder)
     settings = {
         "runtime": workload.runtime, "size": list(workload.size), "batch": 1, "threads": threads,
         "device": workload.device.type, "warmup": warmup, "repeats": len(latency.milliseconds),
@@ -66,9 +66,14 @@ def make_latency_entry(
         | {"threads": threads, "power": latency.power_source, "load": round(latency.load, 2)},
         host=platform.node(),
         folder=paths.portable(workload.folder.path, ROOT) if workload.folder else None,
-        note=f"latency of {choices['model']}: one image of {workload.size[0]} x {workload.size[1]} at a time",
+        note=describe(workload, choices.get("model") or workload.name),
         config=config,
     )
+
+
+def describe(workload: Workload, model: str) -> str:
+    weights = f", {workload.untrained.note}" if workload.untrained else ""
+    return f"latency of {model}: one image of {workload.size[0]} x {workload.size[1]} at a time{weights}"
 
 
 def to_metrics(latency: Latency) -> dict[str, float | None]:

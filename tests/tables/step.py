@@ -14,9 +14,9 @@ from lineage.config.build import build
 from lineage.data.frames.collate import collate
 from lineage.data.frames.triplets import FrameTriplets
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
+from lineage.run.metadata import has_parameters
 from lineage.run.resolve import fill_classes, fill_stuff
 from lineage.run.task import find_task
-from lineage.run.train import has_parameters
 from lineage.structures import INTERPOLATION, Images, Proposals, Targets
 from lineage.train.freeze import train_only
 from lineage.weights.pretrained import LATER

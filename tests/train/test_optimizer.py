@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lineage.models.backbones.deformable_conv import DeformableConv
 from lineage.train.optimizer import adamw, sgd, split_parameters
 from tests.train.toy import ToyData, detection_module, trainer
 
@@ -105,6 +106,22 @@ def test_layers_of_the_body_learn_the_more_slowly_the_earlier_they_are() -> None
     assert len(rates) == len(list(model.parameters()))
     both = rates_of(model, sgd(model, **SGD, layer_decay=0.5))
     assert both["backbone.layers.2.bias"] == pytest.approx((0.02 * 2 * 0.5, 0.0))
+
+
+def test_filters_that_predict_offsets_learn_at_a_tenth() -> None:
+    """Deformable ConvNets v2 (arXiv:1811.11168), section 2.2; on top of the rate of their layer."""
+    model = Body()
+    model.backbone.layers[2] = DeformableConv(nn.Conv2d(4, 4, 3, padding=1), version=2)
+    rates = rates_of(model, sgd(model, **SGD, offset_lr_factor=0.1))
+    assert rates["backbone.layers.2.weight"][0] == rates["head.weight"][0] == 0.02
+    assert rates["backbone.layers.2.offset.weight"][0] == pytest.approx(0.002)
+    rates = rates_of(
+        model,
+        adamw(model, lr=1e-3, betas=[0.9, 0.999], weight_decay=0.0, layer_decay=0.5, offset_lr_factor=0.1),
+    )
+    assert rates["backbone.layers.2.weight"][0] == pytest.approx(5e-4)
+    assert rates["backbone.layers.2.offset.bias"][0] == pytest.approx(5e-5)
+    assert len(rates) == len(list(model.parameters()))
 
 
 def test_the_first_group_has_the_rate_that_is_logged() -> None:

@@ -13,7 +13,7 @@ PAPER = LrScaling(0.02, 16, 90000)
 
 
 def test_the_line_says_what_runs_and_what_the_paper_ran() -> None:
-    line = format_start_line("1 x H100", "32-true", BatchSplit(1, 8, 4), LrScaling(0.01, 8, 300), PAPER, 100)
+    line = format_start_line("1 x H100, 32-true", BatchSplit(1, 8, 4), LrScaling(0.01, 8, 300), PAPER, 100)
     assert line == (
         "1 x H100, 32-true · 8 images per step (1 device x 2 images x 4 accumulated) · lr 0.01 · "
         "300 steps = 2,400 images = 24.0 epochs · reference: 16 images per step, lr 0.02, 90,000 steps"
@@ -29,7 +29,7 @@ def test_rates_of_different_optimizers_are_not_compared() -> None:
     """Following the advice halved AP: AdamW's 0.0015 is no scaled 0.02 of SGD."""
     ours, paper = LrScaling(0.0015, 4, 600, "lineage.train.optimizer.adamw"), LrScaling(0.02, 16, 90000, "x.sgd")
     assert format_lr_warning(ours, paper) is None
-    line = format_start_line("CPU", "32-true", BatchSplit(1, 4, 1), ours, paper, 2000)
+    line = format_start_line("CPU, 32-true", BatchSplit(1, 4, 1), ours, paper, 2000)
     assert line.endswith("reference: 16 images per step, lr 0.02 with sgd, 90,000 steps")
 
 

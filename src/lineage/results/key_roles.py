@@ -125,6 +125,7 @@ NEUTRAL_VALUES: dict[str, tuple[Any, ...]] = {
     "schedule.epochs": (None,),
     "lr_schedule": ({},),
     "optimizer.layer_decay": (1.0,),
+    "optimizer.offset_lr_factor": (1.0,),
     "*backbone.stem": ("conv7",),
     "*backbone.shortcut": ("conv",),
     "*backbone.zero_gamma": (False,),

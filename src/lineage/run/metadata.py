@@ -16,6 +16,7 @@ from torch import nn
 from lineage.config import digests
 from lineage.data.datamodule import DetectionData
 from lineage.results import entry, git_state, paths
+from lineage.results.count_noun import count_noun
 from lineage.results.key_roles import within
 from lineage.results.overrides import Override
 from lineage.results.paths import ROOT
@@ -130,15 +131,39 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
 
 def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     """Return the line before the start, and a line each for a split, rate, milestones, canvases or sizes to note."""
+    lines = describe_test(trainer, parts) if only_tests(attempt, parts) else describe_training(attempt, trainer, parts)
+    return [*lines, *(text for text in (parts.data.canvas_rule.warning, describe_sizes(parts.data)) if text)]
+
+
+def only_tests(attempt: Attempt, parts: Parts) -> bool:
+    """Return whether a run trains nothing: by its config, or because its model has no weights."""
+    return attempt.config.evaluate_only or not has_parameters(parts.model)
+
+
+def has_parameters(model: nn.Module) -> bool:
+    return next(model.parameters(), None) is not None
+
+
+def describe_test(trainer: pl.Trainer, parts: Parts) -> list[str]:
+    images = "nothing" if parts.data.val is None else count_noun(len(parts.data.val), "image")
+    return [f"{describe_machine(trainer, parts)} · tests {images}, trains nothing"]
+
+
+def describe_machine(trainer: pl.Trainer, parts: Parts) -> str:
+    device = trainer.strategy.root_device
+    threads = f" ({count_noun(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
+    return f"{environment.get_device_name(device)}{threads}, {trainer.precision}, {parts.module.engine.description}"
+
+
+def describe_training(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
+    """Return the line before a training, and a line each for what does not fit."""
     config, device = attempt.config, trainer.strategy.root_device
     schedule, optimizer = config.schedule, config.optimizer
     ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
     paper = ours if follows_row(attempt) else reference()
     split = startup_message.BatchSplit(count_processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-    hardware, images = environment.get_device_name(device) + threads, len(parts.data.train)
-    mode = f"{config.trainer.precision}, {parts.module.engine.description}"
-    line = startup_message.format_start_line(hardware, mode, split, ours, paper, images)
+    images = len(parts.data.train)
+    line = startup_message.format_start_line(describe_machine(trainer, parts), split, ours, paper, images)
     val = None if parts.data.val is None else len(parts.data.val)
     warnings = (
         describe_start(attempt),
@@ -147,7 +172,7 @@ def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
         startup_message.format_precision_warning(device.type, str(config.trainer.precision), has_bf16()),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
-    return [line, *(text for text in (*warnings, parts.data.canvas_rule.warning, describe_sizes(parts.data)) if text)]
+    return [line, *(text for text in warnings if text)]
 
 
 def describe_sizes(data: DetectionData) -> str | None:

@@ -30,7 +30,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
-from torch import nn
 
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import is_user_error
@@ -101,8 +100,7 @@ def run_attempt(attempt: Attempt) -> None:
         ):
             for line in metadata.opening(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
-            only_tests = attempt.config.evaluate_only or not has_parameters(parts.model)
-            (test if only_tests else fit)(attempt, trainer, parts)
+            (test if metadata.only_tests(attempt, parts) else fit)(attempt, trainer, parts)
             if attempt.config.dump_proposals:
                 dump(trainer, parts, RunFolder(attempt.folder).proposals)
             if images is not None:
@@ -231,11 +229,6 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
 def is_final(error: BaseException) -> bool:
     """Return whether another try would end in the same error: the user's input, not a disk that can be cleared."""
     return isinstance(error, Exception) and is_user_error(error) and disk.explain(error) is None
-
-
-def has_parameters(model: nn.Module) -> bool:
-    """Return whether a model has anything to train; the mean of two frames has not."""
-    return next(model.parameters(), None) is not None
 
 
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:

@@ -2,12 +2,13 @@
 
 Detectron gives weights, norm layers and biases their own weight decay, and biases (in the C4 and Caffe2 days) twice the
 learning rate. With `layer_decay` below 1 the first layers of the body learn more slowly than the last (BEiT,
-arXiv:2106.08254; 0.7 to 0.95 in ViTDet and ConvNeXt).
+arXiv:2106.08254; 0.7 to 0.95 in ViTDet and ConvNeXt). With `offset_lr_factor` below 1 the filters that predict offsets
+and modulations learn more slowly than others: 0.1 in Deformable ConvNets v2 (arXiv:1811.11168, section 2.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ def sgd(
     bias_lr_factor: float,
     bias_decay: float,
     layer_decay: float = 1.0,
+    offset_lr_factor: float = 1.0,
 ) -> Optimizer:
     """Return SGD with momentum. Norm layers decay by `norm_decay`, biases by `bias_decay` at lr * bias_lr_factor."""
     weights, norms, biases = split_parameters(model)
@@ -35,12 +37,18 @@ def sgd(
         {"params": norms, "lr": lr, "weight_decay": norm_decay},
         {"params": biases, "lr": lr * bias_lr_factor, "weight_decay": bias_decay},
     ]
-    groups = _split_by_layer(groups, model, layer_decay)
+    groups = _split_by_rate(groups, get_rate_factors(model, layer_decay, offset_lr_factor))
     return SGD(groups, lr=lr, momentum=momentum, fused=can_fuse(model))
 
 
 def adamw(
-    model: nn.Module, *, lr: float, betas: Sequence[float], weight_decay: float, layer_decay: float = 1.0
+    model: nn.Module,
+    *,
+    lr: float,
+    betas: Sequence[float],
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    offset_lr_factor: float = 1.0,
 ) -> Optimizer:
     """Return AdamW (arXiv:1711.05101): decoupled weight decay, on weights only."""
     weights, norms, biases = split_parameters(model)
@@ -49,7 +57,7 @@ def adamw(
         {"params": norms + biases, "lr": lr, "weight_decay": 0.0},
     ]
     first, second = betas
-    groups = _split_by_layer(groups, model, layer_decay)
+    groups = _split_by_rate(groups, get_rate_factors(model, layer_decay, offset_lr_factor))
     return AdamW(groups, lr=lr, betas=(first, second), fused=can_fuse(model))
 
 
@@ -58,6 +66,20 @@ def can_fuse(model: nn.Module) -> bool:
     parameters = list(model.parameters())
     is_sharded = any(hasattr(parameter, "full_tensor") for parameter in parameters)
     return not is_sharded and all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+
+
+def get_rate_factors(model: nn.Module, layer_decay: float, offset_lr_factor: float) -> dict[nn.Parameter, float]:
+    """Return the factors of the learning rates of parameters; those that are not listed have 1.
+
+    Raises ValueError if layers of a body without order shall have rates of their own.
+    """
+    factors = get_layer_factors(model, layer_decay) if layer_decay != 1 else {}
+    for module in model.modules():
+        list_offset_parameters = getattr(module, "list_offset_parameters", None)  # of a deformable convolution
+        if offset_lr_factor != 1 and list_offset_parameters is not None:
+            for parameter in list_offset_parameters():
+                factors[parameter] = factors.get(parameter, 1.0) * offset_lr_factor
+    return factors
 
 
 def get_layer_factors(model: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:
@@ -80,9 +102,8 @@ def get_layer_factors(model: nn.Module, layer_decay: float) -> dict[nn.Parameter
     }
 
 
-def _split_by_layer(groups: list[dict[str, Any]], model: nn.Module, layer_decay: float) -> list[dict[str, Any]]:
+def _split_by_rate(groups: list[dict[str, Any]], factors: Mapping[nn.Parameter, float]) -> list[dict[str, Any]]:
     """Split parameter groups by the factor of their rate, the largest first; leave out those without parameters."""
-    factors = get_layer_factors(model, layer_decay) if layer_decay != 1 else {}
     split = []
     for group in groups:
         by_factor: dict[float, list[nn.Parameter]] = {}

@@ -25,11 +25,11 @@ class LrScaling:
     optimizer: str = ""  # its class: rates of different optimizers do not compare
 
 
-def format_start_line(device: str, mode: str, split: BatchSplit, ours: LrScaling, paper: LrScaling, images: int) -> str:
+def format_start_line(machine: str, split: BatchSplit, ours: LrScaling, paper: LrScaling, images: int) -> str:
     """Return the line before the start.
 
-    mode    precision and engine, e.g. "32-true, eager"
-    images  size of the training set
+    machine  device, precision and engine, such as "CPU (2 threads), 32-true, eager"
+    images   size of the training set
     """
     total = ours.steps * ours.images_per_step
     per_micro_batch = split.images / split.devices / split.accumulate
@@ -37,7 +37,7 @@ def format_start_line(device: str, mode: str, split: BatchSplit, ours: LrScaling
     of = f" with {paper.optimizer.rpartition('.')[2]}" if ours.optimizer != paper.optimizer else ""
     batch = f"{split.devices} device{plural} x {per_micro_batch:g} images x {split.accumulate} accumulated"
     return (
-        f"{device}, {mode} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
+        f"{machine} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
         f"{ours.steps:,} steps = {total:,} images = {total / images:.1f} epochs · reference: "
         f"{paper.images_per_step} images per step, lr {paper.lr:g}{of}, {paper.steps:,} steps"
     )

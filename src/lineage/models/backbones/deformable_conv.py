@@ -29,6 +29,10 @@ class DeformableConv(nn.Module):
             nn.init.zeros_(parameter)
         self.version, self.taps = version, taps
 
+    def list_offset_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the filters that predict offsets and modulations: `optimizer.offset_lr_factor`."""
+        return list(self.offset.parameters())
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, outputs, H / stride, W / stride]"""
         offsets = self.offset(x)

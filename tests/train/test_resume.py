@@ -34,11 +34,16 @@ def wait_for(path: Path, process: Popen[str]) -> None:
     raise AssertionError(f"{path} never came")
 
 
+FRAMES = (*tiny.TINY, "model=dvtsr", "dataset=moving_shapes", "dataset.val.pairs=2", "tier=smoke", "dataset.size=[32,32]",
+          "augment=frames_crop")  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [tiny.TINY, FRAMES], ids=["detector", "frames"])
+def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path, options: tuple[str, ...]) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    tiny.train(tmp_path, *tiny.TINY, f"hydra.run.dir={whole}")
-    process = tiny.start(tmp_path, *tiny.TINY, f"hydra.run.dir={killed}")
+    tiny.train(tmp_path, *options, f"hydra.run.dir={whole}")
+    process = tiny.start(tmp_path, *options, f"hydra.run.dir={killed}")
     wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
     process.send_signal(signal.SIGKILL)
     process.communicate()

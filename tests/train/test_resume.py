@@ -34,8 +34,10 @@ def wait_for(path: Path, process: Popen[str]) -> None:
     raise AssertionError(f"{path} never came")
 
 
-FRAMES = (*tiny.TINY, "model=dvtsr", "dataset=moving_shapes", "dataset.val.pairs=2", "tier=smoke", "dataset.size=[32,32]",
-          "augment=frames_crop")  # fmt: skip
+FRAMES = (
+    *tiny.TINY, "model=dvtsr", "dataset=moving_shapes", "dataset.val.pairs=2", "tier=smoke", "dataset.size=[32,32]",
+    "augment=frames_crop",
+)  # fmt: skip
 
 
 @pytest.mark.slow

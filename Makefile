@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two test processes on a small machine: one thread each is faster than two that fight.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(VENV)/python -m pytest
 GPU_PYTHON := 3.12
-GPU_PACKAGES := hydra-core omegaconf antlr4-python3-runtime pyyaml rich markdown-it-py mdurl pygments pycocotools hotcoco \
+GPU_PACKAGES := hydra-core omegaconf antlr4-python3-runtime pyyaml rich markdown-it-py mdurl pygments pycocotools hotcoco msgspec \
 	pytest pytest-xdist execnet iniconfig pluggy hypothesis sortedcontainers
 
 .DEFAULT_GOAL := help

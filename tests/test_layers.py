@@ -47,7 +47,7 @@ LAYERS = {
     "lineage.models": Layer((*GROUND, "lineage.models", "lineage.weights"), TORCH),
     "lineage.models.export": Layer((*GROUND, "lineage.models"), ("onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.models.roi_heads.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),
-    "lineage.data": Layer(DATA, (*PIXELS, "cv2", "pycocotools", "pydantic_core", "yaml")),
+    "lineage.data": Layer(DATA, (*PIXELS, "cv2", "pycocotools", "msgspec", "yaml")),
     "lineage.data.download": Layer((*DATA, "lineage.weights.download")),
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals.file": Layer(

@@ -10,6 +10,7 @@ from pycocotools import mask as rle
 
 from lineage.data.annotations import packed_masks
 from lineage.data.annotations.packed_masks import encode_rle, pack_masks, to_rle
+from lineage.data.annotations.polygon_table import join_polygons
 
 SIZE = (480, 640)
 RING = [300.25, 100.5, 400.01, 120.0, 420.99, 330.33, 250.5, 400.07, 180.13, 222.22]
@@ -80,7 +81,10 @@ def test_masks_packed_together_are_those_packed_alone(monkeypatch: pytest.Monkey
         else [(random.random(2 * random.integers(3, 30)) * 400).round(2).tolist() for _ in range(random.integers(1, 4))]
         for _ in range(200)
     ]
-    annotations = [{"segmentation": mask} for mask in masks]
+    annotations = [
+        {"segmentation": join_polygons(mask) if isinstance(mask, list) and mask and random.random() < 0.5 else mask}
+        for mask in masks
+    ]
     alone = [pack(annotation, SIZE) for annotation in annotations]
     assert [to_rle(packed, SIZE) for packed in alone] == [drawn(mask) if mask else b"" for mask in masks]
     for masks_at_once in (7, 4096):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import random
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from lineage.data.annotations import defects
 from lineage.data.annotations.defects import find_defects
+from lineage.data.annotations.polygon_table import Polygons
+from lineage.data.formats.coco_json import parse_coco
 from tests.data.folder import SQUARE, annotation, content
 
 VALUES = (None, True, False, 0, 1, -1, 2, 4, 10, 2.0, "1", [], {}, [[]], math.nan, math.inf, 2**63, -(2**63), 10**400)
@@ -37,6 +40,29 @@ def test_the_quick_test_hides_no_defect(seed: int, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(defects, "find_sound", lambda annotations, *args: [False] * len(annotations))
     assert quick == [repr(list(find_defects(document))) for document in documents]
     assert 200 < sum(text != "[]" for text in quick) < 690
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_polygons_in_one_piece_have_the_defects_of_lists(seed: int) -> None:
+    """A document is spoilt in few places, so that most are read as COCO and some as any JSON."""
+    rng = random.Random(seed)
+    texts = [json.dumps(spoil(rng)) for _ in range(700)]
+    documents = [parse_coco(text.encode()) for text in texts]
+    assert [repr(list(find_defects(one))) for one in documents] == [
+        repr(list(find_defects(json.loads(text)))) for text in texts
+    ]
+    pieces = [isinstance(one["annotations"][0].get("segmentation"), Polygons) for one in documents]
+    assert 100 < sum(pieces) < 600
+
+
+def test_documents_keep_what_is_no_list_of_polygons() -> None:
+    masks = [SQUARE, [SQUARE[0], [1, 2, 3.5, 4, 5, 6]], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [], None,
+             {"size": [20, 30], "counts": [0, 600]}, {"size": [20, 30], "counts": "0"}, "text"]  # fmt: skip
+    document = {**content(), "annotations": [annotation(i, 10, segmentation=mask) for i, mask in enumerate(masks)]}
+    parsed = [one["segmentation"] for one in parse_coco(json.dumps(document).encode())["annotations"]]
+    assert [isinstance(mask, Polygons) for mask in parsed] == [True, True] + [False] * 7
+    assert [mask.to_lists() if isinstance(mask, Polygons) else mask for mask in parsed] == masks
+    assert parse_coco(b'{"images": [1e400]}') == {"images": [math.inf]}
 
 
 def spoil(rng: random.Random) -> dict[str, Any]:

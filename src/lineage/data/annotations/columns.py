@@ -7,7 +7,7 @@ count, so that every worker process ends up with a copy. Arrays are a tenth of t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
@@ -98,10 +98,12 @@ class Columns(NamedTuple):
     def file_name(self, image: int) -> str:
         return self.file_names(image).decode(errors="surrogateescape")
 
-    def image_record(self, image: int) -> dict[str, Any]:
-        """Return what a check of the image's file reads, as COCO writes it."""
-        height, width = self.image_sizes[image].tolist()
-        return {"id": int(self.image_ids[image]), "file_name": self.file_name(image), "height": height, "width": width}
+    def image_records(self) -> Iterator[dict[str, Any]]:
+        """Yield what a check of each image's file reads, as COCO writes it."""
+        ids, sizes = self.image_ids.tolist(), self.image_sizes.tolist()
+        for image_id, (height, width), name in zip(ids, sizes, self.file_names.rows(), strict=True):
+            file_name = name.decode(errors="surrogateescape")
+            yield {"id": image_id, "file_name": file_name, "height": height, "width": width}
 
     def flatten(self) -> dict[str, Array]:
         """Return all arrays by the names that an index stores them under, such as `masks.text`."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from lineage.data.annotations.polygon_table import Polygons
 from lineage.data.annotations.skeleton import count_keypoints
 from lineage.data.annotations.sound import LONGEST, MAX_ID, TOLERANCE, are_coordinates, find_sound
 from lineage.data.samples.rle_decode import decode_counts
@@ -168,7 +169,9 @@ def _check_annotation(
     if has_size(image):
         size = image["height"], image["width"]
         yield from _check_box(annotation["bbox"], *size)
-        yield from _check_mask(annotation.get("segmentation"), size, has_masks and not annotation.get("iscrowd"))
+        mask = annotation.get("segmentation")
+        mask = mask.to_lists() if isinstance(mask, Polygons) else mask
+        yield from _check_mask(mask, size, has_masks and not annotation.get("iscrowd"))
     values = annotation.get("keypoints")
     if values and "first_keypoint" not in annotation:  # else a format that has checked its own
         yield from _check_keypoints(values, keypoints[annotation["category_id"]], longest)

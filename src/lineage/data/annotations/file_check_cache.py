@@ -28,8 +28,7 @@ def find_file_defects(columns: Columns, paths: DatasetPaths, name: str) -> list[
     parents: set[str] = set()
 
     def iterate_records() -> Iterator[Record]:
-        for i in range(len(columns.image_ids)):
-            record = columns.image_record(i)
+        for record in columns.image_records():
             parents.add(record["file_name"].rstrip("/").rpartition("/")[0])
             yield record
 

@@ -143,7 +143,7 @@ class IndexedDataset:
         if index is None or mmap_index.find_damage(index):
             raise validate.DatasetError(f"{path}: the index is damaged; delete it, it is built again: rm {path}")
         columns = unflatten(index.columns)
-        records = [columns.image_record(i) for i in range(len(columns.image_ids))]
+        records = [*columns.image_records()]
         yield from read_defects(index)
         yield from validate.check_image_files(progress(records), self.paths, validate.decode_image)
 
@@ -163,7 +163,7 @@ class IndexedDataset:
         except IndexError as error:
             raise validate.DatasetError(f"{file} has changed since training began.") from error
         if self.cures:  # of names and sizes, too
-            images = [image | columns.image_record(i) for i, image in enumerate(images)]
+            images = [image | record for image, record in zip(images, columns.image_records(), strict=True)]
         shift = int(any(record["id"] == 0 for record in objects))  # to pycocotools a match with object 0 is no match
         annotations = [complete_annotation(record, record["id"] + shift) for record in objects]
         return {**content, "images": images, "annotations": annotations}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from lineage.data.annotations.polygon_table import Floats, Integers, PolygonTable, flatten_polygons
+from lineage.data.annotations.polygon_table import Floats, Integers, Polygons, PolygonTable, flatten_polygons
 
 POLYGONS_BELOW = ord("0")  # a mask has fewer polygons than this; a first byte below it marks polygons
 HUNDREDTHS = 100  # per pixel
@@ -61,6 +61,8 @@ def encode_rle(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
     segmentation, (height, width) = annotation.get("segmentation"), size
     if not segmentation:
         return b""
+    if isinstance(segmentation, Polygons):
+        return _rasterize(segmentation.split(), height, width)
     if isinstance(segmentation, list):
         return _rasterize(segmentation, height, width)
     is_list = isinstance(segmentation["counts"], list)
@@ -115,7 +117,7 @@ def _interleave(
     return runs
 
 
-def _rasterize(polygons: list[list[float]], height: int, width: int) -> bytes:
+def _rasterize(polygons: Sequence[list[float] | Floats], height: int, width: int) -> bytes:
     codes = rle.frPyObjects(polygons, height, width)
     return _to_bytes((codes[0] if len(codes) == 1 else rle.merge(codes))["counts"])
 

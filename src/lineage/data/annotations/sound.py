@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.data.annotations.id_lookup import IdLookup, to_integers
-from lineage.data.annotations.polygon_table import flatten_polygons, to_floats
+from lineage.data.annotations.polygon_table import Polygons, flatten_polygons, to_floats
 
 TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
 MAX_ID = 2**63 - 1
@@ -142,6 +142,8 @@ def _is_sound_mask(polygons: Any, is_expected: bool, reach: int) -> bool:
     """Return True for polygons of three points or more, none farther than `reach` pixels from the image."""
     if not polygons:
         return not is_expected
+    if type(polygons) is Polygons:
+        polygons = polygons.to_lists()
     for polygon in polygons:
         if type(polygon) is not list or len(polygon) < 6 or len(polygon) % 2 or not isfinite(sum(polygon)):
             return False

@@ -47,7 +47,7 @@ def _geometry(columns: Columns, row: int, image: int, keypoints: int) -> Record:
 def _images(columns: Columns, sidecars: Mapping[str, SidecarFiles]) -> list[Record]:
     return [
         record | {key: str(files.path_of(record["file_name"])) for key, files in sidecars.items()}
-        for record in map(columns.image_record, range(len(columns.image_ids)))
+        for record in columns.image_records()
     ]
 
 

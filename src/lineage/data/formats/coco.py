@@ -18,6 +18,7 @@ from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError, read_coco, require_file
+from lineage.data.formats.coco_json import parse_coco
 from lineage.data.samples.image import MEGAPIXELS, create_decoding
 
 HELP = """\
@@ -69,7 +70,7 @@ def find_annotation_file(annotations: str, root: str | None, advice: str) -> Pat
 def parse(paths: DatasetPaths, advice: str, require_objects: bool = True) -> ParsedAnnotations:
     """Read the file, and cure what leaves no doubt."""
     log, folder = CureLog(), ImageFolder(paths.image_folder)
-    content = read_coco(paths.source, advice, require_objects=require_objects, log=log)
+    content = read_coco(paths.source, advice, require_objects=require_objects, log=log, parse=parse_coco)
     cure_files(content["images"], folder, paths.decoding, log)
     return ParsedAnnotations(content, list(find_defects(content)), cures=log.cures(), folders=folder.folders())
 

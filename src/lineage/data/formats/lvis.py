@@ -17,6 +17,7 @@ from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError, read_coco, require_file
 from lineage.data.formats.coco import find_annotation_file
+from lineage.data.formats.coco_json import parse_coco
 
 HELP = """\
 LVIS is a JSON file for each split beside COCO's image folders:
@@ -47,7 +48,7 @@ def load(
 
 def parse(file: Path, advice: str, require_objects: bool = True) -> ParsedAnnotations:
     log = CureLog()
-    content = read_coco(file, advice, require_objects=require_objects, log=log)
+    content = read_coco(file, advice, require_objects=require_objects, log=log, parse=parse_coco)
     if content["annotations"]:  # of a test server, files have no lists
         require_lvis(content, file)
     for image in content["images"]:

@@ -43,10 +43,12 @@ def test_two_toys_equal_one(accumulated: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_with_two_processes_equals_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("norm", ["gn", "sync_bn"])
+def test_the_command_line_with_two_processes_equals_one(tmp_path: Path, norm: str) -> None:
     single, double = tmp_path / "one", tmp_path / "two"
-    tiny.train(tmp_path, *EQUAL, f"hydra.run.dir={single}")
-    tiny.train(tmp_path, *EQUAL, *TWO, f"hydra.run.dir={double}")
+    options = (*EQUAL, f"backbone.norm={norm}")
+    tiny.train(tmp_path, *options, f"hydra.run.dir={single}")
+    tiny.train(tmp_path, *options, *TWO, f"hydra.run.dir={double}")
     assert len(tiny.losses(single)) == 20
     assert tiny.losses(double) == pytest.approx(tiny.losses(single), abs=1e-4)
     entries = [json.loads((run / "entry.json").read_text()) for run in (single, double)]

@@ -28,6 +28,7 @@ from lineage.data.samples.dataset import Dataset
 from lineage.data.sampling.class_presence import find_presence
 from lineage.data.transforms.augment import Augment
 from lineage.eval.evaluator import Evaluator, ModelReader, NoEvaluation, make_evaluator
+from lineage.models.backbones.norm import synchronize_on_cpu
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.models.roi_heads.required_targets import MASKS
@@ -206,11 +207,14 @@ def make_trainer(
     between = interval or config.schedule.steps + 1  # the last evaluation is run's
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
-        use_deterministic_algorithms()
+        prepare_for_cpu(parts.model, count_processes(trainer))
     return trainer
 
 
-def use_deterministic_algorithms() -> None:
+def prepare_for_cpu(model: nn.Module, processes: int) -> None:
+    """Let a model compute on CPUs what torch leaves to GPUs, and the same at every run."""
+    if processes > 1:
+        synchronize_on_cpu(model)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time only
 

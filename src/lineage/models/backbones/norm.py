@@ -10,8 +10,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from lineage.ops.layers.convolution import convolve, convolve_for_two
 from lineage.ops.layers.filters import scale_filters
@@ -43,6 +45,47 @@ class FrozenBatchNorm(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
+class CpuSyncBatchNorm(nn.BatchNorm2d):
+    """Batch norm by the statistics of all processes, as torch.nn.SyncBatchNorm, which refuses CPUs.
+
+    Gradients flow through the statistics to all processes, as in MegDet (arXiv:1711.07240).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> the same shape"""
+        mean, variance = self._get_statistics(x, training=self.training)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias[:, None, None], x - mean[:, None, None], scale[:, None, None])
+
+    def _get_statistics(self, x: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+        """Return the mean and the biased variance of each channel, two of [C]: of all processes, or those on record."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        if not training:
+            return self.running_mean, self.running_var
+        count = add_up(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = add_up(x.sum((0, 2, 3))) / count
+        variance = add_up((x - mean[:, None, None]).square().sum((0, 2, 3))) / count
+        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        return mean, variance
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of a batch, whose variance is the unbiased one."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+def add_up(values: Tensor) -> Tensor:
+    """Return the sum over all processes, through which gradients flow."""
+    return all_reduce(values) if dist.is_initialized() else values
+
+
 def convolve_and_normalize(
     x: Tensor, conv: nn.Module, norm: nn.Module, *, shortcut: Tensor | None = None, relu: bool = True
 ) -> Tensor:
@@ -72,6 +115,16 @@ def convolve_and_normalize_for_two(
         return convolve_for_two(x, conv, weight=weight, bias=shift, shortcut=shortcut)
     y = convolve_and_normalize(x, conv, norm, shortcut=shortcut)
     return y, y
+
+
+def synchronize_on_cpu(model: nn.Module) -> None:
+    """Replace torch's synchronised batch norms by layers that CPUs have, with the same parameters and buffers."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.SyncBatchNorm):
+                layer = CpuSyncBatchNorm(child.num_features, child.eps, child.momentum).train(child.training)
+                layer._parameters, layer._buffers = child._parameters, child._buffers
+                setattr(module, name, layer)
 
 
 def group_norm(channels: int, *, groups: int, group_channels: int) -> nn.GroupNorm:

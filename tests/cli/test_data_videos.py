@@ -40,6 +40,13 @@ def test_check_reads_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "008.png: is not an image Pillow can read" in capsys.readouterr().out
 
 
+def test_check_ends_with_a_training_on_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = ("dataset.train.part=[0.0,0.5]", "dataset.val.part=[0.5,1.0]")
+    assert main(["check", "clips", "--root", str(write_clips(tmp_path)), *parts]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"next     python train.py model=dvtsr dataset=clips dataset.root={tmp_path}")
+
+
 def test_a_frame_of_another_size_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["check", "clips", "--root", str(write_clips(tmp_path, wrong_size=True)), "--split", "val"]
     assert main([*arguments, "dataset.val.part=[0.5,1.0]"]) == 1

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lineage.config.build import ConfigError
+from lineage.data.samples.video import VideoError
 from lineage.models.interpolation.baselines import FrameAverage
-from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames
+from lineage.run.inference.slow_motion import (
+    check_detector,
+    check_model,
+    count_halvings,
+    insert_frames,
+    list_sources,
+)
 
 CPU = torch.device("cpu")
 
@@ -46,3 +55,28 @@ def test_other_models_are_refused() -> None:
         check_model(restored(time=0.25))
     with pytest.raises(ConfigError, match="detects objects"):
         check_model(SimpleNamespace(model=torch.nn.Identity(), source="run"))
+
+
+def test_one_frame_has_nothing_between() -> None:
+    with pytest.raises(VideoError, match="nothing between"):
+        list(insert_frames(restored(), [np.zeros((32, 32, 3), np.uint8)], 1, CPU))
+
+
+def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
+    """In the order of names, at the usual rate; one picture, or nothing at all, is refused."""
+    for number, value in enumerate((0, 80, 120)):
+        Image.new("RGB", (20, 18), (value,) * 3).save(tmp_path / f"{number}.png")
+    (source,) = list_sources([str(tmp_path)])
+    assert (source.stem, source.rate) == (tmp_path.name, 25)
+    drawn = insert_frames(restored(), source.frames, 1, CPU)
+    assert [int(frame[5, 5, 1]) for frame in drawn] == [0, 40, 80, 100, 120]
+    with pytest.raises(ConfigError, match="this one has 3"):
+        list(list_sources([str(tmp_path)], every=3))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="no video is there"):
+        list(list_sources([str(tmp_path / "empty")]))
+
+
+def test_a_model_of_frames_detects_nothing() -> None:
+    with pytest.raises(ConfigError, match="add --between"):
+        check_detector(restored())

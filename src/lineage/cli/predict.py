@@ -22,7 +22,7 @@ from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
-from lineage.data.samples.video import VIDEOS, read_frame_rate, read_frames, write_frames
+from lineage.data.samples.video import VIDEOS, VideoError, read_frame_rate, write_frames
 from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
@@ -30,7 +30,7 @@ from lineage.report.tracks import IoUTracker
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
-from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames
+from lineage.run.inference.slow_motion import check_detector, check_model, count_halvings, insert_frames, list_sources
 from lineage.run.restore import Restored, restore
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> int:
     restored.model.to(device)
     if args.between is not None:
         return slow_down(args, restored, device)
+    check_detector(restored)
     ids = choose_ids(args, restored.meta)
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []
@@ -82,11 +83,14 @@ def slow_down(args: argparse.Namespace, restored: Restored, device: torch.device
     """Write each video with frames that the model draws between its own, at its rate: it lasts longer."""
     check_model(restored)
     count_halvings(args.between)
-    for path, name in find_files(args.images):
-        target = args.out / f"{Path(name).stem}.mp4"
-        frames = insert_frames(restored, read_frames(path, args.every), args.between, device)
-        count = write_frames(target, frames, read_frame_rate(path))
-        print(f"{name}: {count} frames, {args.between} of {args.between + 1} drawn -> {target}")
+    for source in list_sources(args.images, args.every):
+        target = args.out / f"{source.stem}.mp4"
+        frames = insert_frames(restored, source.frames, args.between, device)
+        try:
+            count = write_frames(target, frames, source.rate)
+        except VideoError as error:
+            raise VideoError(f"{source.name}: {error}") from error
+        print(f"{source.name}: {count} frames, {args.between} of {args.between + 1} drawn -> {target}")
     return 0
 
 

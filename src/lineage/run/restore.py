@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -29,6 +30,7 @@ from lineage.results.renames import key_today
 from lineage.results.run_folder import RunFolder
 from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
+from lineage.run.task import TASKS, find_task
 from lineage.structures import Detections, Images
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
@@ -88,6 +90,9 @@ def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA 
     """Return the model with the test-time augmentation of a config, or None if it has none."""
     if not config.get("tta"):
         return None
+    views, task = find_task(get_object(config.tta["_target_"])), find_task(model)
+    if views != task:
+        raise ConfigError(f"tta views {TASKS[views].input}, the model reads {TASKS[task].input}: choose tta=none")
     mirrored = {"flip_indices": meta.flip_indices, "class_flip_indices": meta.class_flip_indices}
     return build(config.tta, model=model, **(mirrored if meta.classes else {}))
 

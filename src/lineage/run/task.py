@@ -75,7 +75,8 @@ def check_task(config: DictConfig, train: Dataset) -> None:
         if find_task(get_object(target)) != task:
             raise ConfigError(
                 f"{key} reads {TASKS[find_task(get_object(target))].input}, and dataset={config.dataset.name} has "
-                f"{TASKS[task].input} ({target}).\nChoose for these {TASKS[task].advice}"
+                f"{TASKS[task].input} ({target}).\nChoose for these {TASKS[task].advice};\n"
+                f"or for {TASKS[find_task(get_object(target))].input} {TASKS[find_task(get_object(target))].advice}"
             )
 
 

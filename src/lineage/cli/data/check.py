@@ -66,7 +66,12 @@ def run(args: argparse.Namespace) -> int:
         count += compare_splits(checked["train"][0], checked["val"][0])
     if count == 0 and "train" in checked and checked["train"][0].source is not None:
         root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
-        named = ["finetune=true", f"dataset={args.dataset}", *root, *args.overrides]
+        named = [
+            "model=dvtsr" if has_videos(checked["train"][0]) else "finetune=true",
+            f"dataset={args.dataset}",
+            *root,
+            *args.overrides,
+        ]
         print_next([f"finetune={folder}"] if folder else named)
     return int(count > 0)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lineage.data.frames.triplets import FrameTriplets, Size, Triplet
+from lineage.data.frames.triplets import FrameError, FrameTriplets, Size, Triplet
+from lineage.data.shapes.dataset import parse_sizes
 from lineage.ops.random import fold_in
 
 VERSION = 1  # of the drawing; part of the fingerprint
@@ -84,7 +85,7 @@ class MovingShapes:
 
 
 def load(
-    *, seed: int, length: int, pairs: int, time: float, size: Sequence[int], objects: int, speed: float,
+    *, seed: int, length: int, pairs: int, time: float, size: int | Sequence[Any], objects: int, speed: float,
     acceleration: float, spin: float,
 ) -> FrameTriplets:  # fmt: skip
     """Return triplets of drawn clips.
@@ -92,13 +93,15 @@ def load(
     length        triplets; the last clip has fewer than `pairs` if they do not divide it
     pairs         triplets of a clip: frames at 0, `time` and 1, at 1, 1 + `time` and 2, ...
     time          of the frame between two given ones, above 0 and below 1
-    size          (height, width)
+    size          (height, width), or the side of a square
     objects       shapes of a clip, each before those drawn earlier
     speed         largest speed in pixels per interval between given frames
     acceleration  largest acceleration, in pixels per interval squared
     spin          largest turn in degrees per interval
     """
-    height, width = size
+    (height, width), *others = parse_sizes(size)
+    if others:
+        raise FrameError(f"moving_shapes: size={size} is one (height, width): all frames of a clip have one size")
     reader = MovingShapes(seed, math.ceil(length / pairs), (height, width), objects, Motions(speed, acceleration, spin))
     places = [divmod(index, pairs) for index in range(length)]
     triplets = [Triplet(clip, pair, pair + time, pair + 1) for clip, pair in places]

@@ -14,6 +14,8 @@ from lineage.config.compose import compose_config
 from lineage.data.annotations.columns import has_mask
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.run.splits import build_train, build_val
+from lineage.run.task import find_task
+from lineage.structures import DETECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
     config = compose_config([text for text in overrides])
     os.environ["LINEAGE_CACHE"] = config.paths.cache  # where the index lies that the run reads too
     train, val = build_train(config), build_val(config)
+    if find_task(train) != DETECTION:
+        raise ConfigError(
+            f"finetune: dataset={config.dataset.name} has videos, and recipes are of detectors; "
+            f"`python train.py model=dvtsr dataset={config.dataset.name}` trains on them"
+        )
     if not isinstance(train, IndexedDataset):
         raise ConfigError(
             f"finetune: dataset={config.dataset.name} is drawn, not read from files; train on it as it is"

@@ -7,20 +7,49 @@ One network of the middle draws 1, 3, 7, ... frames: the middle of two frames, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lineage.config.build import ConfigError
+from lineage.data.frames.clip_files import read_picture
 from lineage.data.frames.collate import collate
 from lineage.data.frames.sample import FrameSample
-from lineage.data.samples.video import Frame
+from lineage.data.samples.video import USUAL_RATE, VIDEOS, Frame, VideoError, read_frame_rate, read_frames
+from lineage.report.image_sources import find_files
 from lineage.run.restore import Restored
 from lineage.run.task import find_task
 from lineage.structures import INTERPOLATION
+
+
+class FrameSource(NamedTuple):
+    """A video, or the pictures of a folder in the order of their names."""
+
+    name: str
+    stem: str  # of the video that is written
+    frames: Iterator[Frame]
+    rate: float  # frames per second
+
+
+def list_sources(names: Sequence[str], every: int = 1) -> Iterator[FrameSource]:
+    """Yield videos, and folders of pictures, in what a command line names. Raises ConfigError if there is none."""
+    files = list(find_files(names))
+    if not files:
+        raise ConfigError(f"{', '.join(names)}: no video is there, and no folder of pictures")
+    folders: dict[Path, list[Path]] = {}
+    for path, name in files:
+        if path.suffix.lower() in VIDEOS or not path.exists():
+            yield FrameSource(name, Path(name).stem, read_frames(path, every), read_frame_rate(path))
+        else:
+            folders.setdefault(path.parent, []).append(path)
+    for folder, pictures in folders.items():
+        if len(pictures[::every]) < 2:
+            raise ConfigError(f"{folder}: a clip is two pictures or more, of one folder; this one has {len(pictures)}")
+        yield FrameSource(str(folder), folder.name, map(read_picture, sorted(pictures)[::every]), USUAL_RATE)
 
 
 def count_halvings(between: int) -> int:
@@ -29,6 +58,14 @@ def count_halvings(between: int) -> int:
     if between < 1 or between != 2**halvings - 1:
         raise ConfigError(f"--between {between}: a network of the middle draws 1, 3, 7, 15, ... frames between two")
     return halvings
+
+
+def check_detector(restored: Restored) -> None:
+    """Raise ConfigError if the weights draw frames, and detect nothing."""
+    if find_task(restored.model) == INTERPOLATION:
+        raise ConfigError(
+            f"{restored.source}: this model draws frames between those of a video: add --between 1, 3, 7, ..."
+        )
 
 
 def check_model(restored: Restored) -> None:
@@ -50,8 +87,9 @@ def insert_frames(restored: Restored, frames: Iterable[Frame], between: int, dev
     for first, second in pairwise(frames):
         yield from _fill(restored, first, second, halvings, device)
         last = second
-    if last is not None:
-        yield last
+    if last is None:
+        raise VideoError("one frame has nothing between")
+    yield last
 
 
 def _fill(restored: Restored, first: Frame, second: Frame, halvings: int, device: torch.device) -> Iterator[Frame]:

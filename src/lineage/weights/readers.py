@@ -48,7 +48,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
         raise FileError(f"{path}: not a file of weights, or cut off ({reason})") from error
     if not tensors:
-        raise FileError(f"{path} holds no state dict (a dict of tensors)")
+        raise FileError(
+            f"{path} holds no state dict (a dict of tensors); a run of a model without weights, such as "
+            "model=frame_average, leaves none"
+        )
     return tensors
 
 

@@ -18,7 +18,7 @@ from lineage.models.roi_heads.required_targets import KEYPOINTS, MASKS, SEMANTIC
 NAMES = {MASKS: "masks", KEYPOINTS: "keypoints", SEMANTIC: "semantic labels (a class of stuff for each pixel)"}
 DATASETS = {  # options of conf/dataset that have them; the first of each is drawn, so it needs no files
     MASKS: ("shapes", "penn_fudan", "coco", "cityscapes", "lvis"),
-    KEYPOINTS: ("shapes_figures", "coco_person", "deepfashion2"),
+    KEYPOINTS: ("shapes_figures", "shapes_garments", "coco_person", "deepfashion2"),
     SEMANTIC: ("shapes_panoptic", "coco_panoptic"),
 }
 MODELS = {MASKS: "faster_rcnn", KEYPOINTS: "mask_rcnn", SEMANTIC: "mask_rcnn"}  # without such a head

@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from omegaconf import OmegaConf
+from torch import nn
 
+from lineage.cli.export import explain_padding
 from lineage.cli.main import main
+from lineage.config.build import ConfigError
+from lineage.data.canvas import CanvasRule
+from lineage.data.collate import collate
+from lineage.data.transforms.augment import Augment
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import ExportableDetector, name_inputs
-from lineage.run.inference.export import draw_inputs
-from lineage.run.restore import restore
+from lineage.models.interpolation.baselines import NearestFrame
+from lineage.run.class_names import default_meta
+from lineage.run.inference.export import choose_size, draw_inputs, export_model
+from lineage.run.inference.latency import prepare_model, prepare_onnx, prepare_untrained
+from lineage.run.restore import Restored, restore
 from lineage.weights.readers import digest
 from tests.models.compose import DETECTORS
 from tests.trained import run_folder
@@ -107,6 +118,51 @@ def test_every_model_can_be_exported(model: str, kind: str, tmp_path: Path) -> N
     told = json.loads(out.with_name(f"{out.name}.json").read_text())
     assert told["sha256"] == digest(out)
     assert told["checked"]["images"] == 4
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("deepmark", "tier=smoke"),
+        pytest.param(("centernet_pose",), marks=pytest.mark.slow),
+        pytest.param(("centernet_mobilenet",), marks=pytest.mark.slow),
+        pytest.param(("centernet", "upsampling.convolution=deformable"), marks=pytest.mark.slow),
+    ],
+)
+def test_center_models_take_any_size(choices: tuple[str, ...], tmp_path: Path) -> None:
+    """The command compares batches of 1 and 2, landscape and portrait."""
+    run, out = run_folder(tmp_path / "run", *choices), tmp_path / "model.onnx"
+    assert main(["export", str(run), str(out), "--size", "any"]) == 0
+    content = json.loads(out.with_name("model.onnx.json").read_text())
+    assert (content["fixed_size"], content["checked"]["images"]) == (False, 4)
+    assert not any(isinstance(side, int) for side in open_session(out).get_inputs()[0].shape if side != 3)
+    workload = prepare_onnx(out, (101, 77), 1)
+    workload.run()
+    assert workload.size == (128, 96)
+    with pytest.raises(ConfigError, match="64 pixels or more"):
+        prepare_onnx(out, (101, 32), 1)
+
+
+@pytest.mark.parametrize(("multiple", "size"), [(1, (100, 130)), (32, (128, 160)), (128, (128, 256))])
+def test_a_size_is_padded_to_what_the_model_needs(multiple: int, size: tuple[int, int]) -> None:
+    config, meta = OmegaConf.create({"augment": {"test": {"sizes": [100], "max_size": 130}}}), default_meta(1)
+    canvas = CanvasRule(Augment(nn.Identity(), nn.Identity(), partial(collate)), multiple)
+    restored = Restored(nn.Identity(), nn.Identity(), canvas, config, meta, "")
+    assert choose_size(restored, (100, 130)) == size
+    assert explain_padding((100, 130), (128, 160)).startswith("--size 100x130 is padded to 128x160")
+
+
+def test_models_of_videos_are_refused(tmp_path: Path) -> None:
+    model = NearestFrame(time=0.5)
+    canvas = CanvasRule(Augment(nn.Identity(), nn.Identity(), partial(collate)), 1)
+    restored = Restored(model, model.detect, canvas, OmegaConf.create(), default_meta(1), "")
+    settings = {"size": (64, 64), "any_size": False, "batch": 1, "proposals": 0, "tolerance": 1e-4}
+    with pytest.raises(ConfigError, match="lineage export takes detectors of objects; NearestFrame reads videos"):
+        export_model(restored, tmp_path / "model.onnx", **settings)
+    with pytest.raises(ConfigError, match="lineage latency takes detectors of objects; NearestFrame reads videos"):
+        prepare_model(restored, (64, 64), torch.device("cpu"))
+    with pytest.raises(ConfigError, match="DVTSR reads videos"):
+        prepare_untrained(["model=dvtsr", "dataset=moving_shapes"], None, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("arguments", [["run", "model.tflite"], ["run", "model.onnx", "--size", "128"]])

@@ -143,6 +143,14 @@ def test_a_model_without_a_run_is_a_free_entry(tmp_path: Path) -> None:
         command.main([model[0], "dataset=coco", "--no-entry"])
 
 
+def test_a_size_is_padded_as_at_test_time(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["model=centernet_mobilenet", "tier=smoke", "dataset.classes=3"]
+    assert command.main([*model, "--size", "101x77", "--threads", "1", "--no-entry"]) == 0
+    printed = capsys.readouterr().out
+    assert " 128x96 " in printed
+    assert "--size 101x77 is padded to 128x96" in printed
+
+
 def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     refused = {
         "'0' is no list": ["a", "--threads", "0"],

@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
         tolerance=args.tolerance,
         calibration=read_calibration(args.calibration) if args.calibration else None,
     )
+    size = tuple(export.inputs[0].shape[-2:])
+    if args.size not in (None, ANY, size):
+        print(explain_padding(args.size, size))
     print(format_export(args.out, export))
     return 0
 
@@ -71,6 +74,11 @@ def parse_size(text: str) -> tuple[int, int] | str:
     if not (cross and height.isdigit() and width.isdigit() and min(int(height), int(width)) >= SIZE_DIVISIBILITY):
         raise argparse.ArgumentTypeError(f"{text!r} is not any, nor HEIGHTxWIDTH, each {SIZE_DIVISIBILITY} or more")
     return int(height), int(width)
+
+
+def explain_padding(size: tuple[int, int], canvas: tuple[int, ...]) -> str:
+    height, width = canvas
+    return f"--size {size[0]}x{size[1]} is padded to {height}x{width}, as the model pads images at test time"
 
 
 def format_export(path: Path, export: Export) -> str:

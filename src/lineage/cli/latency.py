@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from lineage.cli.export import ANY, parse_size
+from lineage.cli.export import ANY, explain_padding, parse_size
 from lineage.config.build import ConfigError
 from lineage.results import paths, store
 from lineage.run.inference.latency import (
@@ -42,15 +42,18 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     check_repeats(args.repeats)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    print_header()
     for threads in args.threads:
         started = datetime.now(UTC)
         with limit_threads(threads):
             workload = prepare(args, threads, device)
+            if threads == args.threads[0]:
+                print_header()
             latency = measure_latency(
                 workload.run, repeats=args.repeats, warmup=args.warmup, meter=PowerMeter(workload.device)
             )
         print(format_latency(latency, workload, threads))
+        if args.size and args.size != workload.size:
+            print(explain_padding(args.size, workload.size))
         warn_of_load(latency.load, threads)
         if not args.no_entry:
             entry = make_latency_entry(

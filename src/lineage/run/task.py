@@ -80,6 +80,14 @@ def check_task(config: DictConfig, train: Dataset) -> None:
             )
 
 
+def check_detector(model: Any, command: str) -> None:
+    """Raise ConfigError, for a command that takes detectors, if a model or its class is of another task."""
+    task = find_task(model)
+    if task != DETECTION:
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise ConfigError(f"lineage {command} takes detectors of objects; {name} reads {TASKS[task].input} ({task})")
+
+
 def _list_parts(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Yield (key, target) of the parts that have to be of one task."""
     evaluator = "evaluator" if config.get("evaluator") else "dataset.evaluator"

@@ -55,4 +55,4 @@ def draw_landmarks(landmarks: LandmarkTargets, radius: Tensor, *, num_maps: int,
 
 def take_rows(table: Tensor, labels: Tensor) -> Tensor:
     """Return rows of a table [C, L] by labels [B, N] -> [B, N, L]"""
-    return take(table.expand(len(labels), -1, -1), labels)
+    return take(table.expand(labels.shape[0], -1, -1), labels)

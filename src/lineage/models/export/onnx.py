@@ -7,6 +7,7 @@ number of slots stays fixed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from torch.onnx import OnnxExporterError
 from lineage.models.export.program import ExportError, name_inputs
 
 OPSET = 18
+DEFORMABLE_OPSET = 19  # the first that has DeformConv
 op: Any = opset18  # its type variables do not match traced values
 REMEDY = "A .pt2 file can, also with --size any; or write ONNX of one size, such as --size 800x1088."
 ALL = 1 << 30  # more boxes than any model has
@@ -68,9 +70,18 @@ def roi_pool_onnx(values: Any, rois: Any, scale: float, height: int, width: int)
     return pooled, op.Cast(pooled, to=6)
 
 
+def remainder_onnx(values: Any, divisor: Any) -> Any:
+    """Return values modulo a number, which may be a size that varies; torch's translation takes fixed numbers only."""
+    divisor = op.CastLike(divisor, values)
+    if values.dtype.is_floating_point():
+        return op.Sub(values, op.Mul(op.Floor(op.Div(values, divisor)), divisor))
+    return op.Mod(values, divisor)
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.lineage.nms.default: nms_onnx,
     torch.ops.aten.sort.stable: sort_onnx,
+    torch.ops.aten.remainder.Scalar: remainder_onnx,
     torch.ops.torchvision.roi_pool.default: roi_pool_onnx,
 }
 
@@ -85,7 +96,7 @@ def write_onnx(program: ExportedProgram, path: Path, inputs: Sequence[str], outp
             program,
             (),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=choose_opset(program),
             input_names=list(inputs),
             output_names=list(outputs),
             custom_translation_table=TRANSLATIONS,
@@ -93,10 +104,22 @@ def write_onnx(program: ExportedProgram, path: Path, inputs: Sequence[str], outp
             verbose=False,
         )
     except OnnxExporterError as error:
-        raise ExportError(f"ONNX cannot express this model: {_root_cause(error)}\n{REMEDY}") from error
+        raise ExportError(f"ONNX cannot express {_name_part(error)}: {_root_cause(error)}\n{REMEDY}") from error
     assert exported is not None  # the exporter before dynamo returned None
     exported.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def choose_opset(program: ExportedProgram) -> int:
+    """Return the version of ONNX's operators that a program needs."""
+    deformable = torch.ops.torchvision.deform_conv2d.default
+    return DEFORMABLE_OPSET if any(node.target == deformable for node in program.graph.nodes) else OPSET
+
+
+def _name_part(error: BaseException) -> str:
+    """Return the operator that the exporter could not translate; "this model" if its message does not name one."""
+    operator = re.search(r"target=torch\.ops\.([\w.]+)", str(error.__cause__))
+    return f"the operator {operator[1]} of this model" if operator else "this model"
 
 
 def _root_cause(error: BaseException) -> str:

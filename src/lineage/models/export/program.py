@@ -115,7 +115,10 @@ def capture(
         return torch.export.export(detector, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export raises dozens of types
         reason = str(error).strip().partition("\n")[0]
-        raise ExportError(f"this model cannot be captured as one program: {type(error).__name__}: {reason}") from error
+        remedy = "\nWrite a file of one size instead, such as --size 800x1088." if dynamic_shapes else ""
+        raise ExportError(
+            f"this model cannot be captured as one program: {type(error).__name__}: {reason}{remedy}"
+        ) from error
 
 
 def replace_own_operators(program: ExportedProgram) -> ExportedProgram:

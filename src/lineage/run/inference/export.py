@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from lineage.calibration.calibration_file import Calibration
+from lineage.data.collate import choose_canvas
 from lineage.data.shapes.dataset import Shapes
 from lineage.models.export import standalone
 from lineage.models.export.onnx import load_onnx, write_onnx
@@ -35,6 +36,7 @@ from lineage.models.export.verify import REQUIRED_IMAGES, DrawInputs, Run, Verif
 from lineage.results.atomic import atomic_path, atomic_write
 from lineage.run.inference.calibrated_model import CalibratedModel
 from lineage.run.restore import Restored
+from lineage.run.task import check_detector
 from lineage.weights.readers import digest
 
 USED_PROPOSALS = 64  # of an image in the check; see draw_inputs
@@ -88,13 +90,14 @@ def export_model(
 ) -> Export:
     """Write a model to an .onnx or .pt2 file.
 
-    size: height and width of the input; None: the largest that the model's test transform makes.
+    size: height and width of the input, see choose_size.
     any_size: the file takes any batch of any size that the model's multiple divides, as prediction makes them.
     proposals: slots of precomputed proposals per image; 0: as in the config.
     tolerance: relative difference that the verification accepts.
     calibration: the scores of the file are calibrated by this map.
     Raises ExportError if the model cannot be exported, or if the file computes something else.
     """
+    check_detector(restored.model, "export")
     restored = calibrate_scores(restored, calibration)
     slots = proposals or count_proposals(restored.config)
     multiple = restored.canvas.size_divisibility if any_size else None
@@ -102,7 +105,7 @@ def export_model(
         check_any_size(slots)
     draw: DrawInputs = draw_both_orientations
     if multiple is None:
-        draw = partial(draw_inputs, size or input_size(restored.config), batch, slots)
+        draw = partial(draw_inputs, choose_size(restored, size), batch, slots)
     inputs = draw(0)
     outputs = name_outputs(restored.model, inputs)
     detector = ExportableDetector(restored.model).eval()
@@ -114,8 +117,7 @@ def export_model(
     content = describe(path, restored, inputs, outputs, verification)
     content = describe_calibration(content, calibration)
     if multiple is not None:
-        content |= {"fixed_size": False, "size_divisibility": multiple, "smallest_size": find_smallest_side(program)}
-        content |= {"shapes": "of an example: batch, height and width vary"}
+        content |= describe_any_size(program, multiple)
     atomic_write(description, json.dumps(content, indent=1) + "\n")
     script = path.with_name(f"{path.name}.py")
     atomic_write(script, Path(standalone.__file__).read_text(encoding="utf-8"))
@@ -138,6 +140,12 @@ def describe_calibration(content: dict[str, Any], calibration: Calibration | Non
     return content | {"calibration": {"method": calibration.method, "target": calibration.target}}
 
 
+def describe_any_size(program: ExportedProgram, multiple: int) -> dict[str, Any]:
+    """Return the sizes that a program of any size takes."""
+    sizes = {"fixed_size": False, "size_divisibility": multiple, "smallest_size": find_smallest_side(program)}
+    return sizes | {"shapes": "of an example: batch, height and width vary"}
+
+
 def check_any_size(proposals: int) -> None:
     """Raise ExportError if the model cannot be of any size."""
     if proposals:
@@ -148,6 +156,11 @@ def draw_both_orientations(seed: int) -> tuple[Tensor, ...]:
     """Draw inputs of several batches and sizes: two landscapes, a portrait, two landscapes, ..."""
     height, width = EXAMPLE_SIZE
     return draw_inputs((width, height), 1, 0, seed) if seed % 2 else draw_inputs((height, width), 2, 0, seed)
+
+
+def choose_size(restored: Restored, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the canvas of one size, multiples of the model's divisibility; None: the largest of the test transform."""
+    return choose_canvas([size or input_size(restored.config)], restored.canvas.size_divisibility)
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:

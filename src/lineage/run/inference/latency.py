@@ -15,18 +15,21 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from lineage.config.build import ConfigError
+from lineage.data.collate import choose_canvas
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import build_images, name_inputs
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
-from lineage.run.inference.export import count_proposals, draw_inputs, input_size
+from lineage.run.inference.export import choose_size, count_proposals, draw_inputs
 from lineage.run.inference.power import PowerMeter
 from lineage.run.inference.untrained import NOTE, build_untrained, describe_untrained
 from lineage.run.restore import Restored
+from lineage.run.task import check_detector
 
 FEWEST = 50  # calls whose median and 95th percentile are reported
 Clock = Callable[[], float]  # seconds
@@ -105,9 +108,10 @@ def prepare_untrained(overrides: Sequence[str], size: tuple[int, int] | None, de
 def prepare_model(restored: Restored, size: tuple[int, int] | None, device: torch.device) -> Workload:
     """Return the detection of one drawn image by a model; with test-time augmentation, of all its views.
 
-    size: height and width; None: the largest that the model's test transform makes
+    size: height and width, padded as at test time; None: the largest that the model's test transform makes
     """
-    size = size or input_size(restored.config)
+    check_detector(restored.model, "latency")
+    size = choose_size(restored, size)
     inputs = draw_inputs(size, 1, count_proposals(restored.config), seed=0)
     images = build_images(*(value.to(device) for value in inputs))
     restored.model.to(device)
@@ -125,22 +129,37 @@ def prepare_model(restored: Restored, size: tuple[int, int] | None, device: torc
 def prepare_onnx(path: Path, size: tuple[int, int] | None, threads: int) -> Workload:
     """Return the call of an .onnx file on one drawn image.
 
-    size: height and width; None: those of the file. Raises ConfigError if it takes any, and none is given, or another.
+    size: height and width; None: those of the file. Of a file for any size they are padded as at test time.
+    Raises ConfigError if it takes any, and none is given; if it takes another, or several images at once.
     """
     session = open_session(path, threads)
-    fixed = read_input_size(session.get_inputs()[0].shape)
+    shape = session.get_inputs()[0].shape
+    if isinstance(shape[0], int) and shape[0] > 1:
+        raise ConfigError(f"{path} takes {shape[0]} images at once; latency is of one: export it with --batch 1")
+    fixed = read_input_size(shape)
     if fixed and size and fixed != size:
         raise ConfigError(
             f"{path} takes pixels of {fixed[0]}x{fixed[1]} only: leave --size out, or export another file"
         )
     if not (size := size or fixed):
         raise ConfigError(f"{path} takes pixels of any size: choose one, for example --size 640x640")
+    if not fixed:
+        size = pad_size(path, size)
     inputs = draw_inputs(size, 1, _count_slots([one.shape for one in session.get_inputs()]), seed=0)
     values = name_inputs(inputs)
     arrays = {one.name: values[one.name].numpy() for one in session.get_inputs()}
     version = f"onnxruntime {metadata.version('onnxruntime')}"
     folder = RunFolder.containing(Path(read_source(path)))
     return Workload(lambda: run_session(session, arrays), version, size, torch.device("cpu"), folder, path.stem)
+
+
+def pad_size(path: Path, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the canvas of a size in a file for any size, by the JSON file beside it; without one, the size."""
+    description = _read_description(path)
+    height, width = choose_canvas([size], int(description.get("size_divisibility", 1)))
+    if min(height, width) < (smallest := int(description.get("smallest_size", 1))):
+        raise ConfigError(f"{path} takes sides of {smallest} pixels or more, not {height}x{width}")
+    return height, width
 
 
 def read_input_size(shape: Sequence[int | str | None]) -> tuple[int, int] | None:
@@ -156,11 +175,16 @@ def _count_slots(shapes: Sequence[Sequence[int | str | None]]) -> int:
 
 def read_source(path: Path) -> str:
     """Return the weights that a file was exported from, by the JSON file beside it; "" without one."""
-    description = path.with_name(f"{path.name}.json")
+    return str(_read_description(path).get("weights", ""))
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """Return the JSON file beside an exported file; {} without a valid one."""
     try:
-        return str(json.loads(description.read_text(encoding="utf-8")).get("weights", ""))
-    except (OSError, ValueError, RecursionError, AttributeError):
-        return ""
+        content = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def check_repeats(repeats: int) -> None:

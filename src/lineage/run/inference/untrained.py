@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from lineage.config import digests
+from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
 from lineage.data.canvas import CanvasRule
@@ -23,6 +25,7 @@ from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.run.class_names import default_meta
 from lineage.run.restore import Restored, build_views
+from lineage.run.task import check_detector
 from lineage.weights.pretrained import LATER
 
 NOTE = "random weights"
@@ -32,10 +35,12 @@ SEED = 0
 def build_untrained(overrides: Sequence[str]) -> Restored:
     """Compose and build a model at its paper's size, unless an override names another tier.
 
-    Raises ConfigError if the number of classes is that of a dataset which would have to be read.
+    Raises ConfigError for a model of videos, or if the number of classes is that of a dataset which would be read.
     """
     config = compose_config([*_choose_tier(overrides), *overrides])
     OmegaConf.set_struct(config, False)
+    check_targets(config.model, "model")
+    check_detector(get_object(config.model._target_), "latency")
     if config.dataset.get("classes") is None:
         raise ConfigError("the number of classes is that of a dataset: add for example dataset.classes=80")
     torch.manual_seed(SEED)

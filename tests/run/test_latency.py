@@ -151,6 +151,19 @@ def test_a_size_is_padded_as_at_test_time(capsys: pytest.CaptureFixture[str]) ->
     assert "--size 101x77 is padded to 128x96" in printed
 
 
+def test_the_canvas_of_a_file_is_that_of_its_description(tmp_path: Path) -> None:
+    file, description = tmp_path / "model.onnx", tmp_path / "model.onnx.json"
+    assert latency.pad_size(file, (101, 77)) == (101, 77)
+    description.write_text('{"size_divisibility": 16, "smallest_size": 80}')
+    assert latency.pad_size(file, (101, 77)) == (112, 80)
+    with pytest.raises(ConfigError, match="80 pixels or more, not 112x64"):
+        latency.pad_size(file, (101, 64))
+    for damage in ("0", '"16"', "null", "1.5", "true"):
+        description.write_text(f'{{"size_divisibility": {damage}}}')
+        with pytest.raises(ConfigError, match=r"json is damaged"):
+            latency.pad_size(file, (101, 77))
+
+
 def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     refused = {
         "'0' is no list": ["a", "--threads", "0"],

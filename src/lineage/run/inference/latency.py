@@ -156,8 +156,11 @@ def prepare_onnx(path: Path, size: tuple[int, int] | None, threads: int) -> Work
 def pad_size(path: Path, size: tuple[int, int]) -> tuple[int, int]:
     """Return the canvas of a size in a file for any size, by the JSON file beside it; without one, the size."""
     description = _read_description(path)
-    height, width = choose_canvas([size], int(description.get("size_divisibility", 1)))
-    if min(height, width) < (smallest := int(description.get("smallest_size", 1))):
+    multiple, smallest = (description.get(key, 1) for key in ("size_divisibility", "smallest_size"))
+    if not all(type(value) is int and value >= 1 for value in (multiple, smallest)):
+        raise ConfigError(f"{path}.json is damaged: size_divisibility and smallest_size are integers from 1 on")
+    height, width = choose_canvas([size], multiple)
+    if min(height, width) < smallest:
         raise ConfigError(f"{path} takes sides of {smallest} pixels or more, not {height}x{width}")
     return height, width
 

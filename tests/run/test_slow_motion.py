@@ -15,12 +15,12 @@ from lineage.config.build import ConfigError
 from lineage.data.samples.video import VideoError
 from lineage.models.interpolation.baselines import FrameAverage
 from lineage.run.inference.slow_motion import (
-    check_detector,
     check_model,
     count_halvings,
     insert_frames,
     list_sources,
 )
+from lineage.run.task import check_detector
 
 CPU = torch.device("cpu")
 
@@ -78,5 +78,5 @@ def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
 
 
 def test_a_model_of_frames_detects_nothing() -> None:
-    with pytest.raises(ConfigError, match="add --between"):
-        check_detector(restored())
+    with pytest.raises(ConfigError, match="predict without --between takes detectors of objects; FrameAverage reads"):
+        check_detector(restored().model, "predict without --between")

@@ -30,8 +30,9 @@ from lineage.report.tracks import IoUTracker
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
-from lineage.run.inference.slow_motion import check_detector, check_model, count_halvings, insert_frames, list_sources
+from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames, list_sources
 from lineage.run.restore import Restored, restore
+from lineage.run.task import check_detector
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
     restored.model.to(device)
     if args.between is not None:
         return slow_down(args, restored, device)
-    check_detector(restored)
+    check_detector(restored.model, "predict without --between")
     ids = choose_ids(args, restored.meta)
     args.out.mkdir(parents=True, exist_ok=True)
     unreadable: list[Unreadable] = []

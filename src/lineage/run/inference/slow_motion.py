@@ -60,14 +60,6 @@ def count_halvings(between: int) -> int:
     return halvings
 
 
-def check_detector(restored: Restored) -> None:
-    """Raise ConfigError if the weights draw frames, and detect nothing."""
-    if find_task(restored.model) == INTERPOLATION:
-        raise ConfigError(
-            f"{restored.source}: this model draws frames between those of a video: add --between 1, 3, 7, ..."
-        )
-
-
 def check_model(restored: Restored) -> None:
     """Raise ConfigError unless the weights are those of a network of the middle frame."""
     if find_task(restored.model) != INTERPOLATION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -130,6 +131,7 @@ def test_a_model_without_a_run_fills_a_row_of_costs(tmp_path: Path) -> None:
     name = CellName("deepfashion2/speed", "mobilenet", "paper", 0)
     cells = build_cells(paths.project(), partial(load_table, paths.experiments()), [name])
     assert entry.cell_digest == cells[name].cell_digest
+    assert str(Path.home()) not in json.dumps(entry.config["paths"])
 
 
 def test_a_model_without_a_run_is_a_free_entry(tmp_path: Path) -> None:

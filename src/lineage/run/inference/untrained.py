@@ -21,8 +21,10 @@ from lineage.config.compose import compose_config
 from lineage.data.canvas import CanvasRule
 from lineage.data.transforms.augment import Augment
 from lineage.models.detectors.size_divisibility import get_size_divisibility
+from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.results.overrides import Override
+from lineage.results.paths import ROOT
 from lineage.run.class_names import default_meta
 from lineage.run.restore import Restored, build_views
 from lineage.run.task import check_detector
@@ -54,6 +56,7 @@ def describe_untrained(restored: Restored, overrides: Sequence[str]) -> Entry:
     """Return what an entry of this model would say of itself: its row, its config, its size, and no result."""
     config = restored.config
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain["paths"] = {name: paths.portable(path, ROOT) for name, path in plain["paths"].items()}
     parsed = [Override.parse(text) for text in overrides]
     return Entry(
         id="",

@@ -22,7 +22,7 @@ from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
-from lineage.data.samples.video import VIDEOS, VideoError, read_frame_rate, write_frames
+from lineage.data.samples.video import VIDEOS, read_frame_rate, write_frames
 from lineage.report.draw import paint
 from lineage.report.image_sources import Picture, Unreadable, find_files, iter_pictures
 from lineage.report.pictures import mark_predictions
@@ -86,11 +86,8 @@ def slow_down(args: argparse.Namespace, restored: Restored, device: torch.device
     count_halvings(args.between)
     for source in list_sources(args.images, args.every):
         target = args.out / f"{source.stem}.mp4"
-        frames = insert_frames(restored, source.frames, args.between, device)
-        try:
-            count = write_frames(target, frames, source.rate)
-        except VideoError as error:
-            raise VideoError(f"{source.name}: {error}") from error
+        frames = insert_frames(restored, source.frames, args.between, device, source.name)
+        count = write_frames(target, frames, source.rate)
         print(f"{source.name}: {count} frames, {args.between} of {args.between + 1} drawn -> {target}")
     return 0
 

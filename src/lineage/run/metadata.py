@@ -74,8 +74,13 @@ def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in parts.model.parameters()),
         "supersedes": attempt.supersedes,
         "folder": paths.portable(attempt.folder, ROOT),
-        "config": config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}},
+        "config": make_portable(config),
     }
+
+
+def make_portable(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a resolved config whose folders name no place of this machine."""
+    return config | {"paths": {name: paths.portable(path, ROOT) for name, path in config["paths"].items()}}
 
 
 def describe_average(config: dict[str, Any]) -> str:

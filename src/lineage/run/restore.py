@@ -80,10 +80,14 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)
     load_initial_weights(model, path, require_all=True, results=results, follows_source=True)
-    model, meta = model.eval(), resolve_meta(names, folder, config)
+    return join_parts(model.eval(), config, resolve_meta(names, folder, config), path)
+
+
+def join_parts(model: nn.Module, config: DictConfig, meta: DatasetMeta, source: str) -> Restored:
+    """Return a model with the views and the canvas of its config."""
     detect = (build_views(config, model, meta) or model).detect
     canvas = CanvasRule(Augment(**build(config.augment)), get_size_divisibility(model))
-    return Restored(model, detect, canvas, config, meta, path)
+    return Restored(model, detect, canvas, config, meta, source)
 
 
 def build_views(config: DictConfig, model: nn.Module, meta: DatasetMeta) -> TTA | None:

@@ -72,11 +72,11 @@ def check_task(config: DictConfig, train: Dataset) -> None:
     """Raise ConfigError unless model, evaluator and views are of the task of the dataset."""
     task = find_task(train)
     for key, target in _list_parts(config):
-        if find_task(get_object(target)) != task:
+        if (other := find_task(get_object(target))) != task:
             raise ConfigError(
-                f"{key} reads {TASKS[find_task(get_object(target))].input}, and dataset={config.dataset.name} has "
-                f"{TASKS[task].input} ({target}).\nChoose for these {TASKS[task].advice};\n"
-                f"or for {TASKS[find_task(get_object(target))].input} {TASKS[find_task(get_object(target))].advice}"
+                f"{key} reads {TASKS[other].input}, and dataset={config.dataset.name} has {TASKS[task].input} "
+                f"({target}).\nChoose for these {TASKS[task].advice};\n"
+                f"or for {TASKS[other].input} {TASKS[other].advice}"
             )
 
 

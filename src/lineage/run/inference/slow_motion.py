@@ -73,14 +73,19 @@ def check_model(restored: Restored) -> None:
         )
 
 
-def insert_frames(restored: Restored, frames: Iterable[Frame], between: int, device: torch.device) -> Iterator[Frame]:
-    """Yield all frames, with `between` drawn ones after each but the last."""
+def insert_frames(
+    restored: Restored, frames: Iterable[Frame], between: int, device: torch.device, name: str = "the clip"
+) -> Iterator[Frame]:
+    """Yield all frames of the clip `name`, with `between` drawn ones after each but the last.
+
+    Raises VideoError if it has one frame.
+    """
     halvings, last = count_halvings(between), None
     for first, second in pairwise(frames):
         yield from _fill(restored, first, second, halvings, device)
         last = second
     if last is None:
-        raise VideoError("one frame has nothing between")
+        raise VideoError(f"{name}: one frame has nothing between")
     yield last
 
 

@@ -18,15 +18,11 @@ from lineage.config import digests
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError, build
 from lineage.config.compose import compose_config
-from lineage.data.canvas import CanvasRule
-from lineage.data.transforms.augment import Augment
-from lineage.models.detectors.size_divisibility import get_size_divisibility
-from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.results.overrides import Override
-from lineage.results.paths import ROOT
 from lineage.run.class_names import default_meta
-from lineage.run.restore import Restored, build_views
+from lineage.run.metadata import make_portable
+from lineage.run.restore import Restored, join_parts
 from lineage.run.task import check_detector
 from lineage.weights.pretrained import LATER
 
@@ -47,16 +43,13 @@ def build_untrained(overrides: Sequence[str]) -> Restored:
         raise ConfigError("the number of classes is that of a dataset: add for example dataset.classes=80")
     torch.manual_seed(SEED)
     model = build(_leave_out_weights(config).model).eval()
-    meta = default_meta(config.dataset.classes)
-    canvas = CanvasRule(Augment(**build(config.augment)), get_size_divisibility(model))
-    return Restored(model, (build_views(config, model, meta) or model).detect, canvas, config, meta, "")
+    return join_parts(model, config, default_meta(config.dataset.classes), "")
 
 
 def describe_untrained(restored: Restored, overrides: Sequence[str]) -> Entry:
     """Return what an entry of this model would say of itself: its row, its config, its size, and no result."""
     config = restored.config
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    plain["paths"] = {name: paths.portable(path, ROOT) for name, path in plain["paths"].items()}
     parsed = [Override.parse(text) for text in overrides]
     return Entry(
         id="",
@@ -67,7 +60,7 @@ def describe_untrained(restored: Restored, overrides: Sequence[str]) -> Entry:
         metrics={},
         deviations=[],
         seed=SEED,
-        config_digest=digests.config_digest(plain),
+        config_digest="",  # that of the entry counts
         cell_digest=_compute_cell_digest(config),
         evaluation_digest="",
         choices={override.key: override.value or "" for override in parsed if override.key.isidentifier()},
@@ -77,7 +70,7 @@ def describe_untrained(restored: Restored, overrides: Sequence[str]) -> Entry:
         commit=None,
         dirty=False,
         note=NOTE,
-        config=plain,
+        config=make_portable(plain),
     )
 
 

@@ -22,23 +22,31 @@ LOGGED = ("loss", "roi_cls/accuracy", "grad_norm")
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 
+def fit_toy(rank: int, folder: Path, accumulated: int, devices: int) -> None:
+    """Train a toy of six steps as one of `devices` processes; write its weights and its curves."""
+    module = toy.detection_module(images=4 * accumulated)
+    module.model.body[2].p = 0.0
+    folder.mkdir(exist_ok=True)
+    logger = CsvLogger(folder=folder, name=RunName("id", "table", "row", 0), start=0)
+    strategy = "ddp" if devices == 2 else "auto"
+    options = {"devices": devices, "strategy": strategy, "accumulate_grad_batches": accumulated}
+    toy.trainer(6, logger=logger, **options).fit(module, toy.ToyData(size=4))
+    torch.save(module.model.state_dict(), folder / f"{rank}.pt")
+
+
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_two_toys_equal_one(accumulated: int, tmp_path: Path) -> None:
-    states, curves = [], []
-    for devices in (1, 2):
-        module = toy.detection_module(images=4 * accumulated)
-        module.model.body[2].p = 0.0
-        strategy = "ddp_spawn" if devices == 2 else "auto"
-        folder = tmp_path / str(devices)
-        folder.mkdir()
-        logger = CsvLogger(folder=folder, name=RunName("id", "table", "row", 0), start=0)
-        options = {"devices": devices, "strategy": strategy, "accumulate_grad_batches": accumulated}
-        trainer = toy.trainer(6, logger=logger, **options)
-        trainer.fit(module, toy.ToyData(size=4))
-        states.append(module.model.state_dict())
-        curves.append([[float(row[name]) for name in LOGGED] for row in read_metrics(folder / "metrics.csv")])
-    for name, value in states[0].items():
-        torch.testing.assert_close(states[1][name], value, rtol=0, atol=1e-6)
+    one, two = tmp_path / "one", tmp_path / "two"
+    fit_toy(0, one, accumulated, 1)
+    toy.run_in_two_processes(fit_toy, two, accumulated, 2)
+    expected = torch.load(one / "0.pt", weights_only=True)
+    for rank in (0, 1):
+        weights = torch.load(two / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(weights, expected, rtol=0, atol=1e-6)
+    curves = [
+        [[float(row[name]) for name in LOGGED] for row in read_metrics(folder / "metrics.csv")] for folder in (one, two)
+    ]
+    assert curves[0]
     torch.testing.assert_close(torch.tensor(curves[1]), torch.tensor(curves[0]), rtol=1e-5, atol=1e-6)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -25,7 +24,6 @@ from lineage.train.loggers import CsvLogger, RunName
 from lineage.train.memory.sharding import ShardedStrategy, gather_state
 from lineage.train.save_tensors import DirectCheckpointIO
 from tests.train import tiny, toy
-from tests.train.test_nodes import find_free_port
 
 LOGGED = ("loss", "roi_cls/accuracy", "grad_norm")
 SHARDED = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -90,11 +88,8 @@ def fit(folder: Path, start: Path | None = None, **options: Any) -> Any:
     return module
 
 
-def fit_share(rank: int, port: int, folder: Path) -> None:
-    """Train as one of two processes of torchrun: from the start, then from the checkpoint of one process."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "GROUP_RANK": "0"}
-    torch.set_num_threads(1)
+def fit_share(rank: int, folder: Path) -> None:
+    """Train as one of two processes: from the start, then from the checkpoint of one process."""
     for name, start in (("two", None), ("resumed", folder / "one" / "checkpoints" / "step-0000003.ckpt")):
         module = fit(folder / name, start, devices=2, strategy=ShardedStrategy())
         parts = [parameter.to_local().numel() for parameter in module.model.parameters()]
@@ -106,7 +101,7 @@ def fit_share(rank: int, port: int, folder: Path) -> None:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_processes_equal_one_also_on_disk(tmp_path: Path) -> None:
     one = fit(tmp_path / "one").model.state_dict()
-    torch.multiprocessing.spawn(fit_share, (find_free_port(), tmp_path), nprocs=2)
+    toy.run_in_two_processes(fit_share, tmp_path)
     # 1. Weights, of the run and of one that goes on from the checkpoint of one process.
     for name in ("two", "resumed"):
         state, parts, whole = torch.load(tmp_path / f"{name}-0.pt", weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,8 +15,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from lineage.ops.random import fold_in
 from lineage.structures import Batch, Detections, Diagnostic, Images, Loss, Losses, Targets
 from lineage.train.detection_module import DetectionModule
+from lineage.train.gloo_threads import wait_for_gloo_threads
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.optimizer import sgd
+from tests.train.test_nodes import find_free_port
 
 
 class Toy(nn.Module):
@@ -135,3 +138,16 @@ def trainer(steps: int, **options: Any) -> Trainer:
     settings |= {"enable_progress_bar": False, "enable_model_summary": False}
     settings |= {"check_val_every_n_epoch": None, "val_check_interval": 10**9, "num_sanity_val_steps": 0}
     return Trainer(max_steps=steps, **(settings | options))
+
+
+def run_in_two_processes(function: Callable[..., object], *arguments: Any) -> None:
+    """Call function(rank, *arguments) in two new processes, which Lightning takes for those of torchrun."""
+    torch.multiprocessing.spawn(_run_as_rank, (find_free_port(), function, arguments), nprocs=2)
+
+
+def _run_as_rank(rank: int, port: int, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    torch.set_num_threads(1)
+    function(rank, *arguments)
+    wait_for_gloo_threads()  # as a run does

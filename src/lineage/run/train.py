@@ -50,6 +50,7 @@ from lineage.run.resolve import resolve
 from lineage.run.resume import Attempt, load_resumed, record_run_id, write_config, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
 from lineage.train.evaluated_weights import restore_best
+from lineage.train.gloo_threads import wait_for_gloo_threads
 from lineage.train.loggers import close_at_end
 from lineage.train.memory.sharding import gather_state
 from lineage.train.progress import silence_lightning
@@ -66,6 +67,7 @@ def run(composed: DictConfig, overrides: Sequence[str]) -> None:
     silence_lightning()
     with hold_folder(Path(composed.resume or HydraConfig.get().runtime.output_dir)):
         run_attempt(begin(composed, overrides))
+    wait_for_gloo_threads()
 
 
 def run_attempt(attempt: Attempt) -> None:

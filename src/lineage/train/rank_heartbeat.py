@@ -115,6 +115,7 @@ class RankHeartbeat(Callback):
         self._is_first_of_machine = True
         self._looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
         self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     @contextmanager
     def run(self, report: Callable[[str], object]) -> Iterator[None]:
@@ -127,6 +128,8 @@ class RankHeartbeat(Callback):
             self._over.set()
             if self.state and dist.is_initialized():
                 self._publish(dist.distributed_c10d._get_default_store())
+            for thread in self._threads:  # one inside the store at the end of the interpreter would abort the process
+                thread.join(self.pause)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._start(trainer)
@@ -174,7 +177,8 @@ class RankHeartbeat(Callback):
         self._publish(store)  # a process that is stopped at once is known, too
         for target in (self._exchange, self._judge_store):
             arguments = (store, trainer.world_size)
-            threading.Thread(target=target, args=arguments, daemon=True, name="lineage-heartbeat").start()
+            self._threads.append(threading.Thread(target=target, args=arguments, daemon=True, name="lineage-heartbeat"))
+            self._threads[-1].start()
 
     def _exchange(self, store: Store, world_size: int) -> None:
         """Publish, read, judge, until the run is over or its store is gone."""

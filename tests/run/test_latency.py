@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate, count
@@ -188,3 +189,19 @@ def test_other_processes_are_named(capsys: pytest.CaptureFixture[str], monkeypat
     assert capsys.readouterr().out == ""
     command.warn_of_load(2.9, threads=4)
     assert "load 2.9, 4 cores" in capsys.readouterr().out
+
+
+def test_the_load_is_that_before_the_first_measurement(
+    workload: Workload, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each measurement here loads the machine by its threads, as the kernel would count them a minute later."""
+    loads = [0.1]
+    monkeypatch.setattr(command, "count_cores", lambda: 2)
+    monkeypatch.setattr(latency.os, "getloadavg", lambda: (loads[-1], 0.0, 0.0))
+    monkeypatch.setattr(command, "prepare", lambda *_: replace(workload, run=lambda: loads.append(loads[-1] + 1)))
+    assert command.main(["model", "--threads", "1,2", "--results", str(tmp_path)]) == 0
+    assert "other processes" not in capsys.readouterr().out
+    entries = [parse_entry(path.read_text()) for path in tmp_path.rglob("*.json")]
+    assert [entry.hardware["load"] for entry in entries] == [0.1, 0.1]
+    assert command.main(["model", "--threads", "1", "--no-entry"]) == 0
+    assert "other processes" in capsys.readouterr().out

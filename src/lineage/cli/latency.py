@@ -29,6 +29,7 @@ from lineage.run.inference.latency import (
     prepare_model,
     prepare_onnx,
     prepare_untrained,
+    read_load,
 )
 from lineage.run.inference.latency_entry import make_latency_entry
 from lineage.run.inference.power import PowerMeter
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     check_repeats(args.repeats)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    load = read_load()  # before the first measurement, which the second would take for another process
     for threads in args.threads:
         started = datetime.now(UTC)
         with limit_threads(threads):
@@ -49,7 +51,7 @@ def main(argv: list[str]) -> int:
             if threads == args.threads[0]:
                 print_header()
             latency = measure_latency(
-                workload.run, repeats=args.repeats, warmup=args.warmup, meter=PowerMeter(workload.device)
+                workload.run, repeats=args.repeats, warmup=args.warmup, meter=PowerMeter(workload.device), load=load
             )
         print(format_latency(latency, workload, threads))
         if args.size and args.size != workload.size:

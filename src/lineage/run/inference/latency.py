@@ -55,7 +55,7 @@ class Latency:
     milliseconds: tuple[float, ...]
     watts: float | None
     power_source: str  # what measured the power, or why nothing did
-    load: float = 0.0  # processes that wanted the processor in the minute before
+    load: float = 0.0  # processes that wanted the processor in the minute before the first measurement
 
     @property
     def median(self) -> float:
@@ -70,11 +70,24 @@ class Latency:
         return 1000 / self.median
 
 
+def read_load() -> float:
+    """Return how many processes wanted the processor in the last minute, ours among them; 0 where no system counts."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def measure_latency(
-    run: Callable[[], object], *, repeats: int, warmup: int, meter: PowerMeter, clock: Clock = time.perf_counter
+    run: Callable[[], object],
+    *,
+    repeats: int,
+    warmup: int,
+    meter: PowerMeter,
+    clock: Clock = time.perf_counter,
+    load: float = 0.0,
 ) -> Latency:
-    """Time `repeats` calls, each by itself, after `warmup` calls that do not count."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    """Time `repeats` calls, each by itself, after `warmup` calls that do not count.
+
+    load: of the machine before any measurement of this process, whose own calls would count as load
+    """
     for _ in range(warmup):
         run()
     milliseconds = []

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from lineage.config.build import ConfigError
-from lineage.data.samples.video import VideoError
+from lineage.data.samples.video import VideoError, write_frames
 from lineage.models.interpolation.baselines import FrameAverage
 from lineage.run.inference.slow_motion import (
     check_model,
@@ -57,21 +57,29 @@ def test_other_models_are_refused() -> None:
         check_model(SimpleNamespace(model=torch.nn.Identity(), source="run"))
 
 
-def test_one_frame_has_nothing_between() -> None:
-    with pytest.raises(VideoError, match="nothing between"):
-        list(insert_frames(restored(), [np.zeros((32, 32, 3), np.uint8)], 1, CPU))
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_one_frame_has_nothing_between(kind: str, tmp_path: Path) -> None:
+    """A folder and a video are refused alike, whether they have one frame or --every leaves one."""
+    clip = tmp_path / ("clip" if kind == "folder" else "clip.mkv")
+    if kind == "folder":
+        clip.mkdir()
+        for number in range(3):
+            Image.new("RGB", (20, 18)).save(clip / f"{number}.png")
+    else:
+        write_frames(clip, [np.zeros((18, 20, 3), np.uint8)] * 3, 25)
+    (source,) = list_sources([str(clip)], every=3)
+    with pytest.raises(VideoError, match=rf"{source.name}: one frame has nothing between; .* --every"):
+        list(insert_frames(restored(), source.frames, 1, CPU, source.name))
 
 
 def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
-    """In the order of names, at the usual rate; one picture, or nothing at all, is refused."""
+    """In the order of names, at the usual rate; a folder without any is refused."""
     for number, value in enumerate((0, 80, 120)):
         Image.new("RGB", (20, 18), (value,) * 3).save(tmp_path / f"{number}.png")
     (source,) = list_sources([str(tmp_path)])
     assert (source.stem, source.rate) == (tmp_path.name, 25)
     drawn = insert_frames(restored(), source.frames, 1, CPU)
     assert [int(frame[5, 5, 1]) for frame in drawn] == [0, 40, 80, 100, 120]
-    with pytest.raises(ConfigError, match="this one has 3"):
-        list(list_sources([str(tmp_path)], every=3))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="no video is there"):
         list(list_sources([str(tmp_path / "empty")]))

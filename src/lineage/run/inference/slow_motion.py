@@ -36,7 +36,7 @@ class FrameSource(NamedTuple):
 
 
 def list_sources(names: Sequence[str], every: int = 1) -> Iterator[FrameSource]:
-    """Yield videos, and folders of pictures, in what a command line names. Raises ConfigError if there is none."""
+    """Yield videos, and folders of pictures, that a command line names. Raises ConfigError if there is none."""
     files = list(find_files(names))
     if not files:
         raise ConfigError(f"{', '.join(names)}: no video is there, and no folder of pictures")
@@ -47,8 +47,6 @@ def list_sources(names: Sequence[str], every: int = 1) -> Iterator[FrameSource]:
         else:
             folders.setdefault(path.parent, []).append(path)
     for folder, pictures in folders.items():
-        if len(pictures[::every]) < 2:
-            raise ConfigError(f"{folder}: a clip is two pictures or more, of one folder; this one has {len(pictures)}")
         yield FrameSource(str(folder), folder.name, map(read_picture, sorted(pictures)[::every]), USUAL_RATE)
 
 
@@ -78,14 +76,14 @@ def insert_frames(
 ) -> Iterator[Frame]:
     """Yield all frames of the clip `name`, with `between` drawn ones after each but the last.
 
-    Raises VideoError if it has one frame.
+    Raises VideoError if it has one frame, of a video or of a folder of pictures.
     """
     halvings, last = count_halvings(between), None
     for first, second in pairwise(frames):
         yield from _fill(restored, first, second, halvings, device)
         last = second
     if last is None:
-        raise VideoError(f"{name}: one frame has nothing between")
+        raise VideoError(f"{name}: one frame has nothing between; two are needed, and --every N keeps each N-th only")
     yield last
 
 

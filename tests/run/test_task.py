@@ -68,7 +68,9 @@ def test_a_video_of_squares_has_one_side() -> None:
 
 
 def test_a_network_trains_and_its_frames_are_scored(tmp_path: Path) -> None:
-    tiny.train(tmp_path, "model=dvtsr", *SMALL)
+    printed = tiny.train(tmp_path, "model=dvtsr", *SMALL)
+    assert "4 steps = " in printed
+    assert "reference:" not in printed  # of detectors
     (entry,) = (tmp_path / "results").rglob("*.json")
     record = json.loads(entry.read_text())
     assert record["steps"] == 4

@@ -1,5 +1,7 @@
 """The first line of a run: its batch, schedule and those of the paper."""
 
+from lineage.run.metadata import read_reference
+from lineage.structures import DETECTION, INTERPOLATION
 from lineage.train.startup_message import (
     BatchSplit,
     LrScaling,
@@ -18,6 +20,16 @@ def test_the_line_says_what_runs_and_what_the_paper_ran() -> None:
         "1 x H100, 32-true · 8 images per step (1 device x 2 images x 4 accumulated) · lr 0.01 · "
         "300 steps = 2,400 images = 24.0 epochs · reference: 16 images per step, lr 0.02, 90,000 steps"
     )
+
+
+def test_a_task_without_a_common_schedule_has_no_reference() -> None:
+    """DVTSR was set beside the 90,000 steps of SGD that detectors are trained by."""
+    ours = LrScaling(0.004, 4, 600, "lineage.train.optimizer.adamw")
+    line = format_start_line("CPU, 32-true", BatchSplit(1, 4, 1), ours, None, 1000)
+    assert line.endswith("600 steps = 2,400 images = 2.4 epochs")
+    assert format_lr_warning(ours, None) is None
+    assert read_reference(INTERPOLATION) is None
+    assert read_reference(DETECTION) == LrScaling(0.02, 16, 90000, "lineage.train.optimizer.sgd")
 
 
 def test_only_an_unscaled_rate_warns() -> None:

@@ -165,7 +165,7 @@ def describe_training(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> li
     config, device = attempt.config, trainer.strategy.root_device
     schedule, optimizer = config.schedule, config.optimizer
     ours = startup_message.LrScaling(optimizer.lr, schedule.images_per_step, schedule.steps, optimizer["_target_"])
-    paper = ours if follows_row(attempt) else reference()
+    paper = ours if follows_row(attempt) else read_reference(find_task(parts.data.train))
     split = startup_message.BatchSplit(count_processes(trainer), ours.images_per_step, trainer.accumulate_grad_batches)
     images = len(parts.data.train)
     line = startup_message.format_start_line(describe_machine(trainer, parts), split, ours, paper, images)
@@ -207,8 +207,10 @@ def follows_row(attempt: Attempt) -> bool:
     return bool(attempt.config.cell.row) and not changed
 
 
-def reference() -> startup_message.LrScaling:
-    """Return Detectron's 1x schedule, which most of the papers used."""
+def read_reference(task: str) -> startup_message.LrScaling | None:
+    """Return Detectron's 1x schedule, which most papers on detection used; None for another task."""
+    if task != DETECTION:
+        return None
     schedule = yaml.safe_load((paths.shipping_root() / "conf" / "schedule" / "1x.yaml").read_text())
     optimizer = yaml.safe_load((paths.shipping_root() / "conf" / "optimizer" / "sgd.yaml").read_text())
     rate, images, steps = optimizer["lr"], schedule["images_per_step"], schedule["steps"]

@@ -25,29 +25,35 @@ class LrScaling:
     optimizer: str = ""  # its class: rates of different optimizers do not compare
 
 
-def format_start_line(machine: str, split: BatchSplit, ours: LrScaling, paper: LrScaling, images: int) -> str:
+def format_start_line(machine: str, split: BatchSplit, ours: LrScaling, paper: LrScaling | None, images: int) -> str:
     """Return the line before the start.
 
     machine  device, precision and engine, such as "CPU (2 threads), 32-true, eager"
+    paper    None: nothing is published that models of this task share
     images   size of the training set
     """
     total = ours.steps * ours.images_per_step
     per_micro_batch = split.images / split.devices / split.accumulate
     plural = "s" * (split.devices > 1)
-    of = f" with {paper.optimizer.rpartition('.')[2]}" if ours.optimizer != paper.optimizer else ""
     batch = f"{split.devices} device{plural} x {per_micro_batch:g} images x {split.accumulate} accumulated"
     return (
         f"{machine} · {ours.images_per_step} images per step ({batch}) · lr {ours.lr:g} · "
-        f"{ours.steps:,} steps = {total:,} images = {total / images:.1f} epochs · reference: "
-        f"{paper.images_per_step} images per step, lr {paper.lr:g}{of}, {paper.steps:,} steps"
+        f"{ours.steps:,} steps = {total:,} images = {total / images:.1f} epochs{_format_reference(ours, paper)}"
     )
 
 
-def format_lr_warning(ours: LrScaling, paper: LrScaling) -> str | None:
+def _format_reference(ours: LrScaling, paper: LrScaling | None) -> str:
+    if paper is None:
+        return ""
+    optimizer = f" with {paper.optimizer.rpartition('.')[2]}" if ours.optimizer != paper.optimizer else ""
+    return f" · reference: {paper.images_per_step} images per step, lr {paper.lr:g}{optimizer}, {paper.steps:,} steps"
+
+
+def format_lr_warning(ours: LrScaling, paper: LrScaling | None) -> str | None:
     """Return a warning if the learning rate does not follow the batch size (linear scaling, arXiv:1706.02677, 2.1)."""
-    scaled = paper.lr * ours.images_per_step / paper.images_per_step
-    if ours.optimizer != paper.optimizer:
+    if paper is None or ours.optimizer != paper.optimizer:
         return None
+    scaled = paper.lr * ours.images_per_step / paper.images_per_step
     if 0.5 <= ours.lr / scaled <= 2:
         return None
     return (

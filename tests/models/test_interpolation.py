@@ -110,6 +110,14 @@ def test_a_doubled_flow_fits_odd_sides() -> None:
     assert spynet.estimate(torch.rand(1, 3, 35, 54), torch.rand(1, 3, 35, 54)).shape == (1, 2, 35, 54)
 
 
+def test_a_single_level_corrects_a_flow_of_nothing() -> None:
+    spynet = SPyNet(levels=1, channels=(4,), kernel_size=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+    first, second = torch.rand(1, 3, 5, 6), torch.rand(1, 3, 5, 6)
+    normal = [(frame - spynet.mean) / spynet.std for frame in (first, second)]
+    expected = spynet.corrections[0](torch.cat((*normal, torch.zeros(1, 2, 5, 6)), 1))
+    torch.testing.assert_close(spynet.estimate(first, second), expected)
+
+
 def test_every_parameter_learns() -> None:
     model = make_model(flow_loss=0.1)
     losses = model.losses(draw_pairs(flows=torch.randn(2, 4, 2, 32, 48)), torch.zeros(2, 3, 32, 48, dtype=torch.uint8))

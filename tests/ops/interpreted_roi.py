@@ -55,12 +55,15 @@ def check_align() -> None:
             lambda m, r: torchvision.ops.roi_align(m, r, size, 1.0, ratio, aligned),  # noqa: B023
         )
         compare(maps, roi_align_levels(maps, rois, level, size, ratio, aligned), expected)
+        alone = torchvision.ops.roi_align(maps[0], rois, size, 1.0, ratio, aligned)  # one map, and no levels
+        compare(maps[:1], roi_align_levels(maps[:1], rois, None, size, ratio, aligned), alone)
 
 
 def check_pool() -> None:
     maps, rois, level = scene()
     expected = by_level(maps, rois, level, lambda m, r: torchvision.ops.roi_pool(m, r, 3, 1.0))
     compare(maps, roi_pool_levels(maps, rois, level, 3), expected)
+    compare(maps[:1], roi_pool_levels(maps[:1], rois, None, 3), torchvision.ops.roi_pool(maps[0], rois, 3, 1.0))
 
 
 def check_types() -> None:

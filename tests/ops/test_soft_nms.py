@@ -68,6 +68,15 @@ def test_nothing_and_boxes_without_size_stay_finite() -> None:
     assert found.isfinite().all()
 
 
+def test_a_box_at_the_threshold_votes() -> None:
+    """An IoU of exactly one half: half of the box."""
+    detections, boxes = torch.tensor([[[0.0, 0, 4, 4]]]), torch.tensor([[[0.0, 0, 4, 4], [0, 0, 2, 4]]])
+    labels = torch.zeros(1, 2, dtype=torch.long)
+    valid = torch.ones(1, 2, dtype=torch.bool)
+    voted = vote(detections, labels[:, :1], boxes, torch.ones(1, 2), labels, valid, threshold=0.5)
+    assert voted.tolist() == [[[0.0, 0.0, 3.0, 4.0]]]
+
+
 def test_votes_are_the_weighted_mean_of_close_rivals() -> None:
     boxes, scores, labels, valid = candidates()
     voted = vote(boxes[:, :5], labels[:, :5], boxes, scores, labels, valid, threshold=0.4)

@@ -57,11 +57,81 @@ for channels in (3, 8, 300):
     torch.testing.assert_close(cuda.sum_quads(grad), torch.autograd.grad(expected, coarse, grad)[0])
 """
 
+# The layers as a GPU runs them: `runs_kernels` says yes, the interpreter computes.
+LAYERS = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+from lineage.ops.layers import convolution
 
-def test_the_kernels_agree_with_torch_under_tritons_interpreter() -> None:
+generator = torch.Generator().manual_seed(0)
+kernels = []
+
+def random(*shape):
+    return torch.randn(*shape, generator=generator)
+
+def compare(layer, expected, inputs, is_fused):
+    \"\"\"Values, gradients, and whether a kernel of ours made them.\"\"\"
+    kernels.clear()
+    out = layer()
+    assert bool(kernels) == is_fused, (kernels, is_fused)
+    grads = torch.autograd.grad(sum((part * part).sum() for part in out), inputs)
+    expected = expected()
+    torch.testing.assert_close(out, expected)
+    reference = torch.autograd.grad(sum((part * part).sum() for part in expected), inputs)
+    torch.testing.assert_close(grads, reference, rtol=1e-4, atol=1e-4)
+
+class Counted:
+    def __init__(self, function):
+        self.function = function
+
+    def apply(self, *arguments):
+        kernels.append(self.function)
+        return self.function.apply(*arguments)
+
+convolution.runs_kernels = lambda x: True
+convolution._Epilogue = Counted(convolution._Epilogue)
+convolution._EnlargeAndAdd = Counted(convolution._EnlargeAndAdd)
+last, first = torch.channels_last, torch.contiguous_format
+for memory in (last, first):
+    for biased in (True, False):
+        conv = nn.Conv2d(4, 6, 3, padding=1, bias=biased).to(memory_format=memory)
+        nn.init.normal_(conv.weight, generator=generator)
+        x = random(2, 4, 6, 10).to(memory_format=memory).requires_grad_()
+        inputs = [x, conv.weight, *([conv.bias] if biased else [])]
+        shortcut = random(2, 6, 6, 10).to(memory_format=memory)
+        for relu in (True, False):
+            for addend in (shortcut, None):
+                compare(
+                    lambda: (convolution.convolve(x, conv, shortcut=addend, relu=relu),),
+                    lambda: ((F.relu if relu else nn.Identity())(conv(x) + (0 if addend is None else addend)),),
+                    inputs, biased and memory == last,
+                )
+        for size in ((3, 5), (2, 5), (3, 4)):  # two of a map that is not twice as large
+            coarse = random(2, 6, *size).to(memory_format=memory).requires_grad_()
+            compare(
+                lambda: (convolution.enlarge_and_add(coarse, x, conv),),
+                lambda: (conv(x) + F.interpolate(coarse, size=(6, 10)),),
+                [*inputs, coarse], memory == last and size == (3, 5),
+            )
+        other = random(2, 6, 3, 5).double()  # another type goes the plain way
+        compare(
+            lambda: (convolution.enlarge_and_add(other, x, conv),),
+            lambda: (conv(x) + F.interpolate(other, size=(6, 10)),), inputs, False,
+        )
+        weight, bias = random(6, 4, 3, 3).to(memory_format=memory), random(6)
+        compare(
+            lambda: convolution.convolve_for_two(x, conv, weight=weight, bias=bias, shortcut=shortcut),
+            lambda: (F.relu(F.conv2d(x, weight, bias, padding=1) + shortcut),) * 2, [x], memory == last,
+        )
+"""
+
+
+@pytest.mark.parametrize("program", [KERNELS, LAYERS], ids=["kernels", "layers"])
+def test_the_kernels_agree_with_torch_under_tritons_interpreter(program: str) -> None:
     pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 

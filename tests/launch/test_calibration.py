@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lineage.launch import calibration
 from lineage.launch.calibration import Speed, Speeds, load_speeds
+from lineage.launch.compose_rows import ComposedRow, RowRequest
 from lineage.launch.cost_estimate import estimate_cost
 from lineage.launch.explanation_cost import count_images
 from lineage.launch.plan import TEST, TRAIN
-from lineage.results import paths
+from lineage.results import paths, store
+from lineage.tables.table import Row
+from lineage.tables.yaml_node import TableError
 from tests.launch.test_cost_estimate import planned, trained
 from tests.tables import made
 
@@ -91,3 +95,52 @@ def test_a_speed_is_what_a_short_run_measured() -> None:
     assert calibration.read_speed(entry, 60.0) == Speed(0.5, 0.04, 60.0 - 20 * 0.5 - calibration.IMAGES * 0.04)
     assert calibration.read_speed(entry, 3.0).other == 0.0
     assert calibration.read_speed(replace(entry, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
+
+
+def test_each_network_is_measured_once_and_kept_as_soon_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed run costs its own network alone; a row that starts from another one measures nothing."""
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path))
+    rows = {"a": {}, "again": {}, "b": {}, "broken": {}, "later": {"evaluates": "a"}, "quoted": {"quoted": "theirs"}}
+    requests = [
+        RowRequest("paper/table", Row(name, name, {}, {}, {}, **options), "mini") for name, options in rows.items()
+    ]
+    composed = {
+        name: ComposedRow({}, {"model": "rpn" if name == "b" else "rcnn", "backbone": "r50"}, "", "", error=error)
+        for name, error in (("a", None), ("again", None), ("b", None), ("broken", "no such option"))
+    }  # fmt: skip
+    measured: list[str] = []
+
+    def measure(project: Path, request: RowRequest) -> Speed:
+        measured.append(request.row.name)
+        if request.row.name == "b":
+            raise TableError("b did not run")
+        return SHIPPED["rpn/mini"]
+
+    monkeypatch.setattr(calibration, "compose_rows", lambda project, those: [composed[r.row.name] for r in those])
+    monkeypatch.setattr(calibration, "measure_speed", measure)
+    messages: list[str] = []
+    speeds = calibration.calibrate(tmp_path, requests, "CPU", messages.append)
+    assert sorted(measured) == ["again", "b"]  # of equal networks the last
+    assert speeds == load_speeds(paths.experiments(), "CPU").here == {"rcnn/r50": SHIPPED["rpn/mini"]}
+    assert messages == ["measure rcnn/r50", "measure rpn/r50", "b did not run"]
+
+
+def test_a_short_run_has_a_store_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = RowRequest("paper/table", Row("new", "new", {}, {}, {}), "mini")
+    status = "finished"
+
+    def run(command: list[str], **options: object) -> SimpleNamespace:
+        assert "experiment=mini/paper/table/new" in command
+        assert {"schedule.steps=16", "dataset.val.length=12", "schedule.warmup_steps=0"} <= {*command}
+        (results,) = (Path(word.partition("=")[2]) for word in command if word.startswith("paths.results="))
+        store.write(made.entry(steps=16, step_seconds=0.5, image_ms=40.0, status=status), results)
+        return SimpleNamespace(stdout="", stderr="first line\nno room\n")
+
+    monkeypatch.setattr(calibration.subprocess, "run", run)
+    speed = calibration.measure_speed(tmp_path, request)
+    assert (speed.step, speed.image) == (0.5, 0.04)
+    status = "failed"
+    with pytest.raises(TableError, match="experiment=mini/paper/table/new did not run: no room"):
+        calibration.measure_speed(tmp_path, request)

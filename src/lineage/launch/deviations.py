@@ -10,7 +10,7 @@ from typing import Any
 from lineage.launch.compose_rows import SOURCES, ComposedRow
 
 MARK = "# deviates: "
-COMMENT = re.compile(r"^\s*#\s?(?!deviates)(.*)$")
+COMMENT = re.compile(r"^\s*#(?!\s*deviates)\s?(.*)$")
 
 
 def find_deviations(rows: Iterable[ComposedRow], configs: Iterable[Path]) -> list[str]:

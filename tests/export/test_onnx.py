@@ -78,7 +78,7 @@ class Bessel(torch.nn.Module):
 
 def test_an_operator_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
     program = torch.export.export(Bessel(), (torch.rand(3),))
-    with pytest.raises(ExportError, match=r"the operator \w+\.\w*bessel_j0\.default of this model"):
+    with pytest.raises(ExportError, match=r"the operator \w+\.\w*bessel_j0\.default of this model: .{20}"):
         write_onnx(program, tmp_path / "bessel.onnx", ("x",), ("y",))
 
 

@@ -14,7 +14,7 @@ from lineage.models.centers.heatmap import splat
 from lineage.models.centers.landmark_head import LandmarkMaps
 from lineage.models.centers.landmark_layout import LandmarkLayout, make_layout
 from lineage.models.centers.landmark_targets import draw_landmarks, encode_landmarks
-from lineage.models.centers.refinement import Peaks, refine
+from lineage.models.centers.refinement import Peaks, read_heat, refine
 from lineage.models.detectors.tta import TTA
 from lineage.models.roi_heads.nms_variants import NoSuppression
 from lineage.structures import Detections, Images, Targets
@@ -117,6 +117,15 @@ def person(keypoints: list[list[float]], size: float = 64) -> tuple[Targets, tup
     boxes = torch.tensor([[[8.0, 8, 40, 48]]])
     points = torch.tensor([[keypoints]])
     return Targets(boxes, torch.zeros(1, 1).long(), valid, ~valid, None, points), (int(size / 4), int(size / 4))
+
+
+def test_heat_is_read_in_the_cell_of_a_point_and_at_the_border_outside() -> None:
+    """Cells of a 3 x 4 map hold 100 image + 10 row + column, and the second map the negative."""
+    cells = 10.0 * torch.arange(3)[:, None] + torch.arange(4)
+    heat = torch.stack([torch.stack([100 * image + cells, -(100 * image + cells)]) for image in range(2)])
+    points = torch.tensor([[[0.2, 0.9], [3.9, 2.1]], [[-5.0, 1.0], [9.0, 7.0]]])[:, None]
+    channels = torch.tensor([[[0, 1]], [[1, 0]]])
+    assert read_heat(heat, points, channels).tolist() == [[[0.0, -23.0]], [[-110.0, 123.0]]]
 
 
 def test_targets_are_those_of_labelled_landmarks_inside_the_map() -> None:

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path("src/lineage")
-PACKAGES = ("ops", "models", "eval", "tables", "data", "train", "weights", "launch")
+# Changes of each package in a hundred, as in the first review of the tests: weighted to what decides a result.
+PACKAGES = {"ops": 14, "models": 24, "eval": 19, "tables": 19, "data": 13, "train": 5, "weights": 3, "launch": 3}
+DISPLAY = (  # print, plot or suggest; a change there shows to a person and decides no result
+    "tables/format/*", "tables/paper/*", "tables/suggest.py", "tables/draft.py", "data/stats_plot.py",
+    "data/preview.py", "launch/overview.py", "train/progress.py", "train/startup_message.py",
+)  # fmt: skip
+ON_A_GPU = ("ops/*_cuda.py", "ops/layers/*_cuda.py", "ops/layers/cudnn.py", "train/engines/step_graph.py")
 OPERATORS: dict[type[ast.AST], tuple[str, str, str]] = {  # kind, text today, text of the mutant
     ast.Lt: ("comparison", "<", "<="), ast.LtE: ("comparison", "<=", "<"), ast.Gt: ("comparison", ">", ">="),
     ast.GtE: ("comparison", ">=", ">"), ast.Eq: ("comparison", "==", "!="), ast.NotEq: ("comparison", "!=", "=="),
@@ -131,12 +137,24 @@ def _is_command(node: ast.AST) -> bool:
     return not re.match(r"print|super", ast.unparse(node.value.func))
 
 
-def draw(root: Path, seed: int, count: int) -> tuple[list[Mutant], int]:
-    """Return `count` changes, drawn alike from all places of all packages, and the number of places."""
-    files = [file for package in PACKAGES for file in sorted((root / SOURCE / package).rglob("*.py"))]
-    every = [one for file in files for one in list_mutants(file.relative_to(root), file.read_text(encoding="utf-8"))]
-    random.Random(seed).shuffle(every)
-    return list(islice(filter(_parses, every), count)), len(every)
+def draw(root: Path, seed: int, count: int, packages: list[str]) -> tuple[list[Mutant], int]:
+    """Return `count` changes, a share of each package, and the number of places in files that decide results."""
+    chance, places = random.Random(seed), 0
+    drawn: list[Mutant] = []
+    for package in packages:
+        mutants = _list_package(root, package)
+        places += len(mutants)
+        chance.shuffle(mutants)
+        share = PACKAGES[package] / sum(map(PACKAGES.__getitem__, packages))
+        drawn += islice(filter(_parses, mutants), round(count * share))
+    return drawn, places
+
+
+def _list_package(root: Path, package: str) -> list[Mutant]:
+    files = [file.relative_to(root) for file in sorted((root / SOURCE / package).rglob("*.py"))]
+    left_out = [file for file in files for rule in (*DISPLAY, *ON_A_GPU) if file.relative_to(SOURCE).match(rule)]
+    decisive = [file for file in files if file not in left_out]
+    return [mutant for file in decisive for mutant in list_mutants(file, (root / file).read_text(encoding="utf-8"))]
 
 
 def _parses(mutant: Mutant) -> bool:

@@ -95,6 +95,24 @@ def test_a_share_of_a_dataset_that_cannot_be_divided_is_refused() -> None:
             compose_config([f"dataset={dataset}", "dataset.val.fraction=0.2"])
 
 
+@pytest.mark.parametrize("flow", ["exact", "exact_intermediate"])
+@pytest.mark.parametrize("dataset", ["clips", "reds_vtsr"])
+def test_recorded_videos_have_no_true_motion(dataset: str, flow: str) -> None:
+    """The run made a folder, read every clip and built the model, and failed in its first step."""
+    check(compose_config(["model=dvtsr", "dataset=moving_shapes", f"model.flow={flow}"]))
+    check(compose_config(["model=dvtsr", f"dataset={dataset}", "model.flow=none"]))
+    message = rf"model\.flow={flow} reads .* which dataset\.train \(dataset={dataset}\) .*\n.*model\.flow=spynet"
+    with pytest.raises(ConfigError, match=message):
+        check(compose_config(["model=dvtsr", f"dataset={dataset}", f"model.flow={flow}"]))
+
+
+def test_the_videos_of_the_test_have_true_motion_too() -> None:
+    overrides = ["model=dvtsr", "dataset=moving_shapes", "model.flow=exact"]
+    config = compose_config([*overrides, "dataset.val._target_=lineage.data.frames.clips.load"])
+    with pytest.raises(ConfigError, match=r"which dataset\.val "):
+        check(config)
+
+
 def test_every_key_that_a_run_sets_itself_is_an_argument_of_the_trainer() -> None:
     import inspect
 

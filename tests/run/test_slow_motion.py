@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from lineage.config.build import ConfigError
@@ -25,9 +26,9 @@ from lineage.run.task import check_detector
 CPU = torch.device("cpu")
 
 
-def restored(time: float = 0.5) -> Any:
+def restored(time: float = 0.5, **options: str) -> Any:
     model = FrameAverage(time=time)
-    config = SimpleNamespace(model=SimpleNamespace(time=time))
+    config = OmegaConf.create({"model": {"time": time, **options}})
     return SimpleNamespace(
         model=model, detect=model.detect, canvas=SimpleNamespace(size_divisibility=16), config=config, source="run"
     )
@@ -53,6 +54,9 @@ def test_other_models_are_refused() -> None:
     check_model(restored())
     with pytest.raises(ConfigError, match=r"needs 0\.5"):
         check_model(restored(time=0.25))
+    check_model(restored(flow="spynet"))
+    with pytest.raises(ConfigError, match=r"model\.flow=exact_intermediate, .* needs .* model\.flow=spynet or none"):
+        check_model(restored(flow="exact_intermediate"))
     with pytest.raises(ConfigError, match="detects objects"):
         check_model(SimpleNamespace(model=torch.nn.Identity(), source="run"))
 

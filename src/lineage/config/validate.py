@@ -31,6 +31,8 @@ LEAST = {
     "rank_timeout": 1,
     "seed": 0,
 }
+TRUE_FLOWS = ("exact", "exact_intermediate")  # values of model.flow that read the dataset's own motion between frames
+RECORDED = ("lineage.data.frames.clips.load", "lineage.data.frames.reds.load")  # videos whose motion nobody measured
 CHOICES = {"data.on_unreadable": ("raise", "skip")}
 LARGEST_SEED = 2**32 - 1  # numpy's
 TYPES = get_type_hints(Run)
@@ -77,6 +79,7 @@ def check(config: DictConfig) -> None:
         raise ConfigError("resume=auto: it needs the run folder, hydra.run.dir=runs/NAME, the same in every start")
     check_schedule(config)
     check_averages(config)
+    check_flow(config)
 
 
 def check_averages(config: DictConfig) -> None:
@@ -100,6 +103,21 @@ def check_schedule(config: DictConfig) -> None:
         )
     if epochs is not None and not epochs > 0:
         raise ConfigError(f"schedule.epochs={epochs:g}: it is above 0; schedule.steps=0 evaluates only")
+
+
+def check_flow(config: DictConfig) -> None:
+    """Raise ConfigError for a model that reads the true motion between the frames of recorded videos."""
+    flow = OmegaConf.select(config, "model.flow")
+    if flow not in TRUE_FLOWS:
+        return
+    for split in ("train", "val"):
+        if OmegaConf.select(config, f"dataset.{split}._target_") in RECORDED:
+            raise ConfigError(
+                f"model.flow={flow} reads the true motion between frames, which dataset.{split} "
+                f"(dataset={config.dataset.name}) does not have: its videos are recorded.\n"
+                "Choose model.flow=spynet, which estimates the motion, or none; or dataset=moving_shapes, which draws "
+                "its videos."
+            )
 
 
 def refuse_unknown_keys(config: DictConfig) -> None:

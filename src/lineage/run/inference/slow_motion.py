@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lineage.config.build import ConfigError
+from lineage.config.validate import TRUE_FLOWS
 from lineage.data.frames.clip_files import read_picture
 from lineage.data.frames.collate import collate
 from lineage.data.frames.sample import FrameSample
@@ -59,7 +60,7 @@ def count_halvings(between: int) -> int:
 
 
 def check_model(restored: Restored) -> None:
-    """Raise ConfigError unless the weights are those of a network of the middle frame."""
+    """Raise ConfigError unless the weights are those of a network of the middle frame, which reads frames alone."""
     if find_task(restored.model) != INTERPOLATION:
         raise ConfigError(
             f"{restored.source}: --between needs a model of frames between frames, such as one that "
@@ -68,6 +69,11 @@ def check_model(restored: Restored) -> None:
     if restored.config.model.time != 0.5:
         raise ConfigError(
             f"{restored.source} was trained for dataset.time={restored.config.model.time:g}: --between needs 0.5"
+        )
+    if (flow := restored.config.model.get("flow")) in TRUE_FLOWS:
+        raise ConfigError(
+            f"{restored.source} was trained with model.flow={flow}, the true motion of drawn videos, which a clip does "
+            "not have: --between needs weights that were trained with model.flow=spynet or none"
         )
 
 

@@ -162,6 +162,28 @@ def test_a_file_is_recognized_and_its_network_inferred(choices: str) -> None:
     assert infer_overrides(loaded.state) == [model, backbone, "dataset.classes=80", *rest]
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        "model=deepmark backbone=resnet18 dataset.classes=13 ++dataset.keypoints=294 upsampling=deformable "
+        "model.head.width=64",
+        "model=deepmark backbone=mobilenet_v3_large dataset.classes=13 ++dataset.keypoints=294 "
+        "upsampling=aggregation_plain model.head.width=32",
+        "model=deepmark backbone=dla34 dataset.classes=5 ++dataset.keypoints=58 upsampling=aggregation "
+        "model.head.width=256",  # shapes_garments
+        "model=centernet_pose backbone=resnet18 dataset.classes=1 upsampling=deconvolution model.head.width=64",
+        "model=centernet_mobilenet dataset.classes=80 upsampling=aggregation_plain model.head.width=32",
+        "model=mask_rcnn backbone=mobilenet_v3_large dataset.classes=2",
+        "model=mask_rcnn backbone=mobilenet_v1_075 dataset.classes=2",
+    ],
+)
+def test_the_hint_of_a_file_is_the_choices_of_its_network(choices: str) -> None:
+    """A DeepMark was named centernet_pose, with a MobileNet a model that does not exist."""
+    with torch.device("meta"):
+        state = build(*PAPER, *choices.split()).state_dict()
+    assert infer_overrides(state) == choices.split()
+
+
 def test_modulation_colours_and_pixels_are_converted() -> None:
     table: NameTable = centernet.DEFORMABLE
     state = {"conv1.weight": torch.rand(64, 3, 7, 7), "deconv_layers.0.weight": torch.rand(256, 512, 3, 3),

@@ -33,6 +33,10 @@ RESNEXT = {  # by inputs of a group
 COCO_LABELS = {"dataset.keypoints": 17, "dataset.stuff": 54}  # which models have where a dataset names no number
 
 
+MOBILENET_V3 = "backbone.blocks.0.0.weight"
+MOBILENET_V1 = "backbone.blocks.0.0.convolution.weight"
+MOBILE = ("centernet", "faster_rcnn")  # models with an option NAME_mobilenet, which has a MobileNetV3
+
 THIN = 64  # channels of the narrowest stem whose group norm is the papers'
 
 
@@ -55,7 +59,8 @@ def _infer_upsampling(state: StateDict) -> list[str]:
         return []
     name = "none"
     if _has(state, "neck.steps."):
-        name = "aggregation"
+        is_deformable = any(name.startswith("neck.steps.") and ".offset." in name for name in state)
+        name = "aggregation" if is_deformable else "aggregation_plain"
     elif _has(state, "neck.layers."):
         has_convolutions = state["neck.layers.0.weight"].shape[-1] == 3  # the transposed ones are 4x4
         deformable = _has(state, "neck.layers.0.offset.")
@@ -125,6 +130,8 @@ def _infer_backbone(state: StateDict) -> str | None:
         return "dla34"
     if _has(state, "backbone.from_input."):
         return "hourglass104"
+    if _has(state, "backbone.blocks."):
+        return _infer_mobilenet(state)
     if _has(state, "backbone.trunk."):
         return "vgg16_caffe" if "backbone.trunk.conv5_3.weight" in state else "caffenet"
     blocks = {tuple(name.split(".")[2:4]) for name in state if name.startswith("backbone.stages.")}
@@ -139,12 +146,19 @@ def _infer_backbone(state: StateDict) -> str | None:
     return RESNEXT.get((backbone or "", state["backbone.stages.0.0.conv2.weight"].shape[1]))
 
 
+def _infer_mobilenet(state: StateDict) -> str | None:
+    """Return the MobileNet; None if its model chooses it, or if it has another width than any option."""
+    if MOBILENET_V3 in state:
+        return None if _infer_family(state) in MOBILE else "mobilenet_v3_large"
+    return "mobilenet_v1_075" if MOBILENET_V1 in state and len(state[MOBILENET_V1]) == 24 else None
+
+
 def _infer_model(state: StateDict) -> str:
     """Return the name of the model config, with its variant (v2, gn, mobilenet)."""
     name = _infer_family(state)
     if name.startswith("cascade") and _has(state, "heads.semantic."):
         return "cascade_panoptic_fpn"
-    if _has(state, "backbone.blocks."):
+    if MOBILENET_V3 in state and name in MOBILE:
         return f"{name}_mobilenet"
     if "neck.lateral_norm.0.weight" not in state:
         return name
@@ -154,7 +168,7 @@ def _infer_model(state: StateDict) -> str:
 
 def _infer_family(state: StateDict) -> str:
     if CENTERS in state:
-        return "centernet_pose" if _has(state, "landmarks.") else "centernet"
+        return _infer_centernet(state)
     if _has(state, "head."):
         return "retinanet"
     if _has(state, "backbone.trunk."):
@@ -168,6 +182,14 @@ def _infer_family(state: StateDict) -> str:
     if _has(state, "heads.mask.point."):
         return "pointrend"
     return _infer_two_stage(state)
+
+
+def _infer_centernet(state: StateDict) -> str:
+    """Return deepmark for several classes with landmarks of their own, as the 294 of DeepFashion2's 13 are."""
+    if not _has(state, "landmarks."):
+        return "centernet"
+    has_own_landmarks = "dataset.keypoints" in count_labels(state)  # not COCO's 17
+    return "deepmark" if has_own_landmarks and len(state[CENTERS]) > 1 else "centernet_pose"
 
 
 def _infer_two_stage(state: StateDict) -> str:

@@ -65,3 +65,11 @@ def test_box_deltas_of_caffe_are_in_units_of_the_region() -> None:
     torch.testing.assert_close(ours[2], theirs["bbox_pred.weight"][6] * 5.0)  # dw of class 0, background's row is first
     torch.testing.assert_close(ours[5], theirs["bbox_pred.weight"][9] * 10.0)  # dy of class 1
     assert torch.equal(identify(theirs).state["box.scores.bias"][-1:], theirs["cls_score.bias"][:1])
+
+
+def test_every_side_of_caffe_s_box_deltas_has_its_deviation() -> None:
+    """Of (0.1, 0.1, 0.2, 0.2): ours are theirs divided by it, and theirs are back on export, zeros for background."""
+    layout = next(layout for source, name, layout in LAYOUTS if (source, name) == ("Caffe", "box.deltas"))
+    ours = layout.to_ours(torch.ones(12, 2))
+    assert ours.tolist() == [[10, 10], [10, 10], [5, 5], [5, 5]] * 2
+    assert layout.to_theirs(ours).tolist() == [[0, 0]] * 4 + [[1, 1]] * 8

@@ -111,7 +111,7 @@ class RankHeartbeat(Callback):
         self.report: Callable[[str], object] = lambda message: None
         self.pause = min(PAUSE, timeout / 4)
         self.state: RankState | None = None
-        self._watch = Watch(max(2, round(timeout / self.pause)), timeout)
+        self._watch = Watch(round(timeout / self.pause), timeout)
         self._is_first_of_machine = True
         self._looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
         self._over = threading.Event()

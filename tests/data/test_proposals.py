@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
 from lineage.data.collate import collate
@@ -138,3 +139,28 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = (high - low).clip(0).prod(2)
     return shared / ((a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1) - shared)
+
+
+def test_jittered_moves_borders_both_ways_and_those_of_first_copies_little(shapes: Shapes) -> None:
+    """With a shift of no size the objects themselves are proposed; a huge one moves first copies by 0.08 sides."""
+    height, width = 4096, 3000
+    inner = torch.tensor([[900, 700, 1100, 1000], [2000, 2000, 2400, 2100], [1500, 800, 1700, 900]]).float()
+    crowd = torch.tensor([False, True, False])
+    sample = shapes[0]._replace(boxes=inner, crowd=crowd, original_size=(height, width))
+    objects = inner[[0, 2]].numpy()
+    for copies in (1, 3):
+        still = JitteredProposals(shapes, copies=copies, random=0, shift=0.0, recall=1.0)(sample)
+        assert sorted(still.tolist()) == sorted(objects.repeat(copies, axis=0).tolist())
+    far = JitteredProposals(shapes, copies=1, random=0, shift=1e4, recall=1.0)(sample)
+    far = far[far[:, 0].argsort()]
+    moves = (far - objects) / np.tile(objects[:, 2:] - objects[:, :2], 2)
+    np.testing.assert_allclose(np.abs(moves), 0.08, atol=1e-5)
+    assert {*np.sign(moves).ravel()} == {-1, 1}
+    random = JitteredProposals(shapes, copies=1, random=400, shift=0.1, recall=0.0)(sample)
+    sides = (random[:, 2:] - random[:, :2]) / [width, height]
+    assert random.shape == (400, 4)
+    assert 0.06 <= sides.min() < 0.07
+    assert 0.9 < sides.max() <= 1
+    assert abs(np.median(np.log(sides)) - np.log(0.06) / 2) < 0.15, "sides are uniform in their logarithm"
+    assert random.min() >= 0
+    assert (random <= [width, height, width, height]).all()

@@ -1,12 +1,15 @@
-"""Bars are as long as what they stand for, measured in the picture."""
+"""Objects are counted by their areas; bars are as long as what they stand for, measured in the picture."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
-from lineage.data.stats import ClassStats, Stats
+from lineage.data.stats import ClassStats, Stats, count_objects
 from lineage.data.stats_plot import BAR, PAPER, SIZE, Panel, draw_bars, draw_classes, draw_curve, draw_sides
 
 PANEL = Panel(20, 30, 520, 300)
@@ -61,3 +64,23 @@ def test_six_columns_to_an_octave() -> None:
     width = PANEL.width / 7
     heights = [bars(image)[:, int(PANEL.left + (number + 0.4) * width)].sum() for number in range(7)]
     assert heights == pytest.approx([119, 59.5, 0, 0, 0, 0, 238], abs=1.6)
+
+
+def test_objects_are_small_medium_or_large_by_the_borders_of_coco() -> None:
+    """Below 32^2, from there to below 96^2, from there on; crowds are counted apart, and without an area the box's."""
+
+    def annotation(image: int, category: int, area: float, crowd: int = 0) -> dict[str, object]:
+        return {"image_id": image, "category_id": category, "area": area, "bbox": [0, 0, 40, 50], "iscrowd": crowd}
+
+    areas = [1023, 1024, 9215, 9216, 100]
+    annotations = [annotation(7, 5, area) for area in areas] + [annotation(9, 5, 0), annotation(9, 5, 4, crowd=1)]
+    annotations += [annotation(7, 8, 30, crowd=1)]
+    truth = {"images": [{"id": 9}, {"id": 3}, {"id": 7}], "annotations": annotations}
+    meta = SimpleNamespace(classes=("cat", "dog"), category_ids=(5, 8))
+    dataset = SimpleNamespace(ground_truth=lambda: truth, meta=meta, sizes=torch.tensor([[3, 4], [5, 6], [7, 8]]))
+    counts = count_objects(dataset)  # type: ignore[arg-type]
+    cat = ClassStats("cat", 2, 6, 1, small=2, medium=3, large=1, median=np.sqrt((1024 + 2000) / 2))
+    assert counts.classes == (cat, ClassStats("dog", 0, 0, 1, 0, 0, 0, 0.0))
+    assert (counts.images, counts.empty, counts.per_image.tolist()) == (3, 1, [1, 0, 5])
+    assert counts.sides.tolist() == np.sqrt([*areas, 2000]).tolist()
+    assert counts.sizes.tolist() == [[3, 4], [5, 6], [7, 8]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from lineage.data.samples.video import CODECS, USUAL_RATE, Frame, VideoError, read_frame_rate, read_frames, write_frames
+from lineage.data.samples.video import CODECS, Frame, VideoError, read_frame_rate, read_frames, write_frames
 
 
 def clip(count: int = 5, height: int = 48, width: int = 64) -> list[Frame]:
@@ -94,18 +95,43 @@ def test_frames_that_are_no_video_write_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_container_without_a_rate_has_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Unrated:
-        def __init__(self, path: str, reader: int) -> None: ...
+@pytest.mark.parametrize(
+    ("start", "is_text"),
+    [(b"#EXTM3", True), (b"v=0\r\no", True), (b"a\tb\nc.", True), (b"a", True),
+     (b"#EXTM\xff", False), (b"\x1aabcde", False), (b"abcde\x00", False), (b"RIFF12", False)],
+)  # fmt: skip
+def test_six_bytes_of_text_are_a_text_whatever_follows(tmp_path: Path, start: bytes, is_text: bool) -> None:
+    """As lists of other files begin, which OpenCV would open; the kinds of video have other bytes among their first."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(start + b"\xff" * 40 * (len(start) == 6))
+    with pytest.raises(VideoError, match="is a text, such as" if is_text else "is not a video"):
+        list(read_frames(path))
 
+
+@pytest.mark.parametrize(
+    ("rate", "usual"),
+    [(0.0, True), (0.5, False), (999.0, False), (1000.0, True), (90000.0, True), (-1.0, True), (float("nan"), True)],
+)
+def test_a_container_without_a_rate_has_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, usual: bool
+) -> None:
+    class Video:
         def isOpened(self) -> bool:
             return True
 
-        def get(self, key: int) -> float:
-            return float("nan")
+        def get(self, field: int) -> float:
+            return {cv2.CAP_PROP_FPS: rate, cv2.CAP_PROP_FRAME_HEIGHT: 48, cv2.CAP_PROP_FRAME_WIDTH: 64}[field]
 
-        def release(self) -> None: ...
+        def release(self) -> None:
+            pass
 
-    write_frames(tmp_path / "a.mkv", clip(2), 10)
-    monkeypatch.setattr("lineage.data.samples.video.cv2.VideoCapture", Unrated)
-    assert read_frame_rate(tmp_path / "a.mkv") == USUAL_RATE
+    (tmp_path / "a.mp4").write_bytes(b"\0")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path, reader: Video())
+    assert read_frame_rate(tmp_path / "a.mp4") == (25 if usual else rate)
+
+
+def test_a_frame_rate_of_nothing_and_of_less_is_refused(tmp_path: Path) -> None:
+    for fps in (0.0, -1.0, float("nan")):
+        with pytest.raises(VideoError, match="it is above 0"):
+            write_frames(tmp_path / "a.mkv", clip(), fps)
+    assert not list(tmp_path.iterdir())

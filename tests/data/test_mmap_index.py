@@ -7,17 +7,14 @@ import multiprocessing
 import os
 import pickle
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lineage.data.annotations import content_hash, mmap_index, validate
-from lineage.data.annotations.file_check_cache import find_file_defects
+from lineage.data.annotations import content_hash, mmap_index
 from lineage.data.annotations.indexed_dataset import IndexedDataset
-from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import coco as coco_format
 from lineage.data.formats.coco import load as coco
@@ -281,49 +278,3 @@ def test_a_settled_file_is_hashed_once(cache: Path, root: Path, monkeypatch: pyt
     assert content_hash.hash_files([root / "train.json"], root) == first
     os.utime(root / "train.json")
     assert content_hash.hash_files([root / "train.json"], root) == "hashed again"
-
-
-@pytest.mark.parametrize(("age", "is_stored"), [(1.9, False), (2.0, False), (2.5, True)])
-def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
-    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, age: float, is_stored: bool
-) -> None:
-    """A file that is added within the resolution of a folder's time leaves that time as it was."""
-    data = opened(root)
-    for memo in cache.glob("*.seen"):
-        memo.unlink()
-    now = 1_700_000_000.0
-    monkeypatch.setattr("lineage.data.annotations.file_check_cache.time.time", lambda: now)
-    os.utime(root / "images", (now - age,) * 2)
-    looks: list[int] = []
-
-    def sample(records: Iterable[Any], count: int, paths: object) -> list[Any]:
-        looks.append(len(list(records)))
-        return []
-
-    monkeypatch.setattr(validate, "sample_image_files", sample)
-    paths = DatasetPaths([root / "train.json"], root / "images", root / "train.json")
-    for _ in range(2):
-        assert find_file_defects(data.columns, paths, "train") == []
-    assert looks == ([6] if is_stored else [6, 6])
-    find_file_defects(data.columns, paths, "val")
-    assert len(looks) == (2 if is_stored else 3), "another dataset of the folder is looked at by itself"
-
-
-def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
-    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = opened(root)
-    (memo,) = cache.glob("*.seen")
-    memo.unlink()
-    defects: list[Any] = []
-    monkeypatch.setattr(validate, "sample_image_files", lambda records, count, paths: list(records)[:0] + defects)
-    monkeypatch.setattr(content_hash, "SETTLED", -60.0)
-    paths = DatasetPaths([root / "train.json"], root / "images", root / "train.json")
-    assert find_file_defects(data.columns, paths, "train") == []
-    (memo,) = cache.glob("*.seen")
-    defects.append("a defect")
-    assert find_file_defects(data.columns, paths, "train") == []
-    for text in ("{}", "[]", "null", "no json", json.dumps({str(root / "images"): 5})):
-        memo.write_text(text)
-        assert find_file_defects(data.columns, paths, "train") == ["a defect"]
-        assert memo.read_text() == text

@@ -1,0 +1,84 @@
+"""Image files are looked at once, as long as the times of their folders stay and are old enough to be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage.data.annotations import content_hash, validate
+from lineage.data.annotations.file_check_cache import find_file_defects
+from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.data.annotations.paths import DatasetPaths
+from lineage.data.formats.coco import load
+from tests.data import folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "index"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Six images, written a minute ago."""
+    data = folder.write(tmp_path / "data", folder.content(6))
+    for path in (*data.rglob("*"), data):
+        os.utime(path, (time.time() - 60,) * 2)
+    return data
+
+
+def open_folder(root: Path) -> IndexedDataset:
+    return load(root=str(root), images="images", annotations=str(root / "train.json"))
+
+
+@pytest.mark.parametrize(("age", "is_stored"), [(1.9, False), (2.0, False), (2.5, True)])
+def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
+    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, age: float, is_stored: bool
+) -> None:
+    """A file that is added within the resolution of a folder's time leaves that time as it was."""
+    data = open_folder(root)
+    for memo in cache.glob("*.seen"):
+        memo.unlink()
+    now = 1_700_000_000.0
+    monkeypatch.setattr("lineage.data.annotations.file_check_cache.time.time", lambda: now)
+    os.utime(root / "images", (now - age,) * 2)
+    looks: list[int] = []
+
+    def sample(records: Iterable[Any], count: int, paths: object) -> list[Any]:
+        looks.append(len(list(records)))
+        return []
+
+    monkeypatch.setattr(validate, "sample_image_files", sample)
+    paths = DatasetPaths([root / "train.json"], root / "images", root / "train.json")
+    for _ in range(2):
+        assert find_file_defects(data.columns, paths, "train") == []
+    assert looks == ([6] if is_stored else [6, 6])
+    find_file_defects(data.columns, paths, "val")
+    assert len(looks) == (2 if is_stored else 3), "another dataset of the folder is looked at by itself"
+
+
+def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
+    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_folder(root)
+    (memo,) = cache.glob("*.seen")
+    memo.unlink()
+    defects: list[Any] = []
+    monkeypatch.setattr(validate, "sample_image_files", lambda records, count, paths: list(records)[:0] + defects)
+    monkeypatch.setattr(content_hash, "SETTLED", -60.0)
+    paths = DatasetPaths([root / "train.json"], root / "images", root / "train.json")
+    assert find_file_defects(data.columns, paths, "train") == []
+    (memo,) = cache.glob("*.seen")
+    defects.append("a defect")
+    assert find_file_defects(data.columns, paths, "train") == []
+    for text in ("{}", "[]", "null", "no json", json.dumps({str(root / "images"): 5})):
+        memo.write_text(text)
+        assert find_file_defects(data.columns, paths, "train") == ["a defect"]
+        assert memo.read_text() == text

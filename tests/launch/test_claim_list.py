@@ -43,11 +43,24 @@ def test_a_list_of_claims_is_the_cells_of_both_rows_each_once(tmp_path: Path) ->
         ("{table: fpn/table1, better: fpn, worse: c4, metric: box/AP}", "by box/AP"),
         ("{table: fpn/table1, better: fpn, worse: c4}", "metric: missing"),
         ("{table: fpn/table77, better: fpn, worse: c4, metric: box/AP}", "no table"),
+        ("{table: fpn/table1, better: fpn, worse: c4, metric: box/AR1000, seed: 1}", "seed: unknown key"),
     ],
 )
 def test_a_claim_that_no_table_has_is_refused(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(TableError, match=message):
         list_claim_cells(write(tmp_path, line), EXPERIMENTS, None, None)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [("teir: mini\n", "teir: unknown key. Did you mean tier"), ("tier: min\n", "there is no tier 'min'")],
+)
+def test_a_list_with_a_wrong_key_is_refused(tmp_path: Path, head: str, message: str) -> None:
+    line = "{table: fpn/table1, better: fpn, worse: c4, metric: box/AR1000}"
+    with pytest.raises(TableError, match=message):
+        list_claim_cells(write(tmp_path, line, head=head), EXPERIMENTS, None, None)
+    with pytest.raises(TableError, match="claims: missing"):
+        list_claim_cells(write(tmp_path), EXPERIMENTS, None, None)
 
 
 def test_the_shipped_list_has_the_seeds_that_its_tables_plan() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from lineage.results.entry import Entry
 from lineage.tables.claim_regression import Before, find_drift, recheck
@@ -86,3 +89,50 @@ def test_nothing_is_lost_by_chance_in_more_than_one_of_a_hundred() -> None:
         drifts += bool(find_drift(before[:1], today))
     assert alarms <= 15
     assert drifts <= 15
+
+
+def test_margins_are_those_of_students_t() -> None:
+    """Of two runs of the better row, and one of the other, against five of each in the store; two claims are tested."""
+    before = make_before()
+    today = run_again(26.0, 20.5)
+    today["paper/table/new"].append(made.entry("new", 27.0, 1, tier="mini"))
+    check, again = recheck([before, before], today)
+    t = stats.t.isf(0.01 / 2, 8)
+    assert check == again
+    assert (check.before, check.today) == (10.0, 6.0)
+    assert check.own_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 1) ** 0.5)
+    assert check.change_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 1 + 1 / 5 + 1 / 5) ** 0.5)
+    (drift,) = find_drift([before, before], today)  # each cell once: 2 tests
+    assert (drift.cell, drift.today) == ("paper/table/new", 26.5)
+    assert drift.margin == pytest.approx(stats.t.isf(0.01 / (2 * 2), 8) * 0.8 * (1 / 5 + 1 / 2) ** 0.5)
+
+
+def test_a_claim_is_lost_exactly_beyond_both_margins() -> None:
+    for kind in ("gain", "equal"):
+        before = make_before(21.0, 20.0, kind) if kind == "equal" else make_before(24.0, 20.0)
+        outcomes = set()
+        for new in np.arange(14.0, 28.0, 0.1):
+            (check,) = recheck([before], run_again(float(new), 20.0))
+            today, own = new - 20.0, check.own_margin
+            tolerance = max(0.5, 1.0)  # of the claim, or as the rows differed when it was shown
+            lost = abs(today) - own > tolerance if kind == "equal" else today < min(own, 4.0 - check.change_margin)
+            assert check.is_lost is bool(lost)
+            outcomes.add(check.is_lost)
+        assert outcomes == {True, False}
+
+
+def test_less_is_better_where_the_table_says_so() -> None:
+    gain = make_before(20.0, 30.0)
+    table = replace(gain.claim.table, lower=frozenset(["mask/AP"]))
+    before = replace(gain, claim=replace(gain.claim, table=table))
+    for new, is_lost in ((20.0, False), (29.9, True), (35.0, True)):
+        (check,) = recheck([before], run_again(new, 30.0))
+        assert (check.before, check.today, check.is_lost) == (10.0, pytest.approx(30.0 - new), is_lost)
+
+
+def test_runs_that_failed_or_did_not_measure_do_not_count() -> None:
+    today = run_again(30.0, 20.0)
+    today["paper/table/new"] += [made.entry("new", 1.0, 1, status="failed"), made.entry("new", None, 2)]
+    (check,) = recheck([make_before()], today)
+    assert check.today == 10.0
+    assert find_drift([make_before()], {"paper/table/new": [made.entry("new", 1.0, status="stopped")]}) == []

@@ -133,3 +133,62 @@ def test_a_cell_without_a_run_says_why() -> None:
 )
 def test_units_and_decimals_of_metrics(metric: str, unit: str, decimals: int) -> None:
     assert (find_unit(metric), count_decimals(metric)) == (unit, decimals)
+
+
+def test_a_column_is_titled_with_its_metric_its_unit_and_its_direction() -> None:
+    lower = replace(made.table(), lower=frozenset(["mask/AP"]))
+    entries = runs("new", 30.3, parameters=44_000_000)
+    titles = {}
+    for table in (made.table(), lower):
+        for one in build_columns(table, entries, judge(table, entries)):
+            titles[one.title()] = (one.sign, one.cost, one.decimals)
+    assert titles == {
+        "AP (mask/AP, %, higher is better)": (1, False, 1),
+        "AP (mask/AP, %, lower is better)": (-1, False, 1),
+        "params (M) (cost/parameters_m, parameters, millions, lower is better)": (-1, True, 1),
+    }
+
+
+def test_columns_are_those_of_the_paper_s_setting_first_and_costs_where_they_were_measured() -> None:
+    entries = [
+        *runs("new", 12.0, tier="smoke", peak_memory=2_000_000_000), *runs("new", 30.0, 30.1, 29.9, tier="paper"),
+        *runs("new", 20.0, tier="mini"), *runs("old", 20.0, tier="mini", deviations=["roi=pool"]),
+        made.entry("old", None, tier="paper", status="failed"),
+    ]  # fmt: skip
+    table = made.table()
+    columns = list(build_columns(table, entries, judge(table, entries)))
+    shown = [(one.metric, str(one.setting), one.samples.keys(), one.verdicts) for one in columns]
+    assert shown == [
+        ("mask/AP", "paper", {"new"}, {"old": "failed", "new": "reproduced"}),
+        ("mask/AP", "mini", {"new"}, {"old": "missing", "new": "off protocol"}),
+        ("mask/AP", "mini roi=pool", {"old"}, {"old": "off protocol", "new": "missing"}),
+        ("mask/AP", "smoke", {"new"}, {"old": "missing", "new": "no verdict"}),
+        ("cost/memory_gb", "smoke", {"new"}, {}),
+    ]  # fmt: skip
+
+
+def test_the_best_row_is_the_first_by_its_p_value_at_this_reading() -> None:
+    """0.185 of each run with 8 degrees of freedom, for one run of each row."""
+    lower = replace(made.table(), lower=frozenset(["mask/AP"]))
+    outcomes = set()
+    for step in range(-40, 41):
+        difference = step / 20
+        entries = runs("old", 27.0, tier="paper") + runs("new", 27.0 + difference, tier="paper")
+        p = 2 * t_sf(abs(difference) / (0.185 * 2**0.5), 8) / compute_share(1, 0.025)
+        better, worse = ("new", "old") if difference > 0 else ("old", "new")
+        assert column(entries).best() == (better if p <= 0.05 else None)
+        assert column(entries, lower).best() == (worse if p <= 0.05 else None)
+        outcomes.add(column(entries).best())
+        if p > 0:
+            assert column(entries).deltas()["new"].p == pytest.approx(min(1.0, p))
+    assert outcomes == {"old", "new", None}
+
+
+def test_an_empty_table_has_a_column_per_metric_and_none_of_costs() -> None:
+    table = made.table()
+    (empty,) = build_columns(table, [], judge(table, []))
+    assert (empty.metric, empty.setting, empty.samples, empty.noise.single) == ("mask/AP", None, {}, None)
+    assert empty.verdicts == {"old": "missing", "new": "missing"}
+    failed = [made.entry("old", None, status="failed"), made.entry("old", None, 1, status="stopped")]
+    (empty,) = build_columns(table, failed, judge(table, failed))
+    assert empty.verdicts == {"old": "failed", "new": "missing"}

@@ -114,10 +114,43 @@ def test_the_command_prints_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(any(line.startswith(f"{variant.name} ") for line in lines) for variant in VARIANTS)
 
 
-def test_facts_with_an_unknown_code_base(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t, published: {mine: 1}}]\n",
+         r"variants\[0\].published.mine: unknown key. There are: paper"),
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t, sorce: x}]\n", r"variants\[0\].sorce: unknown key"),
+        ("paper: p\nvariants: [{name: a, parameters: 1}]\n", r"variants\[0\].parity: missing"),
+        ("paper: p\nvariants: [{parity: a, parameters: 1}]\n", r"variants\[0\].name: missing"),
+        ("variants: [{name: a, parameters: 1, parity: t}]\n", "paper: missing"),
+        ("paper: p\n", "variants: missing"),
+        ("paper: p\nvariant: x\n", "variant: unknown key. Did you mean variants"),
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t}]\nfamily: {year: 2017, name: a}\n",
+         "family.idea: missing"),
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t}]\nfamily: {year: 2017, name: a, idea: b, form: c}\n",
+         "family.form: unknown key. Did you mean from"),
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t}]\n"
+         "learning: {mask/AP: {untrained: 0.1, reached: 2, flor: 1}}\n", "learning.mask/AP.flor: unknown key"),
+        ("paper: p\nvariants: [{name: a, parameters: 1, parity: t}]\nlearning: {mask/AP: {untrained: 0.1, floor: 1}}\n",
+         "learning.mask/AP.reached: missing"),
+    ],
+)  # fmt: skip
+def test_facts_with_wrong_keys_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/a.yaml").write_text(text)
+    with pytest.raises(TableError, match=f"a.yaml: {says}"):
+        model_facts.load(tmp_path)
+
+
+def test_every_fact_arrives(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/a.yaml").write_text(
-        "paper: p\nvariants: [{name: a, parameters: 1, parity: t, published: {mine: 1}}]\n"
+        "paper: p\nfamily: {year: 2017, name: A, idea: I, from: b}\n"
+        "learning: {with: roi=pool, mask/AP: {untrained: 0.1, reached: 2.5, floor: 1.25}}\n"
+        "variants:\n- {name: v, with: x=1, parameters: 7, parity: t, counted: {mine: 1.5}, published: {paper: 3}}\n"
     )
-    with pytest.raises(TableError, match=r"a.yaml: variants\[0\].published.mine: unknown key. There are: paper"):
-        model_facts.load(tmp_path)
+    (facts,) = model_facts.load(tmp_path)
+    variant = Variant("v", "model=a x=1", "p", 7, "t", published={"paper": "3"}, counted={"mine": 1.5})
+    assert facts.variants == [variant]
+    assert facts.learning == model_facts.Learning("roi=pool", {"mask/AP": model_facts.Measure(0.1, 2.5, 1.25)})
+    assert facts.family == model_facts.Family(2017, "A", "I", "b")

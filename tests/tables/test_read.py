@@ -70,6 +70,33 @@ def test_effects_agree_with_the_published_numbers() -> None:
         ({"claims": [{"row": "roi_align", "value": 30.4}]}, "30.4 is claimed, but the row roi_align has published"),
         ({"claims": [{"metric": "mask/AP"}]}, "claims[0].better: a claim has exactly one of these forms"),
         ({"claims": {"a": 1}}, "claims: expected a list"),
+        (
+            {"claims": [{"better": "roi_align", "worse": "roi_pool", "gian": 1}]},
+            "claims[0].gian: unknown key. Did you mean gain",
+        ),
+        ({"metrics": {"x": {"title": "X", "bettter": "lower"}}}, "metrics.x.bettter: unknown key. Did you mean better"),
+        ({"metrics": {"x": {"better": "lower"}}}, "metrics.x.title: missing"),
+        (
+            {"rows": {"a": {"published": {"mask/AP": {"value": 1, "rnus": 2}}}}},
+            "rows.a.published.mask/AP.rnus: unknown key. Did you mean runs",
+        ),
+        (
+            {"claims": [{"better": "roi_align", "worse": "roi_pool", "order": ["roi_pool", "roi_align"]}]},
+            "claims[0].order: a claim has exactly one of these forms",
+        ),
+        ({"claims": [{"equal": ["roi_pool", "roi_align"], "gain": 1}]}, "claims[0].gain: only a claim of better"),
+        ({"claims": [{"equal": ["roi_pool", "roi_align", "roi_pool"]}]}, "expected two rows or more, each once"),
+        (
+            {"claims": [{"better": "roi_align", "worse": "roi_pool", "metric": "mask/APP"}]},
+            "metric: unknown: 'mask/APP'",
+        ),
+        ({"claims": [{"better": "roi_align", "worse": "roi_pol"}]}, "claims[0].worse: unknown: 'roi_pol'. Did you"),
+        ({"claims": [{"row": "roi_alig", "value": 1}]}, "claims[0].row: unknown: 'roi_alig'. Did you mean roi_align"),
+        ({"source": ""}, "source: missing: roi_align has published numbers"),
+        ({"at": {"paper": {"x": 1}}}, "at.paper: what rows set at the tier of the paper stands in base.set"),
+        ({"seeds": -1}, "seeds: -1 is not a number of seeds, 1 to 1000"),
+        ({"seeds": 1001}, "seeds: 1001 is not a number of seeds, 1 to 1000"),
+        ({"seeds": 2.5}, "seeds: 2.5 is not a number of seeds"),
     ],
 )
 def test_a_wrong_file_is_told_where_it_is_wrong(tmp_path: Path, change: dict[str, Any], says: str) -> None:

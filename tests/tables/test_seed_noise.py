@@ -35,3 +35,24 @@ def test_noise_is_known_where_it_was_measured() -> None:
         assert seed_noise.find_published("coco", metric, ["mask_rcnn"]) is None
     assert seed_noise.find_published("coco", "box/AP", ["mask_rcnn", "retinanet"]) is None
     assert seed_noise.find_published("cityscapes", "box/AP", ["mask_rcnn"]) is None
+
+
+def test_the_published_noises_are_these() -> None:
+    listed = [(noise.sd, noise.df, noise.dataset, noise.metrics, noise.family) for noise in seed_noise.PUBLISHED]
+    assert listed == [
+        (0.16, 28, "coco", ("box/AP",), "two-stage"),
+        (0.185, 28, "coco", ("mask/AP",), "two-stage"),
+        (0.4, 7, "voc", ("voc/mAP07", "voc/mAP"), "two-stage"),
+        (0.3, 4, "lvis", ("box/AP", "mask/AP"), "two-stage"),
+    ]
+    names = ("", "rpn", "rpn_r50", "mask_rcnn", "retinanet", "crpn", "centernet")
+    assert [seed_noise.find_family(name) for name in names] == [*["two-stage"] * 4, "retinanet", "crpn", "centernet"]
+
+
+def test_a_shorter_sample_is_of_the_same_experiment() -> None:
+    sample = seed_noise.SeedSample((1.0, 2.0, 4.0), (3, 5, 9), "cell", "training", "model")
+    assert sample.first(2) == seed_noise.SeedSample((1.0, 2.0), (3, 5), "cell", "training", "model")
+    assert sample.first(3) is sample.first(4) is sample
+    assert (sample.first(1).sd, sample.first(2).sd, sample.by_seed) == (None, 0.5**0.5, {3: 1.0, 5: 2.0, 9: 4.0})
+    assert sample.repeats(sample.first(1))
+    assert not seed_noise.SeedSample((1.0,)).repeats(seed_noise.SeedSample((1.0,)))

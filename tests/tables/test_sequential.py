@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from lineage.tables.statistics import sequential
 from lineage.tables.statistics.sequential import EVERY, compute_share, list_looks, spend
 
 
@@ -40,3 +43,26 @@ def test_readings_become_rare() -> None:
     assert list_looks(29)[-1] == EVERY
     assert list_looks(100)[-4:] == [30, 45, 67, 100]
     assert compute_share(list_looks(5000)[-1], 0.025) > 0
+
+
+@pytest.mark.parametrize("planned", [3, 5])
+def test_boundaries_equal_the_normal_distribution_of_the_readings(planned: int) -> None:
+    """The readings n = 1, 2, 3 of a Brownian motion are normal with the correlation sqrt(n / m) of n and m."""
+    for level in (0.025, 0.2):
+        spent = [level * 0.8 * (n / planned) ** 2 for n in (1, 2, 3)]
+        bounds = stats.norm.isf([level * compute_share(n, level, planned) for n in (1, 2, 3)])
+        correlation = [[sqrt(min(n, m) / max(n, m)) for m in (1, 2, 3)] for n in (1, 2, 3)]
+        for n in (1, 2, 3):
+            matrix = np.array(correlation)[:n, :n]
+            inside = stats.multivariate_normal(cov=matrix, seed=0, abseps=1e-8, maxpts=200_000).cdf(bounds[:n])
+            assert 1 - inside == pytest.approx(spent[n - 1], rel=2e-4)
+
+
+def test_the_level_that_is_spent_and_the_readings_are_those_of_the_text() -> None:
+    assert [spend(n) for n in (1, 2, 3, 4, 6, 60)] == pytest.approx([0.8 / 9, 3.2 / 9, 0.8, 0.85, 0.9, 0.99])
+    assert [spend(n, 5) for n in (1, 5, 6, 10)] == pytest.approx([0.032, 0.8, 1 - 1 / 6, 0.9])
+    assert list_looks(0) == []
+    for n in range(1, 110):
+        assert list_looks(n) == [look for look in (*range(1, 21), 30, 45, 67, 100) if look <= n]
+    tails = [sequential._tail(z) for z in (-6.0, -1.0, 0.0, 2.5)]
+    assert tails == pytest.approx(stats.norm.sf([-6.0, -1.0, 0.0, 2.5]), rel=1e-12)

@@ -50,6 +50,30 @@ def test_what_hundredths_cannot_say_or_say_longer_stays_run_lengths(shape: list[
     assert pack({"segmentation": shape}, SIZE) == encode_rle({"segmentation": shape}, SIZE) == drawn(shape)
 
 
+def square(side: float) -> list[float]:
+    return [0.0, 0.0, side, 0.0, side, side, 0.0, side]
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_polygons"),
+    [
+        ([[0.0, 0.0, 655.35, 0.0, 655.35, 9.0]], True),  # the largest number of two bytes
+        ([[0.0, 0.0, 655.36, 0.0, 655.36, 9.0]], False),
+        ([square(20.0)] * 47, True),  # as many as a byte below "0" says
+        ([square(20.0)] * 48, False),
+        ([square(6.5)], True),  # 1 + 2 x (1 + 8) = 19 bytes, against 3 for each column of 6.5
+        ([square(6.33)], False),  # 18.99
+        ([square(6.34)], True),  # 19.02
+        ([square(5.0), [0.0, 0.0, 8.0, 0.0, 8.0, 8.0]], True),  # 33 bytes against 39
+    ],
+)
+def test_polygons_are_stored_up_to_the_borders(shape: list[list[float]], is_polygons: bool) -> None:
+    text = pack({"segmentation": shape}, SIZE)
+    assert (text[0] < ord("0")) == is_polygons
+    if is_polygons:
+        assert text[0] == len(shape)
+
+
 def test_run_lengths_stay_what_they_are() -> None:
     whole = {"size": SIZE, "counts": [0, 480 * 640]}
     text = pack({"segmentation": whole}, SIZE)

@@ -16,12 +16,28 @@ from PIL import Image
 
 from lineage.data.formats.cityscapes import OTHERS, THINGS
 from lineage.eval.evaluator import DetectionEvaluator
-from lineage.eval.protocols.cityscapes import LABELS, CityscapesScorer, average, objects_from_ids, overlaps_by_class
+from lineage.eval.protocols.cityscapes import (
+    LABELS,
+    MIN_PIXELS,
+    THRESHOLDS,
+    VOID,
+    CityscapesScorer,
+    average,
+    objects_from_ids,
+    overlaps_by_class,
+)
 from tests.eval.scenes import batch, guesses, world
 
 SIZE = (60, 90)
 NAMES = {number: name for number, name in enumerate(LABELS, 1)}
 BARE = [0, 1, 4, 7, 11, 23, 29]  # void, stuff, and a caravan group
+
+
+def test_the_lists_and_limits_are_those_of_the_official_scripts() -> None:
+    assert {label.name: label.id for label in labels if label.hasInstances and not label.ignoreInEval} == LABELS
+    assert tuple(label.id for label in labels if label.ignoreInEval and label.id >= 0) == VOID
+    assert THRESHOLDS.tolist() == official.args.overlaps.tolist()
+    assert official.args.minRegionSizes[0] == MIN_PIXELS
 
 
 def street(rng: np.random.Generator) -> np.ndarray:

@@ -116,5 +116,7 @@ def test_a_missing_frame_is_an_error() -> None:
     evaluator.update(truth / 255, make_batch([1], truth, (16, 16)))
     with pytest.raises(IncompleteError, match="never evaluated: 2"):
         evaluator.compute()
-    with pytest.raises(ValueError, match="reads images"):
-        evaluator.check_outputs(truth[0])
+    evaluator.check_outputs(truth)
+    for wrong in (truth[0], truth[None], truth[:, :2], truth.numpy()):
+        with pytest.raises(ValueError, match="reads images"):
+            evaluator.check_outputs(wrong)

@@ -61,7 +61,7 @@ def watch(model: nn.Module) -> dict[str, set[torch.dtype]]:
 
 def total(model: nn.Module, images: Any, targets: Any) -> Tensor:
     losses = model.train().losses(images, targets)
-    assert {loss.sum.dtype for loss in losses.values()} == {torch.float32}
+    assert {part.dtype for loss in losses.values() for part in (loss.sum, loss.normalizer)} == {torch.float32}
     return reduce(torch.add, (loss.sum / loss.normalizer.clamp(min=1) for loss in losses.values()))
 
 

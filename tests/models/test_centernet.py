@@ -150,6 +150,18 @@ def test_objects_that_share_a_cell_are_counted_and_both_learned() -> None:
     assert heat.flatten(2).eq(1).sum(-1).tolist() == [[1, 2]]
 
 
+def test_objects_are_cut_at_the_border_and_those_outside_are_none() -> None:
+    """A map of 8 x 6 cells of 4 pixels; the last two objects are a crowd and an empty slot."""
+    truth = targets([[-8, 4, 8, 12], [28, 20, 40, 40], [40, 0, 50, 8], [8, 8, 16, 16], [8, 8, 16, 16]], [0, 1, 1, 0, 0])
+    truth.crowd[0, 3], truth.valid[0, 4] = True, False
+    centers = encode_centers(truth, stride=4, size=(6, 8), min_overlap=0.7, radius="coded")
+    assert centers.positive[0].tolist() == [True, True, False, False, False]
+    assert centers.cells[0, :3].tolist() == [[1, 2], [7, 5], [7, 1]]
+    assert centers.cell_index[0, :3].tolist() == [17, 47, 15]
+    assert centers.offsets[0, :2].tolist() == [[0, 0], [0.5, 0.5]]
+    assert centers.sizes[0, :3].tolist() == [[2, 2], [1, 1], [0, 2]]
+
+
 def test_a_crowd_is_neither_positive_nor_negative_in_its_middle() -> None:
     truth = targets([[8, 8, 40, 40]], [0])
     crowd = truth._replace(crowd=truth.valid)

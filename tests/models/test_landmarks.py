@@ -135,6 +135,7 @@ def test_targets_are_those_of_labelled_landmarks_inside_the_map() -> None:
     assert truth.keypoints is not None
     goal = encode_landmarks(truth.keypoints, centers, layout.slots[None], layout.channels[None], stride=4, size=size)
     assert goal.labelled[0, 0].tolist() == [True, True, False, False]  # not labelled, outside
+    assert goal.cells[0, 0].tolist() == [[2, 3], [7, 7], [7, 7], [size[1] - 1, 7]]
     assert centers.cells[0, 0].tolist() == [6, 7]
     torch.testing.assert_close(goal.points[0, 0, :2], torch.tensor([[2.5 - 6, 3.0 - 7], [7.5 - 6, 7.5 - 7]]))
     torch.testing.assert_close(goal.offsets[0, 0, :2], torch.tensor([[0.5, 0.0], [0.5, 0.5]]))

@@ -24,6 +24,6 @@ def vote(
     """
     near = box_ops.iou(detections, boxes) >= threshold  # [B, D, K]
     near = near & (labels[..., None] == groups[:, None]) & valid[:, None]
-    weight = near * scores[:, None]
+    weight = near * scores[:, None].to(boxes.dtype)
     total = weight.sum(-1, keepdim=True)
     return torch.where(total > 0, weight @ boxes / total.clamp(min=1e-12), detections)

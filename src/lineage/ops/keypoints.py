@@ -46,7 +46,7 @@ def _peaks(maps: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
     columns = _cubic(maps.shape[-1], pixels[..., 0], canvas[1])[:, :, None]  # [B, D, 1, W, M]
     rows = _cubic(maps.shape[-1], pixels[..., 1], canvas[0])[:, :, None]
     with torch.autocast(maps.device.type, enabled=False):  # the position of a maximum needs all digits
-        resized = rows @ maps @ columns.transpose(-1, -2)  # [B, D, K, H, W]
+        resized = rows.to(maps.dtype) @ maps @ columns.to(maps.dtype).transpose(-1, -2)  # [B, D, K, H, W]
     # 2. find the maximum inside the box
     inside_x = torch.arange(canvas[1], device=maps.device) < pixels[..., :1]
     inside_y = torch.arange(canvas[0], device=maps.device) < pixels[..., 1:]

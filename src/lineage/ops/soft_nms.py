@@ -26,6 +26,7 @@ def soft_nms(
         value, index = remaining.max(1, keepdim=True)
         final = final.scatter_reduce(1, index, value, "amax")  # value -1 (no box remains) changes nothing
         iou = box_ops.iou(box_ops.take(boxes, index), boxes)[:, 0].nan_to_num()  # of two boxes without area
+        iou = iou.to(scores.dtype)
         near = (groups == groups.gather(1, index)) & (value >= 0)
         if sigma is None:
             decay = torch.where(near & (iou > threshold), 1 - iou, 1.0)

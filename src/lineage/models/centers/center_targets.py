@@ -65,8 +65,8 @@ def weigh_positives(heat: Tensor, channel: Tensor, index: Tensor, weights: Tenso
     channel, index, weights: [B, N] the map, the cell counted row by row, and the weight of each point.
     """
     place = channel * heat[0, 0].numel() + index
-    largest = torch.zeros_like(heat).flatten(1).scatter_reduce(1, place, weights, "amax").view_as(heat)
-    return torch.where(heat == 1, largest, 1.0)
+    largest = torch.zeros_like(heat).flatten(1).scatter_reduce(1, place, weights.to(heat.dtype), "amax")
+    return torch.where(heat == 1, largest.view_as(heat), 1.0)
 
 
 def count_shared_cells(centers: CenterTargets) -> Tensor:

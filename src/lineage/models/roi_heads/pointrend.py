@@ -196,7 +196,7 @@ class PointRend(nn.Module):
         cells = (-flat.abs()).topk(min(self.subdivision_num_points, size**2), 2).indices
         positions = point_ops.cell_centres(size, masks.device)[cells]
         logits = self.point_logits(features, coarse, labels, positions, point_ops.to_canvas(boxes, positions))
-        return flat.scatter(2, cells, logits).view_as(masks)
+        return flat.scatter(2, cells, logits.to(flat.dtype)).view_as(masks)
 
     def coarse_logits(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """Predict coarse masks in boxes [B, N, 4] -> logits [B * N, maps, s, s]"""

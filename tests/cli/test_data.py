@@ -108,9 +108,10 @@ def test_show(name: str, root: Path, tmp_path: Path) -> None:
         assert image.tobytes() == first
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_what_make_tells_to_type_next_works(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = ["data", "make", "shapes", str(tmp_path), "--as", layout, "--images", "3", "--val", "2", "--size", "96x64"]
+@pytest.mark.parametrize("name", [*(f"shapes --as {layout}" for layout in LAYOUTS), "shapes_garments"])
+def test_what_make_tells_to_type_next_works(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset, *layout = name.split()
+    made = ["data", "make", dataset, str(tmp_path), *layout, "--images", "3", "--val", "2", "--size", "96x64"]
     assert main(made) == 0
     told = dict(line.split(":  ", 1) for line in capsys.readouterr().out.splitlines()[-2:])
     assert main(shlex.split(told["check"])[1:]) == 0
@@ -120,6 +121,12 @@ def test_what_make_tells_to_type_next_works(layout: str, tmp_path: Path, capsys:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides)
     assert len(build(config.dataset.val)) == 2
+
+
+def test_garments_are_written_with_their_landmarks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "make", "shapes_garments", str(tmp_path / "made"), "--as", "voc"]) == 2
+    assert "shapes_garments is written --as deepfashion2" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
 
 
 def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ AddArguments = Callable[[argparse.ArgumentParser], None]
 Run = Callable[[argparse.Namespace], int]
 
 COMMANDS: dict[str, tuple[str, AddArguments, Run]] = {
-    "make": ("write the embedded dataset in a public layout", make.add_arguments, make.run),
+    "make": ("write a drawn dataset in a public layout", make.add_arguments, make.run),
     "prepare": ("fetch a dataset, or say what to fetch and where to put it", prepare.add_arguments, prepare.run),
     "convert": ("write YOLO, VIA, labelme or VOC folders as COCO-format files", convert.add_arguments, convert.run),
     "split": ("divide a COCO-format file into train, val and test", split.add_arguments, split.run),

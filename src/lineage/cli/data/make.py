@@ -1,4 +1,4 @@
-"""`lineage data make`: write the embedded dataset in a public layout."""
+"""`lineage data make`: write a drawn dataset in a public layout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 from lineage.results.count_noun import count_noun
 
 LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
-SMALLEST = 32  # pixels, a side of an image of shapes
+DATASETS = {"shapes": LAYOUTS, "shapes_garments": ("deepfashion2",)}  # layouts, the usual one first
+SMALLEST = 32  # pixels, a side of a drawn image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=["shapes"])
+    parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("directory", type=Path, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--as", dest="layout", choices=LAYOUTS, default="coco", help="default: coco")
+    default = "default: coco; of shapes_garments deepfashion2, which alone holds its landmarks"
+    parser.add_argument("--as", dest="layout", choices=LAYOUTS, help=default)
     parser.add_argument("--size", type=parse_size, default=(240, 320), metavar="WIDTHxHEIGHT", help="default: 320x240")
     parser.add_argument("--images", type=parse_count, default=100, help="training images, default: 100")
     parser.add_argument("--val", type=parse_count, default=20, help="validation images, default: 20")
@@ -41,27 +43,35 @@ def parse_count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    layouts = DATASETS[args.dataset]
+    layout = args.layout or layouts[0]
+    if layout not in layouts:
+        print(
+            f"--as {layout}: {args.dataset} is written --as {layouts[0]}, which alone holds its labels", file=sys.stderr
+        )
+        return 2
     if args.directory.exists() and (not args.directory.is_dir() or any(args.directory.iterdir())):
         print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
               f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
         return 1
     try:
         for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):
-            write_split(args, split, seed, length)
+            write_split(args, layout, split, seed, length)
     except OSError as error:
         print(f"{error.filename or args.directory}: cannot be written ({error.strerror})", file=sys.stderr)
         return 1
-    print(next_commands(args.layout, args.directory, args.val))
+    print(next_commands(args.dataset, layout, args.directory, args.val))
     return 0
 
 
-def next_commands(layout: str, folder: Path, val: int) -> str:
+def next_commands(dataset: str, layout: str, folder: Path, val: int) -> str:
     """Return the commands to type next; layouts with fixed classes get the names of these."""
     from lineage.data.export.cityscapes import FIRST_LABEL
     from lineage.data.shapes.dataset import CLASSES
 
     name = {"panoptic": "coco_panoptic", "voc": "voc12"}.get(layout, layout)
-    model = {"panoptic": "model=panoptic_fpn ", "voc": "model=faster_rcnn "}.get(layout, "")
+    landmarks = "model=deepmark " if dataset == "shapes_garments" else ""
+    model = landmarks or {"panoptic": "model=panoptic_fpn ", "voc": "model=faster_rcnn "}.get(layout, "")
     labels = ",".join(f"{class_name}: {label}" for label, class_name in enumerate(CLASSES, FIRST_LABEL))
     more = {
         "penn_fudan": f" dataset.held_out={val}", "voc": f" 'dataset.names=[{','.join(CLASSES)}]'",
@@ -71,17 +81,19 @@ def next_commands(layout: str, folder: Path, val: int) -> str:
     return f"check:  lineage data check {name} --root {folder}{more}\ntrain:  {train}"
 
 
-def write_split(args: argparse.Namespace, split: str, seed: int, length: int) -> None:
+def write_split(args: argparse.Namespace, layout: str, split: str, seed: int, length: int) -> None:
     from importlib import import_module
 
     from lineage.data.shapes.dataset import Shapes
+    from lineage.data.shapes.garments import Garments
 
-    dataset = Shapes(seed=seed, length=length, size=args.size)
+    draw = {"shapes": Shapes, "shapes_garments": Garments}[args.dataset]
+    dataset = draw(seed=seed, length=length, size=args.size)
     suffix, polygons = {"suffix": "png" if args.lossless else "jpg"}, {"polygons": args.polygons}
     options = {
         "coco": suffix | polygons, "lvis": suffix | polygons, "panoptic": suffix, "voc": suffix, "deepfashion2": {},
         "cityscapes": {}, "penn_fudan": {},
-    }[args.layout]  # fmt: skip
-    path = import_module(f"lineage.data.export.{args.layout}").write(dataset, args.directory, split, **options)
+    }[layout]  # fmt: skip
+    path = import_module(f"lineage.data.export.{layout}").write(dataset, args.directory, split, **options)
     objects = len(dataset.object_labels().labels)
     print(f"{split}: {count_noun(length, 'image')}, {count_noun(objects, 'object')} -> {path}")

@@ -49,6 +49,55 @@ def test_explanations_have_a_price() -> None:
     assert speed.predict(config, trains=False) - speed.predict(CONFIG, trains=False) == pytest.approx(144 * 0.1)
 
 
+@pytest.mark.parametrize(
+    ("method", "measures", "detections"),
+    [
+        ("random", [], 0), ("center", ["place"], 0), ("smooth_grad", [], 50), ("integrated_gradients", None, 64),
+        ("guided_grad_cam", [], 4), ("grad_cam", [], 2), ("odam", ["removal"], 2 + 22), ("odam", ["road"], 2 + 30),
+        ("odam", ["sensitivity", "place"], 2 + 30), ("odam", ["dependence"], 2 + 7 * 3),
+        ("random", ["removal", "road", "dependence"], 22 + 30 + 7), ("d_rise", ["dependence"], 7),
+    ],
+)  # fmt: skip
+def test_each_explanation_costs_as_many_detections(method: str, measures: list[str] | None, detections: int) -> None:
+    """For 5 images of 3 detections; D-RISE's 100 masks once per image."""
+    evaluator = {"_target_": "x.ExplanationEvaluator", "images": 5, "detections": 3, "method": method, "masks": 100}
+    masks = 100 if method == "d_rise" else 0
+    assert count_images({"evaluator": evaluator | {"measures": measures}}) == 5 * (3 * detections + masks)
+    assert count_images({"evaluator": evaluator | {"_target_": "x.CocoEvaluator"}}) == 0
+    assert count_images({"evaluator": {"_target_": "x.ExplanationEvaluator", "method": method}}) == 0
+
+
+def test_a_run_without_a_schedule_or_a_length_is_a_test_of_200_images() -> None:
+    speed = Speed(0.25, 0.1, 10.0)
+    assert speed.predict({}, trains=True) == speed.predict({}, trains=False) == pytest.approx(200 * 0.1 + 10)
+    often = {"schedule": {"steps": 401, "evaluate_every": 100}, "dataset": {"val": {"length": 10}}}
+    assert speed.predict(often, trains=True) == pytest.approx(401 * 0.25 + 5 * 10 * 0.1 + 10)
+    assert speed.predict(often, trains=False) == pytest.approx(10 * 0.1 + 10)
+    one_step = {"schedule": {"steps": 1, "evaluate_every": 1}, "dataset": {"val": {"length": 10}}}
+    assert speed.predict(one_step, trains=True) == pytest.approx(0.25 + 1 + 10)
+
+
+def test_networks_without_a_time_are_like_those_of_their_backbone_else_like_all() -> None:
+    shipped = SHIPPED | {"rpn/resnet50": Speed(1.0, 0.4, 20.0)}
+    speeds = Speeds("a CPU", shipped, {"mask_rcnn/mini": Speed(0.5, 0.3, 12.0), "own/mini": Speed(9.0, 9.0, 9.0)})
+    assert speeds.ratio == 2.0  # of the one network that both have
+    assert speeds.find("rpn/resnet50") == (Speed(2.0, 0.8, 40.0), "as on a CPU, x 2.00 by the calibration here")
+    alike, other = speeds.find("x/mini"), speeds.find("x/resnet101")
+    assert alike is not None
+    assert other is not None
+    assert alike[0] == Speed(0.5, 0.3, 10.0)  # medians of .5 .2 9, .3 .02 9, 12 10 9
+    assert alike[1].startswith("roughly, as 3 networks of backbone mini;")
+    assert other[0] == Speed(1.25, 0.55, 11.0)
+    assert other[1].startswith("roughly, as 4 networks that were measured;")
+
+
+def test_the_time_of_a_calibration_is_steps_images_and_the_rest() -> None:
+    entry = made.entry(steps=16, step_seconds=0.5, image_ms=250.0)
+    assert calibration.read_speed(entry, 20.0) == Speed(0.5, 0.25, 20.0 - 16 * 0.5 - 12 * 0.25)
+    assert calibration.read_speed(entry, 5.0).other == 0.0
+    assert calibration.read_speed(made.entry(steps=0, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
+
+
 def test_what_is_measured_here_counts_and_scales_the_rest() -> None:
     speeds = Speeds("a CPU", SHIPPED, {"mask_rcnn/mini": Speed(0.5, 0.3, 12.0)})
     assert speeds.find("mask_rcnn/mini") == (Speed(0.5, 0.3, 12.0), "calibrated here")

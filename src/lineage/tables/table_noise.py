@@ -93,24 +93,28 @@ class SampleTable:
 
 
 def measure_noise(entries: Iterable[Entry], metrics: Iterable[str]) -> dict[NoiseKey, NoiseEstimate]:
-    """Return the noise of metrics between the seeds of these entries, which may be of several tables."""
+    """Return the noise of metrics between the seeds of these entries, which may be of several tables.
+
+    Rows that test the same checkpoints count once, in whichever tables they are.
+    """
     tables: dict[str | None, list[Entry]] = defaultdict(list)
     for entry in entries:
         tables[entry.table].append(entry)
-    groups: dict[NoiseKey, list[dict[str, SeedSample]]] = defaultdict(list)
+    groups: dict[NoiseKey, dict[str, dict[str, SeedSample]]] = defaultdict(lambda: defaultdict(dict))
     metrics = tuple(metrics)
-    for of_table in tables.values():
-        for runs in group_finished(of_table).values():
+    for table, of_table in tables.items():
+        for row, runs in group_finished(of_table).items():
             for setting, finished in runs.items():
                 choices = finished[0].choices
                 for metric in metrics:
                     values = average_by_seed((entry.seed, entry.metrics.get(metric)) for entry in finished)
                     if len(values) > 1:
-                        sample = SeedSample(tuple(values.values()), tuple(values), training=finished[0].training_digest)
+                        cell = f"{table}/{row} {setting} {setting.evaluation}"
                         key = NoiseKey(metric, find_family(choices.get("model", "")), choices.get("dataset", ""),
                                        setting.tier)  # fmt: skip
-                        groups[key].append({sample.training: sample})
-    estimates = {key: pool(samples) for key, samples in groups.items()}
+                        sample = SeedSample(tuple(values.values()), tuple(values))
+                        groups[key][finished[0].training_digest or cell][cell] = sample
+    estimates = {key: pool(by_training.values()) for key, by_training in groups.items()}
     return {
         key: replace(noise, source=f"other tables of this store ({noise.df} df)")
         for key, noise in estimates.items()

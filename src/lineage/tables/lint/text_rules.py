@@ -18,10 +18,10 @@ EVEN = r"same|equal|no difference|insensitive|robust|enough|on par|nearly|consta
 NOT = r"\b(not|no|without|never|barely|hardly)\b"
 ARCHITECTURE = ("model", "backbone", "roi", "neck", "box", "tta")
 OF_TASK = {"mask": "mask", "keypoint": "keypoint"}  # metric's task -> the head it needs
-METRICS = (  # pattern of the evaluator's class -> patterns of its metrics
+METRICS = (  # pattern of the evaluator's class in lower case -> patterns of its metrics
     ("lineage.calibration.*", ("calibration/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
     ("lineage.explain.*", ("explain/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
-    ("*.frames.FrameEvaluator", ("frame/*",)),
+    ("*.frames.frameevaluator", ("frame/*",)),
     ("*lvis*", ("box/*", "mask/*", "lvis/*")),
     ("*voc*", ("voc/*", "box/*")),
     ("*cityscapes*", ("box/*", "mask/*")),

@@ -169,30 +169,6 @@ def test_wandb(tmp_path: Path) -> None:
     assert read_one(write_table(tmp_path, json.dumps(records), "export.json")).metrics == {"box/AP": 30.0}
 
 
-@pytest.mark.parametrize(("record", "expected"), [
-    ({"state": "finished", "box/AP": 1.0}, ("finished", None, None, 0)),
-    ({"state": "Crashed", "seed": 4, "_step": 7}, ("failed", "W&B's state: crashed", 4, 7)),
-    ({"state": "killed", "SEED": 5, "iteration": 8.0}, ("stopped", "W&B's state: killed", 5, 8)),
-    ({"state": "preempted", "random_seed": 6, "iter": 9}, ("stopped", "W&B's state: preempted", 6, 9)),
-    ({"state": "unheard of", "seed": -1, "step": -3}, ("failed", "W&B's state: unheard of", None, 0)),
-    ({"box/AP": 1.0, "seed": "2", "trainer/global_step": "11"}, ("finished", None, 2, 11)),
-    ({"box/AP": 1.0, "seed": 1, "SEED": 2, "_step": 3, "step": 4}, ("finished", None, 1, 3)),
-])  # fmt: skip
-def test_states_seeds_and_steps_of_wandb(tmp_path: Path, record: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    run = read_one(write_table(tmp_path, json.dumps({"Name": "a"} | record), "export.json"))
-    assert (run.status, run.error, run.seed, run.steps) == expected
-    assert run.config == {key: value if key == "state" else int(value) if isinstance(value, str) else value
-                          for key, value in record.items() if key != "state" and not key.startswith("_")}  # fmt: skip
-
-
-def test_mappings_in_cells_of_wandb_are_json_or_python(tmp_path: Path) -> None:
-    text = 'summary,config,name\n"{""box/AP"": 41.0, ""x"": null}","{\'lr\': None, \'seed\': 5, \'_wandb\': 1}",a\n'
-    run = read_one(write_table(tmp_path, text))
-    assert (run.metrics, run.config, run.seed) == ({"box/AP": 41.0}, {"lr": None, "seed": 5}, 5)
-    numbers = read_one(write_table(tmp_path, "Name,box/AP,lr,depth,note,empty\nb,3.5,1e-3,50,fifty,\n"))
-    assert numbers.config == {"box/AP": 3.5, "lr": 0.001, "depth": 50, "note": "fifty"}
-
-
 @pytest.mark.parametrize(("name", "ours"), [
     ("bbox/AP", ("box/AP", 1)), ("coco_2017_val/segm/AP50", ("mask/AP50", 1)), ("keypoints/APm", ("keypoint/APm", 1)),
     ("panoptic_seg/PQ", ("panoptic/PQ", 1)), ("box/AP", ("box/AP", 1)), ("bbox_mAP_50", ("box/AP50", 100)),

@@ -203,6 +203,16 @@ def test_frozen_stages_are_the_first_ones(name: str, frozen: int) -> None:
     assert trained == sorted(trained)
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "mobilenet_v1_075"])
+@pytest.mark.parametrize("frozen", [1, 2, 3, 4])
+def test_a_stage_of_mobilenet_begins_with_the_block_that_strides(name: str, frozen: int) -> None:
+    blocks = body(name, "backbone.weights=later", f"backbone.frozen_stages={frozen}").eval().blocks
+    is_trained = [all(parameter.requires_grad for parameter in block.parameters()) for block in blocks]
+    first = is_trained.index(True)
+    before = blocks[:first](torch.zeros(1, 3, 64, 64))
+    assert (before.shape[-1], blocks[first](before).shape[-1]) == (64 >> frozen, 64 >> (frozen + 1))
+
+
 def test_a_body_of_three_stages_ends_with_c4() -> None:
     """Its maps are those of the whole body, without the last."""
     torch.manual_seed(0)

@@ -65,6 +65,7 @@ MODELS = {
     "fast_rcnn": [],
     "faster_rcnn_c4": [],
     "faster_rcnn_mobilenet": [],
+    "faster_rcnn_vgg": [],
     "rcnn": [],
 }
 BODIES = {

@@ -103,3 +103,56 @@ def test_a_picture_that_does_not_fit_names_the_remedy() -> None:
         standalone.choose_canvas((128, 90), fixed)
     free = {"fixed_size": False, "size_divisibility": 32, "smallest_size": 96}
     assert standalone.choose_canvas((130, 40), free) == (160, 96)
+
+
+def test_sizes_and_canvases_by_hand() -> None:
+    rule = {"sizes": [800], "max_size": 1333}
+    assert standalone.compute_size((480, 640), None) == (480, 640)
+    assert standalone.compute_size((480, 640), rule) == (800, 1067)  # 1066.67
+    assert standalone.compute_size((500, 2000), rule) == (333, 1333)
+    assert standalone.compute_size((1, 4000), rule) == (1, 1333)  # no side is nothing
+    assert standalone.compute_size((4000, 1), rule) == (1333, 1)
+    free = {"fixed_size": False, "size_divisibility": 32, "smallest_size": 64}
+    assert [standalone.choose_canvas(size, free) for size in ((33, 96), (97, 1))] == [(64, 96), (128, 64)]
+    fixed = {"fixed_size": True, "inputs": [{"shape": [1, 3, 96, 128]}]}
+    assert standalone.choose_canvas((96, 128), fixed) == standalone.choose_canvas((1, 2), fixed) == (96, 128)
+
+
+def test_pictures_have_the_numbers_of_their_names_if_all_differ() -> None:
+    def number(*names: str) -> list[int]:
+        return standalone.number_pictures([Path(name) for name in names])
+
+    assert number("a/000000000139.jpg", "7.png") == [139, 7]
+    assert number("a/7.jpg", "b/7.png") == number("7.jpg", "cat.jpg") == [1, 2]
+
+
+def test_records_are_in_pixels_of_the_file_best_first() -> None:
+    """The input is half as high and a third as wide as the file; the middle slot is empty."""
+    outputs = {
+        "valid": np.array([[True, False, True]]),
+        "labels": np.array([[1, 0, 0]]),
+        "scores": np.array([[0.25, 0.9, 0.5]]),
+        "boxes": np.array([[[1.0, 2, 11, 12], [0, 0, 1, 1], [50, -3, 66, 50]]]),
+        "keypoints": np.array([[[[10.5, 20.0, 0.25]]] * 3]),
+    }
+    first, second = standalone.to_records(outputs, (2.0, 3.0), (80, 180), [5, 9])
+    assert (first["category_id"], first["score"], first["bbox"]) == (5, 0.5, [150, 0, 30, 80])
+    assert (second["category_id"], second["score"], second["bbox"]) == (9, 0.25, [3, 4, 30, 20])
+    assert second["keypoints"] == [31, 39.5, 0.25]
+    for label in (-1, 2):
+        with pytest.raises(standalone.UnfitPictureError, match="ids of 2 classes"):
+            standalone.to_records(outputs | {"labels": np.array([[1, 0, label]])}, (2.0, 3.0), (80, 180), [5, 9])
+
+
+def test_objects_from_the_score_on_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [{"score": score} for score in (0.75, 0.5, 0.25)]
+    monkeypatch.setattr(standalone, "read_description", lambda model: {})
+    monkeypatch.setattr(standalone, "load_model", lambda model, description: None)
+    monkeypatch.setattr(standalone, "detect", lambda run, pixels, description: records)
+    pictures = [tmp_path / "7.png", tmp_path / "9.png"]
+    for picture in pictures:
+        Image.new("RGB", (4, 4)).save(picture)
+    out = tmp_path / "detections.json"
+    assert standalone.main([*map(str, pictures), "--out", str(out)]) == 0
+    expected = [{"image_id": number, "score": score} for number in (7, 9) for score in (0.75, 0.5)]
+    assert json.loads(out.read_text()) == expected

@@ -18,6 +18,7 @@ from lineage.cli.data.main import main
 from lineage.data.formats.coco import load
 
 WIDTH, HEIGHT = 40, 20
+VIA_HEADER = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
 
 
 def draw(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), value: int = 90) -> Path:
@@ -116,8 +117,7 @@ def test_via_shapes_and_attributes(tmp_path: Path) -> None:
 def test_via_csv(tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
     shape = json.dumps({"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}).replace('"', '""')
-    head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
-    write(tmp_path / "via.csv", head + f'a.png,1,"{{}}",1,0,"{shape}","{{""type"": ""cat""}}"\n')
+    write(tmp_path / "via.csv", VIA_HEADER + f'a.png,1,"{{}}",1,0,"{shape}","{{""type"": ""cat""}}"\n')
     content = convert(tmp_path)
     assert content["annotations"][0]["bbox"] == [1, 2, 3, 4]
     assert content["categories"][0]["name"] == "cat"
@@ -275,7 +275,6 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + "".join(
             {"v.json": '{"a": {"filename": "a.png", "regions": [{"shape_attributes": {"name": "point"}}]}}'},
             "has no area",
         ),
-        ({"note.json": "[" * 10_000}, "looks like none of"),
         ({}, "looks like none of"),
     ],
 )

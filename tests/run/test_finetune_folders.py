@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,3 +113,29 @@ def test_the_summary_names_files_by_their_paths_and_those_that_are_not_read(tmp_
         "COCO's format: yolo/train.json to train on, yolo/val.json to evaluate "
         "(not read: via/annotations.json; finetune=FILE reads one)"
     )
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "labels/val.json"])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_file_that_is_cut_off_is_named_with_line_and_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, is_file: bool
+) -> None:
+    if name != "annotations.json":
+        write_split(tmp_path, "train.json", "images")  # without val.json a share of it would validate
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"images": [{"id": 1,\n "file_name": "1.pn')
+    place = tmp_path / name if is_file else tmp_path
+    message = f"{tmp_path / name}: is not JSON (Unterminated string starting at: line 2 column 15"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        read_layout(place)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        data(["check", str(place)])
+    capsys.readouterr()
+
+
+def test_the_summary_names_other_files_that_are_cut_off_and_no_hidden_ones(tmp_path: Path) -> None:
+    write_split(tmp_path, "annotations.json", "images")
+    (tmp_path / "._annotations.json").write_text("")  # as macOS leaves them
+    assert "is not JSON" not in read_layout(tmp_path).summary
+    (tmp_path / "notes.json").write_text("")
+    assert f"; {tmp_path}/notes.json: is not JSON (Expecting value: line 1 column 1" in read_layout(tmp_path).summary

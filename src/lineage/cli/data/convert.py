@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from lineage.data.convert.coco_files import write_files
     from lineage.data.convert.detect import READERS, find_layout
+    from lineage.data.convert.json_files import find_unparsed, format_unparsed
     from lineage.data.convert.labelled import ConvertError, find_unmentioned
 
     folder, out = args.folder, args.out or args.folder
@@ -32,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         layout = args.layout or find_layout(folder)
         if layout is None:
-            raise ConvertError(f"{folder}: looks like none of {', '.join(LAYOUTS)}. Say which with --from")
+            message = f"{folder}: looks like none of {', '.join(LAYOUTS)}. Say which with --from"
+            unparsed = find_unparsed(folder)
+            raise ConvertError(f"{format_unparsed(unparsed)}.\n{message}" if unparsed else message)
         reading = READERS[layout].read(folder)
         if reading.problems and not args.skip_broken:
             print(format_problems(reading.problems, args), file=sys.stderr)

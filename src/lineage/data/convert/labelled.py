@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,15 +95,6 @@ def find_unmentioned(reading: Reading) -> list[Path]:
     folders = sorted({image.path.resolve().parent for image in reading.images})
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
     return [path for path in files if not path.name.startswith(".") and path.resolve() not in reading.opened]
-
-
-def find_json(folder: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield path and content of the JSON files in a folder and two levels of folders in it."""
-    for path in sorted({*folder.glob("*.json"), *folder.glob("*/*.json"), *folder.glob("*/*/*.json")}):
-        try:
-            yield path, json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            yield path, None
 
 
 def bound(polygons: Sequence[Polygon]) -> Corners:

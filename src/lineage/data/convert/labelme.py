@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from pycocotools import mask as rle
 
 from lineage.data.annotations.image_folder import ImageFolder
+from lineage.data.convert.json_files import Unparsed, find_json
 from lineage.data.convert.labelled import (
     Corners,
     LabelledImage,
@@ -28,7 +29,6 @@ from lineage.data.convert.labelled import (
     Reading,
     bound,
     ellipse,
-    find_json,
 )
 from lineage.data.convert.split_names import find_split
 
@@ -48,8 +48,8 @@ def read(folder: Path) -> Reading:
     """Read all files of labelme below a folder."""
     reading, names = Reading(), dict[str, None]()
     for file, content in find_json(folder):
-        if content is None:
-            reading.add_problem(file, "is no JSON")
+        if isinstance(content, Unparsed):
+            reading.add_problem(file, content.reason)
         if not is_file(content):
             continue
         path = find_image(file, str(content["imagePath"]))

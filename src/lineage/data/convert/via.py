@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lineage.data.annotations.image_folder import ImageFolder
+from lineage.data.convert.json_files import find_json, find_unparsed
 from lineage.data.convert.labelled import (
     ConvertError,
     LabelledImage,
@@ -21,7 +22,6 @@ from lineage.data.convert.labelled import (
     Reading,
     bound,
     ellipse,
-    find_json,
 )
 from lineage.data.convert.split_names import find_split
 
@@ -51,12 +51,16 @@ def find_files(folder: Path) -> Iterator[tuple[Path, list[Record]]]:
 def read_csv(path: Path) -> list[Record]:
     """Return the images of a CSV export; none if it is another file."""
     images: dict[str, dict[str, Any]] = {}
+    line = 1
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 return []
             for row in reader:
+                line = reader.line_num
+                if None in row.values():
+                    raise ValueError("the row ends early")
                 name, shape, attributes = (row[column] for column in COLUMNS)
                 regions = images.setdefault(name, {"filename": name, "regions": []})["regions"]
                 if shape and shape != "{}":
@@ -64,13 +68,15 @@ def read_csv(path: Path) -> list[Record]:
                         "shape_attributes": json.loads(shape), "region_attributes": json.loads(attributes or "{}"),
                     })  # fmt: skip
     except (OSError, ValueError, csv.Error) as error:
-        raise ConvertError(f"{path}: is no CSV file of the VGG Image Annotator ({error})") from error
+        raise ConvertError(f"{path}: line {line} is no row of the VGG Image Annotator ({error})") from error
     return list(images.values())
 
 
 def read(folder: Path) -> Reading:
     """Read all files of the annotator below a folder."""
     reading, files = Reading(), list(find_files(folder))
+    for unparsed in find_unparsed(folder):  # it may be the annotator's
+        reading.add_problem(unparsed.path, unparsed.reason)
     attribute = choose_attribute(
         [region for _, images in files for image in images for region in regions_of(image)], folder
     )

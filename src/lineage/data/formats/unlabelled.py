@@ -45,7 +45,9 @@ def parse(file: Path) -> ParsedAnnotations:
         images = json.loads(file.read_bytes())["images"]
     except OSError as error:
         raise DatasetError(f"{file}: cannot be read ({error.strerror}).\n{HELP}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{file}: is not JSON ({error}).\nIt may be cut off: fetch or export it again.") from error
+    except (KeyError, TypeError) as error:
         raise DatasetError(f"{file}: holds no list `images`.\n{HELP}") from error
     if not isinstance(images, list) or not images or not all(isinstance(image, dict) for image in images):
         raise DatasetError(f"{file}: its `images` is not a list of images, or is empty.\n{HELP}")

@@ -5,11 +5,10 @@ Files and folders are splits by their names: train, val or valid, test.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +17,7 @@ from xml.etree import ElementTree as xml
 from lineage.config.build import ConfigError
 from lineage.data.annotations.image_folder import ImageFolder
 from lineage.data.convert.detect import find_layout
+from lineage.data.convert.json_files import Unparsed, format_unparsed, list_json, read_json
 from lineage.data.convert.split_names import SPLITS, find_split
 
 PARTS = ("images", "annotations", "categories")  # of a COCO-format file
@@ -63,8 +63,11 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
     if any((folder / name / "PedMasks").is_dir() for name in ("", "PennFudanPed", "data/PennFudanPed")):
         return Layout("penn_fudan", (f"dataset.root={quote(folder)}",), "Penn-Fudan's layout")
     kinds = KINDS[::-1] if "keypoint" in typed.get("model", "") else KINDS
-    if files := find_coco_files(folder, kinds):
-        return read_coco(files, folder, typed)
+    files, unparsed = find_coco_files(folder, kinds)
+    refuse_unparsed_splits(unparsed, folder)
+    if files:
+        coco = read_coco(files, folder, typed)
+        return replace(coco, summary=f"{coco.summary}; {format_unparsed(unparsed)}") if unparsed else coco
     if years := [path.parents[1] for place in VOC_PLACES for path in sorted(folder.glob(f"{place}ImageSets/Main"))]:
         return read_voc(years)
     if layout := find_layout(folder):
@@ -72,39 +75,54 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
             f"{folder} is in the layout of {layout}. Convert it, which writes JSON files beside your images:\n"
             f"    lineage data convert {folder}"
         )
+    if unparsed:
+        raise ConfigError(f"{format_unparsed(unparsed)}.\nNo other file in {folder} holds annotations")
     raise ConfigError(
         f"{folder}: holds no annotations in COCO's format (a JSON file with images, annotations and categories), nor "
         "in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or labelme"
     )
 
 
-def find_coco_files(folder: Path, kinds: Sequence[str]) -> list[CocoFile]:
-    """Return the COCO-format files in a folder and in the folders in it; of COCO's own those of the first kind."""
-    paths = sorted({*folder.glob("*.json"), *folder.glob("*/*.json")})
-    described = [describe_file(path, folder) for path in paths if looks_like_coco(path)]
+def find_coco_files(folder: Path, kinds: Sequence[str]) -> tuple[list[CocoFile], list[Unparsed]]:
+    """Return the COCO-format files in a folder and in the folders in it, and the JSON files that cannot be parsed.
+
+    Of COCO's own files those of the first kind are returned.
+    """
+    files, unparsed = list[CocoFile](), list[Unparsed]()
+    for path in list_json(folder, levels=1):
+        is_large = path.stat().st_size > LARGEST
+        content = None if is_large else read_json(path)
+        if isinstance(content, Unparsed):
+            unparsed.append(content)
+        elif is_named_like_coco(path) if is_large else is_coco(content):
+            files.append(describe_file(path, folder))
     for kind in kinds:  # COCO has a file of each kind for the same images
-        if len(preferred := [file for file in described if file.path.name.startswith(f"{kind}_")]) > 0:
-            return preferred
-    return described
+        if len(preferred := [file for file in files if file.path.name.startswith(f"{kind}_")]) > 0:
+            return preferred, unparsed
+    return files, unparsed
 
 
-def looks_like_coco(path: Path) -> bool:
-    """Return whether a JSON file is in COCO's format; one of gigabytes by its name alone."""
-    if path.stat().st_size > LARGEST:
-        return path.name.startswith(KINDS) or "coco" in path.name
-    content = read_json(path)
+def refuse_unparsed_splits(unparsed: Sequence[Unparsed], folder: Path) -> None:
+    """Raise ConfigError for files that are a split by their names: without them other images would be a split."""
+    if splits := [file for file in unparsed if find_split(file.path.relative_to(folder).parts)]:
+        raise ConfigError(
+            f"{format_unparsed(splits)}.\nIf it holds no annotations, move it away, or name the file: finetune=FILE"
+        )
+
+
+def is_named_like_coco(path: Path) -> bool:
+    return path.name.startswith(KINDS) or "coco" in path.name
+
+
+def is_coco(content: Any) -> bool:
+    """Return whether the content of a JSON file is in COCO's format."""
     return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def describe_file(path: Path, root: Path) -> CocoFile:
     content = read_json(path)
+    if isinstance(content, Unparsed):
+        raise ConfigError(str(content))
     images = content.get("images") if isinstance(content, dict) else None
     if not (isinstance(images, list) and images and isinstance(images[0], dict)):
         raise ConfigError(f"{path}: is no annotation file in COCO's format with a list of images")

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.cocoeval import Params
 
 from lineage.cli import main
 from lineage.eval.document import CocoDocument, DocumentMeta
 from lineage.eval.files.score_file import score_file
+from lineage.eval.keypoint_sigmas import COCO_NAMES, SIGMAS
 from lineage.eval.protocols.coco import CocoScorer
 from tests.eval.ties import Record, case, official, only
 
@@ -108,6 +110,13 @@ def test_each_keypoint_has_its_own_sigma(
         assert any("no sigmas are known" in note for note in scores.notes) == noted
     scorer = CocoScorer(dataset=CocoDocument(truth, DocumentMeta((1,))), tasks=["keypoint"], **options)
     assert scorer.protocol["tasks"]["keypoint"]["sigmas"] == sigmas
+
+
+def test_listed_sigmas_are_those_of_coco_and_crowdpose() -> None:
+    """crowdposetools has 0.079 for the head and the neck, under the names of several datasets."""
+    coco = dict(zip(COCO_NAMES, Params("keypoints").kpt_oks_sigmas.tolist(), strict=True))
+    others = dict.fromkeys(("head", "top_head", "head_top", "neck"), 0.079)
+    assert pytest.approx(coco | others, abs=1e-12) == SIGMAS
 
 
 def test_sigmas_of_the_dataset_reach_the_engine() -> None:

@@ -92,16 +92,17 @@ def test_nothing_is_lost_by_chance_in_more_than_one_of_a_hundred() -> None:
 
 
 def test_margins_are_those_of_students_t() -> None:
-    """Of two runs of the better row, and one of the other, against five of each in the store; two claims are tested."""
+    """Of two runs of the better row, and three of the other, against five of each before; two claims are tested."""
     before = make_before()
     today = run_again(26.0, 20.5)
     today["paper/table/new"].append(made.entry("new", 27.0, 1, tier="mini"))
+    today["paper/table/old"] += [made.entry("old", value, seed, tier="mini") for seed, value in ((1, 20.0), (2, 21.0))]
     check, again = recheck([before, before], today)
     t = stats.t.isf(0.01 / 2, 8)
     assert check == again
     assert (check.before, check.today) == (10.0, 6.0)
-    assert check.own_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 1) ** 0.5)
-    assert check.change_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 1 + 1 / 5 + 1 / 5) ** 0.5)
+    assert check.own_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 3) ** 0.5)
+    assert check.change_margin == pytest.approx(t * 0.8 * (1 / 2 + 1 / 3 + 1 / 5 + 1 / 5) ** 0.5)
     (drift,) = find_drift([before, before], today)  # each cell once: 2 tests
     assert (drift.cell, drift.today) == ("paper/table/new", 26.5)
     assert drift.margin == pytest.approx(stats.t.isf(0.01 / (2 * 2), 8) * 0.8 * (1 / 5 + 1 / 2) ** 0.5)

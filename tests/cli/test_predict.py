@@ -110,7 +110,7 @@ def test_what_cannot_be_read_is_named_and_counted(
     said = capsys.readouterr()
     assert "3 pictures" in said.out
     for name in ("broken.jpg: is not an image", "cut.png: cannot be decoded", "empty.mp4: is not a video",
-                 "nowhere.png: no such file", "4 of 7 could not be read"):  # fmt: skip
+                 f"{tmp_path}/nowhere.png: no such file", "4 of 7 could not be read"):  # fmt: skip
         assert name in said.err
     assert len(predicted(out)["images"]) == 3
 

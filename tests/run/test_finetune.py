@@ -111,6 +111,12 @@ def test_what_was_typed_is_not_chosen() -> None:
     assert "schedule.evaluate_every" not in chosen(val_images=0)
 
 
+@pytest.mark.parametrize("steps", ["0", "-1"])
+def test_a_fine_tuning_of_no_step_is_refused_by_the_key_that_was_typed(steps: str) -> None:
+    with pytest.raises(ConfigError, match=f"schedule.steps={steps}: fine-tuning takes at least one step"):
+        chosen(typed={"schedule.steps": steps})
+
+
 def test_few_evaluations_on_many_images() -> None:
     """1,525 steps of 4 images; 3,000 evaluated images take the time of 1,000 trained: one fifth allows one."""
     assert "schedule.evaluate_every" not in chosen(val_images=3000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,10 +81,27 @@ def test_the_entry_states_the_share_and_its_files(root: Path) -> None:
     assert training_digest(config(root, "dataset.val=null")) == training_digest(plain)
 
 
-@pytest.mark.parametrize(("share", "message"), [(1.5, "not between 0 and 1"), (1e-6, "none is left on one side")])
+@pytest.mark.parametrize(
+    ("share", "message"), [(1.5, "not between 0 and 1"), (1e-6, "none is left on one side.*dataset.val=null")]
+)
 def test_a_share_of_nothing_or_of_everything_is_refused(root: Path, share: float, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         build_val(config(root, f"dataset.val.fraction={share}"))
+
+
+def test_defects_of_a_shared_file_are_dropped_by_the_keys_of_both_sides(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "broken")
+    file = next((tmp_path / "broken" / "annotations").glob("*.json"))
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"] = [900, 900, 5, 5]
+    file.write_text(json.dumps(content))
+    share = "dataset.val.fraction=0.3"
+    with pytest.raises(DatasetError, match="on_defect=drop") as raised:
+        build_train(config(tmp_path / "broken", share))
+    keys = str(raised.value).rpartition("Train without them:")[2].split()
+    assert keys == ["dataset.train.on_defect=drop", "dataset.val.on_defect=drop"]
+    assert build_train(config(tmp_path / "broken", share, *keys))
+    assert build_val(config(tmp_path / "broken", share, *keys))
 
 
 def test_without_validation_images_nothing_is_evaluated(root: Path) -> None:

@@ -36,7 +36,7 @@ def iter_pictures(
     """
     for path, name in find_files(sources):
         if not path.is_file():
-            yield Unreadable(name, "no such file")
+            yield Unreadable(path.as_posix(), "no such file")
         elif path.suffix.lower() in VIDEOS:
             yield from number_frames(path, name, every)
         else:

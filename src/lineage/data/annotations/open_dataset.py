@@ -134,16 +134,21 @@ def raise_or_warn(
             "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped.", message
         )
         return
+    nodes = ["dataset.train", "dataset.val"] if options.fraction or options.held_out else [options.config_node]
+    keys = " ".join(f"{node}.on_defect=drop" for node in nodes)  # both sides of a share read the same file
     raise DatasetError(
         f"{message}\nList all of them:    {check_command(paths.source, paths.image_folder)}\n"
-        f"Train without them:  {options.config_node}.on_defect=drop"
+        f"Train without them:  {keys}"
     )
 
 
 def _format_nothing_left(index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions) -> str:
     images, annotations = len(index.columns["ids"]), index.metadata["annotations"]
     if share := options.fraction or options.held_out:
-        return f"{paths.source}: of {images} images none is left on one side of dataset.val.fraction={share:g}."
+        return (
+            f"{paths.source}: of {images} images none is left on one side of dataset.val.fraction={share:g}. Set "
+            "another share, or dataset.val=null to train on all and evaluate on none."
+        )
     if len(index.columns["labels"]):
         return f"{paths.source}: none of its {images} images in {paths.image_folder} can be used."
     condition = ""

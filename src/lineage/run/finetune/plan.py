@@ -12,6 +12,7 @@ from enum import Enum
 
 import numpy as np
 
+from lineage.config.build import ConfigError
 from lineage.results.key_roles import within
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.facts import DataFacts
@@ -185,7 +186,7 @@ def choose_schedule(
         yield Choice("data.images_per_device=4", "a step in one piece, if it is of 4 images")
     # 2. The length: epochs, but no fewer steps than the start needs.
     epochs = float(max(EPOCHS, math.ceil(STEPS[start] * batch / facts.images)))
-    steps = read_number(typed, "schedule.steps", 0)
+    steps = read_steps(typed)
     if not steps:
         epochs = read_number(typed, "schedule.epochs", epochs)
         steps = math.ceil(epochs * facts.images / batch)
@@ -211,6 +212,14 @@ def choose_schedule(
         yield Choice(
             f"schedule.evaluate_every={max(1, int(steps) // count)}", f"{count} times, on {facts.val_images} images"
         )
+
+
+def read_steps(typed: Mapping[str, str]) -> float:
+    """Return the typed number of steps, 0 if there is none. Raises ConfigError if it is below 1."""
+    if read_number(typed, "schedule.steps", 1) < 1:
+        steps = typed["schedule.steps"]
+        raise ConfigError(f"schedule.steps={steps}: fine-tuning takes at least one step; without it a length is chosen")
+    return read_number(typed, "schedule.steps", 0)
 
 
 def read_number(typed: Mapping[str, str], key: str, default: float) -> float:

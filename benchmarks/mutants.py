@@ -55,7 +55,7 @@ QUICK = ["-q", "-m", "not slow and not gpu"]
 
 
 class Traces:
-    """Which quick tests execute a line, and how long each takes, from the files that `record` writes."""
+    """Quick tests by the lines that they execute, and their seconds, from the files that `record` writes."""
 
     def __init__(self, folder: Path) -> None:
         from coverage import CoverageData

@@ -101,7 +101,7 @@ def test_frames_that_are_no_video_write_nothing(tmp_path: Path) -> None:
      (b"#EXTM\xff", False), (b"\x1aabcde", False), (b"abcde\x00", False), (b"RIFF12", False)],
 )  # fmt: skip
 def test_six_bytes_of_text_are_a_text_whatever_follows(tmp_path: Path, start: bytes, is_text: bool) -> None:
-    """As lists of other files begin, which OpenCV would open; the kinds of video have other bytes among their first."""
+    """OpenCV would open lists of other files, which begin with text; no kind of video does."""
     path = tmp_path / "a.mp4"
     path.write_bytes(start + b"\xff" * 40 * (len(start) == 6))
     with pytest.raises(VideoError, match="is a text, such as" if is_text else "is not a video"):

@@ -85,7 +85,7 @@ def test_equality_needs_small_noise() -> None:
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_chances_are_those_of_the_normal_distribution(count: int) -> None:
-    """Of 3 seeds with sd .5, at the level that Holm's correction leaves the first of the table's claims."""
+    """Three seeds with sd .5, at the level that Holm's correction leaves the first of the table's claims."""
     error, level = 0.5 * (2 / 3) ** 0.5, 0.05 / count
 
     def chance(priced: ClaimCost) -> float:

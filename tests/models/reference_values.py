@@ -93,7 +93,7 @@ def compute(case: str) -> dict[str, float]:
 
 
 def to_double(value: Tensor) -> Tensor:
-    """As trainer.precision=64-true does with a batch."""
+    """Return floats as float64, as trainer.precision=64-true does with a batch."""
     return value.double() if value.is_floating_point() else value
 
 

@@ -92,7 +92,7 @@ def test_nothing_is_lost_by_chance_in_more_than_one_of_a_hundred() -> None:
 
 
 def test_margins_are_those_of_students_t() -> None:
-    """Of two runs of the better row, and three of the other, against five of each before; two claims are tested."""
+    """Two runs of the better row and three of the other, against five of each before; two claims are tested."""
     before = make_before()
     today = run_again(26.0, 20.5)
     today["paper/table/new"].append(made.entry("new", 27.0, 1, tier="mini"))

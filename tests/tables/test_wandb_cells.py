@@ -1,4 +1,4 @@
-"""What cells of W&B's exports mean: states, seeds, steps, and mappings as text."""
+"""Meanings of the cells of W&B's exports: states, seeds, steps, and mappings as text."""
 
 from __future__ import annotations
 

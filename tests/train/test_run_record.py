@@ -1,4 +1,4 @@
-"""What trackers get of a run that has ended, and the end of a process that has talked by gloo."""
+"""The record of an ended run that trackers get, and the end of a process that has talked by gloo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engine is chosen and why, how many slots it computes, and the sizes of its buffers."""
+"""The choice of an engine and its reason, the slots that it computes, and the sizes of its buffers."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -31,6 +32,16 @@ def test_a_test_is_varied_by_its_views() -> None:
     views, again = suggest_commands(attempt(*typed, config=config), made.entry(None, 1.0, 0))
     assert views.endswith("-m model=mask_rcnn evaluate_only=true weights=runs/a tta=none,flip")
     assert again.startswith("lineage rerun ")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_training_on_images_of_a_folder_is_followed_by_predictions(tmp_path: Path, split: str) -> None:
+    (tmp_path / "my cells").mkdir()
+    config = BOX | {"dataset": {"train": None, "val": None, split: {"root": str(tmp_path), "images": "my cells"}}}
+    first, *_ = suggest_commands(attempt(config=config), made.entry(None, 1.0, 0))
+    assert shlex.split(first) == ["lineage", "predict", str(tmp_path / "my cells"), "--weights", "runs/a"]
+    tested = suggest_commands(attempt(config=config | {"evaluate_only": True}), made.entry(None, 1.0, 0))
+    assert not any("predict" in line for line in tested)
 
 
 def test_another_store_is_named(tmp_path: Path) -> None:

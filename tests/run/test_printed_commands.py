@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -52,6 +53,9 @@ def run_all(folder: Path, printed: str, expected: tuple[str, ...]) -> None:
         if command[0] == "rerun":
             assert "EQUAL" in output
             continue
+        if command[0] == "predict":
+            assert json.loads((folder / "predictions/coco_results.json").read_text()) is not None
+            continue
         entries = store.contents(folder / "results").entries
         assert len(entries) == stored + len(command[-1].split(","))
         assert {entry.status for entry in entries} == {"finished"}
@@ -64,7 +68,7 @@ def test_after_a_run_on_a_folder_of_ones_own(tmp_path: Path) -> None:
     coco.write(Shapes(seed=1, length=2, size=64), root, "train", "png")
     coco.write(Shapes(seed=2, length=1, size=64), root, "val", "png")
     printed = run(tmp_path, "train", "model=faster_rcnn", "dataset=coco", f"dataset.root={root}", *SMALL)
-    run_all(tmp_path, printed, ("roi", "seed", "rerun"))
+    run_all(tmp_path, printed, ("predict", "roi", "seed", "rerun"))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, Model
 
 from lineage.config.build import ConfigError, build
 from lineage.eval.evaluator import NoEvaluation
+from lineage.results.file_digest import find_damage
 from lineage.run.checks.callbacks import check_callbacks
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.callbacks.rate_finder import RateFinder
@@ -76,7 +77,17 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     assert all(map(torch.equal, weights(model), weights(at_step_4)))
     assert not all(map(torch.equal, weights(model), last))
     assert describe_weights(fitted).startswith("at step 4 of 8: best box/AP, 30.00, chosen on the images that it is")
-    assert [path.name for path in tmp_path.iterdir()] == ["best-0000004.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-0000004.ckpt", "best-0000004.ckpt.sha256"]
+    assert find_damage(tmp_path / "best-0000004.ckpt") is None
+
+
+def test_what_ended_the_training_is_said_beside_the_best_weights(tmp_path: Path) -> None:
+    stopping = EarlyStopping("box/AP", mode="max", patience=2)
+    fitted = trainer(20, callbacks=[best(tmp_path), stopping], val_check_interval=2, enable_checkpointing=True)
+    fitted.fit(module(10, 30, 20, 30, 40), datamodule=ToyData())
+    text = describe_weights(fitted)
+    assert text.startswith("at step 4 of 20: best box/AP, 30.00, chosen on")
+    assert text.endswith("; stopped at step 8 by box/AP")
 
 
 def test_without_a_choice_the_last_weights_are_evaluated(tmp_path: Path) -> None:
@@ -150,11 +161,13 @@ def test_a_profile_is_a_table_and_a_trace_of_training_steps(tmp_path: Path) -> N
     assert any("convolution" in str(event.get("name")) for event in trace["traceEvents"])
 
 
-def test_a_run_that_is_shorter_than_its_profile_ends_well(tmp_path: Path) -> None:
-    for steps, exists in ((4, False), (12, True)):
-        fitted = trainer(steps, callbacks=[ProfileSteps(tmp_path / str(steps))])
-        fitted.fit(detection_module(), datamodule=ToyData())
-        assert (tmp_path / str(steps) / "operators.txt").exists() == exists
+@pytest.mark.parametrize(("steps", "timed"), [(1, 1), (4, 2), (12, 5), (13, 5)])
+def test_of_a_short_training_the_second_half_is_timed(tmp_path: Path, steps: int, timed: int) -> None:
+    fitted = trainer(steps, callbacks=[ProfileSteps(tmp_path / "profile")])
+    fitted.fit(detection_module(), datamodule=ToyData())
+    table = (tmp_path / "profile" / "operators.txt").read_text()
+    row = next(line for line in table.splitlines() if "aten::convolution_backward" in line)
+    assert int(row.split()[-1]) == timed
 
 
 def test_a_callback_without_its_metric_is_refused() -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 
 from lineage.train import throughput
@@ -50,3 +51,16 @@ def test_the_line_says_when_the_training_waits_for_data(monkeypatch: pytest.Monk
     values = {"loss": 1.0, "rpn_cls": 1.0, "lr": 0.02, **speed._asdict()}
     assert format_losses(values).endswith("lr 0.02, 1.3 images/s, 13% waiting for data")
     assert format_losses(values | {"data_wait": 0.05}).endswith("1.3 images/s")
+
+
+def test_the_last_line_names_the_weights_that_are_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
+    best = ModelCheckpoint(monitor="box/AP")
+    state = SimpleNamespace(fn="fit")
+    trainer = cast(Any, SimpleNamespace(global_step=8, state=state, sanity_checking=False, callbacks=[best]))
+    lines = ProgressLines(Console())
+    lines.on_validation_start(trainer, cast(Any, None))
+    best.best_model_path, state.fn = "best-0000004.ckpt", "validate"
+    lines.on_validation_start(trainer, cast(Any, None))
+    assert capsys.readouterr().out.splitlines() == [
+        "evaluating at step 8", "evaluating the best weights, those of step 4"
+    ]  # fmt: skip

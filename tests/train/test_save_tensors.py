@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from lineage.results.atomic import atomic_write
 from lineage.results.file_digest import find_damage
 from lineage.results.run_folder import list_checkpoints
 from lineage.train.checkpoint import Checkpoints
@@ -35,7 +36,6 @@ def test_a_checkpoint_needs_no_other_folder(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", None)
     trainer = toy.trainer(3, callbacks=[Checkpoints(tmp_path, every=3)])
-    trainer.strategy.checkpoint_io = DirectCheckpointIO()
     trainer.fit(toy.detection_module(), toy.ToyData())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000003.ckpt", "step-0000003.ckpt.sha256"]
 
@@ -53,10 +53,14 @@ class FullAtSix(DirectCheckpointIO):
     """A disk that is full when the checkpoint of step 6 is half written."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        super().save_checkpoint(checkpoint, path, storage_options)
         if checkpoint["global_step"] == 6:
-            os.truncate(path, 1000)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            atomic_write(Path(path), fill_the_disk)
+        super().save_checkpoint(checkpoint, path, storage_options)
+
+
+def fill_the_disk(path: Path) -> None:
+    path.write_bytes(bytes(1000))
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_file_that_is_replaced_gets_its_own_digest(tmp_path: Path) -> None:

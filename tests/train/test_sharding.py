@@ -22,7 +22,6 @@ from lineage.structures import Images, Loss, Losses, Targets
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.loggers import CsvLogger, RunName
 from lineage.train.memory.sharding import ShardedStrategy, gather_state
-from lineage.train.save_tensors import DirectCheckpointIO
 from tests.train import tiny, toy
 
 LOGGED = ("loss", "roi_cls/accuracy", "grad_norm")
@@ -83,7 +82,6 @@ def fit(folder: Path, start: Path | None = None, **options: Any) -> Any:
     callbacks = [Checkpoints(folder / "checkpoints", every=3, keep=[0.5])]
     logger = CsvLogger(folder=folder, name=RunName("id", "table", "row", 0), start=3 if start else 0)
     trainer = toy.trainer(6, logger=logger, callbacks=callbacks, val_check_interval=4, **options)
-    trainer.strategy.checkpoint_io = DirectCheckpointIO()
     trainer.fit(module, toy.ToyData(start=3 if start else 0, size=4), ckpt_path=start, weights_only=True)
     return module
 

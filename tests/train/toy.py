@@ -18,6 +18,7 @@ from lineage.train.detection_module import DetectionModule
 from lineage.train.gloo_threads import wait_for_gloo_threads
 from lineage.train.lr_schedule import MultiStep, with_warmup
 from lineage.train.optimizer import sgd
+from lineage.train.save_tensors import DirectCheckpointIO
 from tests.train.test_nodes import find_free_port
 
 
@@ -137,7 +138,9 @@ def trainer(steps: int, **options: Any) -> Trainer:
     settings = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False, "max_epochs": -1}
     settings |= {"enable_progress_bar": False, "enable_model_summary": False}
     settings |= {"check_val_every_n_epoch": None, "val_check_interval": 10**9, "num_sanity_val_steps": 0}
-    return Trainer(max_steps=steps, **(settings | options))
+    made = Trainer(max_steps=steps, **(settings | options))
+    made.strategy.checkpoint_io = DirectCheckpointIO()
+    return made
 
 
 def run_in_two_processes(function: Callable[..., object], *arguments: Any) -> None:

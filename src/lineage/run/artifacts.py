@@ -121,7 +121,17 @@ def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
     if entry.table:
         return [shlex.join(["lineage", "table", entry.table, *store]), *again]
     typed = [text for text in attempt.overrides if not within(Override.parse(text).key, OF_THIS_RUN)]
-    return [*(vary(typed, *variation) for variation in list_variations(attempt, entry)), *again]
+    variations = [vary(typed, *variation) for variation in list_variations(attempt, entry)]
+    return [*suggest_prediction(attempt), *variations, *again]
+
+
+def suggest_prediction(attempt: Attempt) -> list[str]:
+    """Return the command that detects in the folder of the test images, after a training on image files."""
+    files = OmegaConf.select(attempt.config, "dataset.val") or OmegaConf.select(attempt.config, "dataset.train") or {}
+    images = Path(files.get("root") or "", files.get("images") or "")
+    if attempt.config.evaluate_only or not files.get("images") or not images.is_dir():
+        return []
+    return [shlex.join(["lineage", "predict", str(images), "--weights", str(attempt.folder)])]
 
 
 def list_variations(attempt: Attempt, entry: Entry) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from lineage.results.run_folder import checkpoint_name, list_checkpoints, step_o
 from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import evaluates_after
 from lineage.train.memory.sharding import ShardedStrategy
-from lineage.train.save_tensors import save_tensors, write_with_digest
+from lineage.train.save_tensors import save_tensors
 from lineage.train.stop_signals import StopSignals
 
 NEWEST = 2  # that stay
@@ -76,12 +76,9 @@ class Checkpoints(Callback):
 
     def save(self, trainer: Trainer, step: int) -> None:
         self.saved_at = step
-        path = self.folder / checkpoint_name(step)
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(path)  # takes part; the first process alone writes
-            return
-        write_with_digest(path, trainer.save_checkpoint)
-        self._remove_old(self._permanent(trainer))
+        trainer.save_checkpoint(self.folder / checkpoint_name(step))  # all take part; the first process alone writes
+        if trainer.is_global_zero:
+            self._remove_old(self._permanent(trainer))
 
     def _must_stop(self, trainer: Trainer) -> bool:
         """Return whether this process ends now: the first at a signal, and with it all among which weights are split.

@@ -31,6 +31,11 @@ def find_best(trainer: Trainer) -> ModelCheckpoint | None:
     return next((callback for callback in callbacks if callback.monitor and callback.best_model_path), None)
 
 
+def step_of_best(best: ModelCheckpoint) -> int:
+    """Return the step of the weights that a callback has kept, from the name of their file."""
+    return int(STEP.findall(Path(best.best_model_path).name)[0])
+
+
 def watches_metrics(trainer: Trainer) -> bool:
     """Return whether a callback of a run waits for the metrics of its evaluations."""
     return any(getattr(callback, "monitor", None) for callback in list_callbacks(trainer))
@@ -45,13 +50,14 @@ def describe_weights(trainer: Trainer) -> str:
     callbacks = list_callbacks(trainer)
     averaging = next((callback for callback in callbacks if isinstance(callback, WeightAveraging)), None)
     average = f"average by {type(averaging).__name__} " if averaging else ""
+    stopping = next((callback for callback in callbacks if isinstance(callback, EarlyStopping)), None)
+    is_stopped = stopping is not None and trainer.global_step < trainer.max_steps
     if best := find_best(trainer):
         assert best.best_model_score is not None
-        step = STEP.findall(Path(best.best_model_path).name)[0]
+        end = f"; stopped at step {trainer.global_step} by {stopping.monitor}" if stopping and is_stopped else ""
         score = f"best {best.monitor}, {float(best.best_model_score):.2f}"
-        return f"{average}at step {int(step)} of {trainer.max_steps}: {score}, chosen {SAME_IMAGES}"
+        return f"{average}at step {step_of_best(best)} of {trainer.max_steps}: {score}, chosen {SAME_IMAGES}{end}"
     text = f"{average}at step {trainer.global_step}"
-    stopping = next((callback for callback in callbacks if isinstance(callback, EarlyStopping)), None)
-    if stopping and trainer.global_step < trainer.max_steps:
+    if stopping and is_stopped:
         text += f" of {trainer.max_steps}: stopped by {stopping.monitor} {SAME_IMAGES}"
     return text

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lineage.train.detection_module import DetectionModule
+from lineage.train.evaluated_weights import find_best, step_of_best
 
 METERS = ("lr", "images_per_second", "data_wait")  # values that are no losses
 NOTABLE_WAIT = 0.1  # share of the time above which the loader is named as what the training waits for
@@ -130,8 +131,14 @@ class ProgressLines(Callback):
         return f"{format_losses(module.latest)}{earlier}"
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._print(f"evaluating at step {trainer.global_step}")
+        if trainer.sanity_checking:
+            return
+        best = find_best(trainer) if trainer.state.fn == "validate" else None
+        self._print(
+            f"evaluating at step {trainer.global_step}"
+            if best is None
+            else f"evaluating the best weights, those of step {step_of_best(best)}"
+        )
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)

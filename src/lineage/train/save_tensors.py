@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -10,18 +9,13 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lineage.results.atomic import atomic_path
-from lineage.results.file_digest import digest_path, write_digest
+from lineage.results.file_digest import digest_path, remove, write_digest
 
 
 def save_tensors(value: Any, path: Path) -> None:
     """Write a file of torch.save whole or not at all, with its digest. Raises OSError if the disk takes no more."""
-    write_with_digest(path, lambda temporary: write_tensors(value, temporary))
-
-
-def write_with_digest(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, give it its name, then write its digest beside it."""
     with atomic_path(path, durable=True) as temporary:
-        write(temporary)
+        write_tensors(value, temporary)
         digest_path(path).unlink(missing_ok=True)  # of the file that is replaced now
     write_digest(path)
 
@@ -39,10 +33,13 @@ def write_tensors(value: Any, path: Path) -> None:
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, streamed to their path: its own way leads through memory and $TMPDIR."""
+    """Lightning's checkpoints, each with its digest, streamed: its own way leads through memory and $TMPDIR."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        write_tensors(checkpoint, Path(path))
+        save_tensors(checkpoint, Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        remove(Path(path))
 
 
 class _Writer:

@@ -13,7 +13,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.profiler import ProfilerActivity, profile
 
-FIRST, LAST = 10, 15  # micro batches that are timed: after those in which caches are filled
+SKIPPED = 10  # micro batches, in which caches are filled; half of a shorter training
+TIMED = 5  # micro batches after them
 ROWS = 40
 
 
@@ -24,16 +25,21 @@ class ProfileSteps(Callback):
         self.folder = folder
         self.profiler: profile | None = None
         self.batches = 0  # of this process, done
+        self.first = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        remaining = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
+        self.first = min(SKIPPED, remaining // 2)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.is_global_zero and self.batches == FIRST:
+        if trainer.is_global_zero and self.batches == self.first:
             activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
             self.profiler = profile(activities=activities, record_shapes=True)
             self.profiler.start()
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.batches += 1
-        if self.batches == LAST:
+        if self.batches == self.first + TIMED:
             self._write()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -28,6 +28,7 @@ from lineage.run.resolve import resolve
 from lineage.run.splits import build_train, build_val, describe_val
 
 ROOT = Path(__file__).parents[2]
+ANNOTATIONS = "annotations/instances_train2017.json"
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,22 @@ def test_a_run_without_validation_files(root: Path, tmp_path: Path, choice: str)
     assert entry["status"] == "finished"
     assert ("box/AP" in entry["metrics"]) == ("fraction" in choice)
     assert "by a hash of their names" in run.stdout or "not evaluated" in run.stdout
+
+
+def test_the_defects_of_a_shared_file_are_printed_once(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were listed for train and for val, and at a run's start by each opening of the file."""
+    content = json.loads((root / ANNOTATIONS).read_text())
+    content["annotations"][0]["bbox"] = [0, 0, -1, 4]
+    (tmp_path / ANNOTATIONS).parent.mkdir()
+    (tmp_path / ANNOTATIONS).write_text(json.dumps(content))
+    (tmp_path / "train2017").symlink_to(root / "train2017")
+    overrides = ["dataset.val.fraction=0.3", "dataset.train.on_defect=drop", "dataset.val.on_defect=drop"]
+    for build in (build_train, build_val, build_train):
+        build(config(tmp_path, *overrides))
+    assert caplog.text.count("bbox [0, 0, -1, 4]") == 1
+    assert data(["check", "coco", "--root", str(tmp_path), overrides[0]]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("bbox [0, 0, -1, 4]") == 1
+    assert "of the file of train, which is checked above" in printed

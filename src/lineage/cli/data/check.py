@@ -10,7 +10,7 @@ import logging
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -58,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
     folder = replace_folder(args)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
-        checked = {
-            split: check_split(args.dataset, config, split, list_all=args.all) for split in splits_of(args, config)
-        }
+        checked: dict[str, tuple[Dataset, int]] = {}
+        for split in splits_of(args, config):
+            checked[split] = check_split(args.dataset, config, split, checked, list_all=args.all)
     count = sum(defects for _, defects in checked.values())
     if {"train", "val"} <= checked.keys():
         count += compare_splits(checked["train"][0], checked["val"][0])
@@ -98,8 +98,13 @@ def compare_splits(train: Dataset, val: Dataset) -> int:
     return int(shared is not None)
 
 
-def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) -> tuple[Dataset, int]:
-    """Print the defects of a split; return it without what is broken, and the number of defects."""
+def check_split(
+    name: str, config: DictConfig, split: str, checked: Mapping[str, tuple[Dataset, int]], *, list_all: bool
+) -> tuple[Dataset, int]:
+    """Print the defects of a split; return it without what is broken, and the number of defects.
+
+    checked: splits before it; the defects of a file that two of them share are printed and counted once
+    """
     from lineage.data.annotations.cures import format_cures
     from lineage.data.annotations.validate import DatasetError
 
@@ -113,6 +118,9 @@ def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) ->
         return dataset, 0
     if has_videos(dataset):
         return dataset, check_frames(cast("FrameTriplets", dataset), split)
+    if same := next((other for other, (one, _) in checked.items() if _share_a_file(one, dataset)), None):
+        print(f"{split}: {count_noun(len(dataset), 'image')} of the file of {same}, which is checked above.")
+        return dataset, 0
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
     count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)
@@ -121,6 +129,15 @@ def check_split(name: str, config: DictConfig, split: str, *, list_all: bool) ->
         counts = ", ".join(map(count_noun, (len(dataset), annotations, classes), ("image", "annotation", "category")))
         print(f"{split}: {dataset.source}: no defects. {counts}.")
     return dataset, count
+
+
+def _share_a_file(one: Dataset, other: Dataset) -> bool:
+    """Return whether two datasets are parts of the images of one annotation file, which is checked as a whole."""
+    from lineage.data.annotations.indexed_dataset import IndexedDataset
+
+    if not (isinstance(one, IndexedDataset) and isinstance(other, IndexedDataset)):
+        return False
+    return one.index_path == other.index_path
 
 
 def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) -> int:

@@ -103,6 +103,26 @@ def test_decisions(case: Case) -> None:
             assert decision.note.startswith(case.note[row])
 
 
+def test_what_is_lost_is_trained_again_if_asked() -> None:
+    """A clone holds entries and no weights: a new row that tests an old checkpoint could only withdraw entries."""
+    cells = [cell("a", "t", requested=False), cell("b", "t", tests="a"), cell("c", "t", tests="a"), cell("d")]
+    entries = [entry("a", "t"), entry("c", "t", steps=0), entry("d")]
+    here: set[str] = {"runs/d"}
+
+    def decide_now() -> dict[str, str]:
+        by_name = {one.name: one for one in cells}
+        decisions = decide(by_name, entries, lambda entry, role: entry.folder in here, retrain_lost=True)
+        return {name.row: decision.action for name, decision in decisions.items()}
+
+    assert decide_now() == {"a": TRAIN, "b": TEST, "c": DONE, "d": DONE}
+    entries.append(entry("a", "t", folder="runs/again"))
+    here.add("runs/again")
+    assert decide_now() == {"a": DONE, "b": TEST, "c": DONE, "d": DONE}
+    entries.append(entry("b", "t", steps=0))
+    here.clear()
+    assert decide_now() == {"a": NOT_NEEDED, "b": DONE, "c": DONE, "d": TRAIN}
+
+
 def test_the_artifact_of_who_trained_comes_first() -> None:
     tested, trained = entry("x", "t", steps=0), entry("y", "t")
     (decision,) = decide({name("a"): cell("a", "t")}, [tested, trained], lambda entry, role: True).values()

@@ -41,6 +41,7 @@ class Plan:
     cells: Mapping[CellName, Cell]
     decisions: Mapping[CellName, Decision]
     project: Path
+    retrain_lost: bool = False  # whether finished trainings whose weights are not here are open
 
     @property
     def open(self) -> list[Cell]:
@@ -59,23 +60,31 @@ class Plan:
 
     def with_entries(self, entries: Iterable[Entry]) -> Plan:
         """Return the plan that follows from other entries of the store."""
-        return replace(self, decisions=decide(self.cells, entries, _artifacts_below(self.project)))
+        has_artifact = _artifacts_below(self.project)
+        return replace(self, decisions=decide(self.cells, entries, has_artifact, retrain_lost=self.retrain_lost))
 
     def read_store(self, results: Path) -> Plan:
         """Return the plan that follows from the store as it is now."""
         return self.with_entries(drop_superseded(store.read_own(results)))
 
 
-def make_plan(project: Path, load_table: LoadTable, names: Iterable[CellName], entries: Iterable[Entry]) -> Plan:
+def make_plan(
+    project: Path,
+    load_table: LoadTable,
+    names: Iterable[CellName],
+    entries: Iterable[Entry],
+    *,
+    retrain_lost: bool = False,
+) -> Plan:
     """Return the plan for these cells and all that they need."""
-    return Plan(build_cells(project, load_table, names), {}, project).with_entries(entries)
+    return Plan(build_cells(project, load_table, names), {}, project, retrain_lost).with_entries(entries)
 
 
 def decide(
-    cells: Mapping[CellName, Cell], entries: Iterable[Entry], has_artifact: HasArtifact
+    cells: Mapping[CellName, Cell], entries: Iterable[Entry], has_artifact: HasArtifact, *, retrain_lost: bool = False
 ) -> dict[CellName, Decision]:
     """Decide on each cell. `cells` has parents before children; `entries` are those that no later one corrects."""
-    index = EntryIndex(entries, has_artifact)
+    index = EntryIndex(entries, has_artifact, retrain_lost=retrain_lost)
     decisions: dict[CellName, Decision] = {}
     trainers: dict[tuple[str, int], CellName] = {}  # training digest, seed -> the cell that trains it
     for name, cell in cells.items():
@@ -125,7 +134,7 @@ def _decide_cell(
             parents[role] = entry.id
         else:
             after.append(cell.uses[role])
-    # 5. A cell that is done is not run again, even if its artifact is lost.
+    # 5. A cell that is done is not run again, even if its artifact is lost, unless that is asked for.
     for name in after:
         if decisions[name].action == DONE:
             return Decision(BLOCKED, note=_explain_lost(name, decisions[name]))
@@ -147,7 +156,7 @@ def _explain_lost(name: CellName, decision: Decision) -> str:
     assert entry is not None
     return (
         f"what {name} left is in {entry.folder} on {entry.host or 'another machine'}: copy that folder to the "
-        f"same place here, or `lineage store correct {entry.id[-6:]} --withdraw --note lost` and it is run again"
+        "same place here, or add --retrain-lost, and `lineage run` trains it again here"
     )
 
 

@@ -45,7 +45,7 @@ def make_commands(
     """
     folder.mkdir(parents=True, exist_ok=True)
     generations = enumerate(split_generations(plan))
-    return [_make_command(cells, settings, folder, i, jobs, options) for i, cells in generations]
+    return [_make_command(plan, cells, settings, folder, i, jobs, options) for i, cells in generations]
 
 
 def submit(commands: Sequence[Sequence[str]], log: Callable[[str], None]) -> list[str]:
@@ -65,11 +65,18 @@ def submit(commands: Sequence[Sequence[str]], log: Callable[[str], None]) -> lis
 
 
 def _make_command(
-    cells: list[Cell], settings: RunnerSettings, folder: Path, number: int, jobs: int | None, options: Sequence[str]
+    plan: Plan,
+    cells: list[Cell],
+    settings: RunnerSettings,
+    folder: Path,
+    number: int,
+    jobs: int | None,
+    options: Sequence[str],
 ) -> list[str]:
     names = folder / f"generation-{number}.json"
     write_cell_names((cell.name for cell in cells), names)
-    runner = [*settings.python, "-m", "lineage.cli.main", "run", "--cells", str(names.resolve()), "--cell"]
+    lost = ["--retrain-lost"] if plan.retrain_lost else []
+    runner = [*settings.python, "-m", "lineage.cli.main", "run", *lost, "--cells", str(names.resolve()), "--cell"]
     options_of_ours = ["--results", str(settings.results.resolve()), "--runs", str(settings.runs.resolve())]
     options_of_ours += [word for text in settings.overrides for word in ("--set", text)]
     change_folder = f"cd {shlex.quote(str(settings.project))}"  # exec: it is the runner whom SLURM warns

@@ -72,11 +72,12 @@ class Traces:
     def select(self, mutant: Mutant) -> tuple[list[str], float]:
         """Return the tests for a change, and their seconds.
 
-        They execute its statement or stand in test_MODULE.py. If there are none: those that execute anything of its
-        file, for the statement runs at import, else those that name the module.
+        They execute its statement or stand in test_MODULE.py; where that runs at import, in whatever test imports the
+        module first, they execute anything of its file. If there are none: those that name the module.
         """
         contexts, stem = self.data.contexts_by_lineno(str(mutant.path)), mutant.path.stem
-        tests = {test for line in statement_lines(mutant) for test in self._name_tests(contexts.get(line, []))}
+        lines = statement_lines(mutant) if is_in_function(mutant) else contexts.keys()
+        tests = {test for line in lines for test in self._name_tests(contexts.get(line, []))}
         tests |= {
             test for test in self.seconds if f"tests/{mutant.path.parts[2]}/" in test and f"/test_{stem}.py" in test
         }
@@ -132,6 +133,12 @@ def test_environment(copy: Path) -> dict[str, str]:
         "PYTHONPATH": path, "LINEAGE_CACHE": str(copy / ".cache"), "OMP_NUM_THREADS": "1",
         "LINEAGE_REAL_DATA": os.environ.get("LINEAGE_REAL_DATA", str(ROOT.parent / "shared" / "data")),
     }  # fmt: skip
+
+
+def is_in_function(mutant: Mutant) -> bool:
+    """Return whether a change lies in the body of a function."""
+    functions = (node for node in ast.walk(ast.parse(mutant.source)) if isinstance(node, ast.FunctionDef))
+    return any(node.body[0].lineno <= mutant.line <= (node.end_lineno or node.lineno) for node in functions)
 
 
 def statement_lines(mutant: Mutant) -> range:

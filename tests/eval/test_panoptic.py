@@ -144,6 +144,7 @@ def test_instances_take_what_is_free_in_the_order_of_their_scores() -> None:
 def test_little_stuff_and_the_class_of_things_stay_unlabelled() -> None:
     semantic = np.zeros((20, 20), np.int64)
     semantic[:5], semantic[5:7] = 1, 2
+    semantic[10:] = len(STUFF)  # a class that the dataset has no category of
     merged = merge([], np.zeros(0), np.zeros(0, int), semantic, STUFF, RULES)
     assert merged.category.tolist() == [100]
     assert (merged.ids[:5] == 1).all()

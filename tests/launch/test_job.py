@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lineage.launch import local
-from lineage.launch.job import RunnerSettings, make_command, start_job
+from lineage.launch.job import RunnerSettings, can_resume, make_command, start_job
 from lineage.launch.plan import TEST, TRAIN, Decision
+from lineage.results.run_folder import RunFolder, checkpoint_name
 from lineage.tables.table import ParentRole
 from tests.launch.test_plan import cell
 
@@ -76,6 +77,18 @@ LINES = (
     "step 60/600  0:01:20 left  loss 1.234 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s",
     "evaluating at step 60",
 )
+
+
+def test_a_run_is_resumed_if_it_has_begun_and_left_a_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert not can_resume(tmp_path)
+    folder.start.write_text("{}")
+    assert not can_resume(tmp_path)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / checkpoint_name(4)).touch()
+    assert can_resume(tmp_path)
+    folder.start.unlink()
+    assert not can_resume(tmp_path)
 
 
 def test_progress_is_printed_at_evaluations_and_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_softmax_masks_on_c4() -> None:
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 
-@pytest.mark.parametrize("widths", ["[64,64]", "[64,64,64]"])
+@pytest.mark.parametrize("widths", ["[64,64]", "[64,64,64]", "[64,48]"])
 def test_an_mlp_predicts_the_own_class(widths: str) -> None:
     made = head(f"model.heads.mask.widths={widths}", model="mask_rcnn_mlp")
     images, targets, features, rois = scene()

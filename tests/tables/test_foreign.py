@@ -14,7 +14,7 @@ from lineage.results import integrity, store
 from lineage.results.entry import Entry
 from lineage.tables.foreign.metric_names import translate_name
 from lineage.tables.foreign.read import read_runs
-from lineage.tables.foreign.run import ForeignError, ForeignRun
+from lineage.tables.foreign.run import ForeignError, ForeignRun, make_name
 
 ROW = "mask_rcnn/table2c/roi_align"
 
@@ -251,6 +251,14 @@ def test_free_foreign_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "good-sea-3" in shown
     assert "bad-sea-4" not in shown
     assert "wandb" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("a run/of mine", "a_run_of_mine"), ("..-x~", "x"), ("é=1", "é=1"), ("a" * 300, "a" * 100), ("/", "unnamed")],
+)
+def test_a_foreign_name_becomes_that_of_a_folder(text: str, name: str) -> None:
+    assert make_name(text) == name
 
 
 def test_plan_and_wrong_rows_write_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,10 @@ def test_effects_agree_with_the_published_numbers() -> None:
             "rows.a.published.mask/AP.rnus: unknown key. Did you mean runs",
         ),
         (
+            {"rows": {"a": {"published": {"mask/AP": {"value": 1, "runs": 2.5}}}}},
+            "rows.a.published.mask/AP.runs: 2.5 is not a whole number",
+        ),
+        (
             {"claims": [{"better": "roi_align", "worse": "roi_pool", "order": ["roi_pool", "roi_align"]}]},
             "claims[0].order: a claim has exactly one of these forms",
         ),
@@ -237,6 +241,7 @@ def test_what_is_known_of_a_number(tmp_path: Path) -> None:
     table = tables(tmp_path, t={"rows": rows, "metrics": metrics})["t"]
     (claim,) = table.claims  # what a machine takes is no claim
     assert (claim.value, claim.detail.sd, claim.detail.runs, claim.detail.confidence) == (59.9, 0.39, 5, "recalled")
+    assert f"{claim.detail.runs}" == "5"  # as it is printed, of 5 runs
     assert (table.lower, table.costs, table.measures) == ({"cost/image_ms"}, ["cost/image_ms"], ["box/AP"])
 
 

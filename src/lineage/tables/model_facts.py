@@ -140,7 +140,7 @@ def read_facts(path: Path) -> ModelFacts:
 
 def _read_family(node: Node) -> Family:
     node.check_keys(("year", "name", "idea", "from"), ("year", "name", "idea"))
-    return Family(int(node.number("year")), node.text("name"), node.text("idea"), node.text("from"))
+    return Family(node.count("year"), node.text("name"), node.text("idea"), node.text("from"))
 
 
 def _read_variant(node: Node, option: str, paper: str) -> Variant:
@@ -152,7 +152,7 @@ def _read_variant(node: Node, option: str, paper: str) -> Variant:
         name=node.text("name"),
         choices=f"model={option} {node.text('with')}".rstrip(),
         paper=node.text("paper", paper),
-        parameters=int(node.number("parameters")),
+        parameters=node.count("parameters"),
         parity=node.text("parity"),
         benchmark=node.text("benchmark", COCO),
         published=node.text_map("published"),

@@ -246,7 +246,7 @@ def _read_published(node: Node) -> tuple[dict[str, float], dict[str, Detail]]:
             detail = node.mapping(metric).check_keys(("value", "sd", "runs", "source", "confidence"), ("value",))
             numbers[metric] = detail.number("value")
             sd = detail.number("sd") if "sd" in detail.record else None
-            runs = int(detail.number("runs", 1))
+            runs = detail.count("runs", 1)
             details[metric] = Detail(sd, runs, detail.text("source"), detail.text("confidence"))
         elif value is not None:
             numbers[metric] = node.number(metric)

@@ -100,6 +100,12 @@ class Node:
             raise self.error(key, f"{value!r} is not a finite number")
         return float(value)
 
+    def count(self, key: str, default: int | None = None) -> int:
+        value = self.number(key, default)
+        if value != int(value):
+            raise self.error(key, f"{value!r} is not a whole number")
+        return int(value)
+
     def check_keys(self, allowed: Iterable[str], required: Iterable[str] = ()) -> Node:
         names = list(allowed)
         for key in self.record:

@@ -13,6 +13,7 @@ import pytest
 
 from lineage.eval.document import document_of
 from lineage.eval.files.score_file import score_file
+from lineage.eval.predictions.coco_records import from_records
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.eval.protocols.proposals import ProposalScorer
 from lineage.eval.protocols.voc import VocScorer
@@ -230,3 +231,9 @@ def test_a_box_is_that_of_the_file_else_of_the_mask_else_of_the_keypoints(
     annotation: dict[str, Any], size: tuple[int, int] | None, box: list[float]
 ) -> None:
     assert box_of(annotation, size) == box
+
+
+def test_an_image_without_a_size_has_zeros_in_its_place() -> None:
+    record = {"image_id": 3, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}
+    images = [{"id": 3}, {"id": 4, "height": None, "width": 5}]
+    assert from_records([record], images, np.array([1]), "box").sizes.tolist() == [[0, 0], [0, 5]]

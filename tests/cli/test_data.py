@@ -129,6 +129,15 @@ def test_garments_are_written_with_their_landmarks_alone(tmp_path: Path, capsys:
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(("layout", "option"), [("deepfashion2", "--lossless"), ("voc", "--polygons")])
+def test_an_option_without_effect_is_refused(
+    layout: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "make", "shapes", str(tmp_path / "made"), "--as", layout, option]) == 2
+    assert capsys.readouterr().err.startswith(f"{option}: ")
+    assert not (tmp_path / "made").exists()
+
+
 def test_check_of_a_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = coco.write(Shapes(seed=1, length=2, size=64), tmp_path, "val")
     assert main(["data", "check", "--annotations", str(file), "--images", str(tmp_path / "val2017")]) == 0

@@ -10,6 +10,7 @@ from lineage.results.count_noun import count_noun
 
 LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
 DATASETS = {"shapes": LAYOUTS, "shapes_garments": ("deepfashion2",)}  # layouts, the usual one first
+POLYGONS = ("coco", "lvis")  # layouts whose masks may be polygons
 SMALLEST = 32  # pixels, a side of a drawn image
 
 
@@ -50,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
             f"--as {layout}: {args.dataset} is written --as {layouts[0]}, which alone holds its labels", file=sys.stderr
         )
         return 2
+    if refusal := explain_unused_option(args, layout):
+        print(refusal, file=sys.stderr)
+        return 2
     if args.directory.exists() and (not args.directory.is_dir() or any(args.directory.iterdir())):
         print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
               f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
@@ -62,6 +66,15 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(next_commands(args.dataset, layout, args.directory, args.val))
     return 0
+
+
+def explain_unused_option(args: argparse.Namespace, layout: str) -> str | None:
+    """Return why an option has no effect in a layout, or None. Cityscapes and Penn-Fudan are PNG already."""
+    if args.lossless and layout == "deepfashion2":
+        return "--lossless: the pictures of DeepFashion2 are image/*.jpg; leave it out"
+    if args.polygons and layout not in POLYGONS:
+        return f"--polygons: masks of {layout} are not polygons; leave it out, or --as {' or '.join(POLYGONS)}"
+    return None
 
 
 def next_commands(dataset: str, layout: str, folder: Path, val: int) -> str:

@@ -35,6 +35,8 @@ class RateFinder(LearningRateFinder):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.ckpt_path:
             return  # a resumed run
+        if trainer.is_global_zero:
+            log.warning("range test: at most %d steps before the training", self._num_training_steps)
         pl_module.__dict__["flush_losses"] = lambda: None  # it raises if training diverges: here that ends the test
         try:
             super().on_fit_start(trainer, pl_module)

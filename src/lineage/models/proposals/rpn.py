@@ -214,11 +214,14 @@ class RPN(nn.Module):
     def _outputs(self) -> tuple[Tensor, Tensor]:
         """Join both 1x1 convolutions, so that the hidden maps are read once.
 
-        Filters of zeros make their number a multiple of 8, which matrix units need.
+        On CUDA filters of zeros make their number a multiple of 8, which matrix units need. Elsewhere nothing is padded:
+        ONNX Runtime 1.32 moves a padding of the filters to the maps, also one of no width.
         """
         weight = torch.cat((self.objectness.weight, self.deltas.weight))
         bias = torch.cat((cast(Tensor, self.objectness.bias), cast(Tensor, self.deltas.bias)))
-        padding = -len(weight) % 8 if weight.is_cuda else 0
+        if not weight.is_cuda:
+            return weight, bias
+        padding = -len(weight) % 8
         return F.pad(weight, (0, 0, 0, 0, 0, 0, 0, padding)), F.pad(bias, (0, padding))
 
     @torch.no_grad()

@@ -33,7 +33,7 @@ from tests.models.compose import DETECTORS
 from tests.trained import run_folder
 
 SIZE = (128, 128)
-FAST = ("rcnn", "fast_rcnn", "rpn")
+FAST = ("rcnn", "fast_rcnn", "rpn", "rpn_c4")
 FAMILIES = (
     *FAST, "fast_rcnn_multiscale", "fast_rcnn_svm", "faster_rcnn_vgg", "faster_rcnn_dc5", "mask_rcnn_mlp",
     "mask_rcnn_v2", "mask_keypoint_rcnn", "cascade_mask_rcnn_staged", "retinanet", "pointrend", "panoptic_fpn",

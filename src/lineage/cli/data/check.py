@@ -118,7 +118,7 @@ def check_split(
         return dataset, 0
     if has_videos(dataset):
         return dataset, check_frames(cast("FrameTriplets", dataset), split)
-    if same := next((other for other, (one, _) in checked.items() if _share_a_file(one, dataset)), None):
+    if same := next((name for name, (earlier, _) in checked.items() if _share_a_file(earlier, dataset)), None):
         print(f"{split}: {count_noun(len(dataset), 'image')} of the file of {same}, which is checked above.")
         return dataset, 0
     if cures := getattr(dataset, "cures", ()):
@@ -131,13 +131,13 @@ def check_split(
     return dataset, count
 
 
-def _share_a_file(one: Dataset, other: Dataset) -> bool:
+def _share_a_file(dataset: Dataset, other: Dataset) -> bool:
     """Return whether two datasets are parts of the images of one annotation file, which is checked as a whole."""
     from lineage.data.annotations.indexed_dataset import IndexedDataset
 
-    if not (isinstance(one, IndexedDataset) and isinstance(other, IndexedDataset)):
+    if not (isinstance(dataset, IndexedDataset) and isinstance(other, IndexedDataset)):
         return False
-    return one.index_path == other.index_path
+    return dataset.index_path == other.index_path
 
 
 def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) -> int:

@@ -118,7 +118,7 @@ def check_split(
         return dataset, 0
     if has_videos(dataset):
         return dataset, check_frames(cast("FrameTriplets", dataset), split)
-    if same := next((name for name, (earlier, _) in checked.items() if _share_a_file(earlier, dataset)), None):
+    if same := next((known for known, (earlier, _) in checked.items() if _share_a_file(earlier, dataset)), None):
         print(f"{split}: {count_noun(len(dataset), 'image')} of the file of {same}, which is checked above.")
         return dataset, 0
     if cures := getattr(dataset, "cures", ()):

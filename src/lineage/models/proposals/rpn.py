@@ -214,8 +214,8 @@ class RPN(nn.Module):
     def _outputs(self) -> tuple[Tensor, Tensor]:
         """Join both 1x1 convolutions, so that the hidden maps are read once.
 
-        On CUDA filters of zeros make their number a multiple of 8, which matrix units need. Elsewhere nothing is padded:
-        ONNX Runtime 1.32 moves a padding of the filters to the maps, also one of no width.
+        On CUDA filters of zeros make their number a multiple of 8, which matrix units need. Elsewhere nothing is
+        padded: ONNX Runtime 1.32 moves a padding of the filters to the maps, also one of no width.
         """
         weight = torch.cat((self.objectness.weight, self.deltas.weight))
         bias = torch.cat((cast(Tensor, self.objectness.bias), cast(Tensor, self.deltas.bias)))

@@ -46,6 +46,7 @@ from lineage.run.dump_proposals import dump
 from lineage.run.fit_box_head import refit
 from lineage.run.parents import resolve_parents
 from lineage.run.pseudo_label import distil, open_unlabelled
+from lineage.run.repeated_warnings import ON_TERMINAL
 from lineage.run.resolve import resolve
 from lineage.run.resume import Attempt, load_resumed, record_run_id, write_config, write_start
 from lineage.train.entry_writer import EntryWriter, write_at_end
@@ -181,7 +182,7 @@ def log_to(folder: Path) -> Iterator[None]:
     log_file = RunFolder(folder).run_log
     terminal, file = logging.StreamHandler(sys.stderr), LogFile(log_file, delay=True)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    terminal.addFilter(FirstOfEqual())
+    terminal.addFilter(ON_TERMINAL)
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[terminal, file], force=True)
     try:
@@ -193,19 +194,6 @@ def log_to(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             file.close()
-
-
-class FirstOfEqual(logging.Filter):
-    """Filter of messages printed before: both sides of dataset.val.fraction read, and cure, one file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.printed: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        is_new = record.getMessage() not in self.printed
-        self.printed.add(record.getMessage())
-        return is_new
 
 
 class LogFile(logging.FileHandler):

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from lineage.data.annotations import file_check_cache, mmap_index
@@ -62,7 +61,7 @@ def open_dataset(
     """
     index = open_index(paths, (*key, options.filter_empty, options.min_keypoints), parse, options)
     if cures := read_cures(index):
-        warn_once(format_cures(cures, paths.source))
+        log.warning(format_cures(cures, paths.source))
     positions = select_share(index, positions_with_readable_files(index, paths, options), options)
     if positions == [] or (options.require_objects and not len(index.columns["labels"])):
         raise DatasetError(_format_nothing_left(index, paths, options))
@@ -131,8 +130,8 @@ def raise_or_warn(
     message = format_defects(defects, paths.source)
     is_minor = len(defects) <= FEW * index.metadata["annotations"] and all(one.kind == EMPTY_BOX for one in defects)
     if options.on_defect == "drop" or is_minor:
-        warn_once(
-            f"{message}\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped."
+        log.warning(
+            "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped.", message
         )
         return
     nodes = ["dataset.train", "dataset.val"] if options.fraction or options.held_out else [options.config_node]
@@ -141,12 +140,6 @@ def raise_or_warn(
         f"{message}\nList all of them:    {check_command(paths.source, paths.image_folder)}\n"
         f"Train without them:  {keys}"
     )
-
-
-@cache
-def warn_once(message: str) -> None:
-    """Warn of a file: both of its splits are opened, and a fine-tuning opens them before its run does."""
-    log.warning("%s", message)
 
 
 def _format_nothing_left(index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions) -> str:

@@ -13,6 +13,7 @@ from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.data.annotations.columns import has_mask
 from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.run.repeated_warnings import print_warnings_once
 from lineage.run.splits import build_train, build_val
 from lineage.run.task import find_task
 from lineage.structures import DETECTION
@@ -44,6 +45,7 @@ class DataFacts:
 
 def read_facts(overrides: Sequence[str]) -> DataFacts:
     """Open the dataset that overrides name. Raises ConfigError for one that is drawn, DatasetError for defects."""
+    print_warnings_once()
     config = compose_config([text for text in overrides])
     os.environ["LINEAGE_CACHE"] = config.paths.cache  # where the index lies that the run reads too
     train, val = build_train(config), build_val(config)

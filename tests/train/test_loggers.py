@@ -224,9 +224,9 @@ def test_a_resumed_run_has_the_id_of_the_first_attempt(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "start.json").read_text())["id"] == "first"
     facts = {"id": "second", "table": None, "row": None, "choices": {"model": "mask_rcnn"}, "seed": 0}
     facts |= {"tier": "mini", "deviations": ["model=mask_rcnn", "optimizer.lr=0.1"]}
-    name = metadata.name(resumed, facts)
+    name = metadata.name_run(resumed, facts)
     assert (name.id, name.title, name.published) == ("first", "mask_rcnn optimizer.lr=0.1 seed 0", {})
-    row = metadata.name(resumed, facts | {"table": "mask_rcnn/table2c", "row": "roi_align"})
+    row = metadata.name_run(resumed, facts | {"table": "mask_rcnn/table2c", "row": "roi_align"})
     assert (row.table, row.published["mask/AP"]) == ("mask_rcnn/table2c", 30.3)  # arXiv:1703.06870, table 2c
 
 

@@ -35,16 +35,16 @@ from lineage.train.loggers import RunName, find_dashboard_url
 from lineage.weights import state_dict
 
 
-def settings(config: DictConfig) -> dict[str, Any]:
-    """The config as plain data, nothing left to look up."""
+def to_plain_config(config: DictConfig) -> dict[str, Any]:
+    """Return the config as plain data, nothing left to look up."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return {str(name): value for name, value in plain.items()}
 
 
-def before(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
-    """The part of the entry that is known before the first step."""
-    config = settings(attempt.config)
+def describe_start(attempt: Attempt, parts: Parts, started: datetime) -> dict[str, Any]:
+    """Return the part of the entry that is known before the first step."""
+    config = to_plain_config(attempt.config)
     code = git_state.current(ROOT)
     config_digest = digests.config_digest(config)
     val = parts.data.val
@@ -90,18 +90,21 @@ def describe_average(config: dict[str, Any]) -> str:
 
 
 def describe_random_stream(model: nn.Module) -> dict[str, Any]:
-    """Return the part of an evaluation digest of a model that draws at test time; until 2026-11-26 by image."""
+    """Return the part of an evaluation digest of a model that draws at test time.
+
+    It gets the same random stream for all images; entries before 2026-11-26 had one for each image.
+    """
     draws = any(getattr(module, "draws_at_test", False) for module in model.modules())
     return {"random_stream": "the same for all images"} if draws else {}
 
 
 def describe_parents(parents: Parents) -> dict[str, Any]:
     """Return the part of the entry that follows from earlier runs."""
-    return {"parents": parents.ids, "training_digest": parents.training, "cell_digest": parents.recipe}
+    return {"parents": parents.ids, "training_digest": parents.training_digest, "cell_digest": parents.cell_digest}
 
 
-def so_far(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
-    """The part of the entry that depends on how far the run got."""
+def describe_progress(trainer: pl.Trainer, module: DetectionModule) -> dict[str, Any]:
+    """Return the part of the entry that depends on how far the run got."""
     device, speed, cost = trainer.strategy.root_device, module.throughput, module.inference_cost
     return {
         "metrics": module.metrics,
@@ -123,7 +126,7 @@ def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
     return {"hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)}}
 
 
-def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
+def name_run(attempt: Attempt, facts: dict[str, Any]) -> RunName:
     """Name a run by its row and the overrides that differ from it; a free run belongs to its sweep, if it is in one."""
     sweep = attempt.folder.parent.name if attempt.folder.name.isdigit() else "scratch"
     row = facts["row"] or facts["choices"]["model"]
@@ -134,13 +137,14 @@ def name(attempt: Attempt, facts: dict[str, Any]) -> RunName:
     return RunName(run_id, group, row, facts["seed"], options, tags, published)
 
 
-def opening(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
+def format_first_lines(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:
     """Return the line before the start, and a line each for a split, rate, milestones, canvases or sizes to note."""
-    lines = describe_test(trainer, parts) if only_tests(attempt, parts) else describe_training(attempt, trainer, parts)
+    is_test = trains_nothing(attempt, parts)
+    lines = describe_test(trainer, parts) if is_test else describe_training(attempt, trainer, parts)
     return [*lines, *(text for text in (parts.data.canvas_rule.warning, describe_sizes(parts.data)) if text)]
 
 
-def only_tests(attempt: Attempt, parts: Parts) -> bool:
+def trains_nothing(attempt: Attempt, parts: Parts) -> bool:
     """Return whether a run trains nothing: by its config, or because its model has no weights."""
     return attempt.config.evaluate_only or not has_parameters(parts.model)
 
@@ -171,7 +175,7 @@ def describe_training(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> li
     line = startup_message.format_start_line(describe_machine(trainer, parts), split, ours, paper, images)
     val = None if parts.data.val is None else len(parts.data.val)
     warnings = (
-        describe_start(attempt),
+        describe_resume(attempt),
         describe_val(config, images, val),
         startup_message.format_lr_warning(ours, paper),
         startup_message.format_precision_warning(device.type, str(config.trainer.precision), has_bf16()),
@@ -192,7 +196,7 @@ def describe_sizes(data: DetectionData) -> str | None:
     )
 
 
-def describe_start(attempt: Attempt) -> str | None:
+def describe_resume(attempt: Attempt) -> str | None:
     """Return the step at which a resumed run goes on, with the reason if that is 0; None for a new run."""
     if not attempt.is_resumed:
         return None
@@ -202,7 +206,7 @@ def describe_start(attempt: Attempt) -> str | None:
 
 
 def follows_row(attempt: Attempt) -> bool:
-    """A row of a table, run as written: its own numbers are the paper's."""
+    """Return whether a run is a row of a table as it is written: its own numbers are the paper's."""
     changed = any(within(Override.parse(text).key, ("schedule", "optimizer")) for text in attempt.overrides)
     return bool(attempt.config.cell.row) and not changed
 

@@ -33,43 +33,44 @@ class Parents:
 
     ids: list[str]  # of their entries
     artifacts: dict[str, Path]  # key of the config -> what a parent that was named by its id left for it
-    training: str  # digests, see digests.py
-    recipe: str
+    training_digest: str  # see config/digests.py
+    cell_digest: str
 
 
 def resolve_parents(config: DictConfig) -> Parents:
     """Look the parents up for a config as it was composed."""
     results = Path(config.paths.results)
-    parents = {role: entry for role in KEYS if (entry := _parent(config, role, results)) is not None}
+    parents = {role: entry for role in KEYS if (entry := _find_parent(config, role, results)) is not None}
     named = {role: entry for role, entry in parents.items() if config.cell[role]}
-    artifacts = {KEYS[role]: _artifact(entry, role) for role, entry in named.items()}
+    artifacts = {KEYS[role]: _locate_artifact(entry, role) for role, entry in named.items()}
     if config.evaluate_only and not config.weights and "weights" not in artifacts:
         raise ConfigError("evaluate_only=true tests a checkpoint: name it with weights=PATH or cell.start=ENTRY_ID")
-    trained = _training(config, parents)
-    regions = _recipe(parents[ParentRole.PROPOSALS]) if ParentRole.PROPOSALS in parents else None
-    cell = digests.cell_digest(digests.test_digest(config), trained, regions)
-    return Parents([parent.id for parent in parents.values()], artifacts, trained, cell)
+    training_digest = _compute_training_digest(config, parents)
+    proposals = _read_cell_digest(parents[ParentRole.PROPOSALS]) if ParentRole.PROPOSALS in parents else None
+    cell_digest = digests.cell_digest(digests.test_digest(config), training_digest, proposals)
+    return Parents([parent.id for parent in parents.values()], artifacts, training_digest, cell_digest)
 
 
-def _training(config: DictConfig, parents: Mapping[str, Entry]) -> str:
+def _compute_training_digest(config: DictConfig, parents: Mapping[str, Entry]) -> str:
     if config.evaluate_only and ParentRole.START in parents:
-        return _training_of(parents[ParentRole.START])
+        return _read_training_digest(parents[ParentRole.START])
     used = {
-        role: _training_of(entry) if role == ParentRole.START else _recipe(entry) for role, entry in parents.items()
+        role: _read_training_digest(entry) if role == ParentRole.START else _read_cell_digest(entry)
+        for role, entry in parents.items()
     }
     return digests.with_parents(digests.training_digest(config), used)
 
 
-def _training_of(entry: Entry) -> str:
+def _read_training_digest(entry: Entry) -> str:
     return entry.training_digest or entry.id
 
 
-def _recipe(entry: Entry) -> str:
-    """Proposals and labels depend on how they were tested as well."""
+def _read_cell_digest(entry: Entry) -> str:
+    """Return what proposals and labels depend on: the weights, and how they were tested."""
     return entry.cell_digest or entry.id
 
 
-def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
+def _find_parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     """Find a parent by its id in the store, else by the run folder that its path lies in."""
     if name := config.cell[role]:
         return store.read(store.find(results, name))
@@ -85,7 +86,7 @@ def _parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     return None if stored is None else store.read(stored)
 
 
-def _artifact(entry: Entry, role: str) -> Path:
+def _locate_artifact(entry: Entry, role: str) -> Path:
     path = RunFolder(paths.resolve_portable(entry.folder or "")).artifact(role)
     if path.exists():
         return path

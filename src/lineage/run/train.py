@@ -85,12 +85,12 @@ def run_attempt(attempt: Attempt) -> None:
         parts = assemble(resolved)
         images = open_unlabelled(resolved.config) if resolved.config.dump_labels else None
         signals, heartbeat = StopSignals(), RankHeartbeat(attempt.config.get("rank_timeout", RANK_TIMEOUT))
-        facts = metadata.before(attempt, parts, started) | metadata.describe_parents(parents)
-        trainer = make_trainer(attempt, parts, metadata.name(attempt, facts), console, signals, heartbeat)
+        facts = metadata.describe_start(attempt, parts, started) | metadata.describe_parents(parents)
+        trainer = make_trainer(attempt, parts, metadata.name_run(attempt, facts), console, signals, heartbeat)
         after_run.enter_context(close_at_end(trainer.loggers, attempt.folder))
         facts |= metadata.describe_hardware(trainer)
-        so_far = partial(metadata.so_far, trainer, parts.module)
-        writer = EntryWriter(Path(attempt.config.paths.results), started, facts, so_far)
+        describe_progress = partial(metadata.describe_progress, trainer, parts.module)
+        writer = EntryWriter(Path(attempt.config.paths.results), started, facts, describe_progress)
         if is_first():
             record_run_id(attempt, facts["id"])
             watch_ranks(writer, trainer.strategy.launcher)
@@ -101,19 +101,27 @@ def run_attempt(attempt: Attempt) -> None:
             report_interruption(attempt, writer, console),
             write_at_end(writer if is_first() else None, signals),
         ):
-            for line in metadata.opening(attempt, trainer, parts):
+            for line in metadata.format_first_lines(attempt, trainer, parts):
                 console.print(line, highlight=False, soft_wrap=True)
-            (test if metadata.only_tests(attempt, parts) else fit)(attempt, trainer, parts)
-            if attempt.config.dump_proposals:
-                dump(trainer, parts, RunFolder(attempt.folder).proposals)
-            if images is not None:
-                distil(trainer, parts, images, RunFolder(attempt.folder).labels)
+            train_or_test(attempt, trainer, parts, images)
             weights = gather_state(parts.model.state_dict())
             if is_first():  # a finished entry promises what other runs start from
                 writer.facts |= {"trained_weights_sha256": save_artifacts(attempt.folder, parts, weights)}
         if is_first():
             draw_predictions(attempt.folder, parts)
             show(attempt, writer, console)
+
+
+def train_or_test(attempt: Attempt, trainer: pl.Trainer, parts: Parts, images: Dataset | None) -> None:
+    """Train and evaluate, or evaluate alone; then write what other runs learn from, if that is asked for."""
+    if metadata.trains_nothing(attempt, parts):
+        test(attempt, trainer, parts)
+    else:
+        fit(attempt, trainer, parts)
+    if attempt.config.dump_proposals:
+        dump(trainer, parts, RunFolder(attempt.folder).proposals)
+    if images is not None:
+        distil(trainer, parts, images, RunFolder(attempt.folder).labels)
 
 
 def create_console() -> Console:
@@ -224,14 +232,14 @@ def is_final(error: BaseException) -> bool:
 def test(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
     """Evaluate the weights that were loaded, and train nothing."""
     for logger in trainer.loggers:
-        logger.log_hyperparams(metadata.settings(attempt.config))
+        logger.log_hyperparams(metadata.to_plain_config(attempt.config))
     trainer.validate(parts.module, datamodule=parts.data, verbose=False)
 
 
 def fit(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> None:
     """Train to the last step and evaluate there, once more if a part was fitted after it."""
     for logger in trainer.loggers:
-        logger.log_hyperparams(metadata.settings(attempt.config))
+        logger.log_hyperparams(metadata.to_plain_config(attempt.config))
     trainer.fit(parts.module, datamodule=parts.data, ckpt_path=attempt.checkpoint, weights_only=True)
     is_best = restore_best(trainer, parts.module)
     refitted = refit(parts, attempt.config.refit_images, trainer.strategy.root_device)

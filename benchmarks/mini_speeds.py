@@ -15,8 +15,8 @@ from functools import partial
 
 import yaml
 
-from lineage.launch.calibration import REFERENCE, TIER, Speed, load_speeds, measure_speed, name_network
 from lineage.launch.compose_rows import RowRequest, compose_rows
+from lineage.launch.network_speeds import CALIBRATED_TIER, REFERENCE, Speed, load_speeds, measure_speed, name_network
 from lineage.results import paths
 from lineage.results.atomic import atomic_write
 from lineage.tables import read
@@ -44,7 +44,9 @@ def list_networks() -> dict[str, RowRequest]:
     """Return network -> its first row that trains by itself."""
     experiments = paths.experiments()
     tables = map(partial(read.load_table, experiments), read.list_tables(experiments))
-    requests = [RowRequest(table.name, row, TIER) for table in tables for row in table.rows.values() if row.runs]
+    requests = [
+        RowRequest(table.name, row, CALIBRATED_TIER) for table in tables for row in table.rows.values() if row.runs
+    ]
     alone = [request for request in requests if not request.row.uses]
     rows = compose_rows(paths.project(), alone)
     pairs = [(name_network(row.choices), request) for row, request in zip(rows, alone, strict=True) if not row.error]

@@ -40,7 +40,7 @@ TRAIN = f"""
         value = config.model.quality + 0.1 * config.seed
         entry = made.entry(
             config.cell.row, value, config.seed, table=config.cell.table, tier=config.tier,
-            training_digest=known.training, cell_digest=known.recipe, parents=known.ids,
+            training_digest=known.training_digest, cell_digest=known.cell_digest, parents=known.ids,
             folder=places.portable(folder, root), command=sys.argv,
             config={{"schedule": {{"steps": 4, "images_per_step": 2}}}}, steps=len(steps), seconds=10.0,
             images_per_second=None if config.evaluate_only else 4.0, hardware={{"device": "CPU"}},

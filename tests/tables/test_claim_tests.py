@@ -10,14 +10,21 @@ from scipy import stats
 
 from lineage.results.entry import Entry
 from lineage.tables import claim_tests
-from lineage.tables.claim_tests import Reading, build_sign_question, build_size_question, estimate_seeds, find_answer
+from lineage.tables.claim_tests import (
+    Reading,
+    build_sign_question,
+    build_size_question,
+    describe_seeds,
+    estimate_seeds,
+    find_answer,
+)
 from lineage.tables.samples import Setting
 from lineage.tables.statistics.pooled_noise import NoiseEstimate
 from lineage.tables.statistics.sequential import compute_share
-from lineage.tables.statistics.significance import Comparison
+from lineage.tables.statistics.significance import Comparison, RequiredSeeds
 from lineage.tables.table import Claim, Effect
 from lineage.tables.table_noise import NoiseKey, SampleTable, measure_noise
-from lineage.tables.verdicts import Background, Verdict, describe_seeds, judge
+from lineage.tables.verdicts import Background, Verdict, judge
 from tests.tables import made
 
 NOISE = NoiseEstimate(0.25, 6, "here")
@@ -79,20 +86,21 @@ def test_seeds_are_estimated_for_the_next_reading(n: int, planned: int, share_at
         (build_sign_question(), 0.06, 2), (build_size_question(0.0, 0.14), 0.08, 1),
         (build_size_question(0.15, 0.02), 0.07, 2),
     ):  # fmt: skip
-        expected = comparison.compute_required_runs(distance, 0.04 * share / sides)
+        expected = comparison.compute_required_seeds(distance, 0.04 * share / sides)
         seeds = estimate_seeds(question, Reading(n, comparison, comparison), 0.04, 2, planned)
         assert seeds == expected
 
 
 def test_missing_seeds_are_described() -> None:
     tail = "the noise itself is an estimate)"
-    assert describe_seeds((7, 5, 30), 3, False) == f"about 4 more seeds would settle it (2 to 27: {tail}"
-    assert describe_seeds((4, 2, None), 3, True) == f"about 1 more seeds would settle it (1 to no end: {tail}"
-    assert describe_seeds((None, 2, None), 3, False) == "too close to settle"
-    assert describe_seeds((None, 2, None), 3, True).startswith("no number of seeds settles it: the published run")
+    some, open_end, none = RequiredSeeds(7, 5, 30), RequiredSeeds(4, 2, None), RequiredSeeds(None, 2, None)
+    assert describe_seeds(some, 3, False) == f"about 4 more seeds would settle it (2 to 27: {tail}"
+    assert describe_seeds(open_end, 3, True) == f"about 1 more seeds would settle it (1 to no end: {tail}"
+    assert describe_seeds(none, 3, False) == "too close to settle"
+    assert describe_seeds(none, 3, True).startswith("no number of seeds settles it: the published run")
     assert judge_effect(runs("old", 27.0) + runs("new", 27.0), ORDER)[0].reason == "too close to settle"
     (number,) = judge(replace(made.table(), effects=[]), runs("new", 30.0)).numbers[1:]
-    assert number.reason == describe_seeds((None, None, None), 1, True)
+    assert number.reason == describe_seeds(RequiredSeeds(None, None, None), 1, True)
 
 
 @pytest.mark.parametrize("planned", [None, 5])

@@ -13,7 +13,13 @@ from lineage.eval.metrics import bootstrap
 from lineage.tables.statistics import significance
 from lineage.tables.statistics.pooled_noise import NoiseEstimate, TableNoise, combine, find_paired_rows, pool, pool_sd
 from lineage.tables.statistics.seed_noise import SeedSample
-from lineage.tables.statistics.significance import Comparison, compare, compare_to_number, find_levels
+from lineage.tables.statistics.significance import (
+    Comparison,
+    PublishedNumber,
+    compare,
+    compare_to_number,
+    find_levels,
+)
 from lineage.tables.statistics.student_t import chi2_isf, nct_sf, t_isf
 
 NOISE = NoiseEstimate(0.25, 6, "here")
@@ -69,12 +75,12 @@ def test_the_required_runs_are_the_fewest_with_the_power(fixed: float) -> None:
 
     for distance in np.linspace(0.55, 3.0, 13 if fixed else 57):
         expected = tuple(count(distance, sd, 1) for sd in (0.25, low, high))
-        assert comparison.compute_required_runs(distance, 0.025) == expected
-    assert comparison.compute_required_runs(0.0, 0.025) == (None, None, None)
+        assert comparison.compute_required_seeds(distance, 0.025) == expected
+    assert comparison.compute_required_seeds(0.0, 0.025) == (None, None, None)
     if not fixed:  # around the largest number that is searched
         error = 0.3 * sqrt(3 / 1000)
         edge = error * (stats.t.isf(0.025, 2000) + stats.norm.ppf(0.8))
-        counts = [(comparison.compute_required_runs(edge * (1 + k / 5000), 0.025)[0], edge * (1 + k / 5000))
+        counts = [(comparison.compute_required_seeds(edge * (1 + k / 5000), 0.025)[0], edge * (1 + k / 5000))
                   for k in range(-12, 12)]  # fmt: skip
         assert all(number == count(distance, 0.25, 990) for number, distance in counts)
         assert {None, 1000} <= {number for number, _ in counts}
@@ -128,7 +134,7 @@ def test_a_published_number_has_the_variance_of_its_runs(
 ) -> None:
     ours = sample(30.1, 30.3, 29.9, 30.2)
     for first, n in ((None, 4), (2, 2)):
-        comparison = compare_to_number(ours, (30.0, spread, runs), TableNoise(NOISE), first)
+        comparison = compare_to_number(ours, PublishedNumber(30.0, spread, runs), TableNoise(NOISE), first)
         assert comparison is not None
         own = 0.25**2 / n
         assert comparison.difference == pytest.approx(np.mean(ours.values[:n]) - 30.0)
@@ -136,10 +142,10 @@ def test_a_published_number_has_the_variance_of_its_runs(
         satterthwaite = (own + published) ** 2 / (own**2 / 6 + published**2 / max(1, runs - 1))
         assert comparison.df == pytest.approx(satterthwaite if df is None else df)
         assert (comparison.n, comparison.fixed_variance) == (n, pytest.approx(published))
-    noisy = compare_to_number(sample(30.0, 31.0), (30.0, 0.0, 1), TableNoise(NOISE))
+    noisy = compare_to_number(sample(30.0, 31.0), PublishedNumber(30.0, 0.0, 1), TableNoise(NOISE))
     assert noisy is not None
     assert noisy.standard_error == pytest.approx(sqrt(0.5 / 2))
-    assert compare_to_number(ours, (30.0, None, 1), TableNoise(None)) is None
+    assert compare_to_number(ours, PublishedNumber(30.0, None, 1), TableNoise(None)) is None
 
 
 def test_levels_are_those_of_holm() -> None:

@@ -96,7 +96,7 @@ def test_the_shipped_runs_are_those_of_the_rows_today() -> None:
     filled = loader.load(TABLE_2C)
     shipped = store.contents(ROOT / "results" / TABLE_2C).entries
     assert (len(filled.entries), filled.earlier) == (len(shipped), [])
-    assert filled.background.lines["mask_rcnn_c4"]["mask/AP50"].floor == pytest.approx(10.3)
+    assert filled.background.learning["mask_rcnn_c4"]["mask/AP50"].floor == pytest.approx(10.3)
 
 
 def test_a_table_with_another_model_shows_no_verdict_of_the_old_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.statistics.significance import (
     PAIRED,
     UNPAIRED,
+    PublishedNumber,
     adjust_holm,
     compare,
     compare_to_number,
@@ -102,11 +103,14 @@ def test_a_prior_gives_one_run_a_noise_and_never_makes_it_smaller_than_measured(
 
 def test_a_published_number_has_noise_too() -> None:
     ours, noise = sample((30.1, 30.3, 29.9)), TableNoise(NoiseEstimate(0.2, 10, "here"))
-    stated, alike = compare_to_number(ours, (30.0, 0.39, 5), noise), compare_to_number(ours, (30.0, None, 1), noise)
+    stated, alike = (
+        compare_to_number(ours, PublishedNumber(30.0, 0.39, 5), noise),
+        compare_to_number(ours, PublishedNumber(30.0, None, 1), noise),
+    )
     assert stated is not None
     assert alike is not None
     assert stated.standard_error == pytest.approx(sqrt(0.04 / 3 + 0.39**2 / 5))
-    twice = compare_to_number(ours, (30.0, 0.5, 2), noise)
+    twice = compare_to_number(ours, PublishedNumber(30.0, 0.5, 2), noise)
     assert twice is not None
     assert (twice.standard_error, twice.df < 10) == (pytest.approx(sqrt(0.04 / 3 + 0.5**2 / 2)), True)
     assert (alike.standard_error, alike.df) == (pytest.approx(0.2 * sqrt(4 / 3)), 10)
@@ -120,7 +124,7 @@ def test_repetitions_without_any_noise() -> None:
     assert other is not None
     p_values = (same.p_different(), same.p_equivalent(0, 0.5), other.p_different(), other.p_equivalent(0, 0.5))
     assert p_values == (1.0, 0.0, 0.0, 1.0)
-    assert other.compute_required_runs(1.0, 0.05) == (1, 1, 1)
+    assert other.compute_required_seeds(1.0, 0.05) == (1, 1, 1)
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
@@ -136,7 +140,7 @@ def test_the_required_seeds_have_the_power() -> None:
     rows = {"a": sample(A), "b": sample(B, first=10)}
     comparison = compare(rows["a"], rows["b"], estimate_noise(rows, None))
     assert comparison is not None
-    best, low, high = comparison.compute_required_runs(0.4, 0.025)
+    best, low, high = comparison.compute_required_seeds(0.4, 0.025)
     assert best is not None
     assert low is not None
     assert high is not None
@@ -144,9 +148,9 @@ def test_the_required_seeds_have_the_power() -> None:
     df = comparison.df + 2 * (best - 4)
     reached = stats.nct.sf(stats.t.isf(0.025, df), df, 0.4 / (comparison.noise.sd * sqrt(2 / best)))
     assert reached == pytest.approx(0.8, abs=0.03)
-    number = compare_to_number(sample(A), (27.3, None, 1), TableNoise(NoiseEstimate(0.3, 10, "here")))
+    number = compare_to_number(sample(A), PublishedNumber(27.3, None, 1), TableNoise(NoiseEstimate(0.3, 10, "here")))
     assert number is not None
-    assert number.compute_required_runs(0.2, 0.05)[0] is None  # the published run is a single one for ever
+    assert number.compute_required_seeds(0.2, 0.05)[0] is None  # the published run is a single one for ever
 
 
 def test_holm() -> None:

@@ -6,16 +6,16 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from lineage.launch.calibration import TIER as SMALL
-from lineage.launch.calibration import Speeds, load_speeds, name_network
 from lineage.launch.cells import Cell, CellName
-from lineage.launch.explanation_cost import count_images
+from lineage.launch.explanation_cost import count_equivalent_images
+from lineage.launch.network_speeds import CALIBRATED_TIER, Speeds, load_speeds, name_network
 from lineage.launch.plan import TRAIN, Plan
 from lineage.results import paths
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables.tiers import PAPER
 
@@ -28,6 +28,14 @@ class CostEstimate:
     hours: float | None  # of one device; None is unknown
     device: str
     basis: str
+
+
+class PublishedSpeed(NamedTuple):
+    """The speed of a training on one device, and where it was measured."""
+
+    images_per_second: float
+    device: str
+    source: str
 
 
 def detect_device() -> str:
@@ -57,13 +65,13 @@ def estimate_cost(
     Without such runs: at tier `mini`, from `speeds`; at tier `paper`, from published speeds, the training alone.
     """
     similar = _find_similar(cell, action, [entry for entry in entries if _ran_on(entry, hardware)])
-    basis = f"as {len(similar)} {'run' if len(similar) == 1 else 'runs'} on {hardware}"
-    if not similar and speeds is not None and cell.name.tier == SMALL:
+    basis = f"as {count_noun(len(similar), 'run')} on {hardware}"
+    if not similar and speeds is not None and cell.name.tier == CALIBRATED_TIER:
         return _estimate_small(cell, action, hardware, speeds)
     if action != TRAIN:
         seconds = [_other_seconds(entry) for entry in similar]
         return CostEstimate(median(seconds) / HOUR, hardware, basis) if seconds else _unknown(hardware)
-    images = _count_images(cell.composed.config)
+    images = _count_training_images(cell.composed.config)
     measured = [entry for entry in similar if entry.images_per_second]
     if measured and images is not None:
         speed = median((entry.images_per_second or 0.0) / entry.processes for entry in measured)
@@ -71,16 +79,17 @@ def estimate_cost(
     published = _find_published_speed(cell.composed.choices, experiments) if cell.name.tier == PAPER else None
     if published is None or images is None:
         return _unknown(hardware)
-    speed, device, source = published
-    return CostEstimate(images / speed / HOUR, device, f"training alone, on {device}: {source}")
+    basis = f"training alone, on {published.device}: {published.source}"
+    return CostEstimate(images / published.images_per_second / HOUR, published.device, basis)
 
 
 def _estimate_small(cell: Cell, action: str, hardware: str, speeds: Speeds) -> CostEstimate:
     """Return the time at tier `mini` from measured steps, else from steps of another machine."""
-    speed = speeds.find(name_network(cell.composed.choices))
-    if speed is None:
+    estimate = speeds.find(name_network(cell.composed.choices))
+    if estimate is None:
         return _unknown(hardware)
-    return CostEstimate(speed[0].predict(cell.composed.config, action == TRAIN) / HOUR, hardware, speed[1])
+    seconds = estimate.speed.predict(cell.composed.config, action == TRAIN)
+    return CostEstimate(seconds / HOUR, hardware, estimate.basis)
 
 
 def _unknown(hardware: str) -> CostEstimate:
@@ -93,14 +102,13 @@ def _find_similar(cell: Cell, action: str, entries: list[Entry]) -> list[Entry]:
     same = [
         entry for entry in finished if entry.cell_digest == cell.cell_digest and (entry.steps > 0) == (action == TRAIN)
     ]
-    explained, network = count_images(cell.composed.config), _network(cell.composed.choices)
+    network = name_network(cell.composed.choices)
+    explained = count_equivalent_images(cell.composed.config)
     return same or [
-        entry for entry in finished if _network(entry.choices) == network and count_images(entry.config) == explained
+        entry
+        for entry in finished
+        if name_network(entry.choices) == network and count_equivalent_images(entry.config) == explained
     ]
-
-
-def _network(choices: dict[str, str]) -> tuple[str | None, str | None]:
-    return choices.get("model"), choices.get("backbone")
 
 
 def _ran_on(entry: Entry, hardware: str) -> bool:
@@ -114,19 +122,19 @@ def _other_seconds(entry: Entry) -> float:
     return max(0.0, entry.seconds - training)
 
 
-def _count_images(config: dict[str, Any]) -> float | None:
+def _count_training_images(config: dict[str, Any]) -> float | None:
     """Return the number of images that a training reads."""
     schedule = config.get("schedule") or {}
     steps, images = schedule.get("steps"), schedule.get("images_per_step")
     return float(steps * images) if isinstance(steps, int) and isinstance(images, int) else None
 
 
-def _find_published_speed(choices: dict[str, str], experiments: Path) -> tuple[float, str, str] | None:
-    """Return images per second of one device, the device, and the source of the measurement."""
+def _find_published_speed(choices: dict[str, str], experiments: Path) -> PublishedSpeed | None:
+    """Return the published speed of a training on one device, or None."""
     path = (paths.lower_experiments(experiments) or experiments) / SPEEDS
-    model = "/".join(map(str, _network(choices)))
+    network = name_network(choices)
     devices = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for device, speeds in (devices or {}).items():
-        if model in speeds["seconds"]:
-            return speeds["images"] / speeds["seconds"][model], device, speeds["source"]
+        if network in speeds["seconds"]:
+            return PublishedSpeed(speeds["images"] / speeds["seconds"][network], device, speeds["source"])
     return None

@@ -14,7 +14,7 @@ EFFECTS = {"removal": 22.0, "road": 30.0, "sensitivity": 30.0}  # of one map; th
 DEPENDENCE = 7.0  # maps and detections of each explained detection
 
 
-def count_images(config: Mapping[str, Any]) -> float:
+def count_equivalent_images(config: Mapping[str, Any]) -> float:
     """Return the images whose detection takes as long as the explanations of one evaluation; 0 without explanations."""
     evaluator = config.get("evaluator")
     if not isinstance(evaluator, Mapping) or not str(evaluator.get("_target_", "")).endswith(EVALUATOR):

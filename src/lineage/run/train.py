@@ -34,6 +34,7 @@ from rich.console import Console
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import is_user_error
 from lineage.config.schema import Run
+from lineage.data.samples.dataset import Dataset
 from lineage.launch.child_process import end_with_parent
 from lineage.results import disk, lease, paths, store
 from lineage.results.entry import Entry

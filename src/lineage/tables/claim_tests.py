@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from lineage.tables.statistics.sequential import compute_share
-from lineage.tables.statistics.significance import Comparison
+from lineage.tables.statistics.significance import Comparison, RequiredSeeds, adjust_holm, find_levels
 from lineage.tables.statistics.student_t import ALPHA
 from lineage.tables.table import Effect
 
@@ -97,14 +98,50 @@ def find_answer(question: Question, readings: Sequence[Reading], count: int, pla
     return min(answers, key=lambda answer: answer.p)
 
 
-def estimate_seeds(
-    question: Question, reading: Reading, level: float, count: int, planned: int
-) -> tuple[int | None, int | None, int | None]:
-    """Return how many seeds of each row settle a question, if the true difference is as large as it looks.
+class CorrectedAnswer(NamedTuple):
+    """An answer after the correction for all questions of its family (Holm)."""
 
-    Three numbers: with the noise as estimated, and at both ends of its 80 % interval; None: no number is enough.
-    """
+    outcome: str  # "" if it is not significant
+    n: int  # seeds of the reading
+    p: float
+    level: float  # that the question is tested at
+
+
+def correct_family(
+    cases: Sequence[tuple[Sequence[Question], Sequence[Reading]]], planned: int
+) -> list[list[CorrectedAnswer]]:
+    """Answer the questions of cases, each from its readings, and correct all of them together."""
+    count = sum(len(questions) for questions, _ in cases)
+    answers = [
+        find_answer(question, readings, count, planned) for questions, readings in cases for question in questions
+    ]
+    p_values = [answer.p for answer in answers]
+    corrected = [
+        CorrectedAnswer(answer.outcome if p <= ALPHA else "", answer.n, p, level)
+        for answer, p, level in zip(answers, adjust_holm(p_values), find_levels(p_values), strict=True)
+    ]
+    in_order = iter(corrected)
+    return [list(islice(in_order, len(questions))) for questions, _ in cases]
+
+
+def estimate_seeds(question: Question, reading: Reading, level: float, count: int, planned: int) -> RequiredSeeds:
+    """Return how many seeds of each row settle a question, if the true difference is as large as it looks."""
     n, comparison, _ = reading
     sides = 2 if question.is_two_sided(comparison.difference) else 1
     share = compute_share(max(planned, n + 1) if n >= planned else planned, ALPHA / (2 * count), planned)
-    return comparison.compute_required_runs(question.distance(comparison.difference), level * share / sides)
+    return comparison.compute_required_seeds(question.distance(comparison.difference), level * share / sides)
+
+
+def describe_noise(comparison: Comparison) -> str:
+    """Return which noises the interval of a comparison contains, and the standard deviation of a run."""
+    noise = comparison.noise
+    return f"noise of {' and '.join(comparison.noises)}: sd {noise.sd:.2g} from {noise.source}"
+
+
+def describe_seeds(seeds: RequiredSeeds, n: int, is_number: bool) -> str:
+    """Return how many more seeds would settle a claim, with the interval that the noise leaves open."""
+    best, low, high = (None if count is None else max(1, count - n) for count in seeds)
+    if best is None:
+        return "no number of seeds settles it: the published run has noise too" if is_number else "too close to settle"
+    highest = "no end" if high is None else str(high)
+    return f"about {best} more seeds would settle it ({low} to {highest}: the noise itself is an estimate)"

@@ -16,12 +16,15 @@ from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.tiers import PAPER
 
 SMALL_TIER = 0.4  # of the way from random weights to the floor, at tiers below `paper`
-Lines = Mapping[str, Mapping[str, Measure]]  # option of conf/model -> metric -> what it reaches
+LearningFacts = Mapping[str, Mapping[str, Measure]]  # option of conf/model -> metric -> what it reaches
 
 
-def choose_measures(lines: Lines, model: str, metric: str) -> dict[str, Measure]:
-    """Return the measures of a model for the task of a metric; of a task without one, all; without a line, none."""
-    measures = dict(lines.get(model, {}))
+def choose_measures(facts: LearningFacts, model: str, metric: str) -> dict[str, Measure]:
+    """Return the measures of a model that belong to the metric's task; all of them if that task has none.
+
+    A model without facts has none.
+    """
+    measures = dict(facts.get(model, {}))
     task = metric.partition("/")[0]
     return {name: measure for name, measure in measures.items() if name.startswith(f"{task}/")} or measures
 

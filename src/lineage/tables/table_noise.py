@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -97,26 +97,30 @@ def measure_noise(entries: Iterable[Entry], metrics: Iterable[str]) -> dict[Nois
 
     Rows that test the same checkpoints count once, in whichever tables they are.
     """
-    tables: dict[str | None, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        tables[entry.table].append(entry)
-    groups: dict[NoiseKey, dict[str, dict[str, SeedSample]]] = defaultdict(lambda: defaultdict(dict))
     metrics = tuple(metrics)
-    for table, of_table in tables.items():
-        for row, runs in group_finished(of_table).items():
-            for setting, finished in runs.items():
-                choices = finished[0].choices
-                for metric in metrics:
-                    values = average_by_seed((entry.seed, entry.metrics.get(metric)) for entry in finished)
-                    if len(values) > 1:
-                        cell = f"{table}/{row} {setting} {setting.evaluation}"
-                        key = NoiseKey(metric, find_family(choices.get("model", "")), choices.get("dataset", ""),
-                                       setting.tier)  # fmt: skip
-                        sample = SeedSample(tuple(values.values()), tuple(values))
-                        groups[key][finished[0].training_digest or cell][cell] = sample
+    groups: dict[NoiseKey, dict[str, dict[str, SeedSample]]] = defaultdict(lambda: defaultdict(dict))
+    for cell, setting, runs in _iter_cells(entries):
+        choices, training = runs[0].choices, runs[0].training_digest or cell
+        for metric in metrics:
+            values = average_by_seed((run.seed, run.metrics.get(metric)) for run in runs)
+            if len(values) > 1:
+                family = find_family(choices.get("model", ""))
+                key = NoiseKey(metric, family, choices.get("dataset", ""), setting.tier)
+                groups[key][training][cell] = SeedSample(tuple(values.values()), tuple(values))
     estimates = {key: pool(by_training.values()) for key, by_training in groups.items()}
     return {
         key: replace(noise, source=f"other tables of this store ({noise.df} df)")
         for key, noise in estimates.items()
         if noise is not None
     }
+
+
+def _iter_cells(entries: Iterable[Entry]) -> Iterator[tuple[str, Setting, list[Entry]]]:
+    """Yield the name of each row in each of its settings, the setting, and its finished runs."""
+    tables: dict[str | None, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        tables[entry.table].append(entry)
+    for table, of_table in tables.items():
+        for row, runs in group_finished(of_table).items():
+            for setting, finished in runs.items():
+                yield f"{table}/{row} {setting} {setting.evaluation}", setting, finished

@@ -22,19 +22,27 @@ from lineage.tables.claim_tests import (
     INSIDE,
     OUTSIDE,
     WORSE,
+    CorrectedAnswer,
     Question,
     Reading,
     build_size_question,
+    correct_family,
+    describe_noise,
+    describe_seeds,
     estimate_seeds,
-    find_answer,
     list_questions,
 )
-from lineage.tables.learned import Lines, choose_measures, explain_unlearned
+from lineage.tables.learned import LearningFacts, choose_measures, explain_unlearned
 from lineage.tables.samples import RowName, Setting, group_by_row
 from lineage.tables.statistics.pooled_noise import NoiseEstimate
 from lineage.tables.statistics.seed_noise import SeedSample
 from lineage.tables.statistics.sequential import PLANNED, compute_share, list_looks
-from lineage.tables.statistics.significance import adjust_holm, compare, compare_to_number, find_levels
+from lineage.tables.statistics.significance import (
+    PublishedNumber,
+    RequiredSeeds,
+    compare,
+    compare_to_number,
+)
 from lineage.tables.statistics.student_t import ALPHA
 from lineage.tables.table import Claim, Effect, Table
 from lineage.tables.table_noise import NoiseKey, SampleTable
@@ -65,7 +73,7 @@ ELSEWHERE = {True: (NO_DIFFERENCE, DIFFERENCE), False: (SAME_SIGN, OPPOSITE_SIGN
 class Background:
     """All that verdicts depend on beside a table and its entries."""
 
-    lines: Lines = field(default_factory=dict)  # what models learn
+    learning: LearningFacts = field(default_factory=dict)  # what models learn
     measured: Mapping[NoiseKey, NoiseEstimate] = field(default_factory=dict)  # noise of other tables of the store
     images: Mapping[str, Replicates] = field(default_factory=dict)  # id of an entry -> metrics on resampled test images
 
@@ -82,7 +90,7 @@ class Verdict:
     p: float | None = None  # of the question that decided, corrected for readings and for other questions
     test: str = ""  # paired or unpaired
     noise: str = ""  # the noises that the interval contains, with the standard deviation of a run and its source
-    seeds: tuple[int | None, int | None, int | None] | None = None  # of each row, to settle it: estimate, low, high
+    seeds: RequiredSeeds | None = None  # of each row, to settle it
 
 
 class Family(NamedTuple):
@@ -153,7 +161,8 @@ def _open_number(claim: Claim, runs: list[Entry], samples: SampleTable, backgrou
     undecided = Verdict(UNDERPOWERED, setting, ours, None, ours.mean - claim.value, None, UNKNOWN_NOISE)
     if reason := _explain_unlearned((claim.row,), claim.metric, setting, samples, background):
         return _Case(replace(undecided, word=NOT_LEARNED, reason=reason))
-    noise, number = samples.noise(claim.metric, setting), (claim.value, claim.detail.sd, claim.detail.runs)
+    noise = samples.noise(claim.metric, setting)
+    number = PublishedNumber(claim.value, claim.detail.sd, claim.detail.runs)
     readings = []
     for n in list_looks(ours.n):  # mostly the noise of the published run, which is the same at each reading
         comparison = compare_to_number(ours, number, noise, n)
@@ -207,7 +216,7 @@ def _explain_unlearned(
 ) -> str:
     models = {row: samples.find(row, metric)[setting].model for row in rows}
     measures = {name: measure for model in models.values()
-                for name, measure in choose_measures(background.lines, model, metric).items()}  # fmt: skip
+                for name, measure in choose_measures(background.learning, model, metric).items()}  # fmt: skip
     cells = {row: {name: cell[setting] for name in (*measures, metric)
                    if setting in (cell := samples.find(row, name))} for row in models}  # fmt: skip
     return explain_unlearned(cells, measures, metric, setting.tier)
@@ -216,34 +225,34 @@ def _explain_unlearned(
 def _decide_family(cases: list[_Case], planned: int) -> list[tuple[_Case, Verdict]]:
     """Correct all questions of a family together, and decide each case."""
     count = sum(len(case.questions) for case in cases)
-    answers = [[find_answer(question, case.readings, count, planned) for question in case.questions] for case in cases]
-    p_values = [one.p for of_case in answers for one in of_case]
-    corrected, levels = iter(adjust_holm(p_values)), iter(find_levels(p_values))
-    decided = []
-    for case, of_case in zip(cases, answers, strict=True):
-        p, level = ([next(values) for _ in of_case] for values in (corrected, levels))
-        outcomes = [one.outcome if q <= ALPHA else "" for one, q in zip(of_case, p, strict=True)]
-        n, comparison, _ = case.readings[-1]
-        share = compute_share(n, ALPHA / (2 * count), planned)
-        word, reason, open_question = _choose_word(case, outcomes)
-        seeds = None
-        if open_question is not None:
-            question = case.questions[open_question]
-            seeds = estimate_seeds(question, case.readings[-1], level[open_question], count, planned)
-            reason = "; ".join(filter(None, [reason, describe_seeds(seeds, n, case.is_number)]))
-        elif of_case[0].n < n:
-            reason = "; ".join(filter(None, [reason, f"settled with {of_case[0].n} seeds"]))
-        if case.is_equality and not _is_full_size(case):
-            reason = "; ".join(filter(None, [f"tolerance {case.questions[0].tolerance:.2g} here", reason]))
-        noise = (
-            f"noise of {' and '.join(comparison.noises)}: sd {comparison.noise.sd:.2g} from {comparison.noise.source}"
-        )
-        verdict = replace(
-            case.verdict, word=word, reason=reason, p=p[0], test=comparison.test, noise=noise, seeds=seeds,
-            difference=comparison.difference, margin=comparison.margin(level[0] * share),
-        )  # fmt: skip
-        decided.append((case, verdict))
-    return decided
+    corrected = correct_family([(case.questions, case.readings) for case in cases], planned)
+    return [(case, _decide(case, answers, count, planned)) for case, answers in zip(cases, corrected, strict=True)]
+
+
+def _decide(case: _Case, corrections: list[CorrectedAnswer], count: int, planned: int) -> Verdict:
+    """Return the verdict of a case from the corrections of its questions. count: questions of the family."""
+    (n, comparison, _), first = case.readings[-1], corrections[0]
+    word, reason, open_question = _choose_word(case, [correction.outcome for correction in corrections])
+    reasons, seeds = [reason], None
+    if open_question is not None:
+        question, level = case.questions[open_question], corrections[open_question].level
+        seeds = estimate_seeds(question, case.readings[-1], level, count, planned)
+        reasons.append(describe_seeds(seeds, n, case.is_number))
+    elif first.n < n:
+        reasons.append(f"settled with {first.n} seeds")
+    if case.is_equality and not _is_full_size(case):
+        reasons.insert(0, f"tolerance {case.questions[0].tolerance:.2g} here")
+    return replace(
+        case.verdict,
+        word=word,
+        reason="; ".join(filter(None, reasons)),
+        p=first.p,
+        test=comparison.test,
+        noise=describe_noise(comparison),
+        seeds=seeds,
+        difference=comparison.difference,
+        margin=comparison.margin(first.level * compute_share(n, ALPHA / (2 * count), planned)),
+    )
 
 
 def _is_full_size(case: _Case) -> bool:
@@ -266,15 +275,6 @@ def _choose_word(case: _Case, outcomes: list[str]) -> tuple[str, str, int | None
     if size and size != [INSIDE]:
         return SAME_SIGN, "its size is not settled", 1
     return words[0] + tier, "", None
-
-
-def describe_seeds(seeds: tuple[int | None, int | None, int | None], n: int, is_number: bool) -> str:
-    """Return how many more seeds would settle a claim, with the interval that the noise leaves open."""
-    best, low, high = (None if count is None else max(1, count - n) for count in seeds)
-    if best is None:
-        return "no number of seeds settles it: the published run has noise too" if is_number else "too close to settle"
-    highest = "no end" if high is None else str(high)
-    return f"about {best} more seeds would settle it ({low} to {highest}: the noise itself is an estimate)"
 
 
 def strip_tier(word: str) -> str:

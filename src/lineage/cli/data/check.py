@@ -118,9 +118,11 @@ def check_split(
         return dataset, 0
     if has_videos(dataset):
         return dataset, check_frames(cast("FrameTriplets", dataset), split)
-    if same := next((known for known, (earlier, _) in checked.items() if _share_a_file(earlier, dataset)), None):
-        print(f"{split}: {count_noun(len(dataset), 'image')} of the file of {same}, which is checked above.")
-        return dataset, 0
+    for first_split, (earlier, _) in checked.items():
+        if _share_a_file(earlier, dataset):
+            images = count_noun(len(dataset), "image")
+            print(f"{split}: {images} of the file of {first_split}, which is checked above.")
+            return dataset, 0
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
     count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)

@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from lineage.launch import slurm
-from lineage.launch.calibration import CALIBRATION_ROWS, calibrate
-from lineage.launch.calibration import TIER as SMALL
 from lineage.launch.cells import CellName, LoadTable
 from lineage.launch.compose_rows import RowRequest
 from lineage.launch.cost_estimate import CostEstimate, detect_device, estimate_costs
 from lineage.launch.job import RunnerSettings
 from lineage.launch.local import run_cells
+from lineage.launch.network_speeds import CALIBRATED_TIER, CALIBRATION_ROWS, measure_networks
 from lineage.launch.overview import format_plan
 from lineage.launch.plan import BLOCKED, Plan, make_plan
 from lineage.launch.selection import SEEDS, choose_within, list_cells, list_claim_cells, parse_duration, select_rows
@@ -150,7 +149,9 @@ def _calibrate(args: argparse.Namespace, hardware: str) -> int:
     if args.names or args.all:
         names = [(one.table.name, row) for one in select_rows(experiments, args.names, args.all) for row in one.rows]
     rows = [(table, read.load_table(experiments, table).rows[row]) for table, row in names]
-    measured = calibrate(project, [RowRequest(table, row, SMALL) for table, row in rows], hardware, _log)
+    measured = measure_networks(
+        project, [RowRequest(table, row, CALIBRATED_TIER) for table, row in rows], hardware, _log
+    )
     for network, speed in sorted(measured.items()):
         text = f"{speed.step:.3f} s a step, {1000 * speed.image:.0f} ms a test image, {speed.other:.0f} s else"
         print(f"{network:<32} {text}")

@@ -64,12 +64,12 @@ class TableLoader:
         files = model_facts.find_files(self.experiments)
         models = {entry.choices.get("model", "") for entry in entries}
         facts = {model: model_facts.read_facts(files[model]) for model in models if model in files}
-        lines = {model: fact.learning.measures for model, fact in facts.items() if fact.learning is not None}
+        learning = {model: fact.learning.measures for model, fact in facts.items() if fact.learning is not None}
         folders = [self.results / name for name in read.list_tables(self.experiments) if name != table.name]
         elsewhere = [entry for folder in folders if folder.is_dir() for entry in cache.contents(folder).entries]
         resampled = {run for row in table.rows for run in image_noise.list_ids(self.results / table.name / row)}
         images = {entry.id: image_noise.read(self.find_path(entry)) for entry in entries if entry.id in resampled}
-        return Background(lines, measure_noise(drop_superseded(elsewhere), table.measures), images)
+        return Background(learning, measure_noise(drop_superseded(elsewhere), table.measures), images)
 
 
 def load_contents(folder: Path) -> store.Contents:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, inf, sqrt
+from typing import NamedTuple
 
 from lineage.tables.statistics.pooled_noise import NoiseEstimate, TableNoise, pool_sd
 from lineage.tables.statistics.seed_noise import ENOUGH, SeedSample, mean, sd
@@ -17,6 +18,25 @@ PAIRED, UNPAIRED = "paired", "unpaired"
 SEEDS, IMAGES = "seeds", "images"  # the noises that an interval may contain
 IMAGE_DF = 199  # degrees of freedom of a bootstrap with 200 draws of images
 MAX_RUNS = 1000  # the search for a number of seeds ends here
+
+
+class RequiredSeeds(NamedTuple):
+    """Seeds of each row that settle a question, for the noise as estimated and for both ends of its interval.
+
+    None: no number is enough.
+    """
+
+    best: int | None
+    low: int | None
+    high: int | None
+
+
+class PublishedNumber(NamedTuple):
+    """The mean of published runs."""
+
+    value: float
+    sd: float | None  # between runs; None is unknown: then our runs' counts
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +81,12 @@ class Comparison:
             return 0.0 if distance > 0 else 0.5 if distance == 0 else 1.0
         return t_sf(distance / self.standard_error, self.df)
 
-    def compute_required_runs(self, distance: float, level: float) -> tuple[int | None, int | None, int | None]:
-        """Return how many seeds of each row a one-sided test at `level` needs to find `distance`, with 80 % power.
-
-        Three numbers: for the noise as estimated, and for both ends of its interval. None: no number is enough.
-        """
+    def compute_required_seeds(self, distance: float, level: float) -> RequiredSeeds:
+        """Return how many seeds of each row a one-sided test at `level` needs to find `distance`, with 80 % power."""
         if distance <= 0:
-            return (None, None, None)
+            return RequiredSeeds(None, None, None)
         low, high = self.noise.interval()
-        best, least, most = (self._search(distance, level, sd) for sd in (self.noise.sd, low, high))
-        return best, least, most
+        return RequiredSeeds(*(self._search(distance, level, sd) for sd in (self.noise.sd, low, high)))
 
     def _search(self, distance: float, level: float, sd: float) -> int | None:
         scale = self.n * (self.standard_error**2 - self.fixed_variance) / self.noise.sd**2 if self.noise.sd else 0.0
@@ -113,14 +129,13 @@ def compare(
 
 
 def compare_to_number(
-    sample: SeedSample, claim: tuple[float, float | None, int], noise: TableNoise, first: int | None = None
+    sample: SeedSample, number: PublishedNumber, noise: TableNoise, first: int | None = None
 ) -> Comparison | None:
     """Return the sample minus a published number, or None if no estimate of the noise exists.
 
-    claim: mean, standard deviation and number of the published runs. Without a standard deviation, ours is theirs.
     first: compare the mean of so many seeds; the noise is that of all.
     """
-    value, spread, runs = claim
+    value, spread, runs = number
     if noise.single is None:
         return None
     single, sample = noise.single.at_least(sample.sd or 0.0), sample.first(first or sample.n)

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from lineage.launch import calibration
-from lineage.launch.calibration import Speed, Speeds, load_speeds
+from lineage.launch import network_speeds
 from lineage.launch.compose_rows import ComposedRow, RowRequest
 from lineage.launch.cost_estimate import estimate_cost
-from lineage.launch.explanation_cost import count_images
+from lineage.launch.explanation_cost import count_equivalent_images
+from lineage.launch.network_speeds import Speed, Speeds, load_speeds
 from lineage.launch.plan import TEST, TRAIN
 from lineage.results import paths, store
 from lineage.tables.table import Row
@@ -37,13 +37,13 @@ def test_explanations_have_a_price() -> None:
     """24 images of 3 detections each: 72 maps of 2 detections; D-RISE's masks serve all detections of an image."""
     evaluator = {"_target_": "lineage.explain.evaluator.ExplanationEvaluator", "images": 24, "detections": 3,
                  "method": "odam", "measures": ["place"], "masks": 300}  # fmt: skip
-    assert count_images({"evaluator": evaluator}) == 72 * 2
-    assert count_images({"evaluator": evaluator | {"method": "d_rise"}}) == 24 * 300
-    assert count_images({"evaluator": evaluator | {"method": "random"}}) == 0
-    removal = count_images({"evaluator": evaluator | {"measures": ["removal"]}})
+    assert count_equivalent_images({"evaluator": evaluator}) == 72 * 2
+    assert count_equivalent_images({"evaluator": evaluator | {"method": "d_rise"}}) == 24 * 300
+    assert count_equivalent_images({"evaluator": evaluator | {"method": "random"}}) == 0
+    removal = count_equivalent_images({"evaluator": evaluator | {"measures": ["removal"]}})
     assert removal == 72 * (2 + 22)
-    assert count_images({"evaluator": evaluator | {"measures": ["dependence"]}}) > 72 * 2 * 6
-    assert count_images(CONFIG) == count_images({"evaluator": None}) == 0
+    assert count_equivalent_images({"evaluator": evaluator | {"measures": ["dependence"]}}) > 72 * 2 * 6
+    assert count_equivalent_images(CONFIG) == count_equivalent_images({"evaluator": None}) == 0
     speed = Speed(0.25, 0.1, 10.0)
     config = CONFIG | {"evaluator": evaluator}
     assert speed.predict(config, trains=False) - speed.predict(CONFIG, trains=False) == pytest.approx(144 * 0.1)
@@ -62,9 +62,9 @@ def test_each_explanation_costs_as_many_detections(method: str, measures: list[s
     """For 5 images of 3 detections; D-RISE's 100 masks once per image."""
     evaluator = {"_target_": "x.ExplanationEvaluator", "images": 5, "detections": 3, "method": method, "masks": 100}
     masks = 100 if method == "d_rise" else 0
-    assert count_images({"evaluator": evaluator | {"measures": measures}}) == 5 * (3 * detections + masks)
-    assert count_images({"evaluator": evaluator | {"_target_": "x.CocoEvaluator"}}) == 0
-    assert count_images({"evaluator": {"_target_": "x.ExplanationEvaluator", "method": method}}) == 0
+    assert count_equivalent_images({"evaluator": evaluator | {"measures": measures}}) == 5 * (3 * detections + masks)
+    assert count_equivalent_images({"evaluator": evaluator | {"_target_": "x.CocoEvaluator"}}) == 0
+    assert count_equivalent_images({"evaluator": {"_target_": "x.ExplanationEvaluator", "method": method}}) == 0
 
 
 def test_a_run_without_a_schedule_or_a_length_is_a_test_of_200_images() -> None:
@@ -93,9 +93,9 @@ def test_networks_without_a_time_are_like_those_of_their_backbone_else_like_all(
 
 def test_the_time_of_a_calibration_is_steps_images_and_the_rest() -> None:
     entry = made.entry(steps=16, step_seconds=0.5, image_ms=250.0)
-    assert calibration.read_speed(entry, 20.0) == Speed(0.5, 0.25, 20.0 - 16 * 0.5 - 12 * 0.25)
-    assert calibration.read_speed(entry, 5.0).other == 0.0
-    assert calibration.read_speed(made.entry(steps=0, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
+    assert network_speeds.read_speed(entry, 20.0) == Speed(0.5, 0.25, 20.0 - 16 * 0.5 - 12 * 0.25)
+    assert network_speeds.read_speed(entry, 5.0).other == 0.0
+    assert network_speeds.read_speed(made.entry(steps=0, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
 
 
 def test_what_is_measured_here_counts_and_scales_the_rest() -> None:
@@ -129,7 +129,7 @@ def test_a_plan_at_tier_mini_has_hours_without_any_run() -> None:
 
 def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path))
-    path = calibration._locate_measured("NVIDIA H100")
+    path = network_speeds._locate_measured("NVIDIA H100")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"rpn/mini": asdict(SHIPPED["rpn/mini"])}))
     assert load_speeds(paths.experiments(), "NVIDIA H100").here == {"rpn/mini": SHIPPED["rpn/mini"]}
@@ -141,9 +141,9 @@ def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_speed_is_what_a_short_run_measured() -> None:
     """The rest of 60 s after steps of 0.5 s and images of 40 ms; a run without a measured step is `other` alone."""
     entry = made.entry(steps=20, step_seconds=0.5, image_ms=40.0)
-    assert calibration.read_speed(entry, 60.0) == Speed(0.5, 0.04, 60.0 - 20 * 0.5 - calibration.IMAGES * 0.04)
-    assert calibration.read_speed(entry, 3.0).other == 0.0
-    assert calibration.read_speed(replace(entry, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
+    assert network_speeds.read_speed(entry, 60.0) == Speed(0.5, 0.04, 60.0 - 20 * 0.5 - network_speeds.IMAGES * 0.04)
+    assert network_speeds.read_speed(entry, 3.0).other == 0.0
+    assert network_speeds.read_speed(replace(entry, step_seconds=None, image_ms=None), 7.0) == Speed(0.0, 0.0, 7.0)
 
 
 def test_each_network_is_measured_once_and_kept_as_soon_as_it_is(
@@ -167,10 +167,10 @@ def test_each_network_is_measured_once_and_kept_as_soon_as_it_is(
             raise TableError("b did not run")
         return SHIPPED["rpn/mini"]
 
-    monkeypatch.setattr(calibration, "compose_rows", lambda project, those: [composed[r.row.name] for r in those])
-    monkeypatch.setattr(calibration, "measure_speed", measure)
+    monkeypatch.setattr(network_speeds, "compose_rows", lambda project, those: [composed[r.row.name] for r in those])
+    monkeypatch.setattr(network_speeds, "measure_speed", measure)
     messages: list[str] = []
-    speeds = calibration.calibrate(tmp_path, requests, "CPU", messages.append)
+    speeds = network_speeds.measure_networks(tmp_path, requests, "CPU", messages.append)
     assert sorted(measured) == ["again", "b"]  # of equal networks the last
     assert speeds == load_speeds(paths.experiments(), "CPU").here == {"rcnn/r50": SHIPPED["rpn/mini"]}
     assert messages == ["measure rcnn/r50", "measure rpn/r50", "b did not run"]
@@ -187,9 +187,9 @@ def test_a_short_run_has_a_store_of_its_own(tmp_path: Path, monkeypatch: pytest.
         store.write(made.entry(steps=16, step_seconds=0.5, image_ms=40.0, status=status), results)
         return SimpleNamespace(stdout="", stderr="first line\nno room\n")
 
-    monkeypatch.setattr(calibration.subprocess, "run", run)
-    speed = calibration.measure_speed(tmp_path, request)
+    monkeypatch.setattr(network_speeds.subprocess, "run", run)
+    speed = network_speeds.measure_speed(tmp_path, request)
     assert (speed.step, speed.image) == (0.5, 0.04)
     status = "failed"
     with pytest.raises(TableError, match="experiment=mini/paper/table/new did not run: no room"):
-        calibration.measure_speed(tmp_path, request)
+        network_speeds.measure_speed(tmp_path, request)

@@ -17,20 +17,20 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from lineage.config.evaluation_interval import choose_interval
 from lineage.launch.compose_rows import RowRequest, cache_folder, compose_rows
-from lineage.launch.explanation_cost import count_images
+from lineage.launch.explanation_cost import count_equivalent_images
 from lineage.results import paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import Entry
 from lineage.tables.table import TableError
 
 REFERENCE = "mini_speeds.yaml"  # of experiments/
-TIER = "mini"
+CALIBRATED_TIER = "mini"
 STEPS, IMAGES = 16, 12  # of a calibration run
 CALIBRATION_ROWS = ("mask_rcnn/table2c/roi_align", "fast_rcnn/table4/fast_l", "retinanet/table1d/focal")
 
@@ -53,8 +53,15 @@ class Speed:
         images = ((config.get("dataset") or {}).get("val") or {}).get("length") or 200
         every = choose_interval(config, images) if steps else 0
         tests = 1 + ((steps - 1) // every if every and trains else 0)
-        explained = count_images(config)
+        explained = count_equivalent_images(config)
         return self.other + (images + explained) * tests * self.image + (steps * self.step if trains else 0.0)
+
+
+class SpeedEstimate(NamedTuple):
+    """A speed and what it is based on, for people."""
+
+    speed: Speed
+    basis: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +74,23 @@ class Speeds:
 
     @property
     def ratio(self) -> float | None:
-        """The time of a step here over that of the shipped machine; None without a calibration."""
+        """Return the time of a step here over that of the shipped machine; None without a calibration."""
         ratios = [speed.step / self.shipped[name].step for name, speed in self.here.items() if name in self.shipped]
         return median(ratios) if ratios else None
 
-    def find(self, network: str) -> tuple[Speed, str] | None:
-        """Return the speed of a network and what it is based on."""
+    def find(self, network: str) -> SpeedEstimate | None:
+        """Return the speed of a network: measured here, else shipped, else that of similar networks."""
         if network in self.here:
-            return self.here[network], "calibrated here"
+            return SpeedEstimate(self.here[network], "calibrated here")
         speed = self.shipped.get(network)
         if speed is None:
             return self._find_similar(network)
         if self.ratio is None:
-            return speed, f"as on {self.machine}; `lineage run --calibrate` measures this machine"
-        return speed.scale(self.ratio), f"as on {self.machine}, x {self.ratio:.2f} by the calibration here"
+            return SpeedEstimate(speed, f"as on {self.machine}; `lineage run --calibrate` measures this machine")
+        basis = f"as on {self.machine}, x {self.ratio:.2f} by the calibration here"
+        return SpeedEstimate(speed.scale(self.ratio), basis)
 
-    def _find_similar(self, network: str) -> tuple[Speed, str] | None:
+    def _find_similar(self, network: str) -> SpeedEstimate | None:
         """Return the median speed of the networks of the same backbone, else of all; None if nothing was measured."""
         factor = self.ratio or 1.0
         speeds = {name: speed.scale(factor) for name, speed in self.shipped.items()} | dict(self.here)
@@ -93,7 +101,7 @@ class Speeds:
         values = zip(*((speed.step, speed.image, speed.other) for speed in group.values()), strict=True)
         which = f"of backbone {network.partition('/')[2]}" if alike else "that were measured"
         basis = f"roughly, as {len(group)} networks {which}; `lineage run --calibrate TABLE` measures it"
-        return Speed(*map(median, values)), basis
+        return SpeedEstimate(Speed(*map(median, values)), basis)
 
 
 def name_network(choices: Mapping[str, str]) -> str:
@@ -109,7 +117,7 @@ def load_speeds(experiments: Path, hardware: str) -> Speeds:
     return Speeds(record["machine"], shipped, _load_measured(hardware))
 
 
-def calibrate(
+def measure_networks(
     project: Path, requests: Sequence[RowRequest], hardware: str, log: Callable[[str], None]
 ) -> dict[str, Speed]:
     """Measure the networks of some rows by short runs, and keep their speeds in the cache of this machine.
@@ -165,4 +173,4 @@ def _load_measured(hardware: str) -> dict[str, Speed]:
 
 def _locate_measured(hardware: str) -> Path:
     name = "".join(letter if letter.isalnum() else "-" for letter in hardware.lower())
-    return cache_folder() / "speeds" / TIER / f"{name}.json"
+    return cache_folder() / "speeds" / CALIBRATED_TIER / f"{name}.json"

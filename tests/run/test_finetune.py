@@ -26,7 +26,7 @@ from lineage.run.finetune.expand import expand_command
 from lineage.run.finetune.facts import DataFacts
 from lineage.run.finetune.layout import quote
 from lineage.run.finetune.own_run import NODES
-from lineage.run.finetune.plan import choose
+from lineage.run.finetune.plan import choose_training
 from lineage.run.resolve import resolve
 from tests.trained import run_folder
 
@@ -57,7 +57,7 @@ def facts(**changes: object) -> DataFacts:
 
 def chosen(*, gpu: bool = False, weights: Callable[[str], str | None] = nothing, typed: dict[str, str] | None = None,
            **changes: object) -> dict[str, str]:  # fmt: skip
-    choices = choose(facts(**changes), typed or {}, gpu, weights)
+    choices = choose_training(facts(**changes), typed or {}, gpu, weights)
     assert all(choice.reason for choice in choices)
     return dict(choice.override.split("=", 1) for choice in choices)
 

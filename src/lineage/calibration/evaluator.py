@@ -14,7 +14,7 @@ import numpy as np
 
 from lineage.calibration.fit import Choices, DetectedImages, detect_images, fit_map, measure
 from lineage.calibration.logit import Floats
-from lineage.calibration.score_map import METHODS, Sample
+from lineage.calibration.score_map import AUGMENTED, METHODS, Sample
 from lineage.calibration.split import CalibrationError, split_halves
 from lineage.eval.document import CocoDataset
 from lineage.eval.evaluator import Evaluator, Scorer, make_evaluator
@@ -26,7 +26,6 @@ from lineage.structures import Batch, Detections
 
 log = logging.getLogger(__name__)
 RAW = "none"  # no map: the scores as they are
-AUGMENTED = "abts"  # needs detections of augmented images
 MEASURES = ("D-ECE", "D-MCE", "D-ACE", "LaECE", "LaECE_0", "LaACE_0", "OCE", "Brier", "NLL", "AP", "oLRP")
 
 

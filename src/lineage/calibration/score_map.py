@@ -46,6 +46,7 @@ class Method(NamedTuple):
     has_bins: bool = False
 
 
+AUGMENTED = "abts"  # the method that is fitted on detections of augmented images as well
 METHODS = {
     "temperature": Method(fit_temperature, Temperature),
     "bts": Method(fit_bin_wise_temperature, BinWiseTemperature, has_bins=True),

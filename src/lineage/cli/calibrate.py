@@ -21,12 +21,11 @@ from rich.table import Table
 from lineage.calibration.calibration_file import TASKS
 from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
-from lineage.calibration.score_map import GROUPINGS, METHODS
+from lineage.calibration.score_map import AUGMENTED, GROUPINGS, METHODS
 from lineage.cli.calibrate_rows import SUFFIX, calibrate_rows
 from lineage.results.count_noun import count_noun
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.calibrate import (
-    AUGMENTED,
     DIAGRAM,
     Fitted,
     Results,

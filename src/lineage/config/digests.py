@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lineage.config.evaluation_interval import waits_for_metrics
+from lineage.config.evaluation_interval import INTERVAL, waits_for_metrics
 from lineage.results.entry import digest
 from lineage.results.key_roles import VOLATILE, Role, keys_without_effect
 from lineage.results.renames import canonical
@@ -18,7 +18,6 @@ from lineage.results.renames import canonical
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-INTERVAL = "schedule.evaluate_every"
 NOT_ASKED = (*VOLATILE, Role.CELL, Role.DATASET)  # where a result goes, and what a run reads from its dataset
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
+INTERVAL = "schedule.evaluate_every"
 AUTO = "auto"
 EVALUATIONS = 4  # of a training where they cost little, the last one included
 IMAGES_SHARE = 0.125  # of the training images: what the test images on the way may be; one takes a third of the time

@@ -12,13 +12,13 @@ from lineage.config import foreign_keys
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
 from lineage.config.evaluation_interval import AUTO as EVALUATE_AUTO
+from lineage.config.evaluation_interval import INTERVAL
 from lineage.config.resume_overrides import AUTO
 from lineage.config.schema import Run
 from lineage.results.overrides import Override
 from lineage.results.renames import former_names, key_today
 from lineage.tables.suggest import nearest_key
 
-INTERVAL = "schedule.evaluate_every"
 LEAST = {
     "schedule.steps": 0,  # evaluates only, with weights=PATH
     "schedule.images_per_step": 1,

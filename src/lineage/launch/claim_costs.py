@@ -10,6 +10,7 @@ from lineage.launch.cells import CellName, LoadTable
 from lineage.launch.cost_estimate import CostEstimate, estimate_costs
 from lineage.launch.plan import BLOCKED, Plan, make_plan
 from lineage.launch.selection import SEEDS, list_open
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables.paper.status import ClaimStatus, Status
 from lineage.tables.samples import drop_superseded
@@ -76,7 +77,7 @@ def describe_cost(cost: ClaimCost, tier: str) -> str:
     """Return the cost of a claim in words."""
     if cost.obstacle:
         return cost.obstacle
-    runs = f"{len(cost.cells)} run{'' if len(cost.cells) == 1 else 's'} at tier {tier}"
+    runs = f"{count_noun(len(cost.cells), 'run')} at tier {tier}"
     if not cost.cells:
         return "its runs are there, and more seeds are not estimated to settle it"
     return f"{runs}{_describe_needed(cost)}, {_format_hours(cost.hours)}"

@@ -90,12 +90,17 @@ class Job:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def start_job(cell: Cell, decision: Decision, settings: RunnerSettings, still: Callable[[], bool]) -> Job | None:
-    """Start a cell. Return None if another runner has its lease, or `still`, called under the lease, returns False."""
+def start_job(
+    cell: Cell, decision: Decision, settings: RunnerSettings, is_still_open: Callable[[], bool]
+) -> Job | None:
+    """Start a cell. Return None if another runner has its lease, or has done it.
+
+    is_still_open: asked under the lease
+    """
     held_lease = lease.acquire(settings.leases, lease_name(cell, decision.action))
     if held_lease is None:
         return None
-    if not still():
+    if not is_still_open():
         held_lease.release()
         return None
     folder = (settings.runs / cell.folder).resolve()

@@ -46,11 +46,11 @@ def _start(cell: Cell, plan: Plan, settings: RunnerSettings, log: Callable[[str]
     """Return the job, or none if another runner is at work on the cell or has done it since we read the store."""
     decision = plan.decisions[cell.name]
 
-    def still() -> bool:
+    def is_still_open() -> bool:
         now = plan.read_store(settings.results).decisions[cell.name]
         return (now.action, now.parents) == (decision.action, decision.parents)
 
-    job = start_job(cell, decision, settings, still)
+    job = start_job(cell, decision, settings, is_still_open)
     if job is None:
         return []
     log(f"{'test ' if job.action == TEST else 'go on' if job.is_resumed else 'train'}  {cell.name}")

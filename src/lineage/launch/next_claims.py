@@ -17,9 +17,9 @@ from lineage.launch.cells import CellName
 from lineage.launch.claim_costs import ClaimCost, CostPlan
 from lineage.tables.statistics.pooled_noise import NoiseEstimate
 from lineage.tables.statistics.seed_noise import find_family
+from lineage.tables.statistics.student_t import ALPHA
 from lineage.tables.table_noise import NoiseKey
 
-ALPHA = 0.05
 SHRINKAGE = 0.5  # a small model on a small dataset shows about half of a paper's difference: Table 2c of Mask R-CNN
 ASSUMED_SD = 0.5  # AP between seeds at tier mini, where nothing was measured
 UNSTATED = 1.0  # AP: the published difference of an order without numbers

@@ -204,7 +204,7 @@ def make_trainer(
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"no trainer for this config: {error}") from error
     interval = choose_interval(config, len(parts.data.val)) if parts.data.val is not None else 0
-    between = interval or config.schedule.steps + 1  # the last evaluation is run's
+    between = interval or config.schedule.steps + 1  # run.train.fit evaluates after the last step
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
         prepare_for_cpu(parts.model, count_processes(trainer))

@@ -7,7 +7,7 @@ of one experiment if they share the cell and the training images. The order of r
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lineage.results.entry import Entry
@@ -91,7 +91,7 @@ def collect_samples(runs: Runs, metric: str) -> dict[Setting, SeedSample]:
 
     A seed counts once: of a seed that ran more than once, the mean.
     """
-    samples = {setting: _sample(entries, metric) for setting, entries in runs.items()}
+    samples = {setting: take_sample(entries, metric) for setting, entries in runs.items()}
     return {setting: sample for setting, sample in samples.items() if sample is not None}
 
 
@@ -104,7 +104,8 @@ def average_by_seed(pairs: Iterable[tuple[int, float | None]]) -> dict[int, floa
     return {seed: mean(by_seed[seed]) for seed in sorted(by_seed)}
 
 
-def _sample(runs: list[Entry], metric: str) -> SeedSample | None:
+def take_sample(runs: Sequence[Entry], metric: str) -> SeedSample | None:
+    """Return the values of one metric of the runs of a row in one setting, by seed; None without any."""
     values = average_by_seed((entry.seed, entry.metrics.get(metric)) for entry in runs)
     if not values:
         return None
@@ -121,11 +122,11 @@ def _group(entries: Iterable[Entry]) -> dict[tuple[RowName, Setting], dict[Exper
         if entry.status == "finished":
             key = (entry.tier, *entry.deviations, entry.dirty, entry.evaluation_digest)
             setting = settings.get(key) or settings.setdefault(key, get_setting(entry))
-            groups[entry.row, setting][_identify(entry)].append(entry)
+            groups[entry.row, setting][identify_experiment(entry)].append(entry)
     return groups
 
 
-def _identify(entry: Entry) -> Experiment:
+def identify_experiment(entry: Entry) -> Experiment:
     """Return what runs must share to be seeds of one experiment: the cell and the training images, wherever they lie.
 
     The digest of the resolved config would differ if only the folder of the dataset does.

@@ -7,6 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from lineage.results.count_noun import count_noun
+
 LAYOUTS = ("yolo", "via", "labelme", "voc")
 LISTED = 5  # problems that are printed without --all
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out: {len(reading.problems)}, such as {reading.problems[0]}")
     if unmentioned := find_unmentioned(reading):
         print(
-            f"left out: {count(len(unmentioned), 'image')} of which no annotation file says anything, such as "
+            f"left out: {count_noun(len(unmentioned), 'image')} of which no annotation file says anything, such as "
             f"{unmentioned[0]}. If nothing is to be found there, save it in the tool without objects"
         )
     place = shlex.quote(str(out.absolute()))
@@ -69,23 +71,19 @@ def format_problems(problems: list[str], args: argparse.Namespace) -> str:
     words = [str(args.folder), *(["--from", args.layout] if args.layout else [])]
     words += [*(["--out", str(args.out)] if args.out else []), *(["--overwrite"] if args.overwrite else [])]
     return (
-        f"nothing was written: {count(len(problems), 'problem')}.\n{lines}{more}\nMend the files, or leave out what is "
-        f"named here:\n    lineage data convert {shlex.join(words)} --skip-broken"
+        f"nothing was written: {count_noun(len(problems), 'problem')}.\n{lines}{more}\n"
+        f"Mend the files, or leave out what is named here:\n    lineage data convert {shlex.join(words)} --skip-broken"
     )
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def describe(path: Path, document: dict[str, list[dict[str, object]]]) -> str:
     """Return a line on a file that was written."""
     annotations, classes = document["annotations"], len(document["categories"])
     counts = [
-        count(len(document["images"]), "image"), count(len(annotations), "object"),
+        count_noun(len(document["images"]), "image"), count_noun(len(annotations), "object"),
         f"{classes} class{'es' * (classes > 1)}",
         *(f"{number} with {name}" for name, key in (("masks", "segmentation"), ("keypoints", "keypoints"))
           if (number := sum(key in annotation for annotation in annotations))),
     ]  # fmt: skip
     without = len(document["images"]) - len({annotation["image_id"] for annotation in annotations})
-    return f"{path}: {', '.join(counts)}" + (f"; {count(without, 'image')} without objects" if without else "")
+    return f"{path}: {', '.join(counts)}" + (f"; {count_noun(without, 'image')} without objects" if without else "")

@@ -15,9 +15,9 @@ from lineage.report.site.headline import choose_headline, sort_headline
 from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.tables import costs
-from lineage.tables.samples import UNCOMMITTED, Setting, average_by_seed, get_setting
+from lineage.tables.samples import UNCOMMITTED, get_setting, identify_experiment, take_sample
 from lineage.tables.statistics.pooled_noise import NoiseEstimate, estimate_noise
-from lineage.tables.statistics.seed_noise import SeedSample, find_published
+from lineage.tables.statistics.seed_noise import find_published
 from lineage.tables.statistics.student_t import ALPHA, t_isf
 from lineage.tables.table import COSTS
 from lineage.tables.tiers import PAPER
@@ -103,8 +103,7 @@ def name_dataset(entry: Entry) -> str:
 
 def identify(entry: Entry) -> Experiment:
     """Return what runs share if they are seeds of one experiment in one setting."""
-    cell = entry.cell_digest or entry.config_digest
-    return entry.table, entry.row, get_setting(entry), cell, entry.dataset.get("train", ""), entry.status == "finished"
+    return entry.table, entry.row, get_setting(entry), *identify_experiment(entry), entry.status == "finished"
 
 
 def name_setting(entry: Entry) -> str:
@@ -165,15 +164,9 @@ def measure_noise(
 
 
 def _measure_metric(groups: Sequence[Sequence[Entry]], metric: str) -> NoiseEstimate | None:
-    samples = {}
-    for number, runs in enumerate(groups):
-        values = average_by_seed((entry.seed, entry.metrics.get(metric)) for entry in runs)
-        if values:
-            first = runs[0]
-            samples[str(number)] = SeedSample(
-                tuple(values.values()), tuple(values), first.cell_digest, first.training_digest,
-                first.choices.get("model", ""),
-            )  # fmt: skip
+    samples = {
+        str(number): sample for number, runs in enumerate(groups) if (sample := take_sample(runs, metric)) is not None
+    }
     return estimate_noise(samples, _find_prior(metric, [runs[0] for runs in groups])).single if samples else None
 
 
@@ -181,9 +174,8 @@ def _find_prior(metric: str, runs: Iterable[Entry]) -> NoiseEstimate | None:
     """Return the published noise if all runs are of the protocol and the models that it was measured on."""
     runs = list(runs)
     datasets = {run.choices.get("dataset", "") for run in runs}
-    exact = all(Setting(run.tier, (), "").on_protocol and set(get_setting(run).deviations) <= {UNCOMMITTED}
-                for run in runs)  # fmt: skip
-    if not exact or len(datasets) != 1 or {run.tier for run in runs} != {PAPER}:
+    exact = all(run.tier == PAPER and set(get_setting(run).deviations) <= {UNCOMMITTED} for run in runs)
+    if not exact or len(datasets) != 1:
         return None
     published = find_published(datasets.pop(), metric, {run.choices.get("model", "") for run in runs})
     return None if published is None else NoiseEstimate(published.sd, published.df, published.source)

@@ -16,11 +16,12 @@ import torchvision
 
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import FINETUNE_KEYS
+from lineage.results.count_noun import count_noun
 from lineage.results.overrides import Override
 from lineage.run.finetune.facts import DataFacts, read_facts
 from lineage.run.finetune.layout import Layout, quote, read_layout
 from lineage.run.finetune.own_run import find_own_model
-from lineage.run.finetune.plan import Choice, choose
+from lineage.run.finetune.plan import Choice, choose_training
 from lineage.run.finetune.weights import BODIES, find_weights
 
 KEEP_EMPTY = "dataset.train.filter_empty=false"
@@ -51,7 +52,7 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     facts = read_facts([*data, *of_data])
     # 2. The choices.
     has_gpu = torch.cuda.is_available() and "cpu" not in (typed.get("trainer"), typed.get("trainer.accelerator"))
-    choices = choose(facts, typed, has_gpu, find_weights, find_own_model(typed, [*data, *of_data]))
+    choices = choose_training(facts, typed, has_gpu, find_weights, find_own_model(typed, [*data, *of_data]))
     if os.environ.get("RANK", "0") == "0":
         report(layout, facts, choices, has_gpu, to_stderr=bool({"-c", "--cfg"} & {*rest}))
     # 3. The command: Hydra takes overrides in one block.
@@ -109,7 +110,7 @@ def describe_empty(facts: DataFacts) -> list[str]:
     """Return a line about training images without objects that are left out, if there are any."""
     if not facts.left_out:
         return []
-    images = f"{facts.left_out} image{'s' * (facts.left_out > 1)}"
+    images = count_noun(facts.left_out, "image")
     return [
         f"{images} without objects left out of training, as the papers do; {KEEP_EMPTY} trains on them as background"
     ]

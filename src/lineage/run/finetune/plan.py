@@ -24,7 +24,7 @@ AUGMENTS = {160: "scale_160", 320: "scale_320", 480: "scale_480", 800: "multisca
 MANY_IMAGES = 2000  # from here on, 16 images per step on a GPU
 EVALUATIONS = 5  # of a training
 EVALUATION_SHARE = 0.2  # of the time that evaluations may take; an image costs a third of one in training
-MASKED = 0.5  # share of objects with a mask from which a mask head is worth having
+MIN_MASKED_SHARE = 0.5  # share of objects with a mask from which a mask head is worth having
 
 
 class Start(Enum):
@@ -66,7 +66,7 @@ class Beginning:
 LATER_BODY = Choice("backbone.weights=later", "the body comes with the detector")
 
 
-def choose(
+def choose_training(
     facts: DataFacts,
     typed: Mapping[str, str],
     has_gpu: bool,
@@ -80,7 +80,7 @@ def choose(
     """
     beginning = continue_run(own) if own else choose_beginning(facts, typed, has_gpu, find_weights)
     size = choose_size(facts, beginning, has_gpu)
-    choices = [*beginning.choices, size_choice(facts, size, typed), *choose_schedule(facts, beginning, typed, has_gpu)]
+    choices = [*beginning.choices, choose_augment(facts, size), *choose_schedule(facts, beginning, typed, has_gpu)]
     if typed.get("finetune.anchors", "").lower() in ("true", "1", "yes"):
         choices += choose_anchors(facts, size)
     groups = [key for key in typed if key not in ("schedule", "data")]  # `schedule=2x` still has a length to adapt
@@ -90,9 +90,9 @@ def choose(
 def choose_model(facts: DataFacts) -> Choice:
     """Return the model that learns the labels which the data have."""
     if facts.keypoints:
-        more = "; model=mask_keypoint_rcnn learns their masks too" if facts.masked >= MASKED else ""
+        more = "; model=mask_keypoint_rcnn learns their masks too" if facts.masked >= MIN_MASKED_SHARE else ""
         return Choice("model=keypoint_rcnn", f"the objects have {facts.keypoints} keypoints{more}")
-    if facts.masked >= MASKED:
+    if facts.masked >= MIN_MASKED_SHARE:
         return Choice(
             "model=mask_rcnn", f"{facts.masked:.0%} of the objects have masks; model=faster_rcnn learns boxes alone"
         )
@@ -165,7 +165,8 @@ def side_of_small_objects(facts: DataFacts) -> float:
     return float(np.quantile(np.sqrt(facts.boxes.prod(1)), 0.25))
 
 
-def size_choice(facts: DataFacts, size: int, typed: Mapping[str, str]) -> Choice:
+def choose_augment(facts: DataFacts, size: int) -> Choice:
+    """Return the augmentation around the size of the test."""
     small = f"; a quarter of the objects are smaller than {side_of_small_objects(facts) * size:.0f} pixels then"
     reason = f"short side {size} in the test, varied in training (files have {facts.short_side})"
     return Choice(f"augment={AUGMENTS[size]}", reason + (small if facts.objects else ""))

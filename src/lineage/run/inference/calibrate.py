@@ -18,6 +18,7 @@ from lineage.calibration.calibration_file import (
 )
 from lineage.calibration.diagram import draw_diagram
 from lineage.calibration.fit import Choices, Measures, detect_images, fit_map, measure
+from lineage.calibration.score_map import AUGMENTED
 from lineage.calibration.split import CalibrationError, Split, identify_images, split_halves
 from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
@@ -36,7 +37,6 @@ from lineage.results.file_digest import compute_sha256
 from lineage.results.run_folder import RunFolder
 from lineage.run.splits import build_val
 
-AUGMENTED = "abts"  # the method that is fitted on augmented images as well
 DIAGRAM = "calibration.svg"
 CHECKPOINTS = (".caffemodel", ".ckpt", ".pkl", ".pt", ".pth", ".safetensors")
 Record = dict[str, Any]

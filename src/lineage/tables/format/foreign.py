@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables.format.view import Block, CellText, Section
 from lineage.tables.numbers import EMPTY, format_number
@@ -66,5 +67,4 @@ def describe_hidden(entries: Sequence[Entry]) -> list[str]:
     if not entries:
         return []
     origins = ", ".join(sorted({entry.origin for entry in entries}))
-    runs = "1 run" if len(entries) == 1 else f"{len(entries)} runs"
-    return [f"Beside this table: {runs} of others ({origins}); --foreign shows them."]
+    return [f"Beside this table: {count_noun(len(entries), 'run')} of others ({origins}); --foreign shows them."]

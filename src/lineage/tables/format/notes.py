@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lineage.results import git_state
+from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry
 from lineage.tables.column import Column
 from lineage.tables.current import EarlierRuns
@@ -127,7 +128,7 @@ def _describe_lost(row: str, status: str, lost: list[Entry]) -> str:
     entries = [entry for entry in lost if (entry.row, entry.status) == (row, status)]
     newest = max(entries, key=lambda entry: entry.id)
     why = f": {textwrap.shorten(newest.error, LONGEST, placeholder=' ...')}" if newest.error else ""
-    return f"{row}: {len(entries)} {status} run{'s' * (len(entries) > 1)}{why} (lineage show {newest.id[-6:]})"
+    return f"{row}: {count_noun(len(entries), f'{status} run')}{why} (lineage show {newest.id[-6:]})"
 
 
 def _describe_repetition(row: object, setting: Setting, seed: int, runs: list[Entry]) -> str:

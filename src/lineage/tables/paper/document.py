@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lineage.results.count_noun import count_noun
 from lineage.tables.numbers import EMPTY
 from lineage.tables.paper.page import PaperPage, TablePage, list_published
 from lineage.tables.paper.status import ClaimStatus, Status
@@ -73,7 +74,7 @@ def summarize(page: PaperPage) -> str:
     numbers = sum(sum(table.numbers.values()) for table in page.tables)
     counts = [f"{page.count(status)} {status}" for status in Status if page.count(status)]
     arxiv = f" (arXiv:{page.arxiv})" if page.arxiv else ""
-    tables = f"{_count(len(page.tables), 'table')}{arxiv}"
+    tables = f"{count_noun(len(page.tables), 'table')}{arxiv}"
     claims = f"{len(page.claims)} claims about rows and {numbers} numbers"
     return f"{tables} with {claims}. Of the claims: {', '.join(counts) or 'there is none'}."
 
@@ -82,11 +83,8 @@ def summarize_line(page: PaperPage) -> str:
     """Return one line about a paper, for a list of all."""
     counts = [f"{page.count(status)} {status}" for status in Status if page.count(status)]
     answers = ", ".join(counts) or "none to settle"
-    return f"{page.title}: {_count(len(page.claims), 'claim')} in {_count(len(page.tables), 'table')}; {answers}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    claims, tables = count_noun(len(page.claims), "claim"), count_noun(len(page.tables), "table")
+    return f"{page.title}: {claims} in {tables}; {answers}"
 
 
 def _format_claim(claim: ClaimStatus, price: str) -> Item:
@@ -108,7 +106,7 @@ def _format_numbers(table: TablePage) -> list[Item]:
     if not table.numbers:
         return []
     counts = ", ".join(f"{count} {word}" for word, count in sorted(table.numbers.items(), key=lambda pair: -pair[1]))
-    published = _count(sum(table.numbers.values()), "published number")
+    published = count_noun(sum(table.numbers.values()), "published number")
     return [Item(f"Its {published}, which only tier paper can confirm: {counts}.")]
 
 

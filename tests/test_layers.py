@@ -166,7 +166,7 @@ def test_the_house_has_few_rooms_with_few_files() -> None:
     assert len(names) <= 16, f"{len(names)} names in src/lineage, at most 16: {', '.join(sorted(names))}"
     for folder in {path.parent for path in package.rglob("*.py")}:
         files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(files) <= 22, f"{folder} has {len(files)} files, at most 22: make a room of some of them"
+        assert len(files) <= 22, f"{folder} has {len(files)} files, at most 22: make a folder of some of them"
 
 
 def test_no_arrow_between_rooms_runs_back_up() -> None:

@@ -91,7 +91,7 @@ def export_model(
     """Write a model to an .onnx or .pt2 file.
 
     size: height and width of the input, see choose_size.
-    any_size: the file takes any batch of any size that the model's multiple divides, as prediction makes them.
+    any_size: the file takes any batch, and any size that the model's divisibility divides, as prediction makes them.
     proposals: slots of precomputed proposals per image; 0: as in the config.
     tolerance: relative difference that the verification accepts.
     calibration: the scores of the file are calibrated by this map.
@@ -100,24 +100,25 @@ def export_model(
     check_detector(restored.model, "export")
     restored = calibrate_scores(restored, calibration)
     slots = proposals or count_proposals(restored.config)
-    multiple = restored.canvas.size_divisibility if any_size else None
+    divisibility = restored.canvas.size_divisibility
+    draw: DrawInputs
     if any_size:
         check_any_size(slots)
-    draw: DrawInputs = draw_both_orientations
-    if multiple is None:
-        draw = partial(draw_inputs, choose_size(restored, size), batch, slots)
+        draw, dynamic_shapes = draw_both_orientations, vary_size(divisibility)
+    else:
+        draw, dynamic_shapes = partial(draw_inputs, choose_size(restored, size), batch, slots), None
     inputs = draw(0)
     outputs = name_outputs(restored.model, inputs)
     detector = ExportableDetector(restored.model).eval()
-    program = capture(detector, inputs, None if multiple is None else vary_size(multiple))
+    program = capture(detector, inputs, dynamic_shapes)
     with atomic_path(path) as unverified:
         run = write_program(program, unverified, inputs, outputs)
         verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")
     content = describe(path, restored, inputs, outputs, verification)
     content = describe_calibration(content, calibration)
-    if multiple is not None:
-        content |= describe_any_size(program, multiple)
+    if any_size:
+        content |= describe_any_size(program, divisibility)
     atomic_write(description, json.dumps(content, indent=1) + "\n")
     script = path.with_name(f"{path.name}.py")
     atomic_write(script, Path(standalone.__file__).read_text(encoding="utf-8"))

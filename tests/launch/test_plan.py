@@ -105,22 +105,26 @@ def test_decisions(case: Case) -> None:
 
 def test_what_is_lost_is_trained_again_if_asked() -> None:
     """A clone holds entries and no weights: a new row that tests an old checkpoint could only withdraw entries."""
-    cells = [cell("a", "t", requested=False), cell("b", "t", tests="a"), cell("c", "t", tests="a"), cell("d")]
-    entries = [entry("a", "t"), entry("c", "t", steps=0), entry("d")]
-    here: set[str] = {"runs/d"}
+    cells = [cell("a", "t"), cell("b", "t", tests="a"), cell("c", "t", tests="a"), cell("d")]
+    by_name = {one.name: one for one in cells}
+    entries = [entry("a", "t", steps=0), entry("c", "t", steps=0), entry("d")]  # a tested a row of another table
+    here: set[str] = set()
 
-    def decide_now() -> dict[str, str]:
-        by_name = {one.name: one for one in cells}
-        decisions = decide(by_name, entries, lambda entry, role: entry.folder in here, retrain_lost=True)
+    def decide_now(*again: str) -> dict[str, str]:
+        retrain = frozenset(map(name, again))
+        decisions = decide(by_name, entries, lambda entry, role: entry.folder in here, retrain)
         return {name.row: decision.action for name, decision in decisions.items()}
 
-    assert decide_now() == {"a": TRAIN, "b": TEST, "c": DONE, "d": DONE}
-    entries.append(entry("a", "t", folder="runs/again"))
-    here.add("runs/again")
+    assert decide_now() == {"a": TRAIN, "b": TEST, "c": DONE, "d": DONE}, "nobody needs d"
+    assert decide_now("d") == {"a": TRAIN, "b": TEST, "c": DONE, "d": TRAIN}, "a task of SLURM has a cell alone"
+    entries.append(entry("a", "t", id="20261127T000000Z-again-000000"))  # in the same folder
+    here.add("runs/a")
     assert decide_now() == {"a": DONE, "b": TEST, "c": DONE, "d": DONE}
+    decisions = decide(by_name, entries, lambda entry, role: entry.folder in here)
+    assert decisions[name("b")].parents == {START: "20261127T000000Z-again-000000"}
     entries.append(entry("b", "t", steps=0))
     here.clear()
-    assert decide_now() == {"a": NOT_NEEDED, "b": DONE, "c": DONE, "d": TRAIN}
+    assert decide_now() == {"a": DONE, "b": DONE, "c": DONE, "d": DONE}
 
 
 def test_the_artifact_of_who_trained_comes_first() -> None:

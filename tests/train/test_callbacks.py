@@ -114,6 +114,22 @@ def test_a_resumed_run_still_has_the_best_of_before(tmp_path: Path) -> None:
     assert describe_weights(resumed).startswith("at step 4 of 8: best box/AP, 30.00")
 
 
+def test_a_run_that_was_moved_still_has_its_best(tmp_path: Path) -> None:
+    """Lightning compares names of folders: resume=runs/a in place of /home/ann/runs/a forgot the best of before."""
+    before, after = tmp_path / "before" / "checkpoints", tmp_path / "after" / "checkpoints"
+    every = dict(val_check_interval=2, enable_checkpointing=True)
+    stopped = trainer(5, callbacks=[best(before), Checkpoints(before, every=100)], **every)
+    stopped.fit(module(10, 30), datamodule=ToyData())
+    before.parent.rename(after.parent)
+    resumed = trainer(8, callbacks=[best(after), Checkpoints(after, every=100)], **every)
+    checkpoint = after / "step-0000005.ckpt"
+    model = module(20, 40)
+    resumed.fit(model, datamodule=ToyData(5), ckpt_path=checkpoint, weights_only=True)
+    text = describe_weights(resumed)
+    assert text.startswith("at step 8 of 8: best box/AP, 40.00")
+    assert sorted(path.name for path in after.glob("best*")) == ["best-0000008.ckpt", "best-0000008.ckpt.sha256"]
+
+
 def test_checkpoints_of_chosen_parts_stay(tmp_path: Path) -> None:
     fitted = trainer(10, callbacks=[Checkpoints(tmp_path, every=1, keep=[0.25, 0.5])])
     fitted.fit(detection_module(), datamodule=ToyData())

@@ -13,8 +13,8 @@ HasArtifact = Callable[[Entry, ParentRole], bool]  # whether the run folder stil
 
 
 class EntryIndex:
-    def __init__(self, entries: Iterable[Entry], has_artifact: HasArtifact, *, retrain_lost: bool = False) -> None:
-        self.has_artifact, self.retrain_lost = has_artifact, retrain_lost
+    def __init__(self, entries: Iterable[Entry], has_artifact: HasArtifact) -> None:
+        self.has_artifact = has_artifact
         self.by_cell: dict[CellName, list[Entry]] = defaultdict(list)
         self.by_training: dict[tuple[str, int], list[Entry]] = defaultdict(list)  # digest, seed
         self.by_digest: dict[tuple[str, int], list[Entry]] = defaultdict(list)
@@ -26,18 +26,21 @@ class EntryIndex:
                 self.by_digest[entry.cell_digest, entry.seed].append(entry)
 
     def find_finished(self, cell: Cell) -> Entry | None:
-        """Return the newest finished entry of a cell without deviations; with retrain_lost not one of lost weights."""
+        """Return the newest finished entry of a cell without deviations."""
         entries = [entry for entry in self._of_cell(cell) if entry.status == "finished" and not entry.deviations]
-        if self.retrain_lost and any(entry.steps for entry in entries) and self._is_lost(cell):
-            return None
         return entries[-1] if entries else None
 
-    def _is_lost(self, cell: Cell) -> bool:
-        return self.find_artifact(ParentRole.START, cell.training_digest, cell.name.seed) is None
+    def has_weights(self, cell: Cell) -> bool:
+        """Return whether the weights of a cell are on this machine."""
+        return self.find_artifact(ParentRole.START, cell.training_digest, cell.name.seed) is not None
 
     def find_artifact(self, role: ParentRole, digest: str, seed: int) -> Entry | None:
-        """Return an entry whose run folder has the artifact of this training (START) or cell (the other roles)."""
-        entries = (self.by_training if role == ParentRole.START else self.by_digest)[digest, seed]
+        """Return an entry whose run folder has the artifact of this training (START) or cell (the other roles).
+
+        A folder that a later run has filled again is that of the later entry.
+        """
+        of_digest = (self.by_training if role == ParentRole.START else self.by_digest)[digest, seed]
+        entries = {entry.folder: entry for entry in of_digest}.values()
         trained_first = sorted(entries, key=lambda entry: entry.steps == 0)
         return next((entry for entry in trained_first if self.has_artifact(entry, role)), None)
 
@@ -46,7 +49,7 @@ class EntryIndex:
         failed = [entry for entry in self._of_cell(cell) if entry.status != "finished"]
         if failed:
             return f"{failed[-1].status} before: {failed[-1].error}"[:160]
-        if any(entry.status == "finished" for entry in self._of_cell(cell)) and self.retrain_lost:
+        if self.find_finished(cell) is not None:
             return "its weights are not on this machine"
         is_finished = any(entry.status == "finished" for entry in self.by_cell[cell.name])
         return "its entries are of an earlier config" if is_finished else ""

@@ -28,6 +28,7 @@ class Decision:
     after: tuple[CellName, ...] = ()  # cells that have to be done first
     parents: Mapping[ParentRole, str] = field(default_factory=dict)  # ids of the entries whose artifacts it takes
     note: str = ""
+    lost: CellName | None = None  # the finished cell whose artifact it waits for in vain
 
     @property
     def is_open(self) -> bool:
@@ -41,7 +42,7 @@ class Plan:
     cells: Mapping[CellName, Cell]
     decisions: Mapping[CellName, Decision]
     project: Path
-    retrain_lost: bool = False  # whether finished trainings whose weights are not here are open
+    retrain: frozenset[CellName] | None = None  # see decide
 
     @property
     def open(self) -> list[Cell]:
@@ -60,8 +61,8 @@ class Plan:
 
     def with_entries(self, entries: Iterable[Entry]) -> Plan:
         """Return the plan that follows from other entries of the store."""
-        has_artifact = _artifacts_below(self.project)
-        return replace(self, decisions=decide(self.cells, entries, has_artifact, retrain_lost=self.retrain_lost))
+        decisions = decide(self.cells, entries, _artifacts_below(self.project), self.retrain)
+        return replace(self, decisions=decisions)
 
     def read_store(self, results: Path) -> Plan:
         """Return the plan that follows from the store as it is now."""
@@ -73,29 +74,51 @@ def make_plan(
     load_table: LoadTable,
     names: Iterable[CellName],
     entries: Iterable[Entry],
-    *,
-    retrain_lost: bool = False,
+    retrain: frozenset[CellName] | None = None,
 ) -> Plan:
-    """Return the plan for these cells and all that they need."""
-    return Plan(build_cells(project, load_table, names), {}, project, retrain_lost).with_entries(entries)
+    """Return the plan for these cells and all that they need. retrain: see decide."""
+    return Plan(build_cells(project, load_table, names), {}, project, retrain).with_entries(entries)
 
 
 def decide(
-    cells: Mapping[CellName, Cell], entries: Iterable[Entry], has_artifact: HasArtifact, *, retrain_lost: bool = False
+    cells: Mapping[CellName, Cell],
+    entries: Iterable[Entry],
+    has_artifact: HasArtifact,
+    retrain: frozenset[CellName] | None = None,
 ) -> dict[CellName, Decision]:
-    """Decide on each cell. `cells` has parents before children; `entries` are those that no later one corrects."""
-    index = EntryIndex(entries, has_artifact, retrain_lost=retrain_lost)
-    decisions: dict[CellName, Decision] = {}
-    trainers: dict[tuple[str, int], CellName] = {}  # training digest, seed -> the cell that trains it
-    for name, cell in cells.items():
-        decisions[name] = _decide_cell(cell, cells, decisions, trainers, index)
-        if decisions[name].action == TRAIN:
-            trainers[cell.training_digest, name.seed] = name
+    """Decide on each cell. `cells` has parents before children; `entries` are those that no later one corrects.
+
+    retrain: finished cells that are trained again if their weights are not on this machine; those that another open
+        cell needs are added. None: a finished cell is never run again.
+    """
+    index = EntryIndex(entries, has_artifact)
+    again = retrain or frozenset()
+    decisions = _decide_all(cells, index, again)
+    while retrain is not None and (lost := _find_lost(decisions) - again):
+        again |= lost
+        decisions = _decide_all(cells, index, again)
     needed = _find_needed(cells, decisions)
     return {
         name: replace(decision, action=NOT_NEEDED) if decision.is_open and name not in needed else decision
         for name, decision in decisions.items()
     }
+
+
+def _decide_all(
+    cells: Mapping[CellName, Cell], index: EntryIndex, again: frozenset[CellName]
+) -> dict[CellName, Decision]:
+    decisions: dict[CellName, Decision] = {}
+    trainers: dict[tuple[str, int], CellName] = {}  # training digest, seed -> the cell that trains it
+    for name, cell in cells.items():
+        is_again = name in again and not index.has_weights(cell)
+        decisions[name] = _decide_cell(cell, cells, decisions, trainers, index, is_again)
+        if decisions[name].action == TRAIN:
+            trainers[cell.training_digest, name.seed] = name
+    return decisions
+
+
+def _find_lost(decisions: Mapping[CellName, Decision]) -> frozenset[CellName]:
+    return frozenset(decision.lost for decision in decisions.values() if decision.lost is not None)
 
 
 def _decide_cell(
@@ -104,11 +127,12 @@ def _decide_cell(
     decisions: Mapping[CellName, Decision],
     trainers: Mapping[tuple[str, int], CellName],
     index: EntryIndex,
+    is_again: bool,
 ) -> Decision:
     # 1. It cannot run, or it is done.
     if cell.composed.error is not None:
         return Decision(BLOCKED, note=cell.composed.error)
-    if entry := index.find_finished(cell):
+    if not is_again and (entry := index.find_finished(cell)):
         return Decision(DONE, entry=entry)
     for name in cell.uses.values():
         if decisions[name].action == BLOCKED:
@@ -137,7 +161,7 @@ def _decide_cell(
     # 5. A cell that is done is not run again, even if its artifact is lost, unless that is asked for.
     for name in after:
         if decisions[name].action == DONE:
-            return Decision(BLOCKED, note=_explain_lost(name, decisions[name]))
+            return Decision(BLOCKED, note=_explain_lost(name, decisions[name]), lost=name)
     return Decision(action, after=tuple(after), parents=parents, note=note)
 
 

@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lineage.config.evaluation_interval import INTERVAL
 from lineage.results import diff, git_state, paths, store
 from lineage.results.entry import Entry
 from lineage.results.git_state import Commit
 from lineage.results.key_roles import VOLATILE, Role, keys_with, role_of
 from lineage.results.overrides import Override
 
-OWN = (Role.OUTPUT, Role.DISPLAY, Role.PROCESS)  # the repetition has its own
+OWN = (Role.OUTPUT, Role.DISPLAY, Role.PROCESS)  # the repetition has its own, but evaluates when the run did
 
 
 class RerunError(ValueError):
@@ -51,7 +52,7 @@ def original_overrides(entry: Entry, results: Path) -> list[str]:
     """Return the overrides of a run; of a continued run, those of the run that it continues."""
     typed = [Override.parse(text) for text in entry.command[1:] if _is_override(text)]
     if not any(override.key == "resume" for override in typed):
-        return [str(override) for override in typed if role_of(override.key) not in OWN]
+        return [str(override) for override in typed if override.key == INTERVAL or role_of(override.key) not in OWN]
     if entry.supersedes is None:
         raise RerunError(f"{entry.id} continued a run that left no entry, so its command is not known")
     return original_overrides(store.read(store.find(results, entry.supersedes)), results)

@@ -75,7 +75,7 @@ def _make_command(
 ) -> list[str]:
     names = folder / f"generation-{number}.json"
     write_cell_names((cell.name for cell in cells), names)
-    lost = ["--retrain-lost"] if plan.retrain_lost else []
+    lost = ["--retrain-lost"] if plan.retrain is not None else []
     runner = [*settings.python, "-m", "lineage.cli.main", "run", *lost, "--cells", str(names.resolve()), "--cell"]
     options_of_ours = ["--results", str(settings.results.resolve()), "--runs", str(settings.runs.resolve())]
     options_of_ours += [word for text in settings.overrides for word in ("--set", text)]

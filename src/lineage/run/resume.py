@@ -68,7 +68,7 @@ def record_run_id(attempt: Attempt, run_id: str) -> None:
 
 def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     """Read the run folder that `composed.resume` names; `overrides` may change where and how fast the run goes on."""
-    folder = RunFolder(Path(composed.resume))
+    folder = RunFolder(Path(composed.resume).absolute())
     if not folder.start.is_file():
         raise ConfigError(
             f"resume={folder.path}: that is no run folder (it has no {folder.start.name}); see {composed.paths.runs}/"

@@ -47,7 +47,8 @@ class Checkpoints(Callback):
             sweep(self.folder, age=0.0)  # of an earlier process of this run, which was killed as it wrote
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Count the micro batches of the steps done as this hardware would have: Lightning continues that count."""
+        """Continue Lightning's count of micro batches as this hardware has them, and its best files in this folder."""
+        relocate_best(checkpoint, self.folder)
         micro_batches = checkpoint["global_step"] * trainer.accumulate_grad_batches
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for counts in (progress["total"], progress["current"]):
@@ -106,3 +107,18 @@ class Checkpoints(Callback):
         for step, path in list(list_checkpoints(self.folder).items())[:-NEWEST]:
             if step not in permanent:
                 remove(path)
+
+
+def relocate_best(checkpoint: dict[str, Any], folder: Path) -> None:
+    """Let a ModelCheckpoint find its files in a run folder that was moved; Lightning would forget the best weights."""
+    for state in checkpoint.get("callbacks", {}).values():
+        if Path(state.get("dirpath") or "").name != folder.name:
+            continue  # of another callback, or of one with a folder of its own
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[name] = _relocate(state.get(name), folder)
+        scores = state.get("best_k_models", {})
+        state |= {"dirpath": str(folder), "best_k_models": {_relocate(path, folder): scores[path] for path in scores}}
+
+
+def _relocate(path: str | None, folder: Path) -> str:
+    return str(folder / Path(path).name) if path else ""

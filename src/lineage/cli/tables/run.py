@@ -62,7 +62,8 @@ def main(argv: list[str]) -> int:
     overrides = [_check_override(text) for text in args.set]
     settings = RunnerSettings(project, args.results.resolve(), args.runs.resolve(), overrides)
     entries = store.read_own(settings.results)
-    plan = make_plan(project, load_table, names, drop_superseded(entries), retrain_lost=args.retrain_lost)
+    retrain = frozenset(names if args.cell is not None else ()) if args.retrain_lost else None
+    plan = make_plan(project, load_table, names, drop_superseded(entries), retrain)
     costs = estimate_costs(plan, entries, hardware, experiments) if args.cell is None else {}
     if args.budget is not None:
         plan = _keep_within(plan, parse_duration(args.budget, "--budget"), costs, load_table, entries)
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tier", help="paper, mini or smoke (default: that of the table's file, most often paper)")
     seeds = f"how many, from 0 (default: as the table's file plans, else {SEEDS})"
     parser.add_argument("--seeds", type=int, help=seeds)
-    lost = "train again what is finished and whose weights are not on this machine, as after a git clone"
+    lost = "train again finished rows that others test or start from, if their weights are not here, as in a clone"
     parser.add_argument("--retrain-lost", action="store_true", help=lost)
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     parser.add_argument("--launcher", choices=["local", "slurm"], default="local")
@@ -139,7 +140,7 @@ def _keep_within(
     left = sum(cell.requested and plan.is_open(cell.name) and cell.name not in names for cell in plan.cells.values())
     if left:
         print(f"left out, as too long for {hours:g} hours or of unknown cost: {count_noun(left, 'cell')}")
-    return make_plan(plan.project, load_table, names, drop_superseded(entries), retrain_lost=plan.retrain_lost)
+    return make_plan(plan.project, load_table, names, drop_superseded(entries), plan.retrain)
 
 
 def _calibrate(args: argparse.Namespace, hardware: str) -> int:

@@ -140,6 +140,12 @@ def test_the_command_without_its_places(tmp_path: Path) -> None:
     assert original_overrides(made.entry(command=command), tmp_path) == ["lr=1", "~x"]
 
 
+def test_a_run_that_waits_for_metrics_is_repeated_with_its_evaluations(tmp_path: Path) -> None:
+    command = ["train.py", "callbacks=[best]", "schedule.evaluate_every=6", "paths.runs=b"]
+    kept = ["callbacks=[best]", "schedule.evaluate_every=6"]
+    assert original_overrides(made.entry(command=command), tmp_path) == kept
+
+
 def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
     first = made.entry(None, status="stopped", command=["train.py", "lr=1"])
     store.write(first, tmp_path)

@@ -215,6 +215,18 @@ def test_a_row_is_told_what_it_cannot_use(tmp_path: Path, rows: dict[str, Any], 
     assert says in str(error.value)
 
 
+def test_a_row_tests_a_row_whose_options_are_of_its_own_tier(tmp_path: Path) -> None:
+    """With `tier: mini` nothing is translated: the row trained on shapes and was tested on COCO, hours later."""
+    tables(tmp_path, t={"rows": {"r": {}}})
+    (tmp_path / "a/u.yaml").write_text(yaml.safe_dump(MINIMAL | {"tier": "mini", "rows": {"s": {"from": "a/t/r"}}}))
+    with pytest.raises(TableError) as error:
+        read.load_table(tmp_path, "a/u")
+    assert "a/u: rows.s.from: the options of a/t/r are those of tier paper, this file says `tier: mini`" in str(
+        error.value
+    )
+    assert "run it with --tier mini" in str(error.value)
+
+
 def test_claims_of_every_form(tmp_path: Path) -> None:
     rows = {name: {"published": {"box/AP": value}} for name, value in (("a", 30), ("b", 29), ("c", 29))}
     said = [

@@ -12,7 +12,10 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ThroughputMonitor
 
 from lineage.config.build import ConfigError, build
-from lineage.eval.evaluator import NoEvaluation
+from lineage.data.shapes.dataset import Shapes
+from lineage.eval.evaluator import NoEvaluation, make_evaluator
+from lineage.eval.protocols.coco import CocoScorer
+from lineage.eval.protocols.voc import VocScorer
 from lineage.results.file_digest import find_damage
 from lineage.run.checks.callbacks import check_callbacks
 from lineage.train.callbacks.profile_steps import ProfileSteps
@@ -199,10 +202,29 @@ def test_a_callback_without_its_metric_is_refused() -> None:
         check_callbacks(config, NoEvaluation())
     config.schedule.evaluate_every = 100
     check_callbacks(config, NoEvaluation())
-    evaluator = NoEvaluation()
-    evaluator.scorer = type("Boxes", (), {"tasks": ("box",)})  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match=r"callbacks.best.monitor=mask/AP: the evaluations score box, e.g. .*=box/AP"):
+
+
+@pytest.mark.parametrize(
+    ("monitor", "scorer", "says"),
+    [
+        ("mask/AP", "CocoScorer", None),
+        ("mask/APx", "CocoScorer", "begin with box/AP, box/AP50, box/AP75. Did you mean mask/AP "),
+        ("box/AP", "VocScorer", "begin with voc/mAP, voc/mAP07. Did you mean voc/mAP?"),
+        ("voc/mAP", "VocScorer", None),
+    ],
+)
+def test_a_metric_that_the_evaluations_do_not_have_is_refused(monitor: str, scorer: str, says: str | None) -> None:
+    """A run of days ended at its first evaluation, and one on VOC could wait for no metric."""
+    makers = {"CocoScorer": CocoScorer, "VocScorer": VocScorer}
+    evaluator = make_evaluator(makers[scorer], Shapes(seed=1, length=2, size=64))
+    schedule, dataset = {"steps": 600, "evaluate_every": 100}, {"val": 1}
+    config = OmegaConf.create({"callbacks": {"best": {"monitor": monitor}}, "schedule": schedule, "dataset": dataset})
+    if says is None:
         check_callbacks(config, evaluator)
+        return
+    with pytest.raises(ConfigError) as raised:
+        check_callbacks(config, evaluator)
+    assert f"callbacks.best.monitor={monitor}: no metric of this run's evaluations, which {says}" in str(raised.value)
 
 
 def test_statistics_of_a_whole_run_on_a_cpu(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         "entry": path,
         "picture": next(RunFolder(attempt.folder).pictures.glob("*.png"), "-"),
         "report": report,
+        **({"profile": profile} if (profile := RunFolder(attempt.folder).profile).is_dir() else {}),
         **({"site": site} if site is not None else {}),
         "next": "\n         ".join(suggest_commands(attempt, entry)),
     }

@@ -55,16 +55,19 @@ def _resolve_row(key: RowKey, load_table: LoadTable, path: tuple[RowKey, ...]) -
         if dump_key and row_used.runs and not row_used.assignments.get(dump_key):
             where = f"{key[0]}: rows.{key[1]}: {names[role]}"
             raise TableError(f"{where} leaves no {role}; give it set: {{{dump_key}: true}}")
+    tested = used.get(ParentRole.EVALUATE)
+    if tested is not None and tested.tier != row.tier:
+        raise TableError(
+            f"{key[0]}: rows.{key[1]}.from: the options of {names[ParentRole.EVALUATE]} are those of tier "
+            f"{tested.tier}, this file says `tier: {row.tier}`, and they would not be translated. "
+            f"Leave `tier:` out, and run it with --tier {row.tier}"
+        )
     reasons = [_explain_missing(used[role], role, names[role]) for role in used if not used[role].runs]
     reason = row.unsupported or (reasons[0] if reasons and not row.quoted else None)
     # 3. The row with full references and, if it only tests a checkpoint, with that row's config below its own.
     uses: dict[str, Any] = {FIELDS[role]: name for role, name in names.items()}
     row = replace(row, **uses, unsupported=reason)
-    return (
-        _complete(row, used[ParentRole.EVALUATE], load_table(key[0]).rows[key[1]])
-        if ParentRole.EVALUATE in used
-        else row
-    )
+    return row if tested is None else _complete(row, tested, load_table(key[0]).rows[key[1]])
 
 
 def _complete(row: Row, tested: Row, declared: Row) -> Row:

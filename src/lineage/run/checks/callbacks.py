@@ -7,11 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 from lineage.config.build import ConfigError
 from lineage.config.evaluation_interval import AUTO
 from lineage.eval.evaluator import Evaluator
+from lineage.eval.predictions.predictions import NO_PREDICTIONS
+from lineage.tables.suggest import did_you_mean
 
 
 def check_callbacks(config: DictConfig, evaluator: Evaluator) -> None:
-    """Raise ConfigError for a callback without evaluations, or one that waits for a task that is not scored."""
-    tasks = getattr(getattr(evaluator, "scorer", None), "tasks", None)
+    """Raise ConfigError for a callback without evaluations, or one that waits for a metric that they do not have."""
     for name, node in (config.get("callbacks") or {}).items():
         monitor = OmegaConf.select(node, "monitor")
         if monitor is None:
@@ -21,8 +22,16 @@ def check_callbacks(config: DictConfig, evaluator: Evaluator) -> None:
                 f"callbacks={name} waits for {monitor}, and this run evaluates only at its end: set "
                 f"schedule.evaluate_every, e.g. schedule.evaluate_every={max(config.schedule.steps // 10, 1)}"
             )
-        if tasks is not None and monitor.partition("/")[0] not in tasks:
+        metrics = list_metrics(evaluator)
+        if metrics and monitor not in metrics:
             raise ConfigError(
-                f"callbacks.{name}.monitor={monitor}: the evaluations score {' and '.join(tasks)}, "
-                f"e.g. callbacks.{name}.monitor={tasks[0]}/AP"
+                f"callbacks.{name}.monitor={monitor}: no metric of this run's evaluations, which begin with "
+                f"{', '.join(metrics[:3])}. {did_you_mean(monitor, metrics)}"
             )
+
+
+def list_metrics(evaluator: Evaluator) -> list[str]:
+    """Return the metrics that the rules of an evaluator compute, from no detections; none where it has others."""
+    scorer = getattr(evaluator, "scorer", None)
+    tasks = getattr(scorer, "tasks", ())
+    return [metric for task in tasks for metric in scorer.score(NO_PREDICTIONS, task).metrics] if scorer else []

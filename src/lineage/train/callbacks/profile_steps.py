@@ -6,6 +6,7 @@ its schedule.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class ProfileSteps(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.is_global_zero and self.batches == self.first:
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it prints errors about a GPU where there is none
             activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
             self.profiler = profile(activities=activities, record_shapes=True)
             self.profiler.start()

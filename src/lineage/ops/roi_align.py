@@ -1,7 +1,7 @@
 """RoIAlign: Mask R-CNN (arXiv:1703.06870), section 3. A bin is the mean of bilinear samples, nothing is rounded.
 
 Regions of a pyramid are pooled in one call, each from its level. Three ways give the same up to rounding:
-- CUDA: the Triton kernels of roi_align_cuda.py, which read every level in place (roi_align_levels.py).
+- CUDA: the Triton kernels of roi_align_cuda.py, which read every level in place (fused_roi.py).
 - CPU: sums of rows of one table of all levels' pixels (roi_align_cpu.py), as torchvision's kernel is slow there.
 - else (another type or device, deterministic algorithms, a captured program, as ONNX has that operator): torchvision's,
   which reads one map, so that levels are packed into an atlas.

@@ -1,6 +1,6 @@
 """COCO's matching and its precision curve for any overlap: what boundaries and the localisation error need.
 
-The engine of `engine.py` computes overlaps itself; here they are an argument. The rules are those of pycocotools
+The engine of `eval/engine.py` computes overlaps itself; here they are an argument. The rules are those of pycocotools
 2.0.11: detections in the order of their scores take the free object they overlap most (of equal ones the last), one
 that counts before one that does not; a crowd is never used up; detections that match an ignored object, or are
 unmatched and of another size, are ignored. Tests compare all metrics with pycocotools.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.detectors.rcnn import RCNN
-from lineage.models.roi_heads.pooler import Layer
+from lineage.models.roi_heads.pooler import RoILayer
 from lineage.structures import Detections, Images, Losses, Targets
 
 
@@ -26,7 +26,7 @@ class ScalePooler(nn.Module):
 
     def __init__(
         self,
-        layer: Callable[[int], Layer],
+        layer: Callable[[int], RoILayer],
         *,
         size: int,
         strides: Sequence[int],

@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from lineage.models.detectors.one_map import RCNNParts, one_map_rcnn
 from lineage.models.detectors.plain_rcnn import require_plain_backbone
 from lineage.models.detectors.rcnn import RCNN
-from lineage.models.roi_heads.pooler import Layer
+from lineage.models.roi_heads.pooler import RoILayer
 
 
 class SpatialPyramid(nn.Module):
     """One RoI layer per grid; their bins stand one after the other: [R, C, 1, sum of squares]."""
 
-    def __init__(self, size: int, *, layer: Callable[[int], Layer], grids: Sequence[int]):
+    def __init__(self, size: int, *, layer: Callable[[int], RoILayer], grids: Sequence[int]):
         super().__init__()
         if max(grids) != size:
             raise ValueError(f"the finest of the grids {list(grids)} is the size of the pool, not {size}")
         self.layers = nn.ModuleList(layer(grid) for grid in grids)
 
     def forward(self, maps: Sequence[Tensor], rois: Tensor, level: Tensor | None = None) -> Tensor:
-        """Pool regions as a Layer does -> [R, C, 1, bins]."""
+        """Pool regions as a RoILayer does -> [R, C, 1, bins]."""
         return torch.cat([layer(maps, rois, level).flatten(2) for layer in self.layers], 2)[:, :, None]
 
 

@@ -14,7 +14,7 @@ from lineage.models.losses.box_losses import Classification, Regression
 from lineage.models.losses.diagnostics import measure_classification
 from lineage.models.losses.ohem import OHEM
 from lineage.models.roi_heads.nms_variants import Suppression
-from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import object_loss_weights
@@ -46,8 +46,8 @@ class BoxHead(nn.Module):
         self,
         channels: int,
         *,
-        pool: Callable[[Callable[[int], Layer]], Pooler],
-        roi: Callable[[int], Layer],
+        pool: Callable[[Callable[[int], RoILayer]], Pooler],
+        roi: Callable[[int], RoILayer],
         body: Callable[[int, int], nn.Module],
         num_classes: int,
         classification: Callable[[int], Classification],

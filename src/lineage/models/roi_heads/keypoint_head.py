@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.roi_heads.filled_slots import keep_filled
-from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.required_targets import KEYPOINTS, require
 from lineage.ops.boxes import take
 from lineage.ops.keypoints import decode, encode
@@ -33,8 +33,8 @@ class KeypointHead(nn.Module):
         self,
         channels: int,
         *,
-        pool: Callable[[Callable[[int], Layer]], Pooler],
-        roi: Callable[[int], Layer],
+        pool: Callable[[Callable[[int], RoILayer]], Pooler],
+        roi: Callable[[int], RoILayer],
         body: Callable[[int, int], nn.Module],
         num_classes: int,
         num_keypoints: int,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian, xavier
 from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.mask_head import crop_gt_masks, mask_loss
-from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.required_targets import MASKS
 from lineage.structures import Detections, Images, Losses, SampledProposals, Targets
 
@@ -26,8 +26,8 @@ class MLPMaskHead(nn.Module):
         self,
         channels: int,
         *,
-        pool: Callable[[Callable[[int], Layer]], Pooler],
-        roi: Callable[[int], Layer],
+        pool: Callable[[Callable[[int], RoILayer]], Pooler],
+        roi: Callable[[int], RoILayer],
         widths: Sequence[int],
         size: int,
         num_classes: int,

@@ -13,7 +13,7 @@ from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.filled_slots import keep_filled
-from lineage.models.roi_heads.pooler import Layer, Pooler
+from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.required_targets import MASKS, require
 from lineage.ops.layers.convolution import convolve
 from lineage.ops.mask_sampling import crop_and_resize
@@ -54,8 +54,8 @@ class MaskHead(nn.Module):
         self,
         channels: int,
         *,
-        pool: Callable[[Callable[[int], Layer]], Pooler],
-        roi: Callable[[int], Layer],
+        pool: Callable[[Callable[[int], RoILayer]], Pooler],
+        roi: Callable[[int], RoILayer],
         body: Callable[[int, int], nn.Module],
         width: int,
         num_classes: int,

@@ -20,7 +20,7 @@ from lineage.ops.roi_align import roi_align
 from lineage.ops.roi_pool import roi_pool
 
 
-class Layer(Protocol):
+class RoILayer(Protocol):
     """A RoI layer, which pools regions to a fixed size.
 
     maps: [B, C, H, W] per level. rois: [R, 5] (image, x1, y1, x2, y2). level: [R] int64, each region's map, in whose
@@ -82,7 +82,7 @@ class Pooler(nn.Module):
 
     def __init__(
         self,
-        layer: Callable[[int], Layer],
+        layer: Callable[[int], RoILayer],
         *,
         size: int,
         strides: Sequence[int],

@@ -33,7 +33,7 @@ import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.explain.d_rise import explain_by_masks
 from lineage.explain.deletion import score_of_detection
 from lineage.explain.dependence import Dependence
-from lineage.explain.detectors import Detector, adapt_detector, find_normalization
+from lineage.explain.detectors import RegionDetector, adapt_detector, find_normalization
 from lineage.explain.effects import REMOVAL, ROAD, SENSITIVITY, EffectsOfDetection
 from lineage.explain.gradients import map_integrated_gradients, map_smooth_grad
 from lineage.explain.methods import D_RISE, METHODS, explain
@@ -50,7 +50,7 @@ MASKS, GRADIENTS = 500, {"smooth_grad": 25, "integrated_gradients": 32}
 Cost = Callable[[], Any]
 
 
-def build(options: tuple[str, ...], height: int, width: int) -> tuple[Detector, Images]:
+def build(options: tuple[str, ...], height: int, width: int) -> tuple[RegionDetector, Images]:
     """Return a detector with random weights and one image of noise of low frequency."""
     torch.manual_seed(0)
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
@@ -71,7 +71,7 @@ def measure(cost: Cost, repeats: int) -> float:
     return median(seconds)
 
 
-def list_costs(detector: Detector, images: Images, *, in_full: bool) -> dict[str, tuple[Cost, float]]:
+def list_costs(detector: RegionDetector, images: Images, *, in_full: bool) -> dict[str, tuple[Cost, float]]:
     """Return what is run for each row, and the factor from it to the whole."""
     detections, regions = detector.detect(images)
     output = DetectionOutput(detector, images, regions[0], class_logit)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lineage.explain.d_rise import explain_by_masks
 from lineage.explain.deletion import area_under_curve, score_of_detection, trace_deletion, trace_insertion
-from lineage.explain.detectors import Detector, adapt_detector, find_normalization
+from lineage.explain.detectors import RegionDetector, adapt_detector, find_normalization
 from lineage.explain.methods import D_RISE, METHODS, explain
 from lineage.explain.targets import DetectionOutput, class_logit
 from lineage.models.roi_heads.postprocess import reorder
@@ -49,7 +49,7 @@ def judgements() -> dict[str, Judgement]:
             for name, of_method in rows.items()}  # fmt: skip
 
 
-def judge_scene(detector: Detector, batch: Batch, squares: Tensor) -> list[tuple[str, Judgement]]:
+def judge_scene(detector: RegionDetector, batch: Batch, squares: Tensor) -> list[tuple[str, Judgement]]:
     """Return the judgements of the maps of a scene's right detections."""
     detections, regions = detector.detect(batch.images)
     pairs = pair(detections, batch)[:PER_IMAGE]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lineage.explain.detectors import Detector, Region, adapt_detector
+from lineage.explain.detectors import Region, RegionDetector, adapt_detector
 from lineage.explain.explained_image import fill_box
 from lineage.explain.methods import explain
 from lineage.explain.randomization import cascade, randomize_layers, rank_correlation
@@ -24,7 +24,7 @@ from lineage.structures import Images
 class Dependence:
     """Correlations of a method's maps, of a detector and of its copies with random weights."""
 
-    def __init__(self, detector: Detector, method: str, seed: int = 0):
+    def __init__(self, detector: RegionDetector, method: str, seed: int = 0):
         self.detector, self.method = detector, method
         self.random = {
             step: adapt_detector(randomize_layers(detector.model, seed=seed, names=names))
@@ -43,7 +43,7 @@ class Dependence:
         maps |= {step: self._explain(detector, images, region) for step, detector in self.random.items()}
         return {name: correlate_in_box(own, values, region.detection[0, 0]) for name, values in maps.items()}
 
-    def _explain(self, detector: Detector, images: Images, region: Region) -> Tensor:
+    def _explain(self, detector: RegionDetector, images: Images, region: Region) -> Tensor:
         output = DetectionOutput(detector, images, region, class_logit)
         return explain(output, [self.method])[self.method].signed
 
@@ -60,7 +60,7 @@ def correlate_in_box(a: Tensor, b: Tensor, box: Tensor) -> float:
 
 
 @torch.no_grad()
-def find_second_class(detector: Detector, images: Images, region: Region) -> int:
+def find_second_class(detector: RegionDetector, images: Images, region: Region) -> int:
     """Return the class with the largest logit beside the detection's own; background is none."""
     logits = detector.predict(detector.features(images), region).logits[: detector.num_classes].clone()
     logits[region.label] = -torch.inf

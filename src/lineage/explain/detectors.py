@@ -45,7 +45,7 @@ class Outputs(NamedTuple):
     box: Tensor  # [4] decoded, x1 y1 x2 y2 in canvas pixels
 
 
-class Detector(Protocol):
+class RegionDetector(Protocol):
     """A detector that predicts for one region at a time."""
 
     model: nn.Module
@@ -189,8 +189,8 @@ class CenterPoints:
         return Outputs(maps.heat[0, :, row, column], box)
 
 
-def adapt_detector(model: nn.Module) -> Detector:
-    """Return the model as a Detector. Raises UnsupportedModel for one that predicts otherwise."""
+def adapt_detector(model: nn.Module) -> RegionDetector:
+    """Return the model as a RegionDetector. Raises UnsupportedModel for one that predicts otherwise."""
     if isinstance(model, RCNN | ImagePyramid) and isinstance(model.box, BoxHead | CascadeBoxHead):
         return TwoStage(model)
     if isinstance(model, RetinaNet):

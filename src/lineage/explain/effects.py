@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from torch import Tensor
 
 from lineage.explain.deletion import area_under_curve, score_of_detection, trace_deletion, trace_insertion
-from lineage.explain.detectors import Detector
+from lineage.explain.detectors import RegionDetector
 from lineage.explain.methods import Heatmap
 from lineage.explain.road import measure_road
 from lineage.explain.sensitivity import measure_sensitivity
@@ -27,7 +27,9 @@ STEPS = 10  # of deletion and insertion
 class EffectsOfDetection:
     """Effects on one detection of an image; areas and differences are shares of its score."""
 
-    def __init__(self, detector: Detector, images: Images, detections: Detections, slot: int, output: DetectionOutput):
+    def __init__(
+        self, detector: RegionDetector, images: Images, detections: Detections, slot: int, output: DetectionOutput
+    ):
         """Prepare: slot: of the detection. output: the scalar that the maps explain."""
         self.output = output
         self.score = score_of_detection(detector.detect_boxes, images, detections, slot)

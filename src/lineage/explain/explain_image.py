@@ -18,7 +18,7 @@ from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.rle import decode
 from lineage.explain.d_rise import explain_by_masks
-from lineage.explain.detectors import Detector, find_normalization
+from lineage.explain.detectors import RegionDetector, find_normalization
 from lineage.explain.effects import EffectsOfDetection
 from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
 from lineage.explain.methods import D_RISE, Heatmap, explain
@@ -66,7 +66,7 @@ class DetectedImage(Protocol):
 
 
 def explain_image(
-    detector: Detector, batch: Batch, picture: DetectedImage, meta: ClassNames, request: Request
+    detector: RegionDetector, batch: Batch, picture: DetectedImage, meta: ClassNames, request: Request
 ) -> ExplainedImage:
     """Detect, and compute the maps of the chosen detections. Raises NoSuchDetection."""
     # 1. detect
@@ -120,7 +120,7 @@ def choose_slots(detections: Detections, request: Request, name: str) -> list[in
 
 
 def _explain_by_masks(
-    detector: Detector, batch: Batch, detections: Detections, slots: Sequence[int], request: Request
+    detector: RegionDetector, batch: Batch, detections: Detections, slots: Sequence[int], request: Request
 ) -> list[Heatmap]:
     """Return the maps of D-RISE of all slots, from one set of masks; its seconds are shared among them."""
     start = time.perf_counter()

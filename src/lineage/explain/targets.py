@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineage.explain.detectors import Detector, Region, find_normalization
+from lineage.explain.detectors import Region, RegionDetector, find_normalization
 from lineage.explain.variants import repeat
 from lineage.models.proposals.rpn import RPN
 from lineage.models.roi_heads.cascade_mask import CascadeMaskHead
@@ -25,7 +25,7 @@ from lineage.models.roi_heads.mask_softmax import SoftmaxMaskHead
 from lineage.models.roi_heads.pointrend import PointRend
 from lineage.structures import Detections, Images
 
-Target = Callable[[Detector, list[Tensor], Region], Tensor]
+Target = Callable[[RegionDetector, list[Tensor], Region], Tensor]
 SIDES = ("x1", "y1", "x2", "y2")
 PROPOSAL = "proposal"
 LOGIT_HEADS = (MaskHead, MLPMaskHead, PointRend)  # those whose mask is the sigmoid of one logit per pixel
@@ -38,12 +38,12 @@ class UnknownTarget(ValueError):
     """No such scalar, or the model does not predict it."""
 
 
-def class_logit(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+def class_logit(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
     """Return the logit of the detection's class, before softmax or sigmoid."""
     return detector.predict(features, region).logits[region.label]
 
 
-def contrast(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+def contrast(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
     """Return the logit of the detection's class minus the largest other, background among them if it has a logit.
 
     If there is a single logit, the other one is 0: the logit of "not this class".
@@ -58,7 +58,7 @@ def box_side(side: int) -> Target:
     return lambda detector, features, region: detector.predict(features, region).box[side]
 
 
-def mask_logits(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+def mask_logits(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
     """Return the sum of the positive logits of the detection's mask; of a softmax and of a cascade, its log odds."""
     head = _find_head(detector, MASK_HEADS, "mask")
     labels = torch.tensor([[region.label]], device=region.detection.device)
@@ -74,7 +74,7 @@ def mask_logits(detector: Detector, features: list[Tensor], region: Region) -> T
 def keypoint_logits(number: int | None) -> Target:
     """Return the target of the logits at the peaks of all heatmaps, or of one."""
 
-    def peaks(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+    def peaks(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
         head = _find_head(detector, (KeypointHead,), "keypoint")
         values = head.heatmaps(features, region.detection)[0, 0].flatten(1).amax(1)
         if number is None:
@@ -86,7 +86,7 @@ def keypoint_logits(number: int | None) -> Target:
     return peaks
 
 
-def objectness_logit(detector: Detector, features: list[Tensor], region: Region) -> Tensor:
+def objectness_logit(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
     """Return the objectness logit of the anchor that became the proposal of the detection."""
     proposals = getattr(detector.model, "proposals", None)
     if not isinstance(proposals, RPN) or region.anchor is None:
@@ -117,7 +117,7 @@ def parse_target(name: str) -> Target:
 class DetectionOutput:
     """A scalar of a detection as a function of the pixels: a ScalarOutput."""
 
-    def __init__(self, detector: Detector, images: Images, region: Region, target: Target):
+    def __init__(self, detector: RegionDetector, images: Images, region: Region, target: Target):
         self.detector, self.images, self.region, self.target = detector, images, region, target
         self.pixels = images.pixels.float()
         height, width = images.sizes[0].tolist()
@@ -133,7 +133,7 @@ class DetectionOutput:
         return self.target(self.detector, features, self.region)
 
 
-def _find_head(detector: Detector, kinds: tuple[type, ...], name: str) -> Any:
+def _find_head(detector: RegionDetector, kinds: tuple[type, ...], name: str) -> Any:
     head = dict(getattr(detector.model, "heads", {})).get(name)
     if not isinstance(head, kinds):
         kind = f"its {name} head, {type(head).__name__}, has no logits of one region" if head else f"it has no {name}s"

@@ -14,7 +14,7 @@ from benchmarks.robustness.fuzz import Wrong
 from benchmarks.robustness.mutations import damage_bytes, damage_document
 
 from lineage.calibration.calibration_file import Calibration, read_calibration, write_calibration
-from lineage.calibration.score_map import METHODS, Sample, fit_grouped
+from lineage.calibration.score_map import METHODS, ScoredDetections, fit_grouped
 from lineage.cli.calibrate_rows import calibrate_rows, read_rows
 
 NUM_ROWS, NUM_CLASSES = 40, 4
@@ -85,13 +85,13 @@ class Calibrations:
         self.path = folder / "calibration.json"
         chance = np.random.default_rng(0)
         scores = chance.random(200)
-        self.sample = Sample(scores, chance.integers(1, 3, 200), chance.random(200) * 1000)
+        self.detections = ScoredDetections(scores, chance.integers(1, 3, 200), chance.random(200) * 1000)
         targets = (chance.random(200) < scores**2).astype(np.float64)
         self.examples = []
         for name, method in METHODS.items():
             by = [(), ("class",), ("size",), ("class", "size")][len(self.examples) % 4]
             fit = fit_grouped(method.fit if not method.has_bins else lambda s, t, f=method.fit: f(s, t, 5),
-                              self.sample, targets, by)  # fmt: skip
+                              self.detections, targets, by)  # fmt: skip
             calibration = Calibration(name, "precision", "box", fit, {1: "cat", 2: "dog"}, frozenset({"a" * 16}), "x")
             write_calibration(self.path, calibration, {})
             self.examples.append(self.path.read_bytes())
@@ -105,6 +105,6 @@ class Calibrations:
         calibration.refuse_fit_images([{"id": 1, "file_name": "1.jpg", "height": 4, "width": 4}])
         if calibration.target not in ("precision", "iou") or calibration.task not in ("box", "mask", "keypoint"):
             raise Wrong(f"of {calibration.target!r:.40} and {calibration.task!r:.40}")
-        scores = calibration.map(self.sample)
+        scores = calibration.map(self.detections)
         if scores.shape != (200,) or not ((scores >= 0) & (scores <= 1)).all():
             raise Wrong(f"scores {scores[:5]}")

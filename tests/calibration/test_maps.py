@@ -11,7 +11,7 @@ from lineage.calibration.histogram import fit_histogram
 from lineage.calibration.isotonic import fit_isotonic
 from lineage.calibration.logit import Floats, logit, sigmoid
 from lineage.calibration.platt import fit_platt
-from lineage.calibration.score_map import METHODS, Sample, fit_grouped
+from lineage.calibration.score_map import METHODS, ScoredDetections, fit_grouped
 from lineage.calibration.temperature import fit_temperature
 
 GRID = np.linspace(0, 1, 1001)
@@ -128,19 +128,19 @@ def test_each_class_has_its_map_and_rare_ones_share_one() -> None:
     many, few = draw(0.5, 0, 5000), draw(1, -3, 30, seed=1)
     scores, targets = np.concatenate([many[0], few[0]]), np.concatenate([many[1], few[1]])
     categories = np.array([7] * 5000 + [*range(100, 130)])  # 30 classes of one detection
-    sample = Sample(scores, categories, np.ones(5030))
-    grouped = fit_grouped(fit_platt, sample, targets, ("class",))
+    detections = ScoredDetections(scores, categories, np.ones(5030))
+    grouped = fit_grouped(fit_platt, detections, targets, ("class",))
     assert set(grouped.functions) == {"7"}
     assert grouped.functions["7"] == fit_platt(*many)
     assert grouped.rest == fit_platt(*few)
-    unseen = Sample(np.array([0.5]), np.array([999]), np.ones(1))
+    unseen = ScoredDetections(np.array([0.5]), np.array([999]), np.ones(1))
     assert grouped(unseen) == grouped.rest(np.array([0.5]))
 
 
 def test_each_size_has_its_map() -> None:
     small, large = draw(1, -2, 3000), draw(1, 2, 3000, seed=1)
     areas = np.concatenate([np.linspace(1, 100, 3000), np.linspace(1000, 2000, 3000)])
-    sample = Sample(np.concatenate([small[0], large[0]]), np.ones(6000, np.int64), areas)
-    grouped = fit_grouped(fit_platt, sample, np.concatenate([small[1], large[1]]), ("size",))
-    half = Sample(np.array([0.5, 0.5]), np.ones(2, np.int64), np.array([5.0, 1900.0]))
+    detections = ScoredDetections(np.concatenate([small[0], large[0]]), np.ones(6000, np.int64), areas)
+    grouped = fit_grouped(fit_platt, detections, np.concatenate([small[1], large[1]]), ("size",))
+    half = ScoredDetections(np.array([0.5, 0.5]), np.ones(2, np.int64), np.array([5.0, 1900.0]))
     assert grouped(half) == pytest.approx(sigmoid(np.array([-2.0, 2.0])), abs=0.05)

@@ -38,7 +38,7 @@ def measure_all(document: dict[str, Any], records: list[dict[str, Any]], seed: i
     split = split_halves([image["id"] for image in document["images"]], seed)
     fit, test = (detect_images(document, records, images, "box", "coco") for images in split)
     none = np.zeros((0, test.num_images))
-    measures = {"raw": measure(fit, test, lambda sample: sample.scores, 0.0, none)}
+    measures = {"raw": measure(fit, test, lambda detections: detections.scores, 0.0, none)}
     for method in METHODS:  # ten quantile bins and that from .999 on
         function = fit_map([fit], Choices(method, num_bins=11))
         measures[method] = measure(fit, test, function, 0.0, none)
@@ -91,7 +91,7 @@ def test_ap_and_lrp_are_those_of_the_scorer(real: tuple[dict[str, Any], list[dic
     document, records = real
     images = [image["id"] for image in document["images"]]
     detected: DetectedImages = detect_images(document, records, images, "box", "coco")
-    matches = match(detected.overlaps, detected.sample.scores)
+    matches = match(detected.overlaps, detected.detections.scores)
     weights = np.ones(detected.num_images)
     scorer = CocoScorer(dataset=document_of(document), tasks=["box"], extras=["lrp"])
     scores = scorer.score(detected.predictions, "box").metrics
@@ -122,6 +122,6 @@ def test_numbers_of_other_libraries(real: tuple[dict[str, Any], list[dict[str, A
     document = {**document, "annotations": [one for one in document["annotations"] if not one["iscrowd"]]}
     images = [image["id"] for image in document["images"]]
     detected = detect_images(document, records, images, "box", "coco")
-    values = measure(detected, detected, lambda sample: sample.scores, 0.0, np.zeros((0, len(images)))).values
+    values = measure(detected, detected, lambda detections: detections.scores, 0.0, np.zeros((0, len(images)))).values
     assert values["D-ECE"] == pytest.approx(13.661392714635082, abs=1e-10)
     assert values["OCE"] == pytest.approx(79.85275443208637, abs=1e-10)

@@ -13,7 +13,7 @@ from torch import nn
 from lineage.calibration.calibration_file import Calibration, write_calibration
 from lineage.calibration.fit import Choices, choose_fit
 from lineage.calibration.platt import Platt
-from lineage.calibration.score_map import METHODS, GroupedMap, Sample
+from lineage.calibration.score_map import METHODS, GroupedMap, ScoredDetections
 from lineage.calibration.split import CalibrationError
 from lineage.calibration.temperature import Temperature
 from lineage.cli.main import main
@@ -52,8 +52,8 @@ def calibration(grouped: GroupedMap, classes: dict[int, str] = CLASSES) -> Calib
 def test_each_class_has_its_map() -> None:
     model = CalibratedModel(FixedDetector(), calibration(BY_CLASS), [*CLASSES])
     images = Images(torch.zeros(1, 3, 8, 8), torch.tensor([[8.0, 8.0]]), torch.zeros(1, dtype=torch.int64))
-    sample = Sample(np.array([0.9, 0.6, 0.3]), np.array([1, 2, 2]), np.ones(3))
-    np.testing.assert_allclose(model.detect(images).scores[0].numpy(), BY_CLASS(sample), rtol=1e-6)
+    detections = ScoredDetections(np.array([0.9, 0.6, 0.3]), np.array([1, 2, 2]), np.ones(3))
+    np.testing.assert_allclose(model.detect(images).scores[0].numpy(), BY_CLASS(detections), rtol=1e-6)
 
 
 def test_maps_by_size_and_of_other_classes_are_refused() -> None:
@@ -79,8 +79,8 @@ def test_an_exported_file_has_the_scores_of_the_map(tmp_path: Path) -> None:
     with torch.no_grad():
         raw = dict(zip(names, ExportableDetector(restore(str(run), [], tmp_path).model)(pixels, sizes), strict=True))
     rows = raw["valid"][0]
-    sample = Sample(
+    detections = ScoredDetections(
         raw["scores"][0][rows].double().numpy(), raw["labels"][0][rows].numpy() + 1, np.ones(int(rows.sum()))
     )
-    assert len(sample.scores) > 5
-    np.testing.assert_allclose(values["scores"][0][rows.numpy()], BY_CLASS(sample), atol=1e-4)
+    assert len(detections.scores) > 5
+    np.testing.assert_allclose(values["scores"][0][rows.numpy()], BY_CLASS(detections), atol=1e-4)

@@ -17,7 +17,7 @@ import numpy as np
 from lineage.calibration.fit import TARGETS, Measures, measure_areas
 from lineage.calibration.logit import Floats
 from lineage.calibration.reliability import find_interval
-from lineage.calibration.score_map import GROUPINGS, SIZES, GroupedMap, Sample, build_map, read_numbers
+from lineage.calibration.score_map import GROUPINGS, SIZES, GroupedMap, ScoredDetections, build_map, read_numbers
 from lineage.calibration.split import CalibrationError, identify_images
 from lineage.eval.predictions.predictions import Predictions
 from lineage.results.atomic import atomic_write
@@ -54,7 +54,7 @@ class Calibration:
                 f"{', '.join(map(str, sorted(unknown)[:8]))} of these detections: it belongs to another model."
             )
         check_scores(predictions.scores, self.source)
-        return self.map(Sample(predictions.scores, categories, measure_areas(predictions)))
+        return self.map(ScoredDetections(predictions.scores, categories, measure_areas(predictions)))
 
     def refuse_fit_images(self, images: Sequence[Mapping[str, Any]]) -> None:
         """Raise CalibrationError if the map was fitted on any of the images that are to be scored."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from lineage.calibration.fit import Choices, DetectedImages, detect_images, fit_map, measure
 from lineage.calibration.logit import Floats
-from lineage.calibration.score_map import AUGMENTED, METHODS, Sample
+from lineage.calibration.score_map import AUGMENTED, METHODS, ScoredDetections
 from lineage.calibration.split import CalibrationError, split_halves
 from lineage.eval.document import CocoDataset
 from lineage.eval.evaluator import Evaluator, Scorer, make_evaluator
@@ -101,11 +101,11 @@ class CalibrationEvaluator:
         return {f"calibration/{name}": nan_mean([half[name] for half in values]) for name in MEASURES}
 
     def _measure_half(self, fit: DetectedImages, test: DetectedImages) -> dict[str, float]:
-        change: Callable[[Sample], Floats] = fit_map([fit], self.choices)
+        change: Callable[[ScoredDetections], Floats] = fit_map([fit], self.choices)
         if self.method == RAW:
             change = _keep_scores
         return measure(fit, test, change, self.choices.score_thresh, np.zeros((0, test.num_images))).values
 
 
-def _keep_scores(sample: Sample) -> Floats:
-    return sample.scores
+def _keep_scores(detections: ScoredDetections) -> Floats:
+    return detections.scores

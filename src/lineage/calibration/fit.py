@@ -15,7 +15,7 @@ from lineage.calibration.logit import Floats
 from lineage.calibration.operating_point import optimise_lrp
 from lineage.calibration.overlaps import ANY, HALF, Matches, Overlaps, compute_overlaps, match
 from lineage.calibration.reliability import Reliability, measure_reliability
-from lineage.calibration.score_map import METHODS, GroupedMap, Sample, ScoreMap, fit_grouped
+from lineage.calibration.score_map import METHODS, GroupedMap, ScoredDetections, ScoreMap, fit_grouped
 from lineage.calibration.split import CalibrationError
 from lineage.eval.predictions.coco_records import from_records
 from lineage.eval.predictions.predictions import Predictions
@@ -40,7 +40,7 @@ class DetectedImages(NamedTuple):
     """The detections on some images of a ground truth, and what they overlap."""
 
     predictions: Predictions
-    sample: Sample
+    detections: ScoredDetections  # the columns of `predictions` that a map reads
     overlaps: Overlaps
     num_images: int
     num_classes: int
@@ -66,8 +66,8 @@ def detect_images(
     of_images = [dict(record) for record in records if record["image_id"] in ids]
     predictions = from_records(of_images, part["images"], category_ids, task)
     overlaps = compute_overlaps(part, predictions, category_ids, task, protocol)
-    sample = Sample(predictions.scores, category_ids[predictions.labels], measure_areas(predictions))
-    return DetectedImages(predictions, sample, overlaps, len(part["images"]), len(category_ids))
+    detections = ScoredDetections(predictions.scores, category_ids[predictions.labels], measure_areas(predictions))
+    return DetectedImages(predictions, detections, overlaps, len(part["images"]), len(category_ids))
 
 
 def measure_areas(predictions: Predictions) -> Floats:
@@ -81,15 +81,16 @@ def measure_areas(predictions: Predictions) -> Floats:
 def fit_map(parts: Sequence[DetectedImages], choices: Choices) -> GroupedMap:
     """Fit a map on the detections of one part or, augmented, of several."""
     # 1. Detections that are right or wrong; ignored ones are neither.
-    samples, targets = [], []
+    counted, targets = [], []
     for part in parts:
-        matches = match(part.overlaps, part.sample.scores)
+        matches = match(part.overlaps, part.detections.scores)
         level = HALF if choices.target == "precision" else ANY
         counts = ~matches.ignored[level] & (matches.score >= choices.score_thresh)
         target = matches.is_tp[level] if choices.target == "precision" else matches.iou[level]
-        samples.append(Sample._make(column[matches.row[counts]] for column in part.sample))
+        counted.append(ScoredDetections._make(column[matches.row[counts]] for column in part.detections))
         targets.append(target[counts].astype(np.float64))
-    sample, target = Sample._make(map(np.concatenate, zip(*samples, strict=True))), np.concatenate(targets)
+    detections = ScoredDetections._make(map(np.concatenate, zip(*counted, strict=True)))
+    target = np.concatenate(targets)
     # 2. Too few of them determine no map.
     if len(target) < FEWEST or not target.any():
         raise CalibrationError(
@@ -97,7 +98,7 @@ def fit_map(parts: Sequence[DetectedImages], choices: Choices) -> GroupedMap:
             f"fit needs {FEWEST} detections and a hit. Are these detections those of this ground truth?"
         )
     # 3. Fit.
-    return fit_grouped(choose_fit(choices), sample, target, choices.by)
+    return fit_grouped(choose_fit(choices), detections, target, choices.by)
 
 
 def choose_fit(choices: Choices) -> Callable[[Floats, Floats], ScoreMap]:
@@ -106,17 +107,21 @@ def choose_fit(choices: Choices) -> Callable[[Floats, Floats], ScoreMap]:
 
 
 def measure(
-    fit: DetectedImages, test: DetectedImages, change: Callable[[Sample], Floats], score_thresh: float, draws: Floats
+    fit: DetectedImages,
+    test: DetectedImages,
+    change: Callable[[ScoredDetections], Floats],
+    score_thresh: float,
+    draws: Floats,
 ) -> Measures:
     """Return the measures of the test images with changed scores.
 
     fit: its images choose the LRP-optimal thresholds. draws: [R, I] how often each test image is drawn.
     """
     # 1. Thresholds of the fit's images.
-    chosen = match(fit.overlaps, change(fit.sample))
+    chosen = match(fit.overlaps, change(fit.detections))
     _, thresholds = optimise_lrp(chosen, ANY, np.ones(fit.num_images), test.num_classes)
     # 2. The test images, whole and drawn.
-    scores = change(test.sample)
+    scores = change(test.detections)
     matches: Matches = match(test.overlaps, scores)
     labels: Ints = test.predictions.labels
     scored = ScoredImages(matches, test.overlaps.cover, scores, labels, thresholds, test.num_classes, score_thresh)

@@ -1,7 +1,7 @@
 """Methods by name, and the map of a whole detector: one function for all detections, or one for each group of them.
 
-A group is a class, a size, or both. Groups of few samples, such as rare classes of LVIS, share one function, fitted on
-all of them together; a class that the fit had no detection of takes it as well.
+A group is a class, a size, or both. Groups of few detections, such as rare classes of LVIS, share one function, fitted
+on all of them together; a class that the fit had no detection of takes it as well.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from lineage.calibration.logit import Floats
 from lineage.calibration.platt import Platt, fit_platt
 from lineage.calibration.temperature import Temperature, fit_temperature
 
-FEWEST = 20  # samples of a group with a function of its own
-SIZES = 3  # groups of size, of equal numbers of samples
+FEWEST = 20  # detections of a group with a function of its own
+SIZES = 3  # groups of size, of equal numbers of detections
 GROUPINGS = ("class", "size")
 
 # Of the parameters of maps, as a file holds them.
@@ -58,8 +58,8 @@ METHODS = {
 }
 
 
-class Sample(NamedTuple):
-    """Detections of a fit, or those that a map is applied to."""
+class ScoredDetections(NamedTuple):
+    """Scores of detections and what groups them: those of a fit, or those that a map is applied to."""
 
     scores: Floats  # [N] in [0, 1]
     categories: NDArray[np.int64]  # [N] ids
@@ -73,41 +73,41 @@ class GroupedMap:
     functions: Mapping[str, ScoreMap]  # of groups
     rest: ScoreMap  # of all other detections
 
-    def __call__(self, sample: Sample) -> Floats:
+    def __call__(self, detections: ScoredDetections) -> Floats:
         """Return the calibrated score of each detection."""
-        groups = name_groups(sample, self.by, self.area_edges)
-        calibrated = self.rest(sample.scores)
+        groups = name_groups(detections, self.by, self.area_edges)
+        calibrated = self.rest(detections.scores)
         for group in np.unique(groups):
             if group in self.functions:
                 rows = groups == group
-                calibrated[rows] = self.functions[group](sample.scores[rows])
+                calibrated[rows] = self.functions[group](detections.scores[rows])
         return calibrated
 
 
 def fit_grouped(
-    fit: Callable[[Floats, Floats], ScoreMap], sample: Sample, targets: Floats, by: tuple[str, ...]
+    fit: Callable[[Floats, Floats], ScoreMap], detections: ScoredDetections, targets: Floats, by: tuple[str, ...]
 ) -> GroupedMap:
     """Fit one function, or one for each group of at least FEWEST detections."""
-    edges = np.quantile(sample.areas, np.linspace(0, 1, SIZES + 1)[1:-1]) if "size" in by else np.zeros(0)
+    edges = np.quantile(detections.areas, np.linspace(0, 1, SIZES + 1)[1:-1]) if "size" in by else np.zeros(0)
     area_edges = tuple(edges.tolist())
     if not by:
-        return GroupedMap((), area_edges, {}, fit(sample.scores, targets))
-    groups = name_groups(sample, by, area_edges)
+        return GroupedMap((), area_edges, {}, fit(detections.scores, targets))
+    groups = name_groups(detections, by, area_edges)
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     functions = {
-        str(name): fit(sample.scores[inverse == index], targets[inverse == index])
+        str(name): fit(detections.scores[inverse == index], targets[inverse == index])
         for index, name in enumerate(names)
         if counts[index] >= FEWEST
     }
     is_rare = counts[inverse] < FEWEST
     rows = is_rare if is_rare.sum() >= FEWEST else np.ones(len(targets), bool)
-    return GroupedMap(by, area_edges, functions, fit(sample.scores[rows], targets[rows]))
+    return GroupedMap(by, area_edges, functions, fit(detections.scores[rows], targets[rows]))
 
 
-def name_groups(sample: Sample, by: tuple[str, ...], area_edges: tuple[float, ...]) -> NDArray[np.str_]:
+def name_groups(detections: ScoredDetections, by: tuple[str, ...], area_edges: tuple[float, ...]) -> NDArray[np.str_]:
     """Return [N] the group of each detection: `17` of a class, `size 0` the smallest, `17 size 0`."""
-    sizes = np.char.add("size ", np.searchsorted(np.array(area_edges), sample.areas, side="right").astype(str))
-    categories = sample.categories.astype(str)
+    sizes = np.char.add("size ", np.searchsorted(np.array(area_edges), detections.areas, side="right").astype(str))
+    categories = detections.categories.astype(str)
     if by == ("class", "size"):
         return np.char.add(np.char.add(categories, " "), sizes)
     return sizes if by == ("size",) else categories

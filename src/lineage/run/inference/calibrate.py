@@ -179,7 +179,7 @@ def calibrate(
     testing = detect_images(results.document, results.records, split.test, task, protocol)
     # 2. The maps and their measures.
     weights = draw_weights(testing.num_images, draws)
-    before = measure(fitting, testing, lambda sample: sample.scores, choices.score_thresh, weights)
+    before = measure(fitting, testing, lambda detections: detections.scores, choices.score_thresh, weights)
     maps, measures = {}, {}
     for method in dict.fromkeys([choices.method, *compare]):
         parts = [fitting, *extra] if method == AUGMENTED else [fitting]
@@ -192,7 +192,8 @@ def calibrate(
         choices.method, choices.target, task, maps[choices.method], names, frozenset(identify_images(of_fit)), NAME
     )
     after = measures.pop(choices.method)
-    return Fitted(calibration, split, before, after, measures, len(fitting.sample.scores), len(testing.sample.scores))
+    counts = len(fitting.detections.scores), len(testing.detections.scores)
+    return Fitted(calibration, split, before, after, measures, *counts)
 
 
 def write_fitted(

@@ -78,7 +78,7 @@ def choose_detections(folder: Path, images: Dataset, count: int) -> list[JudgedD
 
 def judge(detected: DetectedImages) -> list[tuple[int, float, bool]]:
     """Return (image id, score, whether it is right) of the surest detections that are right or wrong, best first."""
-    matches = match(detected.overlaps, detected.sample.scores)
+    matches = match(detected.overlaps, detected.detections.scores)
     images = sorted(detected.predictions.images.tolist())
     order = (-matches.score).argsort(kind="stable")[:CLEAREST]
     return [(images[matches.image[index]], float(matches.score[index]), bool(matches.is_tp[HALF, index]))

@@ -28,50 +28,52 @@ def state(rank: int, beat: int, progress: int, phase: str = "training") -> RankS
 
 
 def test_a_silent_process_is_named() -> None:
-    watch = Watch(looks=3, timeout=30.0)
-    faults = [watch.fault([state(0, look, look), state(1, min(look, 5), look)]) for look in range(10)]
+    watch = Watch(max_looks=3, timeout=30.0)
+    faults = [watch.find_fault([state(0, look, look), state(1, min(look, 5), look)]) for look in range(10)]
     assert faults[:8] == [None] * 8
     assert faults[8] == "process 1 (pid 41 on node) has given no sign of life for 30 s"
 
 
 def test_of_processes_that_stand_still_the_last_is_named() -> None:
     """Process 1 hangs at mark 5; the others have passed it and wait for it in a collective."""
-    watch = Watch(looks=3, timeout=30.0)
-    faults = [watch.fault([state(0, n, min(n, 6)), state(1, n, min(n, 5)), state(2, n, min(n, 6))]) for n in range(12)]
+    watch = Watch(max_looks=3, timeout=30.0)
+    faults = [
+        watch.find_fault([state(0, n, min(n, 6)), state(1, n, min(n, 5)), state(2, n, min(n, 6))]) for n in range(12)
+    ]
     message = next(filter(None, faults))
     assert message == "process 1 (pid 41 on node) has finished no batch of training for 30 s"
 
 
 def test_a_stopped_process_is_named_though_another_stood_still_before() -> None:
     """Process 0 writes a checkpoint for two looks, then waits for process 1, which is stopped from look 4 on."""
-    watch = Watch(looks=4, timeout=30.0)
-    faults = [watch.fault([state(0, n, min(n, 2)), state(1, min(n, 4), min(n, 4))]) for n in range(10)]
+    watch = Watch(max_looks=4, timeout=30.0)
+    faults = [watch.find_fault([state(0, n, min(n, 2)), state(1, min(n, 4), min(n, 4))]) for n in range(10)]
     assert next(filter(None, faults)) == "process 1 (pid 41 on node) has given no sign of life for 30 s"
 
 
 def test_the_last_process_is_not_named_while_it_moves() -> None:
     """A batch of process 1 takes longer than the limit, but it is read, computed and finished one after the other."""
-    watch = Watch(looks=3, timeout=30.0)
-    assert [watch.fault([state(0, n, 9), state(1, n, n // 2)]) for n in range(17)] == [None] * 17
+    watch = Watch(max_looks=3, timeout=30.0)
+    assert [watch.find_fault([state(0, n, 9), state(1, n, n // 2)]) for n in range(17)] == [None] * 17
 
 
 def test_signs_of_life_with_gaps_do_not_hide_a_process_that_stands_still() -> None:
     """A loaded machine: process 2 publishes at every third look, while process 1 hangs."""
-    watch = Watch(looks=4, timeout=30.0)
-    faults = [watch.fault([state(0, n, 6), state(1, n, 5), state(2, n // 4, 6)]) for n in range(12)]
+    watch = Watch(max_looks=4, timeout=30.0)
+    faults = [watch.find_fault([state(0, n, 6), state(1, n, 5), state(2, n // 4, 6)]) for n in range(12)]
     assert next(filter(None, faults)) == "process 1 (pid 41 on node) has finished no batch of training for 30 s"
 
 
 def test_scoring_and_the_end_are_not_timed() -> None:
-    watch = Watch(looks=3, timeout=30.0)
+    watch = Watch(max_looks=3, timeout=30.0)
     states = [[state(0, n, 7, "scoring"), state(1, min(n, 2), 7, "end")] for n in range(20)]
-    assert [watch.fault(looks) for looks in states] == [None] * 20
+    assert [watch.find_fault(looks) for looks in states] == [None] * 20
 
 
 def test_a_run_that_was_suspended_as_a_whole_goes_on() -> None:
     """Looks are counted: between two of them any time may pass."""
-    watch = Watch(looks=2, timeout=30.0)
-    assert [watch.fault([state(0, n, n), state(1, n, n)]) for n in range(3)] == [None] * 3
+    watch = Watch(max_looks=2, timeout=30.0)
+    assert [watch.find_fault([state(0, n, n), state(1, n, n)]) for n in range(3)] == [None] * 3
 
 
 LIMIT = 20  # seconds; on a loaded machine a batch may take 6
@@ -184,7 +186,7 @@ def test_a_store_that_does_not_answer_ends_the_process(monkeypatch: pytest.Monke
     ended = threading.Event()
     heartbeat = RankHeartbeat(0.2)
     monkeypatch.setattr(rank_heartbeat.os, "_exit", lambda code: (heartbeat._over.set(), ended.set()))
-    threading.Thread(target=heartbeat._judge_store, args=(Store(), 2), daemon=True).start()
+    threading.Thread(target=heartbeat._judge_store, daemon=True).start()
     assert ended.wait(10)
 
 

@@ -26,7 +26,7 @@ class Waits:
     def wait(self, seconds: float) -> bool:
         if self.count == len(self.looks):
             return True
-        self.heartbeat._looks, self.count = self.looks[self.count], self.count + 1
+        self.heartbeat._num_looks, self.count = self.looks[self.count], self.count + 1
         return False
 
 
@@ -48,7 +48,7 @@ def test_a_store_is_judged_by_looks_in_a_row_without_an_answer(
         over.looks = looks[: over.count]
 
     monkeypatch.setattr(heartbeat, "_end", end)
-    heartbeat._judge_store(Store(), 2)
+    heartbeat._judge_store()
     message = "the process that holds the store of the run has given no answer for 1 s"
     assert ends == ([] if waits is None else [(waits, message)])
 
@@ -56,7 +56,7 @@ def test_a_store_is_judged_by_looks_in_a_row_without_an_answer(
 @pytest.mark.parametrize(("timeout", "pause", "looks"), [(0.4, 0.1, 4), (8.0, 2.0, 4), (300.0, 2.0, 150)])
 def test_a_limit_is_a_number_of_looks_two_seconds_apart(timeout: float, pause: float, looks: int) -> None:
     heartbeat = RankHeartbeat(timeout)
-    assert (heartbeat.pause, heartbeat._watch.looks, heartbeat._watch.timeout) == (pause, looks, timeout)
+    assert (heartbeat.pause, heartbeat._watch.max_looks, heartbeat._watch.timeout) == (pause, looks, timeout)
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, store: Store, size: int = 2, available: bool = True) -> None:

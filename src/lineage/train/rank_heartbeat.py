@@ -25,6 +25,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch.distributed as dist
@@ -68,19 +69,19 @@ class RankState:
 
 @dataclass(slots=True)
 class Watch:
-    """Judge of the states of processes; `fault` returns a message if one of them has failed.
+    """Judge of the states of processes; `find_fault` returns a message if one of them has failed.
 
-    looks: number of looks in a row without a change after which a process has failed. Looks are counted, not seconds:
-    a run that was suspended as a whole goes on.
+    max_looks: number of looks in a row without a change after which a process has failed. Looks are counted, not
+    seconds: a run that was suspended as a whole goes on.
     """
 
-    looks: int
+    max_looks: int
     timeout: float  # in the message
     states: dict[int, RankState] = field(default_factory=dict)
     silent: dict[int, int] = field(default_factory=dict)  # rank -> looks without a sign of life
     idle: dict[int, int] = field(default_factory=dict)  # rank -> looks without a finished batch
 
-    def fault(self, states: list[RankState]) -> str | None:
+    def find_fault(self, states: list[RankState]) -> str | None:
         """Compare states with those of the look before."""
         for state in states:
             before = self.states.get(state.rank)
@@ -90,14 +91,14 @@ class Watch:
             self.silent[state.rank] = self.silent.get(state.rank, 0) + 1 if is_same and is_watched else 0
             self.idle[state.rank] = self.idle.get(state.rank, 0) + 1 if is_timed and not has_progress else 0
             self.states[state.rank] = state
-        silent = [state.name for state in states if self.silent[state.rank] >= self.looks]
+        silent = [state.name for state in states if self.silent[state.rank] >= self.max_looks]
         if silent:
             return f"{' and '.join(silent)} has given no sign of life for {self.timeout:.0f} s"
-        if max(self.silent.values()) >= QUIET and max(self.idle.values()) < 2 * self.looks:
+        if max(self.silent.values()) >= QUIET and max(self.idle.values()) < 2 * self.max_looks:
             return None  # the others may wait for a process that is stopped: the next looks show whether it is
         timed = [state for state in states if state.phase in TIMED]
         slowest = [state for state in timed if state.progress == min(state.progress for state in timed)]
-        if slowest and all(self.idle[state.rank] >= self.looks for state in slowest):
+        if slowest and all(self.idle[state.rank] >= self.max_looks for state in slowest):
             names = " and ".join(state.name for state in slowest)
             return f"{names} has finished no batch of {slowest[0].phase} for {self.timeout:.0f} s"
         return None
@@ -113,7 +114,7 @@ class RankHeartbeat(Callback):
         self.state: RankState | None = None
         self._watch = Watch(round(timeout / self.pause), timeout)
         self._is_first_of_machine = True
-        self._looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
+        self._num_looks = 0  # of the thread that reads; it stands still if the process of the store does not answer
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -175,9 +176,9 @@ class RankHeartbeat(Callback):
         self.state, self._is_first_of_machine = RankState(trainer.global_rank), trainer.local_rank == 0
         store = dist.distributed_c10d._get_default_store()
         self._publish(store)  # a process that is stopped at once is known, too
-        for target in (self._exchange, self._judge_store):
-            arguments = (store, trainer.world_size)
-            self._threads.append(threading.Thread(target=target, args=arguments, daemon=True, name="lineage-heartbeat"))
+        exchange = partial(self._exchange, store, trainer.world_size)
+        for target in (exchange, self._judge_store):
+            self._threads.append(threading.Thread(target=target, daemon=True, name="lineage-heartbeat"))
             self._threads[-1].start()
 
     def _exchange(self, store: Store, world_size: int) -> None:
@@ -192,10 +193,10 @@ class RankHeartbeat(Callback):
                     return
             except RuntimeError:  # the connection is closed: `_judge_store` waits for the end of this process
                 return
-            self._looks += 1
+            self._num_looks += 1
             if self.state and self.state.rank == 0:
                 states.append(RankState(**asdict(self.state)))
-            if message := self._watch.fault(states):
+            if message := self._watch.find_fault(states):
                 with suppress(RuntimeError):
                     store.set(FAULT, message)
                 self._end(message)
@@ -217,12 +218,12 @@ class RankHeartbeat(Callback):
             state.phase = "other"
         return state
 
-    def _judge_store(self, store: Store, world_size: int) -> None:
+    def _judge_store(self) -> None:
         """End this process if the process that holds the store does not answer."""
         looks, idle = -1, 0
         while not self._over.wait(self.pause):
-            looks, idle = self._looks, idle + 1 if looks == self._looks else 0
-            if idle > self._watch.looks:
+            looks, idle = self._num_looks, idle + 1 if looks == self._num_looks else 0
+            if idle > self._watch.max_looks:
                 self._end(f"the process that holds the store of the run has given no answer for {self.timeout:.0f} s")
 
     def _end(self, message: str, is_printed: bool = True) -> None:

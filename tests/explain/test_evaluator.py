@@ -14,7 +14,7 @@ from lineage.data.shapes.dataset import Shapes
 from lineage.eval.evaluator import ModelReader
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.explain.detectors import adapt_detector
-from lineage.explain.evaluator import ExplanationEvaluator, ImageFile
+from lineage.explain.evaluator import CanvasImage, ExplanationEvaluator
 from lineage.explain.explain_image import explain_image
 from lineage.explain.explained_image import describe_methods
 from lineage.explain.methods import UnknownMethod
@@ -53,7 +53,7 @@ def test_metrics_are_means_over_the_detections_of_the_first_images(batch: Batch)
     assert "box/AP50" in metrics
     assert metrics["explain/detections"] == 2
     image = select_image(batch, 0)
-    picture = ImageFile("", image.images.pixels[0].permute(1, 2, 0).numpy())
+    picture = CanvasImage("", image.images.pixels[0].permute(1, 2, 0).numpy())
     explained = explain_image(adapt_detector(MODEL), image, picture, DATA.meta, evaluator.request)
     pairs = [("energy_mask", "energy_in_mask"), ("ODI", "odi"), ("deletion", "deletion"), ("ROAD", "road"),
              ("sensitivity_n", "sensitivity_n")]  # fmt: skip

@@ -61,8 +61,8 @@ class ExplainedDataset(Protocol):
     def ground_truth(self) -> dict[str, Any]: ...
 
 
-class ImageFile(NamedTuple):
-    """An image by its id; its pixels are those of the canvas."""
+class CanvasImage(NamedTuple):
+    """An image named by its id, with the pixels of the canvas."""
 
     name: str
     pixels: NDArray[np.uint8]
@@ -95,8 +95,8 @@ class ExplanationEvaluator:
         self.method = check_method(ALIASES.get(method, method), measures)
         parse_target(target)
         self.measures, self.meta = tuple(measures), dataset.meta
-        judge = [name for name in EFFECTS if name in measures]
-        self.request = Request([self.method], target, (), detections, score_thresh, masks, judge)
+        effects = [name for name in EFFECTS if name in measures]
+        self.request = Request([self.method], target, (), detections, score_thresh, masks, effects)
         self.images = frozenset(dataset.ids[:images].tolist())
         self.model: nn.Module | None = None
         self._rows: list[dict[str, float]] = []
@@ -153,7 +153,7 @@ class ExplanationEvaluator:
         """Return the measures of each explained detection of one image."""
         assert self.model is not None, "read_model comes before update"
         detector, batch = adapt_detector(self.model), copy_batch(batch)
-        picture = ImageFile(str(batch.ids.item()), batch.images.pixels[0].permute(1, 2, 0).cpu().numpy())
+        picture = CanvasImage(str(batch.ids.item()), batch.images.pixels[0].permute(1, 2, 0).cpu().numpy())
         explained = explain_image(detector, batch, picture, self.meta, self.request)
         rows = [dict(describe_methods(detection, explained.detections)[self.method])
                 for detection in explained.detections]  # fmt: skip

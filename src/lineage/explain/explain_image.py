@@ -52,11 +52,11 @@ class Request:
     count: int
     score_thresh: float
     masks: int  # of D-RISE
-    judge: Collection[str]  # of EFFECTS, which are measured too
+    effects: Collection[str]  # of EFFECTS, which are measured too
 
 
-class DetectedImage(Protocol):
-    """Name and pixels of a picture."""
+class NamedImage(Protocol):
+    """Name and pixels of an image."""
 
     @property
     def name(self) -> str: ...
@@ -66,7 +66,7 @@ class DetectedImage(Protocol):
 
 
 def explain_image(
-    detector: RegionDetector, batch: Batch, picture: DetectedImage, meta: ClassNames, request: Request
+    detector: RegionDetector, batch: Batch, picture: NamedImage, meta: ClassNames, request: Request
 ) -> ExplainedImage:
     """Detect, and compute the maps of the chosen detections. Raises NoSuchDetection."""
     # 1. detect
@@ -89,9 +89,9 @@ def explain_image(
         record, label = records[slot], int(detections.labels[0, slot])
         x, y, width, height = record["bbox"]
         file_maps = {name: _to_file(by_method[name], batch) for name in request.methods}
-        if request.judge:
-            effects = EffectsOfDetection(detector, batch.images, detections, slot, outputs[slot])
-            file_maps = {name: replace(file_map, effects=effects.measure(by_method[name], request.judge))
+        if request.effects:
+            of_detection = EffectsOfDetection(detector, batch.images, detections, slot, outputs[slot])
+            file_maps = {name: replace(file_map, effects=of_detection.measure(by_method[name], request.effects))
                          for name, file_map in file_maps.items()}  # fmt: skip
         explained.append(ExplainedDetection(
             number=slot + 1, class_name=meta.classes[label], score=float(record["score"]),

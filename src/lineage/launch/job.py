@@ -120,7 +120,7 @@ def start_job(
             start_new_session=True,  # Ctrl-C is for the runner, which then stops its jobs
             preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
-    held_lease.worker(process.pid)
+    held_lease.register_worker(process.pid)
     job = Job(cell, decision.action, command, process, held_lease, log, log_start)
     held_lease.lost = job.kill
     return job

@@ -40,7 +40,7 @@ class Lease:
     def __post_init__(self) -> None:
         threading.Thread(target=self._beat, daemon=True, name=f"lease {self.path.name}").start()
 
-    def worker(self, pid: int) -> None:
+    def register_worker(self, pid: int) -> None:
         """Register the process that does the work: while it lives, the lease is valid on this machine."""
         atomic_write(self.path, _claim(self.token, os.getpid(), pid))
 

@@ -38,7 +38,7 @@ class Cosine:
 
     def __call__(self, step: int) -> float:
         progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps - 1, 1)
-        return self.final_factor + (1 - self.final_factor) * fall(progress)
+        return self.final_factor + (1 - self.final_factor) * half_cosine(progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class OneCycle:
     def __call__(self, step: int) -> float:
         peak, last = self.rising * self.steps - 1, self.steps - 1
         if step <= peak:
-            return self.initial_factor + (1 - self.initial_factor) * (1 - fall(step / peak))
-        return self.final_factor + (1 - self.final_factor) * fall((step - peak) / max(last - peak, 1))
+            return self.initial_factor + (1 - self.initial_factor) * (1 - half_cosine(step / peak))
+        return self.final_factor + (1 - self.final_factor) * half_cosine((step - peak) / max(last - peak, 1))
 
 
 class Constant:
@@ -69,7 +69,7 @@ class Constant:
         return 1.0
 
 
-def fall(progress: float) -> float:
+def half_cosine(progress: float) -> float:
     """Return half a cosine: 1 at progress 0, 0 at progress 1 and after it."""
     return (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) / 2
 

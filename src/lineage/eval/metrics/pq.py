@@ -59,11 +59,13 @@ def write_ids(ids: Ids) -> NDArray[np.uint8]:
     return (ids[..., None] // np.array([1, 256, 256**2]) % 256).astype(np.uint8)
 
 
-def count(image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], guesses: Sequence[Segment]) -> Counts:
+def count(
+    image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], predicted_segments: Sequence[Segment]
+) -> Counts:
     """Count matches, false positives and false negatives of one image.
 
     truth, predicted: [h, w] maps of segment ids.
-    segments, guesses: the segments that they hold.
+    segments, predicted_segments: the segments that they hold.
     """
     if truth.shape != predicted.shape:
         shapes = f"a prediction of {predicted.shape} for a ground truth of {truth.shape} pixels"
@@ -73,11 +75,11 @@ def count(image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], g
     pred_ids, pred_area, pred_index = _index_segments(predicted)
     gt_segments, pred_segments = (
         _segments_of(image, ids, listed, side)
-        for ids, listed, side in ((gt_ids, segments, "ground truth"), (pred_ids, guesses, "prediction"))
+        for ids, listed, side in ((gt_ids, segments, "ground truth"), (pred_ids, predicted_segments, "prediction"))
     )
     gt_class, pred_class = (_classes(listed) for listed in (gt_segments, pred_segments))
     is_crowd = np.array([bool(segment.get("iscrowd")) for segment in gt_segments])
-    is_used_crowd = _last_of_class(gt_segments, segments)
+    is_used_crowd = _mark_last_crowds(gt_segments, segments)
     pairs = (gt_index * len(pred_ids) + pred_index).ravel()
     shared = np.bincount(pairs, minlength=len(gt_ids) * len(pred_ids)).reshape(len(gt_ids), len(pred_ids))
     # 2. IoU of segments of one class, and matches; row and column 0 are unlabelled.
@@ -157,7 +159,7 @@ def _classes(segments: Sequence[Segment]) -> Ids:
     return np.array([segment.get("category_id", -1) for segment in segments])
 
 
-def _last_of_class(segments: Sequence[Segment], listed: Sequence[Segment]) -> NDArray[np.bool_]:
+def _mark_last_crowds(segments: Sequence[Segment], listed: Sequence[Segment]) -> NDArray[np.bool_]:
     """Return a mask of the crowds that count: of each class the last one listed, as in panopticapi."""
     last = {segment["category_id"]: segment["id"] for segment in listed if segment.get("iscrowd")}
     return np.array([bool(segment) and last.get(segment["category_id"]) == segment["id"] for segment in segments])

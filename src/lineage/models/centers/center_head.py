@@ -103,15 +103,15 @@ class CenterHead(nn.Module):
             cell_weights = weigh_positives(heat, targets.labels, centers.cell_index, weights)
         stacks = self.maps(features)
         heat_sum = mean_over_stacks([(self.heat_loss(maps.heat, heat) * cell_weights).sum() for maps in stacks])
-        numbers = 2 * centers.positive.sum()  # width and height count as two
+        num_coordinates = 2 * centers.positive.sum()  # of each centre: width and height, or x and y
         size_sum = mean_over_stacks([_l1(maps.sizes, centers.cell_index, centers.sizes, weights) for maps in stacks])
         offset_sum = mean_over_stacks(
             [_l1(maps.offsets, centers.cell_index, centers.offsets, weights) for maps in stacks]
         )
         return {
             "center_heat": Loss(heat_sum, positives.float(), diagnostics),
-            "center_size": Loss(self.size_weight * size_sum, numbers.float()),
-            "center_offset": Loss(self.offset_weight * offset_sum, numbers.float()),
+            "center_size": Loss(self.size_weight * size_sum, num_coordinates.float()),
+            "center_offset": Loss(self.offset_weight * offset_sum, num_coordinates.float()),
         }
 
     def predict_last(self, x: Tensor) -> CenterMaps:

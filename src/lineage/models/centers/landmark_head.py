@@ -93,27 +93,29 @@ class LandmarkHead(nn.Module):
         height, width = features[0].shape[-2:]
         keypoints = require(targets.keypoints, "keypoints")
         slots, channels = (take_rows(table, targets.labels) for table in (self.slots, self.channels))
-        goal = encode_landmarks(keypoints, centers, slots, channels, stride=self.stride, size=(height, width))
+        encoded = encode_landmarks(keypoints, centers, slots, channels, stride=self.stride, size=(height, width))
         with torch.no_grad():
-            heat = draw_landmarks(goal, centers.radius, num_maps=self.layout.num_maps, size=(height, width))
-            positives, numbers = (heat == 1).sum().float(), 2 * goal.labelled.sum().float()
-            weights = goal.labelled * object_weights(centers, targets)[..., None]
-            index, cells = goal.cell_index(width).flatten(1), channels[..., None].expand(-1, -1, -1, 2)
+            heat = draw_landmarks(encoded, centers.radius, num_maps=self.layout.num_maps, size=(height, width))
+            positives = (heat == 1).sum().float()
+            num_coordinates = 2 * encoded.labelled.sum().float()
+            weights = encoded.labelled * object_weights(centers, targets)[..., None]
+            index = encoded.cell_index(width).flatten(1)
+            cells = channels[..., None].expand(-1, -1, -1, 2)
             cell_weights = weigh_positives(heat, channels.flatten(1), index, weights.flatten(1))
         # 2. positions from the centre, heat, offsets within a cell
         point_sums, heat_sums, offset_sums = [], [], []
         for maps in self.maps(features):
             points = gather_cells(maps.points, centers.cell_index).unflatten(-1, (-1, 2)).gather(2, cells)
-            offsets = gather_cells(maps.offsets, index).view_as(goal.offsets)
-            point_sums.append(((points - goal.points).abs().sum(-1) * weights).sum())
+            offsets = gather_cells(maps.offsets, index).view_as(encoded.offsets)
+            point_sums.append(((points - encoded.points).abs().sum(-1) * weights).sum())
             heat_sums.append((self.heat_loss(maps.heat, heat) * cell_weights).sum())
-            offset_sums.append(((offsets - goal.offsets).abs().sum(-1) * weights).sum())
-        images = numbers.new_tensor(float(len(heat)))
+            offset_sums.append(((offsets - encoded.offsets).abs().sum(-1) * weights).sum())
+        images = num_coordinates.new_tensor(float(len(heat)))
         diagnostics = (Diagnostic("num_positive", positives, images),)
         return {
-            "landmark_point": Loss(self.point_weight * mean_over_stacks(point_sums), numbers),
+            "landmark_point": Loss(self.point_weight * mean_over_stacks(point_sums), num_coordinates),
             "landmark_heat": Loss(self.heat_weight * mean_over_stacks(heat_sums), positives, diagnostics),
-            "landmark_offset": Loss(self.offset_weight * mean_over_stacks(offset_sums), numbers),
+            "landmark_offset": Loss(self.offset_weight * mean_over_stacks(offset_sums), num_coordinates),
         }
 
     def predict(self, features: list[Tensor]) -> LandmarkMaps:

@@ -14,7 +14,7 @@ from lineage.data.shapes.dataset import Shapes
 from lineage.eval.evaluator import ModelReader
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.explain.detectors import adapt_detector
-from lineage.explain.evaluator import CanvasImage, ExplanationEvaluator
+from lineage.explain.evaluator import RULES, CanvasImage, ExplanationEvaluator
 from lineage.explain.explain_image import explain_image
 from lineage.explain.explained_image import describe_methods
 from lineage.explain.methods import UnknownMethod
@@ -100,3 +100,16 @@ def test_variants_in_a_batch_are_detected_as_alone(batch: Batch) -> None:
     for variant, detections in zip(variants, detect_variants(detect, images, iter(variants)), strict=True):
         alone = detect(images._replace(pixels=variant))
         torch.testing.assert_close(detections.scores, alone.scores, rtol=1e-3, atol=1e-4)
+
+
+def test_the_texts_of_the_rules_are_those_that_digests_of_runs_hold() -> None:
+    """They follow the constants, so a changed constant changes the protocol; then the new text belongs here."""
+    assert RULES == {
+        "regions": "constant",
+        "layer": "the level that the region was read from",
+        "d_rise": "16 x 16 cells, IoU x cosine",
+        "correlation": "Spearman, in the box, before the ReLU",
+        "removed": "as many pixels as the box has, in 10 steps",
+        "road": "10 to 90 % of the image",
+        "sensitivity": "25 subsets each of 1, 3, 10 and 30 % of the image",
+    }

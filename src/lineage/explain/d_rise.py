@@ -18,6 +18,8 @@ from lineage.explain.variants import Detect, detect_variants
 from lineage.ops import boxes as box_ops
 from lineage.structures import Detections, Images
 
+CELLS = 16  # of a mask's grid, along either side
+
 
 @torch.no_grad()
 def explain_by_masks(
@@ -27,7 +29,7 @@ def explain_by_masks(
     baseline: Tensor,
     *,
     masks: int,
-    cells: int = 16,
+    cells: int = CELLS,
     visible: float = 0.5,
     seed: int = 0,
 ) -> Tensor:
@@ -40,6 +42,7 @@ def explain_by_masks(
     height, width = pixels.shape[-2:]
     weighted, coverage = torch.zeros(detections.boxes.shape[1], height, width), torch.zeros(height, width)
     weights = torch.zeros(detections.boxes.shape[1])
+    # the same masks twice, from one seed, so that they need not all be in memory at once
     drawn, applied = (draw_masks(masks, (height, width), cells, visible, seed) for _ in range(2))
     hidden = (baseline + mask * (pixels - baseline) for mask in applied)
     for mask, others in zip(drawn, detect_variants(detect, images, hidden), strict=True):

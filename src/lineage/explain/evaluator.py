@@ -24,9 +24,11 @@ from torch import Tensor, nn
 from lineage.eval.evaluator import Evaluator, Scorer, make_evaluator
 from lineage.eval.predictions.gather import gather_rows
 from lineage.eval.scores import nan_mean
+from lineage.explain import road, sensitivity
+from lineage.explain.d_rise import CELLS
 from lineage.explain.dependence import Dependence
 from lineage.explain.detectors import adapt_detector
-from lineage.explain.effects import EFFECTS
+from lineage.explain.effects import EFFECTS, STEPS
 from lineage.explain.explain_image import Request, choose_slots, explain_image
 from lineage.explain.explained_image import describe_methods
 from lineage.explain.methods import ALIASES, BASELINES, D_RISE, METHODS, UnknownMethod
@@ -36,11 +38,16 @@ from lineage.structures import Batch, Detections
 
 PLACE, DEPENDENCE = "place", "dependence"
 MEASURES = (PLACE, *EFFECTS, DEPENDENCE)
-RULES = {  # of this version: maps by other rules are not comparable
-    "regions": "constant", "layer": "the level that the region was read from", "d_rise": "16 x 16 cells, IoU x cosine",
-    "correlation": "Spearman, in the box, before the ReLU", "removed": "as many pixels as the box has, in 10 steps",
-    "road": "10 to 90 % of the image", "sensitivity": "25 subsets each of 1, 3, 10 and 30 % of the image",
-}  # fmt: skip
+*SMALLER, LARGEST = (f"{100 * share:g}" for share in sensitivity.SHARES)
+RULES = {  # of this version, hashed into the protocol: maps by other rules are not comparable
+    "regions": "constant",
+    "layer": "the level that the region was read from",
+    "d_rise": f"{CELLS} x {CELLS} cells, IoU x cosine",
+    "correlation": "Spearman, in the box, before the ReLU",
+    "removed": f"as many pixels as the box has, in {STEPS} steps",
+    "road": f"{100 * road.SHARES[0]:g} to {100 * road.SHARES[-1]:g} % of the image",
+    "sensitivity": f"{sensitivity.SUBSETS} subsets each of {', '.join(SMALLER)} and {LARGEST} % of the image",
+}
 NAMES = {  # measure of a map -> metric, in percent
     "points_into_box": "pointing_box", "points_into_mask": "pointing_mask", "energy_in_box": "energy_box",
     "energy_in_mask": "energy_mask", "odi": "ODI", "deletion": "deletion", "insertion": "insertion",
@@ -132,8 +139,8 @@ class ExplanationEvaluator:
 
     def compute(self) -> dict[str, float]:
         """Return the metrics of the detections and of the maps, over the images of all processes."""
-        metrics, own = self.evaluator.compute(), np.array([[row.get(name, np.nan) for name in (*NAMES, "seconds")]
-                                                           for row in self._rows])  # fmt: skip
+        metrics = self.evaluator.compute()
+        own = np.array([[row.get(name, np.nan) for name in (*NAMES, "seconds")] for row in self._rows])
         self._rows, self._dependence = [], None
         (rows,) = gather_rows([own.reshape(-1, len(NAMES) + 1)])
         means = {name: 100 * nan_mean(column) for name, column in zip(NAMES, rows.T, strict=False)}

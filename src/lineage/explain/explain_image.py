@@ -17,7 +17,7 @@ from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
 from lineage.eval.predictions.rle import decode
-from lineage.explain.d_rise import explain_by_masks
+from lineage.explain.d_rise import CELLS, explain_by_masks
 from lineage.explain.detectors import RegionDetector, find_normalization
 from lineage.explain.effects import EffectsOfDetection
 from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
@@ -98,7 +98,8 @@ def explain_image(
             box=(x, y, x + width, y + height), colour=object_colour(label), maps=file_maps,
             mask=decode(record["segmentation"]).astype(bool) if "segmentation" in record else None,
         ))  # fmt: skip
-    variant = f"D-RISE: {request.masks} masks of 16 x 16 cells, IoU x cosine" if D_RISE in request.methods else ""
+    rule = f"D-RISE: {request.masks} masks of {CELLS} x {CELLS} cells, IoU x cosine"
+    variant = rule if D_RISE in request.methods else ""
     policy = detector.proposal_policy if request.target != PROPOSAL else "the anchor of the proposal is a constant"
     return ExplainedImage(picture.name, picture.pixels, explained, request.target, policy, variant)
 

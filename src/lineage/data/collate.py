@@ -143,8 +143,8 @@ def _stack_proposals(samples: Sequence[Sample], max_proposals: int | None) -> Pr
     if len(proposals) < len(samples):
         return None
     slots = max_proposals or round_up_to_power(max(map(len, proposals)), MIN_PROPOSALS)
-    boxes = _stack([one[:slots] for one in proposals], slots)
-    valid = torch.arange(slots) < torch.tensor([len(one) for one in proposals])[:, None]
+    boxes = _stack([of_image[:slots] for of_image in proposals], slots)
+    valid = torch.arange(slots) < torch.tensor([len(of_image) for of_image in proposals])[:, None]
     return Proposals(boxes, torch.where(valid, 1 / (1 + torch.arange(slots)), 0.0), valid)
 
 

@@ -32,7 +32,7 @@ class LabelDensity(NamedTuple):
 def label_density(document: Mapping[str, Any]) -> LabelDensity:
     """Return the label density of a COCO document."""
     objects = [annotation for annotation in document["annotations"] if not annotation.get("iscrowd")]
-    keypoints = sum(sum(flag > 0 for flag in (one.get("keypoints") or ())[2::3]) for one in objects)
+    keypoints = sum(sum(flag > 0 for flag in (annotation.get("keypoints") or ())[2::3]) for annotation in objects)
     return LabelDensity(len(objects) / len(document["images"]), keypoints / max(len(objects), 1))
 
 

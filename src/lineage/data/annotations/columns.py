@@ -164,7 +164,8 @@ def build_columns(
     # 2. Annotations in the order of the file: those parsed together lie together in memory. `order` groups them by
     #    image, within an image in the order of the file.
     annotations = [annotation for _, annotation in records.annotations]
-    owners = IdLookup(image["id"] for image in images).find(to_integers(one["image_id"] for one in annotations))
+    lookup = IdLookup(image["id"] for image in images)
+    owners = lookup.find(to_integers(annotation["image_id"] for annotation in annotations))
     order = np.argsort(owners, kind="stable")
     # 3. Boxes from (x, y, width, height) to corners, in float64: the sum is rounded once.
     coordinates = chain.from_iterable([annotation["bbox"] for annotation in annotations])

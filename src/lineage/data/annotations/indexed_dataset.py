@@ -129,7 +129,7 @@ class IndexedDataset:
             return None
         empty = packed_masks.encode_rle({"segmentation": {"size": size, "counts": [size[0] * size[1]]}}, size)
         counts = [empty if crowd[row] else packed_masks.to_rle(masks(row), size) or empty for row in rows]
-        return MaskCrops.from_rle([{"size": size, "counts": one} for one in counts], size)
+        return MaskCrops.from_rle([{"size": size, "counts": rle} for rle in counts], size)
 
     def object_labels(self) -> ObjectLabels:
         """Return the labels of all objects, crowds included, from the columns."""

@@ -128,7 +128,8 @@ def raise_or_warn(
     if not defects:
         return
     message = format_defects(defects, paths.source)
-    is_minor = len(defects) <= FEW * index.metadata["annotations"] and all(one.kind == EMPTY_BOX for one in defects)
+    is_rare = len(defects) <= FEW * index.metadata["annotations"]
+    is_minor = is_rare and all(defect.kind == EMPTY_BOX for defect in defects)
     if options.on_defect == "drop" or is_minor:
         log.warning(
             "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped.", message

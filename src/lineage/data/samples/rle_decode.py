@@ -38,10 +38,11 @@ def decode_counts(encoded: Sequence[dict[str, Any]], size: tuple[int, int]) -> t
 
 
 def _parse(counts: Sequence[Counts]) -> tuple[Numbers, Numbers]:
-    if any(isinstance(one, list) for one in counts):
-        rows = [np.array(one, np.int64) if isinstance(one, list) else _parse([one])[0] for one in counts]
+    if any(isinstance(mask, list) for mask in counts):
+        rows = [np.array(mask, np.int64) if isinstance(mask, list) else _parse([mask])[0] for mask in counts]
         return np.concatenate(rows), _offsets([len(row) for row in rows])
-    return _decompress([one.encode() if isinstance(one, str) else one for one in counts if not isinstance(one, list)])
+    texts = [mask for mask in counts if not isinstance(mask, list)]
+    return _decompress([mask.encode() if isinstance(mask, str) else mask for mask in texts])
 
 
 def _decompress(texts: Sequence[bytes]) -> tuple[Numbers, Numbers]:

@@ -39,7 +39,7 @@ class RatioSampler:
         """Return the image indices of an epoch in their order."""
         streams = [self._draw_group(epoch, group) for group in range(len(self.groups))]
         rng = np.random.Generator(np.random.PCG64(fold_in("mixed", self.seed, epoch)))
-        group_of = rng.permutation(np.repeat(np.arange(len(streams)), [len(one) for one in streams]))
+        group_of = rng.permutation(np.repeat(np.arange(len(streams)), [len(stream) for stream in streams]))
         indices = np.zeros(len(group_of), np.int64)
         for group, stream in enumerate(streams):
             indices[group_of == group] = stream

@@ -140,13 +140,13 @@ class Shapes:
             )
             for index in range(self.length)
         ]
-        things = [one | {"isthing": 1} for one in make_categories(self.meta.classes, self.meta.category_ids)]
+        things = [category | {"isthing": 1} for category in make_categories(self.meta.classes, self.meta.category_ids)]
         stuff = [{"id": CATEGORY + i, "name": name, "isthing": 0} for i, name in enumerate(STUFF, 1)]
         return {"images": self._coco["images"], "annotations": annotations, "categories": things + stuff}
 
     @cached_property
     def _coco(self) -> dict[str, Any]:
-        annotations = [one for index in range(self.length) for one in self._annotations(index)]
+        annotations = [annotation for index in range(self.length) for annotation in self._annotations(index)]
         sizes = [(height, width) for height, width in self.sizes.tolist()]
         return make_coco_document(sizes, annotations, make_categories(self.meta.classes, self.meta.category_ids))
 

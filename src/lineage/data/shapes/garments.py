@@ -121,14 +121,14 @@ class Garments:
 
     @cached_property
     def _coco(self) -> dict[str, Any]:
-        annotations = [one for index in range(self.length) for one in self._annotations(index)]
+        annotations = [annotation for index in range(self.length) for annotation in self._annotations(index)]
         sizes = [(height, width) for height, width in self.sizes.tolist()]
         return make_coco_document(sizes, annotations, make_categories())
 
     def _annotations(self, index: int) -> list[dict[str, Any]]:
         layout = make_layout(self.seed, index, self.size_of(index), self.settings)
         annotations = annotate_layout(layout, index + 1)
-        return [one | {"area": one["bbox"][2] * one["bbox"][3]} for one in annotations]
+        return [annotation | {"area": annotation["bbox"][2] * annotation["bbox"][3]} for annotation in annotations]
 
 
 def make_categories() -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def _is_complete(annotation: Any) -> bool:
     if not _has_whole_numbers(annotation, "image_id") or not isinstance(annotation.get("file_name"), str):
         return False
     segments = annotation.get("segments_info")
-    return isinstance(segments, list) and all(_has_whole_numbers(one, "id", "category_id") for one in segments)
+    return isinstance(segments, list) and all(_has_whole_numbers(segment, "id", "category_id") for segment in segments)
 
 
 def _has_whole_numbers(record: Any, *fields: str) -> bool:

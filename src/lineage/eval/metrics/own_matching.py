@@ -70,7 +70,10 @@ def columns_and_overlap(
     detections, objects = (columns_of(side, image_index, label_of) for side in (records, object_records))
     if task == "box":
         return detections, objects, box_overlap(records, object_records, objects)
-    masks = ([results.ann_to_rle(one) for one in records], [truth.ann_to_rle(one) for one in object_records])
+    masks = (
+        [results.ann_to_rle(record) for record in records],
+        [truth.ann_to_rle(record) for record in object_records],
+    )
     return detections, objects, mask_overlap(masks, (detections, objects), with_boundaries=task == "boundary")
 
 

@@ -77,7 +77,8 @@ def _draw_bar(row: Sequence[float], x: float, step: float, bottom: float) -> str
 
 def _draw_counts(reliability: Reliability, left: float, top: float) -> str:
     """Return the number of detections of each bin, as bars of the logarithm and as figures."""
-    step, highest = SIDE / len(reliability.num_detections), math.log1p(max(reliability.num_detections.max(), 1.0))
+    step = SIDE / len(reliability.num_detections)
+    highest = math.log1p(max(reliability.num_detections.max(), 1.0))
     parts = []
     for index, count in enumerate(reliability.num_detections):
         height = (COUNTS - 12) * math.log1p(count) / highest

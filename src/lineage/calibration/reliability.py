@@ -35,7 +35,8 @@ def measure_reliability(
         index = assign_equal_width(hits.confidence, num_bins)
         return fill_bins(index, hits.confidence, hits.target, hits.weight, num_bins)
 
-    whole, precisions = fill(np.ones(draws.shape[1])), [fill(weights).target for weights in draws]
+    whole = fill(np.ones(draws.shape[1]))
+    precisions = [fill(weights).target for weights in draws]
     low, high = np.full((2, num_bins), np.nan)
     for number in range(num_bins):
         low[number], high[number] = find_interval(np.array([precision[number] for precision in precisions]))

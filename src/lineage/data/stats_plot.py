@@ -106,7 +106,9 @@ def draw_bars(
 ) -> None:
     """Draw a column for each value, its count above it if there is room, and every few labels below."""
     draw_heading(draw, panel, title)
-    font, floor, step = ImageFont.load_default(11), panel.top + panel.height - 18, panel.width / max(len(values), 1)
+    font = ImageFont.load_default(11)
+    floor = panel.top + panel.height - 18
+    step = panel.width / max(len(values), 1)
     draw.line((panel.left, floor, panel.left + panel.width, floor), fill=PALE)
     every = 1 if "" in labels else max(1, round(26 / step))
     for number, (value, label) in enumerate(zip(values, labels, strict=True)):

@@ -139,7 +139,8 @@ def _check_mask(annotation: Mapping[str, Any], image: Record) -> Any:
 
 def _keypoints(annotation: Mapping[str, Any], length: int) -> Record:
     """Return the keypoints, filled up with unlabelled ones to that of the category that has most."""
-    points, count = [*(annotation.get("keypoints") or ())], annotation.get("num_keypoints")
+    points = [*(annotation.get("keypoints") or ())]
+    count = annotation.get("num_keypoints")
     points += [0] * (length - len(points))
     return {"keypoints": points, "num_keypoints": count if is_number(count) else sum(v > 0 for v in points[2::3])}
 

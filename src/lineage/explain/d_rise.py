@@ -40,7 +40,8 @@ def explain_by_masks(
     """
     pixels = images.pixels.float()
     height, width = pixels.shape[-2:]
-    weighted, coverage = torch.zeros(detections.boxes.shape[1], height, width), torch.zeros(height, width)
+    weighted = torch.zeros(detections.boxes.shape[1], height, width)
+    coverage = torch.zeros(height, width)
     weights = torch.zeros(detections.boxes.shape[1])
     # the same masks twice, from one seed, so that they need not all be in memory at once
     drawn, applied = (draw_masks(masks, (height, width), cells, visible, seed) for _ in range(2))

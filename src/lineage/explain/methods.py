@@ -70,7 +70,8 @@ def explain(output: ScalarOutput, names: Iterable[str]) -> dict[str, Heatmap]:
         assert activations is not None
         is_product = name == GUIDED_GRAD_CAM
         weighted = (cam.grad_cam if is_product else CAM_METHODS[name])(activations.maps, activations.gradients).detach()
-        values, signed = cam.enlarge(weighted, size), cam.enlarge_signed(weighted, size)
+        values = cam.enlarge(weighted, size)
+        signed = cam.enlarge_signed(weighted, size)
         layer = describe_layer(activations, size)
         if is_product:
             guided, layer = gradients.map_guided_backprop(output).detach(), f"pixels x {layer}"

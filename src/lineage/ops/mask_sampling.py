@@ -20,7 +20,8 @@ def crop_and_resize(
 
     A bin has ceil(its side) samples along each axis, like RoIAlign's adaptive grid, but at most `sampling_ratio`.
     """
-    window, offset = take(masks.windows, matched_idx), take(masks.offsets, matched_idx)
+    window = take(masks.windows, matched_idx)
+    offset = take(masks.offsets, matched_idx)
     start, extent = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
     if not aligned:
         extent = extent.clamp(min=1)  # torchvision's unaligned RoIAlign: at least one pixel

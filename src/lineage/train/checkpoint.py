@@ -32,7 +32,10 @@ class Checkpoints(Callback):
     def __init__(
         self, folder: Path, *, every: int, signals: StopSignals | None = None, keep: Sequence[float] = ()
     ) -> None:
-        self.folder, self.every, self.signals, self.keep = folder, every, signals or StopSignals(), tuple(keep)
+        self.folder = folder
+        self.every = every
+        self.signals = signals or StopSignals()
+        self.keep = tuple(keep)
         self.saved_at = 0  # step of the newest checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -61,7 +61,8 @@ class CsvLogger(Logger):
 
     def __init__(self, *, folder: Path, name: RunName, start: int) -> None:
         super().__init__()
-        self.path, self.statistics = RunFolder(folder).metrics, RunFolder(folder).statistics
+        self.path = RunFolder(folder).metrics
+        self.statistics = RunFolder(folder).statistics
         self.columns = ["step"]
         self.start = start
         self.logged: set[tuple[int, bool]] = set()  # rows in the file: step, and whether it has losses

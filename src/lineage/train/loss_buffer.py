@@ -56,7 +56,8 @@ class LossBuffer:
 
     def append(self, losses: Losses, values: StepLosses) -> None:
         if not self.steps:  # names are the same until the next flush
-            self.names, self.diagnostic_names = list(losses), name_diagnostics(losses)
+            self.names = list(losses)
+            self.diagnostic_names = name_diagnostics(losses)
         self.steps.append(values)
 
     def append_grad_norm(self, norm: Tensor) -> None:

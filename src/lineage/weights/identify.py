@@ -100,7 +100,8 @@ def unwrap(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def is_resnext(state: dict[str, Tensor]) -> bool:
     """Return whether the 3x3 convolutions are grouped: each reads a part of its inputs."""
-    middle, first = state.get("backbone.stages.0.0.conv2.weight"), state.get("backbone.stages.0.0.conv1.weight")
+    middle = state.get("backbone.stages.0.0.conv2.weight")
+    first = state.get("backbone.stages.0.0.conv1.weight")
     return middle is not None and first is not None and middle.shape[1] < first.shape[0]
 
 

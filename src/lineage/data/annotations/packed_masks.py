@@ -82,7 +82,8 @@ def _pack_polygons(table: PolygonTable) -> dict[int, bytes]:
     # 2. Per chosen mask, the lengths of its polygons before their coordinates.
     hundredths = hundredths[np.repeat(is_chosen[owners], lengths)].astype("<u2")
     lengths, owners = lengths[is_chosen[owners]], owners[is_chosen[owners]]
-    counts, coordinate_counts = counts[is_chosen], _sum_by_mask(lengths, owners, masks)[is_chosen].astype(np.int64)
+    counts = counts[is_chosen]
+    coordinate_counts = _sum_by_mask(lengths, owners, masks)[is_chosen].astype(np.int64)
     numbers = _interleave(lengths.astype("<u2"), counts, hundredths, coordinate_counts)
     # 3. Before both, the number of polygons.
     sizes = 2 * (counts + coordinate_counts)

@@ -40,7 +40,8 @@ def find_sound(
 ) -> list[bool]:
     """Return `is_sound` of each annotation."""
     sound: list[bool] = []
-    lookup, table = IdLookup(sizes), np.array([*sizes.values()], np.float64).reshape(-1, 2)
+    lookup = IdLookup(sizes)
+    table = np.array([*sizes.values()], np.float64).reshape(-1, 2)
     for start in range(0, len(annotations), AT_ONCE):
         chunk = annotations[start : start + AT_ONCE]
         try:

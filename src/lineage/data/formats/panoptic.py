@@ -75,7 +75,8 @@ class PanopticDataset:
 
     def read_segments(self, position: int) -> NDArray[np.int64]:
         """Return [h, w] the segment id of each pixel; 0 is unlabelled. Raise ImageError."""
-        name, size = self.things.columns.file_name(position), tuple(self.sizes[position].tolist())
+        name = self.things.columns.file_name(position)
+        size = tuple(self.sizes[position].tolist())
         if not self._has_segments():
             return np.zeros(size, np.int64)
         path = self.maps / Path(name).with_suffix(".png").name

@@ -136,9 +136,11 @@ def parse(
     devkit: Path, images: Sequence[VocImage], classes: Sequence[str], difficult: str, masks: bool, decoding: Decoding
 ) -> ParsedAnnotations:
     builder = RecordBuilder({i + 1: name for i, name in enumerate(classes)})
-    log, folders = CureLog(), {image.year: ImageFolder(devkit / image.year / "JPEGImages") for image in images}
+    log = CureLog()
+    folders = {image.year: ImageFolder(devkit / image.year / "JPEGImages") for image in images}
     for image_id, image in zip(number_images(images), images, strict=True):
-        name, file = f"{image.year}/JPEGImages/{image.stem}.jpg", image.path(devkit, "Annotations", ".xml")
+        name = f"{image.year}/JPEGImages/{image.stem}.jpg"
+        file = image.path(devkit, "Annotations", ".xml")
         # 1. The XML file, and the masks and the size.
         try:
             root = xml.parse(file).getroot()

@@ -16,7 +16,8 @@ class ClipReader:
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         self.clips = clips
-        self.names, self.sizes = [clip.name for clip in clips], [clip.size for clip in clips]
+        self.names = [clip.name for clip in clips]
+        self.sizes = [clip.size for clip in clips]
 
     def read_frame(self, clip: int, time: float) -> NDArray[np.uint8]:
         return self.clips[clip].read(int(time))

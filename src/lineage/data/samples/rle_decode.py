@@ -82,7 +82,8 @@ def rasterize(lengths: Numbers, offsets: Numbers, size: tuple[int, int]) -> tupl
     # 1. Runs of ones: the mask each belongs to, and its first and last + 1 pixel on the canvases side by side.
     edges = lengths.cumsum()
     ones = [np.arange(start + 1, end, 2) for start, end in pairwise(offsets.tolist())]
-    owner, run = np.repeat(np.arange(len(ones)), np.diff(offsets) // 2), np.concatenate([offsets[:0], *ones])
+    owner = np.repeat(np.arange(len(ones)), np.diff(offsets) // 2)
+    run = np.concatenate([offsets[:0], *ones])
     starts, ends = edges[run - 1], edges[run]
     is_filled = starts < ends
     owner, starts, ends = owner[is_filled], starts[is_filled], ends[is_filled]

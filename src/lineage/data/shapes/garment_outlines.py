@@ -45,7 +45,9 @@ def long_sleeve_top(rng: Generator) -> Corners:
 
 
 def trousers(rng: Generator) -> Corners:
-    waist, width, crotch = rng.uniform(0.26, 0.34), rng.uniform(0.2, 0.3), rng.uniform(-0.3, -0.1)
+    waist = rng.uniform(0.26, 0.34)
+    width = rng.uniform(0.2, 0.3)
+    crotch = rng.uniform(-0.3, -0.1)
     corners = {"waist_middle": (0.0, rng.uniform(-0.9, -0.86)), "crotch": (0.0, crotch)}
     for name, side in SIDES:
         angle, length = rng.uniform(0.0, 0.3), rng.uniform(0.8, 0.9)
@@ -57,7 +59,9 @@ def trousers(rng: Generator) -> Corners:
 
 
 def skirt(rng: Generator) -> Corners:
-    waist, hem, low = rng.uniform(0.28, 0.38), rng.uniform(0.5, 0.95), rng.uniform(0.5, 0.9)
+    waist = rng.uniform(0.28, 0.38)
+    hem = rng.uniform(0.5, 0.95)
+    low = rng.uniform(0.5, 0.9)
     corners = {"waist_middle": (0.0, rng.uniform(-0.76, -0.7)), "hem_middle": (0.0, low + rng.uniform(0.06, 0.16))}
     for name, side in SIDES:
         corners[f"waist_{name}"] = (side * waist, -0.8)
@@ -66,7 +70,9 @@ def skirt(rng: Generator) -> Corners:
 
 
 def vest_dress(rng: Generator) -> Corners:
-    neck, strap, waist = rng.uniform(0.12, 0.17), rng.uniform(0.1, 0.15), rng.uniform(0.2, 0.26)
+    neck = rng.uniform(0.12, 0.17)
+    strap = rng.uniform(0.1, 0.15)
+    waist = rng.uniform(0.2, 0.26)
     corners = {"neck_middle": (0.0, rng.uniform(-0.78, -0.66)), "hem_middle": (0.0, rng.uniform(0.98, 1.06))}
     for name, side in SIDES:
         corners[f"neck_{name}"] = (side * neck, -0.98)

@@ -161,7 +161,9 @@ CLASSES = tuple(outline.__name__ for outline in DRAWN)
 
 def deform(outline: Outline, rng: Generator, turn: float = np.pi) -> Outline:
     """Stretch, shear, bend and rotate by up to `turn`, as one smooth map of parts and joints."""
-    stretch, shear, angle = np.exp(rng.uniform(-0.2, 0.2)), rng.uniform(-0.2, 0.2), rng.uniform(-turn, turn)
+    stretch = np.exp(rng.uniform(-0.2, 0.2))
+    shear = rng.uniform(-0.2, 0.2)
+    angle = rng.uniform(-turn, turn)
     cos, sin = np.cos(angle), np.sin(angle)
     turned = np.array([[stretch, shear], [0, 1 / stretch]]) @ np.array([[cos, sin], [-sin, cos]])
     bend, phase = rng.uniform(0.02, 0.07), rng.uniform(0, 2 * np.pi, 2)
@@ -185,7 +187,9 @@ def blob(rng: Generator, lobes: float) -> Outline:
 def scribble(rng: Generator) -> Outline:
     """A wavy pen stroke: an open curve, unlike every class."""
     t = np.linspace(-1, 1, 32)
-    pulse, phase, height = rng.uniform(5, 9), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.45)
+    pulse = rng.uniform(5, 9)
+    phase = rng.uniform(0, 2 * np.pi)
+    height = rng.uniform(0.2, 0.45)
     line = np.stack([t, height * np.sin(pulse * t + phase)], 1)
     normal = np.stack([-height * pulse * np.cos(pulse * t + phase), np.ones(32)], 1)
     normal *= 0.035 / np.hypot(normal[:, 0], normal[:, 1])[:, None]

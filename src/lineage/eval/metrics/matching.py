@@ -160,7 +160,8 @@ def summarize(
     for area in range(len(AREAS)):
         for limit in limits:
             curves = [precision_recall(matched, area, limit) for matched in classes if matched.num_objects[area]]
-            precisions[area, limit], recalls[area, limit] = [p for p, _ in curves], [r for _, r in curves]
+            precisions[area, limit] = [p for p, _ in curves]
+            recalls[area, limit] = [r for _, r in curves]
     whole = precisions[0, limits[-1]]
     metrics = {"AP": whole, "AP50": [p[0] for p in whole], "AP75": [p[AP75] for p in whole]}
     metrics |= {f"AP{name}": precisions[area, limits[-1]] for area, name in enumerate(AREAS) if area}

@@ -159,7 +159,8 @@ def collect_errors(detections: Annotations, objects: Annotations, overlap: Overl
     """Classify the errors of all images; of several detections that would match an object, the best is repairable."""
     groups = _group_by_image(detections, objects, limit)
     images = [classify_image(detections, objects, rows, columns, overlap) for rows, columns in groups]
-    rows, columns = _join([image.detections for image in images]), _join([image.objects for image in images])
+    rows = _join([image.detections for image in images])
+    columns = _join([image.objects for image in images])
     target = _join([image.target for image in images])
     is_found = _join([image.is_found for image in images]).astype(bool)
     explained, first = np.unique(target, return_index=True)
@@ -201,7 +202,8 @@ def _average_precision(is_tp: Flags, num_objects: int) -> float:
 
 def _group_by_image(detections: Annotations, objects: Annotations, limit: int) -> Iterator[tuple[Ints, Ints]]:
     """Yield for each image the rows of its best detections, in the order of their scores, and those of its objects."""
-    order, object_order = np.lexsort((-detections.score, detections.image)), np.argsort(objects.image, kind="stable")
+    order = np.lexsort((-detections.score, detections.image))
+    object_order = np.argsort(objects.image, kind="stable")
     images, object_images = detections.image[order], objects.image[object_order]
     for image in np.union1d(images, object_images):
         rows = order[slice(*np.searchsorted(images, [image, image + 1]))]

@@ -102,7 +102,8 @@ def _find_runs(columns: Columns, height: int) -> Runs:
     # 3. Columns that float32 cannot decide are sampled.
     if len(uncertain):
         sampled_column, sampled_pixel = _sample_columns(columns, uncertain, height)
-        column, pixel = np.concatenate([column, sampled_column]), np.concatenate([pixel, sampled_pixel])
+        column = np.concatenate([column, sampled_column])
+        pixel = np.concatenate([pixel, sampled_pixel])
         order = np.argsort(column, kind="stable")
         column, pixel = column[order], pixel[order]
     # 4. Runs that hold a pixel.

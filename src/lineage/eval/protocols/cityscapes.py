@@ -146,7 +146,8 @@ def overlaps_by_class(
     size = np.asarray(hotcoco.mask.area(objects.masks), np.float64).reshape(len(objects.masks))
     overlaps: dict[int, Overlaps] = {}
     for number in classes:
-        rows, columns = np.flatnonzero((category == number) & (area > 0)), np.flatnonzero(objects.category == number)
+        rows = np.flatnonzero((category == number) & (area > 0))
+        columns = np.flatnonzero(objects.category == number)
         if not len(rows) and not len(columns):
             continue
         detections = [masks[row] for row in rows]

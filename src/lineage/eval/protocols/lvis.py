@@ -59,7 +59,9 @@ class LvisScorer:
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
         prepare = partial(prepare_lvis, tasks=tasks, supported=self.supported)
         self.truths, facts = load_truth(dataset, (self.name, [*tasks]), prepare)
-        self.tasks, self.images, self.notes = tuple(facts["tasks"]), facts["images"], tuple(facts["notes"])
+        self.tasks = tuple(facts["tasks"])
+        self.images = facts["images"]
+        self.notes = tuple(facts["notes"])
 
     @property
     def protocol(self) -> dict[str, Any]:

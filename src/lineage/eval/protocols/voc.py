@@ -93,7 +93,8 @@ def score_voc(detections: Boxes, objects: Boxes, names: Mapping[int, str], iou_t
     """Return AP in percent; the mean is over the classes that have an object which is not difficult."""
     per_class: dict[str, dict[str, float]] = {}
     for category, name in names.items():
-        rows, columns = np.flatnonzero(detections.category == category), np.flatnonzero(objects.category == category)
+        rows = np.flatnonzero(detections.category == category)
+        columns = np.flatnonzero(objects.category == category)
         recall, precision = precision_recall(detections, objects, rows, columns, iou_thresh)
         values = {"voc/AP07": eleven_point_ap(recall, precision), "voc/AP": area_under_curve(recall, precision)}
         has_objects = (~objects.difficult[columns]).any()

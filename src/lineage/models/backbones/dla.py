@@ -39,7 +39,8 @@ class Root(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, norm: str):
         super().__init__()
-        self.conv, self.bn = nn.Conv2d(inputs, outputs, 1, bias=False), get_norm(norm)(outputs)
+        self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.bn = get_norm(norm)(outputs)
 
     def forward(self, children: Sequence[Tensor]) -> Tensor:
         return F.relu(self.bn(self.conv(torch.cat([*children], 1))))
@@ -59,7 +60,8 @@ class Tree(nn.Module):
         self.tree1: nn.Module
         self.tree2: nn.Module
         if levels == 1:
-            self.tree1, self.tree2 = Block(inputs, outputs, stride, norm), Block(outputs, outputs, 1, norm)
+            self.tree1 = Block(inputs, outputs, stride, norm)
+            self.tree2 = Block(outputs, outputs, 1, norm)
             self.root: nn.Module | None = Root(2 * outputs + merged, outputs, norm)
         else:
             build = partial(Tree, levels - 1, outputs=outputs, root_input=False, norm=norm)

@@ -56,7 +56,8 @@ class MobileNet(nn.Module):
         _check_indices(out_indices, len(blocks))
         self.normalize = Normalize(mean, std)
         self.blocks = blocks[: out_indices[-1] + 1]  # later blocks would get no gradient
-        self.out_indices, self.channels = tuple(out_indices), [channels[block] for block in out_indices]
+        self.out_indices = tuple(out_indices)
+        self.channels = [channels[block] for block in out_indices]
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm | FrozenBatchNorm):
                 module.eps = eps

@@ -131,7 +131,8 @@ class LandmarkHead(nn.Module):
         width = maps.heat.shape[-1]
         # 1. the landmarks of the detected class, from its centre
         labels, index = detections.labels.clamp(max=len(self.slots) - 1), detections.proposal_index
-        slots, channels = take_rows(self.slots, labels), take_rows(self.channels, labels)  # [B, D, L]
+        slots = take_rows(self.slots, labels)  # [B, D, L]
+        channels = take_rows(self.channels, labels)  # [B, D, L]
         corner = torch.stack((index % width, index // width), -1)[:, :, None]
         all_points = gather_cells(maps.points, index).unflatten(-1, (-1, 2))
         points = corner + all_points.gather(2, channels[..., None].expand(-1, -1, -1, 2))

@@ -96,7 +96,9 @@ class RCNN(nn.Module):
         super().__init__()
         self.backbone, self.neck = backbone, neck(backbone.channels)
         channels = self.neck.channels
-        self.proposals, self.sampler, self.box = proposals(channels), sampler, box(channels)
+        self.proposals = proposals(channels)
+        self.sampler = sampler
+        self.box = box(channels)
         self.heads = nn.ModuleDict({name: head(channels) for name, head in heads.items()})
         if isinstance(mining := getattr(self.box, "mining", None), OHEM):
             mining.check_sampler(sampler.batch_size_per_image)

@@ -186,7 +186,8 @@ class TTA:
         """Mirror heatmaps [B, D, K, M, M] of a flipped view back, and swap left and right keypoints."""
         if not view.flip:
             return heatmaps
-        mirrored, table = heatmaps.flip(-1), torch.tensor(self.flip_indices, device=labels.device)
+        mirrored = heatmaps.flip(-1)
+        table = torch.tensor(self.flip_indices, device=labels.device)
         if not table.numel():
             return mirrored
         order = table[labels.clamp(max=len(table) - 1)]  # [B, D, K]; labels of empty slots may be out of range

@@ -126,5 +126,6 @@ class SeesawLoss(nn.Module):
         return mitigation + self.compensation * ratio.clamp(min=1).log()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        classes, objectness = logits[..., :-2].softmax(-1), logits[..., -2:].softmax(-1)
+        classes = logits[..., :-2].softmax(-1)
+        objectness = logits[..., -2:].softmax(-1)
         return torch.cat((classes * objectness[..., :1], objectness[..., 1:]), -1)

@@ -84,7 +84,8 @@ class BoxVoting:
         boxes_after, scores_after = self.inner(boxes, scores, labels, valid, threshold, detections)
         # 2. average the detections that will be used: [B, D, K] overlaps, not [B, K, K]
         top_scores, slots = top_detections(scores_after, detections)
-        top_boxes, top_labels = box_ops.take(boxes_after, slots), labels.gather(1, slots)
+        top_boxes = box_ops.take(boxes_after, slots)
+        top_labels = labels.gather(1, slots)
         voted = vote(top_boxes, top_labels, boxes, scores, labels, valid, threshold=self.vote_thresh)
         voted = torch.where((top_scores >= 0)[..., None], voted, top_boxes)
         # 3. write them back

@@ -100,7 +100,8 @@ class PointRend(nn.Module):
     ):
         super().__init__()
         self.maps = 1 if class_agnostic else num_classes
-        self.coarse, self.point = coarse(channels, self.maps), point(channels, self.maps)
+        self.coarse = coarse(channels, self.maps)
+        self.point = point(channels, self.maps)
         self.stride, self.num_classes = stride, num_classes
         self.train_num_points, self.oversample_ratio = train_num_points, oversample_ratio
         self.importance_sample_ratio = importance_sample_ratio

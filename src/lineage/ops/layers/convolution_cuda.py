@@ -112,7 +112,8 @@ def finish_backward(
     channels = grad.shape[1]
     pixels = grad.numel() // channels
     share = triton.cdiv(triton.cdiv(pixels, PROGRAMS), ROWS) * ROWS
-    parts, width = triton.cdiv(pixels, share), min(triton.next_power_of_2(channels), 256)
+    parts = triton.cdiv(pixels, share)
+    width = min(triton.next_power_of_2(channels), 256)
     result = grad if out is None else torch.empty_like(grad)
     sums = torch.empty(parts, channels, dtype=torch.float32, device=grad.device)
     grid = (parts, triton.cdiv(channels, width))

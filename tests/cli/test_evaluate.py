@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from lineage.cli import main as cli
 from lineage.config import compose
@@ -16,6 +15,7 @@ from lineage.data.shapes.dataset import CLASSES
 from lineage.eval.files.score_file import score_file
 from lineage.eval.metrics import pq
 from lineage.results import paths
+from tests.eval.panoptic_png import write_png
 from tests.eval.test_pq import CATEGORIES, sides
 
 
@@ -111,7 +111,7 @@ def test_panoptic_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     for image in range(4):
         for name, (ids, segments) in zip(documents, sides(image), strict=True):
             (tmp_path / name).mkdir(exist_ok=True)
-            Image.fromarray(pq.write_ids(ids)).save(tmp_path / name / f"{image}.png")
+            write_png(tmp_path / name / f"{image}.png", ids)
             documents[name].append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
     images = [{"id": image, "height": 30, "width": 40} for image in range(4)]
     for name, notes in documents.items():

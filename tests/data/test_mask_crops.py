@@ -62,6 +62,11 @@ def test_uncompressed_run_lengths(seed: int) -> None:
     assert MaskCrops.from_rle([{"size": [17, 23], "counts": counts}], (17, 23)).dense()[0].equal(mask)
 
 
+def from_polygons(objects: list[list[list[float]]], size: tuple[int, int]) -> MaskCrops:
+    """Rasterise objects; each is a list of polygons (x0, y0, x1, y1, ...) whose union it covers."""
+    return MaskCrops.from_rle([rle.merge(rle.frPyObjects(polygons, *size)) for polygons in objects], size)
+
+
 def decoded(polygons: list[list[float]], size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(rle.decode(rle.merge(rle.frPyObjects(polygons, *size))))
 
@@ -74,7 +79,7 @@ def test_random_polygons_equal_pycocotools(seed: int) -> None:
         size = (int(generator.integers(5, 60)), int(generator.integers(5, 60)))
         corners = generator.uniform(-4, 64, (int(generator.integers(1, 4)), 2 * int(generator.integers(3, 9))))
         polygons = [np.round(row, int(generator.integers(0, 3))).tolist() for row in corners]
-        assert MaskCrops.from_polygons([polygons], size).dense()[0].equal(decoded(polygons, size))
+        assert from_polygons([polygons], size).dense()[0].equal(decoded(polygons, size))
 
 
 def test_real_annotations_equal_pycocotools(coco_mini: Path) -> None:
@@ -86,7 +91,7 @@ def test_real_annotations_equal_pycocotools(coco_mini: Path) -> None:
             expected = rle.decode(rle.frPyObjects(shape, *size))
             assert MaskCrops.from_rle([shape], size).dense()[0].equal(torch.from_numpy(expected))
         else:
-            assert MaskCrops.from_polygons([shape], size).dense()[0].equal(decoded(shape, size))
+            assert from_polygons([shape], size).dense()[0].equal(decoded(shape, size))
 
 
 @pytest.mark.parametrize("size", [[40, 60], [17], [80], [37], [111, 20], [7, 211]])
@@ -134,5 +139,5 @@ def test_survives_copies_and_pickles() -> None:
 
 
 def test_no_masks_at_all() -> None:
-    crops = v2.functional.resize(MaskCrops.from_polygons([], (20, 30)), [40, 60])
+    crops = v2.functional.resize(from_polygons([], (20, 30)), [40, 60])
     assert crops.dense().shape == (0, 40, 60)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.files.score_file import PROTOCOLS, SCORERS, score_file
-from lineage.eval.metrics import pq
 from lineage.eval.predictions.rle import decode
 from lineage.eval.protocols.panoptic import PanopticEvaluator
+from tests.eval.panoptic_png import write_png
 from tests.eval.scenes import World, batch, guesses, world
 from tests.eval.test_coco import with_keypoints
 from tests.eval.test_lvis import federate
@@ -65,7 +64,7 @@ def test_a_panoptic_file_scores_as_the_run(tmp_path: Path) -> None:
     for image in (4, 7):
         own = [record for record in evaluator.results() if record["image_id"] == image]
         ids = sum(number * decode(record["segmentation"]).astype(int) for number, record in enumerate(own, 1))
-        Image.fromarray(pq.write_ids(np.asarray(ids))).save(tmp_path / "found" / f"{image}.png")
+        write_png(tmp_path / "found" / f"{image}.png", np.asarray(ids))
         segments = [{"id": number, "category_id": record["category_id"]} for number, record in enumerate(own, 1)]
         annotations.append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
     (tmp_path / "found.json").write_text(json.dumps({"annotations": annotations}))

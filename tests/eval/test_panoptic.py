@@ -9,13 +9,12 @@ import numpy as np
 import pycocotools.mask
 import pytest
 import torch
-from PIL import Image
 
 from lineage.data.samples.metadata import DatasetMeta
-from lineage.eval.metrics import pq
 from lineage.eval.panoptic_merge import MergeRules, classify, merge
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
+from tests.eval.panoptic_png import write_png
 
 SIZE = (96, 128)
 THINGS = {1: "person", 3: "car"}
@@ -34,7 +33,7 @@ class Scene(NamedTuple):
         categories += [{"id": n, "name": f"stuff {n}", "isthing": 0} for n in STUFF[1:]]
         notes = []
         for image in (4, 7):
-            Image.fromarray(pq.write_ids(ids(image))).save(self.folder / f"{image}.png")
+            write_png(self.folder / f"{image}.png", ids(image))
             present = {11: 1, 12: 3, 13: 100, 14: 200}
             info = [{"id": number, "category_id": category, "iscrowd": 0} for number, category in present.items()]
             notes.append({"image_id": image, "file_name": f"{image}.png", "segments_info": info})

@@ -17,10 +17,10 @@ from torchvision.transforms.v2.functional import resize
 from lineage.cli import main
 from lineage.data.formats import panoptic
 from lineage.data.samples.sample import Sample
-from lineage.eval.metrics import pq
 from lineage.eval.predictions.rle import decode
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
+from tests.eval.panoptic_png import write_png
 
 Segments = list[dict[str, Any]]
 Side = tuple[np.ndarray, Segments]
@@ -100,7 +100,7 @@ def write(folder: Path, document: dict[str, Any], sides: list[Side]) -> Path:
     (folder / "found").mkdir()
     notes = []
     for note, (ids, segments) in zip(document["annotations"], sides, strict=True):
-        Image.fromarray(pq.write_ids(ids)).save(folder / "found" / note["file_name"])
+        write_png(folder / "found" / note["file_name"], ids)
         info = [{"id": one["id"], "category_id": one["category_id"]} for one in segments]
         notes.append({"image_id": note["image_id"], "file_name": note["file_name"], "segments_info": info})
     (folder / "found.json").write_text(json.dumps({"annotations": notes}))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lineage.eval.metrics import miou, pq
+from tests.eval.panoptic_png import write_png
 
 CATEGORIES = [{"id": n, "name": f"class {n}", "isthing": int(n < 4), "color": [n, n, n]} for n in (1, 2, 3, 7, 9)]
 SIZE = (30, 40)
@@ -96,7 +97,7 @@ def test_all_numbers_equal_another_engine(seed: int, tmp_path: Path) -> None:
         parts.append(pq.count(image, both[0][0], both[1][0], both[0][1], both[1][1]))
         for name, (ids, segments) in zip(documents, both, strict=True):
             (tmp_path / name).mkdir(exist_ok=True)
-            Image.fromarray(pq.write_ids(ids)).save(tmp_path / name / f"{image}.png")
+            write_png(tmp_path / name / f"{image}.png", ids)
             documents[name].append({"image_id": image, "file_name": f"{image}.png", "segments_info": segments})
     places = range(10 * seed, 10 * seed + 10)
     images = [{"id": image, "height": SIZE[0], "width": SIZE[1]} for image in places]
@@ -119,7 +120,7 @@ def test_the_same_map_is_perfect_and_ids_survive_a_png(tmp_path: Path) -> None:
     ids, segments = random_side(np.random.default_rng(0), crowds=False)
     ids = np.where(ids > 0, ids * 50001, 0)
     segments = [one | {"id": one["id"] * 50001} for one in segments]
-    Image.fromarray(pq.write_ids(ids)).save(tmp_path / "ids.png")
+    write_png(tmp_path / "ids.png", ids)
     np.testing.assert_array_equal(pq.read_ids(np.asarray(Image.open(tmp_path / "ids.png"))), ids)
     means, each, _ = pq.summarize(pq.count(1, ids, ids, segments, segments), CATEGORIES)
     assert means["panoptic/PQ"] == means["panoptic/PQ_things"] == means["panoptic/SQ_stuff"] == 100

@@ -24,11 +24,11 @@ from lineage.data.transforms.augment import Augment
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import ExportableDetector, name_inputs
 from lineage.models.interpolation.baselines import NearestFrame
+from lineage.results.file_digest import compute_sha256
 from lineage.run.class_names import default_meta
 from lineage.run.inference.export import choose_size, draw_inputs, export_model
 from lineage.run.inference.latency import prepare_model, prepare_onnx, prepare_untrained
 from lineage.run.restore import Restored, restore
-from lineage.weights.readers import digest
 from tests.models.compose import DETECTORS
 from tests.trained import run_folder
 
@@ -46,7 +46,7 @@ def test_onnx(model: str, tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", model), tmp_path / "model.onnx"
     assert main(["export", str(run), str(out), "--batch", "2"]) == 0
     told = json.loads(out.with_name("model.onnx.json").read_text())
-    assert told["sha256"] == digest(out)
+    assert told["sha256"] == compute_sha256(out)
     assert len(told["classes"]) == 6
     assert told["inputs"][0]["shape"] == [2, 3, *SIZE]
     assert told["inside"]["mean"] == [123.675, 116.28, 103.53]
@@ -116,7 +116,7 @@ def test_every_model_can_be_exported(model: str, kind: str, tmp_path: Path) -> N
     run, out = run_folder(tmp_path / "run", model), tmp_path / f"model{kind}"
     assert main(["export", str(run), str(out)]) == 0
     told = json.loads(out.with_name(f"{out.name}.json").read_text())
-    assert told["sha256"] == digest(out)
+    assert told["sha256"] == compute_sha256(out)
     assert told["checked"]["images"] == 4
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from lineage.structures import Detections, Images, Targets
+from lineage.weights.sources.table import to_ours
+from lineage.weights.sources.torchvision import DETECTION
 from tests.models.scenes import batch, dense
 
 CLASSES = 4
@@ -44,6 +46,14 @@ LOSSES = {  # ours -> theirs
     "rpn_cls": "loss_objectness", "rpn_box": "loss_rpn_box_reg", "roi_cls": "loss_classifier",
     "roi_box": "loss_box_reg", "roi_mask": "loss_mask", "roi_keypoint": "loss_keypoint",
 }  # fmt: skip
+
+
+def convert_detector(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a torchvision detector to our names and class order. Raises KeyError for a name not in the table."""
+    converted, unknown = to_ours(DETECTION, state)
+    if unknown:
+        raise KeyError(f"torchvision parameter {unknown[0]!r} has no counterpart here")
+    return converted
 
 
 @torch.no_grad()

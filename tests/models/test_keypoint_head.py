@@ -8,9 +8,8 @@ from torch import nn
 
 from lineage.models.roi_heads.required_targets import UnlabelledError
 from lineage.structures import Detections, Images, SampledProposals, Targets
-from lineage.weights.sources import torchvision as zoo
 from tests.models.compose import build
-from tests.models.peers import AS_TORCHVISION, CANVAS, CLASSES, as_lists, assert_same_losses
+from tests.models.peers import AS_TORCHVISION, CANVAS, CLASSES, as_lists, assert_same_losses, convert_detector
 from tests.models.scenes import batch
 from tests.models.test_parity import SIZES, theirs
 
@@ -32,7 +31,7 @@ def pair() -> tuple[nn.Module, nn.Module]:
     reference = theirs("keypointrcnn_resnet50_fpn")
     reference.roi_heads.detections_per_img = DETECTIONS
     model = build("model=keypoint_rcnn", *AS_TORCHVISION, f"model.box.detections_per_img={DETECTIONS}")
-    model.load_state_dict(zoo.convert_detector(reference.state_dict()))
+    model.load_state_dict(convert_detector(reference.state_dict()))
     return reference, model.eval()
 
 

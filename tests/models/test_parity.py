@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from lineage.structures import Detections
-from lineage.weights.sources import torchvision as zoo
 from tests.models.compose import build
 from tests.models.peers import (
     AS_TORCHVISION,
@@ -19,6 +18,7 @@ from tests.models.peers import (
     MASK,
     as_lists,
     assert_same_losses,
+    convert_detector,
     prepared,
 )
 from tests.models.scenes import batch
@@ -65,7 +65,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     reference = theirs(request.param)
     mask = request.param.startswith("mask")
     model = build("model=mask_rcnn" if mask else "model=faster_rcnn", *AS_TORCHVISION, *(MASK if mask else ()))
-    model.load_state_dict(zoo.convert_detector(reference.state_dict()))
+    model.load_state_dict(convert_detector(reference.state_dict()))
     return reference, model.eval()
 
 

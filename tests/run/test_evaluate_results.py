@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lineage.config.build import ConfigError
 from lineage.data.annotations.cures import read_whole_number
 from lineage.eval.files.check_results import cure_ids
-from lineage.eval.metrics import pq
 from lineage.eval.notes import NO_OBJECTS
 from lineage.run.inference.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
+from tests.eval.panoptic_png import write_png
 
 Record = dict[str, Any]
 BOX = [10.0, 10.0, 20.0, 20.0]
@@ -86,7 +85,7 @@ def test_lvis_and_panoptic_without_objects(tmp_path: Path) -> None:
     scores = score(tmp_path, lvis, [RESULT])
     assert math.isnan(scores.metrics["box/APr"])
     assert NO_OBJECTS in scores.notes
-    Image.fromarray(pq.write_ids(np.zeros((60, 80), np.int64))).save(tmp_path / "17.png")
+    write_png(tmp_path / "17.png", np.zeros((60, 80), np.int64))
     panoptic = document(annotations=[], categories=[{"id": 3, "name": "cell", "isthing": 1}])
     results = {"annotations": [{"image_id": 17, "file_name": "17.png", "segments_info": []}]}
     scores = score(tmp_path, panoptic, results)

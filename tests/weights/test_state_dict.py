@@ -1,13 +1,20 @@
 """Weights are taken over where they fit, and named by their content."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lineage.weights.state_dict import load_matching, sha256
+from lineage.weights.state_dict import match_state, sha256
 
 
 def model(classes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, classes))
+
+
+def load_matching(model: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """Load the tensors that match; return the names in `model` that were not loaded."""
+    match = match_state(model, state)
+    model.load_state_dict(match.matching, strict=False)
+    return match.missing
 
 
 def test_layers_of_another_size_start_afresh() -> None:

@@ -9,8 +9,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from lineage.results.file_digest import compute_sha256
 from lineage.weights.download import DownloadError, download
-from lineage.weights.readers import digest
 
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z0-9]+$")  # torchvision, timm: the first digits of sha256
 
@@ -41,7 +41,7 @@ def verify_digest(path: Path, sha256: str | None) -> Path:
     """Return the path. Raises DownloadError if the file is missing or has another digest than `sha256`."""
     if not path.is_file():
         raise DownloadError(f"{path}: no such file")
-    if sha256 and not (actual := digest(path)).startswith(sha256.lower()):
+    if sha256 and not (actual := compute_sha256(path)).startswith(sha256.lower()):
         raise DownloadError(
             f"{path}: its sha256 is {actual}, expected is {sha256}: the file is damaged or another one; "
             "fetch it again, or correct weights_sha256"

@@ -12,12 +12,13 @@ from pathlib import Path
 import torchvision
 from torch import Tensor, nn
 
+from lineage.results.file_digest import compute_sha256
 from lineage.weights.arrays import FileError
 from lineage.weights.cache import fetch, verify_digest
 from lineage.weights.catalog import CATALOG, PUBLISHED, find_conventions, resolve_url
 from lineage.weights.download import DownloadError
 from lineage.weights.identify import LoadedWeights, adapt_input_normalization, identify
-from lineage.weights.readers import digest, read_tensors
+from lineage.weights.readers import read_tensors
 from lineage.weights.safe_pickle import UnsafePickle
 from lineage.weights.sources.table import PixelNormalization, SourceConventions
 
@@ -104,7 +105,7 @@ def load_backbone_state(
         check_stride(stride_in, weights)
     path = locate(weights)
     raw = read_state(path)
-    loaded = identify(raw, digest(path))
+    loaded = identify(raw, compute_sha256(path))
     if not any(name.startswith("backbone.stages.") for name in loaded.state):
         return raw  # a plain network or a MobileNet, whose class translates the names itself
     if stride_in is not None:
@@ -123,7 +124,7 @@ def load_backbone_state(
 def load_full(weights: str, sha256: str | None = None) -> LoadedWeights:
     """Load weights of a detector or a part of one, under our names. Raises WeightsError as load_backbone_state does."""
     path = locate(weights, sha256)
-    return identify(read_state(path), digest(path))
+    return identify(read_state(path), compute_sha256(path))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lineage.results.file_digest import compute_sha256, find_damage
+from lineage.results.file_digest import find_damage
 from lineage.weights import caffemodel, safe_pickle
 from lineage.weights.arrays import FileError, read_arrays
 
@@ -53,11 +53,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "model=frame_average, leaves none"
         )
     return tensors
-
-
-def digest(path: Path) -> str:
-    """Return the sha256 of the bytes."""
-    return compute_sha256(path)
 
 
 def _read_content(path: Path) -> Any:

@@ -37,16 +37,6 @@ def match_state(model: nn.Module, state: dict[str, Tensor]) -> StateMatch:
     )
 
 
-def load_matching(model: nn.Module, state: dict[str, Tensor]) -> list[str]:
-    """Load the tensors that match; return the names in `model` that were not loaded.
-
-    With another dataset the number of classes differs, so the last layers of a detector are not loaded.
-    """
-    match = match_state(model, state)
-    model.load_state_dict(match.matching, strict=False)
-    return match.missing
-
-
 def _add_shared_names(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the other names of tensors that the model shares between modules: C4's heads share conv5_x."""
     names: dict[tuple[int, torch.Size], list[str]] = {}

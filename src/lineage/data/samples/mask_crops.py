@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode, functional
@@ -58,13 +57,6 @@ class MaskCrops(TVTensor):
         """Decode COCO run lengths of the whole canvas, compressed (`counts` str or bytes) or not (list of int)."""
         bits, windows = rasterize(*decode_counts(encoded, canvas_size), canvas_size)
         return cls(torch.from_numpy(bits), torch.from_numpy(windows), canvas_size)
-
-    @classmethod
-    def from_polygons(cls, objects: Sequence[Sequence[Any]], canvas_size: tuple[int, int]) -> MaskCrops:
-        """Rasterise polygons; each object is a list of polygons (x0, y0, x1, y1, ...) whose union it covers."""
-        return cls.from_rle(
-            [rle.merge(rle.frPyObjects(list(polygons), *canvas_size)) for polygons in objects], canvas_size
-        )
 
     def __len__(self) -> int:
         return len(self.windows)

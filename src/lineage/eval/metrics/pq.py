@@ -54,11 +54,6 @@ def read_png(path: Path) -> Ids:
         ) from error
 
 
-def write_ids(ids: Ids) -> NDArray[np.uint8]:
-    """Return the RGB of segment ids, the inverse of `read_ids`."""
-    return (ids[..., None] // np.array([1, 256, 256**2]) % 256).astype(np.uint8)
-
-
 def count(
     image: int, truth: Ids, predicted: Ids, segments: Sequence[Segment], predicted_segments: Sequence[Segment]
 ) -> Counts:

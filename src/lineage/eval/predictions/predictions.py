@@ -35,11 +35,6 @@ class Predictions(NamedTuple):
         """Return [N] the image id of every detection."""
         return self.images[self.image_index]
 
-    def xyxy(self) -> NDArray[np.float32]:
-        """Return [N, 4] the boxes as corners (x1, y1, x2, y2)."""
-        corner = self.boxes[:, :2]
-        return np.concatenate([corner, corner + self.boxes[:, 2:]], axis=1).astype(np.float32)
-
     def take(self, rows: Ints) -> Predictions:
         """Return the detections `rows` [n], in that order; all images stay, also those without detections."""
         per_detection = ("image_index", "boxes", "scores", "labels", "rle_lengths", "keypoints")

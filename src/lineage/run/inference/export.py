@@ -34,10 +34,10 @@ from lineage.models.export.program import (
 )
 from lineage.models.export.verify import REQUIRED_IMAGES, DrawInputs, Run, Verification, verify
 from lineage.results.atomic import atomic_path, atomic_write
+from lineage.results.file_digest import compute_sha256
 from lineage.run.inference.calibrated_model import CalibratedModel
 from lineage.run.restore import Restored
 from lineage.run.task import check_detector
-from lineage.weights.readers import digest
 
 USED_PROPOSALS = 64  # of an image in the check; see draw_inputs
 SIZE_DIVISIBILITY = 32
@@ -223,7 +223,7 @@ def describe(
     resize = {key: list(test[key]) if key == "sizes" else test[key] for key in ("sizes", "max_size") if key in test}
     return {
         "file": path.name,
-        "sha256": digest(path),
+        "sha256": compute_sha256(path),
         "format": "onnx" if path.suffix == ".onnx" else "torch.export",
         "weights": restored.source,
         "inputs": [_describe_tensor(name, value) | INPUT_FACTS[name] for name, value in name_inputs(inputs).items()],

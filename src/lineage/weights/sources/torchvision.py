@@ -6,10 +6,8 @@ Its published COCO weights v1 were trained with frozen batch norms of eps = 0, s
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from lineage.weights.sources.layout import BACKGROUND_FIRST, NO_BACKGROUND_DELTAS, NO_BACKGROUND_MASK
-from lineage.weights.sources.table import IMAGENET, NameTable, SourceConventions, Stems, to_ours
+from lineage.weights.sources.table import IMAGENET, NameTable, SourceConventions, Stems
 
 DEPTH = 36  # blocks of the longest stage of any ResNet here (ResNet-152)
 LEVELS = 5
@@ -68,11 +66,3 @@ DETECTION = NameTable(
     conventions=SourceConventions(IMAGENET, ("roi.aligned=false", "model.proposals.anchors.rounded=true")),
 )
 CLASSIFICATION = NameTable("torchvision classification", list_resnet_stems("", "backbone."), ignored=("fc.*",))
-
-
-def convert_detector(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convert a torchvision detector to our names and class order. Raises KeyError for a name not in the table."""
-    converted, unknown = to_ours(DETECTION, state)
-    if unknown:
-        raise KeyError(f"torchvision parameter {unknown[0]!r} has no counterpart here")
-    return converted

@@ -235,7 +235,8 @@ def test_untrained_frozen_layers_are_refused_with_the_fix() -> None:
         ("backbone.deform=[6]", "stages are numbered 2 to 5"),
         ("backbone.layers=[1,1]", "four stages, or three"),
         ("backbone.deform_version=3", "deform_version=3 is unknown"),
-        ("backbone.stride_in=2x2", "1x1 or 3x3"),
+        ("backbone.stride_in=2x2", "stride_in=2x2: choose 1x1 or 3x3"),
+        ("backbone.block=plain", "block=plain: choose basic or bottleneck"),
     ],
 )
 def test_wrong_options_are_named(option: str, message: str) -> None:

@@ -111,6 +111,13 @@ def test_without_nms_the_best_stay_whatever_they_overlap() -> None:
     assert counts[1] > 900  # all but those too small to keep
 
 
+def test_wrong_words_are_refused_one_by_one() -> None:
+    with pytest.raises(Exception, match=r"proposals\.ranking=size: choose score or random"):
+        rpn("ranking=size")
+    with pytest.raises(Exception, match=r"proposals\.box_loss_normalizer=all: choose samples or positions"):
+        rpn("box_loss_normalizer=all")
+
+
 def test_lambda_scales_the_box_loss_and_positions_divide_it() -> None:
     inputs = scene([3, 2])
     plain, ten = rpn().losses(*inputs), rpn("box_loss_weight=10.0", "box_loss_normalizer=positions").losses(*inputs)

@@ -115,5 +115,7 @@ def test_errors_say_what_to_do() -> None:
     features, rois = small([[0]])
     with pytest.raises(UnlabelledError, match="no keypoints"):
         head().heads.keypoint.losses(features, rois, labelled(2)._replace(keypoints=None), None)
-    with pytest.raises(Exception, match="normalize=sum"):
-        head(normalize="sum")
+    with pytest.raises(Exception, match="loss_normalizer=sum: choose visible or slots"):
+        head(loss_normalizer="sum")
+    with pytest.raises(Exception, match="score=sum: choose logit or probability"):
+        head(score="sum")

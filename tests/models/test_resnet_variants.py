@@ -126,8 +126,8 @@ def test_an_image_skips_the_same_blocks_in_any_batch() -> None:
 
 def test_wrong_words_are_refused() -> None:
     for option, message in (
-        ("stem=deeper", "conv7, deep"),
-        ("shortcut=max", "conv, pool"),
+        ("stem=deeper", "stem=deeper: choose conv7 or deep"),
+        ("shortcut=max", "shortcut=max: choose conv or pool"),
         ("drop_path=1.5", "below 1"),
     ):
         with pytest.raises(Exception, match=message):

@@ -10,8 +10,7 @@ from torch import nn
 from lineage.config.compose import compose_config
 from lineage.data.proposals.jittered import JitteredProposals
 from lineage.data.shapes.garments import Garments
-from lineage.models.detectors.true_boxes import detect_in_given_boxes
-from lineage.models.detectors.truncated_svd import NoSuchLayer
+from lineage.models.detectors.true_boxes import NoProposals, detect_in_given_boxes
 from lineage.ops import boxes as box_ops
 from tests.models.compose import build
 from tests.models.test_classic import scene
@@ -33,12 +32,12 @@ def test_detections_are_the_boxes_that_come_with_the_images() -> None:
 
 
 def test_a_model_without_proposals_is_refused() -> None:
-    with pytest.raises(NoSuchLayer, match="RetinaNet takes no boxes"):
+    with pytest.raises(NoProposals, match="RetinaNet takes no boxes"):
         detect_in_given_boxes(build("model=retinanet"))
 
 
 def test_a_center_net_is_told_of_true_maps() -> None:
-    with pytest.raises(NoSuchLayer, match="tta=oracle_all"):
+    with pytest.raises(NoProposals, match="tta=oracle_all"):
         detect_in_given_boxes(build("model=centernet"))
 
 

@@ -28,7 +28,7 @@ def build_model(*overrides: str) -> nn.Module:
     (["model.proposals.anchors.sizes=[[8],[16],[32],[64],[128,256]]"], r"equal on all levels .*\[1, 1, 1, 1, 2\]"),
     (["model.proposals.anchors.sizes=[8,16,32,64,128]"], r"each level has a list of sizes"),
     (["model.proposals.anchors.aspect_ratios=[]"], "aspect_ratios 0"),
-    (["model.proposals.anchors.aspect_ratios=[0,1]"], "above 0"),
+    (["model.proposals.anchors.aspect_ratios=[0,1]"], r"aspect_ratios=\[0, 1\] has 0: all must be above 0"),
     (["model.neck.top_block=null"], r"\[4, 8, 16, 32\], finest first"),
     (["model.neck.start_level=1"], r"model.proposals.anchors.strides=.*\[8, 16, 32, 64\], finest first"),
     (["model.box.pool.strides=[8,16,32]"], rf"model.box.pool.strides=\[8, 16, 32\], but {MAPS}"),

@@ -118,8 +118,9 @@ def read_calibration(path: Path) -> Calibration:
 def _parse(content: Mapping[str, Any], source: str) -> Calibration:
     """Return the calibration of a file. Raises an error of Python for a field of another type or range."""
     method, by, target, task = content["method"], tuple(content["by"]), content["target"], content["task"]
-    if by not in BY or target not in TARGETS or task not in TASKS:
-        raise ValueError(f"by, target and task are {by}, {target!r} and {task!r}")
+    for name, value, choices in (("by", by, BY), ("target", target, TARGETS), ("task", task, TASKS)):
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}, not one of {', '.join(map(repr, choices))}")
     area_edges = read_numbers(content["area_edges"])
     if len(area_edges) != (SIZES - 1 if "size" in by else 0):
         raise ValueError(f"area_edges has {len(area_edges)} numbers")

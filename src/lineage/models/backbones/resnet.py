@@ -221,10 +221,10 @@ def _get_norm(norm: str, base_channels: int) -> Norm:
 
 
 def _check_variants(stem: str, shortcut: str, zero_gamma: bool, norm: str) -> None:
-    if stem not in STEMS or shortcut not in SHORTCUTS:
-        raise ValueError(
-            f"backbone.stem={stem} is one of {', '.join(STEMS)}, backbone.shortcut={shortcut} of {', '.join(SHORTCUTS)}"
-        )
+    if stem not in STEMS:
+        raise ValueError(f"backbone.stem={stem}: choose {' or '.join(STEMS)}")
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"backbone.shortcut={shortcut}: choose {' or '.join(SHORTCUTS)}")
     if zero_gamma and norm == "frozen_bn":
         raise ValueError(
             "backbone.zero_gamma=true: a frozen norm would stay 0; choose backbone.norm=gn32, bn or sync_bn"
@@ -234,8 +234,10 @@ def _check_variants(stem: str, shortcut: str, zero_gamma: bool, norm: str) -> No
 def _check_shape(
     block: str, layers: Sequence[int], stride_in: str, deform: Sequence[int], non_local: Sequence[int]
 ) -> None:
-    if block not in BLOCKS or stride_in not in ("1x1", "3x3"):
-        raise ValueError(f"backbone.block={block} is one of {', '.join(BLOCKS)}, stride_in={stride_in} 1x1 or 3x3")
+    if block not in BLOCKS:
+        raise ValueError(f"backbone.block={block}: choose {' or '.join(BLOCKS)}")
+    if stride_in not in ("1x1", "3x3"):
+        raise ValueError(f"backbone.stride_in={stride_in}: choose 1x1 or 3x3")
     if len(layers) not in (3, 4):
         raise ValueError(f"backbone.layers={list(layers)}: a ResNet has four stages, or three if its last map is C4")
     for name, stages in (("deform", deform), ("non_local", non_local)):

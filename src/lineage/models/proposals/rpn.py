@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple, cast
 
 import torch
@@ -90,8 +91,9 @@ def check_anchors(sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[floa
             f"anchors per position must be equal on all levels and more than 0: sizes of the levels {counts}, "
             f"aspect_ratios {len(aspect_ratios)}; one convolution predicts for all levels"
         )
-    if min(min(level) for level in sizes) <= 0 or min(aspect_ratios) <= 0 or min(strides) <= 0:
-        raise ValueError("sizes, aspect_ratios and strides are above 0")
+    for name, values in (("sizes", [*chain(*sizes)]), ("aspect_ratios", aspect_ratios), ("strides", strides)):
+        if min(values) <= 0:
+            raise ValueError(f"{name}={list(values)} has {min(values)}: all must be above 0")
 
 
 class RPN(nn.Module):
@@ -131,11 +133,12 @@ class RPN(nn.Module):
         regress_at_test: bool,
     ):
         super().__init__()
-        if box_loss_normalizer not in NORMALIZERS or ranking not in RANKINGS:
+        if box_loss_normalizer not in NORMALIZERS:
             raise ValueError(
-                f"RPN: box_loss_normalizer={box_loss_normalizer} is not one of {', '.join(NORMALIZERS)}, or "
-                f"ranking={ranking} not one of {', '.join(RANKINGS)}"
+                f"model.proposals.box_loss_normalizer={box_loss_normalizer}: choose {' or '.join(NORMALIZERS)}"
             )
+        if ranking not in RANKINGS:
+            raise ValueError(f"model.proposals.ranking={ranking}: choose {' or '.join(RANKINGS)}")
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
         self.deeper = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth - 1))
         self.objectness = nn.Conv2d(channels, anchors.per_position, 1)

@@ -44,10 +44,10 @@ class KeypointHead(nn.Module):
         loss_weight: float,
     ):
         super().__init__()
-        if loss_normalizer not in ("visible", "slots") or score not in ("logit", "probability"):
-            raise ValueError(
-                f"loss_normalizer={loss_normalizer} is visible or slots; score={score} is logit or probability"
-            )
+        if loss_normalizer not in ("visible", "slots"):
+            raise ValueError(f"model.heads.keypoint.loss_normalizer={loss_normalizer}: choose visible or slots")
+        if score not in ("logit", "probability"):
+            raise ValueError(f"model.heads.keypoint.score={score}: choose logit or probability")
         self.pool = pool(roi)
         self.body = body(channels, self.pool.size)
         self.deconvolution = nn.ConvTranspose2d(self.body.channels, num_keypoints, 4, stride=2, padding=1)

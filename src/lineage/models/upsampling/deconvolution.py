@@ -33,11 +33,10 @@ class Deconvolution(nn.Module):
 
     def __init__(self, inputs: Sequence[int], *, widths: Sequence[int], convolution: str, filters: str, norm: str):
         super().__init__()
-        if convolution not in CONVOLUTIONS or filters not in FILTERS:
-            raise ValueError(
-                f"upsampling.convolution={convolution} is one of {', '.join(CONVOLUTIONS)}, "
-                f"upsampling.filters={filters} of {', '.join(FILTERS)}"
-            )
+        if convolution not in CONVOLUTIONS:
+            raise ValueError(f"upsampling.convolution={convolution}: choose one of {', '.join(CONVOLUTIONS)}")
+        if filters not in FILTERS:
+            raise ValueError(f"upsampling.filters={filters}: choose {' or '.join(FILTERS)}")
         self.channels = widths[-1]
         layers: list[nn.Module] = []
         for before, width in zip([inputs[-1], *widths], widths, strict=False):

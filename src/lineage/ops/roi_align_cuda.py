@@ -69,7 +69,7 @@ def _bilinear(pixels, py, px, height, width, C, channel):  # type: ignore[no-unt
 @triton.jit(do_not_specialize=SIZES)
 def _forward(  # type: ignore[no-untyped-def]
     p0, p1, p2, p3, p4, rois, levels, out,
-    h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, B, C,
+    h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, C,
     SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     region = tl.program_id(0).to(tl.int64)
@@ -191,7 +191,7 @@ def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampli
         with torch.cuda.device_of(out):
             _forward[(len(rois), size, triton.cdiv(channels, block))](
                 *pointers(maps), rois.float().contiguous(), level.contiguous(), out,
-                *grid.arguments, grid.images, channels,
+                *grid.arguments, channels,
                 SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, num_warps=1,
             )  # fmt: skip
     return out.permute(0, 3, 1, 2)

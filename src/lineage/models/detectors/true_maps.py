@@ -16,7 +16,10 @@ from lineage.structures import Detections, Images, Targets
 
 
 class TrueMaps:
-    """A CenterNet whose maps of centres are replaced by the true ones where `heat`, `sizes` or `offsets` is true."""
+    """A CenterNet whose maps of centres are replaced by the true ones where `heat`, `sizes` or `offsets` is true.
+
+    flip_indices, class_flip_indices: given to every option of `tta`, and not needed here: nothing is mirrored.
+    """
 
     def __init__(
         self,

@@ -56,11 +56,11 @@ def _mask_and_sum(grad, out, result, sums, pixels, share, C, RELU: tl.constexpr,
 
 
 @triton.jit
-def _enlarge_and_add(y, bias, coarse, out, total, H, W, C, BIAS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+def _enlarge_and_add(y, bias, coarse, out, total, W, C, BIAS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     channel, pixel = index % C, index // C
-    column, line = pixel % W, pixel // W  # lines of all images, one after the other; H is even
+    column, line = pixel % W, pixel // W  # lines of all images, one after the other; each has an even number
     source = ((line // 2) * (W // 2) + column // 2) * C + channel
     value = tl.load(y + index, mask=inside).to(tl.float32) + tl.load(coarse + source, mask=inside).to(tl.float32)
     if BIAS:
@@ -127,9 +127,9 @@ def enlarge_and_add(y: Tensor, bias: Tensor | None, coarse: Tensor) -> Tensor:
     """Compute y + bias + coarse enlarged twice: y [B, C, 2h, 2w] in channels_last, coarse [B, C, h, w]."""
     out = torch.empty_like(y)
     coarse = coarse.contiguous(memory_format=torch.channels_last)
-    channels, height, width = y.shape[1:]
+    channels, width = y.shape[1], y.shape[3]
     grid = (triton.cdiv(y.numel(), BLOCK),)
-    _enlarge_and_add[grid](y, bias, coarse, out, y.numel(), height, width, channels, BIAS=bias is not None, BLOCK=BLOCK)
+    _enlarge_and_add[grid](y, bias, coarse, out, y.numel(), width, channels, BIAS=bias is not None, BLOCK=BLOCK)
     return out
 
 

@@ -150,7 +150,7 @@ def test_imports_for_annotations_are_free() -> None:
 def test_every_package_says_what_lives_there_and_what_to_read_first() -> None:
     for path in sorted((SOURCES / "lineage").rglob("__init__.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
-        assert text, f"{path}: a docstring says what lives here, what it may import and what to read first"
+        assert text, f"{path}: a docstring says what lives here and what to read first"
         missing = [name for name in re.findall(r"[\w/]+\.py", text) if not found_near(path.parent, name)]
         assert not missing, f"{path}: there is no {', '.join(missing)}"
 

@@ -1,4 +1,4 @@
 """Calibration of detection scores: maps that are fitted on some images, and the measures of what they change on others.
 
-May import eval. Read first: score_map.py, fit.py, detector_measures.py.
+Read first: score_map.py, fit.py, detector_measures.py.
 """

@@ -1,4 +1,4 @@
 """From files to batches: annotations are indexed once, images are read, augmented and collated.
 
-May import structures and ops. It never sees a model. Read first: datamodule.py (what an epoch is), samples/sample.py.
+It never sees a model. Read first: datamodule.py (what an epoch is), samples/sample.py.
 """

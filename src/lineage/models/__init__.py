@@ -1,4 +1,4 @@
 """Detectors: `losses` for training, `detect` for inference, on padded tensors of fixed shapes.
 
-May import structures, ops and weights. A model never sees a config. Read first: detectors/rcnn.py.
+A model never sees a config. Read first: detectors/rcnn.py.
 """

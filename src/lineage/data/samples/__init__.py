@@ -1,4 +1,4 @@
-"""One image with its objects: the type, the protocol of a dataset, pixels and masks. Imports no other room of data.
+"""One image with its objects: the type, the protocol of a dataset, pixels and masks.
 
 Read first: sample.py, dataset.py.
 """

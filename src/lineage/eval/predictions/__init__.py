@@ -1,4 +1,4 @@
 """Detections of a model or a result file as columns: gathered over processes, pasted into the image, encoded as RLE.
 
-Imports no other folder of eval. Read first: predictions.py.
+Read first: predictions.py.
 """

@@ -1,4 +1,4 @@
 """Callbacks that a config may name beside those of Lightning (conf/callbacks).
 
-May import what lineage.train may. Read first: rate_finder.py.
+Read first: rate_finder.py.
 """

@@ -54,7 +54,8 @@ class ScoredImages(NamedTuple):
 
 def measure_detector(scored: ScoredImages, weights: Floats) -> dict[str, float]:
     """Return all measures in percent, NLL in nats; `weights` [I] are how often each image counts."""
-    matches, least = scored.matches, np.full(scored.num_classes, scored.score_thresh)
+    matches = scored.matches
+    least = np.full(scored.num_classes, scored.score_thresh)
     hits = take_outcomes(matches, HALF, matches.is_tp[HALF], weights, least)
     loose = take_outcomes(matches, LOOSE, matches.iou[LOOSE], weights, least)
     operating = take_outcomes(matches, ANY, matches.iou[ANY], weights, np.maximum(least, scored.thresholds))

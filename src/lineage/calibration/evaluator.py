@@ -54,7 +54,8 @@ class CalibrationEvaluator:
         if method not in (RAW, *METHODS) or method == AUGMENTED:
             names = ", ".join(name for name in (RAW, *METHODS) if name != AUGMENTED)
             raise CalibrationError(f"evaluator.method={method} is no map that is fitted here; choose one of {names}")
-        self.evaluator, self.document = make_evaluator(evaluator, dataset), dataset.ground_truth()
+        self.evaluator = make_evaluator(evaluator, dataset)
+        self.document = dataset.ground_truth()
         self.method, self.task = method, task
         fitted = "platt" if method == RAW else method
         self.choices = Choices(fitted, tuple(by), target, num_bins, score_thresh)

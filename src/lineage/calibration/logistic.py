@@ -18,7 +18,8 @@ TOLERANCE = 1e-12
 
 def fit_logistic(features: Floats, targets: Floats, lower: Floats, start: Floats) -> Floats:
     """Return the coefficients [K] of features [N, K]. Those that would fall below their bound are fixed there."""
-    weights, is_free = start.astype(np.float64), np.ones(len(lower), bool)
+    weights = start.astype(np.float64)
+    is_free = np.ones(len(lower), bool)
     while is_free.any():
         offset = features[:, ~is_free] @ weights[~is_free]
         weights[is_free] = _minimise(features[:, is_free], targets, offset, weights[is_free])

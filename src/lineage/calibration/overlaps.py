@@ -105,7 +105,8 @@ def _pair(detections: Annotations, objects: Annotations, counts: Flags) -> Itera
     """Yield the detections of each class and image, and the objects of it."""
     images = int(max(detections.image.max(initial=0), objects.image.max(initial=0))) + 1
     keys, object_keys = (side.label * images + side.image for side in (detections, objects))
-    rows, columns = np.flatnonzero(counts), np.argsort(object_keys, kind="stable")
+    rows = np.flatnonzero(counts)
+    columns = np.argsort(object_keys, kind="stable")
     rows = rows[np.argsort(keys[rows], kind="stable")]
     present, first = np.unique(keys[rows], return_index=True)
     begin, end = (np.searchsorted(object_keys[columns], present, side) for side in ("left", "right"))

@@ -39,7 +39,8 @@ class PseudoLabelled:
         if path is None:
             raise DatasetError(f"dataset.labels is not set: whose labels is this run to be trained on?\n{HELP}")
         options = ReadOptions("dataset.distilled", filter_empty=filter_empty, min_keypoints=min_keypoints)
-        self.images, self.labels = images, _open_labels(Path(path).expanduser(), options)
+        self.images = images
+        self.labels = _open_labels(Path(path).expanduser(), options)
         self.positions = _find_positions(self.labels, images)
         self.meta, self.source = self.labels.meta, self.labels.source
         self.ids, self.sizes, self.part_lengths = self.labels.ids, self.labels.sizes, self.labels.part_lengths

@@ -68,7 +68,8 @@ def draw_classes(draw: ImageDraw.ImageDraw, panel: Panel, stats: Stats) -> None:
     selection = f", the {TOP_CLASSES} most frequent of {count}" if count > TOP_CLASSES else ""
     draw_heading(draw, panel, f"objects of each class{selection}")
     step = min(36.0, (panel.height - 24) / max(len(rows), 1))
-    most, font = max(1, *(row.objects for row in rows)), ImageFont.load_default(12)
+    most = max(1, *(row.objects for row in rows))
+    font = ImageFont.load_default(12)
     for number, row in enumerate(rows):
         middle, start = panel.top + 24 + (number + 0.5) * step, panel.left + 130
         width = (panel.width - 200) * row.objects / most
@@ -112,7 +113,8 @@ def draw_bars(
     draw.line((panel.left, floor, panel.left + panel.width, floor), fill=PALE)
     every = 1 if "" in labels else max(1, round(26 / step))
     for number, (value, label) in enumerate(zip(values, labels, strict=True)):
-        left, height = panel.left + number * step, (panel.height - 62) * value / max(*values, 1)
+        left = panel.left + number * step
+        height = (panel.height - 62) * value / max(*values, 1)
         if value:
             draw.rectangle((left, floor - max(height, 1), left + max(step - 1.5, 0.5), floor), fill=BAR)
         if value and (step > 7 * len(f"{value:,}") or value == max(values)):

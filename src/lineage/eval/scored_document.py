@@ -64,7 +64,8 @@ def strip_document(document: Mapping[str, Any], tasks: Sequence[str]) -> Record:
         image["id"]: {"id": image["id"]} | {key: image[key] for key in SIZE if is_number(image.get(key))}
         for image in document["images"]
     }
-    has_masks, has_keypoints = any(map(scores_masks, tasks)), "keypoint" in tasks
+    has_masks = any(map(scores_masks, tasks))
+    has_keypoints = "keypoint" in tasks
     length = keypoint_length(document)
     annotations = []
     for annotation in document["annotations"]:
@@ -111,7 +112,8 @@ def is_number(value: Any) -> bool:
 
 def _complete(annotation: Mapping[str, Any], image: Record) -> Record:
     """Return the fields of an annotation that every task reads."""
-    box, area = box_of(annotation, size_of(image)), annotation.get("area")
+    box = box_of(annotation, size_of(image))
+    area = annotation.get("area")
     return {
         "id": annotation["id"],
         "image_id": annotation["image_id"],

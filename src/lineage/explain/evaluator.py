@@ -159,7 +159,8 @@ class ExplanationEvaluator:
     def _explain(self, batch: Batch) -> list[dict[str, float]]:
         """Return the measures of each explained detection of one image."""
         assert self.model is not None, "read_model comes before update"
-        detector, batch = adapt_detector(self.model), copy_batch(batch)
+        detector = adapt_detector(self.model)
+        batch = copy_batch(batch)
         picture = CanvasImage(str(batch.ids.item()), batch.images.pixels[0].permute(1, 2, 0).cpu().numpy())
         explained = explain_image(detector, batch, picture, self.meta, self.request)
         rows = [dict(describe_methods(detection, explained.detections)[self.method])

@@ -86,7 +86,8 @@ def explain_image(
     records = to_records(predictions, meta.category_ids)
     explained = []
     for slot, by_method in zip(slots, maps, strict=True):
-        record, label = records[slot], int(detections.labels[0, slot])
+        record = records[slot]
+        label = int(detections.labels[0, slot])
         x, y, width, height = record["bbox"]
         file_maps = {name: _to_file(by_method[name], batch) for name in request.methods}
         if request.effects:

@@ -74,7 +74,8 @@ def explain(output: ScalarOutput, names: Iterable[str]) -> dict[str, Heatmap]:
         signed = cam.enlarge_signed(weighted, size)
         layer = describe_layer(activations, size)
         if is_product:
-            guided, layer = gradients.map_guided_backprop(output).detach(), f"pixels x {layer}"
+            guided = gradients.map_guided_backprop(output).detach()
+            layer = f"pixels x {layer}"
             values, signed = guided * values, guided * signed
         maps[name] = Heatmap(values, signed, layer, shared + time.perf_counter() - start)
     return maps

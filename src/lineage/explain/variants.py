@@ -18,7 +18,8 @@ Record = TypeVar("Record", Images, Detections, Proposals)
 
 def detect_variants(detect: Detect, images: Images, variants: Iterable[Tensor]) -> Iterator[Detections]:
     """Yield the detections [1, D] of each variant [1, 3, H, W] of the pixels of one image."""
-    iterator, size = iter(variants), images.pixels.shape[-2] * images.pixels.shape[-1]
+    iterator = iter(variants)
+    size = images.pixels.shape[-2] * images.pixels.shape[-1]
     while chunk := [*islice(iterator, max(1, BATCH_PIXELS // size))]:
         repeated = repeat(images, len(chunk))._replace(pixels=torch.cat(chunk))
         detections = detect(repeated)

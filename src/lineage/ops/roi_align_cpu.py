@@ -33,7 +33,8 @@ def roi_align_bags(
 ) -> Tensor:
     """Compute what ops.roi_align.roi_align does as sums of pixels: a bin is a bag of 4 * sampling_ratio^2."""
     exact = torch.promote_types(maps[0].dtype, torch.float32)  # as torchvision's: half precision is too coarse
-    image, corners = rois[:, 0].int(), rois[:, 1:].to(exact) - (0.5 if aligned else 0.0)
+    image = rois[:, 0].int()
+    corners = rois[:, 1:].to(exact) - (0.5 if aligned else 0.0)
     # 1. the place of each region's map in the table
     first, height, width = _locate(maps, image, level)
     # 2. the pixels of each bin and their weights

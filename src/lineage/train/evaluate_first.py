@@ -24,7 +24,8 @@ class EvaluateFirst(Callback):
     """
 
     def __init__(self, metrics: Path, step: int) -> None:
-        self.is_resumed, self.is_absent = step > 0, not has_evaluation(metrics, step)
+        self.is_resumed = step > 0
+        self.is_absent = not has_evaluation(metrics, step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_needed = self.is_resumed and (self.is_absent or watches_metrics(trainer))

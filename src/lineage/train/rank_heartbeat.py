@@ -173,7 +173,8 @@ class RankHeartbeat(Callback):
     def _start(self, trainer: Trainer) -> None:
         if self.state or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
             return
-        self.state, self._is_first_of_machine = RankState(trainer.global_rank), trainer.local_rank == 0
+        self.state = RankState(trainer.global_rank)
+        self._is_first_of_machine = trainer.local_rank == 0
         store = dist.distributed_c10d._get_default_store()
         self._publish(store)  # a process that is stopped at once is known, too
         exchange = partial(self._exchange, store, trainer.world_size)

@@ -84,7 +84,8 @@ def _infer_body_options(state: StateDict) -> list[str]:
 
 def _infer_head_options(state: StateDict) -> list[str]:
     """Return the options of the heads: one RPN convolution with norms in the heads, class-agnostic boxes and masks."""
-    count, options = count_classes(state) or 1, []
+    count = count_classes(state) or 1
+    options = []
     if _has_batch_norm_in_pyramid(state) and _has(state, "proposals.convolution.") and not _has(state, DEEPER):
         options.append("model.proposals.depth=1")
     for name, rows, option in (

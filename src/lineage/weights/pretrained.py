@@ -77,7 +77,8 @@ def load_backbone(
     """
     if weights == LATER:
         return
-    own, state = body.state_dict(), load_backbone_state(weights, pixels, stride_in)
+    own = body.state_dict()
+    state = load_backbone_state(weights, pixels, stride_in)
     required = [name for name in own if not any(text in name for text in (*optional, ".num_batches_tracked"))]
     if lacking := [name for name in required if name not in state or state[name].shape != own[name].shape]:
         raise WeightsError(

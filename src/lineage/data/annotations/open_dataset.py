@@ -144,7 +144,8 @@ def raise_or_warn(
 
 
 def _format_nothing_left(index: mmap_index.Index, paths: DatasetPaths, options: ReadOptions) -> str:
-    images, annotations = len(index.columns["ids"]), index.metadata["annotations"]
+    images = len(index.columns["ids"])
+    annotations = index.metadata["annotations"]
     if share := options.fraction or options.held_out:
         return (
             f"{paths.source}: of {images} images none is left on one side of dataset.val.fraction={share:g}. Set "

@@ -58,7 +58,8 @@ def to_rle(packed: bytes, size: Sequence[int]) -> bytes:
 
 def encode_rle(annotation: Mapping[str, Any], size: Sequence[int]) -> bytes:
     """Return the run lengths of a segmentation in any of COCO's three notations; empty without one."""
-    segmentation, (height, width) = annotation.get("segmentation"), size
+    segmentation = annotation.get("segmentation")
+    height, width = size
     if not segmentation:
         return b""
     if isinstance(segmentation, Polygons):

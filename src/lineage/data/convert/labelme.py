@@ -124,7 +124,8 @@ def read_box(shape: Shape) -> Corners:
 
 def read_polygon(shape: Shape) -> Polygon | None:
     """Return the polygon of a shape; None for rectangles and painted masks. Raises ValueError without an area."""
-    kind, points = shape.get("shape_type") or "polygon", read_numbers(shape)
+    kind = shape.get("shape_type") or "polygon"
+    points = read_numbers(shape)
     if kind in ("rectangle", "mask"):
         if len(points) != 2:
             raise ValueError(f"a {kind} has {len(points)} points, not 2")

@@ -74,7 +74,8 @@ def read_csv(path: Path) -> list[Record]:
 
 def read(folder: Path) -> Reading:
     """Read all files of the annotator below a folder."""
-    reading, files = Reading(), list(find_files(folder))
+    reading = Reading()
+    files = list(find_files(folder))
     for unparsed in find_unparsed(folder):  # it may be the annotator's
         reading.add_problem(unparsed.path, unparsed.reason)
     attribute = choose_attribute(
@@ -102,7 +103,8 @@ def read_regions(
     for number, region in enumerate(regions_of(record), 1):
         here = f"{place}, region {number}"
         try:
-            shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
+            shape = region["shape_attributes"]
+            attributes = region.get("region_attributes") or {}
             label = read_label(attributes.get(attribute)) if attribute else UNNAMED
             reading.add_object(objects, parse_region(shape, label), size, here)
         except KeyError as error:

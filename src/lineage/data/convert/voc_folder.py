@@ -42,7 +42,8 @@ def find_files(folder: Path, most: int | None = None) -> Iterator[tuple[Path, xm
 
 def read(folder: Path) -> Reading:
     """Read all XML files below a folder."""
-    reading, sets = Reading(), read_image_sets(folder)
+    reading = Reading()
+    sets = read_image_sets(folder)
     for file, root in find_files(folder):
         if root is None:
             reading.add_problem(file, "is no XML")
@@ -79,7 +80,8 @@ def find_image(file: Path, stated: str) -> Path | None:
 
 def read_objects(root: xml.Element, size: tuple[int, int], file: Path, reading: Reading) -> list[LabelledObject]:
     """Return the objects of a file. VOC counts pixels from 1, the last included."""
-    masks, objects = read_masks(file, size, reading), list[LabelledObject]()
+    masks = read_masks(file, size, reading)
+    objects = list[LabelledObject]()
     for number, element in enumerate(root.findall("object"), 1):
         place = f"{file}, object {number}"
         try:
@@ -87,7 +89,8 @@ def read_objects(root: xml.Element, size: tuple[int, int], file: Path, reading: 
         except ValueError as error:
             reading.add_problem(place, str(error))
             continue
-        name, corners = (element.findtext("name") or "").strip(), (x1 - 1, y1 - 1, x2, y2)
+        name = (element.findtext("name") or "").strip()
+        corners = (x1 - 1, y1 - 1, x2, y2)
         if not name:
             reading.add_problem(place, "has no name")
         elif not all(math.isfinite(value) for value in corners):

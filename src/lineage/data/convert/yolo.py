@@ -57,7 +57,8 @@ def read(folder: Path) -> Reading:
     for path in images:
         if (size := reading.measure(path)) is None:
             continue
-        labels, objects = label_file(path, folder), list[LabelledObject]()
+        labels = label_file(path, folder)
+        objects = list[LabelledObject]()
         for number, line in enumerate(read_lines(labels, reading), 1):
             if not line.strip():
                 continue

@@ -24,7 +24,8 @@ FOLDERS = {"train": "train", "val": "validation"}
 
 def write(dataset: Dataset, root: Path, split: str) -> Path:
     """Write the dataset and return the folder of its annotations."""
-    folder, categories = root / FOLDERS[split], assign_categories(dataset)
+    folder = root / FOLDERS[split]
+    categories = assign_categories(dataset)
     places = {
         category_id: place_keypoints(dataset.meta, label, categories[category_id])
         for label, category_id in enumerate(dataset.meta.category_ids)

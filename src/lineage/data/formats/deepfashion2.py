@@ -86,7 +86,8 @@ def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:
     landmarks = {"keypoints": list(LANDMARKS), "skeleton": []}
     builder.categories = [category | landmarks for category in builder.categories]
     for position, file in enumerate(files, 1):
-        name, image_id = f"{file.stem}.jpg", int(file.stem) if file.stem.isdigit() else position
+        name = f"{file.stem}.jpg"
+        image_id = int(file.stem) if file.stem.isdigit() else position
         try:
             document = json.loads(file.read_bytes())
             items = [item for key, item in document.items() if key.startswith("item")]

@@ -64,7 +64,8 @@ class PanopticDataset:
         return self.things.path(position)
 
     def __getitem__(self, position: int) -> Sample:
-        sample, segments = self.things[position], self.read_segments(position)
+        sample = self.things[position]
+        segments = self.read_segments(position)
         columns, rows = self.things.columns, self._rows(position)
         numbers = columns.extra["segment"][rows]
         masks = (segments == numbers[:, None, None]) & ~columns.crowd[rows][:, None, None]

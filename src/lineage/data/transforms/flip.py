@@ -30,7 +30,8 @@ def flip(sample: Sample, flip_indices: Sequence[int], class_flip_indices: Sequen
 
     class_flip_indices: those of each class, if they differ
     """
-    flipped, visibility = geometry.horizontal_flip(sample), sample.visibility
+    flipped = geometry.horizontal_flip(sample)
+    visibility = sample.visibility
     keypoints = flipped.keypoints
     if keypoints is None or visibility is None:
         return flipped

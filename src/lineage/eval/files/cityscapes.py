@@ -35,7 +35,8 @@ def read_cityscapes(folder: Path, document: Mapping[str, Any]) -> list[Record]:
     labels = label_ids({category["id"]: category["name"] for category in document["categories"]})
     category_of = {label: number for number, label in labels.items()}
     evaluated = ", ".join(map(str, category_of))
-    texts, records = sorted(folder.rglob("*.txt")), []
+    texts = sorted(folder.rglob("*.txt"))
+    records = []
     for image in document["images"]:
         for line in read_lines(find_text(image, texts, folder), folder):
             if line.label in category_of:

@@ -71,7 +71,8 @@ def classify_image(
             remaining[:, best] = 0
     is_found = np.isin(np.arange(len(columns)), match)
     # 3. The others are errors; the first kind that fits.
-    kinds, target = [CORRECT] * len(rows), np.full(len(rows), -1)
+    kinds = [CORRECT] * len(rows)
+    target = np.full(len(rows), -1)
     for row in np.flatnonzero(match < 0).tolist():
         kinds[row], nearest = _classify(iou[row], same[row], is_found)
         target[row] = columns[nearest] if nearest is not None and not is_found[nearest] else -1
@@ -109,7 +110,8 @@ def tide_costs(detections: Annotations, objects: Annotations, overlap: Overlap, 
     costs = {}
     # 1. Each kind repaired alone.
     for kind in KINDS:
-        points, is_missed = errors.repair(kind), errors.is_missed & (kind == MISSED)
+        points = errors.repair(kind)
+        is_missed = errors.is_missed & (kind == MISSED)
         missed = np.bincount(errors.object_label[is_missed], minlength=errors.num_classes)
         costs[kind] = max(mean_ap(points, num_objects - missed) - base, 0.0)
     # 2. All of one side repaired: false positives go last, unmatched objects vanish.

@@ -137,7 +137,9 @@ def _crossing_pixels(columns: Columns, column: Ints, cell: Ints) -> Ints:
     # 1. The values of the cells before and after.
     cells = columns.cells.shape[1] - 2
     top, bottom = columns.top.take(column), columns.bottom.take(column)
-    flat, side, weight = columns.cells.ravel(), cells + 2, columns.weight.take(column)
+    flat = columns.cells.ravel()
+    side = cells + 2
+    weight = columns.weight.take(column)
     position = columns.left.take(column) * side + cell
     before = (1 - weight) * flat.take(position) + weight * flat.take(position + side)
     position += 1
@@ -169,6 +171,7 @@ def sample(columns: Columns, rows: Ints, pixels: Floats | Ints) -> Flags:
     cell = cell_coordinate(pixels, columns.top[rows, None], columns.bottom[rows, None], cells)
     above = np.clip(np.floor(cell), -1, cells - 1)
     weight, index = cell - above, above.astype(np.int64) + 1
-    values, row = columns.values(rows), np.arange(len(rows))[:, None]
+    values = columns.values(rows)
+    row = np.arange(len(rows))[:, None]
     value = (1 - weight) * values[row, index] + weight * values[row, index + 1]
     return (value >= HALF) & (cell > -1) & (cell < cells)

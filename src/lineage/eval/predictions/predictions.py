@@ -54,7 +54,8 @@ class Predictions(NamedTuple):
     def masks(self) -> list[dict[str, Any]]:
         """Return the COCO RLE of every detection, ready for JSON."""
         sizes = self.sizes.tolist()  # one list for all masks of an image
-        text, ends = self.rle.tobytes().decode("ascii"), np.cumsum(self.rle_lengths)
+        text = self.rle.tobytes().decode("ascii")
+        ends = np.cumsum(self.rle_lengths)
         spans = zip(self.image_index.tolist(), (ends - self.rle_lengths).tolist(), ends.tolist(), strict=True)
         with pause_collection():
             return [{"size": sizes[image], "counts": text[start:end]} for image, start, end in spans]

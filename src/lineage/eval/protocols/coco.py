@@ -61,7 +61,9 @@ class CocoScorer:
         settings = (self.name, self.supported, [*tasks], [*sigmas], max_detections)
         prepare = partial(prepare_coco, tasks=tasks, supported=self.supported, sigmas=sigmas, limit=max_detections)
         self.truths, facts = load_truth(dataset, settings, prepare)
-        self.tasks, self.images, self.sigmas = tuple(facts["tasks"]), facts["images"], facts["sigmas"]
+        self.tasks = tuple(facts["tasks"])
+        self.images = facts["images"]
+        self.sigmas = facts["sigmas"]
         self.notes: dict[str, list[str]] = facts["notes"]
 
     @property

@@ -81,7 +81,8 @@ class FrameEvaluator:
 
     def compute(self) -> dict[str, float]:
         """Return the means over all frames; every process gets the same."""
-        rows, self._rows = np.array(self._rows, np.float64).reshape(-1, 3), []
+        rows = np.array(self._rows, np.float64).reshape(-1, 3)
+        self._rows = []
         numbers, psnr, ssim = gather_rows([rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2]])
         distinct, position = np.unique(numbers, return_index=True)  # processes may repeat the first ones
         check_complete(distinct, self.ids)

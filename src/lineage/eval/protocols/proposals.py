@@ -34,7 +34,9 @@ class ProposalScorer:
 
     def __init__(self, *, dataset: CocoDataset) -> None:
         truths, facts = load_truth(dataset, (self.name,), prepare_proposals)
-        self.truth, self.images, self.notes = truths["box"], facts["images"], tuple(facts["notes"])
+        self.truth = truths["box"]
+        self.images = facts["images"]
+        self.notes = tuple(facts["notes"])
         self.category_ids = np.array(dataset.meta.category_ids, np.int64)
 
     @property

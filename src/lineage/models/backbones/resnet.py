@@ -77,7 +77,8 @@ class ResNet(nn.Module):
         check_start(norm, frozen_stages, weights)
         _check_shape(block, layers, stride_in, deform, non_local)
         _check_variants(stem, shortcut, zero_gamma, norm)
-        layer, expansion = _get_norm(norm, base_channels), BLOCKS[block].expansion
+        layer = _get_norm(norm, base_channels)
+        expansion = BLOCKS[block].expansion
         build_block = partial(BLOCKS[block], groups=groups, base_width=width_per_group, norm_layer=layer)
         self.normalize = Normalize(mean, std)
         self.stem = STEMS[stem](base_channels, layer)

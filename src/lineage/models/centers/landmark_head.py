@@ -69,7 +69,8 @@ class LandmarkHead(nn.Module):
     ):
         super().__init__()
         self.layout = make_layout(num_classes, num_keypoints, counts, offsets, _choose_groups(sharing, groups))
-        maps, bias = self.layout.num_maps, prior_bias(prior_prob)
+        maps = self.layout.num_maps
+        bias = prior_bias(prior_prob)
         self.points = _branches(stacks, lambda: Branch(channels, 2 * maps, width=width))
         self.heat = _branches(stacks, lambda: Branch(channels, maps, width=width, bias=bias))
         self.offsets = _branches(stacks, lambda: Branch(channels, 2, width=width))
@@ -130,7 +131,8 @@ class LandmarkHead(nn.Module):
         """
         width = maps.heat.shape[-1]
         # 1. the landmarks of the detected class, from its centre
-        labels, index = detections.labels.clamp(max=len(self.slots) - 1), detections.proposal_index
+        labels = detections.labels.clamp(max=len(self.slots) - 1)
+        index = detections.proposal_index
         slots = take_rows(self.slots, labels)  # [B, D, L]
         channels = take_rows(self.channels, labels)  # [B, D, L]
         corner = torch.stack((index % width, index // width), -1)[:, :, None]

@@ -102,7 +102,8 @@ class DenseHead(nn.Module):
         # section 4.1: initially all probabilities are `prior_prob`, else background dominates the first steps
         nn.init.constant_(cast(Tensor, self.scores.predictor.bias), prior_bias(prior_prob))
         self.classification, self.regression, self.mining = classification, regression, mining
-        self.by_image, self.bbox_reg_weights = loss_normalizer == "image", tuple(bbox_reg_weights)
+        self.by_image = loss_normalizer == "image"
+        self.bbox_reg_weights = tuple(bbox_reg_weights)
         self.score_thresh, self.nms_thresh, self.suppression = score_thresh, nms_thresh, suppression
         self.topk_candidates, self.detections_per_img = topk_candidates, detections_per_img
 

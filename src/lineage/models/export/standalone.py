@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     model = Path(__file__).with_suffix("")
     description = read_description(model)
-    run, ids = load_model(model, description), number_pictures(args.files)
+    run = load_model(model, description)
+    ids = number_pictures(args.files)
     records: list[dict[str, Any]] = []
     for path, image_id in zip(args.files, ids, strict=True):
         detections = detect(run, read_picture(path), description)

@@ -57,7 +57,8 @@ def verify(
         expected = dict(zip(names, model(*inputs), strict=True))
         differences = compare_outputs(expected, dict(zip(names, run(*inputs), strict=True)), inputs)
         if max(differences.values()) <= tolerance:
-            worst, equal = {name: max(worst[name], differences[name]) for name in names}, equal + 1
+            worst = {name: max(worst[name], differences[name]) for name in names}
+            equal += 1
         elif is_certain(model, inputs, expected, tolerance):
             wrong = ", ".join(f"{name} by {value:.1e}" for name, value in differences.items() if value > tolerance)
             raise ExportError(f"the file computes something else than the model: {wrong}; it was not kept")

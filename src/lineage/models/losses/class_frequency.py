@@ -111,7 +111,8 @@ class SeesawLoss(nn.Module):
         """logits [B, N, C + 2], labels and valid [B, N] -> [B, N]"""
         foreground = labels < self.classes
         objectness = F.cross_entropy(logits[..., -2:].transpose(1, 2), (~foreground).long(), reduction="none")
-        class_logits, gt = logits[..., :-2], labels.clamp(max=self.classes - 1)[..., None]
+        class_logits = logits[..., :-2]
+        gt = labels.clamp(max=self.classes - 1)[..., None]
         factors = torch.where(one_hot(gt[..., 0], self.classes) > 0, 0.0, self._log_factors(class_logits, gt))
         losses = -(class_logits + factors).log_softmax(-1).gather(-1, gt)[..., 0]
         return (objectness + losses * foreground) * valid

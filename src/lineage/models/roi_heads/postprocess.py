@@ -40,7 +40,8 @@ def finalize(
     boxes, scores = suppression(boxes, scores, labels, valid, nms_thresh, detections_per_img)
     # 2. the best of each image; empty slots are zero
     scores, slots = top_detections(scores, detections_per_img)
-    valid, proposal_index = scores >= 0, proposal_index.gather(1, slots)
+    valid = scores >= 0
+    proposal_index = proposal_index.gather(1, slots)
     return Detections(
         boxes=torch.where(valid[..., None], box_ops.take(boxes, slots), 0.0),
         scores=scores.clamp(min=0),

@@ -106,7 +106,8 @@ class ClassTrainer:
 def _positives(passes: Pass, classes: int, norm: float) -> tuple[list[Array], Tensor]:
     """Return the scaled features of each class's objects, and the scale that gives features the mean length `norm`."""
     rows: list[list[Tensor]] = [[] for _ in range(classes)]
-    length, count = torch.zeros((), dtype=torch.float64), 0
+    length = torch.zeros((), dtype=torch.float64)
+    count = 0
     for regions in passes():
         length += regions.features.norm(dim=1).sum(dtype=torch.float64).cpu()
         count += len(regions.features)

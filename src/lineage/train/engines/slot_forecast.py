@@ -43,7 +43,8 @@ class NeededSlots:
 
     def wait(self) -> int:
         """Return the largest need of the step, 0 without heads. The device goes on with the step meanwhile."""
-        written, started = self.host.numpy()[: min(self.heads, MAX_HEADS)], time.perf_counter()
+        written = self.host.numpy()[: min(self.heads, MAX_HEADS)]
+        started = time.perf_counter()
         while (written == UNREAD).any():
             time.sleep(0)  # lets other threads run; any longer sleep may last a tick of the kernel's clock, 1 to 10 ms
             if time.perf_counter() - started > PATIENCE:

@@ -23,7 +23,8 @@ class TrackioLogger(Logger):
 
     def __init__(self, *, project: str, store: Path, space: str | None, facts: Mapping[str, Any]) -> None:
         super().__init__()
-        self.library, self.facts = open_trackio(store), dict(facts)
+        self.library = open_trackio(store)
+        self.facts = dict(facts)
         self.place = {"project": project, "space_id": space, "group": facts["group"] or None}
         self.title = f"{facts['name']} {facts['id'].rpartition('-')[2]}"
         self.run: Any = None

@@ -118,7 +118,7 @@ def test_a_resumed_run_still_has_the_best_of_before(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_moved_still_has_its_best(tmp_path: Path) -> None:
-    """Lightning compares names of folders: resume=runs/a in place of /home/ann/runs/a forgot the best of before."""
+    """Lightning compares names of folders: resume=runs/a in place of the whole path forgot the best of before."""
     before, after = tmp_path / "before" / "checkpoints", tmp_path / "after" / "checkpoints"
     every = dict(val_check_interval=2, enable_checkpointing=True)
     stopped = trainer(5, callbacks=[best(before), Checkpoints(before, every=100)], **every)

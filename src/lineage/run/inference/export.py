@@ -115,8 +115,7 @@ def export_model(
         run = write_program(program, unverified, inputs, outputs)
         verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")
-    content = describe(path, restored, inputs, outputs, verification)
-    content = describe_calibration(content, calibration)
+    content = describe_calibration(describe(path, restored, inputs, outputs, verification), calibration)
     if any_size:
         content |= describe_any_size(program, divisibility)
     atomic_write(description, json.dumps(content, indent=1) + "\n")

@@ -89,6 +89,26 @@ def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
         list(list_sources([str(tmp_path / "empty")]))
 
 
+@pytest.mark.parametrize("names", [["."], ["0.png", "1.png"], ["*.png"]])
+def test_pictures_of_the_current_folder_are_a_clip_of_its_name(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Path('.')` has no name, and a video without one has no ending either."""
+    for number in range(2):
+        Image.new("RGB", (20, 18)).save(tmp_path / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    (source,) = list_sources(names)
+    assert source.stem == tmp_path.name
+
+
+def test_one_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (20, 18)).save(tmp_path / "pic.png")
+    monkeypatch.chdir(tmp_path)
+    (source,) = list_sources(["pic.png"])
+    with pytest.raises(VideoError, match=r"^pic\.png: one frame has nothing between"):
+        write_frames(tmp_path / f"{source.stem}.mp4", insert_frames(restored(), source.frames, 1, CPU, source.name), 25)
+
+
 def test_a_model_of_frames_detects_nothing() -> None:
     with pytest.raises(ConfigError, match="predict without --between takes detectors of objects; FrameAverage reads"):
         check_detector(restored().model, "predict without --between")

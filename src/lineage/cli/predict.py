@@ -88,7 +88,7 @@ def slow_down(args: argparse.Namespace, restored: Restored, device: torch.device
         target = args.out / f"{source.stem}.mp4"
         frames = insert_frames(restored, source.frames, args.between, device, source.name)
         count = write_frames(target, frames, source.rate)
-        print(f"{source.name}: {count} frames, {args.between} of {args.between + 1} drawn -> {target}")
+        print(f"{source.name}: {count_noun(count, 'frame')}, {args.between} of {args.between + 1} drawn -> {target}")
     return 0
 
 

@@ -48,7 +48,9 @@ def list_sources(names: Sequence[str], every: int = 1) -> Iterator[FrameSource]:
         else:
             folders.setdefault(path.parent, []).append(path)
     for folder, pictures in folders.items():
-        yield FrameSource(str(folder), folder.name, map(read_picture, sorted(pictures)[::every]), USUAL_RATE)
+        name = str(folder if len(pictures) > 1 else pictures[0])
+        stem = folder.resolve().name  # the name of `.` is empty
+        yield FrameSource(name, stem, map(read_picture, sorted(pictures)[::every]), USUAL_RATE)
 
 
 def count_halvings(between: int) -> int:

@@ -50,6 +50,17 @@ def test_writes_pictures_page_and_json(run: Path, picture: Path, tmp_path: Path)
     assert not re.search(r"https?://|src=\"(?!data:)|url\((?!data:)", page)
 
 
+def test_the_highest_score_is_named_if_no_detection_reaches_the_threshold(
+    run: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--score", "1", "--method", "gradient", "--out", str(tmp_path / "out")]
+    assert main(["explain", str(run), str(picture), *options]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    highest = re.search(r": 0 detections \(the highest score was (0\.\d{3}): a lower --score shows more\), ", line)
+    assert highest, line
+    assert 0 < float(highest[1]) < 1
+
+
 def test_chosen_detections_keep_their_numbers(run: Path, picture: Path, tmp_path: Path) -> None:
     options = ["--score", "0", "--detection", "3", "--detection", "1", "--method", "grad_cam", "--target", "mask"]
     assert main(["explain", str(run), str(picture), *options, "--out", str(tmp_path / "out")]) == 0

@@ -199,3 +199,13 @@ def test_only_an_rpn_has_the_target_proposal() -> None:
         _, regions = detector.detect(images)
         with pytest.raises(UnknownTarget, match=reason):
             parse_target("proposal")(detector, detector.features(images), regions[0])
+
+
+@pytest.mark.parametrize("target", ["keypoint", "keypoint:5"])
+def test_landmarks_of_a_centernet_are_no_target(target: str) -> None:
+    """It has some: the refusal says that they cannot be a target, not that there are none."""
+    detector = adapt_detector(network("centernet_pose", "dataset.classes=1"))
+    images = drawing()
+    _, regions = detector.detect(images)
+    with pytest.raises(UnknownTarget, match="landmarks of a CenterNet, such as DeepMark's, cannot be a target; choose"):
+        parse_target(target)(detector, detector.features(images), regions[0])

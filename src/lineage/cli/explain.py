@@ -57,6 +57,8 @@ def main(argv: list[str]) -> int:
         save_sheet(image, path)
         images.append(image)
         detections = count_noun(len(image.detections), "detection")
+        if not image.detections and image.max_score > 0:
+            detections += f" (the highest score was {image.max_score:.3f}: a lower --score shows more)"
         print(f"{picture.name}: {detections}, {time.process_time() - start:.1f} CPU s -> {path}")
     if not images:
         print("no image could be read", file=sys.stderr)

@@ -102,7 +102,9 @@ def explain_image(
     rule = f"D-RISE: {request.masks} masks of {CELLS} x {CELLS} cells, IoU x cosine"
     variant = rule if D_RISE in request.methods else ""
     policy = detector.proposal_policy if request.target != PROPOSAL else "the anchor of the proposal is a constant"
-    return ExplainedImage(picture.name, picture.pixels, explained, request.target, policy, variant)
+    scores = detections.scores[0][detections.valid[0]]
+    highest = float(scores.max()) if len(scores) else 0.0
+    return ExplainedImage(picture.name, picture.pixels, explained, request.target, policy, variant, highest)
 
 
 def choose_slots(detections: Detections, request: Request, name: str) -> list[int]:

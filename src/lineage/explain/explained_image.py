@@ -52,6 +52,7 @@ class ExplainedImage:
     target: str
     proposal_policy: str
     d_rise: str  # variant, number of masks and grid; empty without D-RISE
+    max_score: float = 0.0  # of all detections of the image, those that are not explained included
 
     def to_dict(self) -> dict[str, object]:
         """Return all but pixels and maps, for JSON."""

@@ -75,6 +75,11 @@ def keypoint_logits(number: int | None) -> Target:
     """Return the target of the logits at the peaks of all heatmaps, or of one."""
 
     def peaks(detector: RegionDetector, features: list[Tensor], region: Region) -> Tensor:
+        if getattr(detector.model, "landmarks", None) is not None:
+            raise UnknownTarget(
+                "target keypoint: landmarks of a CenterNet, such as DeepMark's, cannot be a target; choose class, "
+                "contrast or a side of the box"
+            )
         head = _find_head(detector, (KeypointHead,), "keypoint")
         values = head.heatmaps(features, region.detection)[0, 0].flatten(1).amax(1)
         if number is None:

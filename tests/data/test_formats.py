@@ -16,7 +16,6 @@ from PIL import Image
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.export import cityscapes as write_cityscapes
-from lineage.data.export import deepfashion2 as write_deepfashion2
 from lineage.data.export import lvis as write_lvis
 from lineage.data.export import panoptic as write_panoptic
 from lineage.data.export import penn_fudan as write_penn_fudan
@@ -202,22 +201,6 @@ def test_cityscapes_polygons_give_the_official_image(tmp_path: Path) -> None:
         theirs = np.isin(np.where(official >= 1000, official // 1000, official), list(cityscapes.THINGS.values()))
         assert np.array_equal(mine, theirs)
         assert np.array_equal(ours[mine], official[mine])
-
-
-@pytest.mark.parametrize(("change", "part"), [
-    ({"category_id": 14}, "category_id 14, known are 1 to 13"),
-    ({"landmarks": [1, 2, 2]}, "3 numbers for"),
-    ({"bounding_box": [1, 2, 3]}, "is not [x1, y1, x2, y2]"),
-])  # fmt: skip
-def test_a_broken_deepfashion2_item(drawn: Shapes, tmp_path: Path, change: dict[str, Any], part: str) -> None:
-    file = write_deepfashion2.write(drawn, tmp_path, "train") / "000002.json"
-    document = json.loads(file.read_text())
-    document["item1"] |= change
-    file.write_text(json.dumps(document))
-    message = told(deepfashion2.load, image_set="train", root=str(tmp_path))
-    assert str(file) in message
-    assert part in message
-    assert "image 2 (000002.jpg)" in message
 
 
 def test_landmarks_mirror_within_their_class_and_have_equal_tolerances() -> None:

@@ -41,6 +41,18 @@ def test_a_value_of_another_type_is_refused_with_its_key(override: str, message:
         check_values(compose_config([*SMALL, override]))
 
 
+@pytest.mark.parametrize(("override", "message"), [
+    ("model.flow=spinet", "model.flow=spinet: flow of DVTSR is spynet, exact, exact_intermediate or none. Did you "
+                          "mean spynet?"),
+    ("model.loss=huber", "model.loss=huber: loss of DVTSR is l1 or l2"),
+    ("model.flow=7", "model.flow=7: flow of DVTSR is spynet, exact, exact_intermediate or none"),
+])  # fmt: skip
+def test_a_value_that_is_no_choice_is_refused_with_the_choices(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check_values(compose_config(["tier=smoke", "model=dvtsr", "dataset=moving_shapes", override]))
+    assert str(refusal.value) == message
+
+
 def test_a_cascade_has_weights_for_each_stage() -> None:
     """As cascade_rcnn/table3 sets them."""
     stages = "[[10,10,5,5],[20,20,10,10],[30,30,15,15]]"

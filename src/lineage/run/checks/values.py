@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from lineage.config.allowed_targets import check_targets, resolve_node
 from lineage.config.build import ConfigError
 from lineage.results import paths
+from lineage.tables.suggest import nearest
 
 NODES = ("model", "optimizer", "sampling")  # nodes whose keywords are checked
 LEAST = dict.fromkeys(  # keyword -> its least value; with less, a tensor of a later step is empty
@@ -112,7 +113,10 @@ def _explain(key: str, value: Any, hint: Any, target: str) -> str:
         wrong = next(part for part, item in value.items() if not _accepts(get_args(hint)[1], item))
         return _explain(f"{key}.{wrong}", value[wrong], get_args(hint)[1], target)
     if not _is_part(hint):
-        return f"{key}={_write(value)}: {name} of {target.rpartition('.')[2]} is {_name(hint)}"
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        close = nearest(str(value), map(str, choices))
+        advice = f". Did you mean {' or '.join(close)}?" if close else ""
+        return f"{key}={_write(value)}: {name} of {target.rpartition('.')[2]} is {_name(hint)}{advice}"
     if value is None:
         remedy = f"remove it by ~{key}" if parent.rpartition(".")[2] == "heads" else f"leave {key}=null out"
         return f"{key}=null: {parent} is not built without; {remedy}"
@@ -139,6 +143,9 @@ def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
     if hint in names:
         return names[hint]
+    if origin is Literal:
+        *others, last = map(_write, arguments)
+        return f"{', '.join(others)} or {last}" if others else last
     if origin is tuple:
         return f"a list of {len(arguments)} numbers"
     if origin in (list, collections.abc.Sequence):

@@ -102,6 +102,10 @@ def load(
     (height, width), *others = parse_sizes(size)
     if others:
         raise FrameError(f"moving_shapes: size={size} is one (height, width): all frames of a clip have one size")
+    if not 0 < time < 1:
+        raise FrameError(
+            f"dataset.time={time:g}: the frame to draw lies between the two given ones, above 0 and below 1"
+        )
     reader = MovingShapes(seed, math.ceil(length / pairs), (height, width), objects, Motions(speed, acceleration, spin))
     places = [divmod(index, pairs) for index in range(length)]
     triplets = [Triplet(clip, pair, pair + time, pair + 1) for clip, pair in places]

@@ -84,6 +84,16 @@ def test_a_table_for_people(folder: Path, tmp_path: Path, capsys: pytest.Capture
     assert all(one["name"] in shown for one in json.loads(truth(folder, "coco").read_text())["categories"])
 
 
+def test_results_without_a_detection_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scores of 0 alone would look like a bad detector."""
+    results = tmp_path / "results.json"
+    results.write_text("[]")
+    assert cli.main(["evaluate", str(results), "--annotations", str(truth(folder, "coco"))]) == 0
+    assert f"{results} holds no detections: nothing was found." in capsys.readouterr().out
+
+
 def test_text_files_of_the_voc_kit(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(truth(folder, "coco").read_text())
     name = {one["id"]: one["name"] for one in document["categories"]}

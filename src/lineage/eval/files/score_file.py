@@ -74,14 +74,14 @@ def score_file(
     check_supported(protocol, "options", [*options], [*signature(make_scorer).parameters])
     # 1. Read and check.
     records = read_records(results, document, protocol)
-    cured = cure_ids(records)
+    notes = cure_ids(records) if records else (f"{results} holds no detections: nothing was found.",)
     check_results(records, document, results)
     tasks = scorable_tasks(records, document, tasks, make_scorer.defaults, results)
     # 2. Score each task by its own geometry.
     if make_scorer.extra_names:  # a protocol with choices
         options |= {"tasks": tasks, "extras": extras}
     scorer: Scorer = make_scorer(dataset=dataset, **options)
-    return join([Scores({}, {}, cured), *_score_tasks(scorer, records, document, tasks, rescore)])
+    return join([Scores({}, {}, notes), *_score_tasks(scorer, records, document, tasks, rescore)])
 
 
 def _score_tasks(

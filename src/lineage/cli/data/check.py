@@ -67,13 +67,20 @@ def run(args: argparse.Namespace) -> int:
     if count == 0 and "train" in checked and checked["train"][0].source is not None:
         root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
         named = [
-            "model=dvtsr" if has_videos(checked["train"][0]) else "finetune=true",
+            choose_training(checked["train"][0]),
             f"dataset={args.dataset}",
             *root,
             *args.overrides,
         ]
         print_next([f"finetune={folder}"] if folder else named)
     return int(count > 0)
+
+
+def choose_training(dataset: Dataset) -> str:
+    """Return the override that trains on a dataset: of landmarks that classes do not share, a model of its own."""
+    if has_videos(dataset):
+        return "model=dvtsr"
+    return "model=deepmark" if dataset.meta.keypoint_offsets else "finetune=true"
 
 
 def print_next(overrides: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
         return Layout("cityscapes", (f"dataset.root={quote(folder)}",), "Cityscapes' layout")
     if any((folder / name / "PedMasks").is_dir() for name in ("", "PennFudanPed", "data/PennFudanPed")):
         return Layout("penn_fudan", (f"dataset.root={quote(folder)}",), "Penn-Fudan's layout")
+    refuse_deepfashion2(folder)  # before its files, one of each image, are read
     kinds = KINDS[::-1] if "keypoint" in typed.get("model", "") else KINDS
     files, unparsed = find_coco_files(folder, kinds)
     refuse_unparsed_splits(unparsed, folder)
@@ -81,6 +83,18 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
         f"{folder}: holds no annotations in COCO's format (a JSON file with images, annotations and categories), nor "
         "in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or labelme"
     )
+
+
+def refuse_deepfashion2(folder: Path) -> None:
+    """Raise ConfigError for a folder in the layout of DeepFashion2, or for one split of it: its dataset has a name."""
+    for root, splits in ((folder, ("train", "validation")), (folder.parent, (folder.name,))):
+        if any((root / split / "image").is_dir() and (root / split / "annos").is_dir() for split in splits):
+            raise ConfigError(
+                f"{folder} is in the layout of DeepFashion2 (image and annos in {' or '.join(splits)}), whose dataset "
+                "has a name. Check, count, show and train on it by that:\n"
+                f"    lineage data check deepfashion2 --root {shlex.quote(str(root))}\n"
+                f"    python train.py model=deepmark dataset=deepfashion2 dataset.root={quote(root)}"
+            )
 
 
 def find_coco_files(folder: Path, kinds: Sequence[str]) -> tuple[list[CocoFile], list[Unparsed]]:

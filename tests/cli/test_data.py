@@ -60,11 +60,21 @@ def test_stats(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     arguments = ["data", "stats", "penn_fudan", "--root", str(root), "dataset.held_out=4"]
     assert main([*arguments, "--plot", str(tmp_path / "out.png")]) == 0
     told = capsys.readouterr().out
-    assert "penn_fudan train: 4 images" in told
+    assert "penn_fudan train: 4 images (0 without an object) of 96 x 96 (height x width), " in told
     assert "person" in told
     for split in ("train", "val"):
         with Image.open(tmp_path / f"out_{split}.png") as image:
             assert len(image.convert("L").getcolors() or []) > 5
+
+
+def test_stats_of_a_class_without_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no side: 0 px would be a size."""
+    assert main(["data", "stats", "shapes", "dataset.train.length=1", "dataset.classes=6", "--split", "train"]) == 0
+    told = capsys.readouterr().out
+    assert "shapes train: 1 image (" in told
+    rows = [line.split("│")[1:-1] for line in told.splitlines() if line.startswith("│")]
+    sides = {row[-1].strip() for row in rows if row[2].strip() == "0"}
+    assert sides == {"-"}
 
 
 def test_the_sets_of_data_distillation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +131,29 @@ def test_what_make_tells_to_type_next_works(name: str, tmp_path: Path, capsys: p
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", overrides)
     assert len(build(config.dataset.val)) == 2
+
+
+def test_check_of_landmarks_ends_with_a_training_of_deepmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """finetune=true would choose Keypoint R-CNN, with a heat map for each of 294 landmarks."""
+    assert main(["data", "make", "shapes_garments", str(tmp_path), "--images", "3", "--val", "2"]) == 0
+    assert main(["data", "check", "deepfashion2", "--root", str(tmp_path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next     python train.py model=deepmark dataset=deepfashion2 dataset.root={tmp_path}"
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "show"])
+@pytest.mark.parametrize("split", ["", "train"])
+def test_a_folder_of_deepfashion2_is_refused_with_its_command(
+    command: str, split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("image", "annos"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    assert main(["data", command, str(tmp_path / split)]) == 1
+    message = capsys.readouterr().err
+    assert "is in the layout of DeepFashion2" in message
+    assert f"\n    lineage data check deepfashion2 --root {tmp_path}\n" in message
 
 
 def test_garments_are_written_with_their_landmarks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

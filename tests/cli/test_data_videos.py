@@ -25,7 +25,7 @@ def write_clips(folder: Path, wrong_size: bool = False) -> Path:
 def test_stats_count_clips_and_measure_the_motion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", *DRAWN, "--split", "val"]) == 0
     output = capsys.readouterr().out
-    assert "6 triplets of 2 clips (3 to 3 of each), frames of 48 x 48 to 48 x 48" in output
+    assert "6 triplets of 2 clips (3 of each), frames of 48 x 48 (height x width)" in output
     largest = float(output.split("at most ")[1])
     assert 4 < largest <= 8.01
 
@@ -34,10 +34,22 @@ def test_check_reads_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments = ["check", "clips", "--root", str(write_clips(tmp_path)), "--split", "val"]
     part = "dataset.val.part=[0.5,1.0]"
     assert main([*arguments, part]) == 0
-    assert "no defects. 2 triplets of 1 clips" in capsys.readouterr().out
+    assert "no defects. 2 triplets of 1 clip." in capsys.readouterr().out
     (tmp_path / "a/008.png").write_bytes(b"no picture")
     assert main([*arguments, part]) == 1
     assert "008.png: is not an image Pillow can read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_clips_that_are_too_short_are_named(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clips(tmp_path)
+    for name in ("b", "c"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "0.png"), np.full((32, 32, 3), 9, np.uint8))
+    assert main([command, "clips", "--root", str(tmp_path), "--split", "train"]) == 0
+    output = capsys.readouterr().out
+    assert "left out, as their part in this split is shorter than a triplet: 2 clips, such as b" in output
+    assert " of 1 clip" in output
 
 
 def test_check_ends_with_a_training_on_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

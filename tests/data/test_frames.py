@@ -51,6 +51,13 @@ def test_drawn_triplets_follow_each_other() -> None:
     assert draw(time=0.25).fingerprint != dataset.fingerprint
 
 
+def test_any_time_between_the_given_frames_is_drawn() -> None:
+    assert [triplet.middle for triplet in draw(time=0.3, length=2, pairs=2).triplets] == [0.3, 1.3]
+    for time in (0.0, 1.0, 1.5):
+        with pytest.raises(FrameError, match=f"dataset.time={time:g}: .* above 0 and below 1"):
+            draw(time=time)
+
+
 def test_nothing_moves_at_speed_0() -> None:
     sample = draw(speed=0.0)[0]
     assert torch.equal(sample.frames[0], sample.image)
@@ -165,7 +172,7 @@ def test_reds(tmp_path: Path, time: float, rate: int, middles: list[int]) -> Non
     assert [values(dataset[i]) for i in range(len(dataset))] == [[0, middles[0], 8], [8, middles[1], 16]]
     assert dataset.clips == ["007", "007"]
     (tmp_path / f"val/val_{rate}fps/007/{middles[1]:08d}.png").unlink()
-    with pytest.raises(FrameError, match="1 frames are missing"):
+    with pytest.raises(FrameError, match="frames are missing: 1, such as"):
         reds.load(root=str(tmp_path), split="val", time=time)
     with pytest.raises(FrameError, match="train_15fps"):
         reds.load(root=str(tmp_path), split="train", time=time)

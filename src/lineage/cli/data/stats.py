@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder, splits_of
+from lineage.cli.data.videos import format_sizes, has_videos
 from lineage.cli.data.videos import format_summary as format_videos
-from lineage.cli.data.videos import has_videos
+from lineage.results.count_noun import count_noun
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,9 +56,9 @@ def format_summary(stats: Stats, name: str) -> str:
     objects, crowds = sum(row.objects for row in stats.classes), sum(row.crowds for row in stats.classes)
     low, high = stats.sizes.min(0), stats.sizes.max(0)
     return (
-        f"{name}: {stats.images:,} images ({stats.empty:,} without an object) of "
-        f"{low[0]} x {low[1]} to {high[0]} x {high[1]} (height x width), {objects:,} objects, "
-        f"{stats.per_image.mean():.1f} an image, {crowds:,} crowds"
+        f"{name}: {count_noun(stats.images, 'image')} ({stats.empty:,} without an object) of "
+        f"{format_sizes(low.tolist(), high.tolist())}, {count_noun(objects, 'object')}, "
+        f"{stats.per_image.mean():.1f} an image, {count_noun(crowds, 'crowd')}"
     )
 
 
@@ -69,5 +70,6 @@ def create_table(stats: Stats, count: int) -> Table:
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in sorted(stats.classes, key=lambda row: -row.objects)[:count]:
-        table.add_row(row.name, *(f"{value:,}" for value in row[1:-1]), f"{row.median:.0f} px")
+        side = f"{row.median:.0f} px" if row.objects else "-"
+        table.add_row(row.name, *(f"{value:,}" for value in row[1:-1]), side)
     return table

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lineage.results.count_noun import count_noun
 
 if TYPE_CHECKING:
     from lineage.data.frames.triplets import FrameTriplets
@@ -24,20 +27,38 @@ def format_summary(dataset: FrameTriplets, name: str) -> str:
     """Return the numbers of triplets and clips, the sizes of frames, and the motion between given frames if known."""
     low, high = (side.tolist() for side in (dataset.sizes.amin(0), dataset.sizes.amax(0)))
     counts = sorted(Counter(dataset.clips).values())
-    lines = [
-        f"{name}: {len(dataset):,} triplets of {len(counts):,} clips ({counts[0]:,} to {counts[-1]:,} of each), "
-        f"frames of {low[0]} x {low[1]} to {high[0]} x {high[1]} (height x width)"
-    ]
+    triplets, clips = count_noun(len(dataset), "triplet"), count_noun(len(counts), "clip")
+    of_each = f"{counts[0]:,} to {counts[-1]:,}" if counts[0] < counts[-1] else f"{counts[0]:,}"
+    lines = [f"{name}: {triplets} of {clips} ({of_each} of each), frames of {format_sizes(low, high)}"]
+    lines += list_unused(dataset)
     step = max(1, len(dataset) // MEASURED)
     flows = [flow for index in range(0, len(dataset), step) if (flow := dataset[index].flows) is not None]
     if flows:
         means = sorted(float(flow[0].norm(dim=0).mean()) for flow in flows)
         largest = max(float(flow[0].norm(dim=0).max()) for flow in flows)
         lines.append(
-            f"motion between the given frames: {means[len(means) // 2]:.1f} pixels (median of {len(means)} triplets, "
-            f"each its mean), at most {largest:.1f}"
+            f"motion between the given frames: {means[len(means) // 2]:.1f} pixels (median of "
+            f"{count_noun(len(means), 'triplet')}, each its mean), at most {largest:.1f}"
         )
     return "\n".join(lines)
+
+
+def format_sizes(low: Sequence[int], high: Sequence[int]) -> str:
+    """Return the smallest and the largest (height, width), or the only one."""
+    smallest, largest = (f"{height} x {width}" for height, width in (low, high))
+    return f"{smallest if smallest == largest else f'{smallest} to {largest}'} (height x width)"
+
+
+def list_unused(dataset: FrameTriplets) -> list[str]:
+    """Return a note on the clips that are shorter than a triplet and left out, or none."""
+    used = set(dataset.clips)
+    short = [name for name in dataset.reader.names if name not in used]
+    if not short:
+        return []
+    return [
+        f"left out, as their part in this split is shorter than a triplet: {count_noun(len(short), 'clip')}, "
+        f"such as {short[0]}"
+    ]
 
 
 def check_frames(dataset: FrameTriplets, split: str) -> int:
@@ -51,8 +72,10 @@ def check_frames(dataset: FrameTriplets, split: str) -> int:
     for problem in problems:
         print(problem)
     if not problems:
-        clips = len(set(dataset.clips))
-        print(f"{split}: {dataset.source}: no defects. {len(dataset):,} triplets of {clips:,} clips.")
+        triplets, clips = count_noun(len(dataset), "triplet"), count_noun(len(set(dataset.clips)), "clip")
+        print(f"{split}: {dataset.source}: no defects. {triplets} of {clips}.")
+    for note in list_unused(dataset):
+        print(f"{split}: {note}")
     return len(problems)
 
 

@@ -61,8 +61,8 @@ def load(
         longest = max(clip.length for clip in clips)
         advice = "take longer clips" if interval == 2 else "lower dataset.interval, or take longer clips"
         raise FrameError(
-            f"{folder}: its longest clip has {longest} frames, and the part {list(part)} of it is shorter than a "
-            f"triplet, {interval + 1} frames: {advice}"
+            f"{folder}: its longest clip has {longest} frame{'s' * (longest != 1)}, and the part {list(part)} of it is "
+            f"shorter than a triplet, {interval + 1} frames: {advice}"
         )
     key = [(clip.name, clip.length, clip.size, clip.bytes) for clip in clips]
     return FrameTriplets(ClipReader(clips), triplets, key, folder)

@@ -64,7 +64,9 @@ def load(*, root: str | None, split: str, time: float) -> FrameTriplets:
     reader = Sequences(folders, names, sizes)
     absent = [file for triplet in triplets if not (file := reader.locate(triplet.clip, int(triplet.middle))).is_file()]
     if absent or not triplets:
-        detail = f"{len(absent)} frames are missing, such as {absent[0]}" if absent else "it has no two frames in a row"
+        detail = (
+            f"frames are missing: {len(absent)}, such as {absent[0]}" if absent else "it has no two frames in a row"
+        )
         raise FrameError(f"{folders[15].parent}: {detail}")
     return FrameTriplets(reader, triplets, ("REDS_VTSR", split, names, sizes), folders[15])
 

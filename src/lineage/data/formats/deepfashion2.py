@@ -85,7 +85,8 @@ def load(
     if not files:
         raise DatasetError(f"{folder / 'annos'}: holds no *.json.\n{HELP}")
     paths = DatasetPaths(files, folder / "image", folder)
-    return open_dataset(paths, ("deepfashion2", "own slots"), partial(parse, folder, files), options)
+    key = "deepfashion2", "own slots", "checked landmarks"  # of the index: one of unchecked landmarks is not used
+    return open_dataset(paths, key, partial(parse, folder, files), options)
 
 
 def parse(folder: Path, files: Sequence[Path]) -> ParsedAnnotations:

@@ -12,7 +12,7 @@ from omegaconf.errors import ReadonlyConfigError
 from lineage.config import digests
 from lineage.config.compose import compose_config
 from lineage.run.assemble import assemble
-from lineage.run.metadata import settings
+from lineage.run.metadata import to_plain_config
 from lineage.run.resolve import Resolved, resolve
 from lineage.weights.pretrained import LATER
 
@@ -37,7 +37,9 @@ def test_a_parent_changes_nothing_that_is_recorded(composed: DictConfig, alone: 
     for one in (alone, child):
         assert one.recorded.dataset.stuff == 5
         assert one.recorded.model.heads.semantic.num_classes == 5
-    assert digests.config_digest(settings(child.recorded)) == digests.config_digest(settings(alone.recorded))
+    assert digests.config_digest(to_plain_config(child.recorded)) == digests.config_digest(
+        to_plain_config(alone.recorded)
+    )
     assert child.recorded == alone.recorded
     assert child.config.weights == str(tmp_path / "weights.pt")
     assert assemble(child).model.heads["semantic"] is not None

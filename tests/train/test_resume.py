@@ -18,7 +18,7 @@ from lineage.config.resume_overrides import extend_command
 from lineage.results import store
 from lineage.results.entry import Entry, dump
 from lineage.results.run_folder import list_checkpoints, read_metrics
-from lineage.run.metadata import describe_start
+from lineage.run.metadata import describe_resume
 from lineage.run.resume import load_resumed
 from lineage.run.train import hold_folder, publish
 from lineage.train.save_tensors import save_tensors
@@ -108,11 +108,11 @@ def test_an_override_that_repeats_the_config_is_fine(tmp_path: Path) -> None:
 def test_a_resumed_run_says_at_which_step(tmp_path: Path) -> None:
     """A run killed before its first checkpoint began again without a word."""
     attempt = load_resumed(make_config(folder(tmp_path)), [])  # type: ignore[arg-type]
-    assert describe_start(attempt) == f"begins again at step 0: {tmp_path} has no checkpoint"
+    assert describe_resume(attempt) == f"begins again at step 0: {tmp_path} has no checkpoint"
     save_tensors({"a": torch.zeros(1)}, tmp_path / "checkpoints" / "step-0000003.ckpt")
     attempt = load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
-    assert describe_start(attempt) == "goes on at step 3, from step-0000003.ckpt"
-    assert describe_start(attempt._replace(is_resumed=False)) is None
+    assert describe_resume(attempt) == "goes on at step 3, from step-0000003.ckpt"
+    assert describe_resume(attempt._replace(is_resumed=False)) is None
 
 
 def test_an_override_that_contradicts_the_config_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -207,16 +208,15 @@ def test_a_callback_without_its_metric_is_refused() -> None:
 @pytest.mark.parametrize(
     ("monitor", "scorer", "says"),
     [
-        ("mask/AP", "CocoScorer", None),
-        ("mask/APx", "CocoScorer", "begin with box/AP, box/AP50, box/AP75. Did you mean mask/AP "),
-        ("box/AP", "VocScorer", "begin with voc/mAP, voc/mAP07. Did you mean voc/mAP?"),
-        ("voc/mAP", "VocScorer", None),
+        ("mask/AP", CocoScorer, None),
+        ("mask/APx", CocoScorer, "begin with box/AP, box/AP50, box/AP75. Did you mean mask/AP "),
+        ("box/AP", VocScorer, "begin with voc/mAP, voc/mAP07. Did you mean voc/mAP?"),
+        ("voc/mAP", VocScorer, None),
     ],
 )
-def test_a_metric_that_the_evaluations_do_not_have_is_refused(monitor: str, scorer: str, says: str | None) -> None:
+def test_a_metric_that_the_evaluations_do_not_have_is_refused(monitor: str, scorer: Any, says: str | None) -> None:
     """A run of days ended at its first evaluation, and one on VOC could wait for no metric."""
-    makers = {"CocoScorer": CocoScorer, "VocScorer": VocScorer}
-    evaluator = make_evaluator(makers[scorer], Shapes(seed=1, length=2, size=64))
+    evaluator = make_evaluator(scorer, Shapes(seed=1, length=2, size=64))
     schedule, dataset = {"steps": 600, "evaluate_every": 100}, {"val": 1}
     config = OmegaConf.create({"callbacks": {"best": {"monitor": monitor}}, "schedule": schedule, "dataset": dataset})
     if says is None:

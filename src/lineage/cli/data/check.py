@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if count == 0 and "train" in checked and checked["train"][0].source is not None:
         root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
         named = [
-            choose_training(checked["train"][0]),
+            suggest_override(checked["train"][0]),
             f"dataset={args.dataset}",
             *root,
             *args.overrides,
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     return int(count > 0)
 
 
-def choose_training(dataset: Dataset) -> str:
+def suggest_override(dataset: Dataset) -> str:
     """Return the override that trains on a dataset: of landmarks that classes do not share, a model of its own."""
     if has_videos(dataset):
         return "model=dvtsr"

@@ -76,6 +76,7 @@ def test_a_stopped_training_that_is_now_a_test_is_set_aside(tmp_path: Path) -> N
 LINES = (
     "step 60/600  0:01:20 left  loss 1.234 = rpn_cls 0.40 + rpn_box 0.83, lr 0.02, 7.1 images/s",
     "evaluating at step 60",
+    "evaluating the best weights, those of step 40",
 )
 
 
@@ -102,10 +103,11 @@ def test_progress_is_printed_at_evaluations_and_now_and_then(tmp_path: Path, mon
     assert job.process.wait() == job.poll() == 0
     printed: list[str] = []
     progress, now = local.Progress(printed.append), time.monotonic()
-    for seconds, line in ((0, ""), (1, LINES[0]), (20, ""), (32, ""), (40, LINES[1]), (50, ""), (90, "")):
+    lines = ((0, ""), (1, LINES[0]), (20, ""), (32, ""), (40, LINES[1]), (50, ""), (60, LINES[2]), (90, ""))
+    for seconds, line in lines:
         with log.open("a") as file:
             file.write(f"{line}\n" if line else "")
         monkeypatch.setattr(local.time, "monotonic", lambda: now + seconds)  # noqa: B023
         progress.update([job])
     name = f"       {job.cell.name}: "
-    assert printed == [f"{name}step 60/600, 0:01:20 left, loss 1.234", f"{name}evaluating at step 60"]
+    assert printed == [f"{name}{line}" for line in ("step 60/600, 0:01:20 left, loss 1.234", *LINES[1:])]

@@ -30,7 +30,10 @@ from lineage.results.run_folder import RunFolder
 
 LEASES = ".leases"
 TAIL = 4096  # bytes of a log that hold its last progress line
-PROGRESS = re.compile(r"^(step \d+/\d+)  (\S+ left)(?:  (loss \S+))?|^(evaluating at step \d+)$", re.MULTILINE)
+PROGRESS = re.compile(
+    r"^(step \d+/\d+)  (\S+ left)(?:  (loss \S+))?|^(evaluating (?:at|the best weights, those of) step \d+)$",
+    re.MULTILINE,
+)  # lines of train/progress.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, ThroughputMonitor
 
 from lineage.config.build import ConfigError, build
+from lineage.config.compose import compose_config
 from lineage.data.shapes.dataset import Shapes
 from lineage.eval.evaluator import NoEvaluation, make_evaluator
 from lineage.eval.protocols.coco import CocoScorer
@@ -26,7 +27,7 @@ from lineage.train.detection_module import DetectionModule
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.evaluated_weights import describe_weights, restore_best
 from lineage.train.loggers import CsvLogger, RunName
-from tests.train.toy import Count, ToyData, detection_module, trainer
+from tests.train.toy import Count, Toy, ToyData, detection_module, trainer
 
 CONF = Path(__file__).parents[2] / "conf" / "callbacks"
 
@@ -200,9 +201,9 @@ def test_a_callback_without_its_metric_is_refused() -> None:
         }
     )
     with pytest.raises(ConfigError, match=r"callbacks=best waits for mask/AP.*schedule.evaluate_every=60"):
-        check_callbacks(config, NoEvaluation())
+        check_callbacks(config, NoEvaluation(), Toy())
     config.schedule.evaluate_every = 100
-    check_callbacks(config, NoEvaluation())
+    check_callbacks(config, NoEvaluation(), Toy())
 
 
 @pytest.mark.parametrize(
@@ -220,11 +221,37 @@ def test_a_metric_that_the_evaluations_do_not_have_is_refused(monitor: str, scor
     schedule, dataset = {"steps": 600, "evaluate_every": 100}, {"val": 1}
     config = OmegaConf.create({"callbacks": {"best": {"monitor": monitor}}, "schedule": schedule, "dataset": dataset})
     if says is None:
-        check_callbacks(config, evaluator)
+        check_callbacks(config, evaluator, Toy())
         return
     with pytest.raises(ConfigError) as raised:
-        check_callbacks(config, evaluator)
+        check_callbacks(config, evaluator, Toy())
     assert f"callbacks.best.monitor={monitor}: no metric of this run's evaluations, which {says}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "monitor", "says"),
+    [
+        ("faster_rcnn", "mask/AP", "this model has no head that predicts masks; its evaluations have box/AP, box/AP50"),
+        ("faster_rcnn", "mask/APx", "which begin with box/AP, box/AP50, box/AP75. There are: box/AP, "),
+        ("retinanet", "mask/AP50", "this model has no head that predicts masks; its evaluations have box/AP, box/AP50"),
+        ("faster_rcnn", "box/AP", None),
+        ("mask_rcnn", "mask/AP", None),
+        ("pointrend", "mask/AP", None),
+    ],
+)
+def test_a_metric_of_what_a_model_does_not_predict_is_refused(model: str, monitor: str, says: str | None) -> None:
+    """A run of days ended at its first evaluation, where the ground truth has masks and the model has none."""
+    evaluator = make_evaluator(CocoScorer, Shapes(seed=1, length=2, size=64))
+    callbacks = ["callbacks=[best]", f"callbacks.best.monitor={monitor}", "schedule.evaluate_every=100"]
+    config = compose_config([f"model={model}", "tier=smoke", "dataset.classes=3", *callbacks])
+    if says is None:
+        check_callbacks(config, evaluator, build(config.model))
+        return
+    with pytest.raises(ConfigError) as raised:
+        check_callbacks(config, evaluator, build(config.model))
+    assert f"callbacks.best.monitor={monitor}: " in str(raised.value)
+    assert says in str(raised.value)
+    assert "mask/AP, " not in str(raised.value)
 
 
 def test_statistics_of_a_whole_run_on_a_cpu(tmp_path: Path) -> None:

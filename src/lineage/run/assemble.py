@@ -106,7 +106,7 @@ def assemble(resolved: Resolved) -> Parts:
         detect=views.detect if views else None,
         detect_with_truth=getattr(views, "detect_with_truth", None),
     )
-    check_callbacks(config, module.evaluator)
+    check_callbacks(config, module.evaluator, model)
     sampling = build(config.sampling)
     size_divisibility = get_size_divisibility(model)
     finish = TASKS[find_task(train)].finish

@@ -25,7 +25,9 @@ MASKS = (SQUARE, [SQUARE[0][:4]], [SQUARE[0][:7]], [[*SQUARE[0][:7], math.nan]],
          [SQUARE[0], []], SQUARE[0], [], None, {"size": [20, 30], "counts": [600]},
          {"size": [20, 30], "counts": [5]},
          {"counts": "a"}, [tuple(SQUARE[0])], [{"x": 1}], "text", 7)  # fmt: skip
-KEYPOINTS = ([], [1, 1, 2] * 2, [1, 1, 2] * 3, [1, 1, 2], [1, 1], [1, 1, math.nan] * 2, ["1", 1, 2] * 2, 5, None)
+KEYPOINTS = ([], [1, 1, 2] * 2, [1, 1, 2] * 3, [1, 1, 2], [1, 1], [1, 1, math.nan] * 2, ["1", 1, 2] * 2, 5, None,
+             [1, 1, 3] * 2, [1, 1, -1] * 2, [1, 1, 2, 32, 22, 1], [1, 1, 2, 32.1, 1, 1], [1, 1, 2, 1, 23, 2],
+             [-3, 1, 2, 1, 1, 2], [-3, 1, 0, 1, 1, 2], [1, 1, 0.5] * 2)  # fmt: skip
 FIELDS = {
     "id": VALUES, "image_id": (*VALUES, 20), "category_id": (*VALUES, 9), "area": VALUES, "iscrowd": VALUES,
     "bbox": (*VALUES, *BOXES), "segmentation": (*VALUES, *MASKS), "keypoints": (*VALUES, *KEYPOINTS),

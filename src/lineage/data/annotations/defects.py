@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from lineage.data.annotations.polygon_table import Polygons
 from lineage.data.annotations.skeleton import count_keypoints
-from lineage.data.annotations.sound import LONGEST, MAX_ID, TOLERANCE, are_coordinates, find_sound
+from lineage.data.annotations.sound import LONGEST, MAX_ID, TOLERANCE, VISIBILITIES, are_coordinates, find_sound
 from lineage.data.samples.rle_decode import decode_counts
 
 Record = dict[str, Any]
@@ -91,6 +91,13 @@ MISSING_MASK = DefectKind(  # no reason to stop: a model without a mask head lea
 WRONG_KEYPOINTS = DefectKind(
     "wrong number of keypoints", "[x, y, visibility] for each keypoint its category names", "object"
 )
+WRONG_VISIBILITY = DefectKind(
+    "unknown visibility of a keypoint", "correct it: 0 is not labelled, 1 hidden, 2 visible", "object"
+)
+KEYPOINT_OUTSIDE = DefectKind(  # dropped by nobody: training takes keypoints outside for not labelled
+    f"labelled keypoint more than {TOLERANCE:g} px outside its image",
+    "correct x and y, which are pixels and not relative, or make its visibility 0", "clip",
+)  # fmt: skip
 
 
 def find_defects(content: Record) -> Iterator[Defect]:
@@ -166,18 +173,20 @@ def _check_annotation(
         yield ANNOTATION_RECORD, f"area {annotation['area']!r}"
     if annotation.get("iscrowd") not in (None, 0, 1):
         yield ANNOTATION_RECORD, f"iscrowd {annotation['iscrowd']!r}"
-    if has_size(image):
-        size = image["height"], image["width"]
+    size = (image["height"], image["width"]) if has_size(image) else None
+    if size is not None:
         yield from _check_box(annotation["bbox"], *size)
         mask = annotation.get("segmentation")
         mask = mask.to_lists() if isinstance(mask, Polygons) else mask
         yield from _check_mask(mask, size, has_masks and not annotation.get("iscrowd"))
     values = annotation.get("keypoints")
     if values and "first_keypoint" not in annotation:  # else a format that has checked its own
-        yield from _check_keypoints(values, keypoints[annotation["category_id"]], longest)
+        yield from _check_keypoints(values, keypoints[annotation["category_id"]], longest, size)
 
 
-def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[DefectKind, str]]:
+def _check_keypoints(
+    values: Any, count: int, longest: int, size: tuple[int, int] | None
+) -> Iterator[tuple[DefectKind, str]]:
     """Yield what is wrong with the keypoints of an object, which may be filled up to the longest of all categories."""
     if not (isinstance(values, list) and are_coordinates(values)):
         yield WRONG_KEYPOINTS, f"{values!r:.80} is not a list of numbers of pixels"
@@ -185,6 +194,14 @@ def _check_keypoints(values: Any, count: int, longest: int) -> Iterator[tuple[De
         yield WRONG_KEYPOINTS, f"{len(values)} numbers for {count} keypoints"
     elif any(flag > 0 for flag in values[3 * count + 2 :: 3]):
         yield WRONG_KEYPOINTS, f"labels more than the {count} keypoints of its category"
+    elif wrong := [number for number, flag in enumerate(values[2::3], 1) if flag not in VISIBILITIES]:
+        yield WRONG_VISIBILITY, f"keypoint {wrong[0]} has visibility {values[3 * wrong[0] - 1]}"
+    elif size is not None:
+        for number, (x, y, flag) in enumerate(zip(values[::3], values[1::3], values[2::3], strict=True), 1):
+            if flag and max(-x, -y, x - size[1], y - size[0]) > TOLERANCE:
+                where = f"({x:g}, {y:g}) in an image of {size[1]} x {size[0]} (width x height)"
+                yield KEYPOINT_OUTSIDE, f"keypoint {number} is at {where}"
+                return
 
 
 def _check_box(box: Any, height: float, width: float) -> Iterator[tuple[DefectKind, str]]:

@@ -132,7 +132,9 @@ def raise_or_warn(
     is_minor = is_rare and all(defect.kind == EMPTY_BOX for defect in defects)
     if options.on_defect == "drop" or is_minor:
         log.warning(
-            "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped.", message
+            "%s\nThese are left out, of broken masks the mask alone; boxes that reach outside are clipped, keypoints "
+            "outside are not learned.",
+            message,
         )
         return
     nodes = ["dataset.train", "dataset.val"] if options.fraction or options.held_out else [options.config_node]

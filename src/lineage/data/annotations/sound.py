@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lineage.data.annotations.id_lookup import IdLookup, to_integers
 from lineage.data.annotations.polygon_table import Polygons, flatten_polygons, to_floats
 
-TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped
+TOLERANCE = 2.0  # pixels a box may reach outside, as boxes of COCO do by rounding; they are clipped. Of keypoints too
+VISIBILITIES = frozenset((0, 1, 2))  # of a keypoint: absent, hidden, visible
 MAX_ID = 2**63 - 1
 LONGEST = 2**31  # no side of a PNG has more pixels
 
@@ -80,7 +81,7 @@ def _test_together(
     points = [annotation.get("keypoints") for annotation in annotations]
     counts = [keypoint_counts[category_id] for category_id in category_ids]
     if any(points):
-        sound &= np.array([*map(_are_sound_keypoints, points, counts)])
+        sound &= np.array([*map(_are_sound_keypoints, points, counts, height.tolist(), width.tolist())])
     return sound
 
 
@@ -120,7 +121,11 @@ def is_sound(
             and annotation.get("iscrowd") in (None, 0, 1)
             and _is_sound_box(annotation["bbox"], *sizes[annotation["image_id"]])
             and _is_sound_mask(annotation.get("segmentation"), has_masks, max(sizes[annotation["image_id"]]))
-            and _are_sound_keypoints(annotation.get("keypoints"), keypoint_counts[annotation["category_id"]])
+            and _are_sound_keypoints(
+                annotation.get("keypoints"),
+                keypoint_counts[annotation["category_id"]],
+                *sizes[annotation["image_id"]],
+            )
         )
     except (KeyError, TypeError, ValueError, OverflowError):  # a field or an id is missing, or of another type
         return False
@@ -153,8 +158,16 @@ def _is_sound_mask(polygons: Any, is_expected: bool, reach: int) -> bool:
     return type(polygons) is list
 
 
-def _are_sound_keypoints(points: Any, count: int) -> bool:
-    return not points or (type(points) is list and len(points) == 3 * count and are_coordinates(points))
+def _are_sound_keypoints(points: Any, count: int, height: float, width: float) -> bool:
+    return not points or (
+        type(points) is list
+        and len(points) == 3 * count
+        and are_coordinates(points)
+        and VISIBILITIES.issuperset(points[2::3])
+        and min(points) >= -TOLERANCE
+        and max(points[::3]) <= width + TOLERANCE
+        and max(points[1::3]) <= height + TOLERANCE
+    )
 
 
 def are_coordinates(numbers: list[Any]) -> bool:

@@ -56,7 +56,8 @@ def load(
     if not folder.is_dir():  # only then must the file be read to find them
         records = read_coco(file, advice, require_objects=options.require_objects)["images"]
         paths = replace(paths, image_folder=find_image_folder(file, folder, root, records, config_node))
-    return open_dataset(paths, ("coco",), partial(parse, paths, advice, options.require_objects), options)
+    key = "coco", "checked keypoints"  # of the index: one of unchecked keypoints is not used
+    return open_dataset(paths, key, partial(parse, paths, advice, options.require_objects), options)
 
 
 def find_annotation_file(annotations: str, root: str | None, advice: str) -> Path:

@@ -17,7 +17,7 @@ from lineage.data.annotations.build_index import ParsedAnnotations
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import ReadOptions, open_dataset
 from lineage.data.annotations.paths import DatasetPaths
-from lineage.data.annotations.sound import MAX_ID, are_coordinates
+from lineage.data.annotations.sound import MAX_ID, VISIBILITIES, are_coordinates
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats.builder import RecordBuilder
 from lineage.data.samples.image import ImageError, Size, read_size
@@ -31,7 +31,6 @@ OFFSETS = tuple(accumulate((0, *LENGTHS[:-1])))
 LANDMARKS = tuple(
     f"{name.replace(' ', '_')}_{i + 1}" for name, count in zip(CLASSES, LENGTHS, strict=True) for i in range(count)
 )
-VISIBILITIES = (0, 1, 2)  # of a landmark: absent, hidden, visible
 FIELDS = ("style", "scale", "occlusion", "zoom_in", "viewpoint")
 HELP = """\
 DeepFashion2 has a folder for each split:

@@ -13,6 +13,7 @@ from PIL import Image
 
 import lineage.config.schema  # noqa: F401  (registers the schema)
 from lineage.cli.data.make import LAYOUTS
+from lineage.cli.data.stats import HEADINGS
 from lineage.cli.main import main
 from lineage.config.build import build
 from lineage.data import stats, stats_plot
@@ -72,9 +73,24 @@ def test_stats_of_a_class_without_objects(capsys: pytest.CaptureFixture[str]) ->
     assert main(["data", "stats", "shapes", "dataset.train.length=1", "dataset.classes=6", "--split", "train"]) == 0
     told = capsys.readouterr().out
     assert "shapes train: 1 image (" in told
-    rows = [line.split("│")[1:-1] for line in told.splitlines() if line.startswith("│")]
-    sides = {row[-1].strip() for row in rows if row[2].strip() == "0"}
-    assert sides == {"-"}
+    rows = [line.split() for line in told.splitlines() if line.endswith((" px", " -"))]
+    assert {row[-1] for row in rows if row[2] == "0"} == {"-"}
+
+
+@pytest.mark.parametrize("width", [80, 64])
+def test_statistics_on_a_narrow_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Headings were cut short, as "objec...", beside names of 16 characters."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["data", "stats", "shapes_garments", "--split", "val"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines[0].split() == ["class", *HEADINGS]
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= width
+    names = " ".join(" ".join(word for word in line[:17].split() if word.isalpha()) for line in lines)
+    assert "long sleeve top" in names
+    assert "vest dress" in names
 
 
 def test_the_sets_of_data_distillation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,12 +63,15 @@ def format_summary(stats: Stats, name: str) -> str:
 
 
 def create_table(stats: Stats, count: int) -> Table:
-    """Return a table of the `count` most frequent classes."""
+    """Return a table of the `count` most frequent classes; on a narrow terminal their names wrap, no number does."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
-    table = Table(Column("class", no_wrap=True))
+    table = Table(
+        Column("class", overflow="fold"), box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in sorted(stats.classes, key=lambda row: -row.objects)[:count]:
         side = f"{row.median:.0f} px" if row.objects else "-"
         table.add_row(row.name, *(f"{value:,}" for value in row[1:-1]), side)

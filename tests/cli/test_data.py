@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from PIL import Image
@@ -149,14 +150,28 @@ def test_what_make_tells_to_type_next_works(name: str, tmp_path: Path, capsys: p
     assert len(build(config.dataset.val)) == 2
 
 
+@pytest.mark.parametrize(
+    ("has_gpu", "typed", "tier"),
+    [(False, [], "mini"), (True, [], "paper"), (False, ["tier=smoke"], "smoke"), (True, ["tier=mini"], "mini")],
+)
 def test_check_of_landmarks_ends_with_a_training_of_deepmark(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """finetune=true would choose Keypoint R-CNN, with a heat map for each of 294 landmarks."""
+    has_gpu: bool, typed: list[str], tier: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """finetune=true would choose Keypoint R-CNN, with a heat map for each of 294 landmarks.
+
+    On a CPU the command chose the paper's size, which ends where the weights of ResNet-50 cannot be fetched.
+    """
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     assert main(["data", "make", "shapes_garments", str(tmp_path), "--images", "3", "--val", "2"]) == 0
-    assert main(["data", "check", "deepfashion2", "--root", str(tmp_path)]) == 0
+    assert main(["data", "check", "deepfashion2", "--root", str(tmp_path), *typed]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"next     python train.py model=deepmark dataset=deepfashion2 dataset.root={tmp_path}"
+    assert last.startswith("next     python train.py model=deepmark ")
+    assert f" dataset=deepfashion2 dataset.root={tmp_path}" in last
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", shlex.split(last)[3:])
+    assert (config.tier, config.dataset.name) == (tier, "deepfashion2")
+    assert (config.backbone.get("weights") is None) == (tier != "paper")
 
 
 @pytest.mark.parametrize("command", ["check", "stats", "show"])

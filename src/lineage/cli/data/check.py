@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if count == 0 and "train" in checked and checked["train"][0].source is not None:
         root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
         named = [
-            suggest_override(checked["train"][0]),
+            *suggest_overrides(checked["train"][0], args.overrides),
             f"dataset={args.dataset}",
             *root,
             *args.overrides,
@@ -76,11 +76,19 @@ def run(args: argparse.Namespace) -> int:
     return int(count > 0)
 
 
-def suggest_override(dataset: Dataset) -> str:
-    """Return the override that trains on a dataset: of landmarks that classes do not share, a model of its own."""
+def suggest_overrides(dataset: Dataset, typed: Sequence[str]) -> list[str]:
+    """Return the overrides that train on a dataset: of landmarks that classes do not share, a model of its own.
+
+    That one is chosen small on a CPU, as finetune chooses: its paper's size is for GPUs, from weights to be fetched.
+    """
+    import torch
+
     if has_videos(dataset):
-        return "model=dvtsr"
-    return "model=deepmark" if dataset.meta.keypoint_offsets else "finetune=true"
+        return ["model=dvtsr"]
+    if not dataset.meta.keypoint_offsets:
+        return ["finetune=true"]
+    is_chosen = torch.cuda.is_available() or any(text.startswith("tier=") for text in typed)
+    return ["model=deepmark", *([] if is_chosen else ["tier=mini"])]
 
 
 def print_next(overrides: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,18 @@ def test_the_range_test_changes_nothing_of_the_training(tmp_path: Path, caplog: 
     assert "range test: at most 100 steps before the training" in caplog.messages
     assert "optimizer.lr=" in caplog.text
     assert not list(tmp_path.glob(".lr_find*"))
+
+
+@pytest.mark.parametrize(("stdout", "stderr"), [(True, True), (True, False), (False, True), (False, False)])
+def test_the_bar_of_the_range_test_is_for_terminals(
+    stdout: bool, stderr: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log of a run got the bar, redrawn some hundred times."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: stdout)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: stderr)
+    finder = RateFinder(min_lr=1e-6, max_lr=1e-3, num_training_steps=20, early_stop_threshold=4.0)
+    trainer(1, callbacks=[finder], default_root_dir=str(tmp_path)).fit(detection_module(), datamodule=ToyData())
+    assert ("Finding best initial lr" in capsys.readouterr().err) == (stdout and stderr)
 
 
 def test_a_diverging_range_test_ends_and_the_training_goes_on(tmp_path: Path) -> None:

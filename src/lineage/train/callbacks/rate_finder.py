@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
+from pytorch_lightning.tuner import lr_finder
 
 from lineage.train.loss_buffer import LossBuffer
 from lineage.train.throughput import Throughput
@@ -39,7 +44,8 @@ class RateFinder(LearningRateFinder):
             log.warning("range test: at most %d steps before the training", self._num_training_steps)
         pl_module.__dict__["flush_losses"] = lambda: None  # it raises if training diverges: here that ends the test
         try:
-            super().on_fit_start(trainer, pl_module)
+            with bar_on_terminals():
+                super().on_fit_start(trainer, pl_module)
         finally:
             del pl_module.__dict__["flush_losses"]
             pl_module.loss_buffer, pl_module.throughput = LossBuffer(), Throughput()
@@ -56,3 +62,15 @@ class RateFinder(LearningRateFinder):
             log.warning("the range test suggests no rate: too few steps had a finite loss. Curve: %s", folder / FILE)
         else:
             log.warning("the loss falls most steeply at optimizer.lr=%.2g (range test). Curve: %s", rate, folder / FILE)
+
+
+@contextmanager
+def bar_on_terminals() -> Iterator[None]:
+    """Keep Lightning's bar of the test out of logs: show it only where stdout and stderr are terminals."""
+    bar = lr_finder.tqdm
+    is_off = None if sys.stdout.isatty() else True  # None: tqdm looks at stderr itself
+    vars(lr_finder)["tqdm"] = partial(bar, disable=is_off)
+    try:
+        yield
+    finally:
+        vars(lr_finder)["tqdm"] = bar

@@ -99,7 +99,7 @@ LAYERS = {
         ("hydra", "omegaconf", "yaml"),
     ),
 }
-GROUPS = ("data", "eval", "models", "tables", "weights")  # packages whose folders are rooms of their own
+GROUPS = ("data", "eval", "models", "tables", "weights")  # packages whose folders are layers of their own
 
 
 def test_every_import_keeps_to_its_layer() -> None:
@@ -159,7 +159,7 @@ def found_near(folder: Path, name: str) -> bool:
     return (folder / name).is_file() or (SOURCES / "lineage" / name).is_file()
 
 
-def test_the_house_has_few_rooms_with_few_files() -> None:
+def test_the_project_has_few_packages_with_few_files() -> None:
     """A newcomer sees all of a folder at once."""
     package = SOURCES / "lineage"
     names = [path.name for path in package.iterdir() if not path.name.startswith("__")]
@@ -169,16 +169,16 @@ def test_the_house_has_few_rooms_with_few_files() -> None:
         assert len(files) <= 22, f"{folder} has {len(files)} files, at most 22: make a folder of some of them"
 
 
-def test_no_arrow_between_rooms_runs_back_up() -> None:
+def test_no_arrow_between_packages_runs_back_up() -> None:
     """Neither the packages nor the folders in them import each other in a circle."""
     edges = import_graph()
-    for rooms in (room, folder_of):
+    for place_of in (top_package, folder_of):
         graph: dict[str, set[str]] = {}
         for module, imported in edges.items():
-            graph.setdefault(rooms(module), set()).update(map(rooms, imported))
+            graph.setdefault(place_of(module), set()).update(map(place_of, imported))
         with contextlib.suppress(StopIteration):
             cycle = next(filter(None, (path_back(graph, start) for start in sorted(graph))))
-            raise AssertionError(f"rooms import each other in a circle: {' -> '.join(cycle)}")
+            raise AssertionError(f"packages import each other in a circle: {' -> '.join(cycle)}")
 
 
 def import_graph() -> dict[str, set[str]]:
@@ -205,30 +205,30 @@ def under_type_checking(tree: ast.Module, node: ast.AST) -> bool:
     return any(node in ast.walk(statement) for test in tests for statement in test.body)
 
 
-def room(module: str) -> str:
+def top_package(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
 def folder_of(module: str) -> str:
-    """The folder of a module in a package with rooms; a file beside the rooms stands for itself."""
+    """The folder of a module in a package of GROUPS; a file beside these folders stands for itself."""
     parts = module.split(".")
     return ".".join(parts[:3]) if len(parts) > 2 and parts[1] in GROUPS else ".".join(parts[:2])
 
 
 def path_back(graph: dict[str, set[str]], start: str) -> list[str] | None:
-    """A path from `start` to itself through other rooms, or None."""
+    """A path from `start` to itself through other packages, or None."""
     pending, before = [start], {start: ""}
     while pending:
-        room = pending.pop()
-        for other in graph.get(room, set()) - {room}:
+        package = pending.pop()
+        for other in graph.get(package, set()) - {package}:
             if other == start:
-                path = [start, room]
-                while before[room]:
-                    room = before[room]
-                    path.append(room)
+                path = [start, package]
+                while before[package]:
+                    package = before[package]
+                    path.append(package)
                 return path[::-1]
             if other not in before:
-                before[other] = room
+                before[other] = package
                 pending.append(other)
     return None
 

@@ -64,7 +64,7 @@ def own_project(folder: Path) -> None:
 
 
 def test_the_wheel_holds_every_module_config_and_table(installed: Path) -> None:
-    """A line of .gitignore can take a room out of the wheel."""
+    """A line of .gitignore can take a package out of the wheel."""
     for source, target in (
         ("src/lineage", "lineage"),
         ("conf", "lineage/conf"),

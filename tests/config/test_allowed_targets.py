@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.cli import main as cli
 from lineage.config import validate
-from lineage.config.allowed_targets import ALLOW, ROOMS, TargetError, check_targets, is_allowed
+from lineage.config.allowed_targets import ALLOW, OPEN, TargetError, check_targets, is_allowed
 from lineage.config.build import build
 from lineage.config.compose import compose_config
 from lineage.launch.rerun import original_overrides
@@ -73,7 +73,7 @@ def test_no_function_that_a_config_may_call_writes_a_file() -> None:
     writing = {"write_text", "write_bytes", "atomic_write", "atomic_path", "unlink", "rmtree", "savez", "import_module",
                "Popen", "system", "exec", "eval", "__import__"}  # fmt: skip
     functions = 0
-    for path in (path for room in ROOMS for path in list_files(ROOT / "src" / room.replace(".", "/"))):
+    for path in (path for name in OPEN for path in list_files(ROOT / "src" / name.replace(".", "/"))):
         module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and is_allowed(f"{module}.{node.name}"):
@@ -82,9 +82,9 @@ def test_no_function_that_a_config_may_call_writes_a_file() -> None:
     assert functions > 100
 
 
-def list_files(room: Path) -> list[Path]:
-    files = [*room.rglob("*.py")] if room.is_dir() else [room.with_suffix(".py")]
-    assert all(file.is_file() for file in files), room
+def list_files(place: Path) -> list[Path]:
+    files = [*place.rglob("*.py")] if place.is_dir() else [place.with_suffix(".py")]
+    assert all(file.is_file() for file in files), place
     return files
 
 

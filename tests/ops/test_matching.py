@@ -66,15 +66,15 @@ def test_the_order_of_regions_does_not_matter() -> None:
     assert torch.equal(there.matched_idx[:, order], back.matched_idx)
 
 
-@pytest.mark.parametrize(("objects", "room"), [(0, 100), (5, 100), (80, 100), (80, 5), (3, 2)])
-def test_a_sample_has_its_quota_and_foreground_first(objects: int, room: int) -> None:
-    foreground = torch.arange(objects + room)[None] < objects
-    match = Match(torch.zeros(1, objects + room, dtype=torch.int64), foreground, ~foreground)
+@pytest.mark.parametrize(("objects", "negatives"), [(0, 100), (5, 100), (80, 100), (80, 5), (3, 2)])
+def test_a_sample_has_its_quota_and_foreground_first(objects: int, negatives: int) -> None:
+    foreground = torch.arange(objects + negatives)[None] < objects
+    match = Match(torch.zeros(1, objects + negatives, dtype=torch.int64), foreground, ~foreground)
     chosen = subsample(match, count=64, fraction=0.25, rng_keys=torch.tensor([fold_in(0, 0)]), salt=1)
     positive = min(objects, 16)
     assert chosen.foreground.sum() == positive
     assert chosen.foreground[0, :positive].all()
-    assert chosen.valid.sum() == min(64, positive + room)
+    assert chosen.valid.sum() == min(64, positive + negatives)
     picked = chosen.slots[chosen.valid]
     assert len(picked.unique()) == len(picked)
     assert torch.equal(foreground[0][picked], chosen.foreground[chosen.valid])

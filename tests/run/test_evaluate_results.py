@@ -61,7 +61,7 @@ def test_ids_that_are_text_score_like_numbers(tmp_path: Path) -> None:
     "value", ["17", " 17 ", "17.0", 17.0, "-3", "9007199254740993", "a", "1.5", 1.5, "", "1e3", None]
 )
 def test_results_are_cured_as_datasets_are(value: Any) -> None:
-    """The room `eval` does not read that of `data`, so it has its own rule."""
+    """The package `eval` does not import `data`, so it has its own rule."""
     records = [{"image_id": value}]
     cure_ids(records)
     number = read_whole_number(value)

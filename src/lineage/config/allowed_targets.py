@@ -22,7 +22,7 @@ ALLOW = "LINEAGE_ALLOW"  # names of modules or packages, separated by commas
 SOURCES = Path(__file__).resolve().parents[2]
 
 # Modules and packages of lineage whose classes and functions a config may build, and those within that it may not.
-ROOMS = (
+OPEN = (
     "lineage.calibration.evaluator", "lineage.data.collate", "lineage.data.concat", "lineage.data.formats",
     "lineage.data.frames", "lineage.data.proposals", "lineage.data.pseudo_labelled", "lineage.data.sampling",
     "lineage.data.shapes", "lineage.data.transforms", "lineage.eval.protocols",
@@ -58,7 +58,7 @@ def is_allowed(name: str) -> bool:
     if CLASSES.fullmatch(name) or _within(name, list_allowed()):
         return True
     module, _, attribute = name.rpartition(".")
-    if not _within(module, ROOMS) or _within(module, CLOSED) or WRITES.match(attribute):
+    if not _within(module, OPEN) or _within(module, CLOSED) or WRITES.match(attribute):
         return False
     return attribute in _definitions(module)
 
@@ -130,7 +130,7 @@ def _message(key: str, name: Any, source: str) -> str:
     if not isinstance(name, str):
         return f"{where} is {name!r}, which is no name of a class or function. Nothing was run"
     head = f"{where}: {name} is nothing that a config may run, so nothing was run."
-    if _within(name, ROOMS):
+    if _within(name, OPEN):
         return f"{head} There is no such class or function in lineage that configs may build"
     yours = name.partition(".")[0]
     return (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,9 @@ def save(path: Path, height: int = 20, width: int = 30, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ramp = np.arange(height * width * 3).reshape(height, width, 3) % 251
     Image.fromarray(ramp.astype(np.uint8)).save(path, **options)
+
+
+def age(root: Path) -> None:
+    """Set the times of a folder's files back, as if none was written a moment ago: what they hold may be remembered."""
+    for path in (*root.rglob("*"), root):
+        os.utime(path, (time.time() - 60,) * 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,6 @@ from lineage.data.annotations.file_check_cache import find_file_defects
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.paths import DatasetPaths
 from lineage.data.formats.coco import load
-from tests.data import folder
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "index"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Six images, written a minute ago."""
-    data = folder.write(tmp_path / "data", folder.content(6))
-    for path in (*data.rglob("*"), data):
-        os.utime(path, (time.time() - 60,) * 2)
-    return data
 
 
 def open_folder(root: Path) -> IndexedDataset:
@@ -40,11 +23,11 @@ def open_folder(root: Path) -> IndexedDataset:
 
 @pytest.mark.parametrize(("age", "is_stored"), [(1.9, False), (2.0, False), (2.5, True)])
 def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
-    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, age: float, is_stored: bool
+    index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, age: float, is_stored: bool
 ) -> None:
     """A file that is added within the resolution of a folder's time leaves that time as it was."""
     data = open_folder(root)
-    for memo in cache.glob("*.seen"):
+    for memo in index_cache.glob("*.seen"):
         memo.unlink()
     now = 1_700_000_000.0
     monkeypatch.setattr("lineage.data.annotations.file_check_cache.time.time", lambda: now)
@@ -65,17 +48,17 @@ def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
 
 
 def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
-    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_folder(root)
-    (memo,) = cache.glob("*.seen")
+    (memo,) = index_cache.glob("*.seen")
     memo.unlink()
     defects: list[Any] = []
     monkeypatch.setattr(validate, "sample_image_files", lambda records, count, paths: list(records)[:0] + defects)
     monkeypatch.setattr(content_hash, "SETTLED", -60.0)
     paths = DatasetPaths([root / "train.json"], root / "images", root / "train.json")
     assert find_file_defects(data.columns, paths, "train") == []
-    (memo,) = cache.glob("*.seen")
+    (memo,) = index_cache.glob("*.seen")
     defects.append("a defect")
     assert find_file_defects(data.columns, paths, "train") == []
     for text in ("{}", "[]", "null", "no json", json.dumps({str(root / "images"): 5})):

@@ -28,25 +28,6 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "index"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    made = folder.write(tmp_path / "data", folder.content(6))
-    aged(made)
-    return made
-
-
-def aged(root: Path) -> None:
-    """As files are that were not written a moment ago, so that what is found may be remembered."""
-    for one in (*root.rglob("*"), root):
-        os.utime(one, (time.time() - 60,) * 2)
-
-
 def opened(root: Path, **options: object) -> IndexedDataset:
     return coco(root=str(root), annotations="train.json", **options)  # type: ignore[arg-type]
 
@@ -105,7 +86,7 @@ def test_damage_inside_a_column_is_found_by_reading_all_of_it(tmp_path: Path) ->
     assert mmap_index.find_damage(found) == ["boxes"]
 
 
-def test_annotations_are_parsed_once(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_annotations_are_parsed_once(index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = reads(monkeypatch)
     first, second = opened(root), opened(root)
     assert len(parsed) == 1
@@ -114,7 +95,7 @@ def test_annotations_are_parsed_once(cache: Path, root: Path, monkeypatch: pytes
 
 
 def test_a_touched_file_is_recognised_and_a_changed_one_read_again(
-    cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed = reads(monkeypatch)
     opened(root)
@@ -128,7 +109,7 @@ def test_a_touched_file_is_recognised_and_a_changed_one_read_again(
     assert len(parsed) == 2
 
 
-def test_a_file_of_the_same_size_and_time_but_another_inode_is_read_again(cache: Path, root: Path) -> None:
+def test_a_file_of_the_same_size_and_time_but_another_inode_is_read_again(index_cache: Path, root: Path) -> None:
     opened(root)
     file = root / "train.json"
     about, text = file.stat(), file.read_text().replace('"bbox": [2, 2,', '"bbox": [3, 2,', 1)
@@ -141,9 +122,11 @@ def test_a_file_of_the_same_size_and_time_but_another_inode_is_read_again(cache:
 
 
 @pytest.mark.parametrize("spoiled", [b"", b"lineage index 1", b"lineage index 99 2 0\n{}", b"\0" * 4096])
-def test_a_broken_index_is_made_again(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, spoiled: bytes) -> None:
+def test_a_broken_index_is_made_again(
+    index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch, spoiled: bytes
+) -> None:
     expected = opened(root)[0].boxes
-    made_once(cache).write_bytes(spoiled)
+    made_once(index_cache).write_bytes(spoiled)
     parsed = reads(monkeypatch)
     assert opened(root)[0].boxes.equal(expected)
     assert len(parsed) == 1
@@ -151,9 +134,9 @@ def test_a_broken_index_is_made_again(cache: Path, root: Path, monkeypatch: pyte
     assert len(parsed) == 1
 
 
-def test_what_was_remembered_may_be_damaged(cache: Path, root: Path) -> None:
+def test_what_was_remembered_may_be_damaged(index_cache: Path, root: Path) -> None:
     opened(root)
-    for memo in (*cache.glob("*.source"), *cache.glob("*.seen")):
+    for memo in (*index_cache.glob("*.source"), *index_cache.glob("*.seen")):
         memo.write_bytes(b"\xff{")
     assert len(opened(root)) == 6
 
@@ -172,10 +155,10 @@ def _count(root: Path, cache: str, start: multiprocessing.synchronize.Barrier, m
     made.put(opened(root).fingerprint)
 
 
-def test_processes_that_start_together_build_once_and_agree(cache: Path, root: Path) -> None:
+def test_processes_that_start_together_build_once_and_agree(index_cache: Path, root: Path) -> None:
     context = multiprocessing.get_context("fork")
     start, made = context.Barrier(4), context.Queue()
-    workers = [context.Process(target=_count, args=(root, str(cache.parent), start, made)) for _ in range(4)]
+    workers = [context.Process(target=_count, args=(root, str(index_cache.parent), start, made)) for _ in range(4)]
     for one in workers:
         one.start()
     told = [made.get(timeout=60) for _ in range(5)]
@@ -185,18 +168,18 @@ def test_processes_that_start_together_build_once_and_agree(cache: Path, root: P
     assert len(set(told)) == 2
 
 
-def test_what_a_killed_builder_left_is_swept_up(cache: Path, root: Path) -> None:
+def test_what_a_killed_builder_left_is_swept_up(index_cache: Path, root: Path) -> None:
     opened(root)
-    path = made_once(cache)
+    path = made_once(index_cache)
     path.unlink()
-    left = cache / f"{TEMPORARY}abc-{path.name}"
+    left = index_cache / f"{TEMPORARY}abc-{path.name}"
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
     opened(root)
     assert not left.exists()
 
 
-def test_nothing_is_written_beside_the_data(cache: Path, root: Path) -> None:
+def test_nothing_is_written_beside_the_data(index_cache: Path, root: Path) -> None:
     before = sorted(root.rglob("*"))
     for one in (root, root / "images"):
         one.chmod(0o555)
@@ -219,27 +202,27 @@ def test_a_cache_that_cannot_be_written_moves_to_the_temporary_folder(
     assert list(tmp_path.glob("lineage-*/index/*.index"))
 
 
-def test_a_dataset_travels_as_paths(cache: Path, root: Path) -> None:
+def test_a_dataset_travels_as_paths(index_cache: Path, root: Path) -> None:
     data = opened(root)
     sent = pickle.dumps(data)
     assert len(sent) < 1000
     back = pickle.loads(sent)
     assert back.sizes.equal(data.sizes)
     assert back[5].masks.dense().equal(data[5].masks.dense())
-    made_once(cache).unlink()
+    made_once(index_cache).unlink()
     with pytest.raises(DatasetError, match="start again"):
         pickle.loads(sent)
 
 
-def test_columns_are_mapped_not_copied(cache: Path, root: Path) -> None:
+def test_columns_are_mapped_not_copied(index_cache: Path, root: Path) -> None:
     data = opened(root)
     assert not data.columns.boxes.flags.owndata
     assert data.sizes.data_ptr() == data.columns.image_sizes.ctypes.data
 
 
-def test_images_are_looked_at_again_when_their_folder_changes(cache: Path, root: Path) -> None:
+def test_images_are_looked_at_again_when_their_folder_changes(index_cache: Path, root: Path) -> None:
     opened(root)
-    assert list(cache.glob("*.seen"))
+    assert list(index_cache.glob("*.seen"))
     (root / "images" / "4.png").unlink()
     with pytest.raises(DatasetError, match=r"image 40 \(4.png\)"):
         opened(root)
@@ -252,17 +235,17 @@ def test_images_are_looked_at_again_when_their_folder_changes(cache: Path, root:
     assert len(opened(root)) == 6
 
 
-def test_a_young_file_is_not_trusted_by_its_time(cache: Path, root: Path) -> None:
+def test_a_young_file_is_not_trusted_by_its_time(index_cache: Path, root: Path) -> None:
     os.utime(root / "train.json")
     content_hash.hash_files([root / "train.json"], root)
-    assert not list(cache.glob("*.source"))
-    aged(root)
+    assert not list(index_cache.glob("*.source"))
+    folder.age(root)
     os.utime(root / "train.json", (time.time() - 60,) * 2)  # its ctime is now: it changed a moment ago
     content_hash.hash_files([root / "train.json"], root)
-    assert not list(cache.glob("*.source"))
+    assert not list(index_cache.glob("*.source"))
 
 
-def test_labels_are_read_from_the_columns(cache: Path, tmp_path: Path) -> None:
+def test_labels_are_read_from_the_columns(index_cache: Path, tmp_path: Path) -> None:
     told = folder.content(3)
     told["annotations"] += [folder.annotation(7, 10, category_id=9), folder.annotation(8, 10, category_id=9),
                             folder.annotation(9, 20, category_id=9, iscrowd=1)]  # fmt: skip
@@ -271,7 +254,7 @@ def test_labels_are_read_from_the_columns(cache: Path, tmp_path: Path) -> None:
     assert sorted(pairs) == [(0, 0), (0, 1), (0, 1), (1, 0), (1, 1), (2, 0)], "crowds included"
 
 
-def test_a_settled_file_is_hashed_once(cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settled_file_is_hashed_once(index_cache: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_hash, "SETTLED", -60.0)
     first = content_hash.hash_files([root / "train.json"], root)
     monkeypatch.setattr(content_hash, "hash_contents", lambda files, root: "hashed again")

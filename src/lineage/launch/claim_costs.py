@@ -40,7 +40,7 @@ class CostPlan:
     def sum_hours(self, cells: Iterable[CellName]) -> float | None:
         """Return the hours of some open cells; None if one of them is unknown."""
         hours = [self.costs[name].hours for name in cells]
-        numbers = [one for one in hours if one is not None]
+        numbers = [number for number in hours if number is not None]
         return sum(numbers) if len(numbers) == len(hours) else None
 
 

@@ -54,13 +54,13 @@ def choose_next(costs: Iterable[ClaimCost], shared: CostPlan, noise: Noise, hour
     # 1. Claims that runs can settle.
     open_claims = [cost for cost in costs if not cost.obstacle and cost.hours is not None and cost.cells]
     estimates = [_Candidate(cost, *estimate_chance(cost, shared, noise)) for cost in open_claims]
-    candidates = [one for one in estimates if one.chance >= LEAST_CHANCE]
+    candidates = [candidate for candidate in estimates if candidate.chance >= LEAST_CHANCE]
     # 2. The best per hour that still fits, until none does.
     chosen: list[NextClaim] = []
     paid: set[CellName] = set()
     left = hours
     while candidates:
-        prices = [shared.sum_hours(one.cost.cells - paid) or 0.0 for one in candidates]
+        prices = [shared.sum_hours(candidate.cost.cells - paid) or 0.0 for candidate in candidates]
         fitting = [i for i, price in enumerate(prices) if price <= left]
         if not fitting:
             break
@@ -74,7 +74,7 @@ def choose_next(costs: Iterable[ClaimCost], shared: CostPlan, noise: Noise, hour
 
 def list_cells(chosen: Iterable[NextClaim]) -> list[CellName]:
     """Return the cells that the chosen claims need, claim by claim."""
-    return list(dict.fromkeys(name for one in chosen for name in one.cost.requested))
+    return list(dict.fromkeys(name for claim in chosen for name in claim.cost.requested))
 
 
 def estimate_chance(cost: ClaimCost, shared: CostPlan, noise: Noise) -> tuple[float, str]:
@@ -102,7 +102,9 @@ def _find_noise(metric: str, choices: Mapping[str, str], tier: str, noise: Noise
     key = NoiseKey(metric, find_family(choices.get("model", "")), choices.get("dataset", ""), tier)
     if key in noise and noise[key].sd > 0:
         return noise[key].sd, f"sd {noise[key].sd:.2g} measured"
-    others = [one.sd for other, one in noise.items() if (other.metric, other.tier) == (metric, tier) and one.sd > 0]
+    others = [
+        spread.sd for other, spread in noise.items() if (other.metric, other.tier) == (metric, tier) and spread.sd > 0
+    ]
     if others:
         return max(others), f"sd {max(others):.2g} of other models"
     return ASSUMED_SD, f"sd {ASSUMED_SD:g} assumed"

@@ -54,7 +54,7 @@ def _format_tables(plan: Plan, costs: Mapping[CellName, CostEstimate]) -> list[l
 
 def _sum_hours(cells: Iterable[Cell], costs: Mapping[CellName, CostEstimate]) -> str:
     hours = [costs[cell.name].hours for cell in cells if cell.name in costs]
-    estimates = [one for one in hours if one is not None]
+    estimates = [estimate for estimate in hours if estimate is not None]
     return "-" if not hours else "unknown" if len(estimates) < len(hours) else _round(sum(estimates))
 
 

@@ -87,10 +87,10 @@ def _select(table: Table, rows: Sequence[str]) -> Selection:
 def list_cells(selections: Iterable[Selection], tier: str | None, seeds: int | None) -> list[CellName]:
     """Return a cell per row and seed, table by table; by default at the table's tier, with the seeds that it plans."""
     return [
-        CellName(one.table.name, row, tier or one.table.tier, seed)
-        for one in selections
-        for seed in range(seeds or one.table.seeds or SEEDS)
-        for row in one.rows
+        CellName(selection.table.name, row, tier or selection.table.tier, seed)
+        for selection in selections
+        for seed in range(seeds or selection.table.seeds or SEEDS)
+        for row in selection.rows
     ]
 
 
@@ -113,7 +113,7 @@ def choose_within(plan: Plan, costs: Mapping[CellName, CostEstimate], hours: flo
         if not cell.requested:
             continue
         needed = list_open(plan, name) - paid
-        prices = [costs[one].hours for one in needed if one in costs]
+        prices = [costs[open_cell].hours for open_cell in needed if open_cell in costs]
         estimates = [price for price in prices if price is not None]
         if len(estimates) < len(needed) or sum(estimates) > left:
             continue
@@ -149,7 +149,7 @@ def list_claim_cells(path: Path, experiments: Path, tier: str | None, seeds: int
         relation = (claim.text("better"), claim.text("worse"), claim.text("metric"))
         relations = [(effect.better, effect.worse, effect.metric) for effect in table.effects]
         if relation not in relations:
-            name, stated = _format_relation(*relation), [_format_relation(*one) for one in relations]
+            name, stated = _format_relation(*relation), [_format_relation(*other) for other in relations]
             raise claim.error("table", f"{table.name} does not claim {name}. {did_you_mean(name, stated)}")
         names |= dict.fromkeys(
             CellName(table.name, row, at or table.tier, seed) for seed in range(count) for row in relation[:2]

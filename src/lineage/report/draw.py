@@ -120,7 +120,7 @@ def _draw_tag(
     left, top, right, bottom = FONT.getbbox(mark.text)
     width, height = right - left + 8, bottom - top + 7
     rectangles = [_move_inside(x, y, width, height, size) for x, y in spots(width, height)]
-    tag = next((one for one in rectangles if not any(_overlap(one, other) for other in taken)), None)
+    tag = next((rectangle for rectangle in rectangles if not any(_overlap(rectangle, other) for other in taken)), None)
     if tag is None:
         return  # a crowd of objects: a box without a name reads better than names on top of each other
     taken.append(tag)

@@ -43,4 +43,4 @@ def count_parameters(choices: Iterable[str], *, trainable: bool = False) -> int:
     config = compose_config(["tier=paper", "dataset.classes=80", "backbone.weights=later", *choices])
     with torch.device("meta"):
         model: nn.Module = build(config.model)
-    return sum(one.numel() for one in model.parameters() if one.requires_grad or not trainable)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)

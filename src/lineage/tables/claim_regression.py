@@ -56,9 +56,9 @@ class Drift:
 
 def recheck(claims: Sequence[Before], today: Mapping[str, Sequence[Entry]]) -> list[Recheck]:
     """Compare shown claims with entries of today, by `table/row`; a claim without runs of both rows is left out."""
-    pairs = [[read_values(one, row, today) for row in _rows(one.claim.effect)] for one in claims]
-    complete = [(one, pair[0], pair[1]) for one, pair in zip(claims, pairs, strict=True) if all(pair)]
-    return [_recheck(one, better, worse, LEVEL / len(complete)) for one, better, worse in complete]
+    pairs = [[read_values(before, row, today) for row in _rows(before.claim.effect)] for before in claims]
+    complete = [(before, pair[0], pair[1]) for before, pair in zip(claims, pairs, strict=True) if all(pair)]
+    return [_recheck(before, better, worse, LEVEL / len(complete)) for before, better, worse in complete]
 
 
 def _recheck(before: Before, better: Sequence[float], worse: Sequence[float], level: float) -> Recheck:

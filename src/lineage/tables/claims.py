@@ -46,7 +46,7 @@ def read_claims(
 
 def _check_new(node: Node, form: str, stated: Sequence[Effect], before: Sequence[Effect]) -> None:
     """Raise TableError if a relation is stated a second time: it would be corrected for as two questions."""
-    relations = {(one.kind, one.better, one.worse, one.metric) for one in before}
+    relations = {(effect.kind, effect.better, effect.worse, effect.metric) for effect in before}
     for effect in stated:
         if (effect.kind, effect.better, effect.worse, effect.metric) in relations:
             raise node.error(form, f"a claim above states {effect.better} and {effect.worse} by {effect.metric}; "

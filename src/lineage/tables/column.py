@@ -66,7 +66,10 @@ class Column:
         if len(ranked) < 2:
             return None
         comparisons = [self._compare(ranked[0], row) for row in ranked[1:]]
-        significant = [one is not None and one.p_different() / self._share(one) <= ALPHA for one in comparisons]
+        significant = [
+            comparison is not None and comparison.p_different() / self._share(comparison) <= ALPHA
+            for comparison in comparisons
+        ]
         return ranked[0] if all(significant) else None
 
     def _share(self, comparison: Comparison, count: int = 1) -> float:
@@ -93,7 +96,10 @@ class Column:
         deltas = {row: Delta(sample.mean - base.mean, same=sample.repeats(base)) for row, sample in others.items()}
         compared = {row: self._compare(row, baseline) for row in others if not deltas[row].same}
         comparisons = {row: comparison for row, comparison in compared.items() if comparison is not None}
-        p_values = [min(1.0, one.p_different() / self._share(one, len(comparisons))) for one in comparisons.values()]
+        p_values = [
+            min(1.0, comparison.p_different() / self._share(comparison, len(comparisons)))
+            for comparison in comparisons.values()
+        ]
         corrected = zip(comparisons.items(), adjust_holm(p_values), find_levels(p_values), strict=True)
         for (row, comparison), p, level in corrected:
             margin = comparison.margin(level * self._share(comparison, len(comparisons)))

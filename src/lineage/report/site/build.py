@@ -58,10 +58,12 @@ def _write_parts(writer: SiteWriter, source: SiteSource) -> Path:
     run_writer, folders = RunWriter(writer, source.of_runs), RunFolders(source.runs)
     for entry, run in zip(reversed(entries), reversed(index["runs"]), strict=True):
         run |= run_writer.write(entry, folders.find(entry), source.tables.loader.find_path(entry))
-    index["open"] = [_write_open_run(writer, run) for run in find_open_runs(source.runs, {one.id for one in entries})]
+    index["open"] = [
+        _write_open_run(writer, run) for run in find_open_runs(source.runs, {entry.id for entry in entries})
+    ]
     # 3. What papers claim, and where models come from.
     index |= describe_site(source.results) | {
-        "damaged": [[str(one.path), one.reason] for one in contents.damaged],
+        "damaged": [[str(entry.path), entry.reason] for entry in contents.damaged],
         **_write_claims(writer, source, entries),
         "family": describe_family(source.tables.loader.experiments, entries),
     }

@@ -32,7 +32,7 @@ def find_keys(entries: Sequence[Entry]) -> list[str]:
 
 
 def _differ(a: Entry, b: Entry) -> Iterator[str]:
-    groups = tuple(one.key for one in diff.configs(_groups(a.choices), _groups(b.choices)))
+    groups = tuple(group.key for group in diff.configs(_groups(a.choices), _groups(b.choices)))
     for difference in diff.experiments(a.config, b.config, groups):
         if not within(difference.key, groups):
             yield difference.key

@@ -55,9 +55,9 @@ def _describe(facts: ModelFacts | None) -> Mapping[str, Any]:
     if facts is None:
         return {"name": "", "paper": "", "variants": [], "year": None, "idea": "", "from": ""}
     variants = [
-        {"name": one.name, "choices": one.choices, "benchmark": one.benchmark, "parameters": one.parameters,
-         "published": one.published}
-        for one in facts.variants
+        {"name": variant.name, "choices": variant.choices, "benchmark": variant.benchmark,
+         "parameters": variant.parameters, "published": variant.published}
+        for variant in facts.variants
     ]  # fmt: skip
     family = facts.family or Family(0, facts.variants[0].name if facts.variants else facts.option, "", "")
     return {"name": family.name, "paper": facts.paper, "variants": variants, "year": family.year or None,

@@ -48,15 +48,19 @@ def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
                 continue
             overrides = [str(text) for text in start.get("overrides", [])]
             choices = {str(name): str(option) for name, option in start.get("choices", {}).items()}
-            typed = [one for one in map(Override.parse, overrides) if one.key.partition(".")[0] not in HIDDEN]
+            typed = [
+                override for override in map(Override.parse, overrides) if override.key.partition(".")[0] not in HIDDEN
+            ]
             rows = read_metrics(files.metrics)
             step = int(float(rows[-1].get("step") or 0)) if rows else 0
             table, row = find_row(choices.get("experiment", ""))
             name = f"{table} {row}" if table else " ".join([choices.get("model", "run"), *map(str, typed)])
-            seed = next((one.value for one in reversed(typed) if one.name == "seed"), None) or ""
+            seed = next((override.value for override in reversed(typed) if override.name == "seed"), None) or ""
             status = RUNNING if lease.holder(folder, LEASE) else KILLED
             number = int(seed) if seed.isdigit() else None
-            deviations = [str(one) for one in typed if not table or one.name not in ("experiment", "seed")]
+            deviations = [
+                str(override) for override in typed if not table or override.name not in ("experiment", "seed")
+            ]
             listed.append(OpenRun(run, folder, name, table, row, number, status, step, choices, deviations))
     return listed
 

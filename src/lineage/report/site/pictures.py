@@ -106,14 +106,14 @@ def _describe_image(writer: SiteWriter, pictures: PictureSet, position: int, obj
         "src": writer.add_image(f"{pictures.name}/{position}", lambda: _encode(pictures.dataset, position)),
         "objects": [
             [
-                label_of[one["category_id"]],
-                *(round(value, 1) for value in box_of(one, (height, width))),
-                int(bool(one.get("iscrowd"))),
-                trace_annotation(one.get("segmentation"), (height, width)),
-                _round_points(one.get("keypoints")),
+                label_of[record["category_id"]],
+                *(round(value, 1) for value in box_of(record, (height, width))),
+                int(bool(record.get("iscrowd"))),
+                trace_annotation(record.get("segmentation"), (height, width)),
+                _round_points(record.get("keypoints")),
             ]
-            for one in objects
-            if one["category_id"] in label_of
+            for record in objects
+            if record["category_id"] in label_of
         ],
     }
 
@@ -121,19 +121,21 @@ def _describe_image(writer: SiteWriter, pictures: PictureSet, position: int, obj
 def _describe_detections(records: Sequence[Record], label_of: Mapping[int, int]) -> list[Any]:
     """Return [label, score, x, y, width, height, code of the error, polygons, keypoints] of each, best first."""
     drawn = [
-        one for one in records if one["score"] >= FEWEST_SCORE and one["category_id"] in label_of and "bbox" in one
+        record
+        for record in records
+        if record["score"] >= FEWEST_SCORE and record["category_id"] in label_of and "bbox" in record
     ]
     best = sorted(drawn, key=lambda record: -record["score"])[:MOST_DETECTIONS]
     return [
         [
-            label_of[one["category_id"]],
-            round(one["score"], 3),
-            *(round(value, 1) for value in one["bbox"]),
-            one["code"],
-            trace_mask(one["segmentation"]) if "segmentation" in one else None,
-            _round_points(one.get("keypoints")),
+            label_of[record["category_id"]],
+            round(record["score"], 3),
+            *(round(value, 1) for value in record["bbox"]),
+            record["code"],
+            trace_mask(record["segmentation"]) if "segmentation" in record else None,
+            _round_points(record.get("keypoints")),
         ]
-        for one in best
+        for record in best
     ]
 
 
@@ -161,7 +163,7 @@ def _group(records: Sequence[Record]) -> Mapping[int, list[Record]]:
 
 def _has_keypoints(document: Record) -> bool:
     """Return whether an object has a labelled keypoint; the classes of some datasets have them, none of its images."""
-    return any(any((one.get("keypoints") or [])[2::3]) for one in document["annotations"])
+    return any(any((annotation.get("keypoints") or [])[2::3]) for annotation in document["annotations"])
 
 
 def _name_images(document: Record) -> dict[int, str]:

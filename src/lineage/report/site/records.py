@@ -95,7 +95,9 @@ def name_dataset(entry: Entry) -> str:
     """Return the option of conf/dataset; of a free run, with the name of the folder that was typed."""
     option = entry.choices.get("dataset", "")
     roots = [
-        one.value for one in map(Override.parse, map(str, entry.command)) if one.key == "dataset.root" and one.value
+        override.value
+        for override in map(Override.parse, map(str, entry.command))
+        if override.key == "dataset.root" and override.value
     ]
     folder = PurePath(roots[-1].strip("'\"")).name if roots and not entry.table else ""
     return f"{folder} ({option})" if folder and folder != option else option
@@ -115,15 +117,24 @@ def name_run(entry: Entry, varied: Collection[str]) -> str:
     """Return the row of a table, or the model with the overrides of a free run that not all runs share."""
     if entry.table and entry.row:
         return f"{entry.table} {entry.row}"
-    typed = [one for one in map(Override.parse, entry.deviations) if one.name != "model" and one.name in varied]
-    words = [f"{one.name.rpartition('.')[2]}={one.value}" if one.value is not None else str(one) for one in typed]
+    typed = [
+        override
+        for override in map(Override.parse, entry.deviations)
+        if override.name != "model" and override.name in varied
+    ]
+    words = [
+        f"{override.name.rpartition('.')[2]}={override.value}" if override.value is not None else str(override)
+        for override in typed
+    ]
     return " ".join([entry.choices.get("model", "run"), *words])
 
 
 def _find_varied(entries: Sequence[Entry]) -> list[str]:
     """Return the names that free runs set to more than one value, or that only some of them set."""
     typed = [
-        {one.name: one.value for one in map(Override.parse, entry.deviations)} for entry in entries if not entry.table
+        {override.name: override.value for override in map(Override.parse, entry.deviations)}
+        for entry in entries
+        if not entry.table
     ]
     names = dict.fromkeys(name for overrides in typed for name in overrides)
     return [name for name in names if len({overrides.get(name) for overrides in typed}) > 1]

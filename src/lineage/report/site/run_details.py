@@ -147,4 +147,4 @@ def flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
 def stamp(*files: Path) -> str:
     """Return what changes when one of some files does."""
     stats = [file.stat() if file.is_file() else None for file in files]
-    return " ".join("-" if one is None else f"{one.st_mtime_ns}:{one.st_size}" for one in stats)
+    return " ".join("-" if stat is None else f"{stat.st_mtime_ns}:{stat.st_size}" for stat in stats)

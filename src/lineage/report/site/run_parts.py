@@ -179,7 +179,9 @@ def write_errors(
 ) -> None:
     """Add the error analysis of a run, its detections, and the images of its test."""
     listed = {category["id"] for category in pictures.document["categories"]}  # areas of stuff have others
-    records = [one for one in json.loads(files.results.read_text(encoding="utf-8")) if one["category_id"] in listed]
+    records = [
+        record for record in json.loads(files.results.read_text(encoding="utf-8")) if record["category_id"] in listed
+    ]
     order = [int(number) for number in pictures.dataset.ids.tolist()]
     codes, analysis = [-1] * len(records), {}
     for task in tasks:

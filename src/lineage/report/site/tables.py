@@ -34,7 +34,7 @@ class TableSource:
 def write_tables(writer: SiteWriter, source: TableSource, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """Add a part per table and return a summary of each."""
     experiments = source.loader.experiments
-    ids = {name: [entry.id for entry in entries if entry.table == name] for name in {one.table for one in entries}}
+    ids = {name: [entry.id for entry in entries if entry.table == name] for name in {entry.table for entry in entries}}
     summaries = []
     for name in read.list_tables(experiments):
         table = read.load_table(experiments, name)
@@ -60,7 +60,7 @@ def write_papers(writer: SiteWriter, source: TableSource, entries: Sequence[Entr
     summaries = []
     for name in list_papers(source.loader.experiments):
         page = build_page(source.loader, name)
-        writer.add(f"paper/{name}", lambda page=page: [_describe_element(one) for one in write_document(page)])  # type: ignore[misc]
+        writer.add(f"paper/{name}", lambda page=page: [_describe_element(element) for element in write_document(page)])  # type: ignore[misc]
         runs = sum(entry.table is not None and entry.table.startswith(f"{name}/") for entry in entries)
         summaries.append({"name": name, "title": page.title, "arxiv": page.arxiv, "runs": runs})
     return summaries

@@ -158,9 +158,9 @@ def prepare_onnx(path: Path, size: tuple[int, int] | None, threads: int) -> Work
         raise ConfigError(f"{path} takes pixels of any size: choose one, for example --size 640x640")
     if not fixed:
         size = pad_size(path, size)
-    inputs = draw_inputs(size, 1, _count_slots([one.shape for one in session.get_inputs()]), seed=0)
+    inputs = draw_inputs(size, 1, _count_slots([argument.shape for argument in session.get_inputs()]), seed=0)
     values = name_inputs(inputs)
-    arrays = {one.name: values[one.name].numpy() for one in session.get_inputs()}
+    arrays = {argument.name: values[argument.name].numpy() for argument in session.get_inputs()}
     version = f"onnxruntime {metadata.version('onnxruntime')}"
     folder = RunFolder.containing(Path(read_source(path)))
     return Workload(lambda: run_session(session, arrays), version, size, torch.device("cpu"), folder, path.stem)

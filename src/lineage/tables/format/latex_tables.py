@@ -99,7 +99,7 @@ def check_named(typed: TypedTable, table: Table, cells: Mapping[str, str]) -> It
             yield number.line, f"{where}: {table.name} has no {lacking}, so no cell is behind this number"
             continue
         key = f"{table.name}/{row}/{metric.replace('/', '_')}"
-        values = [cells[one] for one in (f"{tier}:{key}" if tier else key, f"{key}/published") if one in cells]
+        values = [cells[cell] for cell in (f"{tier}:{key}" if tier else key, f"{key}/published") if cell in cells]
         if not values:
             yield number.line, f"{where}: no cell is behind this number: nothing has run or is published"
         elif not any(_agrees(number.text, value) for value in values):

@@ -27,7 +27,9 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
     lost = [entry for entry in valid if entry.status != "finished" and entry.row in table.rows]
     corrected = Counter(entry.row for entry in entries) - Counter(entry.row for entry in valid)
     unknown = Counter(entry.row for entry in valid if entry.row not in table.rows)
-    notes = [_describe_lost(row, status, lost) for row, status in sorted({(str(one.row), one.status) for one in lost})]
+    notes = [
+        _describe_lost(row, status, lost) for row, status in sorted({(str(entry.row), entry.status) for entry in lost})
+    ]
     notes += [f"{row}: {_count_runs(n)} corrected by a later entry and not counted" for row, n in corrected.items()]
     notes += [f"{row}: the table has no such row any more; {_count_runs(n)} not shown" for row, n in unknown.items()]
     notes += [

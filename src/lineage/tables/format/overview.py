@@ -60,7 +60,9 @@ def build_lines(table: Table, entries: list[Entry], background: Background | Non
         words = [word for column in of_setting for word in column.verdicts.values() if word not in (EMPTY, QUOTED)]
         rows = {name for column in of_setting for name in column.samples}
         runs = sum(entry.status == "finished" and get_setting(entry) == setting for entry in valid)
-        claims = [one.word for effect in judged for one in effect if (one.setting or settings[0]) == setting]
+        claims = [
+            verdict.word for effect in judged for verdict in effect if (verdict.setting or settings[0]) == setting
+        ]
         lines.append([table.name, _label_tier(setting), f"{len(rows)} of {_count_rows(table)}", str(runs),
                       _format_counts(claims), _format_counts(words)])  # fmt: skip
     return lines

@@ -80,7 +80,10 @@ def build_view(
     columns = build_columns(table, valid, judgement)
     settings = list(dict.fromkeys(column.setting for column in columns))
     blocks = [
-        Block(_title_block(setting, settings), _build_sections([one for one in columns if one.setting == setting]))
+        Block(
+            _title_block(setting, settings),
+            _build_sections([column for column in columns if column.setting == setting]),
+        )
         for setting in settings
     ]
     if table.effects:

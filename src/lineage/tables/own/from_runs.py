@@ -40,18 +40,18 @@ def tabulate_runs(
         raise TableError("these runs differ in their seeds alone: a table needs something that varies")
     # 2. A row per combination; the baseline is that of the run that says least.
     combinations = list(zip(*(levels[name] for name in varied), strict=True))
-    rows = name_rows({tuple(map(str, one)): one for one in combinations}.values())
-    by_levels = {tuple(map(str, one.settings)): one.name for one in rows}
+    rows = name_rows({tuple(map(str, combination)): combination for combination in combinations}.values())
+    by_levels = {tuple(map(str, own_row.settings)): own_row.name for own_row in rows}
     shortest = min(range(len(typed)), key=lambda i: sum(name in typed[i] for name in varied))
     # 3. The base: the row that they started from, at their tier, and what all of them say alike.
-    base = {one.name: one for one in _read_row(row, entries[0].tier, tiers or {})}
+    base = {setting.name: setting for setting in _read_row(row, entries[0].tier, tiers or {})}
     base |= {name: levels[name][0] for name in names}
     return OwnTable(
         name=name,
         message=f"What {' and '.join(varied)} {'changes' if len(varied) == 1 else 'change'}.",
         metrics=list_metrics(entries),
         dataset=entries[0].choices.get("dataset", ""),
-        base=[one for one in base.values() if one.name not in varied],
+        base=[setting for setting in base.values() if setting.name not in varied],
         rows=rows,
         factors=varied,
         gaps=list_gaps(rows),

@@ -31,11 +31,11 @@ def render_sweep(runs: Sequence[SweptRun]) -> str:
     typed = [_read_overrides(run.overrides) for run in runs]
     names = [name for name in dict.fromkeys(key for values in typed for key in values) if _varies(name, typed)]
     levels = [tuple(values.get(name, EMPTY) for name in names) for values in typed]
-    labels = {one: " ".join(one) or "all" for one in levels}
+    labels = {values: " ".join(values) or "all" for values in levels}
     # 2. The finished runs as rows of a table.
     finished = [
-        replace(run.entry, table=NAME, row=labels[one], deviations=[])
-        for run, one in zip(runs, levels, strict=True)
+        replace(run.entry, table=NAME, row=labels[values], deviations=[])
+        for run, values in zip(runs, levels, strict=True)
         if run.entry is not None and run.entry.status == "finished"
     ]
     if not finished:
@@ -43,15 +43,18 @@ def render_sweep(runs: Sequence[SweptRun]) -> str:
     table = _build_table(finished, labels.values())
     columns = [column for column in build_columns(table, finished, judge(table, finished)) if not column.cost]
     # 3. A line per combination and setting of the test.
-    lines = [line for setting in dict.fromkeys(column.setting for column in columns)
-             for line in _format_lines([one for one in columns if one.setting == setting], labels)]  # fmt: skip
+    lines = [
+        line
+        for setting in dict.fromkeys(column.setting for column in columns)
+        for line in _format_lines([column for column in columns if column.setting == setting], labels)
+    ]
     titles = dict.fromkeys(column.name for column in columns)
     return align(Grid([*names, "n", *titles], lines)) + "\n" + _explain(columns)
 
 
 def _read_overrides(overrides: Sequence[str]) -> dict[str, str]:
     parsed = [Override.parse(text) for text in overrides]
-    return {one.name: one.value or "" for one in parsed if one.name != SEED}
+    return {override.name: override.value or "" for override in parsed if override.name != SEED}
 
 
 def _varies(name: str, typed: Sequence[Mapping[str, str]]) -> bool:
@@ -71,9 +74,9 @@ def _format_lines(columns: Sequence[Column], labels: Mapping[tuple[str, ...], st
         cells = [column.samples.get(label) for column in columns]
         if not any(cells):
             continue
-        values = [_format_sample(one) + (" (best)" if column.best() == label else "")
-                  for one, column in zip(cells, columns, strict=True)]  # fmt: skip
-        lines.append([*levels, str(max(one.n for one in cells if one)), *values])
+        values = [_format_sample(sample) + (" (best)" if column.best() == label else "")
+                  for sample, column in zip(cells, columns, strict=True)]  # fmt: skip
+        lines.append([*levels, str(max(sample.n for sample in cells if sample)), *values])
     return lines
 
 

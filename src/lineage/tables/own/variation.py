@@ -95,9 +95,9 @@ def name_rows(combinations: Iterable[Sequence[Setting]]) -> list[OwnRow]:
     """Return rows whose names are their levels: `pool_l1`."""
     rows: dict[str, OwnRow] = {}
     for settings in combinations:
-        name = "_".join(slug(format_value(one.value)) or "none" for one in settings)
+        name = "_".join(slug(format_value(setting.value)) or "none" for setting in settings)
         if name in rows or not name:
-            name = "_".join(slug(str(one)) for one in settings)
+            name = "_".join(slug(str(setting)) for setting in settings)
         while name in rows:
             name += "_again"
         rows[name] = OwnRow(name, ", ".join(map(str, settings)), tuple(settings))

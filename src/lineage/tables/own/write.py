@@ -35,7 +35,7 @@ class OwnTable:
 def choose_baseline(rows: Sequence[OwnRow], present: Sequence[Setting]) -> str:
     """Return the row whose levels are most of those present before anything was varied."""
     texts = set(map(str, present))
-    return max(rows, key=lambda row: sum(str(one) in texts for one in row.settings)).name
+    return max(rows, key=lambda row: sum(str(setting) in texts for setting in row.settings)).name
 
 
 def render_own_table(table: OwnTable) -> str:
@@ -70,8 +70,8 @@ def render_own_table(table: OwnTable) -> str:
 def _split(settings: Sequence[Setting]) -> dict[str, Any]:
     """Return `with` and `set` of some settings; what is empty is left out."""
     parts = {
-        "with": {one.name: one.value for one in settings if one.is_group},
-        "set": {one.name: one.value for one in settings if not one.is_group},
+        "with": {setting.name: setting.value for setting in settings if setting.is_group},
+        "set": {setting.name: setting.value for setting in settings if not setting.is_group},
     }
     return {name: values for name, values in parts.items() if values}
 

@@ -140,8 +140,8 @@ def _list_deviations(page: PaperPage) -> list[Element]:
 def _list_tables(page: PaperPage) -> Lines:
     head = ["table", "rows", "runs", "shown (paper)", "shown (small)", "contradicted", "not settled"]
     body = [
-        [one.table.name, str(len(one.table.rows)), str(one.runs or EMPTY),
-         *(str(one.count(status) or EMPTY) for status in Status)]
-        for one in page.tables
+        [table.table.name, str(len(table.table.rows)), str(table.runs or EMPTY),
+         *(str(table.count(status) or EMPTY) for status in Status)]
+        for table in page.tables
     ]  # fmt: skip
     return Lines(head, body)

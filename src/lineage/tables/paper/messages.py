@@ -98,25 +98,25 @@ def write_messages(messages: Sequence[Message], store: str, hours: float) -> lis
     hours: of all finished runs of the store at the tier, each counted once.
     """
     settled = sort_settled(messages)
-    undecided = [one for one in messages if one.has_run and not one.is_settled]
-    waiting = [one for one in messages if not one.has_run and not one.is_settled]
-    runnable = [one for one in waiting if not one.obstacle]
+    undecided = [message for message in messages if message.has_run and not message.is_settled]
+    waiting = [message for message in messages if not message.has_run and not message.is_settled]
+    runnable = [message for message in waiting if not message.obstacle]
     parts: list[Element] = [Heading("Messages of the lineage", 1), Paragraph(_introduce(messages, store, hours))]
     sections: Mapping[str, Sequence[Message]] = {
         "Settled, the largest effect over its uncertainty first": settled,
         "Ran, and not settled": undecided,
         "Not run": runnable,
-        "No run at this tier can settle, or none can start here": [one for one in waiting if one.obstacle],
+        "No run at this tier can settle, or none can start here": [message for message in waiting if message.obstacle],
     }
     for title, of_section in sections.items():
-        body = [one.format_line() for one in of_section]
+        body = [message.format_line() for message in of_section]
         parts += [Heading(f"{title} ({len(body)})"), Lines(HEAD, body) if body else Paragraph("None.")]
     return parts
 
 
 def sort_settled(messages: Sequence[Message]) -> list[Message]:
     """Return the settled messages, the largest effect over its uncertainty first."""
-    return sorted((one for one in messages if one.is_settled), key=lambda message: -message.claim.strength)
+    return sorted((message for message in messages if message.is_settled), key=lambda message: -message.claim.strength)
 
 
 def render_readme_table(messages: Sequence[Message]) -> str:
@@ -132,8 +132,8 @@ def render_readme_table(messages: Sequence[Message]) -> str:
 def _introduce(messages: Sequence[Message], store: str, hours: float) -> str:
     """Return the counts and how to read a line."""
     tier = messages[0].tier if messages else ""
-    settled = [one for one in messages if one.is_settled]
-    against = [one for one in settled if one.claim.status == Status.CONTRADICTED]
+    settled = [message for message in messages if message.is_settled]
+    against = [message for message in settled if message.claim.status == Status.CONTRADICTED]
     shown = len(settled) - len(against)
     verb = "is" if shown == 1 else "are"
     return (

@@ -80,7 +80,7 @@ class ClaimStatus:
 
 def find_status(table: Table, effect: Effect, judged: Sequence[Verdict]) -> ClaimStatus:
     """Return the answer to a claim: that of tier `paper` if there is one, else of a smaller tier."""
-    counted = [one for one in judged if one.setting is None or not one.setting.deviations]
+    counted = [verdict for verdict in judged if verdict.setting is None or not verdict.setting.deviations]
     for verdict in sorted(counted, key=lambda verdict: verdict.setting is None or verdict.setting.tier != PAPER):
         word = strip_tier(verdict.word)
         at_paper = verdict.setting is not None and verdict.setting.tier == PAPER

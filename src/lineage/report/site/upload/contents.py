@@ -106,11 +106,11 @@ def _read_image(
     path = folder / image["src"]
     scale = read_scale(path, image["w"])  # a JPEG is smaller than a large image
     size = (max(1, round(image["h"] * scale)), max(1, round(image["w"] * scale)))
-    truth = [_scale_shape(one[0], one[1:5], one[6], classes[one[0]], scale) for one in image["objects"]]
+    truth = [_scale_shape(shape[0], shape[1:5], shape[6], classes[shape[0]], scale) for shape in image["objects"]]
     predictions = [
-        _scale_shape(one[0], one[2:6], one[7], f"{classes[one[0]]} {one[1]:.2f}", scale)
-        for one in detections
-        if one[1] >= CONFIDENT
+        _scale_shape(shape[0], shape[2:6], shape[7], f"{classes[shape[0]]} {shape[1]:.2f}", scale)
+        for shape in detections
+        if shape[1] >= CONFIDENT
     ]
     return ShownImage(path, size, truth, predictions, name)
 

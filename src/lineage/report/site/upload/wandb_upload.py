@@ -28,8 +28,10 @@ def upload_site(folder: Path, project: str) -> str:
         for table in list_tables(folder, index):
             run.log({table.name: wandb.Table(columns=list[str | int](table.columns), data=table.rows)})
         for pictures in list_pictures(folder, index):
-            images = [wandb.Image(str(one.path), boxes=one.boxes, masks=one.masks or None, caption=one.caption)
-                      for one in describe_pictures(pictures)]  # fmt: skip
+            images = [
+                wandb.Image(str(image.path), boxes=image.boxes, masks=image.masks or None, caption=image.caption)
+                for image in describe_pictures(pictures)
+            ]
             run.log({f"pictures/{pictures.run}": images})
         return str(run.url or run.dir)
 

@@ -56,3 +56,10 @@ def test_rows_are_composed_within_a_run_which_stays_as_it_is() -> None:
         assert HydraConfig.get() == config
         assert compose_config(["seed=3"]).seed == 3
         assert compose("train", ["seed=8"]).seed == 8
+
+
+def test_a_damaged_row_of_the_cache_is_composed_again(tmp_path: Path) -> None:
+    for damaged in ("", "[1]", "{}", '{"other": 1}', "[" * 100_000):
+        (tmp_path / "row.json").write_text(damaged)
+        assert compose_rows._read_cache(tmp_path / "row.json") is None
+    assert compose_rows._read_cache(tmp_path / "absent.json") is None

@@ -134,8 +134,9 @@ def test_a_calibration_is_kept_by_device(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_text(json.dumps({"rpn/mini": asdict(SHIPPED["rpn/mini"])}))
     assert load_speeds(paths.experiments(), "NVIDIA H100").here == {"rpn/mini": SHIPPED["rpn/mini"]}
     assert load_speeds(paths.experiments(), "CPU").here == {}
-    path.write_text("cut off")
-    assert load_speeds(paths.experiments(), "NVIDIA H100").here == {}
+    for damaged in ("cut off", "[1]", "[" * 100_000, '{"rpn/mini": [1]}', '{"rpn/mini": {"step": 1}}'):
+        path.write_text(damaged)
+        assert load_speeds(paths.experiments(), "NVIDIA H100").here == {}
 
 
 def test_a_speed_is_what_a_short_run_measured() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lineage.results import atomic
-from lineage.results.atomic import TEMPORARY, atomic_path, atomic_write, publish, sweep
+from lineage.results.atomic import TEMPORARY, atomic_path, atomic_write, publish, read_mapping, sweep
 
 WRITER = """
 import itertools, json, sys
@@ -160,3 +160,16 @@ def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [young.name, "file"]
     assert atomic.ABANDONED > 60
+
+
+def test_what_is_no_mapping_is_read_as_an_empty_one(tmp_path: Path) -> None:
+    deep = b"[" * 100_000, b'{"a":' * 100_000
+    for content in (b"", b'{"a": 1', b"[1, 2]", b"null", b"3", b"\xff\xfe{", *deep):
+        (tmp_path / "a.json").write_bytes(content)
+        assert read_mapping(tmp_path / "a.json") == {}
+
+
+def test_a_mapping_is_read_as_it_was_written(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "a.json", json.dumps({"ä": [1, None]}, ensure_ascii=False))
+    assert read_mapping(tmp_path / "a.json") == {"ä": [1, None]}
+    assert read_mapping(tmp_path / "b.json") == read_mapping(tmp_path) == {}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.results import paths
-from lineage.results.atomic import atomic_write
+from lineage.results.atomic import atomic_write, read_mapping
 from lineage.tables.table import Row
 from lineage.tables.tiers import PAPER, load_project_tiers, translate_choices
 
@@ -188,8 +188,8 @@ def _file_name(request: RowRequest) -> str:
 
 def _read_cache(path: Path) -> ComposedRow | None:
     try:
-        return ComposedRow(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return ComposedRow(**read_mapping(path))
+    except TypeError:  # none, damaged, or of other fields
         return None
 
 

@@ -25,7 +25,7 @@ from lineage.config.evaluation_interval import choose_interval
 from lineage.launch.compose_rows import RowRequest, cache_folder, compose_rows
 from lineage.launch.explanation_cost import count_equivalent_images
 from lineage.results import paths, store
-from lineage.results.atomic import atomic_write
+from lineage.results.atomic import atomic_write, read_mapping
 from lineage.results.entry import Entry
 from lineage.tables.table import TableError
 
@@ -165,8 +165,8 @@ def read_speed(entry: Entry, seconds: float) -> Speed:
 
 
 def _load_measured(hardware: str) -> dict[str, Speed]:
-    with suppress(OSError, ValueError, TypeError):
-        record = json.loads(_locate_measured(hardware).read_text(encoding="utf-8"))
+    record = read_mapping(_locate_measured(hardware))
+    with suppress(TypeError):
         return {name: Speed(**values) for name, values in record.items()}
     return {}
 

@@ -6,11 +6,13 @@ A writer that is killed leaves at most a temporary file `.writing-*`; a reader s
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = ".writing-"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of writing, which name no file
@@ -47,6 +49,15 @@ def atomic_path(path: Path, *, durable: bool = False, exclusive: bool = False) -
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping that a JSON file of ours holds; {} if there is no file, or its content is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def publish(temporary: Path, path: Path, *, durable: bool = False, exclusive: bool = False) -> None:

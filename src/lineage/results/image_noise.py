@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from lineage.results.atomic import atomic_write
+from lineage.results.atomic import atomic_write, read_mapping
 
 SUFFIX = ".images.json"
 Replicates = Mapping[str, list[float]]  # metric -> its value for each draw of images
@@ -35,8 +35,4 @@ def write(entry: Path, replicates: Replicates) -> None:
 
 def read(entry: Path) -> Replicates:
     """Return the replicates of an entry's file; empty if there are none."""
-    try:
-        replicates = json.loads(path_of(entry).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return replicates if isinstance(replicates, dict) else {}
+    return read_mapping(path_of(entry))

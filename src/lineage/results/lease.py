@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lineage.results.atomic import atomic_write, sweep
+from lineage.results.atomic import atomic_write, read_mapping, sweep
 
 BEAT = 5.0  # seconds between signs of life
 STALE = 60.0  # seconds without one
@@ -161,11 +161,7 @@ def _born(pid: int) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a lease; empty while its file is being written: then its age decides."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    return read_mapping(path)
 
 
 def _now(folder: Path) -> float:

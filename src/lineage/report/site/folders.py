@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from lineage.report.site.parts import KEYS
 from lineage.results import paths
+from lineage.results.atomic import read_mapping
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 
@@ -37,9 +37,7 @@ def read_id(folder: Path) -> str:
     with suppress(OSError), files.entry.open(encoding="utf-8", errors="replace") as file:
         match = ID.search(file.read(HEAD))
         return match[1] if match else ""
-    with suppress(OSError, ValueError, RecursionError, AttributeError):
-        return str(json.loads(files.start.read_text(encoding="utf-8")).get("id") or "")
-    return ""
+    return str(read_mapping(files.start).get("id") or "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ left out, as where papers time a network. What is measured stands in the entry u
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from lineage.config.build import ConfigError
 from lineage.data.collate import choose_canvas
 from lineage.models.export.onnx import open_session, run_session
 from lineage.models.export.program import build_images, name_inputs
+from lineage.results.atomic import read_mapping
 from lineage.results.entry import Entry
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.export import choose_size, count_proposals, draw_inputs
@@ -196,11 +196,7 @@ def read_source(path: Path) -> str:
 
 def _read_description(path: Path) -> dict[str, Any]:
     """Return the JSON file beside an exported file; {} without a valid one."""
-    try:
-        content = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_mapping(path.with_name(f"{path.name}.json"))
 
 
 def check_repeats(repeats: int) -> None:

@@ -267,6 +267,19 @@ def test_a_metric_of_what_a_model_does_not_predict_is_refused(model: str, monito
     assert "mask/AP, " not in str(raised.value)
 
 
+@pytest.mark.parametrize("monitor", ["calibration/D-ECE", "explain/seconds", "box/AP"])
+def test_a_metric_that_an_evaluator_adds_may_be_waited_for(monitor: str) -> None:
+    """The metrics of the scorer alone were listed, so that calibration/D-ECE was refused."""
+    option = "explanation" if monitor.startswith("explain") else "calibration"
+    callbacks = ["callbacks=[best]", f"callbacks.best.monitor={monitor}", "schedule.evaluate_every=100"]
+    config = compose_config([f"evaluator={option}", "model=faster_rcnn", "tier=smoke", "dataset.classes=3", *callbacks])
+    evaluator = make_evaluator(build(config.evaluator), Shapes(seed=1, length=2, size=64))
+    check_callbacks(config, evaluator, build(config.model))
+    config.callbacks.best.monitor = f"{monitor}x"
+    with pytest.raises(ConfigError, match=f"Did you mean {monitor}"):
+        check_callbacks(config, evaluator, build(config.model))
+
+
 def test_statistics_of_a_whole_run_on_a_cpu(tmp_path: Path) -> None:
     callbacks = [build(node) for node in OmegaConf.load(CONF / "statistics.yaml").values()]
     logger = CsvLogger(folder=tmp_path, name=RunName("id", "table", "row", 0), start=0)

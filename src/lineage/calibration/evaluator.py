@@ -72,6 +72,11 @@ class CalibrationEvaluator:
         """Return the rules of the detections' scores, None if their evaluator has none."""
         return getattr(self.evaluator, "scorer", None)
 
+    @property
+    def added_metrics(self) -> list[str]:
+        """Return the metrics that it computes beside those of the scorer."""
+        return [*getattr(self.evaluator, "added_metrics", ()), *(f"calibration/{name}" for name in MEASURES)]
+
     def check_outputs(self, detections: Detections) -> None:
         self.evaluator.check_outputs(detections)
 

@@ -123,6 +123,12 @@ class ExplanationEvaluator:
         """Return the rules of the detections' scores, None if their evaluator has none."""
         return getattr(self.evaluator, "scorer", None)
 
+    @property
+    def added_metrics(self) -> list[str]:
+        """Return the metrics that it may compute beside those of the scorer; which of them, the measures decide."""
+        names = (*NAMES.values(), "seconds", "detections")
+        return [*getattr(self.evaluator, "added_metrics", ()), *(f"explain/{name}" for name in names)]
+
     def read_model(self, model: nn.Module) -> None:
         """Take the model whose detections are explained. Raises UnsupportedModel."""
         adapt_detector(model)

@@ -41,9 +41,13 @@ def check_callbacks(config: DictConfig, evaluator: Evaluator, model: nn.Module) 
 
 
 def list_metrics(evaluator: Evaluator) -> dict[str, list[str]]:
-    """Return task -> the metrics that the rules of an evaluator compute, from no detections; {} where it has others."""
+    """Return task -> the metrics that the rules of an evaluator compute, from no detections; {} where it has others.
+
+    What an evaluator adds of its own, such as calibration/D-ECE, is under "".
+    """
     scorer: Any = getattr(evaluator, "scorer", None)
-    return {task: [*scorer.score(NO_PREDICTIONS, task).metrics] for task in getattr(scorer, "tasks", ())}
+    metrics = {task: [*scorer.score(NO_PREDICTIONS, task).metrics] for task in getattr(scorer, "tasks", ())}
+    return metrics | {"": [*getattr(evaluator, "added_metrics", ())]} if metrics else {}
 
 
 def find_absent_labels(model: nn.Module) -> set[str]:

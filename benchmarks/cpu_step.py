@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
 from hydra import compose, initialize_config_dir
@@ -202,7 +203,7 @@ def detect_ours(context: Callable[[], Any]) -> Step:
         assert detections.masks is not None
         assert detections.valid.all()
         for masks, boxes in zip(detections.masks, detections.boxes, strict=True):
-            paste(masks.float().numpy(), boxes.numpy(), (HEIGHT, WIDTH))
+            paste(masks.float().numpy(), boxes.numpy(), np.array([[HEIGHT, WIDTH]] * len(masks)))
 
     return step
 

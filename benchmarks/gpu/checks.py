@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 import torch
 from benchmarks.gpu.steps import OurTraining
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
-from lineage.structures import Detections
+from lineage.eval.predictions.host_copy import sizes_of
+from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.structures import Batch, Detections
 from lineage.train.engines.engine import EagerEngine
 
 RECORDED_AFTER = 7  # steps: eager with all slots, then eager and recorded with the forecast number
@@ -37,6 +41,14 @@ def gradients(step: OurTraining) -> tuple[torch.Tensor, torch.Tensor]:
     step_gradients = torch.cat(parts).float()
     step.optimizer.zero_grad(set_to_none=True)
     return step_gradients, losses
+
+
+def compare_masks(detections: Detections, batch: Batch) -> int:
+    """Return the number of masks of a batch; raise AssertionError unless the CPU gives them the same RLE."""
+    ours = to_image_coordinates(detections, sizes_of(batch), ("mask",)).masks()
+    on_cpu = tree_map_only(Tensor, Tensor.cpu, detections)
+    assert ours == to_image_coordinates(on_cpu, sizes_of(batch), ("mask",)).masks(), "RLEs of both devices differ"
+    return len(ours)
 
 
 def compare_detections(recorded: Callable[[], Detections], eager: Callable[[], Detections]) -> float:

@@ -109,3 +109,15 @@ def batch(scene: World, scale: float = 1.0) -> Batch:
     none = torch.zeros(count, 0)
     targets = Targets(torch.zeros(count, 0, 4), none.long(), none.bool(), none.bool(), None, None)
     return Batch(images, targets, ids, scene.sizes)
+
+
+def share(images: list[int], found: Detections, whole: Batch) -> tuple[Detections, Batch]:
+    """Return some images of a batch and their detections."""
+    part = whole._replace(
+        images=whole.images._replace(sizes=whole.images.sizes[images]),
+        ids=whole.ids[images],
+        original_sizes=whole.original_sizes[images],
+    )
+    fields = {name: value[images] for name, value in found._asdict().items() if isinstance(value, Tensor)}
+    extra = {name: value[images] for name, value in (found.extra or {}).items()}
+    return found._replace(**fields, extra=extra or None), part

@@ -20,7 +20,7 @@ from lineage.eval.protocols.lvis import LvisScorer
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.eval.protocols.voc import VocScorer
 from lineage.structures import Batch, Detections
-from tests.eval.scenes import World, batch, guesses, world
+from tests.eval.scenes import World, batch, guesses, share, world
 from tests.eval.test_lvis import federate
 from tests.eval.test_panoptic import Scene, perfect
 
@@ -33,17 +33,6 @@ def scene_and_detections() -> tuple[World, Detections]:
     found = guesses(np.random.default_rng(4), scene)
     extra = {"overlap": found.scores * 2, "pose": found.boxes.sin()}  # outputs of a new head
     return scene, found._replace(keypoints=torch.rand(*found.scores.shape, 17, 3), extra=extra)
-
-
-def share(images: list[int], found: Detections, whole: Batch) -> tuple[Detections, Batch]:
-    part = whole._replace(
-        images=whole.images._replace(sizes=whole.images.sizes[images]),
-        ids=whole.ids[images],
-        original_sizes=whole.original_sizes[images],
-    )
-    fields = {name: value[images] for name, value in found._asdict().items() if isinstance(value, torch.Tensor)}
-    extra = {name: value[images] for name, value in (found.extra or {}).items()}
-    return found._replace(**fields, extra=extra or None), part
 
 
 def process(rank: int, port: int, folder: str) -> None:

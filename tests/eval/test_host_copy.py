@@ -4,11 +4,15 @@ import threading
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from lineage.eval.predictions import image_coordinates
 from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.host_copy import WorkQueue
-from tests.eval.scenes import batch, guesses, world
-from tests.eval.test_gather import share
+from lineage.eval.predictions.paste_cuda import paste_cuda
+from lineage.eval.predictions.rle import Rles
+from tests.eval.scenes import batch, guesses, share, world
 
 
 def test_threads_give_what_the_loop_itself_gives() -> None:
@@ -25,6 +29,27 @@ def test_threads_give_what_the_loop_itself_gives() -> None:
     assert len(alone.rle_lengths) > 20
     for name in ("images", "sizes", "image_index", "boxes", "scores", "labels", "rle", "rle_lengths"):
         np.testing.assert_array_equal(getattr(alone, name), getattr(threaded, name))
+
+
+def test_a_thread_pastes_with_the_operations_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detections of inference mode are read by a thread that is not in it."""
+
+    def paste_as_on_a_gpu(masks: Tensor, boxes: np.ndarray, sizes: np.ndarray) -> Rles:
+        return paste_cuda(masks, torch.from_numpy(boxes), torch.from_numpy(sizes))
+
+    scene = world(np.random.default_rng(3), images=7)
+    answers = []
+    for workers in (0, 1):
+        accumulator = DetectionAccumulator(batch(scene).ids.tolist(), ("box", "mask"), workers)
+        with torch.inference_mode():
+            detections = guesses(np.random.default_rng(4), scene)
+            assert share([0], detections, batch(scene))[0].masks.is_inference()
+            accumulator.update(*share([0, 1, 2], detections, batch(scene)))
+            accumulator.update(*share([3, 4, 5, 6], detections, batch(scene)))
+        answers.append(accumulator.finish()[0])
+        monkeypatch.setattr(image_coordinates, "_paste", paste_as_on_a_gpu)
+    assert answers[0].masks() == answers[1].masks()
+    assert len(answers[0].masks()) > 20
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -8,6 +8,7 @@ import torch
 
 from lineage.eval.predictions.host_copy import ImageSizes
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
+from lineage.eval.predictions.predictions import split_images
 from lineage.structures import Detections
 
 # The second image has 40 x 60 pixels in the canvas and is a file of 80 x 180: twice as high, three times as wide.
@@ -36,7 +37,7 @@ def make_detections() -> Detections:
 
 
 def test_boxes_are_scaled_per_side_and_end_at_the_borders_of_the_file() -> None:
-    found = to_image_coordinates(make_detections(), SIZES, 1, ("box",))
+    found = split_images(to_image_coordinates(make_detections(), SIZES, ("box",)))[1]
     assert found.boxes.tolist() == [[3, 4, 30, 20], [150, 0, 30, 80]]  # x, y, width, height
     assert found.scores.tolist() == [np.float32(0.6), np.float32(0.4)]
     assert (found.labels.tolist(), found.image_index.tolist()) == ([3, 5], [0, 0])
@@ -46,12 +47,12 @@ def test_boxes_are_scaled_per_side_and_end_at_the_borders_of_the_file() -> None:
 
 
 def test_keypoints_are_scaled_to_the_indices_of_pixels_and_keep_their_scores() -> None:
-    found = to_image_coordinates(make_detections(), SIZES, 1, ("keypoint",))
+    found = split_images(to_image_coordinates(make_detections(), SIZES, ("keypoint",)))[1]
     assert found.keypoints.tolist() == [[[31, 39.5, 0.25], [1, 0, 2]]] * 2
 
 
 def test_full_masks_fill_their_boxes() -> None:
-    found = to_image_coordinates(make_detections(), SIZES, 1, ("mask",))
+    found = split_images(to_image_coordinates(make_detections(), SIZES, ("mask",)))[1]
     ends = np.cumsum(found.rle_lengths)
     texts = [bytes(found.rle[end - length : end]) for end, length in zip(ends, found.rle_lengths, strict=True)]
     boxes = [pycocotools.mask.toBbox({"size": [80, 180], "counts": text}).tolist() for text in texts]

@@ -15,6 +15,7 @@ from lineage.eval.panoptic_merge import MergeRules, classify, merge
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
 from tests.eval.panoptic_png import write_png
+from tests.eval.scenes import share
 
 SIZE = (96, 128)
 THINGS = {1: "person", 3: "car"}
@@ -121,7 +122,7 @@ def test_repeats_count_once_and_rounds_are_apart(tmp_path: Path) -> None:
 def test_missing_images_and_heads_are_errors(tmp_path: Path) -> None:
     evaluator = PanopticEvaluator(dataset=Scene(tmp_path), stuff_area_limit=64)
     found, batch = perfect()
-    evaluator.update(found, batch._replace(ids=batch.ids[:1]))
+    evaluator.update(*share([0], found, batch))
     with pytest.raises(ValueError, match="1 of 2 images were never evaluated: 7"):
         evaluator.compute()
     with pytest.raises(ValueError, match="model=panoptic_fpn"):

@@ -1,15 +1,19 @@
-"""Crop-space pasting equals sampling every pixel of the canvas; how far torchvision's rounding of boxes is from it."""
+"""Crop-space pasting equals sampling every pixel of the canvas; how far torchvision's rounding of boxes is from it.
+
+The operations of torch that a GPU pastes with run here on the CPU; tests/gpu compares both devices.
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import pycocotools.mask
 import pytest
 import torch
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from lineage.eval.predictions import paste_cuda as on_device
 from lineage.eval.predictions.paste import paste
+from lineage.eval.predictions.paste_cuda import paste_cuda
 
 SIZE = (120, 170)
 
@@ -23,8 +27,15 @@ def dense(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.nn.functional.grid_sample(masks[:, None].double(), grid, align_corners=False)[:, 0] >= 0.5
 
 
+def encoded(masks: Tensor, boxes: Tensor, sizes: Tensor) -> list[bytes]:
+    """Return the RLE of each mask, which NumPy and torch agree on."""
+    texts = paste(masks.numpy(), boxes.numpy(), sizes.numpy()).counts()
+    assert paste_cuda(masks, boxes, sizes).counts() == texts
+    return texts
+
+
 def pasted(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    rles = [{"size": size, "counts": text} for text in paste(masks.numpy(), boxes.numpy(), size).counts()]
+    rles = [{"size": size, "counts": text} for text in encoded(masks, boxes, torch.tensor([size] * len(masks)))]
     return torch.from_numpy(pycocotools.mask.decode(rles)).permute(2, 0, 1).bool()
 
 
@@ -80,14 +91,31 @@ def test_a_full_mask_reaches_exactly_the_pixels_whose_centre_is_in_the_box() -> 
 def test_boxes_without_extent_and_without_detections() -> None:
     boxes = torch.tensor([[5.0, 5.0, 5.0, 9.0], [9.0, 9.0, 5.0, 20.0], [-50.0, -50.0, -9.0, -9.0]])
     assert not pasted(torch.ones(3, 28, 28), boxes, SIZE).any()
-    assert paste(np.zeros((0, 28, 28)), np.zeros((0, 4)), SIZE).counts() == []
+    none = torch.zeros(0, 28, 28), torch.zeros(0, 4), torch.zeros(0, 2, dtype=torch.long)
+    assert encoded(*none) == []
 
 
-def test_a_batch_equals_one_by_one() -> None:
+def test_masks_of_files_of_other_sizes_equal_those_pasted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the columns of a mask are a block, and the pixels of a column."""
     generator = torch.Generator().manual_seed(0)
-    masks, boxes = smooth_masks(10, 28, generator), boxes_around(10, SIZE, generator)
-    single = [paste(masks[i : i + 1].numpy(), boxes[i : i + 1].numpy(), SIZE).counts()[0] for i in range(10)]
-    assert paste(masks.numpy(), boxes.numpy(), SIZE).counts() == single
+    masks, boxes = smooth_masks(30, 28, generator), boxes_around(30, SIZE, generator)
+    masks[::3] = (masks[::3] > 0.5).float()
+    boxes[::3] = boxes[::3].round()
+    sizes = torch.randint(1, 200, (30, 2), generator=generator)
+    alone = [encoded(masks[[i]], boxes[[i]], sizes[[i]])[0] for i in range(30)]
+    assert encoded(masks, boxes, sizes) == alone
+    monkeypatch.setattr(on_device, "BLOCK", 1000)
+    monkeypatch.setattr(on_device, "SAMPLED", 1)
+    assert encoded(masks, boxes, sizes) == alone
+
+
+def test_runs_of_a_hundred_million_pixels() -> None:
+    """Whose differences need all digits."""
+    boxes = torch.tensor([[15000.0, 7, 15001, 8], [29999, 19998, 30000, 19999]])
+    (first, last) = encoded(torch.ones(2, 1, 1), boxes, torch.tensor([[20000, 30000]] * 2))
+    for text, before in ((first, 15000 * 20000 + 7), (last, 30000 * 20000 - 2)):
+        counts = [before, 1, 30000 * 20000 - 1 - before]
+        assert text == pycocotools.mask.frPyObjects({"size": [20000, 30000], "counts": counts}, 20000, 30000)["counts"]
 
 
 def test_torchvision_agrees_up_to_its_rounding_of_boxes() -> None:

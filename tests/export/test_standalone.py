@@ -70,7 +70,7 @@ def test_masks_are_pasted_and_encoded_as_in_results() -> None:
     corners = torch.rand(count, 2, 2, generator=generator).sort(1).values * torch.tensor([130.0, 90.0])
     boxes = corners.flatten(1).numpy()
     boxes[3, 2] = boxes[3, 0]  # without area
-    expected = paste(probabilities, boxes, size)
+    expected = paste(probabilities, boxes, np.array([size] * count))
     ends = np.cumsum(expected.lengths)
     for index in range(count):
         text = expected.text[ends[index] - expected.lengths[index] : ends[index]].tobytes().decode()

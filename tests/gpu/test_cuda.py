@@ -6,17 +6,24 @@ import signal
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from lineage.eval.predictions.accumulator import DetectionAccumulator
+from lineage.eval.predictions.paste import paste
+from lineage.eval.predictions.paste_cuda import paste_cuda
 from lineage.ops.layers.convolution import convolve
 from lineage.structures import Losses
 from lineage.train.detection_module import combine_losses
 from lineage.train.engines.engine import make_engine
 from lineage.train.engines.step_graph import GraphEngine
+from tests.eval.scenes import batch as scene_batch
+from tests.eval.scenes import guesses, share, world
+from tests.eval.test_paste import boxes_around, smooth_masks
 from tests.models.compose import CONF, build, keep_all
 from tests.models.scenes import batch, proposals
 from tests.train import tiny
@@ -138,6 +145,31 @@ def test_a_step_that_reads_a_value_runs_eagerly_and_says_why() -> None:
     for _ in range(6):
         gradients(engine, model, move(inputs(model)), bf16=False)
     assert "the host waits for the device" in engine.refusal  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("cells", [1, 28, 112])
+def test_masks_pasted_on_the_device_equal_those_of_the_cpu(cells: int) -> None:
+    generator = torch.Generator().manual_seed(cells)
+    masks, boxes = smooth_masks(200, cells, generator), boxes_around(200, (480, 640), generator)
+    masks[::4] = (masks[::4] > 0.5).float()  # with ties at one half
+    boxes[::4] = boxes[::4].round()
+    sizes = torch.randint(1, 700, (200, 2), generator=generator)
+    expected = paste(masks.numpy(), boxes.numpy(), sizes.numpy()).counts()
+    assert paste_cuda(masks.to(CUDA), boxes.to(CUDA), sizes.to(CUDA)).counts() == expected
+
+
+def test_detections_of_the_device_are_collected_as_those_of_the_cpu() -> None:
+    scene = world(np.random.default_rng(3), images=7)
+    found, whole = guesses(np.random.default_rng(4), scene), scene_batch(scene)
+    answers = []
+    for device in (torch.device("cpu"), CUDA):
+        accumulator = DetectionAccumulator(whole.ids.tolist(), ("box", "mask"))
+        for images in ([0, 1, 2], [3], [4, 5, 6]):
+            part = tree_map_only(Tensor, lambda field: field.to(device), share(images, found, whole))  # noqa: B023
+            accumulator.update(*part)
+        answers.append(accumulator.finish()[0])
+    for name in ("images", "sizes", "image_index", "boxes", "scores", "labels", "rle", "rle_lengths"):
+        np.testing.assert_array_equal(getattr(answers[0], name), getattr(answers[1], name))
 
 
 RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:])

@@ -82,7 +82,7 @@ def explain_image(
             by_method[D_RISE] = heatmap
     # 3. back to the pixels of the file
     tasks = ("box", "mask") if detections.masks is not None else ("box",)
-    predictions = to_image_coordinates(detections, sizes_of(batch), 0, tasks)
+    predictions = to_image_coordinates(detections, sizes_of(batch), tasks)
     records = to_records(predictions, meta.category_ids)
     explained = []
     for slot, by_method in zip(slots, maps, strict=True):

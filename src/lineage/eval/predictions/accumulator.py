@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -28,20 +27,24 @@ class DetectionAccumulator:
     def __init__(self, expected: Iterable[int], tasks: Sequence[str], workers: int | None = None) -> None:
         """Begin without detections.
 
-        workers: threads that paste and encode masks; None: as many as the detections' device needs (`count_workers`).
+        workers: threads that convert detections; None: one beside a GPU, and none on a CPU, where the network needs all
+        cores itself.
         """
         self.expected = np.array([*expected], np.int64)
         self.tasks = tuple(tasks)
         self.workers = workers
         self._queue: WorkQueue | None = None
+        self._stream: torch.cuda.Stream | None = None  # on which a GPU pastes, before the network's kernels
         self._available: set[str] = set()  # tasks whose geometry the model predicts
 
     def update(self, detections: Detections, batch: Batch) -> None:
-        """Add the detections of a batch; with those of a GPU, threads work while the next batch is detected."""
+        """Add the detections of a batch; those of a GPU are converted while the next batch is detected."""
         self._available |= available_tasks(detections) & {*self.tasks}
         if self._queue is None:
-            self._queue = WorkQueue(count_workers(detections.boxes.device) if self.workers is None else self.workers)
-        self._queue.submit(_convert, copy_to_host(detections, batch), frozenset(self._available))
+            is_cuda = detections.boxes.is_cuda
+            self._queue = WorkQueue(int(is_cuda) if self.workers is None else self.workers)
+            self._stream = torch.cuda.Stream(detections.boxes.device, priority=-1) if is_cuda else None
+        self._queue.submit(_convert, copy_to_host(detections, batch), frozenset(self._available), self._stream)
 
     def finish(self) -> tuple[Predictions, list[str]]:
         """Return all detections since the last call, of all processes, and the tasks that they have a geometry for.
@@ -50,25 +53,16 @@ class DetectionAccumulator:
         """
         flags = any_rank([task in self._available for task in TASKS])
         batches = self._queue.finish() if self._queue is not None else []
-        predictions = sort_images(gather(concatenate([image for batch in batches for image in batch])))
+        predictions = sort_images(gather(concatenate(batches)))
         self._queue, self._available = None, set()
         check_complete(predictions.images, self.expected)
         return predictions, [task for task, flag in zip(TASKS, flags, strict=True) if flag]
 
 
-def _convert(copy: HostCopy, tasks: frozenset[str]) -> list[Predictions]:
+def _convert(copy: HostCopy, tasks: frozenset[str], stream: torch.cuda.Stream | None) -> Predictions:
     copy.wait()
-    return [to_image_coordinates(copy.detections, copy.sizes, slot, tasks) for slot in range(len(copy.sizes.ids))]
-
-
-def count_workers(device: torch.device) -> int:
-    """Return the threads that work beside a device: 0 on a CPU, where the network needs all cores itself.
-
-    Two threads paste and encode the 100 masks of an image in 3 ms; more wait for each other, as numpy's short calls
-    hold the interpreter's lock (330 images/s by two threads, 250 by four, beside an H200).
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2, max(1, cores - 1)) if device.type == "cuda" else 0
+    with torch.cuda.stream(stream):
+        return to_image_coordinates(copy.detections, copy.sizes, tasks)
 
 
 def available_tasks(detections: Detections) -> set[str]:

@@ -1,7 +1,7 @@
-"""Detections on their way from the device to worker threads, so that the loop over a dataset waits for neither.
+"""Detections on their way from the device to a worker thread, so that the loop over a dataset waits for neither.
 
-A copy to pinned memory is queued behind the network's work and waited for by the thread that needs it. Detections that
-are on the CPU already are taken as they are.
+A copy to pinned memory is queued behind the network's work and waited for by the thread that needs it. Masks stay on a
+GPU, which pastes them itself. Detections that are on the CPU already are taken as they are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ImageSizes(NamedTuple):
 class HostCopy(NamedTuple):
     """Detections whose copy to the CPU has begun."""
 
-    detections: Detections  # on the CPU, once `ready` has passed
+    detections: Detections  # on the CPU once `ready` has passed; masks of a GPU stay there
     sizes: ImageSizes
     ready: torch.cuda.Event | None  # None: they are there
 
@@ -46,9 +46,10 @@ def sizes_of(batch: Batch) -> ImageSizes:
 def copy_to_host(detections: Detections, batch: Batch) -> HostCopy:
     """Begin to copy what evaluation reads; the device works on."""
     empty = torch.empty(0)  # class probabilities, maps of stuff and indices stay where they are
-    needed = detections._replace(proposal_index=empty, probabilities=empty, semantic=None)
+    needed = detections._replace(proposal_index=empty, probabilities=empty, semantic=None, masks=None)
     device = detections.boxes.device
-    host = Detections(*(_copy(field) for field in needed))
+    masks = detections.masks if device.type == "cuda" else _copy(detections.masks)
+    host = Detections(*(_copy(field) for field in needed))._replace(masks=masks)
     sizes = ImageSizes(*(_copy(field) for field in sizes_of(batch)))
     if device.type != "cuda":
         return HostCopy(host, sizes, None)

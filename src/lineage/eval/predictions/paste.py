@@ -11,15 +11,17 @@ while the cost grows with the width of a box and not with its area.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lineage.eval.predictions.rle import Ints, Rles, Runs, encode_runs
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Coordinate = TypeVar("Coordinate", Floats, Tensor)
 
 HALF = 0.5
 TIE = 1e-6  # cells nearer to one half than this, in float32, have their column sampled pixel by pixel
@@ -31,7 +33,8 @@ class Columns(NamedTuple):
     """C columns of pixels, of all masks one after the other, each between two columns of cells."""
 
     mask: Ints  # [C]
-    x: Ints  # [C] in the canvas
+    x: Ints  # [C] in the file
+    height: Ints  # [C] of the file
     left: Ints  # [C] row of `cells`; the next one is the column to the right
     weight: Floats  # [C] of the column to the right
     top: Floats  # [C] edges of
@@ -46,8 +49,11 @@ class Columns(NamedTuple):
 
 # deviates: Detectron (2018) and torchvision round the box to integers and resize the mask into it, which moves
 # contours by up to half a pixel; here, as in detectron2, nothing is rounded.
-def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: tuple[int, int]) -> Rles:
-    """Return the RLE of [D, M, M] masks in [D, 4] boxes (x1, y1, x2, y2 in file pixels) on a (height, width) canvas."""
+def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], sizes: Ints) -> Rles:
+    """Return the RLE of [D, M, M] masks in [D, 4] boxes (x1, y1, x2, y2 in pixels of files).
+
+    sizes: [D, 2] (height, width) of the file of each mask.
+    """
     count, cells = probabilities.shape[0], probabilities.shape[-1]
     if count == 0:
         return Rles(np.zeros(0, np.uint8), np.zeros(0, np.int64))
@@ -56,8 +62,9 @@ def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size
     padded[:, 1:-1, 1:-1] = probabilities.transpose(0, 2, 1)
     # 2. The columns of pixels that a box may reach.
     x1, y1, x2, y2 = boxes.T.astype(np.float64)
-    first = np.clip(np.floor(x1 - 0.5), 0, size[1]).astype(np.int64)
-    stop = np.clip(np.ceil(x2 - 0.5) + 1, first, size[1]).astype(np.int64)
+    height, last = sizes.T
+    first = np.clip(np.floor(x1 - 0.5), 0, last).astype(np.int64)
+    stop = np.clip(np.ceil(x2 - 0.5) + 1, first, last).astype(np.int64)
     width = np.where((x2 > x1) & (y2 > y1), stop - first, 0)
     # 3. Their runs of ones, block by block.
     ends = np.cumsum(width)
@@ -70,12 +77,12 @@ def paste(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size
         left = np.clip(np.floor(cell), -1, cells - 1)
         row = mask * (cells + 2) + left.astype(np.int64) + 1
         weight = np.clip(cell - left, 0, 1)
-        columns = Columns(mask, x, row, weight, y1[mask], y2[mask], padded.reshape(-1, cells + 2))
-        runs.append(_find_runs(columns, size[0]))
-    return encode_runs(Runs(*(np.concatenate(parts) for parts in zip(*runs, strict=True))), count, size)
+        columns = Columns(mask, x, height[mask], row, weight, y1[mask], y2[mask], padded.reshape(-1, cells + 2))
+        runs.append(_find_runs(columns))
+    return encode_runs(Runs(*(np.concatenate(parts) for parts in zip(*runs, strict=True))), sizes.prod(1))
 
 
-def cell_coordinate(pixel: Floats | Ints, low: Floats, high: Floats, cells: int) -> Floats:
+def cell_coordinate(pixel: Coordinate, low: Coordinate, high: Coordinate, cells: int) -> Coordinate:
     """Return the position of a pixel's centre among the cells of a box, 0 at the centre of the first cell.
 
     Rounded as by grid_sample.
@@ -89,19 +96,19 @@ def _blocks(ends: Ints) -> list[tuple[int, int]]:
     return [*zip([0, *cuts[:-1].tolist()], cuts.tolist(), strict=True)] if cuts[0] else [(0, int(cuts[-1]))]
 
 
-def _find_runs(columns: Columns, height: int) -> Runs:
+def _find_runs(columns: Columns) -> Runs:
     """Return the runs of ones, column by column."""
     # 1. Pixels where a column passes one half.
     position, uncertain = _crossings(columns)
     side = columns.cells.shape[1]
     column = (position.astype(np.uint32) // side).astype(np.int64)  # a block is small; divisions of int64 are slow
     cell = position - column * side
-    pixel = _crossing_pixels(columns, column, cell).clip(0, height)
+    pixel = _crossing_pixels(columns, column, cell).clip(0, columns.height.take(column))
     # 2. In pairs: a column starts and ends outside, so it passes up, down, up, down, ...
     column, pixel = column[::2], pixel.reshape(-1, 2)
     # 3. Columns that float32 cannot decide are sampled.
     if len(uncertain):
-        sampled_column, sampled_pixel = _sample_columns(columns, uncertain, height)
+        sampled_column, sampled_pixel = _sample_columns(columns, uncertain)
         column = np.concatenate([column, sampled_column])
         pixel = np.concatenate([pixel, sampled_pixel])
         order = np.argsort(column, kind="stable")
@@ -109,7 +116,7 @@ def _find_runs(columns: Columns, height: int) -> Runs:
     # 4. Runs that hold a pixel.
     is_run = pixel[:, 1] > pixel[:, 0]
     column, pixel = column[is_run], pixel[is_run]
-    positions = pixel + (columns.x[column] * height)[:, None]
+    positions = pixel + (columns.x * columns.height)[column, None]
     return Runs(positions[:, 0], positions[:, 1], columns.mask[column])
 
 
@@ -157,15 +164,17 @@ def _crossing_pixels(columns: Columns, column: Ints, cell: Ints) -> Ints:
     return pixel.astype(np.int64)
 
 
-def _sample_columns(columns: Columns, rows: Ints, height: int) -> tuple[Ints, Ints]:
+def _sample_columns(columns: Columns, rows: Ints) -> tuple[Ints, Ints]:
     """Return the column [n] and the pixels [n, 2] of the runs of columns `rows`, from every pixel."""
-    is_inside = np.zeros((len(rows), height + 2), np.int8)
-    is_inside[:, 1:-1] = sample(columns, rows, np.arange(height)[None])
+    height = columns.height[rows, None]
+    pixels = np.arange(height.max(), dtype=np.float64)[None]
+    is_inside = np.zeros((len(rows), pixels.size + 2), np.int8)
+    is_inside[:, 1:-1] = sample(columns, rows, pixels) & (pixels < height)
     column, pixel = np.nonzero(np.diff(is_inside, axis=1))
     return rows[column[::2]], pixel.reshape(-1, 2)
 
 
-def sample(columns: Columns, rows: Ints, pixels: Floats | Ints) -> Flags:
+def sample(columns: Columns, rows: Ints, pixels: Floats) -> Flags:
     """Return [n, p] a mask of the pixels [n or 1, p] of columns `rows` [n] whose value is one half or more."""
     cells = columns.cells.shape[1] - 2
     cell = cell_coordinate(pixels, columns.top[rows, None], columns.bottom[rows, None], cells)

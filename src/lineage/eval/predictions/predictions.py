@@ -75,6 +75,17 @@ NO_PREDICTIONS = Predictions(
 )
 
 
+def split_images(predictions: Predictions) -> list[Predictions]:
+    """Return the predictions of each image, as predictions of one image."""
+    parts = []
+    for image in range(len(predictions.images)):
+        part = predictions.take(np.flatnonzero(predictions.image_index == image))
+        parts.append(part._replace(
+            images=part.images[[image]], sizes=part.sizes[[image]], image_index=np.zeros_like(part.image_index)
+        ))  # fmt: skip
+    return parts
+
+
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """Join predictions of different images."""
     if not parts:

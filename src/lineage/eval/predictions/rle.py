@@ -53,15 +53,15 @@ class Runs(NamedTuple):
 
 def encode(windows: MaskWindows, size: tuple[int, int]) -> Rles:
     """Return the RLE of every window on a canvas of `size` (height, width); equal to encoding the full canvases."""
-    return encode_runs(_find_runs(windows, size[0]), len(windows.offsets), size)
+    return encode_runs(_find_runs(windows, size[0]), np.full(len(windows.offsets), size[0] * size[1]))
 
 
-def encode_runs(runs: Runs, num_masks: int, size: tuple[int, int]) -> Rles:
-    """Return the RLE of every mask on a canvas of `size` (height, width) from its runs."""
+def encode_runs(runs: Runs, areas: Ints) -> Rles:
+    """Return the RLE of every mask from its runs; areas: [D] pixels of the canvas of each mask."""
     # 1. Runs that touch become one.
     runs = _join_runs(runs)
     # 2. Run lengths: zeros, ones, zeros, ...
-    counts, per_mask = _run_lengths(runs, num_masks, size[0] * size[1])
+    counts, per_mask = _run_lengths(runs, areas)
     # 3. Characters.
     return _compress(counts, per_mask)
 
@@ -83,13 +83,14 @@ def _join_runs(runs: Runs) -> Runs:
     return Runs(runs.starts[is_apart[:-1]], runs.ends[is_apart[1:]], runs.mask[is_apart[:-1]])
 
 
-def _run_lengths(runs: Runs, num_masks: int, total: int) -> tuple[Ints, Ints]:
-    """Return the flat counts of all masks and how many belong to each; `total` is the number of pixels of a canvas."""
+def _run_lengths(runs: Runs, areas: Ints) -> tuple[Ints, Ints]:
+    """Return the flat counts of all masks and how many belong to each."""
     # 1. Positions where a count ends: the start and end of each run, and the end of the canvas.
-    runs_of_mask = np.bincount(runs.mask, minlength=num_masks)
+    runs_of_mask = np.bincount(runs.mask, minlength=len(areas))
     last = np.cumsum(2 * runs_of_mask + 1) - 1
     first = np.concatenate([[0], last[:-1] + 1])
-    marks = np.full(last[-1] + 1, total)
+    marks = np.zeros(last[-1] + 1, np.int64)
+    marks[last] = areas
     is_written = np.ones(len(marks), dtype=bool)
     is_written[last] = False
     marks[is_written] = np.stack([runs.starts, runs.ends], axis=1).ravel()

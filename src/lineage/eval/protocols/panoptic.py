@@ -22,7 +22,7 @@ from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.gather import gather, gather_rows
 from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
-from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions, concatenate, sort_images
+from lineage.eval.predictions.predictions import NO_PREDICTIONS, Predictions, concatenate, sort_images, split_images
 from lineage.eval.predictions.rle import encode_masks
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.eval.scores import Scores, class_names, join
@@ -118,8 +118,8 @@ class PanopticEvaluator:
         self.check_outputs(detections)
         assert detections.semantic is not None
         self.instances.update(detections, batch)
-        for slot, image in enumerate(batch.ids.tolist()):
-            instances = to_image_coordinates(detections, sizes_of(batch), slot, ("mask",))
+        images = split_images(to_image_coordinates(detections, sizes_of(batch), ("mask",)))
+        for slot, (image, instances) in enumerate(zip(batch.ids.tolist(), images, strict=True)):
             height, width = batch.images.sizes[slot].round().long().tolist()
             size = tuple(batch.original_sizes[slot].tolist())
             semantic = classify(detections.semantic[slot], (height, width), size)

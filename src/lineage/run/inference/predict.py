@@ -25,12 +25,12 @@ from lineage.eval.files.score_file import Rescore
 from lineage.eval.predictions.coco_records import to_records
 from lineage.eval.predictions.host_copy import sizes_of
 from lineage.eval.predictions.image_coordinates import to_image_coordinates
-from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.predictions.predictions import Predictions, split_images
 from lineage.report.draw import Area
 from lineage.report.image_sources import Picture
 from lineage.report.pictures import extract_areas
 from lineage.run.restore import Restored
-from lineage.structures import Batch, Detections, Images
+from lineage.structures import Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +122,26 @@ def predict_images(
             inputs = restored.canvas.collate([samples[slot] for slot in slots])
             detections = restored.detect(Images(*(move_to(field, device) for field in inputs.images)))
             # 3. back to the pixels of the files
+            in_files = split_images(to_image_coordinates(detections, sizes_of(inputs), ("box", "mask", "keypoint")))
             for row, slot in enumerate(slots):
+                stuff = extract_areas(detections, inputs, row, restored.meta.stuff)
                 predictions[slot] = read_predictions(
-                    detections, inputs, row, group[slot], image_ids[slot], restored.meta, score_thresh, rescore
+                    in_files[row], stuff, group[slot], image_ids[slot], restored.meta, score_thresh, rescore
                 )
         yield from ((picture, predictions[slot]) for slot, picture in enumerate(group))
         first_id += len(group)
 
 
 def read_predictions(
-    detections: Detections,
-    inputs: Batch,
-    row: int,
+    predictions: Predictions,
+    stuff: list[Area],
     picture: Picture,
     image_id: int,
     meta: DatasetMeta,
     score_thresh: float,
     rescore: Rescore | None = None,
 ) -> ImagePredictions:
-    """Return the predictions in row `row` of a batch, in the pixels of the file."""
-    predictions = to_image_coordinates(detections, sizes_of(inputs), row, ("box", "mask", "keypoint"))
+    """Return the predictions for a picture, in the pixels of its file."""
     if rescore is not None:
         predictions = predictions._replace(scores=rescore(predictions, meta.category_ids))
     height, width = picture.pixels.shape[:2]
@@ -152,7 +152,7 @@ def read_predictions(
         width=width,
         records=to_coco_records(predictions, meta, score_thresh),
         max_score=float(predictions.scores.max()) if len(predictions.scores) else 0.0,
-        stuff=extract_areas(detections, inputs, row, meta.stuff),
+        stuff=stuff,
     )
 
 

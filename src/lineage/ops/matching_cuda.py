@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import EXACT
+
 BLOCK = 512  # regions per program
 
 
@@ -83,8 +85,6 @@ def compute_overlaps(
     best = torch.empty(images, count, dtype=torch.int8, device=boxes.device)
     grid = (triton.cdiv(count, BLOCK), images)
     shared = regions, 0 if len(regions) == 1 else 4 * count, boxes, kinds, largest
-    # a fused multiply-add would round otherwise than torch, and perhaps otherwise in either kernel
-    exact = {"enable_fp_fusion": False}
-    _best_object[grid](*shared, matched, iou, crowd_iof, count, slots, BLOCK=BLOCK, **exact)
-    _best_regions[grid](*shared, best, count, slots, BLOCK=BLOCK, **exact)
+    _best_object[grid](*shared, matched, iou, crowd_iof, count, slots, BLOCK=BLOCK, **EXACT)
+    _best_regions[grid](*shared, best, count, slots, BLOCK=BLOCK, **EXACT)
     return matched, iou, best.bool(), crowd_iof

@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import EXACT
+
 WORD = 64  # boxes to a word
 
 
@@ -99,10 +101,10 @@ def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> 
     with torch.cuda.device_of(boxes):
         _overlap[(rows, words * WORD // block_rows, triton.cdiv(words, block_words))](
             boxes.float().contiguous(), groups.contiguous(), suppresses, threshold, slots,
-            WORDS=words, ROWS=block_rows, COLUMNS=block_words,
+            WORDS=words, ROWS=block_rows, COLUMNS=block_words, **EXACT,
         )  # fmt: skip
         _greedy[(rows,)](
             suppresses, valid.to(torch.int8).contiguous(), keep, slots,
-            WORDS=words, BLOCK=triton.next_power_of_2(words),
+            WORDS=words, BLOCK=triton.next_power_of_2(words), **EXACT,
         )  # fmt: skip
     return keep.bool()

@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import FUSED
 from lineage.ops.levels_cuda import SIZES, Grid, channel_block, first_pixel, grid_of, pointers, select
 
 ROWS = 8  # programs of the backward pass that share the pixel rows of a region
@@ -192,7 +193,7 @@ def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampli
             _forward[(len(rois), size, triton.cdiv(channels, block))](
                 *pointers(maps), rois.float().contiguous(), level.contiguous(), out,
                 *grid.arguments, channels,
-                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, num_warps=1,
+                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, num_warps=1, **FUSED,
             )  # fmt: skip
     return out.permute(0, 3, 1, 2)
 
@@ -210,6 +211,6 @@ def align_backward(
             _backward[(len(rois), ROWS, triton.cdiv(channels, block))](
                 grad.permute(0, 2, 3, 1).contiguous(), rois.float().contiguous(), level.contiguous(), sums,
                 *grid.arguments, grid.images, channels,
-                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, ROWS=ROWS, num_warps=1,
+                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, ROWS=ROWS, num_warps=1, **FUSED,
             )  # fmt: skip
     return sums.to(grad.dtype)

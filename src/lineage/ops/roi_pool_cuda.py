@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import FUSED
 from lineage.ops.levels_cuda import SIZES, channel_block, first_pixel, grid_of, pointers, select
 
 
@@ -94,7 +95,7 @@ def pool(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int) -> tupl
             _forward[(len(rois), size, triton.cdiv(channels, block))](
                 *pointers(maps), rois.float().contiguous(), level.contiguous(), out, pixel,
                 *grid.arguments, grid.images, channels,
-                SIZE=size, BLOCK=block, num_warps=1,
+                SIZE=size, BLOCK=block, num_warps=1, **FUSED,
             )  # fmt: skip
     return out.permute(0, 3, 1, 2), pixel.permute(0, 3, 1, 2)
 
@@ -107,6 +108,6 @@ def pool_backward(grad: Tensor, pixel: Tensor, pixels: int) -> Tensor:
         with torch.cuda.device_of(grad):
             _backward[(grad.numel() // channels, triton.cdiv(channels, block))](
                 grad.permute(0, 2, 3, 1).contiguous(), pixel.permute(0, 2, 3, 1).contiguous(), sums, channels,
-                BLOCK=block, num_warps=1,
+                BLOCK=block, num_warps=1, **FUSED,
             )  # fmt: skip
     return sums.to(grad.dtype)

@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import FUSED
+
 BLOCK = 2048  # values per program
 ROWS = 16  # pixels that a program of the bias sum reads at once
 PROGRAMS = 2048  # of the bias sum: each adds up an equal share of the pixels
@@ -87,7 +89,7 @@ def finish(y: Tensor, bias: Tensor | None, shortcut: Tensor | None, relu: bool) 
         shortcut = shortcut.to(y.dtype).contiguous(memory_format=torch.channels_last)
     flags = {"BIAS": bias is not None, "SHORTCUT": shortcut is not None, "RELU": relu}
     grid = (triton.cdiv(y.numel(), BLOCK),)
-    _finish[grid](y, bias, shortcut, out, y.numel(), y.shape[1], **flags, BLOCK=BLOCK)
+    _finish[grid](y, bias, shortcut, out, y.numel(), y.shape[1], **flags, BLOCK=BLOCK, **FUSED)
     return out
 
 
@@ -107,7 +109,7 @@ def finish_backward(
         result, is_added = torch.empty_like(grad), other is not None
         other = other.contiguous(memory_format=torch.channels_last) if other is not None else None
         blocks = triton.cdiv(grad.numel(), BLOCK)
-        _mask[(blocks,)](grad, other, out, result, grad.numel(), OTHER=is_added, BLOCK=BLOCK)
+        _mask[(blocks,)](grad, other, out, result, grad.numel(), OTHER=is_added, BLOCK=BLOCK, **FUSED)
         return result, grad
     channels = grad.shape[1]
     pixels = grad.numel() // channels
@@ -118,8 +120,9 @@ def finish_backward(
     sums = torch.empty(parts, channels, dtype=torch.float32, device=grad.device)
     grid = (parts, triton.cdiv(channels, width))
     _mask_and_sum[grid](
-        grad, out, result, sums, pixels, share, channels, RELU=out is not None, ROWS=ROWS, WIDTH=width, num_warps=4
-    )
+        grad, out, result, sums, pixels, share, channels,
+        RELU=out is not None, ROWS=ROWS, WIDTH=width, num_warps=4, **FUSED,
+    )  # fmt: skip
     return result, sums.sum(0)
 
 
@@ -129,7 +132,8 @@ def enlarge_and_add(y: Tensor, bias: Tensor | None, coarse: Tensor) -> Tensor:
     coarse = coarse.contiguous(memory_format=torch.channels_last)
     channels, width = y.shape[1], y.shape[3]
     grid = (triton.cdiv(y.numel(), BLOCK),)
-    _enlarge_and_add[grid](y, bias, coarse, out, y.numel(), width, channels, BIAS=bias is not None, BLOCK=BLOCK)
+    flags = {"BIAS": bias is not None}
+    _enlarge_and_add[grid](y, bias, coarse, out, y.numel(), width, channels, **flags, BLOCK=BLOCK, **FUSED)
     return out
 
 
@@ -143,7 +147,7 @@ def sum_quads(grad: Tensor) -> Tensor:
         memory_format=torch.channels_last,
     )
     grid = (triton.cdiv(out.numel(), BLOCK),)
-    _sum_quads[grid](grad, out, out.numel(), width // 2, channels, BLOCK=BLOCK)
+    _sum_quads[grid](grad, out, out.numel(), width // 2, channels, BLOCK=BLOCK, **FUSED)
     return out
 
 
@@ -159,5 +163,5 @@ def scale_filters(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """Compute weight [O, I, h, w] * scale [O] in another type and the same layout, filter after filter."""
     out = torch.empty_like(weight, dtype=dtype)
     total = weight.numel()
-    _scale[(triton.cdiv(total, BLOCK),)](weight, scale, out, total, total // len(scale), BLOCK=BLOCK)
+    _scale[(triton.cdiv(total, BLOCK),)](weight, scale, out, total, total // len(scale), BLOCK=BLOCK, **FUSED)
     return out

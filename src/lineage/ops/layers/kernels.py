@@ -8,6 +8,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+# A multiply-add rounded once is faster; rounded twice it is torch's, which a comparison with a threshold needs.
+FUSED, EXACT = {"enable_fp_fusion": True}, {"enable_fp_fusion": False}
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 

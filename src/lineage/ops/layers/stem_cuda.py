@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.kernels import FUSED
+
 BEFORE, AFTER = 2, 1  # blocks of padding: the 4x4 window over blocks covers rows 2i - 4 to 2i + 3
 CHANNELS = 16
 BLOCK = 1024
@@ -57,7 +59,7 @@ def pack_blocks(pixels: Tensor, sizes: Tensor, mean: Tensor, std: Tensor, dtype:
     grid = (triton.cdiv(out.numel(), BLOCK),)
     _pack[grid](
         pixels.contiguous(), sizes.float().contiguous(), mean, std, out, out.numel(), height, width, rows, columns,
-        BEFORE=BEFORE, CHANNELS=CHANNELS, BLOCK=BLOCK,
+        BEFORE=BEFORE, CHANNELS=CHANNELS, BLOCK=BLOCK, **FUSED,
     )  # fmt: skip
     return out
 
@@ -69,5 +71,5 @@ def pool(y: Tensor, shift: Tensor) -> Tensor:
     shape = (images, channels, rows, columns)
     out = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
     grid = (triton.cdiv(out.numel(), BLOCK),)
-    _pool[grid](y, shift, out, out.numel(), height, width, rows, columns, channels, BLOCK=BLOCK)
+    _pool[grid](y, shift, out, out.numel(), height, width, rows, columns, channels, BLOCK=BLOCK, **FUSED)
     return out

@@ -1,0 +1,114 @@
+"""Compile every Triton kernel for an NVIDIA GPU that need not be there: python -m tests.ops.compiled_kernels 90
+
+Triton's compiler and ptxas, which ships with it, need no device. The kernels are launched by the functions that launch
+them on a GPU, so with those types and constants; nothing runs. The argument is a compute capability (90: H100).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.jit import JITFunction
+
+from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
+from lineage.ops.layers import convolution_cuda, stem_cuda
+
+LAST = torch.channels_last
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, stem_cuda)
+launched: dict[str, Any] = {}  # kernel -> what was compiled last
+
+
+class AbsentDevice:
+    """What Triton asks its driver before it compiles."""
+
+    def __init__(self, capability: int) -> None:
+        self.target = GPUTarget("cuda", capability, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def compile_only(run: Any) -> Any:
+    """Return JITFunction.run without the launch."""
+
+    def compile_kernel(kernel: JITFunction, *args: Any, **kwargs: Any) -> Any:
+        compiled = run(kernel, *args, **(kwargs | {"warmup": True}))
+        launched[f"{kernel.fn.__module__}.{kernel.fn.__name__}"] = compiled
+        return compiled
+
+    return compile_kernel
+
+
+def launch_boxes() -> None:
+    boxes, valid = torch.rand(2, 100, 4), torch.ones(2, 100, dtype=torch.bool)
+    for regions in (torch.rand(2, 500, 4), torch.rand(1, 500, 4)):
+        matching_cuda.compute_overlaps(regions, boxes, valid, ~valid)
+    for slots in (100, 1000):
+        nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
+
+
+def launch_pooling(dtype: torch.dtype) -> None:
+    sides = ((100, 168), (50, 84), (25, 42), (13, 21))
+    maps = [torch.zeros(2, 256, *side, dtype=dtype).to(memory_format=LAST) for side in sides]
+    rois, level = torch.rand(8, 5), torch.zeros(8, dtype=torch.long)
+    flat = [length for side in sides for length in side]
+    for size, ratio in ((7, 2), (14, 0)):
+        bins = roi_align_cuda.align(maps, rois, level, size, ratio, True)
+        roi_align_cuda.align_backward(bins, rois, level, 2, flat, ratio, True)
+        bins, pixel = roi_pool_cuda.pool(maps, rois, level, size)
+        roi_pool_cuda.pool_backward(bins, pixel, 2 * sum(height * width for height, width in sides))
+
+
+def launch_layers(dtype: torch.dtype) -> None:
+    y = torch.zeros(2, 256, 50, 84, dtype=dtype).to(memory_format=LAST)
+    coarse = torch.zeros(2, 256, 25, 42, dtype=dtype).to(memory_format=LAST)
+    for bias in (None, torch.zeros(256)):
+        for relu in (True, False):
+            for shortcut in (None, y):
+                out = convolution_cuda.finish(y, bias, shortcut, relu)
+            convolution_cuda.finish_backward(y, out if relu else None, needs_bias=bias is not None)
+        convolution_cuda.enlarge_and_add(y, bias, coarse)
+    convolution_cuda.finish_backward(y, y, needs_bias=False, other=y)
+    convolution_cuda.sum_quads(y)
+    convolution_cuda.scale_filters(torch.zeros(256, 64, 3, 3), torch.ones(256), dtype)
+    pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
+    stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
+    stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64))
+
+
+def find_kernels() -> set[str]:
+    """Return the kernels that are launched: by convention those that no other kernel calls."""
+    kernels = {
+        f"{module.__name__}.{name}": kernel.fn.__code__.co_names
+        for module in MODULES
+        for name, kernel in vars(module).items()
+        if isinstance(kernel, JITFunction)
+    }
+    called = {name for names in kernels.values() for name in names}
+    return {kernel for kernel in kernels if kernel.rpartition(".")[2] not in called}
+
+
+def main(capability: int) -> None:
+    triton.runtime.driver.set_active(AbsentDevice(capability))
+    JITFunction.run = compile_only(JITFunction.run)
+    launch_boxes()
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        launch_pooling(dtype)
+        launch_layers(dtype)
+    assert set(launched) == find_kernels(), set(launched) ^ find_kernels()
+    assert all(compiled.asm["cubin"] for compiled in launched.values())
+    print(f"{len(launched)} kernels compiled for sm_{capability}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -15,10 +15,10 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
-from lineage.ops.layers import convolution_cuda, stem_cuda
+from lineage.ops.layers import convolution_cuda, focal_cuda, stem_cuda
 
 LAST = torch.channels_last
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, stem_cuda)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, focal_cuda, stem_cuda)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -55,6 +55,14 @@ def launch_boxes() -> None:
         matching_cuda.compute_overlaps(regions, boxes, valid, ~valid)
     for slots in (100, 1000):
         nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
+
+
+def launch_focal() -> None:
+    logits = torch.zeros(2, 100, 80)
+    for alpha, gamma in ((0.25, 2.0), (None, 0.0)):
+        losses = focal_cuda.focal(logits, logits, alpha, gamma)
+        focal_cuda.focal_backward(logits, logits, losses, alpha, gamma)
+        focal_cuda.focal_backward(logits, logits, losses[:, :, :1].expand_as(logits), alpha, gamma)
 
 
 def launch_pooling(dtype: torch.dtype) -> None:
@@ -102,6 +110,7 @@ def main(capability: int) -> None:
     triton.runtime.driver.set_active(AbsentDevice(capability))
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
+    launch_focal()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)

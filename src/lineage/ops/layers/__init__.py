@@ -1,1 +1,1 @@
-"""Layers whose parts are one kernel on CUDA, each beside its plain torch form: convolution and stem."""
+"""Layers whose parts are one kernel on CUDA, each beside its plain torch form: convolution, stem, focal loss."""

@@ -104,8 +104,9 @@ def test_nearly_every_model_is_held_to_a_floor() -> None:
 
 
 @pytest.mark.slow
-def test_no_two_models_are_the_same_at_tier_mini() -> None:
+def test_two_models_are_the_same_at_tier_mini_only_where_a_paper_changes_no_network() -> None:
+    """DeepMark is CenterNet with keypoints, for the landmarks of garments."""
     options: dict[str, list[str]] = {}
     for option in DETECTORS:
         options.setdefault(OmegaConf.to_yaml(config(f"model={option}", "tier=mini")), []).append(option)
-    assert [alike for alike in options.values() if len(alike) > 1] == []
+    assert [alike for alike in options.values() if len(alike) > 1] == [["centernet_pose", "deepmark"]]

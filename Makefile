@@ -34,6 +34,7 @@ setup: .venv/ready ## Make .venv from requirements.lock (once; instant when noth
 
 train: setup ## Train, evaluate and record one run: on the embedded dataset unless ARGS says otherwise
 	@$(VENV)/python train.py $(ARGS)
+	@test -n "$(VIRTUAL_ENV)" || echo 'shell    source .venv/bin/activate: then these commands run as printed'
 
 test: setup ## Run the tests (CPU, no network)
 	@$(PYTEST) -m "not slow and not gpu" -n 2 --dist worksteal $(ARGS)

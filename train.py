@@ -2,7 +2,12 @@
 
 import sys
 
-from lineage.cli.train import main
+try:
+    from lineage.cli.train import main
+except ModuleNotFoundError as error:
+    if error.name != "lineage":
+        raise
+    sys.exit("lineage is not installed for this python: `make setup` once, `source .venv/bin/activate` in each shell")
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

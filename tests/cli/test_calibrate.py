@@ -208,9 +208,9 @@ def test_evaluate_takes_the_map_and_refuses_the_images_of_its_fit(
 def test_predict_writes_calibrated_scores(run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    classes = {number: f"class {number}" for number in range(20)}
-    fitted = Calibration("platt", "precision", "box", GroupedMap((), (), {}, Platt(0.5, -1)), classes, frozenset(), "")
-    write_calibration(tmp_path / "calibration.json", fitted, {})
+    meta = json.loads((run / "classes.json").read_text())
+    classes = dict(zip(meta["category_ids"], meta["classes"], strict=True))
+    write_map(tmp_path, classes)
     command = [str(tmp_path / "photo.png"), "--weights", str(run), "--score", "0", "--no-pictures"]
     predict.main([*command, "--out", str(tmp_path / "raw")])
     predict.main([*command, "--out", str(tmp_path / "mapped"), "--calibration", str(tmp_path)])
@@ -220,6 +220,28 @@ def test_predict_writes_calibrated_scores(run: Path, tmp_path: Path) -> None:
     )
     assert raw
     assert mapped == pytest.approx(Platt(0.5, -1)(np.array(raw)).tolist())
+    first = meta["category_ids"][0]
+    write_map(tmp_path, classes | {first: "cow"})
+    with pytest.raises(CalibrationError, match=f"category {first} is 'cow', here it is '{classes[first]}'"):
+        predict.main([*command, "--out", str(tmp_path / "other"), "--calibration", str(tmp_path)])
+
+
+def write_map(folder: Path, classes: dict[int, str]) -> None:
+    fitted = Calibration("platt", "precision", "box", GroupedMap((), (), {}, Platt(0.5, -1)), classes, frozenset(), "")
+    write_calibration(folder / "calibration.json", fitted, {})
+
+
+def test_evaluate_refuses_the_map_of_other_classes(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Other images, so that only the names differ; letters of another case are the same name."""
+    results, truth = files
+    categories = json.loads(truth.read_text())["categories"]
+    names = {category["id"]: str(category.get("name") or category["id"]) for category in categories}
+    options = [str(results), "--annotations", str(truth), "--calibration", str(tmp_path)]
+    write_map(tmp_path, {number: name.upper() for number, name in names.items()})
+    assert evaluate.main(options) == 0
+    write_map(tmp_path, names | {categories[-1]["id"]: "cow"})
+    with pytest.raises(CalibrationError, match="belongs to another model, or the classes were renamed"):
+        evaluate.main(options)
 
 
 def test_a_checkpoint_in_the_layout_of_detectron2(tmp_path: Path) -> None:

@@ -155,6 +155,25 @@ def test_a_continued_run_is_repeated_from_its_beginning(tmp_path: Path) -> None:
         original_overrides(made.entry(command=["train.py", "resume=runs/x"]), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (
+            ["lineage", "latency", "runs/my run", "--threads", "1,2"],
+            "again: lineage latency 'runs/my run' --threads 1,2",
+        ),
+        ([], "was imported"),
+    ],
+)
+def test_an_entry_of_no_training_starts_none(project: Path, command: list[str], reason: str) -> None:
+    """A training without overrides was started in place of it: that of the defaults."""
+    entry = made.entry(None, command=command)
+    store.write(entry, project / "results")
+    with pytest.raises(RerunError, match=reason):
+        rerun.main([entry.id, "--allow-dirty"])
+    assert not (project / "runs").exists()
+
+
 def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
     parent = made.entry(None, 1.0, 7)
     old = store.read(store.find(project / "results", run(project)))

@@ -20,6 +20,7 @@ from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import GROUPINGS, SIZES, GroupedMap, ScoredDetections, build_map, read_numbers
 from lineage.calibration.split import CalibrationError, identify_images
 from lineage.eval.predictions.predictions import Predictions
+from lineage.eval.scores import class_names
 from lineage.results.atomic import atomic_write
 
 VERSION = 1
@@ -55,6 +56,18 @@ class Calibration:
             )
         check_scores(predictions.scores, self.source)
         return self.map(ScoredDetections(predictions.scores, categories, measure_areas(predictions)))
+
+    def check_classes(self, categories: Sequence[Mapping[str, Any]]) -> None:
+        """Raise CalibrationError if a category (id, name) has another name than that of the calibrated detector."""
+        names = class_names(categories)
+        shared = sorted(names.keys() & self.classes.keys())
+        other = [number for number in shared if names[number].casefold() != self.classes[number].casefold()]
+        if other:
+            number = other[0]
+            raise CalibrationError(
+                f"{self.source} is of a detector whose category {number} is {self.classes[number]!r}, here it is "
+                f"{names[number]!r}: it belongs to another model, or the classes were renamed since. {ADVICE}"
+            )
 
     def refuse_fit_images(self, images: Sequence[Mapping[str, Any]]) -> None:
         """Raise CalibrationError if the map was fitted on any of the images that are to be scored."""

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from rich.console import Console
 
-from lineage.calibration.calibration_file import read_calibration
+from lineage.calibration.calibration_file import Calibration, read_calibration
 from lineage.cli.decoding import add_decoding_arguments, parse_images
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         batch=args.batch,
         score_thresh=args.score,
         device=device,
-        rescore=read_calibration(args.calibration) if args.calibration else None,
+        rescore=open_calibration(args, restored.meta),
     )
     videos = {name: path for path, name in find_files(args.images) if path.suffix.lower() in VIDEOS}
     pairs = collect(predicted, predictions, restored.meta)
@@ -142,6 +142,15 @@ def choose_decoding(args: argparse.Namespace, config: DictConfig) -> Decoding:
     pixel_range = args.pixel_range or config.dataset.get("pixel_range")
     max_megapixels = args.max_megapixels or config.dataset.get("max_megapixels", MEGAPIXELS)
     return create_decoding(pixel_range and list(pixel_range), max_megapixels)
+
+
+def open_calibration(args: argparse.Namespace, meta: DatasetMeta) -> Calibration | None:
+    """Return the map of --calibration, or None. Raises CalibrationError for one of another model's classes."""
+    if args.calibration is None:
+        return None
+    calibration = read_calibration(args.calibration)
+    calibration.check_classes(meta.categories())
+    return calibration
 
 
 def choose_ids(args: argparse.Namespace, meta: DatasetMeta) -> ImageIds:

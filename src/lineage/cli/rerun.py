@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lineage.launch.rerun import RerunError, compare_runs, explain_code_difference, original_overrides, repeat_run
+from lineage.launch.rerun import (
+    RerunError,
+    check_is_training,
+    compare_runs,
+    explain_code_difference,
+    original_overrides,
+    repeat_run,
+)
 from lineage.results import git_state, paths, store
 
 
@@ -16,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     args = parser.parse_args(argv)
     old = store.read(store.find(args.results, args.entry))
+    check_is_training(old)
     difference = explain_code_difference(old, git_state.current(paths.project()))
     if difference and not args.allow_dirty:
         raise RerunError(f"{old.id}: {difference}\nTo run with the code that is here, add --allow-dirty.")

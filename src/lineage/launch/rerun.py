@@ -27,6 +27,15 @@ class RerunError(ValueError):
     """An entry that cannot be repeated here; the message names the reason and the remedy."""
 
 
+def check_is_training(entry: Entry) -> None:
+    """Raise RerunError for an entry that no training wrote: a measurement of latency, or a run of another tool."""
+    if entry.command[1:2] == ["latency"]:
+        again = shlex.join(["lineage", *entry.command[1:]])
+        raise RerunError(f"{entry.id} measured latency, so no training can be repeated. Measure again: {again}")
+    if not entry.command:
+        raise RerunError(f"{entry.id} was imported and does not say how its run was started, so it cannot be repeated")
+
+
 def explain_code_difference(entry: Entry, now: Commit) -> str | None:
     """Return how the code here differs from the entry's and how to get it, or None if they are equal."""
     if entry.commit is None:

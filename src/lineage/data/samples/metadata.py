@@ -49,6 +49,11 @@ class DatasetMeta:
             keypoint_offsets=none, class_flip_indices=none,
         )  # fmt: skip
 
+    def categories(self) -> list[dict[str, Any]]:
+        """Return id and name of each class, as COCO's files list them."""
+        pairs = zip(self.category_ids, self.classes, strict=True)
+        return [{"id": number, "name": name} for number, name in pairs]
+
     def keypoint_slots(self, label: int) -> range:
         """Return the slots, of all K, of the keypoints of a class."""
         count = self.keypoint_counts[label] if self.keypoint_counts else len(self.keypoints)

@@ -85,5 +85,6 @@ def open_calibration(options: EvaluateOptions, document: Mapping[str, Any]) -> C
     if options.calibration is None:
         return None
     calibration = read_calibration(options.calibration)
+    calibration.check_classes(document["categories"])
     calibration.refuse_fit_images(document["images"])
     return calibration

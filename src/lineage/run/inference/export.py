@@ -128,6 +128,7 @@ def calibrate_scores(restored: Restored, calibration: Calibration | None) -> Res
     """Return the model with calibrated scores; without a calibration, as it is."""
     if calibration is None:
         return restored
+    calibration.check_classes(restored.meta.categories())
     return replace(restored, model=CalibratedModel(restored.model, calibration, restored.meta.category_ids).eval())
 
 

@@ -186,14 +186,13 @@ def to_coco_records(predictions: Predictions, meta: DatasetMeta, score_thresh: f
 def to_coco_dict(predictions: Sequence[ImagePredictions], restored: Restored) -> dict[str, Any]:
     """Convert to a COCO annotation file: images, categories, and the detections as annotations with a score."""
     records = [(image.image_id, record) for image in predictions for record in image.records]
-    categories = zip(restored.meta.category_ids, restored.meta.classes, strict=True)
     return {
         "info": {"description": f"predictions of {restored.source}"},
         "images": [
             {"id": image.image_id, "file_name": image.name, "height": image.height, "width": image.width}
             for image in predictions
         ],
-        "categories": [{"id": number, "name": name} for number, name in categories],
+        "categories": restored.meta.categories(),
         "annotations": [
             {"id": number, "image_id": image, **record, "area": record["bbox"][2] * record["bbox"][3], "iscrowd": 0}
             for number, (image, record) in enumerate(records, 1)

@@ -138,7 +138,8 @@ def test_show(name: str, root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*(f"shapes --as {layout}" for layout in LAYOUTS), "shapes_garments"])
 def test_what_make_tells_to_type_next_works(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset, *layout = name.split()
-    made = ["data", "make", dataset, str(tmp_path), *layout, "--images", "3", "--val", "2", "--size", "96x64"]
+    folder = tmp_path / "zwölf Bilder"  # which Hydra and the shell read only in quotes
+    made = ["data", "make", dataset, str(folder), *layout, "--images", "3", "--val", "2", "--size", "96x64"]
     assert main(made) == 0
     told = dict(line.split(":  ", 1) for line in capsys.readouterr().out.splitlines()[-2:])
     assert main(shlex.split(told["check"])[1:]) == 0

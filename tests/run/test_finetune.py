@@ -20,11 +20,11 @@ from lineage.config.compose import compose_config
 from lineage.config.digests import training_digest
 from lineage.data.export import coco as export
 from lineage.data.shapes.dataset import Shapes
+from lineage.results.overrides import quote
 from lineage.run.finetune import expand
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.expand import expand_command
 from lineage.run.finetune.facts import DataFacts
-from lineage.run.finetune.layout import quote
 from lineage.run.finetune.own_run import NODES
 from lineage.run.finetune.plan import choose_training
 from lineage.run.resolve import resolve
@@ -234,7 +234,9 @@ def test_a_command_that_names_no_folder(command: list[str], says: str) -> None:
         expand_command(command)
 
 
-@pytest.mark.parametrize("value", ["/a/b", ".", "a b", "it's", "7", "null", "ä", "a,b", "C:\\x", "{x}", "[a]"])
+@pytest.mark.parametrize(
+    "value", ["/a/b", ".", "a b", "it's", "7", "null", "ä", "/zwölf", "zwölf", "a,b", "C:\\x", "{x}", "[a]"]
+)
 def test_values_survive_hydra(value: str) -> None:
     assert compose_config(["dataset=coco", f"dataset.root={quote(value)}"]).dataset.root == value
 

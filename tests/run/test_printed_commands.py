@@ -86,17 +86,19 @@ def test_after_a_test_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_after_an_interruption_and_a_resume(tmp_path: Path) -> None:
+    folder = tmp_path / "zwölf Läufe"  # which Hydra reads only in quotes
+    folder.mkdir()
     typed = ("model=retinanet", *SMALL, *DRAWN, "schedule.steps=60", "checkpoint_every=1")
     process = subprocess.Popen(
-        [*LINEAGE, "train", *typed], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+        [*LINEAGE, "train", *typed], cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    while process.poll() is None and not any((tmp_path / "runs").glob("*/checkpoints/*")):
+    while process.poll() is None and not any((folder / "runs").glob("*/checkpoints/*")):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     interrupted, _ = process.communicate(timeout=300)
     (resume,) = read_commands(interrupted, "go on")
-    printed = run(tmp_path, *resume)
+    printed = run(folder, *resume)
     for command in read_commands(printed, "next"):
         if command[0] == "rerun":  # of the whole run, from what was typed first
-            assert "EQUAL" in run(tmp_path, *command)
+            assert "EQUAL" in run(folder, *command)

@@ -8,6 +8,7 @@ and outputs, and a script beside it reads pictures, runs the file and writes COC
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from torch import Tensor
@@ -95,7 +96,11 @@ def format_export(path: Path, export: Export) -> str:
         lines.append(f"takes pictures of up to {height} x {width} pixels after resizing; --size any takes all")
     if export.leaves_out_views:
         lines.append("the file detects in the plain image; `lineage predict` uses the run's test-time augmentation")
-    return "\n".join([*lines, f"what goes in and out: {export.description}", f"try: python {export.script} PICTURE"])
+    lines += [
+        f"what goes in and out: {export.description}",
+        f"try: python {shlex.quote(str(export.script))} PICTURE",
+    ]
+    return "\n".join(lines)
 
 
 def format_tensor(value: Tensor) -> str:

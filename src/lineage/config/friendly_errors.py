@@ -87,7 +87,7 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     if line := disk.explain(error) or explain_lost_process(error):
         return line
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not KEY=VALUE: {_line(error, 1)}. Quote special characters: 'key=\"a b\"'"
+        return f"{error.override!r} is not KEY=VALUE: {_explain_syntax(error)}. Quote special characters: 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error, root)
     if is_hydra_type_error(error):
@@ -242,5 +242,13 @@ def _flat(node: Any, prefix: str) -> Iterator[str]:
         yield from _flat(value, f"{prefix}{name}.")
 
 
-def _line(error: BaseException, number: int = 0) -> str:
-    return (str(error).splitlines() or [""])[number]
+def _explain_syntax(error: OverrideParseException) -> str:
+    """Return what Hydra says is wrong: the character that it cannot read and marks by a caret, or its sentence."""
+    lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See https"))]
+    if len(lines) > 1 and lines[1].strip() == "^":
+        return f"{lines[0][lines[1].index('^')]!r} is read only in quotes"
+    return lines[0] if lines else type(error).__name__
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]

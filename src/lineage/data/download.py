@@ -6,6 +6,7 @@ only the archive's own (CRC-32 of each file in a zip) can be checked; the printe
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import cityscapes, deepfashion2
+from lineage.results.overrides import quote
 from lineage.weights.download import DownloadError, download
 
 COCO = "http://images.cocodataset.org"
@@ -147,8 +149,8 @@ def prepare(name: str, root: Path, source: DatasetSource, *, keep: bool = False,
         if not keep:
             file.unlink()
     unpack_inner(root)
-    print(f"check:  lineage data check {name} --root {root}")
-    print(f"train:  python train.py dataset={name} dataset.root={root}")
+    print(f"check:  lineage data check {name} --root {shlex.quote(str(root))}")
+    print(f"train:  python train.py dataset={name} {shlex.quote(f'dataset.root={quote(root)}')}")
     return 0
 
 

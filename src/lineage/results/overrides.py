@@ -72,3 +72,13 @@ def has_former_name(overrides: Iterable[str]) -> bool:
     former = renames.former_words()
     words = (word for text in overrides for word in re.findall(r"\w+", text))
     return any(word in former for word in words)
+
+
+def quote(value: object) -> str:
+    """Return a value of an override, in quotes if Hydra would read it as something else."""
+    text = str(value)
+    is_word = re.fullmatch(r"[A-Za-z_][\w./:+-]*|\.{0,2}/[\w./+-]*|\.", text, re.ASCII) is not None
+    if is_word and text.lower() not in ("true", "false", "null", "none", "inf", "nan"):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{escaped}'"

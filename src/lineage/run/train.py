@@ -38,6 +38,7 @@ from lineage.data.samples.dataset import Dataset
 from lineage.launch.child_process import end_with_parent
 from lineage.results import disk, lease, paths, store
 from lineage.results.entry import Entry
+from lineage.results.overrides import quote
 from lineage.results.run_folder import RunFolder
 from lineage.run import metadata
 from lineage.run.artifacts import draw_predictions, save_artifacts, show
@@ -220,7 +221,7 @@ def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console)
     except BaseException as error:
         console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
         if not is_final(error):
-            command = f"{paths.train_command()} {shlex.quote(f'resume={attempt.folder}')}"
+            command = f"{paths.train_command()} {shlex.quote(f'resume={quote(attempt.folder)}')}"
             console.print(f"go on    {command}", highlight=False, soft_wrap=True)
         raise
 

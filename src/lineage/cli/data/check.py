@@ -28,6 +28,7 @@ from lineage.cli.data.named_dataset import (
 from lineage.cli.data.videos import check_frames, has_videos
 from lineage.cli.decoding import add_decoding_arguments
 from lineage.results.count_noun import count_noun
+from lineage.results.overrides import quote
 
 if TYPE_CHECKING:
     from lineage.data.annotations.defects import Defect
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if {"train", "val"} <= checked.keys():
         count += compare_splits(checked["train"][0], checked["val"][0])
     if count == 0 and "train" in checked and checked["train"][0].source is not None:
-        root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
+        root = [f"dataset.root={quote(Path(args.root).absolute())}"] if args.root else []
         named = [
             *suggest_overrides(checked["train"][0], args.overrides),
             f"dataset={args.dataset}",
@@ -221,7 +222,7 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
-    elsewhere = [] if folder == file.parent else [f"dataset.train.images={folder.absolute()}"]
+    elsewhere = [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
     print_next([f"finetune={file.absolute()}", *elsewhere])
     return 0
 

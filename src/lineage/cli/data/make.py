@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from lineage.results.count_noun import count_noun
+from lineage.results.overrides import quote
 
 LAYOUTS = ("coco", "lvis", "panoptic", "cityscapes", "voc", "deepfashion2", "penn_fudan")
 DATASETS = {"shapes": LAYOUTS, "shapes_garments": ("deepfashion2",)}  # layouts, the usual one first
@@ -90,8 +92,9 @@ def next_commands(dataset: str, layout: str, folder: Path, val: int) -> str:
         "penn_fudan": f" dataset.held_out={val}", "voc": f" 'dataset.names=[{','.join(CLASSES)}]'",
         "cityscapes": f" 'dataset.names={{{labels}}}'",
     }.get(layout, "")  # fmt: skip
-    train = f"python train.py {model}dataset={name} dataset.root={folder} tier=mini{more}"
-    return f"check:  lineage data check {name} --root {folder}{more}\ntrain:  {train}"
+    root = shlex.quote(f"dataset.root={quote(folder)}")
+    train = f"python train.py {model}dataset={name} {root} tier=mini{more}"
+    return f"check:  lineage data check {name} --root {shlex.quote(str(folder))}{more}\ntrain:  {train}"
 
 
 def write_split(args: argparse.Namespace, layout: str, split: str, seed: int, length: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lineage.results import paths
+from lineage.results.overrides import quote
 from lineage.tables.suggest import did_you_mean
 
 SPLITS = ("train", "val", "unlabelled", "distilled")
@@ -65,7 +66,7 @@ def compose_config(args: argparse.Namespace) -> DictConfig:
     names = sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
     if args.dataset not in names:
         raise UnknownDataset(f"there is no dataset {args.dataset!r}. {did_you_mean(args.dataset, names)}")
-    root = [f"dataset.root={Path(args.root).absolute()}"] if args.root else []
+    root = [f"dataset.root={quote(Path(args.root).absolute())}"] if args.root else []
     with initialize_hydra(conf):
         return compose("train", [f"dataset={args.dataset}", *root, *args.overrides])
 

@@ -17,9 +17,9 @@ import torchvision
 from lineage.config.build import ConfigError
 from lineage.config.friendly_errors import FINETUNE_KEYS
 from lineage.results.count_noun import count_noun
-from lineage.results.overrides import Override
+from lineage.results.overrides import Override, quote
 from lineage.run.finetune.facts import DataFacts, read_facts
-from lineage.run.finetune.layout import Layout, quote, read_layout
+from lineage.run.finetune.layout import Layout, read_layout
 from lineage.run.finetune.own_run import find_own_model
 from lineage.run.finetune.plan import Choice, choose_training
 from lineage.run.finetune.weights import BODIES, find_weights

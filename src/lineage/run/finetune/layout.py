@@ -20,6 +20,7 @@ from lineage.data.annotations.image_folder import ImageFolder
 from lineage.data.convert.detect import find_layout
 from lineage.data.convert.json_files import Unparsed, format_unparsed, list_json, read_json
 from lineage.data.convert.split_names import SPLITS, find_split
+from lineage.results.overrides import quote
 
 PARTS = ("images", "annotations", "categories")  # of a COCO-format file
 LARGEST = 64 << 20  # bytes of a JSON file that is read to see whether it is one
@@ -183,7 +184,7 @@ def choose(files: Iterable[CocoFile], split: str, folder: Path) -> CocoFile | No
     if len(candidates) > 1:
         names = ", ".join(str(file.path.relative_to(folder)) for file in candidates)
         raise ConfigError(
-            f"{folder}: {names} all look like {split}. Say which: dataset=coco dataset.root={folder} "
+            f"{folder}: {names} all look like {split}. Say which: dataset=coco dataset.root={quote(folder)} "
             f"dataset.{split if split != 'test' else 'val'}.annotations=FILE finetune=true"
         )
     return candidates[0] if candidates else None
@@ -252,13 +253,3 @@ def read_class_names(year: Path) -> set[str]:
         except (OSError, xml.ParseError):
             continue
     return names - {""}
-
-
-def quote(value: object) -> str:
-    """Return a value of an override, in quotes if Hydra would read it as something else."""
-    text = str(value)
-    is_word = re.fullmatch(r"[A-Za-z_][\w./:+-]*|\.{0,2}/[\w./+-]*|\.", text) is not None
-    if is_word and text.lower() not in ("true", "false", "null", "none", "inf", "nan"):
-        return text
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
-    return f"'{escaped}'"

@@ -14,9 +14,9 @@ from lineage.config.compose import compose_config
 from lineage.config.resume_overrides import load_config, read_start
 from lineage.results.diff import ABSENT, Difference, configs
 from lineage.results.key_roles import within
+from lineage.results.overrides import quote
 from lineage.results.renames import choices_today
 from lineage.results.run_folder import RunFolder
-from lineage.run.finetune.layout import quote
 from lineage.run.initialize import locate_weights
 
 GROUPS = ("tier", "model", "backbone", "roi", "classification", "regression", "suppression")  # that make a model

@@ -197,7 +197,8 @@ def usual_lvis(scene: World, records: list[dict[str, Any]]) -> tuple[np.ndarray,
 
 def mask_rows(images: int, peer: int) -> list[list[str]]:
     metrics, coming, scoring, evaluator = ours(world(images, CLASSES, 6.3), SLOTS, CocoScorer, ["mask"])
-    kept = sum(column.nbytes for column in evaluator.predictions) / 2**20
+    columns = [column for column in evaluator.predictions if isinstance(column, np.ndarray)]
+    kept = sum(column.nbytes for column in columns) / 2**20
     stats, their_coming, their_scoring = usual_masks(world(peer, CLASSES, 6.3))
     factor = images / peer
     values = [

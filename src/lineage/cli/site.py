@@ -13,6 +13,7 @@ from lineage.report.site.build import write_site
 from lineage.report.site.parts import FOLDER, FileWriter, FolderWriter, SiteWriter
 from lineage.report.site.serve import describe_state, serve_site
 from lineage.results import paths
+from lineage.results.store import contents
 from lineage.run.inference.site_source import IN_FOLDER, make_source
 from lineage.tables.table import TableError
 
@@ -24,8 +25,7 @@ TRACKERS = ("wandb", "mlflow", "trackio", "tensorboard")  # options, packages an
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
-    if not args.store.is_dir():
-        raise TableError(f"{args.store}: there is no such store. `python train.py` makes one, `--help` says more")
+    _check_store(args.store)
     out = args.out or args.runs / FOLDER
     if args.pictures is not None and args.pictures < 0:
         raise TableError(f"--pictures is 0 or more, not {args.pictures}")
@@ -44,6 +44,21 @@ def main(argv: list[str]) -> int:
     serve_site(out, args.port, write, partial(describe_state, args.store, args.runs), SECONDS)
     write_site(make_writer(out), source)  # a page that asks for nothing new
     return 0
+
+
+def _check_store(folder: Path) -> None:
+    """Raise an error if a folder is no store: its site, without a run, would replace the one that is there.
+
+    The default store may have no runs yet.
+    """
+    if not folder.is_dir():
+        raise TableError(f"{folder}: there is no such store. `python train.py` makes one, `--help` says more")
+    if folder.resolve() == paths.results().resolve() or contents(folder).entries:
+        return
+    raise TableError(
+        f"{folder}: no store, no file in it is the entry of a run; the site was left as it is. "
+        f"A store is the folder that trainings name as `paths.results`, by default {paths.results()}: `lineage site`"
+    )
 
 
 def _check_trackers(args: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,11 @@ def test_a_damaged_index_and_a_damaged_entry(tmp_path: Path) -> None:
 def test_an_absent_folder_is_empty(tmp_path: Path) -> None:
     assert not cache.contents(tmp_path / "none").entries
     assert not (tmp_path / "none").exists()
+
+
+def test_a_process_that_reads_a_store_after_torch_ends_in_silence(tmp_path: Path) -> None:
+    """As `lineage table TABLE --images` does; triton, where it is installed, listed what it calls leaks."""
+    store.write(made.entry(), tmp_path)
+    script = "import lineage.train.detection_module, sys; from lineage.results import cache; cache.contents(sys.argv[1])"
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")

@@ -10,7 +10,6 @@ cut off; `lineage store verify` reads every byte.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from lineage.results import entry as entries
 from lineage.results import store
 from lineage.results.atomic import atomic_write
 from lineage.results.entry import VERSION, Entry, EntryError
-from lineage.results.garbage_collection import pause_collection
+from lineage.results.garbage_collection import freeze_until_exit, pause_collection
 from lineage.results.overrides import has_former_name
 from lineage.results.renames import choices_today
 from lineage.results.renames_table import fingerprint
@@ -64,7 +63,7 @@ def contents(folder: Path | str) -> Contents:
         if index != before:
             _save(folder, index)
         entries = [_entry(values) for *_, values in index.values()]
-        gc.freeze()  # none of them becomes garbage
+        freeze_until_exit()  # none of them becomes garbage
         return Contents(entries, damaged)
 
 

@@ -1,7 +1,8 @@
-"""A pause of Python's garbage collector, for work that creates millions of objects at once."""
+"""Python's garbage collector, for work that creates millions of objects at once."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 from collections.abc import Iterator
@@ -20,3 +21,13 @@ def pause_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def freeze_until_exit() -> None:
+    """Hide all objects of now from the garbage collector until the process ends.
+
+    Then they are released: of what stays frozen, modules of torch say on stderr, in 20 lines, that it leaked.
+    """
+    gc.freeze()
+    atexit.unregister(gc.unfreeze)
+    atexit.register(gc.unfreeze)

@@ -101,8 +101,14 @@ def _add_image_noise(filled: FilledTable, loader: TableLoader, args: argparse.Na
 
     finished = [entry for entry in drop_superseded(filled.entries) if entry.status == "finished"]
     present, absent = bootstrap_images(finished, loader.results)
-    print(f"noise of test images: known of {present} runs; of {absent} the detections are not here", file=sys.stderr)
+    print(describe_image_noise(present, absent), file=sys.stderr)
     return loader.load(filled.table.name, args.tier)
+
+
+def describe_image_noise(present: int, absent: int) -> str:
+    """Return how many runs have the noise of test images, and how many lack the detections that it is computed from."""
+    lacking = f"; {count_noun(absent, 'run')} left out, whose detections are not on this machine" if absent else ""
+    return f"noise of test images: resampled for {count_noun(present, 'run')}{lacking}"
 
 
 def _build_view(filled: FilledTable, foreign: Sequence[Entry] = (), show_foreign: bool = False) -> TableView:

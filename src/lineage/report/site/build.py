@@ -46,7 +46,7 @@ def write_site(writer: SiteWriter, source: SiteSource) -> Path:
     try:
         return _write_parts(writer, source)
     finally:
-        gc.unfreeze()  # the cache of entries froze all objects, those of torch too, which warns of leaks at its end
+        gc.unfreeze()  # the cache of entries froze all objects, also those that a server leaves at every look
 
 
 def _write_parts(writer: SiteWriter, source: SiteSource) -> Path:

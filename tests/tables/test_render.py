@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from lineage.tables.format.latex import escape, render_latex
 from lineage.tables.format.markdown import render_markdown
 from lineage.tables.format.overview import render_free_runs
 from lineage.tables.format.terminal import WIDEST, render_csv, render_terminal
-from lineage.tables.format.view import OWN, build_view
+from lineage.tables.format.view import OWN, TableView, build_view
 from lineage.tables.statistics.student_t import t_isf
 from tests.tables import made
 
@@ -120,6 +121,32 @@ def test_page_asks_for_nothing_from_elsewhere() -> None:
     assert 'class="badge reproduced"' in text
     assert "http" not in text
     assert "<link" not in text
+
+
+def test_only_a_page_with_an_index_leads_to_it() -> None:
+    assert "index.html" not in render_page(SHEET)
+    assert '<a href="../index.html">All tables</a>' in render_page(SHEET, has_index=True)
+
+
+def test_a_dash_stands_below_the_title_of_its_column() -> None:
+    text = render_page(SHEET)
+    assert "<th tabindex=0>verdict</th>" in text
+    assert '<td class="faint">-</td>' in render_page(build_view(made.table(), []))
+    assert '<td class="number faint">-</td>' in text
+
+
+@pytest.mark.parametrize("render", [render_terminal, render_markdown, render_latex, render_page])
+def test_a_table_of_ones_own_speaks_of_no_paper(render: Callable[[TableView], str]) -> None:
+    """Columns that can hold nothing are left out; claims keep their verdicts."""
+    table = made.table()
+    rows = {name: replace(row, published={}) for name, row in table.rows.items()}
+    of_paper, own = (render(build_view(shown, ENTRIES)) for shown in (table, replace(table, source="", rows=rows)))
+    assert "What the paper concludes, and whether it holds here" in of_paper
+    assert "What is claimed, and whether it holds here" in own
+    said = own.replace(OWN, "")
+    assert "published" in of_paper
+    assert not {"published", "diff"} & {*re.findall(r"\w+", said)}
+    assert "verdict" in said
 
 
 def test_bold_only_beyond_chance() -> None:

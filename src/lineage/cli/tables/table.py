@@ -88,7 +88,8 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
         print("\n".join(_render(args, *pair) for pair in tables), end="")
         return 0
     for filled, view in tables:
-        _write(args.out / f"{filled.table.name}{SUFFIX[args.form]}", _render(args, filled, view))
+        text = render_page(view, has_index=True) if args.form == "html" else _render(args, filled, view)
+        _write(args.out / f"{filled.table.name}{SUFFIX[args.form]}", text)
     if args.form == "html":
         _write(args.out / "index.html", render_index([(filled.table, view) for filled, view in tables]))
     print(f"{args.out}: {count_noun(len(tables), 'table')}")

@@ -12,14 +12,14 @@ from lineage.tables.table import Table
 from lineage.tables.verdicts import strip_tier
 
 
-def render_page(view: TableView) -> str:
-    """Return a self-contained page; its link back to the index is relative."""
+def render_page(view: TableView, has_index: bool = False) -> str:
+    """Return a self-contained page; with an index, which `--all` writes, it has a relative link back to it."""
     ordered = sorted(view.blocks, key=lambda block: block.title != CLAIMS)  # the conclusions before the numbers
     blocks = "".join(map(_render_block, ordered))
     notes = "".join(f"<li>{escape(note)}</li>" for note in view.notes)
-    up = "../" * view.name.count("/")
+    index = f'<a href="{"../" * view.name.count("/")}index.html">All tables</a> / ' if has_index else ""
     body = (
-        f'<p class="path"><a href="{up}index.html">All tables</a> / {escape(view.name)}</p>'
+        f'<p class="path">{index}{escape(view.name)}</p>'
         f"<h1>{escape(view.message)}</h1><p class=lead>{escape(view.title)}</p>{blocks}"
         f"<ul class=notes>{notes}</ul><p class=source>{escape(view.source)}</p>"
     )
@@ -82,8 +82,9 @@ def _render_cell(cell: CellText, right: bool) -> str:
     if cell.verdict and cell.text != EMPTY:
         return f"<td>{_badge(cell.text)}</td>"
     content = escape(cell.text)
-    faint = ' class="number faint"' if cell.text == EMPTY else _class(right)
-    return f"<td{faint}>{f'<b>{content}</b>' if cell.bold else content}</td>"
+    names = " ".join([*(["number"] if right else []), *(["faint"] if cell.text == EMPTY else [])])
+    attribute = f' class="{names}"' if names else ""
+    return f"<td{attribute}>{f'<b>{content}</b>' if cell.bold else content}</td>"
 
 
 def _badge(word: str) -> str:

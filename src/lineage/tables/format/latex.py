@@ -3,7 +3,7 @@
 # ruff: noqa: RUF001 (the letters that papers use are the subject here)
 from __future__ import annotations
 
-from lineage.tables.format.view import CLAIM_HEAD, PRINTED, CellText, Section, TableView
+from lineage.tables.format.view import PRINTED, CellText, Section, TableView
 from lineage.tables.numbers import EMPTY
 
 SPECIAL = {
@@ -60,8 +60,8 @@ def _render_float(view: TableView, title: str, sections: list[Section], i: int) 
 def _render_tabular(section: Section) -> str:
     """Render a section; the remark of a claim, which is a sentence, stands on a line of its own below it."""
     # 1. The columns: of claims those on paper, in their order.
-    claims = section.head == CLAIM_HEAD
-    head = PRINTED if claims else section.head
+    claims = section.has_claims
+    head = tuple(name for name in PRINTED if name in section.head) if claims else section.head
     order = [section.head.index(name) for name in head] if claims else range(len(head))
     body = [[line[i] for i in order] for line in section.body]
     # 2. Their alignment; a long label may break.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lineage.results.entry import Entry
 from lineage.tables import verdicts
 from lineage.tables.column import Column, Delta, build_columns
-from lineage.tables.format.view import CLAIM_HEAD, PRINTED, Section, TableView
+from lineage.tables.format.view import PRINTED, Section, TableView
 from lineage.tables.numbers import EMPTY
 from lineage.tables.samples import drop_superseded
 from lineage.tables.table import Table
@@ -58,7 +58,7 @@ def render_terminal(view: TableView, colour: bool = False, width: int | None = N
 
 
 def _render_section(section: Section, colour: bool, width: int) -> str:
-    if section.head == CLAIM_HEAD:
+    if section.has_claims:
         return _render_claims(section, colour, width)
     body = [[f"{cell.text} (best)" if cell.bold else cell.text for cell in line] for line in section.body]
     rest = [max(map(len, column)) + 2 for column in list(zip(section.head, *body, strict=True))[1:]]
@@ -70,8 +70,9 @@ def _render_section(section: Section, colour: bool, width: int) -> str:
 
 def _render_claims(section: Section, colour: bool, width: int) -> str:
     """Print the remark of a claim, which is a sentence, on lines of its own below it."""
-    order = [CLAIM_HEAD.index(name) for name in PRINTED]
-    head, *lines = align(Grid(PRINTED, [[line[i].text for i in order] for line in section.body]), colour).split("\n")
+    names = [name for name in PRINTED if name in section.head]
+    order = [section.head.index(name) for name in names]
+    head, *lines = align(Grid(names, [[line[i].text for i in order] for line in section.body]), colour).split("\n")
     remarks = [textwrap.indent(textwrap.fill(line[-1].text, width - 4), "    ") for line in section.body]
     return "\n".join([head, *(text for pair in zip(lines, remarks, strict=True) for text in pair if text)])
 

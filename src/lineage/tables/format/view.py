@@ -22,6 +22,7 @@ from lineage.tables.verdicts import Background, Judgement, Verdict
 HEAD = ("row", "ours", "sd", "n", "published", "diff", "verdict", "vs baseline")
 CLAIM_HEAD = ("claim", "metric", "tier", "ours", "published", "verdict", "n", "remark")
 PRINTED = ("verdict", "tier", "ours", "published", "n", "metric", "claim")  # columns of claims on paper, longest last
+OF_PAPERS = ("published", "diff", "verdict")  # columns that stay empty where nothing is published
 CLAIMS = "Claims"
 COSTS = "What it costs, on the machines of the runs"
 PUBLISHED = "; in brackets what was published"
@@ -51,6 +52,11 @@ class Section:
     title: str
     head: tuple[str, ...]
     body: Sequence[tuple[CellText, ...]]
+
+    @property
+    def has_claims(self) -> bool:
+        """True if each line is a claim, with a remark in its last cell."""
+        return self.head[0] == CLAIM_HEAD[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ def _build_section(column: Column) -> Section:
             CellText(column.verdicts[name], verdict=True),
             CellText(versus, number=True),
         ))  # fmt: skip
-    return Section(column.title(), HEAD, body)
+    return _drop_empty(Section(column.title(), HEAD, body), column.table)
 
 
 def _build_costs(columns: list[Column]) -> Section:
@@ -173,7 +179,20 @@ def _build_claims(table: Table, judgement: Judgement, settings: list[Setting | N
         for effect, judged in zip(table.effects, judgement.effects, strict=True)
         for verdict in judged
     ]
-    return Section("What the paper concludes, and whether it holds here", CLAIM_HEAD, body)
+    who = "is claimed" if table.is_own else "the paper concludes"
+    return _drop_empty(Section(f"What {who}, and whether it holds here", CLAIM_HEAD, body), table)
+
+
+def _drop_empty(section: Section, table: Table) -> Section:
+    """Leave the columns of OF_PAPERS out that hold nothing, if the table has no published number at all."""
+    if any(row.published for row in table.rows.values()):
+        return section
+    kept = [
+        i for i, name in enumerate(section.head)
+        if name not in OF_PAPERS or any(line[i].text != EMPTY for line in section.body)
+    ]  # fmt: skip
+    body = [tuple(line[i] for i in kept) for line in section.body]
+    return Section(section.title, tuple(section.head[i] for i in kept), body)
 
 
 def _format_claim(

@@ -39,7 +39,8 @@ def test_a_folder_that_is_no_store_leaves_the_site_alone(
     assert main(["site", "named"]) == 1
 
     error = capsys.readouterr().err
-    assert error.startswith("named: no store") and "`lineage site`" in error
+    assert error.startswith("named: no store")
+    assert "`lineage site`" in error
     assert before == {path: path.read_bytes() for path in (project / "runs" / "site").rglob("*") if path.is_file()}
 
 

@@ -54,7 +54,7 @@ def _render_image(image: ExplainedImage, number: int) -> str:
     return (
         f"<section><h2>{escape(image.name)}</h2><p>{escape(facts)}</p>{note}<fieldset>{detections}</fieldset>"
         f"<style>.image{number}{{background-image:url({picture})}}</style>"
-        f'<div class="scroll"><table>{rows or _render_bare(image, number)}</table></div></section>'
+        f"<table>{rows or _render_bare(image, number)}</table></section>"
     )
 
 

@@ -7,8 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lineage.explain.explained_image import ExplainedDetection, ExplainedImage, FileMap
+from lineage.explain.methods import DEFAULT
+from lineage.explain.page import render_page
 from lineage.report.site.build import write_site
 from lineage.report.site.parts import FolderWriter, read_part
 from lineage.results.entry import Entry
@@ -174,9 +178,10 @@ def test_runs_without_a_key_have_a_place_of_their_own(page: Page, tmp_path: Path
     assert sorted(places) == pytest.approx([ticks[0], ticks[0], ticks[1], ticks[1]], abs=0.01)
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [1440, 1280, 1100, 390])
 def test_long_names_of_values_do_not_cover_one_another(page: Page, tmp_path: Path, width: int) -> None:
     models = ["cascade_rcnn_vgg", "faster_rcnn_c4", "faster_rcnn_c5", "faster_rcnn_vgg", "mask_rcnn_c4", "retinanet"]
+    models += ["rpn_c4", "rpn_p2"]
     entries = [
         make_experiment(
             number,
@@ -187,7 +192,7 @@ def test_long_names_of_values_do_not_cover_one_another(page: Page, tmp_path: Pat
     site = write_site(FolderWriter(tmp_path / "site"), make_site_source(write_store(tmp_path / "r", entries), tmp_path))
     page.resize(width, 844)
     page.open(site, "#/sweep")
-    page.wait("document.querySelectorAll(\"svg[aria-label$='over model'] text.tick\").length === 6")
+    page.wait("document.querySelectorAll(\"svg[aria-label$='over model'] text.tick\").length === 8")
     ticks = page.run("""[...document.querySelectorAll("svg[aria-label$='over model'] text.tick")].map((one) => {
       const {width, height} = one.getBBox(), turn = /rotate\\((-?\\d+)/.exec(one.getAttribute('transform') || '');
       return [one.firstChild.textContent, Number(one.getAttribute('x')), width, height, turn ? Number(turn[1]) : 0];
@@ -196,9 +201,29 @@ def test_long_names_of_values_do_not_cover_one_another(page: Page, tmp_path: Pat
     for (_, x, across, tall, turn), (_, following, *_) in itertools.pairwise(ticks):
         apart = (following - x) * abs(math.sin(math.radians(turn))) if turn else following - x - across
         assert apart > (0.6 * tall if turn else 0), (x, following, turn)
-    box = "document.querySelector(\"svg[aria-label$='over model']\").closest('figure')"
-    cut = page.run(f"""[...{box}.querySelectorAll('text.tick')].some((one) => {{
-      const a = one.getBoundingClientRect(), b = {box}.getBoundingClientRect();
-      return a.left < b.left || a.bottom > b.bottom;
-    }})""")
-    assert not cut
+    cut = page.run("""[...document.querySelectorAll('svg.plot text')].filter((one) => {
+      const a = one.getBoundingClientRect(), b = one.ownerSVGElement.getBoundingClientRect();
+      return a.left < b.left || a.right > b.right || a.bottom > b.bottom + 1;
+    }).map((one) => one.textContent)""")
+    assert cut == [], "an SVG shows nothing outside"
+
+
+def test_explanations_of_six_methods_stand_within_the_page(page: Page, tmp_path: Path) -> None:
+    """At 1280 pixels two of them were beyond the right edge, behind a bar."""
+    maps = {name: FileMap(np.ones((60, 80), np.float32), "layer4 of stride 16", 0.1) for name in DEFAULT}
+    detection = ExplainedDetection(1, "disc", 0.9, (1, 1, 8, 8), None, (255, 0, 0), maps)
+    image = ExplainedImage("a.jpg", np.zeros((60, 80, 3), np.uint8), [detection], "class", "", "")
+    file = tmp_path / "explain.html"
+    file.write_text(render_page([image], "runs/a"), encoding="utf-8")
+    tops = {}
+    for width in (1280, 390):
+        page.resize(width, 844)
+        page.call("Page.navigate", url=file.as_uri())
+        page.wait("document.querySelectorAll('td').length && document.readyState === 'complete'")
+        cells = page.run(
+            "[...document.querySelectorAll('td')].map((c) => [c.getBoundingClientRect().right, c.offsetTop])"
+        )
+        assert len(cells) == 1 + len(DEFAULT)
+        assert max(right for right, _ in cells) <= width
+        tops[width] = {top for _, top in cells}
+    assert len(tops[1280]) == 1, "one line, to be compared"

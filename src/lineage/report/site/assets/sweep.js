@@ -87,7 +87,8 @@ function parallelPlot(runs, factors, metric) {
 }
 
 function drawParallel(runs, names, metric, width) {
-  const height = 360, top = 34, bottom = 14, left = 86, right = 60;
+  const height = 360, top = 34, bottom = 14, right = 60, lengths = axisScale(runs.map(columnOf(names[0]).read), 0, 1).ticks.map(([, text]) => shorten(text, 16).length);
+  const left = Math.max(86, 16 + 7 * Math.max(...lengths)); // the names of the first axis stand before it
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot parallel", role: "img", "aria-label": `parallel coordinates of ${names.join(", ")}`, style: { "min-width": `${width}px` } });
   const x = (i) => left + (i / (names.length - 1)) * (width - left - right), values = runs.map(metric.read), low = Math.min(...values), high = Math.max(...values);
   const axes = names.map((name, i) => ({ name, x: x(i), ...axisScale(runs.map(columnOf(name).read), height - bottom, top), range: null }));
@@ -125,10 +126,16 @@ function factorPlot(groups, name, factors, metric) {
 }
 
 function drawFactor(groups, name, factors, metric, width) {
-  const column = columnOf(name), scale = axisScale(groups.map((group) => column.read(group.runs[0])), PLOT.left + 16, width - PLOT.right - 16);
+  const column = columnOf(name), end = width - PLOT.right - 16, place = (start) => axisScale(groups.map((group) => column.read(group.runs[0])), start, end);
+  let scale = place(PLOT.left + 16);
   const low = Math.min(...groups.map((group) => group.mean - (group.sd || 0))), high = Math.max(...groups.map((group) => group.mean + (group.sd || 0))), room = (high - low || 1) * 0.1;
-  const ticks = scale.ticks.slice(0, 12), texts = shortenDistinct(ticks.map(([, text]) => text), 16), longest = Math.max(...texts.map((text) => text.length));
+  let ticks = scale.ticks.slice(0, 12);
+  const texts = shortenDistinct(ticks.map(([, text]) => text), 16), longest = Math.max(...texts.map((text) => text.length));
   const isSlanted = longest * 6.6 > (width - PLOT.left - PLOT.right - 32) / ticks.length, more = isSlanted ? Math.round(4.6 * longest) : 0; // names that do not fit beside one another
+  if (isSlanted) { // the first names begin left of the chart: all points move to the right
+    scale = place(PLOT.left + 16 + Math.max(0, ...ticks.map(([x], i) => (4.9 * texts[i].length + 6 - x) * ((end - PLOT.left - 16) / Math.max(1, end - x)))));
+    ticks = scale.ticks.slice(0, 12);
+  }
   const height = PLOT.height + more, chart = frame(`${metric.name} over ${name}`, { x: [0, 1], y: [low - room, high + room], xTicks: [], yTitle: metric.name, width, height, bottom: PLOT.bottom + more });
   for (const [i, [x, text]] of ticks.entries()) {
     const y = height - PLOT.bottom - more + 16, props = isSlanted ? { "text-anchor": "end", transform: `rotate(-48 ${x} ${y})` } : { "text-anchor": "middle" };

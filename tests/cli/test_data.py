@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -225,6 +226,43 @@ def test_check_lists_a_few_defects_of_a_kind_unless_all_are_asked_for(
         printed = capsys.readouterr().out
         assert printed.count("    annotation ") == listed
         assert ("... and 4 more" in printed) == ("add --all" in printed) == (not option)
+
+
+def test_check_ends_with_the_command_that_trains_without_the_defects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended with none, while the training that was refused said which keys leave the defects out."""
+    for split in ("train", "val"):
+        coco.write(Shapes(seed=1 + (split == "val"), length=4, size=[64, 64]), tmp_path, split)
+    train, val = (next(tmp_path.rglob(f"*{split}2017.json")) for split in ("train", "val"))
+    break_record(train, "annotations", category_id=99)
+    next_line = f"next     python train.py finetune={tmp_path} dataset.train.on_defect=drop"
+    assert main(["data", "check", str(tmp_path)]) == 1
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == f"{next_line}    # without the defects"
+    assert main(["data", "check", str(tmp_path), "dataset.train.on_defect=drop"]) == 1
+    assert main(["data", "check", "coco", "--root", str(tmp_path), "--split", "train"]) == 1
+    assert "dataset=coco dataset.root=" in capsys.readouterr().out.splitlines()[-1]
+
+    break_record(val, "annotations", category_id=99)
+    assert main(["data", "check", str(tmp_path)]) == 1
+    both = f"{next_line} dataset.val.on_defect=drop"
+    assert capsys.readouterr().out.splitlines()[-1].startswith(both)
+
+    assert main(["data", "check", "--annotations", str(train), "--images", str(tmp_path / "train2017")]) == 1
+    alone = f"next     python train.py finetune={train} dataset.train.images={tmp_path / 'train2017'} dataset.train.on_"
+    assert capsys.readouterr().out.splitlines()[-1].startswith(alone)
+
+    break_record(val, "categories", name="another")  # leaving out is no remedy for that
+    assert main(["data", "check", str(tmp_path)]) == 1
+    assert not capsys.readouterr().out.splitlines()[-1].startswith("next")
+
+
+def break_record(file: Path, kind: str, **values: Any) -> None:
+    """Change the first record of a kind in a COCO-format file."""
+    content = json.loads(file.read_text())
+    content[kind][0] |= values
+    file.write_text(json.dumps(content))
 
 
 def test_typos_and_missing_roots_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,14 +104,15 @@ def test_runs_become_a_table_of_what_they_varied() -> None:
     }
     assert all(row.assignments == {"schedule.steps": 8} for row in table.rows.values())
     assert (table.baseline, table.tier, table.dataset, table.kind) == ("align", "mini", "shapes", "one_factor")
+    assert table.seeds == 2, "as the runs have; without it `lineage run` trains a third of each"
     assert "`lineage run me/sweep --plan`" in describe_rows(table, [])[-1]  # at the tier of its file
     assert "`lineage run me/sweep --tier mini --plan`" in describe_rows(replace(table, tier="paper"), [])[-1]
 
 
 def test_combinations_that_did_not_run_are_gaps() -> None:
     runs = [run(0, "roi=pool"), run(0, "model.size=9"), run(0)]
-    own = tabulate_runs("me/sweep", runs, CONF)
-    assert len(own.rows) == 3
+    own = tabulate_runs("me/sweep", [*runs, run(0), run(1)], CONF)
+    assert (len(own.rows), own.seeds) == (3, 2)
     assert list_gaps(own.rows) == [{"model.size": 9, "roi": "pool"}] or list_gaps(own.rows) == [
         {"roi": "pool", "model.size": 9}
     ]

@@ -1,6 +1,6 @@
 """`lineage data check`: the defects of a dataset, a folder or one COCO-format file; exit code 1 if there is any.
 
-Without any, it ends with the command that trains on the images.
+It ends with the command that trains on the images, with defects on those without, if leaving them out is a remedy.
 """
 
 from __future__ import annotations
@@ -63,9 +63,11 @@ def run(args: argparse.Namespace) -> int:
         for split in splits_of(args, config):
             checked[split] = check_split(args.dataset, config, split, checked, list_all=args.all)
     count = sum(defects for _, defects in checked.values())
+    drops = list_drops(config, checked)
     if {"train", "val"} <= checked.keys():
-        count += compare_splits(checked["train"][0], checked["val"][0])
-    if count == 0 and "train" in checked and checked["train"][0].source is not None:
+        odd = compare_splits(checked["train"][0], checked["val"][0])
+        count, drops = count + odd, [] if odd else drops
+    if (count == 0 or drops) and "train" in checked and checked["train"][0].source is not None:
         root = [f"dataset.root={quote(Path(args.root).absolute())}"] if args.root else []
         named = [
             *suggest_overrides(checked["train"][0], args.overrides),
@@ -73,8 +75,27 @@ def run(args: argparse.Namespace) -> int:
             *root,
             *args.overrides,
         ]
-        print_next([f"finetune={folder}"] if folder else named)
+        print_next([*([f"finetune={folder}"] if folder else named), *drops])
     return int(count > 0)
+
+
+def list_drops(config: DictConfig, checked: Mapping[str, tuple[Dataset, int]]) -> list[str]:
+    """Return the keys that leave the defects out of a training that stops for them; none if one would stop it anyway.
+
+    checked: split -> it without its defects, and their number; val may be a part of the file of train.
+    """
+    from lineage.data.annotations.validate import DatasetError
+
+    keys = []
+    for split, (dataset, _) in checked.items():
+        shares = [part for part, (other, _) in checked.items() if other is dataset or _share_a_file(other, dataset)]
+        if not any(checked[part][1] for part in shares) or "on_defect" not in config.dataset[split]:
+            continue
+        try:
+            open_split(config, split, on_defect="raise")
+        except DatasetError:
+            keys.append(f"dataset.{split}.on_defect=drop")
+    return keys
 
 
 def suggest_overrides(dataset: Dataset, typed: Sequence[str]) -> list[str]:
@@ -94,7 +115,8 @@ def suggest_overrides(dataset: Dataset, typed: Sequence[str]) -> list[str]:
 
 def print_next(overrides: Sequence[str]) -> None:
     """Print the command that trains on what was checked."""
-    print(f"next     python train.py {shlex.join(overrides)}")
+    comment = "    # without the defects" if any(text.endswith("on_defect=drop") for text in overrides) else ""
+    print(f"next     python train.py {shlex.join(overrides)}{comment}")
 
 
 def compare_splits(train: Dataset, val: Dataset) -> int:
@@ -213,7 +235,11 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         *find_defects(content),
         *check_image_files(show_progress(content["images"]), paths, decode_image),
     ]
+    elsewhere = [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
     if print_defects(defects, file, list_all=list_all):
+        if any(kind.drops != "nothing" for kind, *_ in defects):
+            drops = [f"dataset.{split}.on_defect=drop" for split in ("train", "val")]  # a fifth of the file validates
+            print_next([f"finetune={file.absolute()}", *elsewhere, *drops])
         return 1
     uses = Counter(annotation["category_id"] for annotation in content["annotations"])
     ids = [category["id"] for category in content["categories"]]
@@ -222,7 +248,6 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
-    elsewhere = [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
     print_next([f"finetune={file.absolute()}", *elsewhere])
     return 0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,17 @@ def tabulate_runs(
         gaps=list_gaps(rows),
         baseline=by_levels[tuple(map(str, combinations[shortest]))],
         tier=entries[0].tier,
+        seeds=_count_seeds(entries, [tuple(map(str, combination)) for combination in combinations]),
         origin=f"written from {len(entries)} runs: {entries[0].id} to {entries[-1].id}",
     )
+
+
+def _count_seeds(entries: Sequence[Entry], rows: Iterable[tuple[str, ...]]) -> int:
+    """Return the seeds of the row that has most: a table that plans more of each would train what nobody swept."""
+    seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for entry, row in zip(entries, rows, strict=True):
+        seeds[row].add(entry.seed)
+    return max(map(len, seeds.values()))
 
 
 def list_metrics(entries: Sequence[Entry]) -> dict[str, str]:

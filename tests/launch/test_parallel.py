@@ -11,7 +11,7 @@ import pytest
 from hydra.core.utils import JobStatus
 from hydra.errors import CompactHydraException
 
-from hydra_plugins.lineage.processes import Job, _describe_return
+from hydra_plugins.lineage.processes import Job, _describe_return, _suggest_table
 from lineage.launch.parallel import JobProcess, list_devices, run_jobs
 from lineage.results.entry import dump
 from tests.tables.made import entry
@@ -75,3 +75,15 @@ def test_a_failed_job_is_a_failed_trial_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "entry.json").write_text(dump(entry(metrics={"box/AP": 31.5})))
     with pytest.raises(CompactHydraException, match="optimize=mask/AP: job 7 measured box/AP"):
         _ = _describe_return(job(tmp_path), "mask/AP").return_value
+
+
+def test_a_sweep_is_followed_by_its_table_unless_seeds_alone_vary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lineage new` refuses runs that differ in nothing else: a table needs something that varies."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "a-sweep"
+    jobs = [Job(number, ["roi=pool", f"seed={number}"], folder / str(number), []) for number in range(2)]
+    assert _suggest_table(jobs, folder) == ""
+    jobs.append(Job(2, ["roi=align", "seed=0"], folder / "2", []))
+    assert _suggest_table(jobs, folder) == "next     lineage new me/sweep --from-runs runs/a-sweep\n"

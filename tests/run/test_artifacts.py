@@ -63,6 +63,19 @@ def test_variations_keep_the_data_and_the_options_of_the_run() -> None:
     assert again.startswith("lineage rerun ")
 
 
+def test_a_job_of_a_sweep_does_not_suggest_the_sweep_again() -> None:
+    job = attempt("roi=pool", "seed=1")._replace(folder=Path("runs/a-sweep/3"))
+    (again,) = suggest_commands(job, made.entry(None, 1.0, 1))
+    assert again.startswith("lineage rerun ")
+
+
+def test_files_below_the_current_folder_are_named_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paths.from_here(tmp_path / "runs" / "a") == Path("runs/a")
+    assert paths.from_here("runs/a") == Path("runs/a")
+    assert paths.from_here(tmp_path.parent) == tmp_path.parent
+
+
 def test_a_model_without_regions_is_not_told_to_pool_them() -> None:
     lines = suggest_commands(attempt("model=retinanet", config={"model": {"head": {}}}), made.entry(None, 1.0, 0))
     assert not any("roi=" in line for line in lines)
@@ -99,11 +112,15 @@ def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pyt
 def test_a_run_prints_its_next_commands_with_brackets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lineage.run.artifacts.report_run", lambda *_, **__: "-")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lineage.run.artifacts.report_run", lambda *_, **__: tmp_path / "runs" / "a" / "report.html")
     path = store.write(made.entry(None, 1.0, 0), tmp_path)
     writer = SimpleNamespace(write=lambda _: path)
     show(attempt("callbacks=[ema]", "dataset.names=[cat,:dog:]"), cast(EntryWriter, writer), create_console())
-    assert "-m 'callbacks=[ema]' 'dataset.names=[cat,:dog:]' roi=pool,align" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "-m 'callbacks=[ema]' 'dataset.names=[cat,:dog:]' roi=pool,align" in printed
+    assert "report   runs/a/report.html\n" in printed
+    assert str(tmp_path) not in printed
 
 
 def test_a_warning_is_printed_once_and_without_the_name_of_its_logger(

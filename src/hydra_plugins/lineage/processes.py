@@ -26,6 +26,7 @@ from lineage.launch.parallel import JobProcess, list_devices, run_jobs
 from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry, EntryError, parse
 from lineage.results.overrides import Override
+from lineage.results.paths import from_here
 from lineage.results.run_folder import RunFolder
 from lineage.tables.own.sweep import SweptRun, render_sweep
 
@@ -106,7 +107,14 @@ def _print_table(jobs: Sequence[Job], folder: Path) -> None:
     """Print what the jobs measured: the swept keys as columns, seeds as replicates."""
     table = render_sweep([SweptRun(job.overrides, _read_entry(RunFolder(job.folder).entry)) for job in jobs])
     if table:
-        print(f"\n{table}next     lineage new me/sweep --from-runs {folder}")
+        print(f"\n{table}{_suggest_table(jobs, folder)}", end="")
+
+
+def _suggest_table(jobs: Sequence[Job], folder: Path) -> str:
+    """Return the line with the command that makes a table of a sweep; "" if seeds alone vary: there is none of them."""
+    swept = {tuple(text for text in job.overrides if Override.parse(text).key != "seed") for job in jobs}
+    command = shlex.join(["lineage", "new", "me/sweep", "--from-runs", str(from_here(folder))])
+    return f"next     {command}\n" if len(swept) > 1 else ""
 
 
 def _read_entry(path: Path) -> Entry | None:

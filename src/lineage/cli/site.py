@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     source = make_source(args.store, args.runs, count, lambda text: print(text, file=sys.stderr))
     page = write_site(make_writer(out, SECONDS if args.serve else 0), source)
     if not args.serve:
-        print(f"site     {page}")
+        print(f"site     {paths.from_here(page)}")
         for line in _upload(page.parent, args):
             print(line)
         return 0

@@ -73,6 +73,12 @@ def portable(path: Path | str, root: Path) -> str:
     return str(absolute)
 
 
+def from_here(path: Path | str) -> Path:
+    """Return a path as people type it: relative if it lies below the current folder, else as it is."""
+    here = Path.cwd()
+    return Path(path).relative_to(here) if Path(path).is_relative_to(here) else Path(path)
+
+
 def home() -> Path | None:
     """Return the home folder; None without $HOME for a user that the system does not list, as in a container."""
     try:

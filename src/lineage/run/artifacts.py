@@ -70,7 +70,7 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         "report": report,
         **({"profile": profile} if (profile := RunFolder(attempt.folder).profile).is_dir() else {}),
         **({"site": site} if site is not None else {}),
-        "next": "\n         ".join(suggest_commands(attempt, entry)),
+        **({"next": "\n         ".join(commands)} if (commands := suggest_commands(attempt, entry)) else {}),
     }
     if entry.evaluated_weights not in ("", f"at step {entry.steps}"):
         lines = {"weights": entry.evaluated_weights, **lines}
@@ -78,7 +78,8 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         console.print(table(entry.metrics))
         lines = describe_measures(entry.metrics) | lines
     for name, text in lines.items():
-        console.print(f"{name:8} {text}", highlight=False, soft_wrap=True)
+        shown = paths.from_here(text) if isinstance(text, Path) else text
+        console.print(f"{name:8} {shown}", highlight=False, soft_wrap=True)
 
 
 def _write_pages(attempt: Attempt, entry: Entry) -> tuple[Path | None, Path]:
@@ -115,14 +116,18 @@ def describe_measures(metrics: dict[str, float | None]) -> dict[str, object]:
 
 
 def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:
-    """Return commands worth typing after this run: variations of what was typed, and the same again."""
+    """Return commands worth typing after this run: variations of what was typed, and the same again.
+
+    A job of a sweep is varied already; the sweep ends with the command that makes a table of it.
+    """
     is_known = attempt.step == 0 or attempt.supersedes is not None  # after kill -9 no entry holds what was typed
     store = option_of_store(Path(attempt.config.paths.results))
     again = [shlex.join(["lineage", "rerun", entry.id.rpartition("-")[2], *store])] if is_known else []
     if entry.table:
         return [shlex.join(["lineage", "table", entry.table, *store]), *again]
     typed = [text for text in attempt.overrides if not within(Override.parse(text).key, OF_THIS_RUN)]
-    variations = [vary(typed, *variation) for variation in list_variations(attempt, entry)]
+    is_swept = attempt.folder.name.isdigit()
+    variations = [] if is_swept else [vary(typed, *variation) for variation in list_variations(attempt, entry)]
     return [*suggest_prediction(attempt), *variations, *again]
 
 
@@ -132,7 +137,7 @@ def suggest_prediction(attempt: Attempt) -> list[str]:
     images = Path(files.get("root") or "", files.get("images") or "")
     if attempt.config.evaluate_only or not files.get("images") or not images.is_dir():
         return []
-    return [shlex.join(["lineage", "predict", str(images), "--weights", str(attempt.folder)])]
+    return [shlex.join(["lineage", "predict", str(images), "--weights", str(paths.from_here(attempt.folder))])]
 
 
 def list_variations(attempt: Attempt, entry: Entry) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lineage.eval.files.json_file import COMMAND, Record, ResultError, is_numbers
+from lineage.eval.files.predicted_ids import HINT, find_other_names
 from lineage.eval.predictions.rle import count_pixels
 
 REQUIRED = ("image_id", "category_id", "score")
@@ -46,24 +47,30 @@ def check_results(records: Any, document: Mapping[str, Any], path: Path) -> None
         )
     if not isinstance(records, list):
         raise ResultError(f"{path}: a COCO result file is a JSON list of detections; [] if there are none.")
-    # 2. Each record by itself.
+    # 2. Its ids are those of the ground truth, not numbers of `lineage predict`.
+    ids = [record.get("image_id") for record in records if isinstance(record, dict)]
+    numbers = [number for number in ids if isinstance(number, int)]
+    if other := find_other_names(path, numbers, document["images"]):
+        raise ResultError(f"{path}: {other}. {HINT}")
+    # 3. Each record by itself.
     sizes = {image["id"]: (image.get("height"), image.get("width")) for image in document["images"]}
     for index, record in enumerate(records):
         defect = _find_defect(record, sizes)
         if defect:
             raise ResultError(f"{path}: record {index} {defect}.")
-    # 3. Its ids.
+    # 4. No id is unknown.
     for key, kind in (("image_id", "images"), ("category_id", "categories")):
         ids = {item["id"] for item in document[kind]}
         unknown = {record[key] for record in records} - ids
         if unknown:
             examples = _list([item["id"] for item in document[kind]][:3])
             count = sum(record[key] in unknown for record in records)
+            advice = f"{COMMAND}. {HINT}" if key == "image_id" else COMMAND
             raise ResultError(
                 f"{path}: {len(unknown)} {key}s are not among the ground truth's {kind}: {_list(unknown)}. {count} of "
-                f"{len(records)} records have them. It has {len(document[kind])}, such as {examples}. {COMMAND}"
+                f"{len(records)} records have them. It has {len(document[kind])}, such as {examples}. {advice}"
             )
-    # 4. All records together.
+    # 5. All records together.
     _check_box_format(records, sizes, path)
     _check_coverage(records, path)
 
@@ -110,7 +117,10 @@ def _find_mask_defect(shape: Any, size: Size, image: int) -> str | None:
         return f"has an RLE of counts {shape['counts']!r:.60}, neither text nor numbers"
     if None not in size and tuple(shape["size"]) != size:
         mask_size = " x ".join(map(str, shape["size"]))
-        return f"has a mask of {mask_size} (height x width) for image {image} of {size[0]} x {size[1]} pixels"
+        return (
+            f"has a mask of {mask_size} (height x width) for image {image} of {size[0]} x {size[1]} pixels: its image "
+            f"id is that of another image, or the mask has another scale. {HINT}"
+        )
     return None
 
 

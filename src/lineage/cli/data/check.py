@@ -231,15 +231,12 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
     if cures := log.cures():
         print(format_cures(cures, file))
     paths = DatasetPaths([file], folder, file, decoding=decoding)
-    defects = [
-        *find_defects(content),
-        *check_image_files(show_progress(content["images"]), paths, decode_image),
-    ]
-    elsewhere = [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
+    defects = [*find_defects(content), *check_image_files(show_progress(content["images"]), paths, decode_image)]
+    named = [f"finetune={file.absolute()}"]
+    named += [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
     if print_defects(defects, file, list_all=list_all):
-        if any(kind.drops != "nothing" for kind, *_ in defects):
-            drops = [f"dataset.{split}.on_defect=drop" for split in ("train", "val")]  # a fifth of the file validates
-            print_next([f"finetune={file.absolute()}", *elsewhere, *drops])
+        if any(kind.drops != "nothing" for kind, *_ in defects):  # a fifth of the file validates
+            print_next([*named, "dataset.train.on_defect=drop", "dataset.val.on_defect=drop"])
         return 1
     uses = Counter(annotation["category_id"] for annotation in content["annotations"])
     ids = [category["id"] for category in content["categories"]]
@@ -248,7 +245,7 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
-    print_next([f"finetune={file.absolute()}", *elsewhere])
+    print_next(named)
     return 0
 
 

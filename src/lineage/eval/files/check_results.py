@@ -48,8 +48,8 @@ def check_results(records: Any, document: Mapping[str, Any], path: Path) -> None
     if not isinstance(records, list):
         raise ResultError(f"{path}: a COCO result file is a JSON list of detections; [] if there are none.")
     # 2. Its ids are those of the ground truth, not numbers of `lineage predict`.
-    ids = [record.get("image_id") for record in records if isinstance(record, dict)]
-    numbers = [number for number in ids if isinstance(number, int)]
+    written = [record.get("image_id") for record in records if isinstance(record, dict)]
+    numbers = [number for number in written if isinstance(number, int)]
     if other := find_other_names(path, numbers, document["images"]):
         raise ResultError(f"{path}: {other}. {HINT}")
     # 3. Each record by itself.

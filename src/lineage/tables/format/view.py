@@ -187,12 +187,12 @@ def _drop_empty(section: Section, table: Table) -> Section:
     """Leave the columns of OF_PAPERS out that hold nothing, if the table has no published number at all."""
     if any(row.published for row in table.rows.values()):
         return section
-    kept = [
+    columns = [
         i for i, name in enumerate(section.head)
         if name not in OF_PAPERS or any(line[i].text != EMPTY for line in section.body)
     ]  # fmt: skip
-    body = [tuple(line[i] for i in kept) for line in section.body]
-    return Section(section.title, tuple(section.head[i] for i in kept), body)
+    body = [tuple(line[i] for i in columns) for line in section.body]
+    return Section(section.title, tuple(section.head[i] for i in columns), body)
 
 
 def _format_claim(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TextIO, cast
 
+from lineage.results.disk import explain_for_command
 from lineage.results.foreign_text import PrintableStream, show_controls
 
 COMMANDS = {  # name: (what it does, where its main(argv) is)
@@ -49,7 +50,7 @@ COMMANDS = {  # name: (what it does, where its main(argv) is)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; print the message of an error of ours, raise any other."""
+    """Run a command and return its exit code; print the message of an error of ours or of a disk, raise any other."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):
@@ -67,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception as error:
+        if isinstance(error, OSError) and (line := explain_for_command(error, arguments)):
+            print(show_controls(line), file=sys.stderr)
+            return 1
         if not type(error).__module__.startswith("lineage."):
             raise
         print(show_controls(str(error)), file=sys.stderr)

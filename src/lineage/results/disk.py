@@ -6,7 +6,10 @@ import errno
 import os
 import resource
 import shutil
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from lineage.results.atomic import TEMPORARY
@@ -24,6 +27,14 @@ REASONS = {
     errno.ENFILE: "this machine may open no more files",
     errno.ENAMETOOLONG: "the name is too long; a part of a path has 255 bytes at most",
 }
+WRITE_REASONS = {  # of an error while a file or folder is written; elsewhere they may be faults of the program
+    errno.ENOENT: "no file or folder can be made there",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a file of this name is in the way",
+    errno.EISDIR: "that is a folder, not a file",
+    errno.EBUSY: "the file is in use",
+}
+WRITERS = ("mkdir", "touch", "write_text", "write_bytes", "write_frames", "save", "publish")  # of pathlib, PIL and ours
 FOLDERS = "Runs are written to paths.runs, results to paths.results, caches to $LINEAGE_CACHE"
 
 
@@ -33,11 +44,39 @@ class PlaceError(OSError):
 
 def explain(error: BaseException) -> str | None:
     """Return one line for an error of a disk or of a limit of the system, None for any other."""
-    if not isinstance(error, OSError) or error.errno not in REASONS:
+    if not isinstance(error, OSError):
+        return None
+    reason = REASONS.get(error.errno or 0) or (WRITE_REASONS.get(error.errno or 0) if is_write(error) else None)
+    if reason is None:
         return None
     if not error.filename:  # a write to an open file
-        return f"a file could not be written: {REASONS[error.errno].format(free='')}. {FOLDERS}"
-    return f"{shorten(str(error.filename))}: {REASONS[error.errno].format(free=_describe_free(error.filename))}"
+        return f"a file could not be written: {reason.format(free='')}. {FOLDERS}"
+    return f"{shorten(str(error.filename))}: {reason.format(free=_describe_free(error.filename))}"
+
+
+def is_write(error: BaseException) -> bool:
+    """Return whether a file or folder was being written when the error was raised."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_code.co_name for frame in frames]
+    modes = [str(frame.f_locals.get("mode")) for frame, name in zip(frames, names, strict=True) if name == "open"]
+    return not {*WRITERS}.isdisjoint(names) or any(mode[0] in "wax" for mode in modes)
+
+
+def explain_for_command(error: OSError, arguments: Sequence[str]) -> str | None:
+    """Return the line for an error of a command; for a place that it cannot write to, with the argument to change."""
+    line = explain(error)
+    if line is None or not error.filename or not is_write(error):
+        return line
+    words = [word for text in arguments for word in (text.split("=", 1) if text.startswith("-") else [text])]
+    options = [(name, value) for name, value in pairwise(words) if name.startswith("-")]
+    option = next((name for name, value in options if _leads_to(value, str(error.filename))), None)
+    return f"{line}. Choose another place{f': {option} PATH' if option else ''}"
+
+
+def _leads_to(argument: str, path: str) -> bool:
+    """Return whether a word of a command is a path, or lies below or beside it, as names of several files do."""
+    typed, failed = (Path(os.path.abspath(Path(text))) for text in (argument, path))
+    return typed == failed or failed in typed.parents or typed in failed.parents or typed.parent == failed.parent
 
 
 def shorten(path: str) -> str:

@@ -43,6 +43,7 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
         raise WeightsError(f"{path}: the suffix determines the kind of file: {', '.join(SUFFIXES)}")
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     with atomic_path(path) as temporary:
+        temporary.touch()  # a place that takes no files is an error of the system, which names it
         if path.suffix == ".safetensors":
             save_file(tensors, temporary)
         elif path.suffix == ".pkl":  # detectron2's own kind: arrays, matched by their exact names

@@ -110,8 +110,9 @@ def export_model(
     inputs = draw(0)
     outputs = name_outputs(restored.model, inputs)
     detector = ExportableDetector(restored.model).eval()
-    program = capture(detector, inputs, dynamic_shapes)
     with atomic_path(path) as unverified:
+        unverified.touch()  # else a place that takes no files is noticed after minutes, and torch does not name it
+        program = capture(detector, inputs, dynamic_shapes)
         run = write_program(program, unverified, inputs, outputs)
         verification = verify(detector, run, draw, outputs, tolerance)
     description = path.with_name(f"{path.name}.json")

@@ -53,6 +53,27 @@ def test_a_row_and_what_varies_become_a_table_that_passes_the_linter(
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("base", "vary", "metrics"),
+    [
+        (("model=mask_rcnn",), "roi=pool,align", ["mask/AP", "box/AP"]),
+        (("model=faster_rcnn", "dataset=shapes_coloured"), "regression=l1,giou", ["box/AP"]),
+        (("model=keypoint_rcnn",), "regression=l1,giou", ["box/AP", "keypoint/AP"]),
+        (("model=centernet",), "upsampling=deconvolution,convolution", ["box/AP"]),
+        (("model=panoptic_fpn", "dataset=coco_panoptic"), "roi=pool,align", ["mask/AP", "box/AP", "panoptic/PQ"]),
+        (("model=faster_rcnn", "dataset=voc07"), "roi=pool,align", ["voc/mAP"]),
+        (("model=rpn",), "optimizer=sgd,adamw", ["box/AR1000"]),
+        (("model=dvtsr", "dataset=moving_shapes"), "optimizer=sgd,adamw", ["frame/PSNR"]),
+    ],
+)
+def test_the_columns_are_what_the_rows_measure(
+    project: Path, capsys: pytest.CaptureFixture[str], base: tuple[str, ...], vary: str, metrics: list[str]
+) -> None:
+    main(["new", "me/new", "--with", *base, "--vary", vary, "--tier", "mini", "--seeds", "2"])
+    assert list(read.load_table(project / "experiments", "me/new").metrics) == metrics
+    assert "T14" not in capsys.readouterr().out
+
+
 def test_one_factor_and_what_a_tier_makes_equal(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "me/opt", *FROM, "--vary", "optimizer=sgd,adamw"]) == 0
     table = read.load_table(project / "experiments", "me/opt")

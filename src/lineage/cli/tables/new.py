@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lineage.cli.tables.lint import format_findings
 from lineage.launch.compose_rows import RowRequest, compose_rows
-from lineage.launch.lint import lint_table, lint_tier
+from lineage.launch.lint import compose_subject, lint_table, lint_tier
 from lineage.results import diff, paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.count_noun import count_noun
@@ -22,7 +24,8 @@ from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 from lineage.tables import read, tiers
 from lineage.tables.lint.rules import ERROR, NOTE, WARNING, Finding
-from lineage.tables.own.from_runs import tabulate_runs
+from lineage.tables.lint.text_rules import OF_TASK, explain_unmeasured
+from lineage.tables.own.from_runs import HEADLINE, tabulate_runs
 from lineage.tables.own.variation import Setting, Variation, combine, read_setting, read_variation
 from lineage.tables.own.write import OwnTable, choose_baseline, render_own_table
 from lineage.tables.suggest import did_you_mean, nearest_key
@@ -31,6 +34,8 @@ from lineage.tables.tiers import PAPER
 
 NAME = re.compile(r"[a-z0-9_]+/[a-z0-9_]+")
 MOST_ROWS = 200
+MAIN = HEADLINE | {"voc/mAP": "mAP"}
+RECALL = {"box/AR1000": "AR1000"}  # the metric of a model that only proposes
 
 
 def main(argv: list[str]) -> int:
@@ -44,6 +49,9 @@ def main(argv: list[str]) -> int:
         raise TableError(f"{path} exists: choose another name, or --overwrite it")
     tiers.check_tier(paths.experiments(), args.tier)
     table = _write_from_runs(args) if args.from_runs else _write_from_row(args)
+    if not table.metrics:  # the rows are composed to see what they measure, and their file is part of that
+        atomic_write(path, render_own_table(replace(table, metrics=MAIN)))
+        table = replace(table, metrics=_find_measured(args.name))
     atomic_write(path, render_own_table(table))
     print(f"wrote    {path}: {count_noun(len(table.rows), 'row')} of {' x '.join(table.factors)}")
     return _report(args.name)
@@ -61,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vary", nargs="+", action="extend", default=[], metavar="NAME=A,B", help=vary)
     also = "what all rows choose or set beside that"
     parser.add_argument("--with", nargs="+", action="extend", default=[], dest="base", metavar="NAME=VALUE", help=also)
-    parser.add_argument("--metric", nargs="+", default=[], help="its columns (default: those of the row's table)")
+    parser.add_argument(
+        "--metric",
+        nargs="+",
+        default=[],
+        help="its columns (default: those of the row's table, else what all rows measure)",
+    )
     parser.add_argument("--message", default="", help="one sentence: what you expect")
     parser.add_argument("--seeds", type=int, help="of each row, planned beforehand")
     own_tier = "the tier whose values these are; at others they are translated (default: %(default)s)"
@@ -168,13 +181,32 @@ def _list_keys(node: object, prefix: str) -> list[str]:
 
 
 def _choose_metrics(names: list[str], source: Table | None) -> dict[str, object]:
-    """Return the columns: those asked for, else those of the table that the row is from."""
+    """Return the columns: those asked for, else those of the table that the row is from; {} if it is from none."""
     titles = dict(source.metrics) if source else {}
     lower = source.lower if source else frozenset[str]()
-    chosen = names or list(titles) or ["mask/AP", "box/AP"]
+    chosen = names or list(titles)
     return {
         name: {"title": titles[name], "better": "lower"} if name in lower else titles.get(name, name) for name in chosen
     }
+
+
+def _find_measured(name: str) -> dict[str, str]:
+    """Return the main metrics that the evaluator and the heads of all rows can produce, with their titles."""
+    subject = compose_subject(paths.project(), read.load_table(paths.experiments(), name))
+    for metrics in (MAIN, RECALL):
+        measured = {
+            metric: title for metric, title in metrics.items()
+            if all(_is_measured(config, metric) for config in subject.configs.values())
+        }  # fmt: skip
+        if measured and subject.configs:
+            return measured
+    return {"box/AP": HEADLINE["box/AP"]}
+
+
+def _is_measured(config: dict[str, Any], metric: str) -> bool:
+    """Return whether a config produces a metric: no rule is against it, and the head that it needs is there."""
+    head, heads = OF_TASK.get(metric.partition("/")[0]), diff.at(config, "model.heads")
+    return not any(explain_unmeasured(config, metric)) and (head is None or (isinstance(heads, dict) and head in heads))
 
 
 def _write_from_runs(args: argparse.Namespace) -> OwnTable:

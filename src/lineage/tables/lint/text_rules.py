@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from lineage.results import diff
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
@@ -23,10 +24,10 @@ METRICS = (  # pattern of the evaluator's class in lower case -> patterns of its
     ("lineage.explain.*", ("explain/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
     ("*.frames.frameevaluator", ("frame/*",)),
     ("*lvis*", ("box/*", "mask/*", "lvis/*")),
-    ("*voc*", ("voc/*", "box/*")),
+    ("*voc*", ("voc/*",)),
     ("*cityscapes*", ("box/*", "mask/*")),
     ("*panoptic*", ("panoptic/*", "semantic/*", "box/*", "mask/*")),
-    ("*proposal*", ("box/*", "proposals/*")),
+    ("*proposal*", ("box/AR*", "box/R*")),
     ("*coco*", ("box/*", "mask/*", "keypoint/*", "boundary/*")),
 )
 
@@ -141,19 +142,21 @@ def check_costs(subject: Subject) -> Iterator[Finding]:
 def check_metrics(subject: Subject) -> Iterator[Finding]:
     """T14: the evaluator and the heads of a row can produce its metrics."""
     for name, config in subject.configs.items():
-        target = str(diff.at(config, "evaluator._target_"))
-        target = str(diff.at(config, "dataset.evaluator._target_")) if target == diff.ABSENT else target
-        patterns = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
         for metric in subject.list_metrics(name):
-            if metric.startswith(COST):
-                continue
-            if patterns is not None and not any(fnmatchcase(metric, pattern) for pattern in patterns):
-                yield Finding("T14", f"{metric} is not measured by {target.rpartition('.')[2]}", name)
-            head = OF_TASK.get(metric.partition("/")[0])
-            heads = diff.at(config, "model.heads")
-            if head and isinstance(heads, dict) and head not in heads:
-                has = ", ".join(heads) or "none"
-                yield Finding("T14", f"{metric} needs a {head} head; model.heads has {has}", name)
+            if not metric.startswith(COST):
+                yield from (Finding("T14", reason, name) for reason in explain_unmeasured(config, metric))
+
+
+def explain_unmeasured(config: Mapping[str, Any], metric: str) -> Iterator[str]:
+    """Yield why a config cannot produce a metric: its evaluator, its heads; nothing if it can."""
+    target = str(diff.at(config, "evaluator._target_"))
+    target = str(diff.at(config, "dataset.evaluator._target_")) if target == diff.ABSENT else target
+    patterns = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
+    if patterns is not None and not any(fnmatchcase(metric, pattern) for pattern in patterns):
+        yield f"{metric} is not measured by {target.rpartition('.')[2]}"
+    head, heads = OF_TASK.get(metric.partition("/")[0]), diff.at(config, "model.heads")
+    if head and isinstance(heads, dict) and head not in heads:
+        yield f"{metric} needs a {head} head; model.heads has {', '.join(heads) or 'none'}"
 
 
 def check_composes(subject: Subject) -> Iterator[Finding]:

@@ -29,6 +29,11 @@ def test_a_row_at_two_tiers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "roi:" not in told
 
 
+def test_a_tier_is_that_of_rows_which_name_none(capsys: pytest.CaptureFixture[str]) -> None:
+    compare.main(["mask_rcnn/table2c/roi_pool", "paper/mask_rcnn/table2c/roi_pool", "--tier", "mini"])
+    assert "dataset: shapes_coloured -> coco" in capsys.readouterr().out
+
+
 def test_a_row_that_is_not_there() -> None:
     with pytest.raises(TableError, match="Did you mean roi_pool"):
         compare.load_side("mask_rcnn/table2c/roi_poll", Path("results"))

@@ -74,6 +74,16 @@ def test_the_columns_are_what_the_rows_measure(
     assert "T14" not in capsys.readouterr().out
 
 
+def test_rows_of_a_table_of_a_small_tier_are_compared_at_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["new", "me/loss", "--with", "model=faster_rcnn", "--vary", "regression=l1,giou", "--tier", "mini"])
+    for more in ([], ["--tier", "mini"]):
+        capsys.readouterr()
+        assert main(["compare", "me/loss/l1", "me/loss/giou", *more]) == 0
+        assert capsys.readouterr().out.startswith("choices\n  regression: l1 -> giou\n")
+    assert main(["compare", "me/loss/l1", "me/loss/giou", "--tier", "minni"]) == 1
+    assert "Did you mean mini" in capsys.readouterr().err
+
+
 def test_one_factor_and_what_a_tier_makes_equal(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "me/opt", *FROM, "--vary", "optimizer=sgd,adamw"]) == 0
     table = read.load_table(project / "experiments", "me/opt")

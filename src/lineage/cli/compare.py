@@ -1,7 +1,7 @@
 """`lineage compare A B`: the differences of two runs or two rows of tables, in their shortest form, and their metrics.
 
-A row is <paper>/<table>/<row>, at another tier mini/<paper>/<table>/<row>; its config is composed, its numbers are the
-paper's. Only that needs Hydra: two entries are compared as fast as they are read.
+A row is <paper>/<table>/<row>, at another tier mini/<paper>/<table>/<row>, or both with --tier mini; its config is
+composed, its numbers are the paper's. Only that needs Hydra: two entries are compared as fast as they are read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lineage.tables.find_entry import find_entry
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
-from lineage.tables.tiers import PAPER, load_tiers
+from lineage.tables.tiers import PAPER, check_tier, load_tiers
 
 HELP = "an entry (its file, its id, a beginning or the end of the id) or a row, e.g. mask_rcnn/table2c/roi_pool"
 
@@ -38,8 +38,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("a", metavar="A", help=HELP)
     parser.add_argument("b", metavar="B")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
+    tier = "of rows whose name does not begin with one (default: that of their table's file)"
+    parser.add_argument("--tier", help=tier)
     args = parser.parse_args(argv)
-    a, b = (load_side(name, args.results) for name in (args.a, args.b))
+    if args.tier is not None:
+        check_tier(paths.experiments(), args.tier)
+    a, b = (load_side(name, args.results, args.tier) for name in (args.a, args.b))
     choices = diff.configs(a.choices, b.choices)
     groups = tuple(difference.key for difference in choices)  # all keys of another option differ: name the option
     config, colour = diff.experiments(a.config, b.config, groups), sys.stdout.isatty()
@@ -55,8 +59,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def load_side(name: str, results: Path) -> Side:
-    row = _row(name, paths.experiments())
+def load_side(name: str, results: Path, tier: str | None = None) -> Side:
+    row = _row(name, paths.experiments(), tier)
     if row is not None:
         return row
     entry = store.read(find_entry(results, name))
@@ -64,11 +68,11 @@ def load_side(name: str, results: Path) -> Side:
     return Side(title, entry.config, _groups(entry.choices), entry.metrics, entry)
 
 
-def _row(name: str, experiments: Path) -> Side | None:
+def _row(name: str, experiments: Path, tier: str | None) -> Side | None:
     """Return a row of a table, or None if `name` has not the form of a row."""
     parts = name.removeprefix("experiment=").split("/")
     tiers = [PAPER, *load_tiers(experiments)]
-    tier = parts.pop(0) if len(parts) == 4 and parts[0] in tiers else PAPER
+    tier = parts.pop(0) if len(parts) == 4 and parts[0] in tiers else tier
     if len(parts) != 3 or Path(name).is_file():
         return None
     table = read.load_table(experiments, "/".join(parts[:2]))
@@ -80,7 +84,7 @@ def _row(name: str, experiments: Path) -> Side | None:
 
     from lineage.launch.compose_rows import RowRequest, compose_rows
 
-    (composed,) = compose_rows(paths.project(), [RowRequest(table.name, row, tier)])
+    (composed,) = compose_rows(paths.project(), [RowRequest(table.name, row, tier or table.tier)])
     if composed.error is not None:
         raise TableError(f"{name} does not compose: {composed.error}")
     metrics: dict[str, float | None] = dict(row.published)

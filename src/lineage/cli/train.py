@@ -6,7 +6,9 @@ conf/ is the shipped one, with a project's own conf/ and experiments/ laid over 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from lineage.results import paths
 
@@ -67,6 +69,17 @@ def explain_unknown_flag(argv: Sequence[str]) -> str | None:
     return f"there is no option {unknown}. {did_you_mean(unknown, FLAGS)} Settings are KEY=VALUE; --help lists them"
 
 
+@contextmanager
+def leave_no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder that Hydra made for a run, if the run is refused before it wrote anything there."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+        raise
+
+
 def _run(config: object) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
@@ -76,7 +89,7 @@ def _run(config: object) -> None:
 
     assert isinstance(config, DictConfig)
     overrides = list(HydraConfig.get().overrides.task)
-    with friendly_errors():
+    with friendly_errors(), leave_no_empty_folder(Path(HydraConfig.get().runtime.output_dir)):
         validate.refuse_numbers_as_switches(overrides)
         validate.check(config)
         from lineage.run.train import run  # imports torch: `--cfg job` and typos answer without it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lineage.report.site.in_progress import find_open_runs
 from lineage.results.run_folder import RunFolder
 from tests.report.site.browser import Page
 from tests.report.site.stores import make_entry, make_site_source, write_run_folder, write_store
@@ -62,3 +63,12 @@ def test_a_run_whose_last_row_was_shown_in_progress_gets_its_alerts_and_axes_at_
     assert read_part(tmp_path / "site", f"curves/{entry.id}")["images_per_step"] == 4
     page.open(tmp_path / "site" / "index.html")
     assert len(page.texts("tbody tr")) == 2
+
+
+def test_a_start_that_was_refused_is_no_run(tmp_path: Path) -> None:
+    files = RunFolder(tmp_path / "refused")
+    files.checkpoints.mkdir(parents=True)
+    files.start.write_text(json.dumps({"overrides": ["dataset=coco"], "choices": {"model": "mask_rcnn"}}))
+    assert find_open_runs(tmp_path, ()) == []
+    (files.checkpoints / "step-0000500.ckpt").touch()  # of a run that is older than the id in start.json
+    assert [run.status for run in find_open_runs(tmp_path, ())] == ["killed"]

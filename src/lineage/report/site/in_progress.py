@@ -35,7 +35,7 @@ class OpenRun:
 
 
 def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
-    """Return the runs below a folder that have no entry there, and whose id is not among `ids`."""
+    """Return the runs below a folder that began, have no entry there, and whose id is not among `ids`."""
     listed = []
     for folder in find_run_folders(runs):
         files = RunFolder(folder)
@@ -57,6 +57,8 @@ def find_open_runs(runs: Path, ids: Collection[str]) -> list[OpenRun]:
             name = f"{table} {row}" if table else " ".join([choices.get("model", "run"), *map(str, typed)])
             seed = next((override.value for override in reversed(typed) if override.name == "seed"), None) or ""
             status = RUNNING if lease.holder(folder, LEASE) else KILLED
+            if status == KILLED and not (rows or start.get("id") or files.list_checkpoints()):
+                continue  # refused before anything ran, as for a dataset that is not there
             number = int(seed) if seed.isdigit() else None
             deviations = [
                 str(override) for override in typed if not table or override.name not in ("experiment", "seed")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lineage.data.samples.lettering import Font, choose_letters
 from lineage.data.stats import MEDIUM, SMALL, Stats
 
 SIZE = (1180, 760)
@@ -30,7 +31,8 @@ def plot(stats: Stats, path: Path, title: str) -> Path:
     """Write the picture and return its path."""
     sheet = Image.new("RGB", SIZE, PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((24, 16), title, fill=INK, font=ImageFont.load_default(20))
+    text, font = choose_letters(title, 20)
+    draw.text((24, 16), text, fill=INK, font=font)
     counts = sorted((row.objects for row in stats.classes), reverse=True)
     has_tail = len(counts) > TOP_CLASSES
     draw_classes(draw, Panel(24, 64, 520, 460 if has_tail else 660), stats)
@@ -73,12 +75,13 @@ def draw_classes(draw: ImageDraw.ImageDraw, panel: Panel, stats: Stats) -> None:
     for number, row in enumerate(rows):
         middle, start = panel.top + 24 + (number + 0.5) * step, panel.left + 130
         width = (panel.width - 200) * row.objects / most
-        draw.text((start - 8, middle), shorten(row.name, 118, font), fill=INK, font=font, anchor="rm")
+        name, letters = choose_letters(row.name, 12)
+        draw.text((start - 8, middle), shorten(name, 118, letters), fill=INK, font=letters, anchor="rm")
         draw.rectangle((start, middle - 0.36 * step, start + width, middle + 0.36 * step), fill=BAR)
         draw.text((start + 6 + width, middle), f"{row.objects:,}", fill=GREY, font=font, anchor="lm")
 
 
-def shorten(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def shorten(text: str, width: int, font: Font) -> str:
     """Cut the text with an ellipsis so that it fits `width` pixels."""
     while len(text) > 1 and font.getbbox(text)[2] > width:
         text = text.removesuffix("\u2026")[:-1] + "\u2026"

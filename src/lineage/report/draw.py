@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from lineage.data.samples.lettering import choose_letters
 
 Colour = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
@@ -28,7 +30,7 @@ INK: Colour = (16, 18, 24)
 PAPER: Colour = (240, 242, 246)
 OPACITY = 0.42
 GROUND = 0.5  # how much darker areas of stuff are than objects
-FONT = ImageFont.load_default(14)
+LETTER_SIZE = 14
 
 
 class Mark(NamedTuple):
@@ -117,7 +119,8 @@ def _draw_tag(
     draw: ImageDraw.ImageDraw, mark: Mark | Area, spots: Spots, taken: list[Rectangle], size: tuple[int, int]
 ) -> None:
     """Draw a filled tag at the first of the spots where it covers no other tag; if all are taken, draw none."""
-    left, top, right, bottom = FONT.getbbox(mark.text)
+    text, font = choose_letters(mark.text, LETTER_SIZE)
+    left, top, right, bottom = font.getbbox(text)
     width, height = right - left + 8, bottom - top + 7
     rectangles = [_move_inside(x, y, width, height, size) for x, y in spots(width, height)]
     tag = next((rectangle for rectangle in rectangles if not any(_overlap(rectangle, other) for other in taken)), None)
@@ -126,7 +129,7 @@ def _draw_tag(
     taken.append(tag)
     draw.rectangle(tag, fill=mark.colour)
     letters = INK if sum(mark.colour) > 3 * 110 else PAPER
-    draw.text((tag[0] + 4 - left, tag[1] + 3 - top), mark.text, fill=letters, font=FONT)
+    draw.text((tag[0] + 4 - left, tag[1] + 3 - top), text, fill=letters, font=font)
 
 
 def _spots_at_box(box: Rectangle) -> Spots:

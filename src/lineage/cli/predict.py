@@ -77,6 +77,8 @@ def main(argv: list[str]) -> int:
     (args.out / "coco_results.json").write_text(json.dumps(to_coco_results(scored)))
     print_summary(args, predictions, unreadable)
     print_unannotated(args, unannotated)
+    if not predictions and not unreadable:
+        print(f"{', '.join(args.images)}: holds no picture or video", file=sys.stderr)
     return int(bool(unreadable) or not predictions)
 
 

@@ -81,7 +81,11 @@ def read_start(folder: RunFolder) -> dict[str, Any]:
         start = json.loads(folder.start.read_text(encoding="utf-8"))
         if not (isinstance(start["choices"], dict) and all(isinstance(text, str) for text in start["overrides"])):
             raise TypeError("overrides are texts, choices a mapping")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except KeyError as error:
+        raise ConfigError(
+            f"{folder.start} has no {error}: damaged, or written by another program. Name a run folder of lineage"
+        ) from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{folder.start} is damaged: {type(error).__name__}: {error}") from error
     return dict(start)
 

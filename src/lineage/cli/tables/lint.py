@@ -41,7 +41,8 @@ def main(argv: list[str]) -> int:
         if printed := [finding for finding in findings if finding.severity in severities]:
             print(format_findings(name, printed, sys.stdout.isatty()))
     totals = [count_noun(counts[level], level) for level in SEVERITIES]
-    print(f"{count_noun(len(names), 'table')}: {', '.join(totals)}")
+    hidden = "; --notes prints notes" if counts[NOTE] and NOTE not in severities else ""
+    print(f"{count_noun(len(names), 'table')}: {', '.join(totals)}{hidden}")
     return 1 if counts[ERROR] else 0
 
 

@@ -99,8 +99,7 @@ def export_model(
     """
     check_detector(restored.model, "export")
     restored = calibrate_scores(restored, calibration)
-    slots = proposals or count_proposals(restored.config)
-    divisibility = restored.canvas.size_divisibility
+    slots, divisibility = proposals or count_proposals(restored.config), restored.canvas.size_divisibility
     draw: DrawInputs
     if any_size:
         check_any_size(slots)

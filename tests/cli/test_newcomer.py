@@ -27,3 +27,9 @@ def test_a_foreign_run_folder_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "start.json").write_text("{}")
     with pytest.raises(ConfigError, match="has no 'choices': damaged, or written by another program"):
         read_start(RunFolder(tmp_path))
+
+
+def test_a_broken_entry_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "entry.json").write_text("{")
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'entry.json'} is damaged: not JSON" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lineage.report.site.parts import FOLDER, PAGE
 from lineage.results import paths
+from lineage.results.entry import parse
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.site_source import report_run
 
@@ -20,6 +21,11 @@ def main(argv: list[str]) -> int:
     entry = RunFolder(args.folder).entry
     if not entry.is_file():
         print(f"{args.folder} has no {entry.name}: name the folder of a run that has ended.", file=sys.stderr)
+        return 1
+    try:
+        parse(entry.read_text(encoding="utf-8"))
+    except ValueError as error:
+        print(f"{entry} is damaged: {error}. The store has a copy of it: copy that here", file=sys.stderr)
         return 1
     site = args.folder.parent / FOLDER / PAGE
     print(report_run(args.folder, site if site.is_file() else None, args.experiments))

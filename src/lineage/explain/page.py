@@ -69,7 +69,7 @@ def _render_detection(image: ExplainedImage, detection: ExplainedDetection, numb
         overlay = f'<img class="heat" alt="" src="{_encode(_shrink(make_overlay(heatmap.values)), "PNG")}">'
         cells.append(
             f'<td data-method="{escape(name, quote=True)}">{_frame(image, number, box, overlay)}'
-            f"<b>{escape(name)}</b><small>{escape(_caption(detection, heatmap))}</small></td>"
+            f"<b>{escape(name).replace('_', '_<wbr>')}</b><small>{escape(_caption(detection, heatmap))}</small></td>"
         )
     return f'<tr data-detection="{number}-{detection.number}">{"".join(cells)}</tr>'
 

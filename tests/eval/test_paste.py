@@ -110,7 +110,7 @@ def test_masks_of_files_of_other_sizes_equal_those_pasted_alone(monkeypatch: pyt
 
 
 def test_runs_of_a_hundred_million_pixels() -> None:
-    """Whose differences need all digits."""
+    """Encode run lengths whose differences need all digits."""
     boxes = torch.tensor([[15000.0, 7, 15001, 8], [29999, 19998, 30000, 19999]])
     (first, last) = encoded(torch.ones(2, 1, 1), boxes, torch.tensor([[20000, 30000]] * 2))
     for text, before in ((first, 15000 * 20000 + 7), (last, 30000 * 20000 - 2)):

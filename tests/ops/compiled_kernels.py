@@ -23,7 +23,7 @@ launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
 class AbsentDevice:
-    """What Triton asks its driver before it compiles."""
+    """Answers to what Triton asks its driver before it compiles."""
 
     def __init__(self, capability: int) -> None:
         self.target = GPUTarget("cuda", capability, 32)

@@ -85,7 +85,10 @@ def test_an_absent_folder_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_process_that_reads_a_store_after_torch_ends_in_silence(tmp_path: Path) -> None:
-    """As `lineage table TABLE --images` does; triton, where it is installed, listed what it calls leaks."""
+    """Read the store after torch, as `lineage table TABLE --images` does.
+
+    Triton, where it is installed, listed what it calls leaks.
+    """
     store.write(made.entry(), tmp_path)
     script = "import lineage.train.detection_module, sys, lineage.results.cache as cache; cache.contents(sys.argv[1])"
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)

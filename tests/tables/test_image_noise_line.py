@@ -1,4 +1,4 @@
-"""What `lineage table TABLE --images` says of the runs that it read."""
+"""The line of `lineage table TABLE --images` about the runs that it read."""
 
 from __future__ import annotations
 

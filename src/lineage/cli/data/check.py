@@ -103,12 +103,12 @@ def suggest_overrides(dataset: Dataset, typed: Sequence[str]) -> list[str]:
 
     That one is chosen small on a CPU, as finetune chooses: its paper's size is for GPUs, from weights to be fetched.
     """
-    import torch
-
     if has_videos(dataset):
         return ["model=dvtsr"]
     if not dataset.meta.keypoint_offsets:
         return ["finetune=true"]
+    import torch
+
     is_chosen = torch.cuda.is_available() or any(text.startswith("tier=") for text in typed)
     return ["model=deepmark", *([] if is_chosen else ["tier=mini"])]
 

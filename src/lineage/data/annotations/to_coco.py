@@ -54,8 +54,7 @@ def _images(columns: Columns, sidecars: Mapping[str, SidecarFiles]) -> list[Reco
 def _categories(meta: DatasetMeta) -> list[Record]:
     skeleton = [[first + 1, second + 1] for first, second in meta.skeleton]
     keypoints = {"keypoints": list(meta.keypoints), "skeleton": skeleton} if meta.keypoints else {}
-    pairs = zip(meta.category_ids, meta.classes, strict=True)
-    return [{"id": category_id, "name": name, **keypoints} for category_id, name in pairs]
+    return [category | keypoints for category in meta.categories()]
 
 
 def complete_annotation(annotation: Record, annotation_id: int) -> Record:

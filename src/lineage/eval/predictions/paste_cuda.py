@@ -1,7 +1,7 @@
 """`paste` in torch, so that the masks of a batch become text where the network left them, with the same bytes.
 
 On an H200 the network detects in more images a second than two threads of the CPU can paste. Here the CPU launches
-some 200 operations for a batch, whatever its size, and receives the characters. On a CPU it takes three times as long
+some 300 operations for a batch, whatever its size, and receives the characters. On a CPU it takes three times as long
 as NumPy's operations do, so there `paste` is used. Each step has its namesake in paste.py, which explains it.
 """
 

@@ -26,13 +26,18 @@ def _softplus(x):  # type: ignore[no-untyped-def]
     return tl.maximum(x, 0.0) + log
 
 
+@triton.jit
+def _read(logits, gt, index, inside):  # type: ignore[no-untyped-def]
+    x = tl.load(logits + index, mask=inside, other=0.0)
+    is_object = tl.load(gt + index, mask=inside, other=0.0) > 0
+    return is_object, tl.where(is_object, x, -x)  # the logit of p_t
+
+
 @triton.jit(do_not_specialize=NUMBERS)
 def _forward(logits, gt, out, total, of_object, of_background, gamma, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x = tl.load(logits + index, mask=inside, other=0.0)
-    is_object = tl.load(gt + index, mask=inside, other=0.0) > 0
-    gt_logit = tl.where(is_object, x, -x)
+    is_object, gt_logit = _read(logits, gt, index, inside)
     losses = _softplus(-gt_logit) * tl.exp(-gamma * _softplus(gt_logit))
     tl.store(out + index, losses * tl.where(is_object, of_object, of_background), mask=inside)
 
@@ -41,9 +46,7 @@ def _forward(logits, gt, out, total, of_object, of_background, gamma, BLOCK: tl.
 def _backward(logits, gt, out, total, of_object, of_background, gamma, grad, repeats, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x = tl.load(logits + index, mask=inside, other=0.0)
-    is_object = tl.load(gt + index, mask=inside, other=0.0) > 0
-    gt_logit = tl.where(is_object, x, -x)
+    is_object, gt_logit = _read(logits, gt, index, inside)
     entropy, other = _softplus(-gt_logit), _softplus(gt_logit)  # -log(p_t), -log(1 - p_t)
     slope = -tl.exp(-gamma * other) * (tl.exp(-other) + gamma * tl.exp(-entropy) * entropy)  # by gt_logit
     slope *= tl.where(is_object, of_object, -of_background)

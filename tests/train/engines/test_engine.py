@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lineage.config.digests import config_digest, to_plain
 from lineage.ops.slot_limit import limit_slots
@@ -16,7 +17,7 @@ from lineage.train.detection_module import combine_losses
 from lineage.train.engines import static_batch
 from lineage.train.engines.engine import EagerEngine, UnknownEngine, make_engine
 from lineage.train.engines.slot_forecast import NeededSlots, SlotForecast
-from lineage.train.engines.step_graph import GraphEngine
+from lineage.train.engines.step_graph import GraphEngine, _Replay
 from lineage.train.optimizer import match_layouts, sgd
 from lineage.weights.state_dict import sha256
 from tests.models.compose import build, config
@@ -131,6 +132,48 @@ def test_a_step_with_too_few_slots_is_repeated_with_enough(model: nn.Module) -> 
     assert tried == [16, 64]
     engine.losses(on_cuda, targets)
     assert tried[2:] == [64]
+
+
+class _Step:
+    """A recorded step of two parameters, replayed by functions: its loss is scale * (3 a + a b)."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters, self.scale = parameters, 1.0
+        self.sums, self.grad_sums = torch.zeros(1), torch.zeros(1)
+        self.grads: list[Tensor | None] = [torch.empty_like(parameter) for parameter in parameters]
+        self.forward_graph, self.backward_graph = (
+            SimpleNamespace(replay=self.forward),
+            SimpleNamespace(replay=self.back),
+        )
+
+    def forward(self) -> None:
+        a, b = (parameter.detach() for parameter in self.parameters)
+        self.sums.copy_(self.scale * (3 * a + a * b).sum())
+
+    def back(self) -> None:
+        a, b = (parameter.detach() for parameter in self.parameters)
+        for buffer, grad in zip(self.grads, (3 + b, a), strict=True):
+            if buffer is not None:
+                buffer.copy_(self.grad_sums * self.scale * grad)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_are_the_buffers_of_a_replay_and_still_accumulate(set_to_none: bool) -> None:
+    parameters = [torch.tensor([2.0], requires_grad=True), torch.tensor([5.0], requires_grad=True)]
+    step, optimizer = _Step(parameters), torch.optim.SGD(parameters, lr=0.0)
+    for scales in ((1.0,), (1.0, 10.0, 100.0), (2.0, 3.0)):
+        optimizer.zero_grad(set_to_none=set_to_none)
+        for step.scale in scales:
+            _Replay.apply(step, *parameters).sum().backward()
+        assert [parameter.grad.item() for parameter in parameters] == [8 * sum(scales), 2 * sum(scales)]  # type: ignore[union-attr]
+    if set_to_none:
+        optimizer.zero_grad()
+        _Replay.apply(step, *parameters).sum().backward()
+        assert parameters[0].grad.data_ptr() == step.grads[0].data_ptr()  # type: ignore[union-attr]  # no copy
+    step.grads[1] = None  # a parameter that the step does not use
+    optimizer.zero_grad()
+    _Replay.apply(step, *parameters).sum().backward()
+    assert parameters[1].grad is None
 
 
 class _OnCuda:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -221,8 +221,18 @@ class _Replay(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         step = ctx.step
         step.grad_sums.copy_(grad)
+        _move_accumulated(step.parameters, step.grads)
         step.backward_graph.replay()
-        return None, *step.grads  # autograd copies them, as they are referred to, so the next replay spoils nothing
+        # autograd takes a gradient that nothing else refers to, without a copy: the alias is such, the buffer is not
+        return None, *(None if buffer is None else buffer.detach() for buffer in step.grads)
+
+
+def _move_accumulated(parameters: Sequence[Tensor], buffers: Sequence[Tensor | None]) -> None:
+    """Move gradients of earlier batches of a step out of the buffers, which a replay overwrites."""
+    for parameter, buffer in zip(parameters, buffers, strict=True):
+        before = parameter.grad
+        if before is not None and buffer is not None and before.data_ptr() == buffer.data_ptr():
+            parameter.grad = before.clone()
 
 
 class RecordedInference:

@@ -16,6 +16,7 @@ from triton.runtime.jit import JITFunction
 
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
 from lineage.ops.layers import convolution_cuda, focal_cuda, stem_cuda
+from lineage.ops.layers.filters import FrozenNorm
 
 LAST = torch.channels_last
 MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, focal_cuda, stem_cuda)
@@ -88,10 +89,10 @@ def launch_layers(dtype: torch.dtype) -> None:
         convolution_cuda.enlarge_and_add(y, bias, coarse)
     convolution_cuda.finish_backward(y, y, needs_bias=False, other=y)
     convolution_cuda.sum_quads(y)
-    convolution_cuda.scale_filters(torch.zeros(256, 64, 3, 3), torch.ones(256), dtype)
+    convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
     stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
-    stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64))
+    stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))
 
 
 def find_kernels() -> set[str]:

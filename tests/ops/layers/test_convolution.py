@@ -17,6 +17,10 @@ import torch
 import torch.nn.functional as F
 from lineage.ops.layers import convolution_cuda as cuda
 from lineage.ops.layers.convolution import _Epilogue
+from lineage.ops.layers import filters as folding
+from lineage.ops.layers.filters import FrozenNorm, fold_norm
+
+folding.runs_kernels = lambda x: True
 
 def random(*shape):
     return torch.randn(*shape, generator=generator).contiguous(memory_format=torch.channels_last)
@@ -48,9 +52,16 @@ for channels in (3, 8, 300):
         sums = torch.autograd.grad(readers, [first, second], retain_graph=True, allow_unused=True)
         expected = sum(part for part in sums if part is not None) * (first > 0)
         torch.testing.assert_close(grads, (expected, expected))
-    weight, scale = random(channels, 4, 3, 3), torch.randn(channels, generator=generator)
-    scaled = cuda.scale_filters(weight, scale, torch.float32)
-    torch.testing.assert_close(scaled, weight * scale[:, None, None, None])
+    weight, constants = random(channels, 4, 3, 3), torch.rand(4, channels, generator=generator)
+    norm = FrozenNorm(*constants, 1e-5)
+    weight.requires_grad_()
+    (filters, shift), (scale, expected_shift) = fold_norm(weight, norm), norm.affine()
+    assert type(filters.grad_fn).__name__ == "_FoldNormBackward"
+    expected = weight * scale[:, None, None, None]
+    torch.testing.assert_close((filters, shift), (expected, expected_shift))
+    for ones in (torch.ones_like(filters), torch.ones(filters.shape)):  # of either layout
+        grads = (torch.autograd.grad(folded, weight, ones, retain_graph=True) for folded in (filters, expected))
+        torch.testing.assert_close(*grads)
     coarse = random(2, channels, 3, 5).requires_grad_()
     expected = y + bias[:, None, None] + F.interpolate(coarse, scale_factor=2, mode="nearest")
     torch.testing.assert_close(cuda.enlarge_and_add(y, bias, coarse.detach()), expected)

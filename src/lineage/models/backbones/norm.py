@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from lineage.ops.layers.convolution import convolve, convolve_for_two
-from lineage.ops.layers.filters import scale_filters
+from lineage.ops.layers.filters import FrozenNorm, fold_norm
 
 
 class FrozenBatchNorm(nn.Module):
@@ -32,13 +32,11 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> the same shape"""
-        scale, shift = self.affine()
+        scale, shift = self.constants().affine()
         return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
 
-    def affine(self) -> tuple[Tensor, Tensor]:
-        """Return the (scale, shift) of each channel, two of [C]: y = x * scale + shift"""
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return scale, self.bias - self.running_mean * scale
+    def constants(self) -> FrozenNorm:
+        return FrozenNorm(self.weight, self.bias, self.running_mean, self.running_var, self.eps)
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
         state.pop(prefix + "num_batches_tracked", None)  # saved by a trained BatchNorm2d
@@ -95,8 +93,8 @@ def convolve_and_normalize(
     map, and the state dict, the freezing and the gradients stay those of two layers.
     """
     if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
-        scale, shift = norm.affine()
-        return convolve(x, conv, weight=scale_filters(conv.weight, scale), bias=shift, shortcut=shortcut, relu=relu)
+        weight, bias = fold_norm(conv.weight, norm.constants())
+        return convolve(x, conv, weight=weight, bias=bias, shortcut=shortcut, relu=relu)
     if type(conv) is nn.Conv2d and isinstance(norm, nn.Identity):
         return convolve(x, conv, shortcut=shortcut, relu=relu)
     y = norm(conv(x))
@@ -110,9 +108,8 @@ def convolve_and_normalize_for_two(
 ) -> tuple[Tensor, Tensor]:
     """Return relu(norm(conv(x)) + shortcut) twice: for the next block and for its shortcut."""
     if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
-        scale, shift = norm.affine()
-        weight = scale_filters(conv.weight, scale)
-        return convolve_for_two(x, conv, weight=weight, bias=shift, shortcut=shortcut)
+        weight, bias = fold_norm(conv.weight, norm.constants())
+        return convolve_for_two(x, conv, weight=weight, bias=bias, shortcut=shortcut)
     y = convolve_and_normalize(x, conv, norm, shortcut=shortcut)
     return y, y
 

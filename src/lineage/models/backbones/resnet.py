@@ -20,6 +20,7 @@ from lineage.models.backbones.normalize import Normalize
 from lineage.models.backbones.residual import stride_in_first_convolution, zero_last_norms
 from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck, run_blocks, run_scaled_blocks
 from lineage.models.backbones.stochastic_depth import StochasticDepth
+from lineage.ops.layers.filters import fold_norm
 from lineage.ops.layers.stem import run_fused_stem, runs_fused_stem
 from lineage.structures import Images
 from lineage.weights.pretrained import check_start, load_backbone
@@ -119,8 +120,7 @@ class ResNet(nn.Module):
             return self.stem(self.normalize(images))
         conv, norm, _, pool = self.stem
         if isinstance(norm, FrozenBatchNorm) and runs_fused_stem(images, conv, pool):
-            scale, shift = norm.affine()
-            weight = conv.weight * scale[:, None, None, None]
+            weight, shift = fold_norm(conv.weight, norm.constants())
             return run_fused_stem(images, self.normalize.mean, self.normalize.std, weight, shift)
         return pool(convolve_and_normalize(self.normalize(images), conv, norm))
 

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.layers.filters import FrozenNorm
 from lineage.ops.layers.kernels import FUSED
 
 BLOCK = 2048  # values per program
@@ -152,16 +153,25 @@ def sum_quads(grad: Tensor) -> Tensor:
 
 
 @triton.jit
-def _scale(weight, scale, out, total, size, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+def _fold(weight, gamma, beta, mean, variance, out, shift, total, size, eps, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    value = tl.load(weight + index, mask=inside).to(tl.float32) * tl.load(scale + index // size, mask=inside)
+    filter = index // size
+    scale = tl.load(gamma + filter, mask=inside) * tl.rsqrt(tl.load(variance + filter, mask=inside, other=1.0) + eps)
+    value = tl.load(weight + index, mask=inside).to(tl.float32) * scale
     tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+    is_first = inside & (index % size == 0)
+    moved = tl.load(beta + filter, mask=is_first) - tl.load(mean + filter, mask=is_first) * scale
+    tl.store(shift + filter, moved.to(shift.dtype.element_ty), mask=is_first)
 
 
-def scale_filters(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """Compute weight [O, I, h, w] * scale [O] in another type and the same layout, filter after filter."""
+def fold_norm(weight: Tensor, norm: FrozenNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return weight [O, I, h, w] times the scale of a norm, in the same layout, and the shift [O], both in `dtype`."""
     out = torch.empty_like(weight, dtype=dtype)
-    total = weight.numel()
-    _scale[(triton.cdiv(total, BLOCK),)](weight, scale, out, total, total // len(scale), BLOCK=BLOCK, **FUSED)
-    return out
+    total, filters = weight.numel(), len(weight)
+    shift = weight.new_empty(filters, dtype=dtype)
+    constants = (field.contiguous() for field in norm[:4])
+    _fold[(triton.cdiv(total, BLOCK),)](
+        weight, *constants, out, shift, total, total // filters, norm.eps, BLOCK=BLOCK, **FUSED
+    )
+    return out, shift

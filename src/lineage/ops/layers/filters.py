@@ -1,8 +1,8 @@
-"""The filters of a convolution times the scale of a folded norm, in the type that the convolution runs in."""
+"""A frozen norm folded into the convolution before it: filters and bias, in the type that the convolution runs in."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,13 +10,30 @@ from torch import Tensor
 from lineage.ops.layers.kernels import FLOATS, runs_kernels
 
 
-def scale_filters(weight: Tensor, scale: Tensor) -> Tensor:
-    """Return weight [O, I, h, w] * scale [O]; on CUDA under autocast already in its type, in one kernel."""
-    if runs_kernels(weight) and torch.is_autocast_enabled("cuda"):
-        dtype = torch.get_autocast_dtype("cuda")
-        if dtype in FLOATS and _is_dense(weight):
-            return _ScaleFilters.apply(weight, scale, dtype)
-    return weight * scale[:, None, None, None]
+class FrozenNorm(NamedTuple):
+    """The constants of a batch norm: y = (x - mean) / sqrt(variance + eps) * weight + bias."""
+
+    weight: Tensor  # [C], as the next three
+    bias: Tensor
+    mean: Tensor
+    variance: Tensor
+    eps: float
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return the (scale, shift) of each channel, two of [C]: y = x * scale + shift"""
+        scale = self.weight * torch.rsqrt(self.variance + self.eps)
+        return scale, self.bias - self.mean * scale
+
+
+def fold_norm(weight: Tensor, norm: FrozenNorm) -> tuple[Tensor, Tensor]:
+    """Return weight [O, I, h, w] * scale [O] and the shift [O]; on CUDA in one kernel, in the type of autocast."""
+    if runs_kernels(weight) and _is_dense(weight):
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
+        if dtype in FLOATS:
+            filters, shift = _FoldNorm.apply(weight, norm, dtype)
+            return filters, shift
+    scale, shift = norm.affine()
+    return weight * scale[:, None, None, None], shift
 
 
 def _is_dense(weight: Tensor) -> bool:
@@ -24,23 +41,24 @@ def _is_dense(weight: Tensor) -> bool:
     return weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
 
 
-class _ScaleFilters(torch.autograd.Function):
-    """Scale and cast; the gradient is cast and scaled."""
+class _FoldNorm(torch.autograd.Function):
+    """Scale and cast; the gradient is cast and scaled. The constants have none."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, norm: FrozenNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         from lineage.ops.layers import convolution_cuda  # Triton loads only where there is a GPU
 
-        ctx.save_for_backward(scale)
-        ctx.like = weight.stride(), weight.dtype
-        return convolution_cuda.scale_filters(weight, scale, dtype)
+        ctx.norm, ctx.like = norm, (weight.stride(), weight.dtype)
+        filters, shift = convolution_cuda.fold_norm(weight, norm, dtype)
+        ctx.mark_non_differentiable(shift)
+        ctx.set_materialize_grads(False)
+        return filters, shift
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad: Tensor, _: None) -> tuple[Any, ...]:
         from lineage.ops.layers import convolution_cuda
 
-        (scale,) = ctx.saved_tensors
         strides, dtype = ctx.like
         if grad.stride() != strides:
             grad = torch.empty_strided(grad.shape, strides, dtype=grad.dtype, device=grad.device).copy_(grad)
-        return convolution_cuda.scale_filters(grad, scale, dtype), None, None
+        return convolution_cuda.fold_norm(grad, ctx.norm, dtype)[0], None, None

@@ -58,12 +58,10 @@ def launch_boxes() -> None:
         nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
 
 
-def launch_focal() -> None:
-    logits = torch.zeros(2, 100, 80)
-    for alpha, gamma in ((0.25, 2.0), (None, 0.0)):
-        losses = focal_cuda.focal(logits, logits, alpha, gamma)
-        focal_cuda.focal_backward(logits, logits, losses, alpha, gamma)
-        focal_cuda.focal_backward(logits, logits, losses[:, :, :1].expand_as(logits), alpha, gamma)
+def launch_focal(dtype: torch.dtype) -> None:
+    logits, labels = torch.zeros(200, 80, dtype=dtype), torch.zeros(200, dtype=torch.long)
+    losses = focal_cuda.focal(logits, labels, 0.25, 2.0)
+    focal_cuda.focal_backward(logits, labels, losses, None, 0.0)
 
 
 def launch_pooling(dtype: torch.dtype) -> None:
@@ -111,10 +109,10 @@ def main(capability: int) -> None:
     triton.runtime.driver.set_active(AbsentDevice(capability))
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
-    launch_focal()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)
+        launch_focal(dtype)
     assert set(launched) == find_kernels(), set(launched) ^ find_kernels()
     assert all(compiled.asm["cubin"] for compiled in launched.values())
     print(f"{len(launched)} kernels compiled for sm_{capability}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.backbones.norm import convolve_and_normalize, get_norm
 from lineage.models.losses.box_losses import Regression
-from lineage.models.losses.class_losses import append_background, one_hot, prior_bias
+from lineage.models.losses.class_losses import LossFn, append_background, prior_bias, sum_over_classes
 from lineage.models.losses.diagnostics import count_samples
 from lineage.models.losses.ohem import OHEM
 from lineage.models.proposals.rpn import AnchorGenerator
@@ -23,8 +23,6 @@ from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
 from lineage.ops.matching import Match, Matcher, object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, Targets
-
-LossFn = Callable[[Tensor, Tensor], Tensor]  # logits and targets, both [B, A, C] -> unreduced losses
 
 
 def build_octave_anchors(
@@ -130,8 +128,7 @@ class DenseHead(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the unreduced losses of class and box: two of [B, A]"""
         labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
-        gt = one_hot(labels, self.num_classes)
-        cls = self.classification(logits, gt).sum(-1) * (match.foreground | match.background)
+        cls = sum_over_classes(self.classification, logits, labels) * (match.foreground | match.background)
         gt_boxes = box_ops.take(targets.boxes, match.matched_idx)
         box = self.regression(deltas, anchors, gt_boxes, match.foreground, self.bbox_reg_weights)
         weights = object_loss_weights(targets, match.matched_idx, match.foreground)

@@ -13,10 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.losses.focal import FocalLoss, fused_focal
+from lineage.ops.layers.kernels import runs_kernels
+
+LossFn = Callable[[Tensor, Tensor], Tensor]  # logits and targets of one shape -> unreduced losses
+
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Return labels [B, N] in 0..C as [B, N, C] float32; background is a row of zeros."""
     return (labels[..., None] == torch.arange(classes, device=labels.device)).float()
+
+
+def sum_over_classes(loss_fn: LossFn, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of each region over its classes: logits [B, N, C], labels [B, N] in 0..C -> [B, N]"""
+    if isinstance(loss_fn, FocalLoss) and runs_kernels(logits) and logits.numel():
+        return fused_focal(logits, labels, loss_fn)
+    return loss_fn(logits, one_hot(labels, logits.shape[-1])).sum(-1)
 
 
 def append_background(scores: Tensor) -> Tensor:
@@ -32,13 +44,13 @@ def prior_bias(prior_prob: float) -> float:
 class SigmoidLoss(nn.Module):
     """C independent sigmoids per region; `prior_prob` is their initial probability."""
 
-    def __init__(self, classes: int, *, loss_fn: Callable[[Tensor, Tensor], Tensor], prior_prob: float):
+    def __init__(self, classes: int, *, loss_fn: LossFn, prior_prob: float):
         super().__init__()
         self.outputs, self.loss_fn, self.bias = classes, loss_fn, prior_bias(prior_prob)
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         """logits [B, N, C], labels and valid [B, N] -> [B, N]"""
-        return self.loss_fn(logits, one_hot(labels, self.outputs)).sum(-1) * valid
+        return sum_over_classes(self.loss_fn, logits, labels) * valid
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return append_background(logits.sigmoid())
@@ -51,7 +63,7 @@ class SmoothedSigmoid(nn.Module):
     cross entropy with soft targets; of another loss it is the mean over a label that is wrong with probability s.
     """
 
-    def __init__(self, *, loss_fn: Callable[[Tensor, Tensor], Tensor], label_smoothing: float):
+    def __init__(self, *, loss_fn: LossFn, label_smoothing: float):
         super().__init__()
         self.loss_fn, self.label_smoothing = loss_fn, label_smoothing
 

@@ -30,7 +30,7 @@ def factorize(linear: nn.Linear, rank: int) -> nn.Sequential:
     """Split a layer into two by truncated SVD. A `rank` above that of the layer is reduced to it."""
     u, s, v = torch.linalg.svd(linear.weight.double(), full_matrices=False)
     rank = min(rank, len(s))
-    first = nn.Linear(linear.in_features, rank, bias=False)
+    first = type(linear)(linear.in_features, rank, bias=False)  # which may flatten its input
     second = nn.Linear(rank, linear.out_features)
     first.weight.copy_(s[:rank, None] * v[:rank])
     second.weight.copy_(u[:, :rank])

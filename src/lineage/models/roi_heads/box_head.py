@@ -17,6 +17,7 @@ from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.flat_linear import FlatLinear
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
@@ -26,7 +27,7 @@ class TwoFC(nn.Sequential):
 
     def __init__(self, channels: int, size: int, *, width: int):
         super().__init__(
-            nn.Flatten(), nn.Linear(channels * size**2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+            nn.Identity(), FlatLinear(channels * size**2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
         )
         self.channels = width
         xavier(self[1], self[3])

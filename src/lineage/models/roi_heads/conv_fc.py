@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import xavier
 from lineage.models.roi_heads.mask_head import ConvStack
+from lineage.ops.layers.flat_linear import FlatLinear
 
 
 class ConvFC(nn.Module):
@@ -14,9 +15,9 @@ class ConvFC(nn.Module):
     def __init__(self, channels: int, size: int, *, depth: int, width: int, norm: str | None, fc: int):
         super().__init__()
         self.convolutions = ConvStack(channels, size, depth=depth, width=width, norm=norm)
-        self.fc = nn.Linear(width * size**2, fc)
+        self.fc = FlatLinear(width * size**2, fc)
         self.channels = fc
         xavier(self.fc)
 
     def forward(self, regions: Tensor) -> Tensor:
-        return self.fc(self.convolutions(regions).flatten(1)).relu()
+        return self.fc(self.convolutions(regions)).relu()

@@ -40,24 +40,30 @@ def roi_align_levels(
     maps: Sequence[Tensor], rois: Tensor, level: Tensor | None, size: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
     """Compute ops.roi_align.roi_align by the kernels; bins are channels last in memory, of the maps' type."""
-    return align(list(maps), rois, _levels(rois, level), size, sampling_ratio, aligned)
+    return align(list(maps), rois, levels_of(rois, level), size, sampling_ratio, aligned)
 
 
 def roi_pool_levels(maps: Sequence[Tensor], rois: Tensor, level: Tensor | None, size: int) -> Tensor:
     """Compute ops.roi_pool.roi_pool by the kernels."""
-    return pool(list(maps), rois, _levels(rois, level), size)[0]
+    return pool(list(maps), rois, levels_of(rois, level), size)[0]
 
 
-def _levels(rois: Tensor, level: Tensor | None) -> Tensor:
+def levels_of(rois: Tensor, level: Tensor | None) -> Tensor:
+    """Return the level of each region, [R]."""
     return torch.zeros(rois.shape[0], dtype=torch.int64, device=rois.device) if level is None else level
 
 
-def _sides(maps: Sequence[Tensor]) -> list[int]:
+def sides_of(maps: Sequence[Tensor]) -> list[int]:
     """Return the heights and widths of maps [B, C, H, W], one after the other."""
     return [extent for level in maps for extent in level.shape[2:]]
 
 
-def _split(flat: Tensor, images: int, sides: Sequence[int]) -> list[Tensor]:
+def count_pixels(images: int, sides: Sequence[int]) -> int:
+    """Return how many pixels all levels have together."""
+    return images * sum(height * width for height, width in zip(sides[::2], sides[1::2], strict=True))
+
+
+def split_levels(flat: Tensor, images: int, sides: Sequence[int]) -> list[Tensor]:
     """Return each level's gradient [B, C, H, W] of that of all pixels [P, C], as views."""
     gradients, start = [], 0
     for height, width in zip(sides[::2], sides[1::2], strict=True):
@@ -103,20 +109,19 @@ def align_backward(
 def _(
     grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    pixels = sum(height * width for height, width in zip(sides[::2], sides[1::2], strict=True))
-    return grad.new_empty(images * pixels, grad.shape[1])
+    return grad.new_empty(count_pixels(images, sides), grad.shape[1])
 
 
 def _save_align(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     maps, rois, level, _, ctx.sampling_ratio, ctx.aligned = inputs
     ctx.save_for_backward(rois, level)
-    ctx.images, ctx.sides = maps[0].shape[0], _sides(maps)
+    ctx.images, ctx.sides = maps[0].shape[0], sides_of(maps)
 
 
 def _align_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     rois, level = ctx.saved_tensors
     flat = align_backward(grad, rois, level, ctx.images, ctx.sides, ctx.sampling_ratio, ctx.aligned)
-    return _split(flat, ctx.images, ctx.sides), None, None, None, None, None
+    return split_levels(flat, ctx.images, ctx.sides), None, None, None, None, None
 
 
 align.register_autograd(_align_gradient, setup_context=_save_align)
@@ -155,13 +160,12 @@ def _(grad: Tensor, pixel: Tensor, pixels: int) -> Tensor:
 def _save_pool(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     maps = inputs[0]
     ctx.save_for_backward(output[1])
-    ctx.images, ctx.sides = maps[0].shape[0], _sides(maps)
+    ctx.images, ctx.sides = maps[0].shape[0], sides_of(maps)
 
 
 def _pool_gradient(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
-    pixels = ctx.images * sum(height * width for height, width in zip(ctx.sides[::2], ctx.sides[1::2], strict=True))
-    flat = pool_backward(grad, ctx.saved_tensors[0], pixels)
-    return _split(flat, ctx.images, ctx.sides), None, None, None
+    flat = pool_backward(grad, ctx.saved_tensors[0], count_pixels(ctx.images, ctx.sides))
+    return split_levels(flat, ctx.images, ctx.sides), None, None, None
 
 
 pool.register_autograd(_pool_gradient, setup_context=_save_pool)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lineage.ops.atlas import pack
 from lineage.ops.fused_roi import roi_align_levels, runs_fused
+from lineage.ops.layers.shared_gradient import SharedMaps, roi_align_shared
 from lineage.ops.roi_align_cpu import roi_align_bags
 
 
@@ -29,6 +30,8 @@ def roi_align(
     sampling_ratio: a bin has its square of samples; 0: as many as it covers pixels.
     """
     if runs_fused(maps):
+        if isinstance(maps, SharedMaps):
+            return roi_align_shared(maps, rois, level, size, sampling_ratio, aligned)
         return roi_align_levels(maps, rois, level, size, sampling_ratio, aligned)
     if maps[0].device.type == "cpu" and sampling_ratio > 0 and not torch.compiler.is_exporting():
         return roi_align_bags(maps, rois, level, size, sampling_ratio, aligned)

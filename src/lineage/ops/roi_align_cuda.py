@@ -202,10 +202,20 @@ def align_backward(
     grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], sampling_ratio: int, aligned: bool
 ) -> Tensor:
     """Return the maps' gradient as [pixels of all levels, C] of `grad`'s type; sides: h0, w0, h1, w1, ..."""
+    grid = Grid(images, tuple(zip(sides[::2], sides[1::2], strict=True)))
+    sums = torch.zeros(grid.pixels, grad.shape[1], device=grad.device)
+    add_gradient(sums, grad, rois, level, images, sides, sampling_ratio, aligned)
+    return sums.to(grad.dtype)
+
+
+def add_gradient(
+    sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], sampling_ratio: int,
+    aligned: bool,
+) -> None:  # fmt: skip
+    """Add the maps' gradient to sums [pixels of these levels, C] in float32, which may go on with further levels."""
     channels, size = grad.shape[1:3]
     block = channel_block(channels)
     grid = Grid(images, tuple(zip(sides[::2], sides[1::2], strict=True)))
-    sums = torch.zeros(grid.pixels, channels, device=grad.device)
     if grad.numel():
         with torch.cuda.device_of(grad):
             _backward[(len(rois), ROWS, triton.cdiv(channels, block))](
@@ -213,4 +223,3 @@ def align_backward(
                 *grid.arguments, grid.images, channels,
                 SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, ROWS=ROWS, num_warps=1, **FUSED,
             )  # fmt: skip
-    return sums.to(grad.dtype)

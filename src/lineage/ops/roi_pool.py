@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lineage.ops.atlas import pack
 from lineage.ops.fused_roi import roi_pool_levels, runs_fused
+from lineage.ops.layers.shared_gradient import SharedMaps, roi_pool_shared
 
 
 def roi_pool(maps: Sequence[Tensor], rois: Tensor, level: Tensor | None, size: int) -> Tensor:
@@ -21,6 +22,8 @@ def roi_pool(maps: Sequence[Tensor], rois: Tensor, level: Tensor | None, size: i
     level: [R] int64, each region's map, in whose pixels it is; None with a single map.
     """
     if runs_fused(maps):
+        if isinstance(maps, SharedMaps):
+            return roi_pool_shared(maps, rois, level, size)
         return roi_pool_levels(maps, rois, level, size)
     feature, rois = pack(maps, rois, level)
     # torchvision's CPU kernel takes one type only; under mixed precision the map is half as precise as the regions

@@ -102,12 +102,17 @@ def pool(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int) -> tupl
 
 def pool_backward(grad: Tensor, pixel: Tensor, pixels: int) -> Tensor:
     """Return the maps' gradient as [pixels of all levels, C] of `grad`'s type; grad, pixel [R, C, size, size]."""
+    sums = torch.zeros(pixels, grad.shape[1], device=grad.device)
+    add_gradient(sums, grad, pixel)
+    return sums.to(grad.dtype)
+
+
+def add_gradient(sums: Tensor, grad: Tensor, pixel: Tensor) -> None:
+    """Add the maps' gradient to sums [pixels of all levels, C] in float32; grad, pixel [R, C, size, size]."""
     channels, block = grad.shape[1], channel_block(grad.shape[1])
-    sums = torch.zeros(pixels, channels, device=grad.device)
     if grad.numel():
         with torch.cuda.device_of(grad):
             _backward[(grad.numel() // channels, triton.cdiv(channels, block))](
                 grad.permute(0, 2, 3, 1).contiguous(), pixel.permute(0, 2, 3, 1).contiguous(), sums, channels,
                 BLOCK=block, num_warps=1, **FUSED,
             )  # fmt: skip
-    return sums.to(grad.dtype)

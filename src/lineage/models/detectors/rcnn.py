@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lineage.models.losses.ohem import OHEM
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.shared_gradient import share_gradient
 from lineage.ops.matching import Matcher, subsample
 from lineage.structures import Detections, Images, Losses, Proposals, SampledProposals, Targets, first
 
@@ -105,7 +106,7 @@ class RCNN(nn.Module):
 
     def losses(self, images: Images, targets: Targets) -> Losses:
         """Return the losses of a training step, each a sum and its normalizer."""
-        features = self.neck(self.backbone(images))
+        features = share_gradient(self.neck(self.backbone(images)))
         proposals, losses = self.proposals.losses(images, features, targets)
         sampled = self.sampler(proposals, targets, images, self.box.num_classes)
         sampled_by_stage, box_losses = self.box.losses(features, sampled, targets, images)

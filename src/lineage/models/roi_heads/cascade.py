@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lineage.models.roi_heads.box_head import BoxHead
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.shared_gradient import scale_gradient
 from lineage.ops.matching import Match, Matcher, subsample
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
@@ -81,8 +82,7 @@ class CascadeBoxHead(nn.Module):
         self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
     ) -> tuple[list[SampledProposals], Losses]:
         """Return the input regions of `head_stages`, and both losses of every stage."""
-        scale = self.gradient_scale
-        features = [x.detach() + scale * (x - x.detach()) for x in features]  # same values, scaled gradient
+        features = scale_gradient(features, self.gradient_scale)
         inputs: list[SampledProposals] = []
         losses: Losses = {}
         boxes = sampled.boxes

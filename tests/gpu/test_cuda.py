@@ -17,6 +17,8 @@ from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.paste import paste
 from lineage.eval.predictions.paste_cuda import paste_cuda
 from lineage.ops.layers.convolution import convolve
+from lineage.ops.layers.shared_gradient import SharedMaps, scale_gradient, share_gradient
+from lineage.ops.roi_align import roi_align
 from lineage.structures import Losses
 from lineage.train.detection_module import combine_losses
 from lineage.train.engines.engine import make_engine
@@ -224,3 +226,28 @@ def test_cudnns_fused_convolution_and_its_gradients(stride: int, with_shortcut: 
         strict=True,
     ):
         assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 2e-2
+
+
+def test_poolings_of_shared_maps_give_the_gradient_of_others() -> None:
+    """Three poolings, of two or all levels, and a reader of the first and of the last map."""
+    generator = torch.Generator(CUDA).manual_seed(0)
+    maps = [torch.randn(2, 256, 64 // s, 80 // s, device=CUDA, generator=generator) for s in (1, 2, 4, 8)]
+    maps = [x.to(torch.bfloat16, memory_format=torch.channels_last).requires_grad_() for x in maps]
+    corners = torch.rand(100, 2, device=CUDA, generator=generator) * 6
+    image = torch.arange(100, device=CUDA)[:, None] % 2
+    rois, level = torch.cat((image, corners, corners + 3), 1), torch.arange(100, device=CUDA) % 3
+
+    def read(features: list[Tensor]) -> Tensor:
+        bins = [roi_align(features[:3], rois, level, 7, 2, True), roi_align(features[:2], rois, level % 2, 14, 2, True)]
+        bins.append(roi_align(scale_gradient(features, 0.5)[:3], rois, level, 7, 0, True))
+        return sum((x.float() ** 2).mean() for x in (*bins, features[0], features[3]))
+
+    shared = share_gradient(maps)
+    assert isinstance(shared, SharedMaps)
+    together, alone = read(shared), read(maps)
+    torch.testing.assert_close(together, alone)
+    for _ in range(2):  # the second backward pass starts from zero as well
+        gradients = [torch.autograd.grad(loss, maps, retain_graph=True) for loss in (together, alone)]
+        for ours, theirs in zip(*gradients, strict=True):
+            assert ours.is_contiguous(memory_format=torch.channels_last)
+            assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 1e-2

@@ -86,6 +86,7 @@ def launch_layers(dtype: torch.dtype) -> None:
             convolution_cuda.finish_backward(y, out if relu else None, needs_bias=bias is not None)
         convolution_cuda.enlarge_and_add(y, bias, coarse)
     convolution_cuda.finish_backward(y, y, needs_bias=False, other=y)
+    convolution_cuda.add(y.float(), y)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)

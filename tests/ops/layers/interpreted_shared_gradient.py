@@ -18,6 +18,12 @@ from tests.ops.interpreted_roi import scene
 Reader = Callable[[list[Tensor], Tensor, Tensor], Tensor]
 
 
+def few_regions(dtype: torch.dtype = torch.float32) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Return the scene of the kernels' own checks with four of its regions, as the interpreter is slow."""
+    maps, rois, level = scene(dtype, channels=2)
+    return maps, rois[[0, 1, 4, 8]], level[[0, 1, 4, 8]]
+
+
 def weigh(values: Tensor) -> Tensor:
     """Return a random linear function of them."""
     return (values * torch.randn(values.shape, generator=torch.Generator().manual_seed(1))).sum()
@@ -40,15 +46,15 @@ def read(maps: list[Tensor], rois: Tensor, level: Tensor, names: tuple[str, ...]
 
 def compare_readers(names: tuple[str, ...]) -> None:
     """Compare values and gradients: of all readers, of all again, and of the last alone."""
-    maps, rois, level = scene()
-    maps = [*maps, torch.randn(2, 5, 2, 3, requires_grad=True)]  # a fourth, which nothing pools
+    maps, rois, level = few_regions()
+    maps = [*maps, torch.randn(2, 2, 2, 3, requires_grad=True)]  # a fourth, which nothing pools
     shared = share_gradient(maps)
     assert isinstance(shared, SharedMaps)
     alone, together = read(maps, rois, level, names), read(shared, rois, level, names)
     torch.testing.assert_close(together, alone)
     for part in (slice(None), slice(None), slice(-1, None)):
         expected, actual = (
-            torch.autograd.grad(sum(values[part]), maps, retain_graph=True, allow_unused=True)
+            torch.autograd.grad(sum(values[part]), maps, retain_graph=True, materialize_grads=True)
             for values in (alone, together)
         )
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
@@ -57,16 +63,14 @@ def compare_readers(names: tuple[str, ...]) -> None:
 
 def check_readers() -> None:
     compare_readers(tuple(READERS))
-    compare_readers(("box head", "mask head", "rpn"))
-    compare_readers(("mask head", "box head"))  # nobody else
-    compare_readers(("mask head",))
+    compare_readers(("box head", "mask head"))  # nobody else
     compare_readers(("rpn",))  # nothing is pooled
     compare_readers(("rpn", "last map"))  # not from the first level on
 
 
 def check_types() -> None:
     """Sums in single precision are rounded once (the interpreter truncates), and memory is channels last."""
-    maps, rois, level = scene(torch.bfloat16, channels=2)
+    maps, rois, level = few_regions(torch.bfloat16)
     last = [level_map.detach().to(memory_format=torch.channels_last).requires_grad_() for level_map in maps]
     single = [level_map.detach().float().requires_grad_() for level_map in maps]
     names = ("box head", "mask head", "cascade")

@@ -21,7 +21,7 @@ from lineage.ops.layers.kernels import runs_kernels
 
 
 class GradientSums:
-    """What the poolings of some maps added up in a backward pass, [pixels of the pooled levels, C] in float32."""
+    """The sum of what the poolings of some maps add in a backward pass, [pixels of pooled levels, C] in float32."""
 
     def __init__(self, maps: Sequence[Tensor]) -> None:
         self.images, self.channels, self.device = maps[0].shape[0], maps[0].shape[1], maps[0].device

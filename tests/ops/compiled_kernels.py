@@ -15,11 +15,13 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
-from lineage.ops.layers import convolution_cuda, focal_cuda, stem_cuda
+from lineage.ops.layers import convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda
 from lineage.ops.layers.filters import FrozenNorm
 
 LAST = torch.channels_last
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, focal_cuda, stem_cuda)
+MODULES = (
+    matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda,
+)  # fmt: skip
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -89,6 +91,7 @@ def launch_layers(dtype: torch.dtype) -> None:
     convolution_cuda.add(y.float(), y)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
+    level_canvas_cuda.clear_gaps(y, [(50, 60), (25, 23), (13, 12)])
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
     stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
     stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))

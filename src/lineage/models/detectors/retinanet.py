@@ -21,6 +21,7 @@ from lineage.models.proposals.rpn import AnchorGenerator
 from lineage.models.roi_heads.nms_variants import Suppression
 from lineage.models.roi_heads.postprocess import Candidates, finalize
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.level_canvas import PackedLevels, can_pack, convolve_packed, pack, predict_packed
 from lineage.ops.matching import Match, Matcher, object_loss_weights
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 
@@ -57,6 +58,20 @@ class Subnet(nn.Module):
     def forward(self, features: list[Tensor], per_anchor: int) -> list[Tensor]:
         """maps [B, channels, H, W] -> per level [B, A_l, per_anchor] float32, position-major as anchors"""
         return [self._level(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, per_anchor).float() for x in features]
+
+    def join(self, features: list[Tensor], per_anchor: int) -> Tensor:
+        """Return what `forward` does, of all levels one after the other: [B, A, per_anchor] float32"""
+        return torch.cat(self(features, per_anchor), 1)
+
+    def join_packed(self, levels: PackedLevels, per_anchor: int) -> Tensor:
+        """Return the same of packed levels, for a subnet without norms: those would see the gaps."""
+        for convolution in self.convolutions:
+            levels = convolve_packed(levels, cast(nn.Conv2d, convolution))
+        weight, bias = self.predictor.weight, cast(Tensor, self.predictor.bias)
+        return predict_packed(levels, weight, bias, padding=1).reshape(len(levels.finest), -1, per_anchor)
+
+    def has_norms(self) -> bool:
+        return not all(isinstance(norm, nn.Identity) for norm in self.norms)
 
     def _level(self, x: Tensor) -> Tensor:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
@@ -108,8 +123,7 @@ class DenseHead(nn.Module):
     def losses(self, features: list[Tensor], images: Images, targets: Targets) -> Losses:
         """Return both losses over all anchors, normalized by the number of foreground anchors."""
         anchors = torch.cat(self.anchors(features))[None]
-        logits = torch.cat(self.scores(features, self.num_classes), 1)
-        deltas = torch.cat(self.deltas(features, 4), 1)
+        logits, deltas = self._predict(features)
         match = self.match(anchors, targets)
         cls, box = self.per_anchor_losses(logits, deltas, anchors.expand_as(deltas), match, targets)
         counted = match.foreground
@@ -122,6 +136,13 @@ class DenseHead(nn.Module):
         diagnostics = count_samples(match.foreground, match.foreground | match.background)
         cls_loss = self._normalize(cls, counts)._replace(diagnostics=diagnostics)
         return {"dense_cls": cls_loss, "dense_box": self._normalize(box, counts)}
+
+    def _predict(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the logits [B, A, num_classes] and deltas [B, A, 4] of all anchors, level after level."""
+        if can_pack(features) and not self.scores.has_norms() and not self.deltas.has_norms():
+            levels = pack(features)
+            return self.scores.join_packed(levels, self.num_classes), self.deltas.join_packed(levels, 4)
+        return self.scores.join(features, self.num_classes), self.deltas.join(features, 4)
 
     def per_anchor_losses(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, match: Match, targets: Targets
@@ -144,9 +165,11 @@ class DenseHead(nn.Module):
         """Return detections [B, D] by falling score (section 4.1, inference)."""
         # 1. the best (anchor, class) pairs of each level
         anchors = self.anchors(features)
-        logits, deltas = self.scores(features, self.num_classes), self.deltas(features, 4)
-        starts = [sum(level.shape[0] for level in anchors[:index]) for index in range(len(anchors))]
-        levels = [self._top_of_level(*level) for level in zip(anchors, logits, deltas, starts, strict=True)]
+        logits, deltas = self._predict(features)
+        sizes = [level.shape[0] for level in anchors]
+        starts = [sum(sizes[:index]) for index in range(len(sizes))]
+        parts = zip(anchors, logits.split(sizes, 1), deltas.split(sizes, 1), starts, strict=True)
+        levels = [self._top_of_level(*part) for part in parts]
         boxes, scores, labels, anchor_index = (torch.cat(fields, 1) for fields in zip(*levels, strict=True))
         # 2. sort them over all levels
         scores, order = scores.sort(dim=1, descending=True, stable=True)
@@ -155,10 +178,9 @@ class DenseHead(nn.Module):
         # 3. drop low scores and boxes outside the image, of which clipping leaves no area; then NMS per class
         # deviates: detectron2 suppresses boxes before it clips them; Detectron and torchvision clip first, as here
         valid = (scores > self.score_thresh) & (box_ops.area(boxes) > 0)
-        all_logits = torch.cat(logits, 1)
         return finalize(
             Candidates(boxes, scores, labels, valid, anchor_index),
-            lambda index: append_background(box_ops.take(all_logits, index).sigmoid()),
+            lambda index: append_background(box_ops.take(logits, index).sigmoid()),
             suppression=self.suppression,
             nms_thresh=self.nms_thresh,
             detections_per_img=self.detections_per_img,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 import torchvision
@@ -9,7 +11,9 @@ from torch import Tensor, nn
 
 from lineage.models.detectors.retinanet import build_octave_anchors
 from lineage.models.losses.focal import FocalLoss
+from lineage.ops.layers import level_canvas
 from lineage.ops.matching import Match
+from lineage.structures import Detections
 from lineage.weights.sources.table import to_ours, to_theirs
 from lineage.weights.sources.torchvision_variants import RETINANET
 from tests.models.compose import build
@@ -210,3 +214,48 @@ def test_a_step_never_waits_and_images_cost_no_more_operations(options: list[str
     two, four = (operations(build(*options), images) for images in (2, 4))
     assert not {"nonzero", "_local_scalar_dense", "item", "masked_select"} & two.keys()
     assert four.total() == two.total()
+
+
+def pack_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a CPU pack levels and clear gaps in torch; return the calls, filled later."""
+    calls: list[int] = []
+
+    def clear(canvas: Tensor, sides: Sequence[tuple[int, int]]) -> None:
+        calls.append(len(sides))
+        is_gap = torch.ones_like(canvas, dtype=torch.bool)
+        for window in level_canvas._windows(is_gap, sides):
+            window.fill_(False)
+        canvas.data.masked_fill_(is_gap, 0.0)  # as a kernel does: unnoticed by autograd
+
+    monkeypatch.setattr(level_canvas, "runs_kernels", lambda x: True)
+    monkeypatch.setattr(level_canvas, "_clear_gaps", clear)
+    return calls
+
+
+@pytest.mark.parametrize(("norm", "packs"), [("null", True), ("gn", False)])
+def test_packed_levels_have_the_losses_gradients_and_detections_of_single_levels(
+    norm: str, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    subnet = ("model.head.subnet.depth=3", f"model.head.subnet.norm={norm}")
+    head = build("model=retinanet", "model.head.score_thresh=0", *subnet).head
+    for parameter in head.parameters():  # so that biases are not zero, nor any scores equal
+        nn.init.normal_(parameter, std=0.05)
+    images, targets = batch([(128, 160), (100, 150)], [3, 2], 4, canvas=(128, 160))
+    sides = ((16, 20), (8, 10), (4, 5), (2, 3), (1, 2))
+    features = [torch.randn(2, 64, *side, requires_grad=True) for side in sides]
+    inputs = [*features, *head.parameters()]
+
+    def run() -> tuple[list[Tensor], tuple[Tensor, ...], Detections]:
+        losses = [loss.sum for loss in head.losses(features, images, targets).values()]
+        with torch.no_grad():
+            detections = head.detect(features, images)
+        return losses, torch.autograd.grad(sum(losses[1:], losses[0]), inputs), detections
+
+    expected = run()
+    calls = pack_on_cpu(monkeypatch)
+    actual = run()
+    assert calls == ([4] * 12 if packs else [])  # 3 convolutions of 2 subnets, twice
+    torch.testing.assert_close(actual[:2], expected[:2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual[2].boxes, expected[2].boxes, rtol=1e-4, atol=1e-3)
+    assert torch.equal(actual[2].labels, expected[2].labels)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 import torchvision
@@ -11,12 +9,12 @@ from torch import Tensor, nn
 
 from lineage.models.detectors.retinanet import build_octave_anchors
 from lineage.models.losses.focal import FocalLoss
-from lineage.ops.layers import level_canvas
 from lineage.ops.matching import Match
 from lineage.structures import Detections
 from lineage.weights.sources.table import to_ours, to_theirs
 from lineage.weights.sources.torchvision_variants import RETINANET
 from tests.models.compose import build
+from tests.models.packing import pack_on_cpu
 from tests.models.peers import CLASSES, as_lists, learning, prepared
 from tests.models.scenes import batch
 from tests.models.test_rcnn import operations
@@ -216,22 +214,6 @@ def test_a_step_never_waits_and_images_cost_no_more_operations(options: list[str
     assert four.total() == two.total()
 
 
-def pack_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let a CPU pack levels and clear gaps in torch; return the calls, filled later."""
-    calls: list[int] = []
-
-    def clear(canvas: Tensor, sides: Sequence[tuple[int, int]]) -> None:
-        calls.append(len(sides))
-        is_gap = torch.ones_like(canvas, dtype=torch.bool)
-        for window in level_canvas._windows(is_gap, sides):
-            window.fill_(False)
-        canvas.data.masked_fill_(is_gap, 0.0)  # as a kernel does: unnoticed by autograd
-
-    monkeypatch.setattr(level_canvas, "runs_kernels", lambda x: True)
-    monkeypatch.setattr(level_canvas, "_clear_gaps", clear)
-    return calls
-
-
 @pytest.mark.parametrize(("norm", "packs"), [("null", True), ("gn", False)])
 def test_packed_levels_have_the_losses_gradients_and_detections_of_single_levels(
     norm: str, packs: bool, monkeypatch: pytest.MonkeyPatch
@@ -250,7 +232,7 @@ def test_packed_levels_have_the_losses_gradients_and_detections_of_single_levels
         losses = [loss.sum for loss in head.losses(features, images, targets).values()]
         with torch.no_grad():
             detections = head.detect(features, images)
-        return losses, torch.autograd.grad(sum(losses[1:], losses[0]), inputs), detections
+        return losses, torch.autograd.grad(sum(losses), inputs), detections
 
     expected = run()
     calls = pack_on_cpu(monkeypatch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple, cast
 
 import torch
@@ -13,8 +12,10 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian
 from lineage.models.losses.diagnostics import count_samples, measure_recall
+from lineage.models.proposals.check_anchors import check_anchors
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.convolution import convolve
+from lineage.ops.layers.level_canvas import can_pack, convolve_packed, pack, predict_packed
 from lineage.ops.matching import Match, Matcher, object_loss_weights, subsample
 from lineage.ops.nms import nms
 from lineage.ops.random import uniform
@@ -73,27 +74,6 @@ class AnchorGenerator(nn.Module):
         y, x = torch.meshgrid(y, x, indexing="ij")
         shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
         return (shifts + base).reshape(-1, 4)
-
-
-def check_anchors(sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]) -> None:
-    """Raise ValueError unless each level has a stride and equally many sizes."""
-    if not all(isinstance(level, Sequence) for level in sizes):
-        raise ValueError(
-            f"sizes={list(sizes)}: each level has a list of sizes, such as [[32], [64], [128], [256], [512]]"
-        )
-    if len(sizes) != len(strides):
-        raise ValueError(
-            f"sizes are of {len(sizes)} levels and strides of {len(strides)}: each level needs both, finest first"
-        )
-    counts = [len(level) for level in sizes]
-    if len({*counts}) != 1 or not counts[0] or not aspect_ratios:
-        raise ValueError(
-            f"anchors per position must be equal on all levels and more than 0: sizes of the levels {counts}, "
-            f"aspect_ratios {len(aspect_ratios)}; one convolution predicts for all levels"
-        )
-    for name, values in (("sizes", [*chain(*sizes)]), ("aspect_ratios", aspect_ratios), ("strides", strides)):
-        if min(values) <= 0:
-            raise ValueError(f"{name}={list(values)} has {min(values)}: all must be above 0")
 
 
 class RPN(nn.Module):
@@ -202,6 +182,8 @@ class RPN(nn.Module):
         return predictions
 
     def _predict(self, features: list[Tensor]) -> Predictions:
+        if can_pack(features):
+            return self._predict_packed(features)
         logits, deltas = [], []
         weight, bias = self._outputs()
         count = self.anchors.per_position
@@ -213,6 +195,16 @@ class RPN(nn.Module):
             logits.append(outputs[..., :count].flatten(1).float())
             deltas.append(outputs[..., count : 5 * count].reshape(x.shape[0], -1, 4).float())
         return Predictions(self.anchors(features), logits, deltas)
+
+    def _predict_packed(self, features: list[Tensor]) -> Predictions:
+        """Predict for all levels at once, from two maps."""
+        levels, anchors, count = pack(features), self.anchors(features), self.anchors.per_position
+        for convolution in (self.convolution, *self.deeper):
+            levels = convolve_packed(levels, cast(nn.Conv2d, convolution))
+        outputs = predict_packed(levels, *self._outputs(), padding=0)
+        logits, deltas = outputs[..., :count].flatten(1), outputs[..., count : 5 * count].reshape(len(outputs), -1, 4)
+        sizes = [len(level) for level in anchors]
+        return Predictions(anchors, list(logits.split(sizes, 1)), list(deltas.split(sizes, 1)))
 
     def _outputs(self) -> tuple[Tensor, Tensor]:
         """Join both 1x1 convolutions, so that the hidden maps are read once.

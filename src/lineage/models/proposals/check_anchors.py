@@ -1,0 +1,27 @@
+"""The sizes, ratios and strides of anchors, checked before a network is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+
+def check_anchors(sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]) -> None:
+    """Raise ValueError unless each level has a stride and equally many sizes."""
+    if not all(isinstance(level, Sequence) for level in sizes):
+        raise ValueError(
+            f"sizes={list(sizes)}: each level has a list of sizes, such as [[32], [64], [128], [256], [512]]"
+        )
+    if len(sizes) != len(strides):
+        raise ValueError(
+            f"sizes are of {len(sizes)} levels and strides of {len(strides)}: each level needs both, finest first"
+        )
+    counts = [len(level) for level in sizes]
+    if len({*counts}) != 1 or not counts[0] or not aspect_ratios:
+        raise ValueError(
+            f"anchors per position must be equal on all levels and more than 0: sizes of the levels {counts}, "
+            f"aspect_ratios {len(aspect_ratios)}; one convolution predicts for all levels"
+        )
+    for name, values in (("sizes", [*chain(*sizes)]), ("aspect_ratios", aspect_ratios), ("strides", strides)):
+        if min(values) <= 0:
+            raise ValueError(f"{name}={list(values)} has {min(values)}: all must be above 0")

@@ -16,7 +16,9 @@ from torch.utils._pytree import tree_map_only
 from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.paste import paste
 from lineage.eval.predictions.paste_cuda import paste_cuda
+from lineage.models.detectors.retinanet import Subnet
 from lineage.ops.layers.convolution import convolve
+from lineage.ops.layers.level_canvas import can_pack, pack
 from lineage.ops.layers.shared_gradient import SharedMaps, scale_gradient, share_gradient
 from lineage.ops.roi_align import roi_align
 from lineage.structures import Losses
@@ -251,3 +253,24 @@ def test_poolings_of_shared_maps_give_the_gradient_of_others() -> None:
         for ours, theirs in zip(*gradients, strict=True):
             assert ours.is_contiguous(memory_format=torch.channels_last)
             assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 1e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_levels_predict_what_single_levels_do(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    subnet = Subnet(64, 36, depth=4, width=64, norm=None).to(CUDA, memory_format=torch.channels_last)
+    for parameter in subnet.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    sides = ((50, 84), (25, 42), (13, 21), (7, 11), (4, 6))
+    maps = [torch.randn(2, 64, *side, device=CUDA).to(dtype, memory_format=torch.channels_last) for side in sides]
+    levels = [level.requires_grad_() for level in maps]
+    assert can_pack(levels)
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        outputs = [subnet.join_packed(pack(levels), 4), subnet.join(levels, 4)]
+    grad = torch.randn_like(outputs[0])
+    packed, single = ([x, *torch.autograd.grad(x, [*levels, *subnet.parameters()], grad)] for x in outputs)
+    for ours, theirs in zip(packed, single, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert float((ours - theirs).float().norm() / theirs.float().norm()) < (
+            1e-4 if dtype == torch.float32 else 5e-2
+        )

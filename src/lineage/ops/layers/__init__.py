@@ -1,1 +1,1 @@
-"""Layers whose parts are one kernel on CUDA, each beside its plain torch form: convolution, stem, focal loss."""
+"""Layers of few kernels on CUDA, each beside its plain torch form: convolution, stem, focal loss, packed levels."""

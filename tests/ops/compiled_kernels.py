@@ -14,14 +14,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
+from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
+from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, uniform
 from lineage.ops.layers import convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda
 from lineage.ops.layers.filters import FrozenNorm
+from lineage.structures import Masks
 
 LAST = torch.channels_last
-MODULES = (
-    matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda,
-)  # fmt: skip
+SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
+LAYERS = (convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -58,6 +61,28 @@ def launch_boxes() -> None:
         matching_cuda.compute_overlaps(regions, boxes, valid, ~valid)
     for slots in (100, 1000):
         nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
+
+
+def launch_small_operations() -> None:
+    uniform.uniform(torch.zeros(2, dtype=torch.int64), 1, 1000)
+    boxes, sizes, weights = torch.rand(2, 100, 4), torch.rand(2, 2), (10.0, 10.0, 5.0, 5.0)
+    box_deltas.encode(boxes, boxes, weights)
+    for limits in (None, sizes):
+        box_deltas.decode(boxes, boxes, weights, box_ops.MAX_LOG_RATIO, limits)
+    box_deltas.clip(boxes, sizes)
+    box_deltas.has_min_size(boxes, 1e-3)
+    windows, matched_idx = torch.ones(2, 9, 4, dtype=torch.int64), torch.zeros(2, 100, dtype=torch.int64)
+    masks = Masks(torch.zeros(18, dtype=torch.uint8), windows[..., 0], windows)
+    for aligned in (False, True):
+        mask_crops.crop_and_resize(masks, boxes, matched_idx, sizes, 28, 4, aligned)
+    region_levels.scale(boxes, torch.ones(4), 2, 224, 4)
+    anchor_grid.repeat(boxes[0, :3], 20, 30, 4)
+    valid = matched_idx.bool()
+    counts.count_samples(valid, valid)
+    counts.count_classes(matched_idx, matched_idx, valid, 80)
+    counts.count_objects(boxes, valid, valid, boxes, valid, 0.5)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        counts.count_pixels(torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28), valid)
 
 
 def launch_focal(dtype: torch.dtype) -> None:
@@ -113,6 +138,7 @@ def main(capability: int) -> None:
     triton.runtime.driver.set_active(AbsentDevice(capability))
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
+    launch_small_operations()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)

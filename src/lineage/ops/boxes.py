@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lineage.ops.layers.kernels import needs_gradient, runs_kernels
+
 # upper limit of dw and dh, so that exp of an untrained network does not overflow; Detectron's value
 MAX_LOG_RATIO = math.log(1000.0 / 16)
 
@@ -37,6 +39,10 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
     """Clip boxes [B, ..., 4] to their images; sizes [B, 2] (height, width)."""
+    if _runs_kernel(boxes, sizes) and len(boxes) == len(sizes):
+        from lineage.ops.cuda import box_deltas  # Triton loads only where there is a GPU
+
+        return box_deltas.clip(boxes, sizes)
     limit = sizes.flip(-1).repeat(1, 2)  # width, height, width, height
     limit = limit.reshape(-1, *[1] * (boxes.dim() - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limit)
@@ -44,12 +50,20 @@ def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 def has_min_size(boxes: Tensor, min_size: float) -> Tensor:
     """Return where both sides are at least `min_size` pixels: [..., 4] -> [...] bool"""
+    if _runs_kernel(boxes):
+        from lineage.ops.cuda import box_deltas
+
+        return box_deltas.has_min_size(boxes, min_size)
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     return (width >= min_size) & (height >= min_size)
 
 
 def encode(boxes: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
     """Return the deltas [..., 4] that move `anchors` onto `boxes`, both [..., 4]; `weights` scale (dx, dy, dw, dh)."""
+    if _runs_kernel(boxes, anchors):
+        from lineage.ops.cuda import box_deltas
+
+        return box_deltas.encode(boxes, anchors, weights)
     wx, wy, ww, wh = weights
     x, y, width, height = _center(boxes)
     ax, ay, awidth, aheight = _center(anchors)
@@ -66,6 +80,10 @@ def encode(boxes: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
 
 def decode(deltas: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
     """Apply deltas [..., 4] to anchors [..., 4] (broadcast) -> boxes [..., 4]: the inverse of `encode`."""
+    if _runs_kernel(deltas, anchors):
+        from lineage.ops.cuda import box_deltas
+
+        return box_deltas.decode(deltas, anchors, weights, MAX_LOG_RATIO)
     wx, wy, ww, wh = weights
     ax, ay, awidth, aheight = _center(anchors)
     dx, dy, dw, dh = deltas.unbind(-1)
@@ -73,6 +91,20 @@ def decode(deltas: Tensor, anchors: Tensor, weights: Sequence[float]) -> Tensor:
     half_width = 0.5 * torch.exp((dw / ww).clamp(max=MAX_LOG_RATIO)) * awidth
     half_height = 0.5 * torch.exp((dh / wh).clamp(max=MAX_LOG_RATIO)) * aheight
     return torch.stack((x - half_width, y - half_height, x + half_width, y + half_height), dim=-1)
+
+
+def decode_inside(deltas: Tensor, anchors: Tensor, weights: Sequence[float], sizes: Tensor) -> Tensor:
+    """Decode [B, ..., 4] and clip the boxes to their images; sizes [B, 2] (height, width)."""
+    if _runs_kernel(deltas, anchors, sizes) and len(deltas) == len(sizes) and deltas.dim() >= anchors.dim():
+        from lineage.ops.cuda import box_deltas
+
+        return box_deltas.decode(deltas, anchors, weights, MAX_LOG_RATIO, sizes)
+    return clip(decode(deltas, anchors, weights), sizes)
+
+
+def _runs_kernel(*tensors: Tensor) -> bool:
+    floats = all(tensor.dtype == torch.float32 for tensor in tensors)
+    return floats and runs_kernels(tensors[0]) and not needs_gradient(*tensors)
 
 
 def _center(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

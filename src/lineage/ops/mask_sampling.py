@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops.boxes import take
+from lineage.ops.layers.kernels import needs_gradient, runs_kernels
 from lineage.structures import Masks
 
 
@@ -20,6 +21,10 @@ def crop_and_resize(
 
     A bin has ceil(its side) samples along each axis, like RoIAlign's adaptive grid, but at most `sampling_ratio`.
     """
+    if runs_kernels(boxes) and boxes.dtype == sizes.dtype == torch.float32 and not needs_gradient(boxes):
+        from lineage.ops.cuda import mask_crops  # Triton loads only where there is a GPU
+
+        return mask_crops.crop_and_resize(masks, boxes, matched_idx, sizes, size, sampling_ratio, aligned)
     window = take(masks.windows, matched_idx)
     offset = take(masks.offsets, matched_idx)
     start, extent = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]

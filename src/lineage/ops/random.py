@@ -11,6 +11,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+from lineage.ops.layers.kernels import runs_triton
+
 
 def fold_in(*parts: int | str) -> int:
     """Return the key of a random stream, an int in [0, 2^63), e.g. fold_in(seed, step, image_id)."""
@@ -26,6 +28,10 @@ def _mix(x: Tensor) -> Tensor:
 
 def uniform(rng_keys: Tensor, salt: int, n: int) -> Tensor:
     """Return n numbers in [0, 1) per key, [B] int64 -> [B, n] float32; `salt` separates two uses of one key."""
+    if runs_triton(rng_keys):
+        from lineage.ops.cuda import uniform as kernel  # Triton loads only where there is a GPU
+
+        return kernel.uniform(rng_keys, salt, n)
     stream = _mix((rng_keys & 0xFFFFFFFF) ^ _mix((rng_keys >> 32) + salt * 0x9E3779B9 & 0xFFFFFFFF))
     counter = torch.arange(n, device=rng_keys.device)
     bits = _mix(_mix(stream[:, None] ^ (counter * 0x9E3779B9 & 0xFFFFFFFF)) + stream[:, None] & 0xFFFFFFFF)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.kernels import runs_kernels, runs_triton
 from lineage.structures import Diagnostic, Proposals, Targets
 
 MIN_IOU = 0.5  # of a recalled object
@@ -17,6 +18,10 @@ MIN_IOU = 0.5  # of a recalled object
 @torch.no_grad()
 def count_samples(positive: Tensor, valid: Tensor) -> tuple[Diagnostic, ...]:
     """Return the sampled positives and negatives per image, from two [B, N] bool."""
+    if runs_triton(valid):
+        from lineage.ops.cuda import counts  # Triton loads only where there is a GPU
+
+        return _name_samples(valid, *counts.count_samples(positive, valid))
     images = torch.ones_like(valid[:, 0], dtype=torch.float32).sum()
     return (
         Diagnostic("num_positive", (positive & valid).sum(), images),
@@ -24,9 +29,21 @@ def count_samples(positive: Tensor, valid: Tensor) -> tuple[Diagnostic, ...]:
     )
 
 
+def _name_samples(valid: Tensor, positive: Tensor, negative: Tensor) -> tuple[Diagnostic, ...]:
+    # an integer as all counts on CUDA, since tensors of one type are stacked in one kernel
+    images = torch.full((), len(valid), dtype=torch.int64, device=valid.device)
+    return Diagnostic("num_positive", positive, images), Diagnostic("num_negative", negative, images)
+
+
 @torch.no_grad()
 def measure_recall(proposals: Proposals, targets: Targets) -> tuple[Diagnostic, ...]:
     """Return the share of objects, crowds excluded, that a kept proposal covers with an IoU of MIN_IOU or more."""
+    if runs_kernels(proposals.boxes) and proposals.boxes.dtype == targets.boxes.dtype == torch.float32:
+        from lineage.ops.cuda import counts
+
+        objects = targets.boxes, targets.valid, targets.crowd
+        recalled, total = counts.count_objects(*objects, proposals.boxes, proposals.valid, MIN_IOU)
+        return (Diagnostic("recall", recalled, total),)
     is_object = targets.valid & ~targets.crowd
     iou = box_ops.iou(targets.boxes, proposals.boxes)  # [B, G, N]
     covered = ((iou >= MIN_IOU) & proposals.valid[:, None]).any(-1)
@@ -44,6 +61,16 @@ def measure_classification(
     valid          [B, N] bool
     """
     predicted = probabilities.argmax(-1)
+    if runs_triton(valid):
+        from lineage.ops.cuda import counts
+
+        right, total, fg_right, fg, missed, negative = counts.count_classes(predicted, labels, valid, num_classes)
+        return (
+            Diagnostic("accuracy", right, total),
+            Diagnostic("fg_accuracy", fg_right, fg),
+            Diagnostic("false_negative", missed, fg),
+            *_name_samples(valid, fg, negative),
+        )
     foreground = valid & (labels < num_classes)
     correct = predicted == labels
     return (
@@ -62,6 +89,16 @@ def measure_masks(logits: Tensor, goal: Tensor, foreground: Tensor) -> tuple[Dia
     goal        [B, N, M, M] the true mask in 0..1; 0.5 or more is part of the object
     foreground  [B, N] bool: proposals with a mask
     """
+    if runs_kernels(logits) and logits.shape == goal.shape:
+        from lineage.ops.cuda import counts
+
+        right, total, *others = counts.count_pixels(logits, goal, foreground)
+        false_positive, outside, false_negative, inside = others
+        return (
+            Diagnostic("accuracy", right, total),
+            Diagnostic("false_positive", false_positive, outside),
+            Diagnostic("false_negative", false_negative, inside),
+        )
     counted = foreground[..., None, None].expand_as(logits)
     truth = (goal >= 0.5) & counted
     wrong = ((logits > 0) != (goal >= 0.5)) & counted

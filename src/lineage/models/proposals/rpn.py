@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian
 from lineage.models.losses.diagnostics import count_samples, measure_recall
-from lineage.models.proposals.check_anchors import check_anchors
+from lineage.models.proposals.anchor_grid import check_anchors, repeat
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.convolution import convolve
 from lineage.ops.layers.level_canvas import can_pack, convolve_packed, pack, predict_packed
@@ -64,16 +64,7 @@ class AnchorGenerator(nn.Module):
         """Return the anchors of each level, [A_l, 4], position-major (row, column, anchor)."""
         # deviates: torchvision divides image by map size, which is wrong for P6 of sides that 64 does not divide
         bases = [getattr(self, f"base{level}") for level in range(len(self.strides))]
-        return [self._shift(*level) for level in zip(bases, maps, self.strides, strict=True)]
-
-    def _shift(self, base: Tensor, feature: Tensor, stride: int) -> Tensor:
-        """Repeat the base anchors [K, 4] at every position of a map -> [H * W * K, 4]"""
-        height, width = feature.shape[-2:]
-        y = torch.arange(height, device=base.device, dtype=base.dtype) * stride
-        x = torch.arange(width, device=base.device, dtype=base.dtype) * stride
-        y, x = torch.meshgrid(y, x, indexing="ij")
-        shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
-        return (shifts + base).reshape(-1, 4)
+        return [repeat(*level) for level in zip(bases, maps, self.strides, strict=True)]
 
 
 class RPN(nn.Module):
@@ -223,8 +214,8 @@ class RPN(nn.Module):
     def _select(self, images: Images, predictions: Predictions, top_n: TopN) -> Proposals:
         # 1. the highest scores of each level, decoded and clipped
         slots = min(top_n.pre_nms, max(level.shape[1] for level in predictions.logits))
-        levels = [self._top_of_level(slots, *level) for level in zip(*predictions, strict=True)]
-        boxes = box_ops.clip(torch.stack([boxes for boxes, _ in levels], 1), images.sizes)  # [B, L, slots, 4]
+        levels = [self._top_of_level(images.sizes, slots, *level) for level in zip(*predictions, strict=True)]
+        boxes = torch.stack([boxes for boxes, _ in levels], 1)  # [B, L, slots, 4]
         logits = torch.stack([logits for _, logits in levels], 1)  # [B, L, slots]
         # 2. drop empty slots, small boxes and low scores
         valid = (logits > -torch.inf) & box_ops.has_min_size(boxes, self.min_size)
@@ -241,10 +232,12 @@ class RPN(nn.Module):
         boxes = torch.where(valid[..., None], box_ops.take(boxes.flatten(1, 2), index), 0.0)
         return Proposals(boxes, torch.where(valid, scores, 0.0), valid)
 
-    def _top_of_level(self, slots: int, anchors: Tensor, logits: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the decoded boxes and logits of a level's `slots` best anchors, padded with -inf if it has fewer."""
+    def _top_of_level(
+        self, sizes: Tensor, slots: int, anchors: Tensor, logits: Tensor, deltas: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return boxes in the image and logits of a level's `slots` best anchors, padded with -inf if it has fewer."""
         logits, index = logits.topk(min(slots, logits.shape[1]))
-        boxes = box_ops.decode(box_ops.take(deltas, index), anchors[index], self.bbox_reg_weights)
+        boxes = box_ops.decode_inside(box_ops.take(deltas, index), anchors[index], self.bbox_reg_weights, sizes)
         padding = slots - logits.shape[1]
         return F.pad(boxes, (0, 0, 0, padding)), F.pad(logits, (0, padding), value=-torch.inf)
 

@@ -134,8 +134,8 @@ class BoxHead(nn.Module):
         normalizer = selected.sum().float()
         if self.train_on_pred_boxes:
             pred_deltas = self.select_class(deltas.detach(), sampled.labels)
-            pred_boxes = box_ops.decode(pred_deltas, sampled.boxes, self.bbox_reg_weights)
-            sampled = sampled._replace(boxes=box_ops.clip(pred_boxes, images.sizes))
+            boxes = box_ops.decode_inside(pred_deltas, sampled.boxes, self.bbox_reg_weights, images.sizes)
+            sampled = sampled._replace(boxes=boxes)
         cls_loss = Loss(cls.sum(), normalizer, self.diagnose(logits, sampled))
         return [sampled], {"roi_cls": cls_loss, "roi_box": Loss(box.sum(), normalizer)}
 

@@ -159,7 +159,7 @@ class CascadeBoxHead(nn.Module):
 def _refine(head: BoxHead, logits: Tensor, deltas: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
     """Move boxes [B, N, 4] by the deltas of their likeliest class, and clip them to the image."""
     labels = head.classification.probabilities(logits)[..., :-1].argmax(-1)
-    return box_ops.clip(box_ops.decode(head.select_class(deltas, labels), boxes, head.bbox_reg_weights), sizes)
+    return box_ops.decode_inside(head.select_class(deltas, labels), boxes, head.bbox_reg_weights, sizes)
 
 
 def _separate_bodies(stages: nn.ModuleList) -> None:

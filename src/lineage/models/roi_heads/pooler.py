@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.ops.layers.kernels import needs_gradient, runs_kernels
 from lineage.ops.roi_align import roi_align
 from lineage.ops.roi_pool import roi_pool
 
@@ -96,15 +97,25 @@ class Pooler(nn.Module):
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Pool boxes [B, N, 4] from features, fine to coarse, one per stride; coarser ones are ignored."""
+        maps = features[: len(self.strides)]
+        rois, level = self._scale(boxes)
+        return self.layer(maps, rois, level if len(maps) > 1 else None)
+
+    def _scale(self, boxes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the regions [B * N, 5] of boxes [B, N, 4] in pixels of their levels, and the levels [B * N]."""
+        strides = self.level_strides
+        if runs_kernels(boxes) and boxes.dtype == strides.dtype == torch.float32 and not needs_gradient(boxes):
+            from lineage.ops.cuda import region_levels  # Triton loads only where there is a GPU
+
+            return region_levels.scale(boxes, strides, self._finest(), self.canonical_size, self.canonical_level)
         batch, num_regions = boxes.shape[:2]
         image = torch.arange(batch, device=boxes.device)[:, None].expand(batch, num_regions).reshape(-1)
-        maps = features[: len(self.strides)]
-        if len(maps) == 1:
+        if len(self.strides) == 1:
             level, scaled = None, boxes / self.strides[0]
         else:
             level = self._level(boxes).flatten()
             scaled = boxes / self.level_strides[level].view(batch, num_regions, 1)
-        return self.layer(maps, torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1), level)
+        return torch.cat((image[:, None].to(scaled.dtype), scaled.flatten(0, 1)), dim=1), level
 
     def _level(self, boxes: Tensor) -> Tensor:
         """Return the level of FPN's equation 1, k = floor(k0 + log2(sqrt(w h) / 224)), counted from the finest map."""
@@ -112,6 +123,10 @@ class Pooler(nn.Module):
         # the 1e-6 is Detectron's: a region of exactly 224 pixels belongs to level k0
         side = (width * height).clamp(min=0).sqrt()
         level = torch.floor(self.canonical_level + torch.log2(side / self.canonical_size) + 1e-6)
-        finest = int(math.log2(self.strides[0]))
+        finest = self._finest()
         level = level.clamp(finest, finest + len(self.strides) - 1) - finest
         return level.nan_to_num(0.0).long()  # a network that diverged has boxes of NaN; its level must exist
+
+    def _finest(self) -> int:
+        """Return the level of the finest map: its stride is 2 to the power of it."""
+        return int(math.log2(self.strides[0]))

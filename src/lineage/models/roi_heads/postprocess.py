@@ -92,8 +92,7 @@ class FastRCNNInference:
         # 2. decode the deltas of the pair's class and clip to the image
         deltas_index = proposal_index * num_bbox_reg_classes + (labels if num_bbox_reg_classes > 1 else 0)
         anchors = box_ops.take(proposals.boxes, proposal_index)
-        boxes = box_ops.decode(box_ops.take(deltas.flatten(1, 2), deltas_index), anchors, weights)
-        boxes = box_ops.clip(boxes, sizes)
+        boxes = box_ops.decode_inside(box_ops.take(deltas.flatten(1, 2), deltas_index), anchors, weights, sizes)
         # 3. drop low scores and small boxes, then NMS
         valid = (scores > self.score_thresh) & box_ops.has_min_size(boxes, self.min_size)
         return finalize(

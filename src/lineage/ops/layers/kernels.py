@@ -14,14 +14,18 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def runs_kernels(x: Tensor) -> bool:
-    """Return whether x is read by our kernels; a compiler fuses plain torch by itself, an exported program must."""
-    return (
-        x.is_cuda
-        and x.dtype in FLOATS
-        and has_triton()
-        and not torch.compiler.is_compiling()
-        and not torch.compiler.is_exporting()
-    )
+    """Return whether x, a tensor of floats, is read by our kernels."""
+    return x.dtype in FLOATS and runs_triton(x)
+
+
+def runs_triton(x: Tensor) -> bool:
+    """Return whether Triton runs on x of any type; a compiler fuses plain torch by itself, an exported program must."""
+    return x.is_cuda and has_triton() and not torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+
+
+def needs_gradient(*tensors: Tensor) -> bool:
+    """Return whether a gradient of any tensor is recorded: what a kernel without a backward must leave to torch."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 @cache

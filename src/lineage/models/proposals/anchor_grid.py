@@ -1,9 +1,28 @@
-"""The sizes, ratios and strides of anchors, checked before a network is built from them."""
+"""Anchors of a level: its base anchors at every position; and whether the numbers they are made of fit each other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+
+import torch
+from torch import Tensor
+
+from lineage.ops.layers.kernels import runs_kernels
+
+
+def repeat(base: Tensor, feature: Tensor, stride: int) -> Tensor:
+    """Repeat the base anchors [K, 4] at every position of a map -> [H * W * K, 4]"""
+    height, width = feature.shape[-2:]
+    if runs_kernels(base) and base.dtype == torch.float32:
+        from lineage.ops.cuda import anchor_grid  # Triton loads only where there is a GPU
+
+        return anchor_grid.repeat(base, height, width, stride)
+    y = torch.arange(height, device=base.device, dtype=base.dtype) * stride
+    x = torch.arange(width, device=base.device, dtype=base.dtype) * stride
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
+    return (shifts + base).reshape(-1, 4)
 
 
 def check_anchors(sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]) -> None:

@@ -1,0 +1,137 @@
+"""The CUDA kernels of models/losses/diagnostics.py: all counts of a diagnostic in one pass.
+
+A program counts its part; torch adds the parts up. Integers, so that no order matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from lineage.ops.layers.kernels import EXACT
+
+BLOCK = 1024  # slots per program
+PIXELS = 4096  # pixels of masks per program
+NUMBERS = ("total", "background", "area", "objects", "regions", "min_iou")  # that no kernel is compiled anew for
+
+
+@triton.jit
+def _put(counts, row, flags):  # type: ignore[no-untyped-def]
+    """Write the number of flags into this program's column of `row`."""
+    place = row * tl.num_programs(0) + tl.program_id(0)
+    tl.store(counts + place, tl.sum(flags.to(tl.int32), 0))
+
+
+@triton.jit(do_not_specialize=NUMBERS)
+def _samples(positive, valid, counts, total, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_positive = tl.load(positive + index, mask=index < total, other=0) != 0
+    is_valid = tl.load(valid + index, mask=index < total, other=0) != 0
+    _put(counts, 0, is_positive & is_valid)
+    _put(counts, 1, (is_positive == 0) & is_valid)
+
+
+@triton.jit(do_not_specialize=NUMBERS)
+def _classes(predicted, labels, valid, counts, total, background, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_valid = tl.load(valid + index, mask=index < total, other=0) != 0
+    label = tl.load(labels + index, mask=index < total, other=0)
+    prediction = tl.load(predicted + index, mask=index < total, other=0)
+    foreground = is_valid & (label < background)
+    _put(counts, 0, (prediction == label) & is_valid)
+    _put(counts, 1, is_valid)
+    _put(counts, 2, (prediction == label) & foreground)
+    _put(counts, 3, foreground)
+    _put(counts, 4, (prediction == background) & foreground)
+    _put(counts, 5, is_valid & (label >= background))
+
+
+@triton.jit(do_not_specialize=NUMBERS)
+def _pixels(logits, goal, foreground, counts, total, area, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    counted = tl.load(foreground + index // area, mask=index < total, other=0) != 0
+    predicted = tl.load(logits + index, mask=counted, other=0.0).to(tl.float32) > 0
+    truth = tl.load(goal + index, mask=counted, other=0.0) >= 0.5
+    wrong = predicted != truth
+    _put(counts, 0, (predicted == truth) & counted)
+    _put(counts, 1, counted)
+    _put(counts, 2, wrong & (truth == 0) & counted)
+    _put(counts, 3, (truth == 0) & counted)
+    _put(counts, 4, wrong & truth & counted)
+    _put(counts, 5, truth & counted)
+
+
+@triton.jit
+def _read(boxes, index, inside):  # type: ignore[no-untyped-def]
+    place = boxes + index * 4
+    x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
+    x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
+    return x1, y1, x2, y2
+
+
+@triton.jit(do_not_specialize=NUMBERS)
+def _objects(boxes, valid, crowd, proposals, proposed, counts, objects, regions, min_iou, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)  # a program per object
+    proposals += row // objects * regions * 4
+    proposed += row // objects * regions
+    is_object = (tl.load(valid + row) != 0) & (tl.load(crowd + row) == 0)
+    x1, y1, x2, y2 = _read(boxes, row, is_object)
+    covers = tl.zeros([BLOCK], tl.int32)
+    for start in range(0, tl.where(is_object, regions, 0), BLOCK):
+        index = start + tl.arange(0, BLOCK)
+        inside = index < regions
+        px1, py1, px2, py2 = _read(proposals, index, inside)
+        width, height = tl.minimum(x2, px2) - tl.maximum(x1, px1), tl.minimum(y2, py2) - tl.maximum(y1, py1)
+        shared = tl.maximum(width, 0.0) * tl.maximum(height, 0.0)
+        iou = tl.div_rn(shared, (x2 - x1) * (y2 - y1) + (px2 - px1) * (py2 - py1) - shared)
+        covers |= ((iou >= min_iou) & (tl.load(proposed + index, mask=inside, other=0) != 0)).to(tl.int32)
+    tl.store(counts + row, tl.max(covers, 0))
+    tl.store(counts + tl.num_programs(0) + row, is_object.to(tl.int32))
+
+
+def count_samples(positive: Tensor, valid: Tensor) -> Tensor:
+    """Return [2] int64: the positives and the negatives that are valid."""
+    return _launch(_samples, (positive, valid), 2, valid.numel())
+
+
+def count_classes(predicted: Tensor, labels: Tensor, valid: Tensor, background: int) -> Tensor:
+    """Return [6] int64.
+
+    They are: right, valid, right foreground, foreground, foreground predicted as background, valid background.
+    """
+    return _launch(_classes, (predicted, labels, valid), 6, valid.numel(), background)
+
+
+def count_pixels(logits: Tensor, goal: Tensor, foreground: Tensor) -> Tensor:
+    """Return [6] int64 of masks [B, N, M, M], foreground [B, N].
+
+    They are: right pixels of all, wrong ones of those outside, wrong ones of those inside of the true masks.
+    """
+    area = logits.shape[-1] * logits.shape[-2]
+    return _launch(_pixels, (logits, goal, foreground), 6, logits.numel(), area, block=PIXELS)
+
+
+def count_objects(
+    boxes: Tensor, valid: Tensor, crowd: Tensor, proposals: Tensor, proposed: Tensor, min_iou: float
+) -> Tensor:
+    """Return [2] int64: the objects that a valid proposal covers with an IoU of `min_iou` or more, and all of them.
+
+    boxes [B, G, 4]; valid and crowd [B, G] bool; proposals [B, N, 4]; proposed [B, N] bool: which of them are valid.
+    """
+    shape = valid.shape[1], proposed.shape[1], min_iou
+    return _launch(_objects, (boxes, valid, crowd, proposals, proposed), 2, *shape, programs=valid.numel())
+
+
+def _launch(
+    kernel: Any, inputs: tuple[Tensor, ...], rows: int, *numbers: float, programs: int | None = None, block: int = BLOCK
+) -> Tensor:
+    """Run a kernel that writes `rows` counts of each program, and return their sums [rows]; numbers[0]: of places."""
+    programs = triton.cdiv(int(numbers[0]), block) if programs is None else programs
+    counts = torch.empty(rows, programs, dtype=torch.int32, device=inputs[0].device)
+    with torch.cuda.device_of(counts):
+        kernel[(programs,)](*(x.contiguous() for x in inputs), counts, *numbers, BLOCK=block, **EXACT)
+    return counts.sum(1)

@@ -66,8 +66,10 @@ LAYERS = {
 
 @pytest.mark.usefixtures("h100")
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_pyramid_is_pooled_by_one_launch(name: str) -> None:
+def test_a_pyramid_is_pooled_by_one_launch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No map is padded; what remains are some numbers per region."""
+    # the kernel of ops/cuda/region_levels.py is no operator, so that it would read fake tensors
+    monkeypatch.setattr("lineage.models.roi_heads.pooler.runs_kernels", lambda x: False)
     with FakeTensorMode(), torch.device("cuda"):
         maps = [torch.empty(2, 256, 256 // s, 320 // s, dtype=torch.bfloat16) for s in (4, 8, 16)]
         boxes = torch.empty(2, 100, 4)

@@ -21,7 +21,7 @@ NUMBERS = ("total", "per_image", "wx", "wy", "ww", "wh", "max_log_ratio", "min_s
 
 
 @triton.jit
-def _read(boxes, index, inside):  # type: ignore[no-untyped-def]
+def read_boxes(boxes, index, inside):  # type: ignore[no-untyped-def]
     place = boxes + index * 4
     x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
     x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
@@ -39,7 +39,7 @@ def _write(out, index, inside, a, b, c, d):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _center(boxes, index, inside):  # type: ignore[no-untyped-def]
-    x1, y1, x2, y2 = _read(boxes, index, inside)
+    x1, y1, x2, y2 = read_boxes(boxes, index, inside)
     width, height = x2 - x1, y2 - y1
     return x1 + 0.5 * width, y1 + 0.5 * height, width, height
 
@@ -67,7 +67,7 @@ def _decode(deltas, anchors, sizes, out, total, per_image, wx, wy, ww, wh, max_l
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     ax, ay, awidth, aheight = _center(anchors, index, inside)
-    dx, dy, dw, dh = _read(deltas, index, inside)
+    dx, dy, dw, dh = read_boxes(deltas, index, inside)
     x, y = tl.div_rn(dx, wx) * awidth + ax, tl.div_rn(dy, wy) * aheight + ay
     half_width = 0.5 * exp(tl.minimum(tl.div_rn(dw, ww), max_log_ratio, KEEP_NAN)) * awidth
     half_height = 0.5 * exp(tl.minimum(tl.div_rn(dh, wh), max_log_ratio, KEEP_NAN)) * aheight
@@ -81,7 +81,7 @@ def _decode(deltas, anchors, sizes, out, total, per_image, wx, wy, ww, wh, max_l
 def _clip(boxes, sizes, out, total, per_image, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x1, y1, x2, y2 = _read(boxes, index, inside)
+    x1, y1, x2, y2 = read_boxes(boxes, index, inside)
     x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
     _write(out, index, inside, x1, y1, x2, y2)
 
@@ -90,7 +90,7 @@ def _clip(boxes, sizes, out, total, per_image, BLOCK: tl.constexpr):  # type: ig
 def _has_min_size(boxes, out, total, min_size, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x1, y1, x2, y2 = _read(boxes, index, inside)
+    x1, y1, x2, y2 = read_boxes(boxes, index, inside)
     tl.store(out + index, (x2 - x1 >= min_size) & (y2 - y1 >= min_size), mask=inside)
 
 

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.cuda.box_deltas import read_boxes
 from lineage.ops.layers.kernels import EXACT
 
 BLOCK = 1024  # slots per program
@@ -65,26 +66,18 @@ def _pixels(logits, goal, foreground, counts, total, area, BLOCK: tl.constexpr):
     _put(counts, 5, truth & counted)
 
 
-@triton.jit
-def _read(boxes, index, inside):  # type: ignore[no-untyped-def]
-    place = boxes + index * 4
-    x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
-    x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
-    return x1, y1, x2, y2
-
-
 @triton.jit(do_not_specialize=NUMBERS)
 def _objects(boxes, valid, crowd, proposals, proposed, counts, objects, regions, min_iou, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
     row = tl.program_id(0).to(tl.int64)  # a program per object
     proposals += row // objects * regions * 4
     proposed += row // objects * regions
     is_object = (tl.load(valid + row) != 0) & (tl.load(crowd + row) == 0)
-    x1, y1, x2, y2 = _read(boxes, row, is_object)
+    x1, y1, x2, y2 = read_boxes(boxes, row, is_object)
     covers = tl.zeros([BLOCK], tl.int32)
     for start in range(0, tl.where(is_object, regions, 0), BLOCK):
         index = start + tl.arange(0, BLOCK)
         inside = index < regions
-        px1, py1, px2, py2 = _read(proposals, index, inside)
+        px1, py1, px2, py2 = read_boxes(proposals, index, inside)
         width, height = tl.minimum(x2, px2) - tl.maximum(x1, px1), tl.minimum(y2, py2) - tl.maximum(y1, py1)
         shared = tl.maximum(width, 0.0) * tl.maximum(height, 0.0)
         iou = tl.div_rn(shared, (x2 - x1) * (y2 - y1) + (px2 - px1) * (py2 - py1) - shared)

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.cuda.box_deltas import read_boxes
 from lineage.ops.cuda.math_functions import clamp, log2
 from lineage.ops.layers.kernels import EXACT
 
@@ -19,9 +20,7 @@ NUMBERS = ("total", "regions", "levels", "finest", "canonical_size", "canonical_
 def _scale(boxes, strides, rois, level, total, regions, levels, finest, canonical_size, canonical_level, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    place = boxes + index * 4
-    x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
-    x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
+    x1, y1, x2, y2 = read_boxes(boxes, index, inside)
     area = (x2 - x1) * (y2 - y1)
     side = tl.sqrt_rn(tl.where(area < 0, 0.0, area))
     value = tl.floor(canonical_level + log2(tl.div_rn(side, canonical_size)) + 1e-6)

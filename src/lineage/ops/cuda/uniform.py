@@ -32,7 +32,7 @@ def _uniform(keys, out, salt, count, BLOCK: tl.constexpr):  # type: ignore[no-un
 
 def uniform(rng_keys: Tensor, salt: int, n: int) -> Tensor:
     """Return n numbers in [0, 1) per key: [B] int64 -> [B, n] float32."""
-    out = torch.empty(len(rng_keys), n, device=rng_keys.device)
+    out = torch.empty(len(rng_keys), n, dtype=torch.float32, device=rng_keys.device)
     with torch.cuda.device_of(out):
         _uniform[triton.cdiv(n, BLOCK), len(rng_keys)](rng_keys.contiguous(), out, salt, n, BLOCK=BLOCK, **EXACT)
     return out

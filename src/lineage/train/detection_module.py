@@ -72,9 +72,10 @@ def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -
         processes = distributed.get_world_size()
     sums, diagnostics = sums[:, : len(losses)], sums[:, len(losses) :]
     normalizers = sums[1].clamp(min=1)
-    # a weight of 0 still gives every parameter a gradient, as distributed training demands
-    weighted = [mean * weights.get(name, 1.0) for name, mean in zip(losses, totals / normalizers, strict=True)]
-    loss = torch.stack(weighted).sum() * processes  # DDP averages gradients over processes
+    means = totals / normalizers
+    if weights:  # of 0 too: every parameter gets a gradient, as distributed training demands
+        means = torch.stack([mean * weights.get(name, 1.0) for name, mean in zip(losses, means, strict=True)])
+    loss = means.sum() if processes == 1 else means.sum() * processes  # DDP averages gradients over processes
     return loss, sums[0] / normalizers, diagnostics
 
 
@@ -107,8 +108,10 @@ def get_total_norm(gradients: Sequence[Tensor]) -> Tensor:
 def _stack_diagnostics(losses: Losses, like: Tensor) -> Tensor:
     """Return [2, D]: the sums and the normalizers of all diagnostics."""
     diagnostics = [diagnostic for loss in losses.values() for diagnostic in loss.diagnostics]
-    rows = [[diagnostic.sum for diagnostic in diagnostics], [diagnostic.normalizer for diagnostic in diagnostics]]
-    return torch.stack([torch.stack(row).to(like) for row in rows]) if diagnostics else like[:, :0]
+    if not diagnostics:
+        return like[:, :0]
+    values = [diagnostic.sum for diagnostic in diagnostics] + [diagnostic.normalizer for diagnostic in diagnostics]
+    return torch.stack(values).to(like).view(2, -1)
 
 
 class DetectionModule(LightningModule):

@@ -164,13 +164,13 @@ def sum_quads(grad: Tensor) -> Tensor:
 
 @triton.jit
 def _fold(weight, gamma, beta, mean, variance, out, shift, total, size, eps, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # in 32 bits: a division in 64 takes longer than the rest
     inside = index < total
     filter = index // size
     scale = tl.load(gamma + filter, mask=inside) * tl.rsqrt(tl.load(variance + filter, mask=inside, other=1.0) + eps)
     value = tl.load(weight + index, mask=inside).to(tl.float32) * scale
     tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
-    is_first = inside & (index % size == 0)
+    is_first = inside & (index == filter * size)
     moved = tl.load(beta + filter, mask=is_first) - tl.load(mean + filter, mask=is_first) * scale
     tl.store(shift + filter, moved.to(shift.dtype.element_ty), mask=is_first)
 

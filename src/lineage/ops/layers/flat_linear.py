@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,8 +20,25 @@ class FlatLinear(nn.Linear):
 
     def forward(self, regions: Tensor) -> Tensor:
         is_by_bin = regions.dim() == 4 and regions.is_contiguous(memory_format=torch.channels_last)
-        if not (is_by_bin and runs_kernels(regions)):
+        if not (is_by_bin and runs_kernels(regions) and runs_kernels(self.weight)):
             return super().forward(regions.flatten(1))
-        by_channel = self.weight.unflatten(1, (regions.shape[1], -1))
-        by_bin = by_channel.transpose(1, 2).to(regions.dtype, memory_format=torch.contiguous_format, copy=True)
-        return F.linear(regions.permute(0, 2, 3, 1).flatten(1), by_bin.flatten(1), self.bias)
+        by_bin: Tensor = _OrderByBin.apply(self.weight, regions.shape[1], regions.dtype)
+        return F.linear(regions.permute(0, 2, 3, 1).flatten(1), by_bin, self.bias)
+
+
+class _OrderByBin(torch.autograd.Function):
+    """Weights [O, C * s * s] over (channel, bin) as [O, s * s * C] over (bin, channel), in another type."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+        from lineage.ops.layers import flat_linear_cuda  # Triton loads only where there is a GPU
+
+        ctx.channels, ctx.dtype = channels, weight.dtype
+        return flat_linear_cuda.transpose(weight.contiguous().unflatten(1, (channels, -1)), dtype).flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        from lineage.ops.layers import flat_linear_cuda
+
+        by_bin = grad.contiguous().unflatten(1, (-1, ctx.channels))
+        return flat_linear_cuda.transpose(by_bin, ctx.dtype).flatten(1), None, None

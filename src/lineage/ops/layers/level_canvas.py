@@ -104,34 +104,26 @@ class _Pack(torch.autograd.Function):
 
 
 class _Join(torch.autograd.Function):
-    """Add the bias, cast and write all levels one after the other, in one pass over each."""
+    """Add the bias, cast and write all levels one after the other, in one pass over each; so is the gradient."""
 
     @staticmethod
     def forward(ctx: Any, finest: Tensor, canvas: Tensor, bias: Tensor, sides: Sequence[Side]) -> Tensor:
+        from lineage.ops.layers import level_canvas_cuda
+
         ctx.sides, ctx.finest, ctx.dtype, ctx.bias_type = sides, finest.shape[2:], finest.dtype, bias.dtype
-        levels = [finest, *_windows(canvas, sides)]
-        pixels = sum(level.shape[2] * level.shape[3] for level in levels)
-        shape = (len(finest), pixels, finest.shape[1])
-        outputs = torch.empty(shape, dtype=torch.float32, device=finest.device)
-        for part, level in zip(_split(outputs, (ctx.finest, *sides)), levels, strict=True):
-            torch.add(level, bias.float()[:, None, None], out=part)
-        return outputs
+        finest, canvas = (x.contiguous(memory_format=torch.channels_last) for x in (finest, canvas))
+        return level_canvas_cuda.join([finest, *_windows(canvas, sides)], bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        first, *rest = _split(grad, (ctx.finest, *ctx.sides))
-        finest = first.to(ctx.dtype, memory_format=torch.channels_last)
+        from lineage.ops.layers import level_canvas_cuda
+
+        shape, options = (len(grad), grad.shape[2], *ctx.finest), {"dtype": ctx.dtype, "device": grad.device}
+        finest = torch.empty(shape, **options, memory_format=torch.channels_last)
         canvas = _new_canvas(finest, finest.shape[1], ctx.sides)
-        for window, part in zip(_windows(canvas, ctx.sides), rest, strict=True):
-            window.copy_(part)
+        level_canvas_cuda.part(grad, [finest, *_windows(canvas, ctx.sides)])
         grad_bias = None
         if ctx.needs_input_grad[2]:
             sums = [x.sum((0, 2, 3), dtype=torch.float32) for x in (finest, canvas)]
             grad_bias = (sums[0] + sums[1]).to(ctx.bias_type)
         return finest, canvas, grad_bias, None
-
-
-def _split(outputs: Tensor, sides: Sequence[Side]) -> list[Tensor]:
-    """Return the views [B, C, H_l, W_l] of all levels' pixels [B, P, C]."""
-    parts = outputs.split([height * width for height, width in sides], 1)
-    return [part.unflatten(1, side).permute(0, 3, 1, 2) for part, side in zip(parts, sides, strict=True)]

@@ -87,6 +87,20 @@ def _clear_gaps(canvas: Tensor, sides: Sequence[Side]) -> None:
     level_canvas_cuda.clear_gaps(canvas.detach(), sides)
 
 
+def _write_all(levels: Sequence[Tensor], bias: Tensor) -> Tensor:
+    """Return level + bias of all levels [B, C, H_l, W_l], one after the other: [B, P, C] float32"""
+    from lineage.ops.layers import level_canvas_cuda
+
+    return level_canvas_cuda.join(levels, bias)
+
+
+def _read_all(grad: Tensor, levels: Sequence[Tensor]) -> None:
+    """Write the gradient [B, P, C] of all levels' pixels to each level."""
+    from lineage.ops.layers import level_canvas_cuda
+
+    level_canvas_cuda.part(grad, levels)
+
+
 class _Pack(torch.autograd.Function):
     """Copy levels to a canvas; the gradient of a level is a view of the canvas's."""
 
@@ -108,20 +122,16 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, finest: Tensor, canvas: Tensor, bias: Tensor, sides: Sequence[Side]) -> Tensor:
-        from lineage.ops.layers import level_canvas_cuda
-
         ctx.sides, ctx.finest, ctx.dtype, ctx.bias_type = sides, finest.shape[2:], finest.dtype, bias.dtype
         finest, canvas = (x.contiguous(memory_format=torch.channels_last) for x in (finest, canvas))
-        return level_canvas_cuda.join([finest, *_windows(canvas, sides)], bias)
+        return _write_all([finest, *_windows(canvas, sides)], bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        from lineage.ops.layers import level_canvas_cuda
-
         shape, options = (len(grad), grad.shape[2], *ctx.finest), {"dtype": ctx.dtype, "device": grad.device}
         finest = torch.empty(shape, **options, memory_format=torch.channels_last)
         canvas = _new_canvas(finest, finest.shape[1], ctx.sides)
-        level_canvas_cuda.part(grad, [finest, *_windows(canvas, ctx.sides)])
+        _read_all(grad, [finest, *_windows(canvas, ctx.sides)])
         grad_bias = None
         if ctx.needs_input_grad[2]:
             sums = [x.sum((0, 2, 3), dtype=torch.float32) for x in (finest, canvas)]

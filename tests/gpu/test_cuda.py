@@ -87,6 +87,22 @@ def test_losses_and_scores_equal_those_of_the_cpu(name: str) -> None:
     torch.testing.assert_close(cuda_scores, scores, rtol=0, atol=5e-3)
 
 
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_mask_rcnn", "keypoint_rcnn", "retinanet", "fast_rcnn_fpn"])
+def test_gradients_equal_those_of_the_cpu(name: str) -> None:
+    model = make(name).train()
+    batch_inputs = inputs(model)
+    on_cuda = deepcopy(model).to(CUDA)
+    make_engine("eager", on_cuda, CUDA)
+    combine_losses(model.losses(*batch_inputs))[0].backward()
+    combine_losses(on_cuda.losses(*move(batch_inputs)))[0].backward()
+    for parameter, expected in zip(on_cuda.parameters(), model.parameters(), strict=True):
+        assert (parameter.grad is None) == (expected.grad is None)
+    ours, theirs = (
+        torch.cat([p.grad.flatten().cpu() for p in m.parameters() if p.grad is not None]) for m in (on_cuda, model)
+    )
+    assert float((ours - theirs).norm() / theirs.norm()) < 1e-2
+
+
 def gradients(engine: object, model: nn.Module, batch_inputs: object, bf16: bool) -> tuple[Tensor, Tensor]:
     for parameter in model.parameters():
         parameter.grad = None

@@ -7,9 +7,11 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from lineage.models.backbones import norm as norms
 from lineage.models.backbones.norm import FrozenBatchNorm, convolve_and_normalize
+from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck
 from lineage.ops.layers.convolution import convolve, enlarge
 
 KERNELS = """
@@ -163,6 +165,33 @@ def test_a_folded_norm_computes_what_two_layers_do_and_leaves_their_parameters_a
         torch.testing.assert_close(torch.autograd.grad(folded.square().sum(), [x, conv.weight]), expected_grads)
     assert names == [*nn.Sequential(conv, norm).state_dict()]
     assert convolve_and_normalize(x, conv, nn.BatchNorm2d(8).double()).shape == two.shape  # any other norm: two layers
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_the_shift_of_a_projection_is_added_with_the_bias_of_the_branch(
+    block: type[BasicBlock | Bottleneck], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    width = 8 // block.expansion
+    projection = nn.Sequential(nn.Conv2d(6, 8, 1, 2, bias=False), FrozenBatchNorm(8))
+    layer = block(6, width, 2, projection, norm_layer=FrozenBatchNorm).double()
+    for buffer in layer.buffers():
+        buffer.uniform_(0.5, 2)
+    x = torch.randn(2, 6, 9, 9, dtype=torch.float64, requires_grad=True)
+    leaves = [x, *layer.parameters()]
+
+    def compute() -> list[Tensor]:
+        out = layer(x)
+        return [out, *torch.autograd.grad(out.square().sum(), leaves)]
+
+    expected = compute()
+    monkeypatch.setattr(norms, "runs_kernels", lambda x: True)
+    assert norms.project(x, *projection).shift is not None
+    torch.testing.assert_close(compute(), expected)
+    setattr(layer, "bn3" if block is Bottleneck else "bn2", nn.BatchNorm2d(8).double().eval())  # another norm
+    with_shift = layer(x)
+    monkeypatch.undo()
+    torch.testing.assert_close(with_shift, layer(x))
 
 
 def test_a_shortcut_is_not_changed_by_the_sum() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from torch.distributed.nn.functional import all_reduce
 
 from lineage.ops.layers.convolution import convolve, convolve_for_two
 from lineage.ops.layers.filters import FrozenNorm, fold_norm
+from lineage.ops.layers.kernels import runs_kernels
 
 
 class FrozenBatchNorm(nn.Module):
@@ -92,7 +94,7 @@ def convolve_and_normalize(
     A frozen batch norm is folded into the convolution at each call, w' = w * scale, so that it costs no pass over the
     map, and the state dict, the freezing and the gradients stay those of two layers.
     """
-    if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
+    if isinstance(norm, FrozenBatchNorm) and can_fold(conv):
         weight, bias = fold_norm(conv.weight, norm.constants())
         return convolve(x, conv, weight=weight, bias=bias, shortcut=shortcut, relu=relu)
     if type(conv) is nn.Conv2d and isinstance(norm, nn.Identity):
@@ -103,14 +105,35 @@ def convolve_and_normalize(
     return F.relu(y) if relu else y
 
 
+def can_fold(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether a frozen norm can be folded into a layer."""
+    return type(conv) is nn.Conv2d and conv.bias is None
+
+
+class Shortcut(NamedTuple):
+    """A shortcut of a residual block: map + shift."""
+
+    map: Tensor  # [B, C, H, W]
+    shift: Tensor | None = None  # [C]
+
+
+def project(x: Tensor, conv: nn.Module, norm: nn.Module) -> Shortcut:
+    """Return norm(conv(x)); on CUDA its shift is left to the convolution whose map it joins: that has a bias anyway."""
+    if isinstance(norm, FrozenBatchNorm) and can_fold(conv) and runs_kernels(x):
+        weight, shift = fold_norm(conv.weight, norm.constants())
+        return Shortcut(F.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups), shift)
+    return Shortcut(convolve_and_normalize(x, conv, norm, relu=False))
+
+
 def convolve_and_normalize_for_two(
-    x: Tensor, conv: nn.Module, norm: nn.Module, shortcut: Tensor
+    x: Tensor, conv: nn.Module, norm: nn.Module, shortcut: Shortcut
 ) -> tuple[Tensor, Tensor]:
     """Return relu(norm(conv(x)) + shortcut) twice: for the next block and for its shortcut."""
-    if type(conv) is nn.Conv2d and conv.bias is None and isinstance(norm, FrozenBatchNorm):
+    added, shift = shortcut
+    if isinstance(norm, FrozenBatchNorm) and can_fold(conv):
         weight, bias = fold_norm(conv.weight, norm.constants())
-        return convolve_for_two(x, conv, weight=weight, bias=bias, shortcut=shortcut)
-    y = convolve_and_normalize(x, conv, norm, shortcut=shortcut)
+        return convolve_for_two(x, conv, weight=weight, bias=bias if shift is None else bias + shift, shortcut=added)
+    y = convolve_and_normalize(x, conv, norm, shortcut=added if shift is None else added + shift[:, None, None])
     return y, y
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor, nn
 from torchvision.models import resnet
 
-from lineage.models.backbones.norm import convolve_and_normalize, convolve_and_normalize_for_two
+from lineage.models.backbones.norm import Shortcut, convolve_and_normalize, convolve_and_normalize_for_two, project
 from lineage.models.backbones.residual import run_block
 
 
@@ -66,11 +66,11 @@ def run_scaled_blocks(
     return x, x
 
 
-def _project(projection: nn.Module | None, x: Tensor) -> Tensor:
+def _project(projection: nn.Module | None, x: Tensor) -> Shortcut:
     """Apply the projection of a block that changes its stride or width."""
     if projection is None:
-        return x
+        return Shortcut(x)
     *pools, conv, norm = projection  # ResNet-D averages pixels before the convolution
     for pool in pools:
         x = pool(x)
-    return convolve_and_normalize(x, conv, norm, relu=False)
+    return project(x, conv, norm)

@@ -7,6 +7,7 @@ Run: make bench-gpu, or python -m benchmarks.gpu [--out benchmarks/results/gpu.m
 from __future__ import annotations
 
 import argparse
+import datetime
 import statistics
 import time
 import traceback
@@ -26,6 +27,11 @@ from lineage.structures import Batch
 
 SECONDS = 300  # after which no further row begins
 WARM, TURNS, STEPS = 6, 5, 4
+NOTE = """Each of our rows was checked before it was timed: the recorded step has the losses (1e-2) and gradients of the
+eager step, the recorded detection its scores, and the masks' RLEs are those of the CPU. torchvision runs in the same
+process on the same images and objects, with random weights of its own; both models are random, so proposals are poor
+and few foreground slots are filled, in both. Range: fastest to slowest of five turns of four steps; the slow turns
+recorded a graph for another number of slots."""
 BOX_GAIN = 60  # of the random class scores, so that a hundred detections pass the threshold
 
 
@@ -214,12 +220,13 @@ def main() -> None:
         print("no CUDA device: nothing to time")
         return
     report = Report(args.out)
-    for line in ("# One GPU", "", f"{torch.cuda.get_device_name()}, torch {torch.__version__}, torchvision "
-                 f"{torchvision.__version__}. Written by `make bench-gpu`."):  # fmt: skip
-        report.add(line)
+    report.add("# One GPU\n")
+    report.add(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+               f"on {datetime.date.today()}. Written by `make bench-gpu`.\n\n{NOTE}")  # fmt: skip
     for part in args.parts:
         globals()[part](report)
         torch.cuda.empty_cache()
+    report.add(f"\nMeasured in {time.perf_counter() - report.started:.0f} seconds.")
 
 
 if __name__ == "__main__":

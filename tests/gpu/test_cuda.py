@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from lineage.eval.predictions.accumulator import DetectionAccumulator
 from lineage.eval.predictions.paste import paste
 from lineage.eval.predictions.paste_cuda import paste_cuda
-from lineage.models.detectors.retinanet import Subnet
-from lineage.ops.layers.convolution import convolve
-from lineage.ops.layers.level_canvas import can_pack, pack
-from lineage.ops.layers.shared_gradient import SharedMaps, scale_gradient, share_gradient
-from lineage.ops.roi_align import roi_align
 from lineage.structures import Losses
 from lineage.train.detection_module import combine_losses
 from lineage.train.engines.engine import make_engine
@@ -31,25 +22,11 @@ from tests.eval.scenes import guesses, share, world
 from tests.eval.test_paste import boxes_around, smooth_masks
 from tests.models.compose import DETECTORS, build, keep_all
 from tests.models.scenes import batch, proposals
-from tests.train import tiny
-from tests.train.test_resume import wait_for
 
 pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
 SIZE = (128, 160)
 PANOPTIC = ("dataset=shapes_panoptic",)
-
-
-@pytest.fixture(autouse=True)
-def exact() -> Iterator[None]:
-    """Let float32 be float32."""
-    switches = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [switch.allow_tf32 for switch in switches]
-    for switch in switches:
-        switch.allow_tf32 = False
-    yield
-    for switch, value in zip(switches, before, strict=True):
-        switch.allow_tf32 = value
 
 
 def make(name: str) -> nn.Module:
@@ -195,108 +172,3 @@ def test_detections_of_the_device_are_collected_as_those_of_the_cpu() -> None:
         answers.append(accumulator.finish()[0])
     for name in ("images", "sizes", "image_index", "boxes", "scores", "labels", "rle", "rle_lengths"):
         np.testing.assert_array_equal(getattr(answers[0], name), getattr(answers[1], name))
-
-
-RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:], "optimizer.lr=0.0001")
-
-
-def compare_runs(ours: Path, theirs: Path, tolerance: float) -> None:
-    """Compare the losses of all steps, but for the few in which rounding decides which regions are sampled."""
-    losses, expected = (torch.tensor(tiny.losses(run)) for run in (ours, theirs))
-    assert len(losses) == len(expected) == 12
-    differences = ((losses - expected) / expected).abs()
-    assert differences.median() < tolerance, differences
-    assert differences.max() < 0.1, differences
-
-
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: str) -> None:
-    """With accumulation: two micro batches a step."""
-    options = (*RUN, f"trainer.precision={precision}", "data.images_per_device=1")
-    for engine in ("eager", "graph"):
-        output = tiny.train(tmp_path, *options, f"engine={engine}", f"hydra.run.dir={tmp_path / engine}")
-        assert f"{precision}, {engine}" in output
-    compare_runs(tmp_path / "graph", tmp_path / "eager", 1e-3 if precision == "32-true" else 1e-2)
-
-
-def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    tiny.train(tmp_path, *RUN, f"hydra.run.dir={whole}")
-    process = tiny.start(tmp_path, *RUN, f"hydra.run.dir={killed}")
-    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    tiny.train(tmp_path, f"resume={killed}")
-    compare_runs(killed, whole, 1e-3)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("with_shortcut", [False, True])
-def test_cudnns_fused_convolution_and_its_gradients(stride: int, with_shortcut: bool) -> None:
-    torch.manual_seed(0)
-    conv = nn.Conv2d(32, 64, 3, stride, 1).to(CUDA, memory_format=torch.channels_last)
-    x = torch.randn(2, 32, 20, 24, device=CUDA).to(torch.bfloat16, memory_format=torch.channels_last)
-    with torch.no_grad():  # half precision, so that both rectify the same values
-        conv.weight.copy_(conv.weight.bfloat16())
-        conv.bias.copy_(conv.bias.bfloat16())
-    y = F.conv2d(x.float(), conv.weight, conv.bias, stride, 1)
-    shortcut = torch.randn_like(y).to(torch.bfloat16) if with_shortcut else None
-    leaves = [leaf.requires_grad_() for leaf in (x, shortcut) if leaf is not None] + [conv.weight, conv.bias]
-    exact = F.conv2d(x.float(), conv.weight, conv.bias, stride, 1)
-    exact = F.relu(exact + shortcut.float() if shortcut is not None else exact)
-    grad = torch.randn_like(exact)
-    with torch.autocast("cuda", dtype=torch.bfloat16):
-        fused = convolve(x, conv, shortcut=shortcut)
-    assert type(fused.grad_fn).__name__ == "FusedConvolutionBackward"
-    for ours, theirs in zip(
-        [fused, *torch.autograd.grad(fused, leaves, grad.to(fused))],
-        [exact, *torch.autograd.grad(exact, leaves, grad)],
-        strict=True,
-    ):
-        assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 2e-2
-
-
-def test_poolings_of_shared_maps_give_the_gradient_of_others() -> None:
-    """Three poolings, of two or all levels, and a reader of the first and of the last map."""
-    generator = torch.Generator(CUDA).manual_seed(0)
-    maps = [torch.randn(2, 256, 64 // s, 80 // s, device=CUDA, generator=generator) for s in (1, 2, 4, 8)]
-    maps = [x.to(torch.bfloat16, memory_format=torch.channels_last).requires_grad_() for x in maps]
-    corners = torch.rand(100, 2, device=CUDA, generator=generator) * 6
-    image = torch.arange(100, device=CUDA)[:, None] % 2
-    rois, level = torch.cat((image, corners, corners + 3), 1), torch.arange(100, device=CUDA) % 3
-
-    def read(features: list[Tensor]) -> Tensor:
-        bins = [roi_align(features[:3], rois, level, 7, 2, True), roi_align(features[:2], rois, level % 2, 14, 2, True)]
-        bins.append(roi_align(scale_gradient(features, 0.5)[:3], rois, level, 7, 0, True))
-        return sum((x.float() ** 2).mean() for x in (*bins, features[0], features[3]))
-
-    shared = share_gradient(maps)
-    assert isinstance(shared, SharedMaps)
-    together, alone = read(shared), read(maps)
-    torch.testing.assert_close(together, alone)
-    for _ in range(2):  # the second backward pass starts from zero as well
-        gradients = [torch.autograd.grad(loss, maps, retain_graph=True) for loss in (together, alone)]
-        assert all(ours.is_contiguous(memory_format=torch.channels_last) for ours in gradients[0][:3])
-        for ours, theirs in zip(*gradients, strict=True):
-            assert float((ours.float() - theirs.float()).norm() / theirs.float().norm()) < 1e-2
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_packed_levels_predict_what_single_levels_do(dtype: torch.dtype) -> None:
-    torch.manual_seed(0)
-    subnet = Subnet(64, 36, depth=4, width=64, norm=None).to(CUDA, memory_format=torch.channels_last)
-    for parameter in subnet.parameters():
-        nn.init.normal_(parameter, std=0.05)
-    sides = ((50, 84), (25, 42), (13, 21), (7, 11), (4, 6))
-    maps = [torch.randn(2, 64, *side, device=CUDA).to(dtype, memory_format=torch.channels_last) for side in sides]
-    levels = [level.requires_grad_() for level in maps]
-    assert can_pack(levels)
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        outputs = [subnet.join_packed(pack(levels), 4), subnet.join(levels, 4)]
-    grad = torch.randn_like(outputs[0])
-    packed, single = ([x, *torch.autograd.grad(x, [*levels, *subnet.parameters()], grad)] for x in outputs)
-    for ours, theirs in zip(packed, single, strict=True):
-        assert ours.dtype == theirs.dtype
-        assert float((ours - theirs).float().norm() / theirs.float().norm()) < (
-            1e-4 if dtype == torch.float32 else 5e-2
-        )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.models.losses.focal import FocalLoss, fused_focal
+from lineage.models.losses.focal import FocalLoss, sum_focal
 from lineage.ops.layers.kernels import runs_kernels
 
 LossFn = Callable[[Tensor, Tensor], Tensor]  # logits and targets of one shape -> unreduced losses
@@ -27,7 +27,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 def sum_over_classes(loss_fn: LossFn, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the loss of each region over its classes: logits [B, N, C], labels [B, N] in 0..C -> [B, N]"""
     if isinstance(loss_fn, FocalLoss) and runs_kernels(logits) and logits.numel():
-        return fused_focal(logits, labels, loss_fn)
+        return sum_focal(logits, labels, loss_fn)
     return loss_fn(logits, one_hot(labels, logits.shape[-1])).sum(-1)
 
 

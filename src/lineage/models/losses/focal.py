@@ -29,7 +29,7 @@ class FocalLoss(nn.Module):
         return losses if self.alpha is None else losses * torch.where(gt > 0, self.alpha, 1 - self.alpha)
 
 
-def fused_focal(logits: Tensor, labels: Tensor, loss: FocalLoss) -> Tensor:
+def sum_focal(logits: Tensor, labels: Tensor, loss: FocalLoss) -> Tensor:
     """Sum the loss over classes: logits [B, N, C] on CUDA, labels [B, N] in 0..C, C for background -> [B, N] float32"""
     losses: Tensor = _FocalSum.apply(logits.flatten(0, 1).contiguous(), labels.flatten(), loss)
     return losses.view(labels.shape)

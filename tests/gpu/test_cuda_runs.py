@@ -1,0 +1,45 @@
+"""Whole runs on a CUDA device: of either engine, and one that is killed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train import tiny
+from tests.train.test_resume import wait_for
+
+pytestmark = pytest.mark.gpu
+RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:], "optimizer.lr=0.0001")
+
+
+def compare_runs(ours: Path, theirs: Path, tolerance: float) -> None:
+    """Compare the losses of all steps, but for the few in which rounding decides which regions are sampled."""
+    losses, expected = (torch.tensor(tiny.losses(run)) for run in (ours, theirs))
+    assert len(losses) == len(expected) == 12
+    differences = ((losses - expected) / expected).abs()
+    assert differences.median() < tolerance, differences
+    assert differences.max() < 0.1, differences
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: str) -> None:
+    """With accumulation: two micro batches a step."""
+    options = (*RUN, f"trainer.precision={precision}", "data.images_per_device=1")
+    for engine in ("eager", "graph"):
+        output = tiny.train(tmp_path, *options, f"engine={engine}", f"hydra.run.dir={tmp_path / engine}")
+        assert f"{precision}, {engine}" in output
+    compare_runs(tmp_path / "graph", tmp_path / "eager", 1e-3 if precision == "32-true" else 1e-2)
+
+
+def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    tiny.train(tmp_path, *RUN, f"hydra.run.dir={whole}")
+    process = tiny.start(tmp_path, *RUN, f"hydra.run.dir={killed}")
+    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    tiny.train(tmp_path, f"resume={killed}")
+    compare_runs(killed, whole, 1e-3)

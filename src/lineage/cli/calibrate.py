@@ -1,7 +1,7 @@
 """`lineage calibrate RESULTS_OR_RUN`: fits a map from scores to probabilities on images, and measures it on others.
 
 examples:
-  lineage calibrate runs/<run>
+  lineage calibrate runs/<run>       or `last`, the run that ended last
   lineage calibrate detections.json --annotations instances_val2017.json --method isotonic --by class
   lineage calibrate test.json --annotations instances_test.json --fit val.json --fit-annotations instances_val.json
   lineage calibrate detections.json --annotations instances_val2017.json --compare temperature,bts,isotonic
@@ -23,6 +23,7 @@ from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import AUGMENTED, GROUPINGS, METHODS
 from lineage.cli.calibrate_rows import SUFFIX, calibrate_rows
+from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.results.run_folder import RunFolder
 from lineage.run.inference.calibrate import (
@@ -34,6 +35,7 @@ from lineage.run.inference.calibrate import (
     read_beside,
     write_fitted,
 )
+from lineage.tables.find_entry import locate_run
 from lineage.tables.numbers import format_number
 
 HALF = "half"
@@ -52,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
         return calibrate_rows(args.results, args.out or Path("calibration"), args.bins, read_seed(args.fit) or 0)
     check_augmented(parser, args)
     choices = Choices(args.method, tuple(args.by), args.target, args.bins, args.score)
+    args.results = locate_run(args.results, paths.results())
     results = open_results(args.results, args.annotations, args.dataset, overrides)
     fit, seed = None, read_seed(args.fit)
     if seed is None:

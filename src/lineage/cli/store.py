@@ -29,12 +29,20 @@ def main(argv: list[str]) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    _check_store(args.results)
     whole, damaged = integrity.verify(args.results)
     _print_damage(damaged)
     wrong = {damage.path for damage in damaged}
     print(f"{args.results}: {_count_whole(whole, integrity.count_without_digest(args.results, wrong))}, "
           f"{count_noun(len(wrong), 'file')} damaged")  # fmt: skip
     return 1 if damaged else 0
+
+
+def _check_store(path: Path) -> None:
+    """Raise StoreError unless a path is a folder."""
+    if not path.is_dir():
+        problem = "this is a file" if path.exists() else "no such folder"
+        raise StoreError(f"{path}: {problem}; name a folder of entries, such as results/")
 
 
 def _count_whole(whole: int, without: int) -> str:
@@ -46,6 +54,7 @@ def _count_whole(whole: int, without: int) -> str:
 
 
 def _merge(args: argparse.Namespace) -> int:
+    _check_store(args.source)
     merged = integrity.merge(args.source, args.results)
     _print_damage(merged.refused)
     print(

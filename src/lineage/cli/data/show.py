@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder
+from lineage.cli.data.picture_path import read_picture_path
 from lineage.cli.data.videos import has_videos, save_samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser, default="train")
-    parser.add_argument("--out", type=Path, default=Path("samples.png"), metavar="PNG")
+    parser.add_argument("--out", type=read_picture_path, default=Path("samples.png"), metavar="PNG")
     parser.add_argument("--count", type=int, default=9, help="samples, default: 9")
     parser.add_argument("--seed", type=int, default=0)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage.cli.data.named_dataset import add_dataset_arguments, compose_config, open_split, replace_folder, splits_of
+from lineage.cli.data.picture_path import read_picture_path
 from lineage.cli.data.videos import format_sizes, has_videos
 from lineage.cli.data.videos import format_summary as format_videos
 from lineage.results.count_noun import count_noun
@@ -21,7 +21,9 @@ HEADINGS = ("images", "objects", "crowds", "small", "medium", "large", "side")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser, default="train and val")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw the distributions; the split is added")
+    parser.add_argument(
+        "--plot", type=read_picture_path, metavar="PNG", help="also draw the distributions; the split is added"
+    )
     parser.add_argument("--classes", type=int, default=20, help="how many classes to print, default: 20")
 
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             more, every = len(stats.classes) - args.classes, len(stats.classes)
             console.print(f"... and {more} more: --classes {every}", highlight=False)
         if args.plot:
-            path = args.plot.with_name(f"{args.plot.stem}_{split}{args.plot.suffix or '.png'}")
+            path = args.plot.with_name(f"{args.plot.stem}_{split}{args.plot.suffix}")
             print(plot(stats, path, f"{args.dataset} {split}: {stats.images:,} images, {objects:,} objects"))
     return 0
 

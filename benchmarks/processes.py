@@ -3,7 +3,7 @@
 Mask R-CNN at tier mini, 8 images a step in all, one thread per process, in turns. The gradients of each step travel
 through the loopback device.
 
-Writes benchmarks/results/processes.md. Run: python benchmarks/processes.py [--steps 60] [--rounds 3]
+Writes benchmarks/results/processes.md. Run: python benchmarks/processes.py [--steps 50] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLUMN = "images_per_second"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     speeds: dict[int, list[float]] = {count: [] for count in PROCESSES}

@@ -22,7 +22,8 @@ SILENCE = 20.0  # seconds without a line in a log file, at most
 IGNORED = ("LeafSpec", "does not have many workers", "ended before the epoch ended", "srun", "tensorboardX",
            "smaller than the logging interval", "`broadcast_buffers` is deprecated",
            "exists and is not empty", "flops_per_batch", "sync_dist=True",
-           "overridden `transfer_batch_to_device`")  # fmt: skip
+           "overridden `transfer_batch_to_device`",
+           "Grad strides do not match bucket view strides")  # of 1x1 filters, whose strides mean the same  # fmt: skip
 
 
 def silence_lightning() -> None:

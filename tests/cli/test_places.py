@@ -61,6 +61,18 @@ def test_the_place_of_pictures_is_named_and_not_a_picture_beside_it(
     assert line == f"{tmp_path / 'a.jpg'}: {IN_THE_WAY}. Choose another place: --out PATH"
 
 
+def test_the_option_that_names_the_place_is_named_and_none_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").touch()
+    with pytest.raises(FileExistsError) as raised:
+        Path("README.md").mkdir()
+    line = disk.explain_for_command(raised.value, ["--weights", "last", "--out", "README.md"])
+    assert line is not None
+    assert line.endswith("Choose another place: --out PATH")
+
+
 @needs_proc
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_an_export_is_refused_before_the_model_is_captured(

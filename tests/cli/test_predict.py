@@ -115,6 +115,17 @@ def test_what_cannot_be_read_is_named_and_counted(
     assert len(predicted(out)["images"]) == 3
 
 
+def test_earlier_results_stay_if_nothing_can_be_read(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", str(photos), f"--weights={run}", f"--out={out}", "--no-pictures"]) == 0
+    before = [(out / name).read_text() for name in ("predictions.json", "coco_results.json")]
+    assert main(["predict", str(tmp_path / "phtos"), f"--weights={run}", f"--out={out}", "--no-pictures"]) == 1
+    assert [(out / name).read_text() for name in ("predictions.json", "coco_results.json")] == before
+    assert "phtos: no such file\nnothing was predicted, and nothing is written" in capsys.readouterr().err
+
+
 def test_frames_of_a_video(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     video.write_frames(path, (np.full((96, 128, 3), 30 * i, np.uint8) for i in range(7)), 10)

@@ -156,3 +156,11 @@ def test_objects_from_the_score_on_are_written(tmp_path: Path, monkeypatch: pyte
     assert standalone.main([*map(str, pictures), "--out", str(out)]) == 0
     expected = [{"image_id": number, "score": score} for number in (7, 9) for score in (0.75, 0.5)]
     assert json.loads(out.read_text()) == expected
+
+
+def test_a_picture_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.new("RGB", (64, 64), "red").save(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(standalone.UnfitPictureError, match=f"{path}: no picture that can be read"):
+        standalone.read_picture(path)

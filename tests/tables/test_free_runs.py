@@ -63,6 +63,12 @@ def test_mistakes() -> None:
     assert read_value(RUNS[0], "nothing") is None
 
 
+def test_a_metric_without_its_task_is_asked_back() -> None:
+    runs = [made.entry(row=None, metrics={"box/AP": 1.0, "mask/AP": 2.0})]
+    with pytest.raises(TableError, match=r"no free run has a value called 'AP'. Did you mean box/AP or mask/AP\?"):
+        render_runs(runs, ["AP>3"], "", [])
+
+
 def test_a_key_that_no_run_typed_is_read_from_the_configs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It failed with "no free run has a value called 'optimizer.lr'"; a run that did not type it had no value."""
     for seed, typed in enumerate(([], [], ["optimizer.lr=0.5"])):

@@ -71,15 +71,23 @@ def main(argv: list[str]) -> int:
         for picture, image in frames:
             if not args.no_pictures:
                 save_picture(picture, image, restored.meta, args.out / picture_path(image.name))
+    if not predictions:  # earlier results stay
+        return report_nothing(args.images, unreadable)
     (args.out / "predictions.json").write_text(json.dumps(to_coco_dict(predictions, restored)))
     scored = [image for image in predictions if not args.annotations or image.name in ids.by_name]
     unannotated = [image.name for image in predictions if args.annotations and image.name not in ids.by_name]
     (args.out / "coco_results.json").write_text(json.dumps(to_coco_results(scored)))
     print_summary(args, predictions, unreadable)
     print_unannotated(args, unannotated)
-    if not predictions and not unreadable:
-        print(f"{', '.join(args.images)}: holds no picture or video", file=sys.stderr)
-    return int(bool(unreadable) or not predictions)
+    return int(bool(unreadable))
+
+
+def report_nothing(images: Sequence[str], unreadable: Sequence[Unreadable]) -> int:
+    """Print why nothing was predicted, and return 1."""
+    reasons = [f"{file.name}: {file.reason}" for file in unreadable]
+    print("\n".join(reasons) or f"{', '.join(images)}: holds no picture or video", file=sys.stderr)
+    print("nothing was predicted, and nothing is written", file=sys.stderr)
+    return 1
 
 
 def slow_down(args: argparse.Namespace, restored: Restored, device: torch.device) -> int:

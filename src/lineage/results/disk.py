@@ -69,14 +69,22 @@ def explain_for_command(error: OSError, arguments: Sequence[str]) -> str | None:
         return line
     words = [word for text in arguments for word in (text.split("=", 1) if text.startswith("-") else [text])]
     options = [(name, value) for name, value in pairwise(words) if name.startswith("-")]
-    option = next((name for name, value in options if _leads_to(value, str(error.filename))), None)
+    failed = str(error.filename)
+    within = [name for name, value in options if _leads_to(value, failed)]
+    beside = [name for name, value in options if _lies_beside(value, failed)]
+    option = next(iter(within + beside), None)
     return f"{line}. Choose another place{f': {option} PATH' if option else ''}"
 
 
 def _leads_to(argument: str, path: str) -> bool:
-    """Return whether a word of a command is a path, or lies below or beside it, as names of several files do."""
-    typed, failed = (Path(os.path.abspath(Path(text))) for text in (argument, path))
-    return typed == failed or failed in typed.parents or typed in failed.parents or typed.parent == failed.parent
+    """Return whether a word of a command is a path, or lies above or below it."""
+    typed, failed = Path(os.path.abspath(argument)), Path(os.path.abspath(path))
+    return typed == failed or failed in typed.parents or typed in failed.parents
+
+
+def _lies_beside(argument: str, path: str) -> bool:
+    """Return whether a word of a command is in the folder of a path, as names of several files are."""
+    return Path(os.path.abspath(argument)).parent == Path(os.path.abspath(path)).parent
 
 
 def shorten(path: str) -> str:

@@ -48,7 +48,7 @@ from lineage.train.callbacks.empty_hooks import NoProfiler, simplify_steps
 from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
-from lineage.train.engines.engine import Engine, make_engine
+from lineage.train.engines.engine import Engine, UnknownEngine, make_engine
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
@@ -59,6 +59,8 @@ from lineage.train.progress import make_progress_callback
 from lineage.train.rank_heartbeat import RankHeartbeat
 from lineage.train.save_tensors import DirectCheckpointIO
 from lineage.train.stop_signals import StopSignals
+
+NO_GPU = ("No supported gpu backend", "can not run on your system")  # in Lightning's words
 
 
 class Parts(NamedTuple):
@@ -202,13 +204,22 @@ def make_trainer(
         check_sharding(trainer.strategy, config, parts.model, callbacks)
         parts.module.engine = choose_engine(config, parts.model, trainer.strategy)
     except (MisconfigurationException, ValueError) as error:
-        raise ConfigError(f"no trainer for this config: {error}") from error
+        raise ConfigError(explain_refusal(error)) from error
     interval = choose_interval(config, len(parts.data.val)) if parts.data.val is not None else 0
     between = interval or config.schedule.steps + 1  # run.train.fit evaluates after the last step
     trainer.val_check_interval = between * trainer.accumulate_grad_batches
     if trainer.strategy.root_device.type == "cpu":
         prepare_for_cpu(parts.model, count_processes(trainer))
     return trainer
+
+
+def explain_refusal(error: Exception) -> str:
+    """Return what to do about a trainer that cannot be made."""
+    if isinstance(error, UnknownEngine):
+        return str(error)
+    if any(text in str(error) for text in NO_GPU):
+        return "torch sees no GPU on this machine: leave trainer=gpu out, or let `lineage doctor` say what is missing"
+    return f"no trainer for this config: {error}"
 
 
 def prepare_for_cpu(model: nn.Module, processes: int) -> None:

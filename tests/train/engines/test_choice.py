@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from lineage.run.assemble import explain_refusal
 from lineage.train.engines import slot_forecast
-from lineage.train.engines.engine import EagerEngine, make_engine
+from lineage.train.engines.engine import EagerEngine, UnknownEngine, make_engine
 from lineage.train.engines.slot_forecast import NeededSlots, SlotForecast
 from lineage.train.engines.static_batch import round_up_by_four
 from lineage.train.engines.step_graph import GraphEngine
@@ -96,3 +98,15 @@ def test_a_need_that_does_not_come_is_waited_for_by_the_device(monkeypatch: pyte
 def test_buffers_grow_by_four() -> None:
     sizes = [round_up_by_four(n, 16) for n in (0, 1, 16, 17, 64, 65, 256, 257)]
     assert sizes == [16, 16, 16, 64, 64, 256, 256, 1024]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UnknownEngine("engine=fast is unknown"), "engine=fast is unknown"),
+        (MisconfigurationException("No supported gpu backend found!"), "torch sees no GPU on this machine: leave"),
+        (ValueError("devices=0"), "no trainer for this config: devices=0"),
+    ],
+)
+def test_a_trainer_that_cannot_be_made_is_explained(error: Exception, message: str) -> None:
+    assert explain_refusal(error).startswith(message)

@@ -109,9 +109,12 @@ def number_pictures(paths: Sequence[Path]) -> list[int]:
 
 
 def read_picture(path: Path) -> Array:
-    """Return [h, w, 3] uint8 RGB, upright."""
-    with Image.open(path) as file:
-        return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    """Return [h, w, 3] uint8 RGB, upright. Raises UnfitPictureError if Pillow cannot read it."""
+    try:
+        with Image.open(path) as file:
+            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnfitPictureError(f"{path}: no picture that can be read ({error})") from error
 
 
 def detect(run: Callable[[Array, Array], dict[str, Array]], pixels: Array, description: dict[str, Any]) -> list[Any]:

@@ -144,7 +144,9 @@ def _check_names(names: Iterable[str], entries: Sequence[Entry]) -> None:
     for name in names:
         if name in present or name in leaves or any(read_value(entry, name) is not None for entry in entries):
             continue
-        raise TableError(f"no free run has a value called {name!r}. {did_you_mean(name, present)}")
+        alike = [other for other in present if other.rpartition("/")[2] == name]
+        hint = f"Did you mean {' or '.join(alike)}?" if alike else did_you_mean(name, present)
+        raise TableError(f"no free run has a value called {name!r}. {hint}")
 
 
 def _choose_columns(entries: Sequence[Entry]) -> list[str]:

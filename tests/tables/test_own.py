@@ -60,6 +60,7 @@ def test_a_row_and_what_varies_become_a_table_that_passes_the_linter(
         (("model=faster_rcnn", "dataset=shapes_coloured"), "regression=l1,giou", ["box/AP"]),
         (("model=keypoint_rcnn",), "regression=l1,giou", ["box/AP", "keypoint/AP"]),
         (("model=centernet",), "upsampling=deconvolution,convolution", ["box/AP"]),
+        (("model=deepmark",), "optimizer=sgd,adamw", ["box/AP", "keypoint/AP"]),
         (("model=panoptic_fpn", "dataset=coco_panoptic"), "roi=pool,align", ["mask/AP", "box/AP", "panoptic/PQ"]),
         (("model=faster_rcnn", "dataset=voc07"), "roi=pool,align", ["voc/mAP"]),
         (("model=rpn",), "optimizer=sgd,adamw", ["box/AR1000"]),
@@ -72,6 +73,11 @@ def test_the_columns_are_what_the_rows_measure(
     main(["new", "me/new", "--with", *base, "--vary", vary, "--tier", "mini", "--seeds", "2"])
     assert list(read.load_table(project / "experiments", "me/new").metrics) == metrics
     assert "T14" not in capsys.readouterr().out
+
+
+def test_a_model_brings_its_own_dataset(project: Path) -> None:
+    main(["new", "me/pose", "--with", "model=centernet_pose", "--vary", "optimizer.lr=0.001,0.002", "--tier", "mini"])
+    assert read.load_table(project / "experiments", "me/pose").dataset == "shapes_figures"
 
 
 def test_rows_of_a_table_of_a_small_tier_are_compared_at_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +105,15 @@ def test_one_factor_and_what_a_tier_makes_equal(project: Path, capsys: pytest.Ca
         (["me/x", *FROM, "--vary", "roi=pool"], "expected two options"),
         (["me/x", *FROM, "--vary", "roi=pool,pool"], "twice"),
         (["me/x", *FROM, "--vary", "model.box.nms=0.3,0.5"], "has no such key. Did you mean"),
+        (
+            ["me/x", "--with", "model=mask_rcnn", "--vary", "model.box.nms_tresh=0.3,0.5"],
+            "model.box.nms_tresh: the config has no such key. Did you mean model.box.nms_thresh",
+        ),
+        (
+            ["me/x", "--with", "optimizer.lrr=1", "--vary", "roi=pool,align"],
+            "optimizer.lrr: the config has no such key",
+        ),
+        (["me/x", *FROM, "--vary", "roi=pool,align", "--seeds", "0"], "--seeds 0: a row runs with 1 seed or more"),
         (["me/x", *FROM], "what varies?"),
         (["me/x", "--from", "mask_rcnn/table2c/roi_alin", "--vary", "roi=pool,align"], "Did you mean roi_align"),
         (["../x", *FROM, "--vary", "roi=pool,align"], "a table is called <folder>/<name>"),

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lineage.cli.tables.lint import format_findings
+from lineage.config.compose import compose_config
+from lineage.config.default_dataset import read_default_datasets
+from lineage.config.digests import to_plain
 from lineage.launch.compose_rows import RowRequest, compose_rows
 from lineage.launch.lint import compose_subject, lint_table, lint_tier
 from lineage.results import diff, paths, store
@@ -44,6 +47,8 @@ def main(argv: list[str]) -> int:
         raise TableError(
             f"{args.name!r}: a table is called <folder>/<name>, of a to z, 0 to 9 and _; for example me/roi"
         )
+    if args.seeds is not None and args.seeds < 1:
+        raise TableError(f"--seeds {args.seeds}: a row runs with 1 seed or more")
     path = _choose_folder() / f"{args.name}.yaml"
     if path.exists() and not args.overwrite:
         raise TableError(f"{path} exists: choose another name, or --overwrite it")
@@ -103,7 +108,8 @@ def _write_from_row(args: argparse.Namespace) -> OwnTable:
     varied = [one.name for one in variations]
     base = [one for one in (*_list_settings(row), *own) if one.name not in varied]
     rows = combine(variations)
-    dataset = next((str(one.value) for one in reversed(base) if one.name == "dataset"), "shapes")
+    if row is None:
+        _check_keys([*base, *(variation.levels[0] for variation in variations)])
     present = _read_levels(args.row, row, variations) if row else []
     return OwnTable(
         name=args.name,
@@ -111,7 +117,7 @@ def _write_from_row(args: argparse.Namespace) -> OwnTable:
         or f"What {' and '.join(varied)} {'changes' if len(varied) == 1 else 'change'}"
         f"{f' for {args.row}' if args.row else ''}.",
         metrics=_choose_metrics(args.metric, source),
-        dataset=source.dataset if source and not any(one.name == "dataset" for one in own) else dataset,
+        dataset=source.dataset if source and not any(one.name == "dataset" for one in own) else _choose_dataset(base),
         base=list({one.name: one for one in base}.values()),
         rows=rows,
         factors=varied,
@@ -121,6 +127,12 @@ def _write_from_row(args: argparse.Namespace) -> OwnTable:
         seeds=args.seeds,
         origin=f"written by `lineage new` from {args.row}" if args.row else "written by `lineage new`",
     )
+
+
+def _choose_dataset(base: list[Setting]) -> str:
+    """Return the dataset that all rows choose, else the one that their model trains on by default."""
+    chosen = {setting.name: str(setting.value) for setting in base}
+    return chosen.get("dataset") or read_default_datasets().get(chosen.get("model", ""), "shapes")
 
 
 def _count_rows(variations: list[Variation]) -> int:
@@ -166,11 +178,27 @@ def _read_levels(name: str, row: Row, variations: list[Variation]) -> list[Setti
         is_group = variation.levels[0].is_group
         value = composed.choices.get(variation.name) if is_group else diff.at(composed.config, variation.name)
         if value == diff.ABSENT:
-            close = nearest_key(variation.name, _list_keys(composed.config, ""))
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise TableError(f"--vary {variation.name}: {name} has no such key.{hint}")
+            raise TableError(
+                f"--vary {variation.name}: {name} has no such key.{_suggest(variation.name, composed.config)}"
+            )
         levels.append(Setting(variation.name, value, is_group))
     return levels
+
+
+def _check_keys(settings: list[Setting]) -> None:
+    """Raise TableError for a key that the config of all chosen options does not have: no run would start."""
+    chosen = {setting.name: str(setting.value) for setting in settings if setting.is_group}
+    if model_dataset := read_default_datasets().get(chosen.get("model", "")):
+        chosen.setdefault("dataset", model_dataset)
+    config = to_plain(compose_config([f"{name}={option}" for name, option in chosen.items()]))
+    for setting in settings:
+        if not setting.is_group and diff.at(config, setting.name) == diff.ABSENT:
+            raise TableError(f"{setting.name}: the config has no such key.{_suggest(setting.name, config)}")
+
+
+def _suggest(key: str, config: dict[str, Any]) -> str:
+    close = nearest_key(key, _list_keys(config, ""))
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _list_keys(node: object, prefix: str) -> list[str]:
@@ -205,8 +233,16 @@ def _find_measured(name: str) -> dict[str, str]:
 
 def _is_measured(config: dict[str, Any], metric: str) -> bool:
     """Return whether a config produces a metric: no rule is against it, and the head that it needs is there."""
-    head, heads = OF_TASK.get(metric.partition("/")[0]), diff.at(config, "model.heads")
-    return not any(explain_unmeasured(config, metric)) and (head is None or (isinstance(heads, dict) and head in heads))
+    head = OF_TASK.get(metric.partition("/")[0])
+    return not any(explain_unmeasured(config, metric)) and (head is None or _has_head(config, head))
+
+
+def _has_head(config: dict[str, Any], head: str) -> bool:
+    """Return whether a model has a head on regions of this name; CenterNet's landmarks are keypoints."""
+    heads = diff.at(config, "model.heads")
+    if isinstance(heads, dict):
+        return head in heads
+    return head == "keypoint" and isinstance(diff.at(config, "model.landmarks"), dict)
 
 
 def _write_from_runs(args: argparse.Namespace) -> OwnTable:

@@ -69,6 +69,22 @@ def test_a_metric_without_its_task_is_asked_back() -> None:
         render_runs(runs, ["AP>3"], "", [])
 
 
+def test_nothing_is_larger_than_nothing() -> None:
+    with pytest.raises(TableError, match="'steps>' compares with nothing: write a value behind >"):
+        render_runs(RUNS, ["steps>"], "", [])
+
+
+def test_the_list_of_runs_goes_to_a_file_and_has_one_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.write(made.entry(row=None), tmp_path / "results")
+    command = ["table", "--runs", "--results", str(tmp_path / "results")]
+    assert main([*command, "--as", "csv"]) == 1
+    assert "--runs is a list of runs and no table: leave --as csv out" in capsys.readouterr().err
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert main([*command, "--out", str(tmp_path / "runs.txt")]) == 0
+    assert (tmp_path / "runs.txt").read_text() == text
+
+
 def test_a_key_that_no_run_typed_is_read_from_the_configs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It failed with "no free run has a value called 'optimizer.lr'"; a run that did not type it had no value."""
     for seed, typed in enumerate(([], [], ["optimizer.lr=0.5"])):

@@ -42,8 +42,7 @@ def main(argv: list[str]) -> int:
     if args.tier is not None:
         tiers.check_tier(experiments, args.tier)
     if args.runs is not None:
-        print(_render_runs(args), end="")
-        return 0
+        return _print_runs(args)
     if args.foreign and args.form == "csv":
         raise TableError("csv has a line per cell of our runs, and none for runs of others: leave --foreign out")
     if args.images and (args.name is None or args.name.count("/") != 1):
@@ -61,6 +60,17 @@ def main(argv: list[str]) -> int:
         filled = _add_image_noise(filled, loader, args)
     text = _render(args, filled, _build_view(filled, loader.load_foreign(filled.table.name, args.tier), args.foreign))
     _write(args.out, text) if args.out else print(text, end="")
+    return 0
+
+
+def _print_runs(args: argparse.Namespace) -> int:
+    if args.form not in (None, "terminal"):
+        raise TableError(f"--runs is a list of runs and no table: leave --as {args.form} out, or write --out FILE")
+    text = _render_runs(args)
+    if args.out is None:
+        print(text, end="")
+    else:
+        _write(args.out, text)
     return 0
 
 

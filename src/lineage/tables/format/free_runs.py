@@ -59,7 +59,10 @@ def parse_condition(text: str) -> Condition:
     match = CONDITION.fullmatch(text.strip())
     if match is None:
         raise TableError(f"{text!r} is no condition: write model=mask_rcnn, seed!=0 or 'steps>500', which needs quotes")
-    return Condition(match[1].strip(), match[2], match[3].strip())
+    condition = Condition(match[1].strip(), match[2], match[3].strip())
+    if condition.operator not in ("=", "!=") and not condition.value:
+        raise TableError(f"{text!r} compares with nothing: write a value behind {condition.operator}")
+    return condition
 
 
 def render_runs(entries: Sequence[Entry], conditions: Sequence[str], sort: str, columns: Sequence[str]) -> str:

@@ -128,6 +128,23 @@ def test_last_names_the_newest_entries(tmp_path: Path) -> None:
         store.find(tmp_path, "last~3")
 
 
+def test_last_is_a_run_and_no_measurement(tmp_path: Path) -> None:
+    """`predict --weights last` took the model whose latency had been measured, not the one trained last."""
+    older, newest = (store.write(made.entry(seed=seed), tmp_path) for seed in range(2))
+    store.write(made.entry(seed=2, command=["lineage", "latency", "runs/x"]), tmp_path)
+    store.write(made.entry(seed=3, command=[], origin="detectron2"), tmp_path)
+    assert [store.find(tmp_path, name) for name in ("last", "last~1")] == [newest, older]
+    with pytest.raises(StoreError, match="no entry named 'last~2' among the 4 .* no measured latency"):
+        store.find(tmp_path, "last~2")
+
+
+def test_a_damaged_entry_is_not_passed_over(tmp_path: Path) -> None:
+    store.write(made.entry(seed=0), tmp_path)
+    newest = store.write(made.entry(seed=1), tmp_path)
+    newest.write_text("{")
+    assert store.find(tmp_path, "last") == newest
+
+
 def test_find_by_any_unique_part(tmp_path: Path) -> None:
     path = store.write(made.entry(seed=0), tmp_path)
     store.write(made.entry(seed=1), tmp_path)

@@ -1,7 +1,7 @@
 """`lineage calibrate RESULTS_OR_RUN`: fits a map from scores to probabilities on images, and measures it on others.
 
 examples:
-  lineage calibrate runs/<run>       or `last`, the run that ended last
+  lineage calibrate runs/<run>       or `last`, the newest run
   lineage calibrate detections.json --annotations instances_val2017.json --method isotonic --by class
   lineage calibrate test.json --annotations instances_test.json --fit val.json --fit-annotations instances_val.json
   lineage calibrate detections.json --annotations instances_val2017.json --compare temperature,bts,isotonic

@@ -29,7 +29,7 @@ class RerunError(ValueError):
 
 def check_is_training(entry: Entry) -> None:
     """Raise RerunError for an entry that no training wrote: a measurement of latency, or a run of another tool."""
-    if entry.command[1:2] == ["latency"]:
+    if entry.measures_latency:
         again = shlex.join(["lineage", *entry.command[1:]])
         raise RerunError(f"{entry.id} measured latency, so no training can be repeated. Measure again: {again}")
     if not entry.command:

@@ -88,6 +88,11 @@ class Entry:
     config: dict[str, Any]
     diff: str | None = None  # against the commit, when dirty
 
+    @property
+    def measures_latency(self) -> bool:
+        """Whether `lineage latency` wrote the entry, which measured a model and neither trained nor evaluated it."""
+        return self.command[1:2] == ["latency"]
+
 
 FIELD_TYPES = get_type_hints(Entry)
 

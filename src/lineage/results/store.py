@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lineage.results.atomic import TEMPORARY, atomic_write, sweep
@@ -21,7 +22,7 @@ from lineage.results.entry import Entry, EntryError, check_names, dump, parse
 
 SCRATCH = "scratch"
 FOREIGN = "foreign"  # runs of other code bases (`lineage import`), in folders as ours
-LAST = re.compile(r"last(?:~(\d+))?")  # the newest entry, or the n-th before it
+LAST = re.compile(r"last(?:~(\d+))?")  # the newest training or evaluation of ours, or the n-th before it
 
 
 class StoreError(ValueError):
@@ -100,13 +101,17 @@ def read_own(root: Path | str) -> list[Entry]:
 def find(root: Path | str, name: str) -> Path:
     """Return the one file whose id begins or ends with `name`, or `name` itself if it is a file.
 
-    `last` is the newest entry, `last~1` the one before it.
+    `last` is the newest training or evaluation of ours, `last~1` the one before it.
     """
     if name.endswith(".json") and Path(name).is_file():
         return Path(name)
     paths = sorted(files(Path(root)), key=lambda path: path.stem)
-    if (match := LAST.fullmatch(name)) and (number := int(match[1] or 0)) < len(paths):
-        return paths[-1 - number]
+    if match := LAST.fullmatch(name):
+        newest = next(islice(_list_runs(Path(root), paths[::-1]), int(match[1] or 0), None), None)
+        if newest is not None:
+            return newest
+        what = "last counts trainings and evaluations alone, no measured latency and no imported run"
+        raise StoreError(f"no entry named {name!r} among the {len(paths)} of {root}; {what}")
     named = [path for path in paths if path.stem.startswith(name) or path.stem.endswith(f"-{name}")]
     if len(named) == 1:
         return named[0]
@@ -114,6 +119,20 @@ def find(root: Path | str, name: str) -> Path:
         raise StoreError(f"no entry named {name!r} among the {len(paths)} of {root}; its files are named by id")
     listed = "\n  ".join(path.stem for path in named[:10])
     raise StoreError(f"{name!r} names {len(named)} entries of {root}; give more of the id:\n  {listed}")
+
+
+def _list_runs(root: Path, paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the paths of trainings and evaluations of ours; a damaged entry stays, so that whoever reads it says so."""
+    for path in paths:
+        if FOREIGN in path.relative_to(root).parts[:1]:
+            continue
+        try:
+            entry = read(path)
+        except StoreError:
+            yield path
+            continue
+        if not (entry.origin or entry.measures_latency):
+            yield path
 
 
 def sweep_all(root: Path) -> None:

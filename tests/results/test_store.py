@@ -134,7 +134,7 @@ def test_last_is_a_run_and_no_measurement(tmp_path: Path) -> None:
     store.write(made.entry(seed=2, command=["lineage", "latency", "runs/x"]), tmp_path)
     store.write(made.entry(seed=3, command=[], origin="detectron2"), tmp_path)
     assert [store.find(tmp_path, name) for name in ("last", "last~1")] == [newest, older]
-    with pytest.raises(StoreError, match="no entry named 'last~2' among the 4 .* no measured latency"):
+    with pytest.raises(StoreError, match=r"no entry named 'last~2' among the 4 .* no measured latency"):
         store.find(tmp_path, "last~2")
 
 

@@ -90,7 +90,7 @@ class Entry:
 
     @property
     def measures_latency(self) -> bool:
-        """Whether `lineage latency` wrote the entry, which measured a model and neither trained nor evaluated it."""
+        """Return whether the entry measured the speed of a model, which it neither trained nor evaluated."""
         return self.command[1:2] == ["latency"]
 
 

@@ -182,3 +182,14 @@ def test_a_test_of_a_checkpoint_finds_its_parent(project: Path) -> None:
     again = repeat_run(child, ["seed=3"], project / "results")
     assert again.metrics == old.metrics
     assert store.find(next((project / "runs").iterdir()) / "results", parent.id).is_file()
+
+
+def test_weights_that_an_entry_names_are_looked_up_in_its_store(project: Path) -> None:
+    """The repetition has an empty store of its own: 'no entry named ... among the 0'."""
+    parent = made.entry(None, folder=str(project / "runs/first"))
+    (project / "runs/first").mkdir(parents=True)
+    store.write(parent, project / "results")
+    old = made.entry(command=["train.py", f"weights={parent.id[-6:]}", "lr=1"])
+    assert original_overrides(old, project / "results") == ["weights=runs/first", "lr=1"]
+    with pytest.raises(RerunError, match="weights=last, which names another run by now"):
+        original_overrides(made.entry(command=["train.py", "weights=last"]), project / "results")

@@ -85,6 +85,17 @@ def test_after_a_test_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_after_weights_of_the_last_run(tmp_path: Path) -> None:
+    """`last` was printed and repeated as it was typed, when it named another run, and none in the store of a rerun."""
+    run(tmp_path, "train", "model=faster_rcnn", *SMALL, *DRAWN)
+    (trained,) = (tmp_path / "runs").iterdir()
+    printed = run(tmp_path, "train", "model=faster_rcnn", "weights=last", *SMALL, *DRAWN)
+    entry = store.read(store.find(tmp_path / "results", "last"))
+    assert f"weights=runs/{trained.name}" in entry.command
+    run_all(tmp_path, printed, ("roi", "seed", "rerun"))
+
+
+@pytest.mark.slow
 def test_after_an_interruption_and_a_resume(tmp_path: Path) -> None:
     folder = tmp_path / "zwölf Läufe"  # which Hydra reads only in quotes
     folder.mkdir()

@@ -33,9 +33,11 @@ def main(argv: list[str]) -> int:
 
     import lineage.config.schema  # noqa: F401  registers the schema that conf/train.yaml starts from
     from lineage.config.default_dataset import add_default_dataset
+    from lineage.config.entry_overrides import resolve_entries
     from lineage.config.friendly_errors import run_with_friendly_errors
-    from lineage.config.resume_overrides import extend_command
+    from lineage.config.resume_overrides import extend_command, resolve_auto
 
+    argv = resolve_entries(resolve_auto(argv))
     argv = extend_command(add_default_dataset(expand_finetune(argv)))
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
     application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")

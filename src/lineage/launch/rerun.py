@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lineage.config.entry_overrides import WEIGHTS, names_last, resolve_entry
 from lineage.config.evaluation_interval import INTERVAL
 from lineage.results import diff, git_state, paths, store
 from lineage.results.entry import Entry
@@ -61,7 +62,8 @@ def original_overrides(entry: Entry, results: Path) -> list[str]:
     """Return the overrides of a run; of a continued run, those of the run that it continues."""
     typed = [Override.parse(text) for text in entry.command[1:] if _is_override(text)]
     if not any(override.key == "resume" for override in typed):
-        return [str(override) for override in typed if override.key == INTERVAL or role_of(override.key) not in OWN]
+        computing = [override for override in typed if override.key == INTERVAL or role_of(override.key) not in OWN]
+        return [_resolve(str(override), entry, results) for override in computing]
     if entry.supersedes is None:
         raise RerunError(f"{entry.id} continued a run that left no entry, so its command is not known")
     return original_overrides(store.read(store.find(results, entry.supersedes)), results)
@@ -108,6 +110,13 @@ def _describe_equal(old: Entry) -> tuple[bool, str]:
 
 def _format(title: str, lines: Sequence[object]) -> str:
     return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _resolve(text: str, entry: Entry, results: Path) -> str:
+    """Return an override of a run with the run folders that it names by entries of the store."""
+    if Override.parse(text).key == WEIGHTS and names_last(text):  # entries of today have the folder
+        raise RerunError(f"{entry.id} began with {text}, which names another run by now, so it cannot be repeated")
+    return resolve_entry(text, results)
 
 
 def _is_override(text: str) -> bool:

@@ -72,7 +72,8 @@ def locate_weights(weights: str, results: Path) -> str:
         raise WeightsError(f"weights {weights}: no such file, and {error}") from error
     folder = paths.resolve_portable(entry.folder or "")
     if entry.folder is None or not folder.is_dir():
-        raise WeightsError(f"weights {weights}: its run folder {entry.folder} is not here; name a file of its weights")
+        named = f" {entry.folder}" if entry.folder else ""
+        raise WeightsError(f"weights {weights}: its run folder{named} is not here; name a file of its weights")
     return str(find_run_weights(RunFolder(folder)))
 
 

@@ -21,6 +21,7 @@ from lineage.config.build import build
 from lineage.data import stats, stats_plot
 from lineage.data.export import coco, penn_fudan
 from lineage.data.shapes.dataset import Shapes
+from tests.data.folder import age
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(one.stem for one in (CONF / "dataset").glob("*.yaml"))
@@ -256,6 +257,22 @@ def test_check_ends_with_the_command_that_trains_without_the_defects(
     break_record(val, "categories", name="another")  # leaving out is no remedy for that
     assert main(["data", "check", str(tmp_path)]) == 1
     assert not capsys.readouterr().out.splitlines()[-1].startswith("next")
+
+
+@pytest.mark.parametrize("splits", [["val"], ["train", "val"]])
+def test_check_ends_with_the_keys_of_each_split_whose_images_were_damaged_later(
+    splits: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "val"):
+        coco.write(Shapes(seed=1 + (split == "val"), length=4, size=[64, 64]), tmp_path, split)
+    age(tmp_path)
+    assert main(["data", "check", str(tmp_path)]) == 0
+    for split in splits:
+        next((tmp_path / f"{split}2017").iterdir()).write_text("no image")
+    assert main(["data", "check", str(tmp_path)]) == 1
+    keys = " ".join(f"dataset.{split}.on_defect=drop" for split in splits)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next     python train.py finetune={tmp_path} {keys}    # without the defects"
 
 
 def break_record(file: Path, kind: str, **values: Any) -> None:

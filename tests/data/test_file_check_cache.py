@@ -31,7 +31,8 @@ def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
         memo.unlink()
     now = 1_700_000_000.0
     monkeypatch.setattr("lineage.data.annotations.file_check_cache.time.time", lambda: now)
-    os.utime(root / "images", (now - age,) * 2)
+    for path in (*(root / "images").iterdir(), root / "images"):
+        os.utime(path, (now - age,) * 2)
     looks: list[int] = []
 
     def sample(records: Iterable[Any], count: int, paths: object) -> list[Any]:
@@ -45,6 +46,14 @@ def test_a_folder_is_looked_at_again_until_its_time_is_two_seconds_old(
     assert looks == ([6] if is_stored else [6, 6])
     find_file_defects(data.columns, paths, "val")
     assert len(looks) == (2 if is_stored else 3), "another dataset of the folder is looked at by itself"
+
+
+def test_an_image_that_is_damaged_after_the_first_use_is_refused(root: Path) -> None:
+    """Writing into a file leaves the time of its folder as it was; training died at its first evaluation."""
+    open_folder(root)
+    (root / "images/4.png").write_text("no image")
+    with pytest.raises(validate.DatasetError, match=r"image 40 \(4\.png\)"):
+        open_folder(root)
 
 
 def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
@@ -61,7 +70,8 @@ def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
     (memo,) = index_cache.glob("*.seen")
     defects.append("a defect")
     assert find_file_defects(data.columns, paths, "train") == []
-    for text in ("{}", "[]", "null", "no json", json.dumps({str(root / "images"): 5})):
+    earlier = json.dumps({str(root / "images"): 5})
+    for text in ("{}", "[]", "null", "no json", earlier, '{"folders": {}, "files": ""}'):
         memo.write_text(text)
         assert find_file_defects(data.columns, paths, "train") == ["a defect"]
         assert memo.read_text() == text

@@ -64,6 +64,23 @@ def test_it_stops_training_with_its_path(
     assert "data.on_unreadable=skip" in str(found.value)
 
 
+@pytest.mark.parametrize("spoil", [truncated, emptied, Path.unlink])
+def test_it_stops_an_evaluation_with_advice_that_works(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    """No image takes the place of another in a test, whatever data.on_unreadable says."""
+    data = module(tmp_path, "skip")
+    assert data.val is not None
+    path = data.train.path(1)
+    spoil(path)
+    with pytest.raises(ImageError) as raised:
+        list(data.val_loader())
+    keys = "dataset.train.on_defect=drop dataset.val.on_defect=drop"  # both splits read one file here
+    assert f"move the file away and add {keys}" in str(raised.value)
+    assert "on_unreadable" not in str(raised.value)
+    path.unlink(missing_ok=True)
+    dropped = coco.load(root=str(tmp_path), annotations="train.json", images="images", on_defect="drop")
+    assert len(dropped) == 3
+
+
 @pytest.mark.parametrize(("spoil", "said"), BROKEN)
 def test_it_is_reported_and_replaced_where_that_is_asked_for(
     tmp_path: Path, spoil: Callable[[Path], None], said: str, caplog: pytest.LogCaptureFixture

@@ -34,6 +34,7 @@ from lineage.structures import Batch
 log = logging.getLogger(__name__)
 
 ItemKey = tuple[int, int]  # position in the run (step * images_per_step + index within the step), image index
+SKIP = "Train without such images: data.on_unreadable=skip"
 ATTEMPTS = 10  # unreadable images in a row after which on_unreadable=skip gives up
 
 
@@ -103,7 +104,15 @@ class DetectionData(pl.LightningDataModule):
     def val_loader(self, rank: int = 0, world_size: int = 1, images_per_batch: int = 1) -> DataLoader:
         """Return the loader of the validation images, each once; a batch holds images of one canvas."""
         assert self.val is not None
-        return self._test_loader(self.val, "raise", rank, world_size, images_per_batch)
+        return self._test_loader(self.val, "raise", rank, world_size, images_per_batch, advice=self.advise_on_val())
+
+    def advise_on_val(self) -> str:
+        """Return what helps with an unreadable validation image: a missing file is always seen at the start."""
+        assert self.val is not None
+        train, val = (getattr(split, "source", None) for split in (self.train, self.val))
+        is_share = train is not None and train == val
+        keys = ["dataset.train.on_defect=drop"] * is_share + ["dataset.val.on_defect=drop"]
+        return f"Fetch it again; or evaluate without it: move the file away and add {' '.join(keys)}"
 
     def plain_loader(
         self,
@@ -129,9 +138,10 @@ class DetectionData(pl.LightningDataModule):
         world_size: int,
         images_per_batch: int,
         limit: int | None = None,
+        advice: str = SKIP,
     ) -> DataLoader:
         dataset = AugmentedDataset(
-            images, self.augment.test, self.seed, on_unreadable, images_per_step=1, finish=self.finish
+            images, self.augment.test, self.seed, on_unreadable, images_per_step=1, finish=self.finish, advice=advice
         )
         order = sort_by_aspect_ratio(images)[:limit]
         keys = [self.canvas_rule.group_key(size) for size in map(tuple, images.sizes[order].tolist())]
@@ -211,7 +221,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
     """Map from an ItemKey to the augmented sample and its rng key.
 
     The random numbers of a sample depend on the seed, its position in the run and its image id alone. `on_unreadable`
-    is "raise", or "skip" to replace an unreadable image by another one; `steps` is the length of the training.
+    is "raise", with `advice`, or "skip" to replace an unreadable image by another; `steps` is the training's length.
     """
 
     def __init__(
@@ -223,6 +233,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
         images_per_step: int,
         steps: int | None = None,
         finish: Callable[[Any], Any] = sanitize,
+        advice: str = SKIP,
     ) -> None:
         self.dataset = dataset
         self.transform = transform
@@ -231,6 +242,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
         self.images_per_step = images_per_step
         self.steps = steps
         self.finish = finish
+        self.advice = advice
 
     def __getitem__(self, item: ItemKey) -> tuple[Sample, int]:
         position, index = item
@@ -239,7 +251,7 @@ class AugmentedDataset(TorchDataset[tuple[Sample, int]]):
                 return self._load(position, index)
             except ImageError as error:  # of this image, or of one that a transform mixes in
                 if self.on_unreadable != "skip":
-                    raise ImageError(f"{error}\nTrain without such images: data.on_unreadable=skip") from error
+                    raise ImageError(f"{error}\n{self.advice}") from error
                 log.warning("%s\nskipped because of data.on_unreadable=skip; another image takes its place", error)
                 index = fold_in(self.seed, position, "instead", attempt) % len(self.dataset)
         raise ImageError(f"{ATTEMPTS} images in a row could not be read; `lineage data check` lists all of them")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -116,7 +117,12 @@ def require_file(path: Path, advice: str) -> None:
 
 def sample_image_files(images: Iterable[Record], count: int, paths: DatasetPaths) -> Iterator[Defect]:
     """Yield the defects that a quick check of `count` images before training finds."""
-    return check_image_files(images, paths, image.inspect, stride=max(1, -(-count // FILES_AT_START)))
+    return check_image_files(images, paths, image.inspect, find_stride(count))
+
+
+def find_stride(count: int) -> int:
+    """Return the distance between images that are opened before training."""
+    return max(1, -(-count // FILES_AT_START))
 
 
 def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Check, stride: int = 1) -> Iterator[Defect]:
@@ -169,7 +175,9 @@ def decode_image(path: Path, size: image.Size, decoding: image.Decoding) -> Defe
 def check_command(source: Path, image_folder: Path) -> str:
     """Return the command that lists all defects: by file for COCO's format, by the dataset's name for others."""
     if source.suffix == ".json":
-        return f"lineage data check --all --images {image_folder} --annotations {source}"
+        return shlex.join(
+            ["lineage", "data", "check", "--all", "--images", str(image_folder), "--annotations", str(source)]
+        )
     return "lineage data check NAME --root ROOT --all    (NAME as in dataset=NAME)"
 
 

@@ -76,7 +76,7 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
     if layout := find_layout(folder):
         raise ConfigError(
             f"{folder} is in the layout of {layout}. Convert it, which writes JSON files beside your images:\n"
-            f"    lineage data convert {folder}"
+            f"    lineage data convert {shlex.quote(str(folder))}"
         )
     if unparsed:
         raise ConfigError(f"{format_unparsed(unparsed)}.\nNo other file in {folder} holds annotations")

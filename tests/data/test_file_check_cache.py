@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,10 @@ def test_a_memo_that_says_nothing_is_no_answer_and_defects_are_not_remembered(
         memo.write_text(text)
         assert find_file_defects(data.columns, paths, "train") == ["a defect"]
         assert memo.read_text() == text
+
+
+def test_the_command_that_lists_all_defects_can_be_pasted() -> None:
+    command = validate.check_command(Path("/data/Schäden 3/a.json"), Path("/data/Schäden 3/train2017"))
+    assert shlex.split(command)[-4:] == [
+        "--images", "/data/Schäden 3/train2017", "--annotations", "/data/Schäden 3/a.json",
+    ]  # fmt: skip

@@ -46,6 +46,7 @@ from lineage.structures import Batch, Detections, Images, Targets
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, WIDTH, CLASSES, SLOTS, CELLS = 480, 640, 80, 100, 28
+OBJECTS = 6.3  # an image, and one more
 LVIS_CLASSES, LVIS_SLOTS = 1203, 300
 
 
@@ -197,10 +198,10 @@ def usual_lvis(scene: World, records: list[dict[str, Any]]) -> tuple[np.ndarray,
 
 
 def mask_rows(images: int, peer: int) -> list[list[str]]:
-    metrics, coming, scoring, evaluator = ours(world(images, CLASSES, 6.3), SLOTS, CocoScorer, ["mask"])
+    metrics, coming, scoring, evaluator = ours(world(images, CLASSES, OBJECTS), SLOTS, CocoScorer, ["mask"])
     columns = [column for column in evaluator.predictions if isinstance(column, np.ndarray)]
     kept = sum(column.nbytes for column in columns) / 2**20
-    stats, their_coming, their_scoring = usual_masks(world(peer, CLASSES, 6.3))
+    stats, their_coming, their_scoring = usual_masks(world(peer, CLASSES, OBJECTS))
     factor = images / peer
     values = [
         ("paste and RLE", coming, their_coming * factor),

@@ -1,4 +1,4 @@
-"""What a second process gains on a CPU: images per second of `train.py`, gloo between one and two processes.
+"""Gain of a second process on a CPU: images per second of `train.py` with one and with two, which talk by gloo.
 
 Mask R-CNN at tier mini, 8 images a step in all, one thread per process, in turns. The gradients of each step travel
 through the loopback device.

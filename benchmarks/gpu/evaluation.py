@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmarks.evaluation import CLASSES, HEIGHT, SLOTS, WIDTH, batches, world
+from benchmarks.evaluation import CLASSES, HEIGHT, OBJECTS, SLOTS, WIDTH, batches, world
 from benchmarks.gpu.scene import BORDER, CANVAS, DEVICE, scene, to_device
 from torch import Tensor
 
@@ -19,7 +19,6 @@ from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.protocols.coco import CocoScorer
 from lineage.structures import Batch, Detections
 
-OBJECTS = 6.3  # an image, and one more
 FIELDS = ("boxes", "scores", "labels", "masks")
 
 

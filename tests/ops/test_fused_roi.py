@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,14 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lineage.models.roi_heads.pooler import Pooler, RoIAlign, RoIPool, RoIWarp
 from lineage.ops.fused_roi import runs_fused
+from tests.ops.interpreter import run_interpreted
 
 
 def test_the_kernels_equal_torchvision_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "tests.ops.interpreted_roi"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-m", "tests.ops.interpreted_roi")
 
 
 @pytest.fixture

@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torchvision
@@ -11,6 +7,7 @@ from torchvision.models.detection._utils import Matcher as Reference
 from lineage.ops.matching import Match, Matcher, compute_overlaps, subsample
 from lineage.ops.random import fold_in
 from lineage.structures import Targets
+from tests.ops.interpreter import run_interpreted
 from tests.ops.test_boxes import random_boxes
 
 
@@ -113,7 +110,4 @@ for regions in (random_boxes(3, 600, seed=2), random_boxes(1, 600, seed=3)):
 
 
 def test_the_cuda_kernels_agree_bit_for_bit_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", CUDA_KERNEL], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", CUDA_KERNEL)

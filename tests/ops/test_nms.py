@@ -1,12 +1,9 @@
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torchvision
 
 from lineage.ops.nms import nms
+from tests.ops.interpreter import run_interpreted
 from tests.ops.test_boxes import random_boxes
 
 
@@ -57,7 +54,4 @@ for rows, count, groups, usable in ((2, 70, 3, 0.9), (1, 128, 1, 1.0), (1, 130, 
 
 
 def test_the_cuda_kernel_agrees_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", CUDA_KERNEL], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", CUDA_KERNEL)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from tests.ops.interpreter import run_interpreted
 
 UNIFORM = """
 import torch
@@ -234,9 +232,4 @@ SCRIPTS = {"uniform": UNIFORM, "boxes": BOXES, "masks": MASKS, "regions": REGION
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_the_kernels_agree_with_torch_under_tritons_interpreter(script: str) -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-W", "ignore", "-c", script)

@@ -1,9 +1,5 @@
 """The kernels behind a convolution against plain torch, under Triton's interpreter."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +9,7 @@ from lineage.models.backbones import norm as norms
 from lineage.models.backbones.norm import FrozenBatchNorm, convolve_and_normalize
 from lineage.models.backbones.residual_blocks import BasicBlock, Bottleneck
 from lineage.ops.layers.convolution import convolve, enlarge
+from tests.ops.interpreter import run_interpreted
 
 KERNELS = """
 import torch
@@ -142,10 +139,7 @@ for memory in (last, first):
 
 @pytest.mark.parametrize("program", [KERNELS, LAYERS], ids=["kernels", "layers"])
 def test_the_kernels_agree_with_torch_under_tritons_interpreter(program: str) -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", program)
 
 
 def test_a_folded_norm_computes_what_two_layers_do_and_leaves_their_parameters_alone() -> None:

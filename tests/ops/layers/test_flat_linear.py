@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
-import pytest
+from tests.ops.interpreter import run_interpreted
 
 PROGRAM = """
 import torch
@@ -47,7 +43,4 @@ torch.testing.assert_close(grad, half.float().flatten(1).sum(0).expand(6, -1), r
 
 
 def test_reordered_weights_compute_the_layer_and_its_gradients_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", PROGRAM)

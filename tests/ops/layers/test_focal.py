@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
-import pytest
+from tests.ops.interpreter import run_interpreted
 
 KERNELS = """
 import torch
@@ -52,7 +48,4 @@ assert losses.isfinite().all() and certain.grad.isfinite().all()
 
 
 def test_the_kernels_agree_with_torchvision_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", KERNELS)

@@ -1,10 +1,6 @@
 """Packed levels against single levels, under Triton's interpreter."""
 
-import os
-import subprocess
-import sys
-
-import pytest
+from tests.ops.interpreter import run_interpreted
 
 # As a GPU runs them: `runs_kernels` says yes, the interpreter computes; then with cuDNN's fused convolution as well.
 PROGRAM = """
@@ -88,7 +84,4 @@ assert cudnn.FusedConvolution.calls == 6 * 2 * 3
 
 
 def test_packed_levels_have_the_values_and_gradients_of_single_levels() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", PROGRAM)

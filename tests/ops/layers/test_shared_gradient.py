@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
@@ -17,14 +14,11 @@ from lineage.ops.layers.shared_gradient import SharedMaps, share_gradient
 from lineage.ops.roi_align import roi_align
 from tests.models.compose import build
 from tests.models.scenes import batch
+from tests.ops.interpreter import run_interpreted
 
 
 def test_shared_maps_equal_others_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "tests.ops.layers.interpreted_shared_gradient"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-m", "tests.ops.layers.interpreted_shared_gradient")
 
 
 def test_maps_are_returned_as_they_are_where_no_kernel_runs() -> None:

@@ -1,9 +1,5 @@
 """A frozen stem in three kernels against its four layers."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +7,7 @@ from torch import nn
 
 from lineage.ops.layers.stem import rearrange_filters, runs_fused_stem
 from lineage.structures import Images
+from tests.ops.interpreter import run_interpreted
 
 KERNELS = """
 import torch
@@ -38,10 +35,7 @@ assert whole.dtype == torch.float32 and whole.is_contiguous(memory_format=torch.
 
 
 def test_the_kernels_agree_with_the_layers_under_tritons_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton ships with torch on Linux only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run_interpreted("-c", KERNELS)
 
 
 def test_filters_over_blocks_are_the_7x7_convolution() -> None:

@@ -188,8 +188,7 @@ def _read_levels(name: str, row: Row, variations: list[Variation]) -> list[Setti
 def _check_keys(settings: list[Setting]) -> None:
     """Raise TableError for a key that the config of all chosen options does not have: no run would start."""
     chosen = {setting.name: str(setting.value) for setting in settings if setting.is_group}
-    if model_dataset := read_default_datasets().get(chosen.get("model", "")):
-        chosen.setdefault("dataset", model_dataset)
+    chosen["dataset"] = _choose_dataset(settings)
     config = to_plain(compose_config([f"{name}={option}" for name, option in chosen.items()]))
     for setting in settings:
         if not setting.is_group and diff.at(config, setting.name) == diff.ABSENT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.data.export import cityscapes, penn_fudan, voc
 from lineage.data.shapes.dataset import Shapes
+from lineage.results.overrides import quote
 from lineage.run.finetune.layout import read_layout
 from lineage.run.resolve import resolve
 from tests.data import folder
@@ -139,3 +141,93 @@ def test_the_summary_names_other_files_that_are_cut_off_and_no_hidden_ones(tmp_p
     assert "is not JSON" not in read_layout(tmp_path).summary
     (tmp_path / "notes.json").write_text("")
     assert f"; {tmp_path}/notes.json: is not JSON (Expecting value: line 1 column 1" in read_layout(tmp_path).summary
+
+
+COCO_SPLITS = {f"annotations/instances_{split}2017.json": f"{split}2017" for split in ("train", "val")}
+TRAIN, VAL = COCO_SPLITS
+
+
+def break_train(root: Path, fault: str) -> None:
+    """Write COCO's layout and break or move its file for training."""
+    for file, images in COCO_SPLITS.items():
+        write_split(root, file, images)
+    content = json.loads((root / TRAIN).read_text())
+    if fault == "no categories":
+        (root / TRAIN).write_text(json.dumps({**content, "categories": None}))
+        return
+    (root / TRAIN).unlink()
+    if fault == "deep":
+        write_split(root, "labels/train/my file.json", "train2017")
+    elif fault == "no images":
+        for picture in (root / "train2017").iterdir():
+            picture.unlink()
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("missing", "; the images in train2017 have no file. Name the file to train on beside the folder, "
+                    "dataset.train.annotations=FILE;"),
+        ("no images", f"{VAL} is for validation or test by the name. Name the file"),
+        ("no categories", f"; {TRAIN} is not in COCO's format: it has no list of categories. Name"),
+        ("deep", "; labels/train/my file.json lies in deeper folders than are read. Name"),
+    ],
+)  # fmt: skip
+def test_a_file_for_validation_is_trained_on_only_if_it_is_named(tmp_path: Path, fault: str, says: str) -> None:
+    break_train(tmp_path, fault)
+    with pytest.raises(ConfigError, match=re.escape(says)) as error:
+        read_layout(tmp_path)
+    message = str(error.value)
+    assert "\n" not in message
+    (word,) = shlex.split(message.rpartition(": ")[2])
+    assert word == f"finetune={tmp_path / VAL}"
+    overrides = read_layout(tmp_path / VAL).overrides
+    assert f"dataset.train.images={tmp_path / 'val2017'}" in overrides
+    assert "dataset.val.fraction=0.2" in overrides
+
+
+@pytest.mark.parametrize("file", ["valid/_annotations.coco.json", "test.json"])
+def test_the_only_file_of_other_layouts_is_not_trained_on_either(tmp_path: Path, file: str) -> None:
+    write_split(tmp_path, file, "valid")
+    with pytest.raises(ConfigError, match=re.escape(f"{file} is for validation or test by the name")):
+        read_layout(tmp_path)
+    with pytest.raises(ConfigError, match="is for validation or test by the name"):
+        data(["check", str(tmp_path)])
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_a_typed_file_to_train_on_counts_with_its_own_images(tmp_path: Path, is_cut_off: bool) -> None:
+    root = tmp_path / "my cells"
+    break_train(root, "missing")
+    if is_cut_off:
+        (root / TRAIN).write_text("{")
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text(json.dumps(folder.content()))
+    layout = read_layout(root, {"dataset.train.annotations": quote(elsewhere)})
+    config = compose_config([f"dataset={layout.name}", *layout.overrides])
+    assert (config.dataset.train.annotations, config.dataset.train.images) == (str(elsewhere), "train2017")
+    assert (config.dataset.val.annotations, config.dataset.val.images) == (VAL, "val2017")
+    own = read_layout(root, {"dataset.train.annotations": VAL}).overrides if not is_cut_off else ()
+    assert not own or {f"dataset.train.annotations={VAL}", "dataset.val.fraction=0.2"} <= {*own}
+    with pytest.raises(ConfigError, match=r"lost.json: cannot be read \(No such file"):
+        read_layout(root, {"dataset.train.annotations": "lost.json"})
+
+
+def test_a_large_file_is_read_whatever_its_name(tmp_path: Path) -> None:
+    write_split(tmp_path, "train.json", "images")
+    write_split(tmp_path, "val.json", "images")
+    with (tmp_path / "train.json").open("a") as file:
+        file.write(" " * (65 << 20))  # it was taken for no annotations from 64 MB on
+    assert "dataset.train.annotations=train.json" in read_layout(tmp_path).overrides
+
+
+def test_images_of_val_do_not_validate_a_training_on_trainval(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "val")):
+        voc.write(Shapes(seed=seed, length=4, size=[48, 64]), tmp_path, split)
+    sets = next(tmp_path.rglob("ImageSets/Main"))
+    names = "".join((sets / f"{split}.txt").read_text() for split in ("train", "val"))
+    (sets / "trainval.txt").write_text(names)
+    assert "dataset.val.image_sets=[VOC2012/val]" in read_layout(tmp_path).overrides
+    (sets / "train.txt").unlink()
+    overrides = read_layout(tmp_path).overrides
+    assert {"dataset.train.image_sets=[VOC2012/trainval]", "dataset.val.fraction=0.2"} <= {*overrides}

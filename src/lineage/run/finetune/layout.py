@@ -5,28 +5,33 @@ Files and folders are splits by their names: train, val or valid, test.
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 from xml.etree import ElementTree as xml
 
 from lineage.config.build import ConfigError
 from lineage.data.annotations.image_folder import ImageFolder
 from lineage.data.convert.detect import find_layout
-from lineage.data.convert.json_files import Unparsed, format_unparsed, list_json, read_json
+from lineage.data.convert.json_files import format_unparsed
 from lineage.data.convert.split_names import SPLITS, find_split
 from lineage.results.overrides import quote
+from lineage.run.finetune.coco_files import (
+    KINDS,
+    CocoFile,
+    describe_file,
+    describe_typed,
+    find_coco_files,
+    refuse_unparsed_splits,
+    refuse_without_train,
+    replace_splits,
+    split_of,
+)
 
-PARTS = ("images", "annotations", "categories")  # of a COCO-format file
-LARGEST = 64 << 20  # bytes of a JSON file that is read to see whether it is one
-KINDS = ("instances", "person_keypoints")  # of COCO's own files
 VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # of ImageSets/Main
-EXAMPLES = 100  # images of a file, spread over it, that the search for their folder looks for
 VOC_SETS = ("train", "val", "trainval", "test")
 FEW = 3  # unread files that a summary names
 SMALL, SMALL_SHARE, SHARE = 200, 0.2, 0.1  # images, and the share for validation below and above that number
@@ -41,20 +46,11 @@ class Layout:
     summary: str  # of the files, for people
 
 
-@dataclass(frozen=True, slots=True)
-class CocoFile:
-    """An annotation file, the split that its path names, and some of its images, the first among them."""
-
-    path: Path
-    split: str | None
-    examples: tuple[str, ...]  # names of image files
-    images: int
-
-
 def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
     """Return the layout of a folder, or of one COCO-format file. Raises ConfigError with the remedy.
 
-    typed: overrides; a typed dataset.train.images needs no search, a typed model with keypoints COCO's files of them
+    typed: overrides; a typed dataset.train.images needs no search, typed annotations count instead of a split's files
+        in the folder, a typed model with keypoints calls for COCO's files of them
     """
     if folder.is_file():
         return read_coco([describe_file(folder, folder.parent)], folder.parent, typed)
@@ -67,8 +63,10 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
     refuse_deepfashion2(folder)  # before its files, one of each image, are read
     kinds = KINDS[::-1] if "keypoint" in typed.get("model", "") else KINDS
     files, unparsed = find_coco_files(folder, kinds)
-    refuse_unparsed_splits(unparsed, folder)
-    if files:
+    named = describe_typed(folder, typed)
+    refuse_unparsed_splits([file for file in unparsed if split_of(file.path, folder) not in named], folder)
+    if files := replace_splits(files, named):
+        refuse_without_train(files, folder)
         coco = read_coco(files, folder, typed)
         return replace(coco, summary=f"{coco.summary}; {format_unparsed(unparsed)}") if unparsed else coco
     if years := [path.parents[1] for place in VOC_PLACES for path in sorted(folder.glob(f"{place}ImageSets/Main"))]:
@@ -98,60 +96,11 @@ def refuse_deepfashion2(folder: Path) -> None:
             )
 
 
-def find_coco_files(folder: Path, kinds: Sequence[str]) -> tuple[list[CocoFile], list[Unparsed]]:
-    """Return the COCO-format files in a folder and in the folders in it, and the JSON files that cannot be parsed.
-
-    Of COCO's own files those of the first kind are returned.
-    """
-    files, unparsed = list[CocoFile](), list[Unparsed]()
-    for path in list_json(folder, levels=1):
-        is_large = path.stat().st_size > LARGEST
-        content = None if is_large else read_json(path)
-        if isinstance(content, Unparsed):
-            unparsed.append(content)
-        elif is_named_like_coco(path) if is_large else is_coco(content):
-            files.append(describe_file(path, folder))
-    for kind in kinds:  # COCO has a file of each kind for the same images
-        if len(preferred := [file for file in files if file.path.name.startswith(f"{kind}_")]) > 0:
-            return preferred, unparsed
-    return files, unparsed
-
-
-def refuse_unparsed_splits(unparsed: Sequence[Unparsed], folder: Path) -> None:
-    """Raise ConfigError for files that are a split by their names: without them other images would be a split."""
-    if splits := [file for file in unparsed if find_split(file.path.relative_to(folder).parts)]:
-        raise ConfigError(
-            f"{format_unparsed(splits)}.\nIf it holds no annotations, move it away, or name the file: finetune=FILE"
-        )
-
-
-def is_named_like_coco(path: Path) -> bool:
-    return path.name.startswith(KINDS) or "coco" in path.name
-
-
-def is_coco(content: Any) -> bool:
-    """Return whether the content of a JSON file is in COCO's format."""
-    return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
-
-
-def describe_file(path: Path, root: Path) -> CocoFile:
-    content = read_json(path)
-    if isinstance(content, Unparsed):
-        raise ConfigError(str(content))
-    images = content.get("images") if isinstance(content, dict) else None
-    if not (isinstance(images, list) and images and isinstance(images[0], dict)):
-        raise ConfigError(f"{path}: is no annotation file in COCO's format with a list of images")
-    inside = path.relative_to(root) if path.is_relative_to(root) else path
-    records = [record for record in images[:: math.ceil(len(images) / EXAMPLES)] if isinstance(record, dict)]
-    examples = tuple(str(record.get("file_name")) for record in records)
-    return CocoFile(path, find_split(inside.parts), examples, len(images))
-
-
 def read_coco(files: Sequence[CocoFile], folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
     """Return the layout of one file, or of a file for each split."""
 
     def name(file: CocoFile) -> str:
-        return str(file.path.relative_to(folder))
+        return str(file.path.relative_to(folder) if file.path.is_relative_to(folder) else file.path)
 
     train = choose(files, "train", folder) if len(files) > 1 else files[0]
     val = next((file for split in ("val", "test") if len(files) > 1 and (file := choose(files, split, folder))), None)
@@ -184,8 +133,8 @@ def choose(files: Iterable[CocoFile], split: str, folder: Path) -> CocoFile | No
     if len(candidates) > 1:
         names = ", ".join(str(file.path.relative_to(folder)) for file in candidates)
         raise ConfigError(
-            f"{folder}: {names} all look like {split}. Say which: dataset=coco dataset.root={quote(folder)} "
-            f"dataset.{split if split != 'test' else 'val'}.annotations=FILE finetune=true"
+            f"{folder}: {names} all look like {split}. Say which: "
+            f"dataset.{split if split != 'test' else 'val'}.annotations=FILE beside the folder"
         )
     return candidates[0] if candidates else None
 
@@ -194,19 +143,21 @@ def split_overrides(split: str, file: CocoFile, root: Path, typed: Mapping[str, 
     """Return the keys of a split: its annotation file, and the folder that holds its first image unless typed."""
     places = {"annotations": file.path}
     if f"dataset.{split}.images" not in typed:
-        places["images"] = find_images(file, root)
+        places["images"] = find_images(file, root, split)
     return [
         f"dataset.{split}.{key}={quote(path.relative_to(root) if path.is_relative_to(root) else path)}"
         for key, path in places.items()
     ]
 
 
-def find_images(file: CocoFile, root: Path) -> Path:
+def find_images(file: CocoFile, root: Path, split: str) -> Path:
     """Return the usual folder that holds most of the examples, the first of equals. Raises ConfigError without one."""
     stem = re.sub("^(instances|person_keypoints)_", "", file.path.stem)
     names = [stem, *(name for name, split in SPLITS.items() if split == file.split)]
-    parents = [file.path.parent, root]
+    is_apart = file.path.parent.name == "annotations"  # as COCO's, beside the folders of images
+    parents = [file.path.parent, root, *([file.path.parent.parent] if is_apart else [])]
     folders = [parent / part for parent in parents for part in ("", *names, *(f"images/{n}" for n in names), "images")]
+    folders += [path for path in sorted(root.glob("*/")) if file.split and find_split((path.name,)) == file.split]
     for is_exact in (True, False):
         counts: dict[Path, int] = {}
         for folder in dict.fromkeys(folders):
@@ -219,15 +170,16 @@ def find_images(file: CocoFile, root: Path) -> Path:
     looked = ", ".join(str(folder) for folder in dict.fromkeys(folders) if folder.is_dir())
     raise ConfigError(
         f"{file.path}: none of its images, such as {file.examples[0]}, is in {looked}. Name the folder: "
-        f"dataset.{file.split or 'train'}.images=FOLDER"
+        f"dataset.{split}.images=FOLDER"
     )
 
 
 def read_voc(years: Sequence[Path]) -> Layout:
     """Return the layout of folders that are made as VOC2007 is, with the classes that their XML files name."""
     sets = {name: [f"{year.name}/{name}" for year in years if is_set(year, name)] for name in VOC_SETS}
-    val = sets["val"] or sets["test"]
-    train = sets["train"] if sets["train"] and sets["val"] else sets["trainval"] or sets["train"]
+    has_both = bool(sets["train"] and sets["val"])
+    train = sets["train"] if has_both else sets["trainval"] or sets["train"]
+    val = sets["val"] if train == sets["train"] and sets["val"] else sets["test"]  # trainval has the images of val
     if not train:
         raise ConfigError(f"{years[0] / 'ImageSets/Main'}: holds no train.txt and no trainval.txt")
     names = sorted({name for year in years for name in read_class_names(year)})

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from lineage.results.overrides import quote
 from lineage.run.finetune import expand
 from lineage.run.finetune.anchors import fit_anchors
 from lineage.run.finetune.expand import expand_command
-from lineage.run.finetune.facts import DataFacts
+from lineage.run.finetune.facts import DataFacts, read_facts
 from lineage.run.finetune.own_run import NODES
 from lineage.run.finetune.plan import choose_training
 from lineage.run.resolve import resolve
+from tests.data import folder
 from tests.trained import run_folder
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +93,30 @@ def test_weights_within_reach_are_used() -> None:
 
 def test_labels_choose_the_model() -> None:
     assert chosen(masked=0.1)["model"] == "faster_rcnn"
-    assert chosen(keypoints=17)["model"] == "keypoint_rcnn"
+    assert chosen(keypoints=17, with_keypoints=100)["model"] == "keypoint_rcnn"  # half of the 200 objects
+    assert chosen(keypoints=17, with_keypoints=99)["model"] == "mask_rcnn"
+    assert chosen(keypoints=17, with_keypoints=99, masked=0.1)["model"] == "faster_rcnn"
+    assert chosen(keypoints=17, with_keypoints=0, boxes=np.empty((0, 2)))["model"] == "mask_rcnn"
     assert chosen()["model"] == "mask_rcnn"
+
+
+def test_the_reason_counts_the_objects_with_keypoints(tmp_path: Path) -> None:
+    root = folder.write(tmp_path, folder.content(4))
+    content = json.loads((root / "train.json").read_text())
+    content["categories"] = [{"id": 4, "name": "cat", "keypoints": ["nose", "tail"]}, {"id": 9, "name": "dog"}]
+    labels = [[5, 5, 2, 6, 6, 1], [5, 5, 1, 0, 0, 0], [0] * 6]  # both, one, none; the fourth has no such key
+    for annotation, keypoints in zip(content["annotations"], labels, strict=False):
+        annotation |= {"keypoints": keypoints, "num_keypoints": sum(flag > 0 for flag in keypoints[2::3])}
+    (root / "train.json").write_text(json.dumps(content))
+    read = read_facts(["dataset=coco", f"dataset.root={quote(root)}", "dataset.train.annotations=train.json",
+                       "dataset.train.images=images", "dataset.val=null"])  # fmt: skip
+    assert (read.objects, read.keypoints, read.with_keypoints) == (4, 2, 2)
+    choices = {choice.key: choice for choice in choose_training(read, {}, False, nothing)}
+    assert choices["model"].override == "model=keypoint_rcnn"
+    assert choices["model"].reason.startswith("2 of 4 objects have some of 2 keypoints; model=mask_keypoint_rcnn")
+    fewer = choose_training(replace(read, with_keypoints=1), {}, False, nothing)[0]
+    assert fewer.override == "model=mask_rcnn"
+    assert fewer.reason.endswith("; 1 of 4 objects have keypoints, which model=keypoint_rcnn learns")
 
 
 def test_sizes_follow_the_files_and_their_objects() -> None:

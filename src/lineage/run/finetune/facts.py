@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
-from lineage.data.annotations.columns import has_mask
+from lineage.data.annotations.columns import Points, has_mask
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.run.repeated_warnings import print_warnings_once
 from lineage.run.splits import build_train, build_val
@@ -28,9 +28,10 @@ class DataFacts:
     val_images: int
     classes: tuple[str, ...]
     masked: float  # share of the objects that have a mask
-    keypoints: int
+    keypoints: int  # names of the classes' keypoints
     sizes: NDArray[np.int64]  # [images, 2] height, width of the files
     boxes: NDArray[np.float64]  # [n, 2] height, width of the objects, divided by the short side of their image
+    with_keypoints: int = 0  # objects that have at least one labelled keypoint
     left_out: int = 0  # images of the training set without objects, which the dataset leaves out
 
     @property
@@ -62,6 +63,7 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
     owners = np.repeat(np.arange(len(train)), np.diff(columns.offsets))
     heights_widths = (columns.boxes[:, 2:] - columns.boxes[:, :2]).astype(np.float64)[:, ::-1]
     boxes = heights_widths / sizes[owners].min(1, keepdims=True)
+    is_object = ~columns.crowd & (boxes > 0).all(1)
     masked = 0.0 if columns.masks is None else float(has_mask(columns).mean())
     whole = build_train(config, filter_empty=False) if config.dataset.train.get("filter_empty") else train
     return DataFacts(
@@ -72,6 +74,13 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
         masked=masked,
         keypoints=0 if columns.keypoints is None else len(train.meta.keypoints),
         sizes=sizes,
-        boxes=boxes[~columns.crowd & (boxes > 0).all(1)],
+        boxes=boxes[is_object],
+        with_keypoints=0 if columns.keypoints is None else int((is_object & has_keypoints(columns.keypoints)).sum()),
         left_out=len(whole) - len(train),
     )
+
+
+def has_keypoints(points: Points) -> NDArray[np.bool_]:
+    """Return [n] whether each object has a labelled keypoint."""
+    labelled = np.concatenate([[0], np.cumsum(points.values[:, 2] > 0)])
+    return np.diff(labelled[points.offsets]) > 0

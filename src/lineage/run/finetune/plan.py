@@ -24,7 +24,7 @@ AUGMENTS = {160: "scale_160", 320: "scale_320", 480: "scale_480", 800: "multisca
 MANY_IMAGES = 2000  # from here on, 16 images per step on a GPU
 EVALUATIONS = 5  # of a training
 EVALUATION_SHARE = 0.2  # of the time that evaluations may take; an image costs a third of one in training
-MIN_MASKED_SHARE = 0.5  # share of objects with a mask from which a mask head is worth having
+MIN_SHARE = 0.5  # of objects with a mask, or with keypoints, from which a head for them is worth having
 
 
 class Start(Enum):
@@ -89,15 +89,16 @@ def choose_training(
 
 def choose_model(facts: DataFacts) -> Choice:
     """Return the model that learns the labels which the data have."""
-    if facts.keypoints:
-        more = "; model=mask_keypoint_rcnn learns their masks too" if facts.masked >= MIN_MASKED_SHARE else ""
-        return Choice("model=keypoint_rcnn", f"the objects have {facts.keypoints} keypoints{more}")
-    if facts.masked >= MIN_MASKED_SHARE:
-        return Choice(
-            "model=mask_rcnn", f"{facts.masked:.0%} of the objects have masks; model=faster_rcnn learns boxes alone"
-        )
-    few = f"only {facts.masked:.0%} of the objects have masks" if facts.masked else "the objects have no masks"
-    return Choice("model=faster_rcnn", f"{few}, so boxes are learned")
+    count = f"{facts.with_keypoints:,} of {facts.objects:,} objects have"
+    if facts.with_keypoints and facts.with_keypoints >= MIN_SHARE * facts.objects:
+        more = "; model=mask_keypoint_rcnn learns their masks too" if facts.masked >= MIN_SHARE else ""
+        return Choice("model=keypoint_rcnn", f"{count} some of {facts.keypoints} keypoints{more}")
+    few = f"; {count} keypoints, which model=keypoint_rcnn learns" if facts.with_keypoints else ""
+    if facts.masked >= MIN_SHARE:
+        reason = f"{facts.masked:.0%} of the objects have masks; model=faster_rcnn learns boxes alone{few}"
+        return Choice("model=mask_rcnn", reason)
+    masks = f"only {facts.masked:.0%} of the objects have masks" if facts.masked else "the objects have no masks"
+    return Choice("model=faster_rcnn", f"{masks}, so boxes are learned{few}")
 
 
 def continue_run(own: OwnModel) -> Beginning:
@@ -167,9 +168,10 @@ def side_of_small_objects(facts: DataFacts) -> float:
 
 def choose_augment(facts: DataFacts, size: int) -> Choice:
     """Return the augmentation around the size of the test."""
-    small = f"; a quarter of the objects are smaller than {side_of_small_objects(facts) * size:.0f} pixels then"
     reason = f"short side {size} in the test, varied in training (files have {facts.short_side})"
-    return Choice(f"augment={AUGMENTS[size]}", reason + (small if facts.objects else ""))
+    if facts.objects:
+        reason += f"; a quarter of the objects are smaller than {side_of_small_objects(facts) * size:.0f} pixels then"
+    return Choice(f"augment={AUGMENTS[size]}", reason)
 
 
 def choose_schedule(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,15 @@ from lineage.cli.data.named_dataset import (
     open_split,
     replace_folder,
     splits_of,
+)
+from lineage.cli.data.next_command import (
+    Checked,
+    Remedy,
+    choose_file_remedy,
+    choose_remedy,
+    name_training,
+    print_next,
+    share_a_file,
 )
 from lineage.cli.data.videos import check_frames, has_videos
 from lineage.cli.decoding import add_decoding_arguments
@@ -55,68 +63,37 @@ def run(args: argparse.Namespace) -> int:
         from lineage.data.samples.image import MEGAPIXELS, create_decoding
 
         decoding = create_decoding(args.pixel_range, args.max_megapixels or MEGAPIXELS)
-        return check_file(args.annotations, args.images or args.annotations.parent, decoding, list_all=args.all)
+        return check_file(
+            args.annotations, args.images or args.annotations.parent, decoding, list_overrides(args), list_all=args.all
+        )
+    typed = list_overrides(args)
+    args.overrides = [*typed]
     folder = replace_folder(args)
     config = compose_config(args)
     with only_errors("lineage.data.annotations.open_dataset"):  # its warnings are printed here in full
-        checked: dict[str, tuple[Dataset, int]] = {}
+        checked: dict[str, Checked] = {}
         for split in splits_of(args, config):
             checked[split] = check_split(args.dataset, config, split, checked, list_all=args.all)
-    count = sum(defects for _, defects in checked.values())
-    drops = list_drops(config, checked)
+    count = sum(result.defects for result in checked.values())
+    remedy = choose_remedy(config, checked)
     if {"train", "val"} <= checked.keys():
-        odd = compare_splits(checked["train"][0], checked["val"][0])
-        count, drops = count + odd, [] if odd else drops
-    if (count == 0 or drops) and "train" in checked and checked["train"][0].source is not None:
-        root = [f"dataset.root={quote(Path(args.root).absolute())}"] if args.root else []
-        named = [
-            *suggest_overrides(checked["train"][0], args.overrides),
-            f"dataset={args.dataset}",
-            *root,
-            *args.overrides,
-        ]
-        print_next([*([f"finetune={folder}"] if folder else named), *drops])
+        odd = compare_splits(checked["train"].dataset, checked["val"].dataset)
+        count, remedy = count + odd, None if odd else remedy
+    if remedy and "train" in checked and checked["train"].dataset.source is not None:
+        print_next(name_training(args, folder, typed, checked["train"].dataset), remedy)
     return int(count > 0)
 
 
-def list_drops(config: DictConfig, checked: Mapping[str, tuple[Dataset, int]]) -> list[str]:
-    """Return the keys that leave the defects out of a training that stops for them; none if one would stop it anyway.
-
-    checked: split -> it without its defects, and their number; val may be a part of the file of train.
-    """
-    from lineage.data.annotations.validate import DatasetError
-
-    keys = []
-    for split, (dataset, _) in checked.items():
-        shares = [part for part, (other, _) in checked.items() if other is dataset or _share_a_file(other, dataset)]
-        if not any(checked[part][1] for part in shares) or "on_defect" not in config.dataset[split]:
-            continue
-        try:
-            open_split(config, split, on_defect="raise")
-        except DatasetError:
-            keys.append(f"dataset.{split}.on_defect=drop")
-    return keys
-
-
-def suggest_overrides(dataset: Dataset, typed: Sequence[str]) -> list[str]:
-    """Return the overrides that train on a dataset: of landmarks that classes do not share, a model of its own.
-
-    That one is chosen small on a CPU, as finetune chooses: its paper's size is for GPUs, from weights to be fetched.
-    """
-    if has_videos(dataset):
-        return ["model=dvtsr"]
-    if not dataset.meta.keypoint_offsets:
-        return ["finetune=true"]
-    import torch
-
-    is_chosen = torch.cuda.is_available() or any(text.startswith("tier=") for text in typed)
-    return ["model=deepmark", *([] if is_chosen else ["tier=mini"])]
-
-
-def print_next(overrides: Sequence[str]) -> None:
-    """Print the command that trains on what was checked."""
-    comment = "    # without the defects" if any(text.endswith("on_defect=drop") for text in overrides) else ""
-    print(f"next     python train.py {shlex.join(overrides)}{comment}")
+def list_overrides(args: argparse.Namespace) -> list[str]:
+    """Return the overrides that were typed, with the keys of --pixel-range and --max-megapixels."""
+    if args.annotations and args.dataset and "=" not in args.dataset:
+        args.error(f"name {args.dataset} or --annotations {args.annotations}, not both")
+    overrides = [*([args.dataset] if args.annotations and args.dataset else []), *args.overrides]
+    if args.pixel_range:
+        overrides.append(f"dataset.pixel_range=[{','.join(f'{value:g}' for value in args.pixel_range)}]")
+    if args.max_megapixels:
+        overrides.append(f"dataset.max_megapixels={args.max_megapixels:g}")
+    return overrides
 
 
 def compare_splits(train: Dataset, val: Dataset) -> int:
@@ -137,13 +114,14 @@ def compare_splits(train: Dataset, val: Dataset) -> int:
 
 
 def check_split(
-    name: str, config: DictConfig, split: str, checked: Mapping[str, tuple[Dataset, int]], *, list_all: bool
-) -> tuple[Dataset, int]:
+    name: str, config: DictConfig, split: str, checked: Mapping[str, Checked], *, list_all: bool
+) -> Checked:
     """Print the defects of a split; return it without what is broken, and the number of defects.
 
     checked: splits before it; the defects of a file that two of them share are printed and counted once
     """
     from lineage.data.annotations.cures import format_cures
+    from lineage.data.annotations.defects import UNUSABLE_FILE
     from lineage.data.annotations.validate import DatasetError
 
     unfiltered = {"filter_empty": False, "min_keypoints": 0}
@@ -153,35 +131,27 @@ def check_split(
         dataset = open_split(config, split, on_defect="raise", **unfiltered)
     if dataset.source is None:
         print(f"{split}: {name} is drawn on demand; there is nothing on disk to check.")
-        return dataset, 0
+        return Checked(dataset, 0)
     if has_videos(dataset):
-        return dataset, check_frames(cast("FrameTriplets", dataset), split)
-    for first_split, (earlier, _) in checked.items():
-        if _share_a_file(earlier, dataset):
+        return Checked(dataset, check_frames(cast("FrameTriplets", dataset), split))
+    for first_split, (earlier, _, _) in checked.items():
+        if share_a_file(earlier, dataset):
             images = count_noun(len(dataset), "image")
             print(f"{split}: {images} of the file of {first_split}, which is checked above.")
-            return dataset, 0
+            return Checked(dataset, 0)
     if cures := getattr(dataset, "cures", ()):
         print(format_cures(cures, dataset.source))
-    count = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)
-    if count == 0:
+    defects = print_defects(dataset.find_defects(show_progress), dataset.source, list_all=list_all)
+    if not defects:
         annotations, classes = len(dataset.object_labels().labels), len(dataset.meta.classes)
         counts = ", ".join(map(count_noun, (len(dataset), annotations, classes), ("image", "annotation", "category")))
         print(f"{split}: {dataset.source}: no defects. {counts}.")
-    return dataset, count
+    unusable = frozenset(defect.record for defect in defects if defect.kind == UNUSABLE_FILE)
+    return Checked(dataset, len(defects), unusable)
 
 
-def _share_a_file(dataset: Dataset, other: Dataset) -> bool:
-    """Return whether two datasets are parts of the images of one annotation file, which is checked as a whole."""
-    from lineage.data.annotations.indexed_dataset import IndexedDataset
-
-    if not (isinstance(dataset, IndexedDataset) and isinstance(other, IndexedDataset)):
-        return False
-    return dataset.index_path == other.index_path
-
-
-def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) -> int:
-    """Print defects by kind, and a note on objects without a mask, which are none; return the number of defects."""
+def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) -> list[Defect]:
+    """Print defects by kind, and a note on objects without a mask, which are none; return the defects."""
     from lineage.data.annotations.defects import MISSING_MASK
     from lineage.data.annotations.validate import format_defects
 
@@ -200,10 +170,10 @@ def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) ->
         )
         for defect in without_mask if list_all else ():
             print(f"    {defect.record}")
-    return len(real)
+    return real
 
 
-def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) -> int:
+def check_file(file: Path, folder: Path, decoding: Decoding, typed: Sequence[str], *, list_all: bool) -> int:
     """Print the defects of a COCO-format file and of its images."""
     from lineage.data.annotations.compare_splits import explain_phantom_class
     from lineage.data.annotations.cures import CureLog, cure_files, format_cures
@@ -232,11 +202,10 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(format_cures(cures, file))
     paths = DatasetPaths([file], folder, file, decoding=decoding)
     defects = [*find_defects(content), *check_image_files(show_progress(content["images"]), paths, decode_image)]
-    named = [f"finetune={file.absolute()}"]
+    named = [f"finetune={file.absolute()}", *typed]
     named += [] if folder == file.parent else [f"dataset.train.images={quote(folder.absolute())}"]
     if print_defects(defects, file, list_all=list_all):
-        if any(kind.drops != "nothing" for kind, *_ in defects):  # a fifth of the file validates
-            print_next([*named, "dataset.train.on_defect=drop", "dataset.val.on_defect=drop"])
+        print_next(named, choose_file_remedy(defects, content["images"], paths))
         return 1
     uses = Counter(annotation["category_id"] for annotation in content["annotations"])
     ids = [category["id"] for category in content["categories"]]
@@ -245,7 +214,7 @@ def check_file(file: Path, folder: Path, decoding: Decoding, *, list_all: bool) 
         print(f"note: {phantom}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
-    print_next(named)
+    print_next(named, Remedy())
     return 0
 
 

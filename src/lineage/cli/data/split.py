@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
 from lineage.results.count_noun import count_noun
+from lineage.results.overrides import quote
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,4 +53,23 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{error.filename or out}: {error.strerror}", file=sys.stderr)
         return 1
+    print(format_next(out.absolute(), images.absolute()))
     return 0
+
+
+def format_next(folder: Path, images: Path) -> str:
+    """Return the commands that check the files and train on them, with the keys that the folder alone leaves open."""
+    from lineage.config.build import ConfigError
+    from lineage.run.finetune.layout import read_layout
+
+    keys = {f"dataset.{split}.annotations": f"{split}.json" for split in ("train", "val")}
+    typed = dict[str, str]()
+    try:
+        is_clear = {f"{key}={value}" for key, value in keys.items()} <= {*read_layout(folder).overrides}
+    except ConfigError:
+        is_clear = False
+    if not is_clear:
+        typed = keys | {f"dataset.{split}.images": quote(images) for split in ("train", "val")}
+    words = [f"{key}={value}" for key, value in typed.items()]
+    check = shlex.join(["lineage", "data", "check", str(folder), *words])
+    return f"next     {check}\n         {shlex.join(['python', 'train.py', f'finetune={folder}', *words])}"

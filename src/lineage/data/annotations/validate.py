@@ -154,8 +154,12 @@ def check_image_files(images: Iterable[Record], paths: DatasetPaths, check: Chec
             except image.ImageError as error:
                 kind, detail = UNUSABLE_FILE, str(error)
         if kind is not None:
-            name = f"image {record.get('id')} ({file_name})"
-            yield Defect(kind, name, detail or str(Path(root, file_name)), position)
+            yield Defect(kind, name_image(record), detail or str(Path(root, file_name)), position)
+
+
+def name_image(record: Record) -> str:
+    """Return an image's name in a defect."""
+    return f"image {record.get('id')} ({record.get('file_name')})"
 
 
 def is_within(folder: Path, name: str) -> bool:

@@ -136,10 +136,11 @@ def test_the_noise_is_of_equal_models_else_the_largest_of_others() -> None:
 
 
 def test_a_paper_on_an_empty_and_on_a_half_filled_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "next.json"
+    out = tmp_path / "next runs.json"
     assert main(["next", "mask_rcnn/table2c", "--hours", "3h", "--results", str(tmp_path), "--out", str(out)]) == 0
     text = capsys.readouterr().out
     assert text.startswith("5 claims open")
+    assert text.splitlines()[-1] == f"next     lineage run --cells '{out}'"
     cells = json.loads(out.read_text())
     assert ["mask_rcnn/table2c", "roi_align", "mini", 0] in cells
     assert main(["run", "--cells", str(out), "--plan", "--results", str(tmp_path)]) == 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,9 @@ def parse_threads(text: str) -> list[int]:
 def prepare(args: argparse.Namespace, threads: int, device: torch.device) -> Workload:
     if args.weights.endswith(".onnx"):
         if not Path(args.weights).is_file():
-            raise ConfigError(f"{args.weights}: no such file; `lineage export RUN {args.weights}` writes one")
+            raise ConfigError(
+                f"{args.weights}: no such file; `lineage export RUN {shlex.quote(args.weights)}` writes one"
+            )
         return prepare_onnx(Path(args.weights), args.size, threads)
     if "=" in args.weights and not Path(args.weights).exists():
         return prepare_untrained([args.weights, *args.overrides], args.size, device)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.directory.exists() and (not args.directory.is_dir() or any(args.directory.iterdir())):
         print(f"{args.directory} is not empty, nothing was written: name a new folder, or delete it first:\n"
-              f"    rm -r {args.directory}", file=sys.stderr)  # fmt: skip
+              f"    rm -r {shlex.quote(str(args.directory))}", file=sys.stderr)  # fmt: skip
         return 1
     try:
         for split, seed, length in (("train", 2 * args.seed, args.images), ("val", 2 * args.seed + 1, args.val)):

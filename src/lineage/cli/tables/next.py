@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def _report(chosen: list[NextClaim], costs: list[ClaimCost], args: argparse.Name
         print("next     the same with --out next.json, then lineage run --cells next.json")
         return
     write_cell_names(list_cells(chosen), args.out)
-    print(f"next     lineage run --cells {args.out}")
+    print(f"next     lineage run --cells {shlex.quote(str(args.out))}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -172,7 +173,8 @@ def _check_override(text: str) -> str:
     if role not in VOLATILE and override.key != "trainer":
         raise TableError(
             f"--set {text}: this is for what a machine needs, such as trainer.devices=8 or dataset.root=PATH. "
-            f"To change what is computed: python train.py -m experiment=<tier>/<paper>/<table>/<row> {text} seed=0,1,2"
+            "To change what is computed: python train.py -m experiment=<tier>/<paper>/<table>/<row> "
+            f"{shlex.quote(text)} seed=0,1,2"
         )
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ def check_categories(categories: Sequence[Mapping[str, Any]], annotations: Path,
         if name in ids and number not in ids[name]:
             raise DatasetError(
                 f"{annotations}: the category {name} has the id {min(ids[name])} there, {number} in this model's "
-                f"results. If its classes are those of the file in the order of their ids, add --classes {annotations}."
+                "results. If its classes are those of the file in the order of their ids, add --classes "
+                f"{shlex.quote(str(annotations))}."
             )
 
 

@@ -6,6 +6,7 @@ Every format becomes one. It is sent to a worker process as two paths.
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -141,7 +142,9 @@ class IndexedDataset:
         path = self.index_path
         index = mmap_index.load_index(path)
         if index is None or mmap_index.find_damage(index):
-            raise validate.DatasetError(f"{path}: the index is damaged; delete it, it is built again: rm {path}")
+            raise validate.DatasetError(
+                f"{path}: the index is damaged; delete it, it is built again: rm {shlex.quote(str(path))}"
+            )
         columns = unflatten(index.columns)
         records = [*columns.image_records()]
         yield from read_defects(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,11 @@ from lineage.eval.files.json_file import COMMAND, Record, ResultError, is_number
 
 LISTS = ("images", "annotations", "categories")
 REFERENCES = {"image_id": "images", "category_id": "categories"}
-ADVICE = "All defects: lineage data check --annotations"
+
+
+def advise(path: Path) -> str:
+    """Return the command that lists the defects of a file."""
+    return f"All defects: {shlex.join(['lineage', 'data', 'check', '--annotations', str(path)])}"
 
 
 def read_ground_truth(path: Path) -> dict[str, Any]:
@@ -39,9 +44,9 @@ def _check_ids(records: list[Any], key: str, path: Path, field: str) -> None:
     for index, record in enumerate(records):
         number = record.get(field) if isinstance(record, dict) else None
         if not isinstance(number, int):
-            raise ResultError(f"{path}: {key} {index} has the {field} {number!r}, not a whole number. {ADVICE} {path}")
+            raise ResultError(f"{path}: {key} {index} has the {field} {number!r}, not a whole number. {advise(path)}")
         if number in used:
-            raise ResultError(f"{path}: {key} {index} has the {field} {number}, as one before it. {ADVICE} {path}")
+            raise ResultError(f"{path}: {key} {index} has the {field} {number}, as one before it. {advise(path)}")
         used.add(number)
 
 
@@ -51,7 +56,7 @@ def _check_objects(document: Mapping[str, list[Record]], path: Path) -> None:
         unknown = [f"{key} {annotation.get(key)!r}" for key in REFERENCES if annotation.get(key) not in ids[key]]
         if unknown:
             raise ResultError(
-                f"{path}: annotation {annotation['id']} has the unknown {', '.join(unknown)}. {ADVICE} {path}"
+                f"{path}: annotation {annotation['id']} has the unknown {', '.join(unknown)}. {advise(path)}"
             )
         box = annotation.get("bbox")  # completed from the mask or the keypoints if it is missing
         if box is not None and not (is_numbers(box) and len(box) == 4):

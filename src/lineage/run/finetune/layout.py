@@ -92,7 +92,7 @@ def refuse_deepfashion2(folder: Path) -> None:
                 f"{folder} is in the layout of DeepFashion2 (image and annos in {' or '.join(splits)}), whose dataset "
                 "has a name. Check, count, show and train on it by that:\n"
                 f"    lineage data check deepfashion2 --root {shlex.quote(str(root))}\n"
-                f"    python train.py model=deepmark dataset=deepfashion2 dataset.root={quote(root)}"
+                f"    python train.py model=deepmark dataset=deepfashion2 {shlex.quote(f'dataset.root={quote(root)}')}"
             )
 
 

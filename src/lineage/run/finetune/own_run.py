@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def format_overrides(run: Path, differences: Sequence[Difference]) -> Iterator[s
             raise ConfigError(
                 f"weights={run}: {difference}. The options that the run began with do not compose its model today, so "
                 "give them yourself: python train.py dataset=coco dataset.root=... "
-                f"weights={run} model=... {difference.key}=..."
+                f"{shlex.quote(f'weights={quote(run)}')} model=... {difference.key}=..."
             )
         yield f"{difference.key}={format_value(difference.b)}"
 

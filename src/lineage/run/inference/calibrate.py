@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from lineage.eval.scores import class_names
 from lineage.eval.tasks import FIELDS
 from lineage.results.atomic import atomic_write
 from lineage.results.file_digest import compute_sha256
+from lineage.results.overrides import quote
 from lineage.results.run_folder import RunFolder
 from lineage.run.splits import build_val
 
@@ -73,7 +75,8 @@ def open_results(path: Path, annotations: Path | None, dataset: str | None, over
     if path.suffix in CHECKPOINTS:
         raise ConfigError(
             f"{path} is a checkpoint, and a calibration reads detections. Detect with it first, "
-            f"python train.py evaluate_only=true weights={path} model=... dataset=..., then name the folder of that run"
+            f"python train.py evaluate_only=true {shlex.quote(f'weights={quote(path)}')} model=... dataset=..., then "
+            "name the folder of that run"
         )
     if folder.config.is_file():
         if not folder.results.is_file():

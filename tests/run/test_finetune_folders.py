@@ -231,3 +231,17 @@ def test_images_of_val_do_not_validate_a_training_on_trainval(tmp_path: Path) ->
     (sets / "train.txt").unlink()
     overrides = read_layout(tmp_path).overrides
     assert {"dataset.train.image_sets=[VOC2012/trainval]", "dataset.val.fraction=0.2"} <= {*overrides}
+
+
+def test_the_only_folder_that_holds_the_images_is_read_whatever_its_name(tmp_path: Path) -> None:
+    write_split(tmp_path, "Etiketten.json", "Fotos für A")
+    (tmp_path / "val").mkdir()
+    folder.save(tmp_path / "val" / "1.png")  # another image of that name
+    assert "dataset.train.images='Fotos für A'" in read_layout(tmp_path).overrides
+    folder.save(tmp_path / "small" / "1.png")
+    with pytest.raises(
+        ConfigError, match=r"is in a usual folder, but in .*/Fotos für A and .*/small\. Name the folder"
+    ):
+        read_layout(tmp_path)
+    write_split(tmp_path, "Etiketten.json", "images")
+    assert "dataset.train.images=images" in read_layout(tmp_path).overrides

@@ -151,27 +151,42 @@ def split_overrides(split: str, file: CocoFile, root: Path, typed: Mapping[str, 
 
 
 def find_images(file: CocoFile, root: Path, split: str) -> Path:
-    """Return the usual folder that holds most of the examples, the first of equals. Raises ConfigError without one."""
+    """Return the usual folder that holds most of the examples, the first of equals; else the only one that has any.
+
+    Raises ConfigError if no folder, or several unusual ones, hold examples.
+    """
     stem = re.sub("^(instances|person_keypoints)_", "", file.path.stem)
-    names = [stem, *(name for name, split in SPLITS.items() if split == file.split)]
+    names = [stem, *(name for name, meaning in SPLITS.items() if meaning == file.split)]
     is_apart = file.path.parent.name == "annotations"  # as COCO's, beside the folders of images
     parents = [file.path.parent, root, *([file.path.parent.parent] if is_apart else [])]
-    folders = [parent / part for parent in parents for part in ("", *names, *(f"images/{n}" for n in names), "images")]
-    folders += [path for path in sorted(root.glob("*/")) if file.split and find_split((path.name,)) == file.split]
+    usual = [parent / part for parent in parents for part in ("", *names, *(f"images/{n}" for n in names), "images")]
+    others = [path for path in sorted(root.glob("*/")) if not path.name.startswith(".")]
+    named = [path for path in others if file.split and find_split((path.name,)) == file.split]
     for is_exact in (True, False):
-        counts: dict[Path, int] = {}
-        for folder in dict.fromkeys(folders):
-            listing = ImageFolder(folder)
-            counts[folder] = sum(
-                listing.has(image) if is_exact else listing.find(image) is not None for image in file.examples
-            )
+        counts = count_examples(file, [*usual, *named], is_exact=is_exact)
         if best := max(counts.values()):
             return next(folder for folder, count in counts.items() if count == best)
-    looked = ", ".join(str(folder) for folder in dict.fromkeys(folders) if folder.is_dir())
+    others = [path for path in others if find_split((path.name,)) is None]
+    filled = [path for path, count in count_examples(file, others, is_exact=True).items() if count]
+    if len(filled) == 1:
+        return filled[0]
+    looked = ", ".join(str(folder) for folder in dict.fromkeys([*usual, *others]) if folder.is_dir())
+    where = f"is in {looked}" if not filled else f"is in a usual folder, but in {' and '.join(map(str, filled))}"
     raise ConfigError(
-        f"{file.path}: none of its images, such as {file.examples[0]}, is in {looked}. Name the folder: "
+        f"{file.path}: none of its images, such as {file.examples[0]}, {where}. Name the folder: "
         f"dataset.{split}.images=FOLDER"
     )
+
+
+def count_examples(file: CocoFile, folders: Sequence[Path], *, is_exact: bool) -> dict[Path, int]:
+    """Return folder -> how many of the examples it holds, by their very names or by names that are cured."""
+    counts: dict[Path, int] = {}
+    for folder in dict.fromkeys(folders):
+        listing = ImageFolder(folder)
+        counts[folder] = sum(
+            listing.has(image) if is_exact else listing.find(image) is not None for image in file.examples
+        )
+    return counts
 
 
 def read_voc(years: Sequence[Path]) -> Layout:

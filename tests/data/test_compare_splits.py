@@ -99,6 +99,36 @@ def test_the_phantom_class_of_roboflow(tmp_path: Path, capsys: pytest.CaptureFix
     assert "note: category 0, 'cells', has no object" in capsys.readouterr().out
 
 
+def divide_boxes(content: Content) -> None:
+    for record in content["annotations"]:
+        record["bbox"] = [2 / 30, 2 / 20, 10 / 30, 8 / 20]
+        record["segmentation"] = []
+
+
+def equal_names(content: Content) -> None:
+    for category in content["categories"]:
+        category["name"] = "cat"
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (divide_boxes, "every box lies within the first pixel of its image"),
+    (equal_names, "the categories 4, 9 are all called 'cat', and are learned as 2 classes"),
+])  # fmt: skip
+def test_shares_for_pixels_and_one_name_for_two_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Content], None], says: str
+) -> None:
+    write_splits(tmp_path)
+    assert compare_folder(tmp_path) == []
+    write_splits(tmp_path / "odd", change)
+    (note,) = compare_folder(tmp_path / "odd")
+    assert note.startswith(says)
+    assert check(tmp_path / "odd") == 0
+    assert f"note: {says}" in capsys.readouterr().out
+    file, images = tmp_path / "odd/train.json", tmp_path / "odd/train"
+    assert main(["check", "--annotations", str(file), "--images", str(images)]) == 0
+    assert f"note: {says.replace('4, 9', '9, 4')}" in capsys.readouterr().out  # in the order of the file
+
+
 def test_a_class_that_cannot_be_learned(tmp_path: Path) -> None:
     write_splits(tmp_path)
     content = json.loads((tmp_path / "val.json").read_text())

@@ -175,7 +175,7 @@ def print_defects(defects: Iterable[Defect], source: Path, *, list_all: bool) ->
 
 def check_file(file: Path, folder: Path, decoding: Decoding, typed: Sequence[str], *, list_all: bool) -> int:
     """Print the defects of a COCO-format file and of its images."""
-    from lineage.data.annotations.compare_splits import explain_phantom_class
+    from lineage.data.annotations.compare_splits import explain_content
     from lineage.data.annotations.cures import CureLog, cure_files, format_cures
     from lineage.data.annotations.defects import find_defects
     from lineage.data.annotations.image_folder import ImageFolder
@@ -207,11 +207,8 @@ def check_file(file: Path, folder: Path, decoding: Decoding, typed: Sequence[str
     if print_defects(defects, file, list_all=list_all):
         print_next(named, choose_file_remedy(defects, content["images"], paths))
         return 1
-    uses = Counter(annotation["category_id"] for annotation in content["annotations"])
-    ids = [category["id"] for category in content["categories"]]
-    names = [str(category.get("name")) for category in content["categories"]]
-    if phantom := explain_phantom_class(names, ids, [uses[number] for number in ids]):
-        print(f"note: {phantom}.")
+    for note in explain_content(content):
+        print(f"note: {note}.")
     counts = ", ".join(f"{len(content[name])} {name}" for name in ("images", "annotations", "categories"))
     print(f"{file}: no defects. {counts}.")
     print_next(named, Remedy())

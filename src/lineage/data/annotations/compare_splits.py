@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lineage.data.annotations.defects import Record
 from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.samples.metadata import DatasetMeta
 
@@ -57,9 +60,24 @@ def explain_objects(train: IndexedDataset, val: IndexedDataset) -> Iterator[str]
     both = [a + b for a, b in zip(*counts, strict=True)]
     if phantom := explain_phantom_class(meta.classes, meta.category_ids, both):
         yield phantom
+    if equal := explain_equal_names(meta.classes, meta.category_ids):
+        yield equal
+    if shares := explain_relative_boxes(np.concatenate([split.columns.boxes for split in (train, val)])):
+        yield shares
     unlearned = [name for name, a, b in zip(meta.classes, *counts, strict=True) if b and not a]
     if unlearned:
         yield f"no object in train of {_join(unlearned)}, which val has: it cannot be learned"
+
+
+def explain_content(content: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Yield what is odd about the objects of one file in COCO's format that has no defects."""
+    uses = Counter(annotation["category_id"] for annotation in content["annotations"])
+    ids = [category["id"] for category in content["categories"]]
+    names = [str(category.get("name")) for category in content["categories"]]
+    boxes = np.array([annotation.get("bbox") or [np.nan] * 4 for annotation in content["annotations"]])
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1) if len(boxes) else boxes
+    notes = explain_phantom_class(names, ids, [uses[number] for number in ids]), explain_equal_names(names, ids)
+    yield from filter(None, (*notes, explain_relative_boxes(corners)))
 
 
 def explain_phantom_class(names: Sequence[str], ids: Sequence[int], counts: Sequence[int]) -> str | None:
@@ -69,6 +87,28 @@ def explain_phantom_class(names: Sequence[str], ids: Sequence[int], counts: Sequ
     return (
         f"category 0, {names[ids.index(0)]!r}, has no object. Exports of Roboflow add one for the whole project; if it "
         "is that, delete it from `categories` of all files: as it is, the model has a class too many"
+    )
+
+
+def explain_equal_names(names: Sequence[str], ids: Sequence[int]) -> str | None:
+    """Return a message if two categories have one name."""
+    name, number = Counter(names).most_common(1)[0]
+    if number == 1:
+        return None
+    equal = ", ".join(str(category) for category, other in zip(ids, names, strict=True) if other == name)
+    return (
+        f"the categories {equal} are all called {name!r}, and are learned as {number} classes: name each as it is, or "
+        "make them one category"
+    )
+
+
+def explain_relative_boxes(boxes: NDArray[np.floating[Any]]) -> str | None:
+    """Return a message if all boxes [n, 4] lie within the first pixel of their images; None without boxes."""
+    if not (len(boxes) and boxes.max() <= 1):  # nan too: a box that the file leaves out
+        return None
+    return (
+        "every box lies within the first pixel of its image, so these seem to be shares of width and height: a bbox is "
+        "[x, y, width, height] in pixels"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -154,3 +155,21 @@ def test_a_split_file_ends_with_commands_that_read_its_parts(
     val = build_val(config)
     assert val is not None
     assert len(build_train(config)) + len(val) == 12
+
+
+@pytest.mark.parametrize("has_defect", [False, True])
+def test_crowds_alone_are_nothing_to_train_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], has_defect: bool
+) -> None:
+    root = write(tmp_path)
+    file = root / "annotations/instances_train2017.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    if has_defect:
+        content["images"][0]["file_name"] = "lost.png"
+    file.write_text(json.dumps(content))
+    assert main(["data", "check", str(root)]) == 1
+    output = capsys.readouterr()
+    assert "next" not in output.out
+    assert output.err.rstrip().endswith("; an image needs an object that is no crowd.")

@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
         checked: dict[str, Checked] = {}
         for split in splits_of(args, config):
             checked[split] = check_split(args.dataset, config, split, checked, list_all=args.all)
+        remedy = choose_remedy(config, checked)
     count = sum(result.defects for result in checked.values())
-    remedy = choose_remedy(config, checked)
     if {"train", "val"} <= checked.keys():
         odd = compare_splits(checked["train"].dataset, checked["val"].dataset)
         count, remedy = count + odd, None if odd else remedy

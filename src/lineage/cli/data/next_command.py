@@ -42,21 +42,22 @@ def choose_remedy(config: DictConfig, checked: Mapping[str, Checked]) -> Remedy 
     """Return what leaves the defects out of a training that stops for them; None if nothing does.
 
     checked: split -> what was found; val may be a part of the file of train
+    Raises DatasetError if a training has nothing left then, such as crowds alone.
     """
     from lineage.data.annotations.validate import DatasetError
 
     keys, before = list[str](), ""
     for split, (dataset, _, _) in checked.items():
         shares = [part for part, (other, _, _) in checked.items() if other is dataset or share_a_file(other, dataset)]
-        if not any(checked[part].defects for part in shares):
-            continue
         if "on_defect" not in config.dataset[split]:
-            return None
-        drop = f"dataset.{split}.on_defect=drop"
+            if any(checked[part].defects for part in shares):
+                return None
+            continue
         try:
             open_split(config, split, on_defect="raise")
         except DatasetError:
-            keys.append(drop)
+            open_split(config, split, on_defect="drop")  # raises DatasetError if nothing is left
+            keys.append(f"dataset.{split}.on_defect=drop")
         if holds_any(dataset, frozenset().union(*(checked[part].unusable for part in shares))):
             keys += [SKIP] if split == "train" else [f"dataset.{part}.on_defect=drop" for part in shares]
             before = before if split == "train" else MOVE

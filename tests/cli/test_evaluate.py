@@ -116,6 +116,14 @@ def test_text_files_of_the_voc_kit(folder: Path, tmp_path: Path, capsys: pytest.
     fails(capsys, "ends in no class of the dataset", tmp_path, *options)
 
 
+def test_a_folder_of_predictions_is_answered_with_its_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = perfect(truth(folder, "coco"), tmp_path / "coco_results.json")
+    assert cli.main(["evaluate", str(tmp_path), "--annotations", str(truth(folder, "coco"))]) == 1
+    assert capsys.readouterr().err.rstrip().endswith(f"Results in COCO's format have a file: {results}")
+
+
 def test_panoptic_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     documents: dict[str, list[Any]] = {"truth": [], "found": []}
     for image in range(4):

@@ -245,3 +245,15 @@ def test_the_only_folder_that_holds_the_images_is_read_whatever_its_name(tmp_pat
         read_layout(tmp_path)
     write_split(tmp_path, "Etiketten.json", "images")
     assert "dataset.train.images=images" in read_layout(tmp_path).overrides
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"[]", "; all.json has no list of images, annotations, categories)"),
+     (b'{"images": {}, "annotations": [], "categories": []}', "; all.json has no list of images)"),
+     ('{"images": [], "name": "Köln"}'.encode("latin-1"), "all.json: is not text in UTF-8 (byte 25); save it in")],
+)  # fmt: skip
+def test_the_message_says_why_a_json_file_is_not_read(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "all.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        read_layout(tmp_path)

@@ -97,6 +97,8 @@ def _read_json(path: Path, advice: str, parse: Callable[[bytes], Any]) -> Any:
         raise DatasetError(f"{path}: no such annotation file.\n{advice}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).\n{advice}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: is not text in UTF-8 (byte {error.start}); save it in that encoding.") from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: is not JSON ({error}).\nIt may be cut off: fetch or export it again.") from error
 

@@ -26,6 +26,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         return Unparsed(path, f"cannot be read ({error.strerror})")
+    except UnicodeDecodeError as error:
+        return Unparsed(path, f"is not text in UTF-8 (byte {error.start}); save it in that encoding")
     except (ValueError, RecursionError) as error:
         return Unparsed(path, f"is not JSON ({error}). It may be cut off: fetch or export it again")
 

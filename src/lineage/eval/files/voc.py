@@ -18,7 +18,9 @@ def read_voc(path: Path, document: Mapping[str, Any]) -> list[Record]:
     """
     files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
-        raise ResultError(f"{path}: holds no <anything>_<class>.txt, which is how VOC's results are named.")
+        results = sorted(path.glob("*results.json"))
+        hint = f" Results in COCO's format have a file: {results[0]}" if results else ""
+        raise ResultError(f"{path}: holds no <anything>_<class>.txt, which is how VOC's results are named.{hint}")
     classes = {str(category["name"]): category["id"] for category in document["categories"]}
     images = {Path(str(image.get("file_name", image["id"]))).stem: image["id"] for image in document["images"]}
     records: list[Record] = []

@@ -56,6 +56,15 @@ def find_absent_parts(content: Any) -> list[str]:
     return [part for part in PARTS if not (isinstance(content, dict) and isinstance(content.get(part), list))]
 
 
+def describe_other(folder: Path) -> str:
+    """Return what the first JSON file of a folder lacks of COCO's format; nothing without such a file."""
+    for path in list_json(folder, levels=1):
+        content = read_json(path)
+        if absent := find_absent_parts(content):
+            return f"; {path.relative_to(folder)} has no list of {', '.join(absent)}"
+    return ""
+
+
 def describe_file(path: Path, root: Path) -> CocoFile:
     """Return the description of a file. Raises ConfigError if it cannot be read, or has no images."""
     content = read_json(path)

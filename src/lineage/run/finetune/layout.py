@@ -23,6 +23,7 @@ from lineage.run.finetune.coco_files import (
     KINDS,
     CocoFile,
     describe_file,
+    describe_other,
     describe_typed,
     find_coco_files,
     refuse_unparsed_splits,
@@ -79,8 +80,9 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
     if unparsed:
         raise ConfigError(f"{format_unparsed(unparsed)}.\nNo other file in {folder} holds annotations")
     raise ConfigError(
-        f"{folder}: holds no annotations in COCO's format (a JSON file with images, annotations and categories), nor "
-        "in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or labelme"
+        f"{folder}: holds no annotations in COCO's format (a JSON file with images, annotations and categories"
+        f"{describe_other(folder)}), nor in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or "
+        "labelme"
     )
 
 

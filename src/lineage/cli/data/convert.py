@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lineage.results.count_noun import count_noun
@@ -58,9 +59,23 @@ def run(args: argparse.Namespace) -> int:
             f"left out: {count_noun(len(unmentioned), 'image')} of which no annotation file says anything, such as "
             f"{unmentioned[0]}. If nothing is to be found there, save it in the tool without objects"
         )
-    place = shlex.quote(str(out.absolute()))
-    print(f"next     lineage data check {place}\n         python train.py finetune={place}")
+    print(explain_no_training(documents) or format_next(out.absolute()))
     return 0
+
+
+def explain_no_training(documents: Mapping[Path, Mapping[str, Sequence[object]]]) -> str | None:
+    """Return why no training can begin on the files that were written; None if one can."""
+    train = [path for path in documents if path.stem not in ("val", "test")]
+    if not train:
+        return "no file for training: no annotations were found of images in a folder called train"
+    if not any(documents[path]["annotations"] for path in train):
+        return f"{train[0]}: no image has an object, so there is nothing to learn. Are their label files elsewhere?"
+    return None
+
+
+def format_next(folder: Path) -> str:
+    place = shlex.quote(str(folder))
+    return f"next     lineage data check {place}\n         python train.py {shlex.quote(f'finetune={folder}')}"
 
 
 def format_problems(problems: list[str], args: argparse.Namespace) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lineage.tables.lint import text_rules
+from lineage.tables.lint.metric_names import explain_unknown
 from lineage.tables.lint.rules import Finding, Subject
 from lineage.tables.table import Effect, Row, Table
 from tests.tables import made
+
+ROOT = Path(__file__).parents[3]
 
 
 def build(numbers: dict[str, float | None] | None = None, **changes: Any) -> Table:
@@ -158,7 +163,8 @@ def test_metrics_of_each_evaluator(target: str, measured: list[str], unmeasured:
     for config in ({"evaluator": {"_target_": target}}, {"dataset": {"evaluator": {"_target_": target}}}):
         findings = list(text_rules.check_metrics(Subject(table, {"a": config}, {})))
         name = target.rpartition(".")[2]
-        assert [one.message for one in findings] == ([f"{unmeasured} is not measured by {name}"] if unmeasured else [])
+        says = [finding.message.partition(". ")[0] for finding in findings]
+        assert says == ([f"{unmeasured} is not measured by {name}"] if unmeasured else [])
 
 
 def test_masks_and_keypoints_need_their_heads() -> None:
@@ -169,3 +175,34 @@ def test_masks_and_keypoints_need_their_heads() -> None:
         has = ", ".join(heads) or "none"
         assert findings == [f"{task}/AP needs a {task} head; model.heads has {has}" for task in missing]
     assert check(text_rules.check_metrics, build(rows={"a": row}), {"a": {}}) == []
+
+
+def test_a_model_without_heads_on_regions_has_no_masks() -> None:
+    """CenterNet and RetinaNet have no node model.heads; DeepMark's landmarks are keypoints."""
+    reasons = [[*text_rules.explain_unmeasured({"model": {}}, f"{task}/AP")] for task in ("box", "mask", "keypoint")]
+    assert reasons == [[], ["mask/AP needs a mask head; this model has none"],
+                       ["keypoint/AP needs a keypoint head; this model has none"]]  # fmt: skip
+    assert not any(text_rules.explain_unmeasured({"model": {"landmarks": {}}}, "keypoint/AP"))
+
+
+def test_an_unknown_metric_gets_the_nearest_that_its_evaluator_has() -> None:
+    config = {"evaluator": {"_target_": "lineage.eval.protocols.coco.CocoScorer"}}
+    assert [*text_rules.explain_unmeasured(config, "box/AP55")] == [
+        "box/AP55 is not measured by CocoScorer. Did you mean box/AP50 or box/AP75 or box/AP?"
+    ]
+    own = build(metrics={"box/AP": "AP", "cost/milliseconds": "ms"}, source="")
+    assert check(text_rules.check_costs, own) == [(None, "error")]
+
+
+def test_every_metric_of_an_entry_is_one_of_its_evaluator() -> None:
+    """The oracle is what evaluators wrote: all entries of this store."""
+    entries = [json.loads(path.read_text()) for path in (ROOT / "results").rglob("*Z-*.json")]
+    measured = {
+        (json.dumps(entry["config"].get("evaluator") or entry["config"]["dataset"].get("evaluator")), metric)
+        for entry in entries
+        for metric in entry["metrics"]
+        if not metric.startswith("cost/")
+    }
+    assert len(measured) > 50
+    unknown = [metric for evaluator, metric in measured if explain_unknown({"evaluator": json.loads(evaluator)}, metric)]
+    assert not unknown

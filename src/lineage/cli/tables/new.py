@@ -27,7 +27,7 @@ from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 from lineage.tables import read, tiers
 from lineage.tables.lint.rules import ERROR, NOTE, WARNING, Finding
-from lineage.tables.lint.text_rules import OF_TASK, explain_unmeasured
+from lineage.tables.lint.text_rules import explain_unmeasured
 from lineage.tables.own.from_runs import HEADLINE, tabulate_runs
 from lineage.tables.own.variation import Setting, Variation, combine, read_setting, read_variation
 from lineage.tables.own.write import OwnTable, choose_baseline, render_own_table
@@ -223,25 +223,11 @@ def _find_measured(name: str) -> dict[str, str]:
     for metrics in (MAIN, RECALL):
         measured = {
             metric: title for metric, title in metrics.items()
-            if all(_is_measured(config, metric) for config in subject.configs.values())
+            if not any(any(explain_unmeasured(config, metric)) for config in subject.configs.values())
         }  # fmt: skip
         if measured and subject.configs:
             return measured
     return {"box/AP": HEADLINE["box/AP"]}
-
-
-def _is_measured(config: dict[str, Any], metric: str) -> bool:
-    """Return whether a config produces a metric: no rule is against it, and the head that it needs is there."""
-    head = OF_TASK.get(metric.partition("/")[0])
-    return not any(explain_unmeasured(config, metric)) and (head is None or _has_head(config, head))
-
-
-def _has_head(config: dict[str, Any], head: str) -> bool:
-    """Return whether a model has a head on regions of this name; CenterNet's landmarks are keypoints."""
-    heads = diff.at(config, "model.heads")
-    if isinstance(heads, dict):
-        return head in heads
-    return head == "keypoint" and isinstance(diff.at(config, "model.landmarks"), dict)
 
 
 def _write_from_runs(args: argparse.Namespace) -> OwnTable:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from lineage.results import diff
+from lineage.tables.lint.metric_names import explain_unknown
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 from lineage.tables.statistics import seed_noise
+from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import COST, COSTS, Effect
 
 ROUNDING = 0.0501  # two numbers of one decimal differ by at most this from their unrounded difference
@@ -19,17 +20,6 @@ EVEN = r"same|equal|no difference|insensitive|robust|enough|on par|nearly|consta
 NOT = r"\b(not|no|without|never|barely|hardly)\b"
 ARCHITECTURE = ("model", "backbone", "roi", "neck", "box", "tta")
 OF_TASK = {"mask": "mask", "keypoint": "keypoint"}  # metric's task -> the head it needs
-METRICS = (  # pattern of the evaluator's class in lower case -> patterns of its metrics
-    ("lineage.calibration.*", ("calibration/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
-    ("lineage.explain.*", ("explain/*", "box/*", "mask/*", "keypoint/*", "lvis/*", "voc/*")),
-    ("*.frames.frameevaluator", ("frame/*",)),
-    ("*lvis*", ("box/*", "mask/*", "lvis/*")),
-    ("*voc*", ("voc/*",)),
-    ("*cityscapes*", ("box/*", "mask/*")),
-    ("*panoptic*", ("panoptic/*", "semantic/*", "box/*", "mask/*")),
-    ("*proposal*", ("box/AR*", "box/R*")),
-    ("*coco*", ("box/*", "mask/*", "keypoint/*", "boundary/*")),
-)
 
 
 def check_factor(subject: Subject) -> Iterator[Finding]:
@@ -135,7 +125,9 @@ def check_costs(subject: Subject) -> Iterator[Finding]:
         text = f"{', '.join(touched)} changes the architecture; add cost/parameters_m, cost/image_ms or so"
         yield Finding("T13", text)
     for cost in table.costs:
-        if cost not in COSTS:
+        if cost not in COSTS and table.is_own:
+            yield Finding("T14", f"{cost} is not measured. {did_you_mean(cost, COSTS)}")
+        elif cost not in COSTS:
             yield Finding("T13", f"{cost} is not measured here: its column shows the paper's numbers alone", None, NOTE)
 
 
@@ -149,14 +141,22 @@ def check_metrics(subject: Subject) -> Iterator[Finding]:
 
 def explain_unmeasured(config: Mapping[str, Any], metric: str) -> Iterator[str]:
     """Yield why a config cannot produce a metric: its evaluator, its heads; nothing if it can."""
-    target = str(diff.at(config, "evaluator._target_"))
-    target = str(diff.at(config, "dataset.evaluator._target_")) if target == diff.ABSENT else target
-    patterns = next((names for pattern, names in METRICS if fnmatchcase(target.lower(), pattern)), None)
-    if patterns is not None and not any(fnmatchcase(metric, pattern) for pattern in patterns):
-        yield f"{metric} is not measured by {target.rpartition('.')[2]}"
-    head, heads = OF_TASK.get(metric.partition("/")[0]), diff.at(config, "model.heads")
-    if head and isinstance(heads, dict) and head not in heads:
-        yield f"{metric} needs a {head} head; model.heads has {', '.join(heads) or 'none'}"
+    if unknown := explain_unknown(config, metric):
+        yield unknown
+    head = OF_TASK.get(metric.partition("/")[0])
+    if head and not _has_head(config, head):
+        heads = diff.at(config, "model.heads")
+        has = f"model.heads has {', '.join(heads) or 'none'}" if isinstance(heads, dict) else "this model has none"
+        yield f"{metric} needs a {head} head; {has}"
+
+
+def _has_head(config: Mapping[str, Any], head: str) -> bool:
+    """Return whether a model has a head on regions of this name; CenterNet's landmarks are keypoints."""
+    heads = diff.at(config, "model.heads")
+    if isinstance(heads, dict):
+        return head in heads
+    is_unknown = diff.at(config, "model") == diff.ABSENT
+    return is_unknown or (head == "keypoint" and isinstance(diff.at(config, "model.landmarks"), dict))
 
 
 def check_composes(subject: Subject) -> Iterator[Finding]:

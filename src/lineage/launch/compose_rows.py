@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lineage.launch.composer import Composition, FileCache
 
 SOURCES = Path(__file__).resolve().parents[2]  # src/: the schema and the plugins are part of what composes a config
-PARTS = ("lineage/launch/compose_rows.py", "lineage/launch/composer.py",
-         "lineage/config/schema.py", "lineage/config/digests.py", "lineage/results/renames.py",
+PARTS = ("lineage/launch/compose_rows.py", "lineage/launch/composer.py", "lineage/config/schema.py",
+         "lineage/config/validate.py", "lineage/config/digests.py", "lineage/results/renames.py",
          "lineage/results/renames_table.py", "lineage/results/renames.yaml", "lineage/results/key_roles.py",
          "lineage/results/entry.py", "lineage/tables/tiers.py", "hydra_plugins/lineage/tables.py")  # fmt: skip
 MANY = 100  # rows: fewer are composed before further processes have started
@@ -149,8 +149,7 @@ def _resolve(composition: Composition) -> ComposedRow:
     plain = OmegaConf.to_container(whole, resolve=True, throw_on_missing=False)
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
-    validate.refuse_unknown_keys(whole)
-    validate.refuse_former_names(whole)
+    validate.check(whole)
     training, test = digests.training_digest(whole), digests.test_digest(whole)
     return ComposedRow(config, composition.choices, training, test, written=digests.to_plain(whole))
 

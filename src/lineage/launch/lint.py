@@ -15,7 +15,8 @@ from lineage.tables.tiers import PAPER, describe_dropped, load_project_tiers
 CHECKS = (
     text_rules.check_composes, text_rules.check_factor, text_rules.check_baseline, config_rules.check_one_factor,
     config_rules.check_cumulative, config_rules.check_factorial, config_rules.check_same_test,
-    config_rules.check_test_images, text_rules.check_source, text_rules.check_effect_sizes, text_rules.check_numbers,
+    config_rules.check_test_images, config_rules.check_parts, text_rules.check_source,
+    text_rules.check_effect_sizes, text_rules.check_numbers,
     text_rules.check_message, text_rules.check_titles, text_rules.check_costs, text_rules.check_metrics,
     text_rules.check_claims, text_rules.check_has_claim,
 )  # fmt: skip
@@ -42,11 +43,12 @@ def compose_subject(project: Path, table: Table) -> Subject:
     """Compose the rows that are ours to run; the others are left out."""
     rows = [row for row in table.rows.values() if row.runs]
     composed = compose_rows(project, [RowRequest(table.name, row, table.tier) for row in rows])
-    by_name = {row.name: one for row, one in zip(rows, composed, strict=True)}
-    errors = {name: one.error for name, one in by_name.items() if one.error is not None}
-    valid = {name: one for name, one in by_name.items() if one.error is None}
+    by_name = {row.name: composition for row, composition in zip(rows, composed, strict=True)}
+    errors = {name: composition.error for name, composition in by_name.items() if composition.error is not None}
+    valid = {name: composition for name, composition in by_name.items() if composition.error is None}
     configs, choices, written = (
-        {name: getattr(one, field) for name, one in valid.items()} for field in ("config", "choices", "written")
+        {name: getattr(composition, field) for name, composition in valid.items()}
+        for field in ("config", "choices", "written")
     )
     return Subject(table, configs, choices, errors, written)
 

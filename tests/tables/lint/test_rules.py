@@ -12,6 +12,7 @@ import pytest
 from lineage.cli.tables.lint import _choose_tables, main
 from lineage.launch import lint
 from lineage.tables import read
+from lineage.tables.lint import config_rules
 from lineage.tables.lint.rules import ERROR, RULES, Subject
 from lineage.tables.table import Effect, Row, Table, TableError
 from tests.tables import made
@@ -188,6 +189,16 @@ def test_metrics_that_the_dataset_or_model_cannot_produce() -> None:
     assert "mask/AP is not measured by VocScorer" in found(table(), both)["T14"]
     bare = {"model": {"heads": {}}}
     assert "needs a mask head" in found(table(), {"old": config(**bare), "new": config(roi="m.Align", **bare)})["T14"]
+
+
+def test_a_part_that_no_model_reads_is_no_factor() -> None:
+    both = {"old": config(), "new": config(roi="m.Align")}
+    subject = Subject(table(), both, {name: {"model": "retinanet"} for name in both}, written=both)
+    (finding,) = config_rules.check_parts(subject)
+    assert finding.rule == "T18"
+    assert finding.message == "old and new are one experiment: retinanet has no part roi; of these it has none"
+    reading = {name: interpolate(config) for name, config in both.items()}
+    assert not [*config_rules.check_parts(replace(subject, written=reading))]
 
 
 def test_a_row_that_does_not_compose_is_told() -> None:

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     counts: Counter[str] = Counter()
     compose_all(paths.project(), _load(experiments, names), args.tier)
     for name in names:
-        findings = _lint(paths.project(), experiments, name, args.tier)
+        findings = _lint(paths.project(), experiments, name, args.tier, is_named=not args.all and bool(args.tables))
         counts.update(finding.severity for finding in findings)
         if printed := [finding for finding in findings if finding.severity in severities]:
             print(format_findings(name, printed, sys.stdout.isatty()))
@@ -53,14 +53,23 @@ def _load(experiments: Path, names: list[str]) -> Iterator[Table]:
             yield read.load_table(experiments, name)
 
 
-def _lint(project: Path, experiments: Path, name: str, tier: str) -> list[Finding]:
+def _lint(project: Path, experiments: Path, name: str, tier: str, is_named: bool) -> list[Finding]:
+    """Return the findings of a table; the values of keywords are checked if it is named, or one's own."""
     try:
         table = read.load_table(experiments, name)
     except TableError as error:
         return [Finding("T1", str(error))]
+    wrong = list(find_wrong_rows(project, table, tier)) if is_named or table.is_own else []
     if tier != PAPER:
-        return list(lint_tier(project, table, partial(read.load_table, experiments), tier))
-    return lint_table(project, table)
+        return [*wrong, *lint_tier(project, table, partial(read.load_table, experiments), tier)]
+    return [*wrong, *lint_table(project, table)]
+
+
+def find_wrong_rows(project: Path, table: Table, tier: str) -> Iterator[Finding]:
+    """Yield rows with values of a wrong type; PyTorch is loaded only here."""
+    from lineage.run.checks import rows
+
+    yield from rows.find_wrong_rows(project, table, tier)
 
 
 def format_findings(name: str, findings: list[Finding], colour: bool) -> str:

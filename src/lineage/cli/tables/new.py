@@ -10,23 +10,21 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lineage.cli.tables.lint import format_findings
+from lineage.cli.tables.check_new import lint_new, report, restore_on_error
 from lineage.config.compose import compose_config
 from lineage.config.default_dataset import read_default_datasets
 from lineage.config.digests import to_plain
 from lineage.launch.compose_rows import RowRequest, compose_rows
-from lineage.launch.lint import compose_subject, lint_table, lint_tier
+from lineage.launch.lint import compose_subject
 from lineage.results import diff, paths, store
 from lineage.results.atomic import atomic_write
 from lineage.results.count_noun import count_noun
 from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 from lineage.tables import read, tiers
-from lineage.tables.lint.rules import ERROR, NOTE, WARNING, Finding
 from lineage.tables.lint.text_rules import explain_unmeasured
 from lineage.tables.own.from_runs import HEADLINE, tabulate_runs
 from lineage.tables.own.variation import Setting, Variation, combine, read_setting, read_variation
@@ -52,14 +50,16 @@ def main(argv: list[str]) -> int:
     path = _choose_folder() / f"{args.name}.yaml"
     if path.exists() and not args.overwrite:
         raise TableError(f"{path} exists: choose another name, or --overwrite it")
-    tiers.check_tier(paths.experiments(), args.tier)
+    tiers.check_tier(paths.experiments(), args.tier or PAPER)
     table = _write_from_runs(args) if args.from_runs else _write_from_row(args)
-    if not table.metrics:  # the rows are composed to see what they measure, and their file is part of that
-        atomic_write(path, render_own_table(replace(table, metrics=MAIN)))
-        table = replace(table, metrics=_find_measured(args.name))
-    atomic_write(path, render_own_table(table))
+    with restore_on_error(path):
+        if not table.metrics:  # the rows are composed to see what they measure, and their file is part of that
+            atomic_write(path, render_own_table(replace(table, metrics=MAIN)))
+            table = replace(table, metrics=_find_measured(args.name))
+        atomic_write(path, render_own_table(table))
+        findings = lint_new(args.name)
     print(f"wrote    {path}: {count_noun(len(table.rows), 'row')} of {' x '.join(table.factors)}")
-    return _report(args.name)
+    return report(table, path, findings, args.vary)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--message", default="", help="one sentence: what you expect")
     parser.add_argument("--seeds", type=int, help="of each row, planned beforehand")
-    own_tier = "the tier whose values these are; at others they are translated (default: %(default)s)"
-    parser.add_argument("--tier", default=PAPER, help=own_tier)
+    own_tier = "the tier whose values these are; at others they are translated (default: paper, or that of the row)"
+    parser.add_argument("--tier", help=own_tier)
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     return parser
@@ -104,9 +104,9 @@ def _write_from_row(args: argparse.Namespace) -> OwnTable:
     if (count := _count_rows(variations)) > MOST_ROWS:
         raise TableError(f"--vary asks for {count} rows, at most {MOST_ROWS}: vary less, or in several tables")
     own = [read_setting(text, configs) for text in args.base]
-    source, row = _find_row(args.row) if args.row else (None, None)
-    varied = [one.name for one in variations]
-    base = [one for one in (*_list_settings(row), *own) if one.name not in varied]
+    source, row = _find_row(args.row, args.tier) if args.row else (None, None)
+    varied = [variation.name for variation in variations]
+    base = [setting for setting in (*_list_settings(row), *own) if setting.name not in varied]
     rows = combine(variations)
     if row is None:
         _check_keys([*base, *(variation.levels[0] for variation in variations)])
@@ -117,13 +117,15 @@ def _write_from_row(args: argparse.Namespace) -> OwnTable:
         or f"What {' and '.join(varied)} {'changes' if len(varied) == 1 else 'change'}"
         f"{f' for {args.row}' if args.row else ''}.",
         metrics=_choose_metrics(args.metric, source),
-        dataset=source.dataset if source and not any(one.name == "dataset" for one in own) else _choose_dataset(base),
-        base=list({one.name: one for one in base}.values()),
+        dataset=source.dataset
+        if source and not any(setting.name == "dataset" for setting in own)
+        else _choose_dataset(base),
+        base=list({setting.name: setting for setting in base}.values()),
         rows=rows,
         factors=varied,
         uses=row.uses if row else {},
         baseline=choose_baseline(rows, present),
-        tier=row.tier if row else args.tier,
+        tier=row.tier if row else args.tier or PAPER,
         seeds=args.seeds,
         origin=f"written by `lineage new` from {args.row}" if args.row else "written by `lineage new`",
     )
@@ -142,8 +144,8 @@ def _count_rows(variations: list[Variation]) -> int:
     return count
 
 
-def _find_row(name: str) -> tuple[Table, Row]:
-    """Return a row by its full name, with its table. Raises TableError if it cannot run."""
+def _find_row(name: str, tier: str | None) -> tuple[Table, Row]:
+    """Return a row by its full name, with its table. Raises TableError if it cannot run, or is of another tier."""
     table_name, _, row_name = name.removeprefix("experiment=").rpartition("/")
     if "/" not in table_name:
         raise TableError(f"--from {name}: expected <paper>/<table>/<row>, for example mask_rcnn/table2c/roi_align")
@@ -153,6 +155,9 @@ def _find_row(name: str) -> tuple[Table, Row]:
     row = table.rows[row_name]
     if not row.runs:
         raise TableError(f"--from {name}: that row cannot run: {row.unsupported or row.quoted}")
+    if tier not in (None, row.tier):
+        advice = "leave --tier out, or name your own in place of --from: --with model=mask_rcnn dataset=shapes"
+        raise TableError(f"--tier {tier}: the values of {name} are those of tier {row.tier}; {advice}")
     return table, row
 
 
@@ -252,21 +257,3 @@ def _read_runs(results: Path, name: str) -> list[Entry]:
             raise TableError(f"{name}: neither a run folder with an entry nor a folder of such folders")
         return entries
     return [store.read(store.find(results, name))]
-
-
-def _report(name: str) -> int:
-    """Print what the linter finds, also at tier mini, and the commands that come next; return 1 after an error."""
-    experiments, project = paths.experiments(), paths.project()
-    table = read.load_table(experiments, name)
-    load = partial(read.load_table, experiments)
-    findings: list[Finding] = lint_table(project, table)
-    tier = table.tier if table.tier != PAPER else "mini"
-    findings += lint_tier(project, table, load, tier)
-    shown = [finding for finding in findings if finding.severity != NOTE]
-    if shown:
-        print(format_findings(name, shown, colour=False))
-    errors = sum(finding.severity == ERROR for finding in shown)
-    warnings = sum(finding.severity == WARNING for finding in shown)
-    print(f"lint     {count_noun(errors, 'error')}, {count_noun(warnings, 'warning')}; at tier {tier} as well")
-    print(f"next     lineage run {name}{' --tier mini' if table.tier == PAPER else ''} --plan")
-    return 1 if errors else 0

@@ -1,4 +1,4 @@
-"""Rules about the changes that rows make: T2 to T5, T12, C3. They compare resolved configs, not the table's file."""
+"""Rules about the changes that rows make: T2 to T5, T12, T18, C3. They compare resolved configs, not files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 from lineage.results import diff
 from lineage.results.diff import Difference
-from lineage.tables.lint.causes import find_causes, find_differences
+from lineage.tables.lint.causes import find_causes, find_differences, list_references
 from lineage.tables.lint.rules import NOTE, WARNING, Finding, Subject
 
 TESTED_ON = ("dataset.val", "dataset.evaluator", "evaluator")
 BUDGET = ("schedule.steps", "schedule.images_per_step")
+PARTS = ("backbone", "roi", "upsampling", "classification", "regression", "suppression")  # a model names those it has
 SHOWN = 6  # differences per row
 
 
@@ -113,6 +114,28 @@ def _levels(subject: Subject, row: str) -> dict[str, str]:
 
 def _level(subject: Subject, row: str, key: str) -> Any:
     return subject.choices[row].get(key, diff.at(subject.configs[row], key))
+
+
+def check_parts(subject: Subject) -> Iterator[Finding]:
+    """T18: a part that rows vary is one that their model has; else they are one experiment."""
+    keys = [key for group in subject.table.factor.values() for key in group]
+    for key in keys:
+        part = key.partition(".")[0]
+        without = [name for name in subject.configs if part in PARTS and part not in _list_parts(subject, name)]
+        levels = {str(_level(subject, name, key)): name for name in without}
+        if len(levels) > 1:
+            models = " and ".join(dict.fromkeys(subject.choices[name].get("model", "?") for name in without))
+            has = ", ".join(sorted(_list_parts(subject, without[0]))) or "none"
+            same = f"{' and '.join(levels.values())} are one experiment"
+            yield Finding("T18", f"{same}: {models} has no part {part}; of these it has {has}")
+
+
+def _list_parts(subject: Subject, name: str) -> set[str]:
+    """Return the parts that the config of a row names by interpolation, outside of themselves."""
+    written = subject.row_config(name).written
+    references = [(key, other) for key in written for other in list_references(written[key], key)]
+    named = {(key.partition(".")[0], other.partition(".")[0]) for key, other in references}
+    return {part for key, part in named if part in PARTS and part != key}
 
 
 def check_same_test(subject: Subject) -> Iterator[Finding]:

@@ -45,7 +45,9 @@ RULES = {
         "a larger network is nearly always better; the question is at what price",
     ),
     "T14": Rule(ERROR, "the dataset and the model of a row can produce the metrics", "the cell would stay empty"),
-    "T15": Rule(ERROR, "every row composes", "a row that cannot start is not a row"),
+    "T15": Rule(
+        ERROR, "every row composes, and its values are what their keys take", "a row that cannot start is no row"
+    ),
     "T16": Rule(
         WARNING,
         "at a smaller tier rows that a claim compares are still two experiments (`--tier`)",
@@ -55,6 +57,9 @@ RULES = {
         WARNING,
         "a smaller tier keeps the keys that a row sets (`--tier`)",
         "what experiments/tiers.yaml drops does not change the run",
+    ),
+    "T18": Rule(
+        ERROR, "a part that rows vary is one that their model has", "a part that no model reads changes nothing"
     ),
     "C1": Rule(ERROR, "the claims hold for the published numbers", "else the claim or a number was copied wrongly"),
     "C2": Rule(ERROR, "an ablation has a claim", "a table that shows nothing need not be run"),

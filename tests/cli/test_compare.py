@@ -53,3 +53,14 @@ def test_of_a_row_the_newest_finished_run_is_meant(tmp_path: Path) -> None:
     assert find_entry(tmp_path, lost.stem) == lost
     with pytest.raises(StoreError, match="`lineage table paper/table` says more"):
         find_entry(tmp_path, "paper/table/lost")
+
+
+def test_two_runs_of_one_config_are_told_apart_by_their_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [made.entry("new", 30.0 + seed, seed) for seed in (0, 1)]
+    for run in runs:
+        store.write(run, tmp_path)
+    compare.main([runs[0].id, runs[1].id, "--results", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert printed.startswith("the configs are equal\n\notherwise\n  seed: 0 -> 1\n")

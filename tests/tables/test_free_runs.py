@@ -59,6 +59,12 @@ def test_mistakes() -> None:
         render_runs(RUNS, ["modl=mask_rcnn"], "", [])
     with pytest.raises(TableError, match="is no condition"):
         render_runs(RUNS, ["mask_rcnn"], "", [])
+    for operator in ("=", "!="):
+        with pytest.raises(
+            TableError, match=rf"model{operator}mask_rcn: no free run has this model. Did you mean mask_rc"
+        ):
+            render_runs(RUNS, [f"model{operator}mask_rcn"], "", [])
+    assert "0 of 4 free runs" in render_runs(RUNS, ["model=centernet"], "", [])  # a model that none has, and no typo
     assert "No free runs" in render_runs([], [], "", [])
     assert read_value(RUNS[0], "nothing") is None
 

@@ -48,10 +48,10 @@ def main(argv: list[str]) -> int:
     groups = tuple(difference.key for difference in choices)  # all keys of another option differ: name the option
     config, colour = diff.experiments(a.config, b.config, groups), sys.stdout.isatty()
     sections = [("choices", choices), ("config", config)]
+    if not choices and not config:
+        print("the configs are equal\n" if a.entry and b.entry else "the two ask for the same\n")
     if a.entry and b.entry:
         sections.append(("otherwise", diff.provenance(a.entry, b.entry)))
-    elif not choices and not config:
-        print("the two ask for the same\n")
     for title, differences in sections:
         if differences:
             print(diff.format_section(title, differences, colour))
@@ -100,7 +100,7 @@ def _compare_metrics(a: Side, b: Side) -> Grid:
     names = list(dict.fromkeys([*a.metrics, *b.metrics]))
     body = []
     for name in names:
-        values = [one.metrics.get(name) for one in (a, b)]
+        values = [side.metrics.get(name) for side in (a, b)]
         shown = ["-" if value is None else f"{value:.2f}" for value in values]
         body.append([name, *shown, "-" if None in values else f"{values[1] - values[0]:+.2f}"])  # type: ignore[operator]
     return Grid(["metric", a.name, b.name, "diff"], body)

@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
         return 0
     # 2. Those of today that fit into the time.
     load = partial(read.load_table, experiments)
-    names = dict.fromkeys(name for one in shown for name in list_cells(one, args.tier, args.day))
+    names = dict.fromkeys(name for before in shown for name in list_cells(before, args.tier, args.day))
     everything = make_plan(project, load, names, [])
     costs = CostPlan(everything, estimate_costs(everything, store.read_own(args.results), detect_device(), experiments))
     sample = choose_sample(shown, costs, parse_duration(args.budget, "--budget"), args.tier, args.day)
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
     # 3. Their cells, in a store of their own.
     folder = args.runs / f"claims-{args.day}"
     settings = RunnerSettings(project, (folder / "results").resolve(), (folder / "runs").resolve())
-    cells = dict.fromkeys(name for one in sample for name in list_cells(one, args.tier, args.day))
+    cells = dict.fromkeys(name for before in sample for name in list_cells(before, args.tier, args.day))
     plan = make_plan(project, load, cells, drop_superseded(store.read_own(settings.results)))
     final = run_cells(plan, settings, args.jobs, partial(print, flush=True))
     return report(sample, group_by_cell(store.read_own(settings.results)), final.num_unfinished)
@@ -132,10 +132,10 @@ def group_by_cell(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 def report(sample: Sequence[Before], today: dict[str, list[Entry]], unfinished: int) -> int:
     """Print the claims and the drifted cells; return 1 if a claim is lost or a cell did not run."""
     checks, drifts = recheck(sample, today), find_drift(sample, today)
-    print(align(Grid(HEAD, [format_check(one) for one in checks])) if checks else "nothing ran")
+    print(align(Grid(HEAD, [format_check(check) for check in checks])) if checks else "nothing ran")
     for drift in drifts:
         print(format_drift(drift))
-    lost = sum(one.is_lost for one in checks)
+    lost = sum(check.is_lost for check in checks)
     if unfinished:
         print(f"{count_noun(unfinished, 'cell')} did not finish; the same command goes on")
     print(f"claims: {len(checks) - lost} held, {lost} lost; cells drifted: {len(drifts)}")

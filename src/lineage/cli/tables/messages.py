@@ -48,7 +48,7 @@ def build_messages(results: Path, entries: list[Entry], tier: str) -> list[Messa
     loader = TableLoader(experiments, results, make_finder(project, experiments))
     pages = [build_page(loader, paper) for paper in list_papers(experiments)]
     claims = [claim for page in pages for claim in page.claims]
-    tables = [one.table for page in pages for one in page.tables if one.table.effects]
+    tables = [part.table for page in pages for part in page.tables if part.table.effects]
     compose_all(project, tables, tier)
     load = partial(read.load_table, experiments)
     _, costs = price_claims(project, experiments, load, claims, entries, tier, detect_device())
@@ -64,7 +64,7 @@ def build_messages(results: Path, entries: list[Entry], tier: str) -> list[Messa
 
 def sum_hours(entries: list[Entry], tier: str) -> float:
     """Return the hours of all finished runs at a tier."""
-    return sum(one.seconds or 0.0 for one in entries if one.status == "finished" and one.tier == tier) / 3600
+    return sum(entry.seconds or 0.0 for entry in entries if entry.status == "finished" and entry.tier == tier) / 3600
 
 
 def sum_minutes(claim: ClaimStatus, entries: list[Entry], tier: str) -> float:
@@ -73,8 +73,12 @@ def sum_minutes(claim: ClaimStatus, entries: list[Entry], tier: str) -> float:
     if setting is None or setting.tier != tier:
         return 0.0
     rows = (claim.effect.better, claim.effect.worse)
-    runs = [one for one in entries if one.table == claim.table.name and one.row in rows and one.status == "finished"]
-    return sum(one.seconds or 0.0 for one in runs if get_setting(one) == setting) / 60
+    runs = [
+        entry
+        for entry in entries
+        if entry.table == claim.table.name and entry.row in rows and entry.status == "finished"
+    ]
+    return sum(entry.seconds or 0.0 for entry in runs if get_setting(entry) == setting) / 60
 
 
 def _write_readme(messages: list[Message]) -> int:

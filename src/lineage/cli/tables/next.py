@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     hours = parse_duration(args.hours, "--hours")
     # 1. The open claims of the tables, and what their runs cost.
     names = [] if args.scope is None else [args.scope]
-    tables = [one.table for one in select_rows(experiments, names, everything=not names)]
+    tables = [selected.table for selected in select_rows(experiments, names, everything=not names)]
     compose_all(project, [table for table in tables if table.effects], args.tier)
     loader = TableLoader(experiments, args.results, make_finder(project, experiments))
     claims = [claim for table in tables if table.effects for claim in build_table(loader, table.name).claims]
@@ -49,15 +49,15 @@ def main(argv: list[str]) -> int:
 
 
 def _report(chosen: list[NextClaim], costs: list[ClaimCost], args: argparse.Namespace) -> None:
-    hopeless = sum(bool(one.obstacle) for one in costs)
-    unknown = sum(not one.obstacle and one.hours is None for one in costs)
+    hopeless = sum(bool(cost.obstacle) for cost in costs)
+    unknown = sum(not cost.obstacle and cost.hours is None for cost in costs)
     text = f"{count_noun(len(costs), 'claim')} open; no run at tier {args.tier} settles {hopeless}"
     print(f"{text}{f', the cost of {unknown} is unknown' if unknown else ''}")
     if not chosen:
         print("nothing fits: more hours, or `lineage run --calibrate` where costs are unknown")
         return
     print(align(Grid(HEAD, format_next(chosen))))
-    expected, total = sum(one.chance for one in chosen), sum(one.hours for one in chosen)
+    expected, total = sum(cost.chance for cost in chosen), sum(cost.hours for cost in chosen)
     print(
         f"{count_noun(len(chosen), 'claim')}, of which {expected:.1f} are expected to be settled, in {total:.1f} hours"
     )

@@ -73,12 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 def complete_page(page: PaperPage, results: Path, tier: str) -> PaperPage:
     """Add to a page what needs composed rows: the cost of settling each claim, and the deviations of the code."""
     project, experiments = paths.project(), paths.experiments()
-    entries = [entry for one in page.tables for entry in store.contents(results / one.table.name).entries]
+    entries = [entry for part in page.tables for entry in store.contents(results / part.table.name).entries]
     load = partial(read.load_table, experiments)
     _, costs = price_claims(project, experiments, load, page.claims, entries, tier, detect_device())
     prices = {id(cost.claim): describe_cost(cost, tier) for cost in costs}
-    requests = [RowRequest(one.table.name, row, one.table.tier) for one in page.tables
-                for row in one.table.rows.values() if row.runs]  # fmt: skip
+    requests = [RowRequest(part.table.name, row, part.table.tier) for part in page.tables
+                for row in part.table.rows.values() if row.runs]  # fmt: skip
     deviations = find_deviations(compose_rows(project, requests), paths.configs())
     return replace(page, prices=[prices.get(id(claim), "") for claim in page.claims], deviations=deviations)
 

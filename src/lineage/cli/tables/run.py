@@ -149,7 +149,11 @@ def _calibrate(args: argparse.Namespace, hardware: str) -> int:
     experiments, project = paths.experiments(), paths.project()
     names = [(row.rpartition("/")[0], row.rpartition("/")[2]) for row in CALIBRATION_ROWS]
     if args.names or args.all:
-        names = [(one.table.name, row) for one in select_rows(experiments, args.names, args.all) for row in one.rows]
+        names = [
+            (selected.table.name, row)
+            for selected in select_rows(experiments, args.names, args.all)
+            for row in selected.rows
+        ]
     rows = [(table, read.load_table(experiments, table).rows[row]) for table, row in names]
     measured = measure_networks(
         project, [RowRequest(table, row, CALIBRATED_TIER) for table, row in rows], hardware, _log

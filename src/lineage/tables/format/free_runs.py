@@ -11,7 +11,7 @@ from lineage.results.entry import Entry
 from lineage.results.overrides import Override
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.numbers import EMPTY
-from lineage.tables.suggest import did_you_mean
+from lineage.tables.suggest import did_you_mean, nearest
 from lineage.tables.table import TableError
 
 CONDITION = re.compile(r"([^=<>!]+?)\s*(>=|<=|!=|=|>|<)\s*(.*)")
@@ -75,6 +75,7 @@ def render_runs(entries: Sequence[Entry], conditions: Sequence[str], sort: str, 
         return "No free runs. `python train.py` makes one, `lineage import` brings those of other code bases.\n"
     parsed = [parse_condition(text) for text in conditions]
     _check_names(list_requested(conditions, sort, columns), entries)
+    _check_options(parsed, entries)
     chosen = [entry for entry in entries if all(condition.holds(entry) for condition in parsed)]
     ordered = sorted(chosen, key=lambda entry: entry.id, reverse=True)
     if sort:
@@ -150,6 +151,17 @@ def _check_names(names: Iterable[str], entries: Sequence[Entry]) -> None:
         alike = [other for other in present if other.rpartition("/")[2] == name]
         hint = f"Did you mean {' or '.join(alike)}?" if alike else did_you_mean(name, present)
         raise TableError(f"no free run has a value called {name!r}. {hint}")
+
+
+def _check_options(conditions: Iterable[Condition], entries: Sequence[Entry]) -> None:
+    """Raise TableError for `model=mask_rcn`: a word that no run has and that is close to one that a run has."""
+    for condition in conditions:
+        values = {value for entry in entries if isinstance(value := read_value(entry, condition.name), str)}
+        if condition.operator not in ("=", "!=") or condition.value in values:
+            continue
+        if close := nearest(condition.value, sorted(values)):
+            asked = f"{condition.name}{condition.operator}{condition.value}"
+            raise TableError(f"{asked}: no free run has this {condition.name}. Did you mean {' or '.join(close)}?")
 
 
 def _choose_columns(entries: Sequence[Entry]) -> list[str]:

@@ -81,7 +81,7 @@ def estimate_noise(samples: Mapping[str, SeedSample], prior: NoiseEstimate | Non
 def pool(groups: Iterable[Mapping[str, SeedSample]]) -> NoiseEstimate | None:
     """Return the pooled noise of groups of rows; rows that test the same checkpoints are one group and count once."""
     sums = [_sum_squares(list(group.values())) for group in groups]
-    df = sum(one for _, one in sums)
+    df = sum(df_of_group for _, df_of_group in sums)
     if df == 0:
         return None
     return NoiseEstimate(sqrt(fsum(square for square, _ in sums) / df), df, f"all rows here ({df} df)")

@@ -10,7 +10,17 @@ import torch
 from PIL import Image, ImageDraw
 
 from lineage.data.stats import ClassStats, Stats, count_objects
-from lineage.data.stats_plot import BAR, PAPER, SIZE, Panel, draw_bars, draw_classes, draw_curve, draw_sides
+from lineage.data.stats_plot import (
+    BAR,
+    PAPER,
+    SIZE,
+    Panel,
+    count_shorter_sides,
+    draw_bars,
+    draw_classes,
+    draw_curve,
+    draw_sides,
+)
 
 PANEL = Panel(20, 30, 520, 300)
 
@@ -84,3 +94,23 @@ def test_objects_are_small_medium_or_large_by_the_borders_of_coco() -> None:
     assert (counts.images, counts.empty, counts.per_image.tolist()) == (3, 1, [1, 0, 5])
     assert counts.sides.tolist() == np.sqrt([*areas, 2000]).tolist()
     assert counts.sizes.tolist() == [[3, 4], [5, 6], [7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("sides", "starts", "values"),
+    [
+        ([128, 128, 128], [128], [3]),
+        ([100, 101, 103], [100, 101, 102, 103], [1, 1, 0, 1]),
+        ([10, 33], [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32], [1, *[0] * 10, 1]),
+    ],
+)
+def test_bars_of_sides_start_at_whole_pixels(sides: list[int], starts: list[int], values: list[int]) -> None:
+    sizes = np.array([[side, side + 7] for side in sides])
+    assert count_shorter_sides(stats(1)._replace(sizes=sizes)) == (starts, values)
+
+
+def test_objects_of_one_size_have_a_labelled_axis() -> None:
+    image, draw = sheet()
+    draw_sides(draw, PANEL, stats(1, sides=(50.0, 50.0)))
+    below = np.asarray(image)[PANEL.top + PANEL.height - 16 :]
+    assert (below != PAPER).any()

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 
 from lineage.results import renames, renames_table
-from lineage.results.overrides import Override, overrides_today
+from lineage.results.overrides import Override, overrides_today, shorten_key
 
 SIGNS = {OverrideType.CHANGE: "", OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
 
@@ -65,3 +65,10 @@ def test_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = [*pairs], [*pairs.values()]
     assert overrides_today(old, config) == new
     assert overrides_today(new, config) == new
+
+
+def test_a_key_is_shortened_to_what_tells_it_from_the_others() -> None:
+    names = ["dataset.train.length", "dataset.val.length", "optimizer.lr", "model.lr.lr"]
+    assert [shorten_key(name, names) for name in names] == ["train.length", "val.length", "optimizer.lr", "lr.lr"]
+    assert shorten_key("optimizer.lr", ["optimizer.lr"]) == "lr"
+    assert shorten_key("a.b", ["a.b", "c.a.b"]) == "a.b"  # no end tells it apart

@@ -13,7 +13,7 @@ from lineage.report.site.build import write_site
 from lineage.report.site.parts import FOLDER, FileWriter, FolderWriter, SiteWriter
 from lineage.report.site.serve import describe_state, serve_site
 from lineage.results import paths
-from lineage.results.store import contents
+from lineage.results.store import has_entry
 from lineage.run.inference.site_source import IN_FOLDER, make_source
 from lineage.tables.table import TableError
 
@@ -53,7 +53,7 @@ def _check_store(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise TableError(f"{folder}: there is no such store. `python train.py` makes one, `--help` says more")
-    if folder.resolve() == paths.results().resolve() or contents(folder).entries:
+    if folder.resolve() == paths.results().resolve() or has_entry(folder):
         return
     raise TableError(
         f"{folder}: no store, no file in it is the entry of a run; the site was left as it is. "

@@ -15,6 +15,7 @@ from lineage.data.stats import MEDIUM, SMALL, Stats
 SIZE = (1180, 760)
 PAPER, INK, GREY, PALE, BAR = (250, 250, 248), (40, 42, 48), (120, 124, 132), (226, 228, 231), (66, 123, 196)
 TOP_CLASSES = 18  # with a bar of their own; the curve below has all
+MAX_SIDES = 12  # bars of the shorter sides of images
 MAX_OBJECTS = 30  # images with this many objects or more share a bar
 
 
@@ -43,12 +44,19 @@ def plot(stats: Stats, path: Path, title: str) -> Path:
     per_image = np.bincount(np.minimum(stats.per_image, MAX_OBJECTS))
     labels = [str(count) if count < MAX_OBJECTS else f"{MAX_OBJECTS}+" for count in range(len(per_image))]
     draw_bars(draw, right[1], "objects of an image", per_image.tolist(), labels)
-    shorter = stats.sizes.min(1)
-    edges = np.linspace(shorter.min(), shorter.max() + 1, 13)
-    values = np.histogram(shorter, edges)[0].tolist()
-    draw_bars(draw, right[2], "shorter side of an image, pixels", values, [f"{edge:.0f}" for edge in edges[:-1]])
+    starts, values = count_shorter_sides(stats)
+    draw_bars(draw, right[2], "shorter side of an image, pixels", values, [str(start) for start in starts])
     sheet.save(path)
     return path
+
+
+def count_shorter_sides(stats: Stats) -> tuple[list[int], list[int]]:
+    """Return at most 12 bars of equal whole widths: the side at which each starts, and its images. One size is one."""
+    shorter = stats.sizes.min(1)
+    low, span = int(shorter.min()), int(shorter.max() - shorter.min()) + 1
+    width = -(-span // MAX_SIDES)
+    values = np.bincount((shorter - low) // width)
+    return [low + number * width for number in range(len(values))], values.tolist()
 
 
 def draw_sides(draw: ImageDraw.ImageDraw, panel: Panel, stats: Stats) -> None:
@@ -57,7 +65,8 @@ def draw_sides(draw: ImageDraw.ImageDraw, panel: Panel, stats: Stats) -> None:
     low, high = (int(np.floor(6 * bound)) for bound in (octaves.min(), octaves.max()))
     values = np.bincount((6 * octaves).astype(int) - low, minlength=high - low + 1)
     edges = [2 ** (step / 6) for step in range(low, high + 1)]
-    labels = [f"{edge:.0f}" if step % 6 == 0 else "" for step, edge in enumerate(edges, low)]
+    is_short = len(edges) < 7  # less than an octave may have no power of two
+    labels = [f"{edge:.0f}" if step % 6 == 0 or is_short else "" for step, edge in enumerate(edges, low)]
     borders = f"COCO: small below {SMALL**0.5:.0f}, large from {MEDIUM**0.5:.0f}"
     counts = values.tolist() if len(stats.sides) else [0] * len(edges)
     draw_bars(draw, panel, f"square root of an object's area, pixels ({borders})", counts, labels)

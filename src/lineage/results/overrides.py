@@ -62,6 +62,14 @@ class Override:
         return replace(self, name=group, value=",".join(options))
 
 
+def shorten_key(name: str, names: Iterable[str]) -> str:
+    """Return the shortest end of a key by which it differs from the others: `val.length` beside `train.length`."""
+    parts = name.split(".")
+    others = [f".{other}" for other in names if other != name]
+    ends = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+    return next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), name)
+
+
 def overrides_today(overrides: Iterable[str], config: Any) -> list[str]:
     """Translate the former names in overrides; what is no override, such as `-m`, stays as it is."""
     return [text if text.startswith("-") else str(Override.parse(text).today(config)) for text in overrides]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -91,6 +92,15 @@ def contents(root: Path | str) -> Contents:
         except StoreError as error:
             damaged.append(Damage(path, str(error).removeprefix(f"{path}: ")))
     return Contents(entries, damaged)
+
+
+def has_entry(root: Path | str) -> bool:
+    """Return whether an entry lies at or below `root`; no file after the first one is read."""
+    for path in files(Path(root)):
+        with suppress(StoreError):
+            read(path)
+            return True
+    return False
 
 
 def read_own(root: Path | str) -> list[Entry]:

@@ -15,6 +15,7 @@ from lineage.explain.methods import DEFAULT
 from lineage.explain.page import render_page
 from lineage.report.site.build import write_site
 from lineage.report.site.parts import FolderWriter, read_part
+from lineage.report.site.records import name_run
 from lineage.results.entry import Entry
 from tests.report.site.browser import Page
 from tests.report.site.conftest import SmallSite
@@ -227,3 +228,21 @@ def test_explanations_of_six_methods_stand_within_the_page(page: Page, tmp_path:
         assert max(right for right, _ in cells) <= width
         tops[width] = {top for _, top in cells}
     assert len(tops[1280]) == 1, "one line, to be compared"
+
+
+def test_many_options_stand_behind_the_metrics_and_keys_of_one_end_are_told_apart(page: Page, tmp_path: Path) -> None:
+    """Five keys are swept, two of which end in length."""
+    keys = ["dataset.train.length", "dataset.val.length", "optimizer.lr", "schedule.steps", "model.box.nms_thresh"]
+    values = [{key: number + place for place, key in enumerate(keys)} for number in range(3)]
+    entries = [
+        make_entry(number, config=make_config(**row), deviations=[f"{key}={row[key]}" for key in keys])
+        for number, row in enumerate(values)
+    ]
+    names = [name_run(entry, keys) for entry in entries]
+    assert names[0].endswith("train.length=0 val.length=1 lr=2 steps=3 nms_thresh=4")
+    page.open(write_site(FolderWriter(tmp_path / "site"), make_site_source(write_store(tmp_path, entries), tmp_path)))
+    page.wait("document.querySelector('th button')")
+    heads = page.texts("th button")
+    first = next(place for place, head in enumerate(heads) if head.endswith(" AP"))
+    assert first == 1 + 3  # the name of the run and three keys
+    assert {"train.length", "val.length", "lr", "steps", "nms_thresh"} <= {*heads}  # the others stand behind

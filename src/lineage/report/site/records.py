@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lineage.report.site.differences import find_keys, read_key
 from lineage.report.site.headline import choose_headline, sort_headline
 from lineage.results.entry import Entry
-from lineage.results.overrides import Override
+from lineage.results.overrides import Override, shorten_key
 from lineage.tables import costs
 from lineage.tables.samples import UNCOMMITTED, get_setting, identify_experiment, take_sample
 from lineage.tables.statistics.pooled_noise import NoiseEstimate, estimate_noise
@@ -123,7 +123,7 @@ def name_run(entry: Entry, varied: Collection[str]) -> str:
         if override.name != "model" and override.name in varied
     ]
     words = [
-        f"{override.name.rpartition('.')[2]}={override.value}" if override.value is not None else str(override)
+        f"{shorten_key(override.name, varied)}={override.value}" if override.value is not None else str(override)
         for override in typed
     ]
     return " ".join([entry.choices.get("model", "run"), *words])

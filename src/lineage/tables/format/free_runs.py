@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lineage.results import diff
 from lineage.results.entry import Entry
-from lineage.results.overrides import Override
+from lineage.results.overrides import Override, shorten_key
 from lineage.tables.format.terminal import Grid, align
 from lineage.tables.numbers import EMPTY
 from lineage.tables.suggest import did_you_mean, nearest
@@ -92,13 +92,8 @@ def list_requested(conditions: Sequence[str], sort: str, columns: Sequence[str])
 
 
 def _shorten(name: str, names: Sequence[str]) -> str:
-    """Return the end of a key by which it differs from the other columns: `val.images` beside `train.images`."""
-    parts = name.split(".")
-    if len(parts) < 3:
-        return name
-    others = [f".{other}" for other in names if other != name]
-    ends = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
-    return next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), name)
+    """Return the title of a column: of a key of three parts or more its end, as `val.images` beside `train.images`."""
+    return shorten_key(name, names) if name.count(".") > 1 else name
 
 
 def read_value(entry: Entry, name: str) -> Value:

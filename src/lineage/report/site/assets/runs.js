@@ -116,7 +116,7 @@ function readSort(columns) {
   return columns.some((column) => column.name === name) ? { name, down: STATE.sort.startsWith("-") } : { name: "", down: true };
 }
 
-const FEW_RUNS = 200, MOST_FIRST = 3; // runs whose keys are looked at; options and keys that stand before the metrics
+const FEW_RUNS = 200, MOST_FIRST = 3; // runs whose keys are looked at; options and keys that stand before the metrics, the others behind
 
 /**
  * Return the names of columns that are shown of some runs unless the reader chose others: what was swept, then the main
@@ -132,7 +132,8 @@ function defaultColumns(runs) {
   const swept = SITE.swept.filter((name) => name !== "model").slice(0, 6);
   const differing = [...options, ...(runs.length <= FEW_RUNS ? SITE.keys.filter(few) : [])]; // of a table: what its rows vary
   const first = [differing, options].find((names) => names.length <= MOST_FIRST) || [];
-  const names = [...new Set([...swept, ...first, ...metrics, ...details, ...costs, "seed", ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
+  const varied = [...new Set([...swept, ...first])];
+  const names = [...new Set([...varied.slice(0, MOST_FIRST), ...metrics, ...details, ...costs, "seed", ...varied, ...options.slice(0, swept.length ? 2 : 4), ...spread, "status"])];
   return runs.length ? names.filter((name) => runs.some((run) => columnOf(name).read(run) != null)) : names;
 }
 

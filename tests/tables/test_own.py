@@ -14,7 +14,7 @@ from lineage.results import paths
 from lineage.results.entry import Entry
 from lineage.tables import read
 from lineage.tables.format.notes import describe_rows
-from lineage.tables.own.from_runs import list_gaps, tabulate_runs
+from lineage.tables.own.from_runs import describe_seeds, list_gaps, tabulate_runs
 from lineage.tables.own.sweep import SweptRun, render_sweep
 from lineage.tables.own.variation import combine, read_setting, read_variation
 from lineage.tables.own.write import render_own_table
@@ -87,7 +87,9 @@ def test_rows_of_a_table_of_a_small_tier_are_compared_at_it(project: Path, capsy
     for more in ([], ["--tier", "mini"]):
         capsys.readouterr()
         assert main(["compare", "me/loss/l1", "me/loss/giou", *more]) == 0
-        assert capsys.readouterr().out.startswith("choices\n  regression: l1 -> giou\n")
+        printed = capsys.readouterr().out
+        assert printed.startswith("choices\n  regression: l1 -> giou\n")
+        assert "(published)" not in printed  # it has none
     assert main(["compare", "me/loss/l1", "me/loss/giou", "--tier", "minni"]) == 1
     assert "Did you mean mini" in capsys.readouterr().err
 
@@ -211,6 +213,31 @@ def test_runs_become_a_table_of_what_they_varied() -> None:
     assert table.seeds == 2, "as the runs have; without it `lineage run` trains a third of each"
     assert "`lineage run me/sweep --plan`" in describe_rows(table, [])[-1]  # at the tier of its file
     assert "`lineage run me/sweep --tier mini --plan`" in describe_rows(replace(table, tier="paper"), [])[-1]
+
+
+@pytest.mark.parametrize(
+    ("pool", "align", "says"),
+    [
+        ((0,), (0,), ""),
+        ((0, 1), (0, 1), "every row has 0, 1, which are repeats of it"),
+        (
+            (0,),
+            (1,),
+            "pool has 0; align has 1: rows of different seeds are compared, so what differs may be the seeds'",
+        ),
+        ((2, 0), (0,), "pool has 0, 2; align has 0: rows of different seeds are compared"),
+    ],
+)
+def test_seeds_of_a_row_are_repeats_and_rows_across_seeds_are_named(
+    pool: tuple[int, ...], align: tuple[int, ...], says: str
+) -> None:
+    runs = [*(run(seed, "roi=pool") for seed in pool), *(run(seed, "roi=align") for seed in align)]
+    own = tabulate_runs("me/sweep", runs, CONF)
+    assert {row.name: own.seeds_of_rows[row.name] for row in own.rows} == {"pool": sorted(pool), "align": [*align]}
+    line = describe_seeds(own.seeds_of_rows)
+    assert line.startswith(says)
+    assert bool(line) == bool(says)
+    assert describe_seeds({}) == ""  # of a table that is written from no runs
 
 
 def test_combinations_that_did_not_run_are_gaps() -> None:

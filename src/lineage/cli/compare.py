@@ -55,7 +55,8 @@ def main(argv: list[str]) -> int:
     for title, differences in sections:
         if differences:
             print(diff.format_section(title, differences, colour))
-    print(align(_compare_metrics(a, b)))
+    has_numbers = bool(a.metrics or b.metrics)
+    print(align(_compare_metrics(a, b)) if has_numbers else "no published numbers; `lineage table` has those of runs")
     return 0
 
 

@@ -26,7 +26,7 @@ from lineage.results.entry import Entry, parse
 from lineage.results.run_folder import RunFolder
 from lineage.tables import read, tiers
 from lineage.tables.lint.text_rules import explain_unmeasured
-from lineage.tables.own.from_runs import HEADLINE, tabulate_runs
+from lineage.tables.own.from_runs import HEADLINE, describe_seeds, tabulate_runs
 from lineage.tables.own.variation import Setting, Variation, combine, read_setting, read_variation
 from lineage.tables.own.write import OwnTable, choose_baseline, render_own_table
 from lineage.tables.suggest import did_you_mean, nearest_key
@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
         atomic_write(path, render_own_table(table))
         findings = lint_new(args.name)
     print(f"wrote    {path}: {count_noun(len(table.rows), 'row')} of {' x '.join(table.factors)}")
+    if seeds := describe_seeds(table.seeds_of_rows):
+        print(f"seeds    {seeds}")
     return report(table, path, findings, args.vary)
 
 

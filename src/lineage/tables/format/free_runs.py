@@ -155,8 +155,8 @@ def _check_options(conditions: Iterable[Condition], entries: Sequence[Entry]) ->
         if condition.operator not in ("=", "!=") or condition.value in values:
             continue
         if close := nearest(condition.value, sorted(values)):
-            asked = f"{condition.name}{condition.operator}{condition.value}"
-            raise TableError(f"{asked}: no free run has this {condition.name}. Did you mean {' or '.join(close)}?")
+            text = f"{condition.name}{condition.operator}{condition.value}"
+            raise TableError(f"{text}: no free run has this {condition.name}. Did you mean {' or '.join(close)}?")
 
 
 def _choose_columns(entries: Sequence[Entry]) -> list[str]:

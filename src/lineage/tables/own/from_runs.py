@@ -44,6 +44,7 @@ def tabulate_runs(
     rows = name_rows({tuple(map(str, combination)): combination for combination in combinations}.values())
     by_levels = {tuple(map(str, own_row.settings)): own_row.name for own_row in rows}
     shortest = min(range(len(typed)), key=lambda i: sum(name in typed[i] for name in varied))
+    seeds = _group_seeds(entries, [by_levels[tuple(map(str, combination))] for combination in combinations])
     # 3. The base: the row that they started from, at their tier, and what all of them say alike.
     base = {setting.name: setting for setting in _read_row(row, entries[0].tier, tiers or {})}
     base |= {name: levels[name][0] for name in names}
@@ -58,17 +59,31 @@ def tabulate_runs(
         gaps=list_gaps(rows),
         baseline=by_levels[tuple(map(str, combinations[shortest]))],
         tier=entries[0].tier,
-        seeds=_count_seeds(entries, [tuple(map(str, combination)) for combination in combinations]),
+        seeds=max(map(len, seeds.values())),  # a table that plans more of each would train what nobody swept
+        seeds_of_rows=seeds,
         origin=f"written from {len(entries)} runs: {entries[0].id} to {entries[-1].id}",
     )
 
 
-def _count_seeds(entries: Sequence[Entry], rows: Iterable[tuple[str, ...]]) -> int:
-    """Return the seeds of the row that has most: a table that plans more of each would train what nobody swept."""
-    seeds: dict[tuple[str, ...], set[int]] = defaultdict(set)
+def _group_seeds(entries: Sequence[Entry], rows: Iterable[str]) -> dict[str, list[int]]:
+    """Return the seeds of each row: runs that differ in their seeds alone are repeats of one row."""
+    seeds: dict[str, set[int]] = defaultdict(set)
     for entry, row in zip(entries, rows, strict=True):
         seeds[row].add(entry.seed)
-    return max(map(len, seeds.values()))
+    return {row: sorted(numbers) for row, numbers in seeds.items()}
+
+
+def describe_seeds(seeds: Mapping[str, Sequence[int]]) -> str:
+    """Return a line on repeats, or on rows that are compared across seeds; "" if every row has the same single seed."""
+    rows: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for row, numbers in seeds.items():
+        rows[tuple(numbers)].append(row)
+    if len(rows) > 1:
+        parts = [f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} {', '.join(map(str, numbers))}"
+                 for numbers, names in rows.items()]  # fmt: skip
+        return f"{'; '.join(parts)}: rows of different seeds are compared, so what differs may be the seeds' noise"
+    numbers = next(iter(rows), ())
+    return f"every row has {', '.join(map(str, numbers))}, which are repeats of it" if len(numbers) > 1 else ""
 
 
 def list_metrics(entries: Sequence[Entry]) -> dict[str, str]:

@@ -28,6 +28,7 @@ class OwnTable:
     baseline: str = ""  # "" is the first row
     tier: str = PAPER
     seeds: int | None = None
+    seeds_of_rows: Mapping[str, Sequence[int]] = field(default_factory=dict)  # of the runs that it is written from
     gaps: Sequence[Mapping[str, Any]] = ()  # combinations of levels without a row
     origin: str = ""  # a comment: what it was written from
 

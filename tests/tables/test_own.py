@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,41 +147,6 @@ def test_mistakes_are_explained(argv: list[str], says: str, project: Path, capsy
     assert len(captured.err.splitlines()) == 1
     assert not captured.out
     assert not (project / "experiments/me/x.yaml").exists()
-
-
-def test_a_refused_table_leaves_the_former_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = project / "experiments/new/roi.yaml"
-    wrong = ["new", "new/roi", *MINI, "--vary", "optimizer.lr=a,b", "--overwrite"]
-    assert main(wrong) == 1
-    assert not path.parent.exists()
-    assert main(["new", "new/roi", *MINI, "--vary", "optimizer.lr=0.1,0.2"]) == 0
-    text = path.read_text()
-    assert main(wrong) == 1
-    assert path.read_text() == text
-    path.write_text(text.replace("0.2", "b"))  # typed into the file later
-    assert main(["lint", "new/roi"]) == 1
-    assert "optimizer.lr=b: optimizer.lr is a number" in capsys.readouterr().out
-
-
-def test_what_a_file_has_to_say_is_named_in_place_of_a_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A message of two sentences is mended in the file, which therefore stays."""
-    assert main(["new", "me/roi", *MINI, "--vary", "roi=pool,align", "--message", "One. Two."]) == 1
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("fix  ")
-    assert last.endswith("; then: lineage lint me/roi")
-    assert "--message" in last
-
-
-def test_rows_that_are_alike_at_tier_mini_are_not_run_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The printed command writes the ablation with values of that tier, which differ."""
-    assert main(["new", "me/rate", *FROM, "--vary", "optimizer.lr=0.01,0.02"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-3] == "next     lineage run me/rate --plan"
-    assert "do not show at tier mini" in lines[-2]
-    assert main(shlex.split(lines[-1])[1:]) == 0
-    printed = capsys.readouterr().out
-    assert "0 errors, 0 warnings" in printed
-    assert printed.splitlines()[-1] == "next     lineage run me/rate --plan"
 
 
 def test_values_are_typed_and_brackets_are_one_value() -> None:

@@ -42,6 +42,10 @@ NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
 MERGING = "Error merging override "
 OF_TYPE = re.compile(r".*\b(Float|Integer|bool|ListConfig)\b")
 TYPES = {"Float": "a number", "Integer": "a whole number", "bool": "true or false", "ListConfig": "a list, as [6,8]"}
+OF_ROW = re.compile(  # a key that a row of a table sets, where Hydra names the file in place of the override
+    r"Value '(?P<value>.*)' of type '\w+' could not be converted to (?P<type>Float|Integer|bool)"
+    r"\s+full_key: (?P<key>\S+)"
+)
 UNKNOWN_KEY = re.compile(
     r"Could not override '(?P<set>[^']+)'|Could not delete from config. '(?P<delete>[^']+)' does not exist"
     r"|config group '(?P<group>[^']+)' does not exist"
@@ -98,6 +102,8 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
         return f"{_line(error).partition(':')[0]}: {_unknown_key(match['key'], root, arguments)}"
     if isinstance(error.__cause__, OmegaConfBaseException):
         return _wrong_type(_line(error), error.__cause__)
+    if match := OF_ROW.search(str(error)):
+        return f"{match['key']}={match['value']}: {match['key']} is {TYPES[match['type']]}"
     if isinstance(error, InterpolationResolutionError):
         return explain_interpolation(error)
     return str(error).strip()

@@ -54,10 +54,13 @@ def compose_subject(project: Path, table: Table) -> Subject:
 
 
 def lint_tier(project: Path, table: Table, load_table: Callable[[str], Table], tier: str) -> Iterator[Finding]:
-    """Yield T16 and T17: a tier may make two rows of a claim one experiment, and drop keys that rows set."""
+    """Yield T15 to T17: at a tier rows may not compose, be one experiment, or lose keys that they set."""
     yield from _check_dropped(project, table, tier)
     names = [CellName(table.name, row.name, tier, 0) for row in table.rows.values() if row.runs]
     cells = build_cells(project, load_table, names)
+    for name in names:
+        if error := cells[name].composed.error:
+            yield Finding("T15", error, name.row)
     digests = {name.row: cells[name].cell_digest for name in names}
     pairs = [(effect.better, effect.worse) for effect in table.effects]
     if table.is_own and table.baseline is not None:

@@ -32,7 +32,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, spli
 
 def is_dataset(name: str) -> bool:
     """Return whether conf/dataset has an option of this name."""
-    return "/" not in name and (paths.project() / "conf" / "dataset" / f"{name}.yaml").is_file()
+    return "/" not in name and any((conf / "dataset" / f"{name}.yaml").is_file() for conf in paths.configs())
 
 
 def replace_folder(args: argparse.Namespace) -> Path | None:
@@ -62,12 +62,12 @@ def compose_config(args: argparse.Namespace) -> DictConfig:
 
     if args.dataset is None:
         args.error("name a dataset, as in dataset=NAME")
-    conf = paths.project() / "conf"
-    names = sorted(path.stem for path in (conf / "dataset").glob("*.yaml"))
+    names = sorted({path.stem for conf in paths.configs() for path in (conf / "dataset").glob("*.yaml")})
     if args.dataset not in names:
         raise UnknownDataset(f"there is no dataset {args.dataset!r}. {did_you_mean(args.dataset, names)}")
     root = [f"dataset.root={quote(Path(args.root).absolute())}"] if args.root else []
-    with initialize_hydra(conf):
+    own = paths.project() / "conf"
+    with initialize_hydra(own if (own / "train.yaml").is_file() else paths.shipping_root() / "conf"):
         return compose("train", [f"dataset={args.dataset}", *root, *args.overrides])
 
 

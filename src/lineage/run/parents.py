@@ -1,7 +1,8 @@
 """Parents of a run: earlier runs whose weights it starts from or tests, whose proposals and labels it trains on.
 
 A parent is named by the id of its entry (`cell.start=ID`), so that the entry of the child says where it comes from and
-its protocol holds no path. A path (`weights=RUN/weights.pt`) into a run folder names its parent too.
+its protocol holds no path. A path to a run folder, or to what the run left there (`weights=RUN`,
+`weights=RUN/weights.pt`), names its parent too.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _find_parent(config: DictConfig, role: str, results: Path) -> Entry | None:
     if name := config.cell[role]:
         return store.read(store.find(results, name))
     path = OmegaConf.select(config, KEYS[role])
-    beside = RunFolder(Path(path).parent).entry if isinstance(path, str) else None
+    beside = _find_folder(Path(path), role).entry if isinstance(path, str) else None
     if beside is None or not beside.is_file():
         return None
     try:
@@ -84,6 +85,12 @@ def _find_parent(config: DictConfig, role: str, results: Path) -> Entry | None:
         raise ConfigError(f"{beside} is damaged: {type(error).__name__}: {error!s:.200}") from error
     stored = next((path for path in store.files(results) if path.stem == name), None)
     return None if stored is None else store.read(stored)
+
+
+def _find_folder(path: Path, role: str) -> RunFolder:
+    """Return the run folder that a path is, if the run left the artifact there, else the folder that the path is in."""
+    named = RunFolder(path)
+    return named if named.artifact(role).exists() else RunFolder(path.parent)
 
 
 def _locate_artifact(entry: Entry, role: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,28 @@ def test_a_run_whose_folder_is_gone_stays(entries: list[Entry]) -> None:
 def test_a_resumed_run_has_its_own_last(entries: list[Entry]) -> None:
     """By then, `last` may be the run that is resumed."""
     assert resolve_entries(["resume=runs/x", "weights=last", "seed=1"]) == ["resume=runs/x", "seed=1"]
+
+
+def test_resume_becomes_the_run_folder(entries: list[Entry]) -> None:
+    for name, number in {"last": 1, "last~1": 0, entries[0].id[-6:]: 0}.items():
+        assert resolve_entries([f"resume={name}", "seed=1"]) == [f"resume=runs/20261123-04030{number}", "seed=1"]
+    for text in ("resume=auto", "resume=null", "resume=runs/20261123-040300", "resume=last~2"):
+        assert resolve_entries([text]) == [text]
+
+
+@pytest.mark.parametrize(("seconds", "resumed"), [(1, "runs/x/0"), (-1, "runs/20261123-040301")])
+def test_the_last_run_to_resume_may_be_one_without_an_entry(entries: list[Entry], seconds: int, resumed: str) -> None:
+    """A killed run holds its lease still; one that was killed before the newest entry began is not the last."""
+    lease = Path("runs/x/0/run.1.lease")
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    os.utime(lease, times=(0, datetime.fromisoformat(entries[1].started).timestamp() + seconds))
+    assert resolve_entries(["resume=last"]) == [f"resume={resumed}"]
+    assert resolve_entries(["resume=last~1"]) == ["resume=runs/20261123-040300"]
+
+
+def test_the_last_run_is_resumed_where_no_run_has_ended(entries: list[Entry]) -> None:
+    Path("results").rename("elsewhere")
+    assert resolve_entries(["resume=last"]) == ["resume=last"]
+    Path("runs/20261123-040300/run.2.lease").touch()
+    assert resolve_entries(["resume=last"]) == ["resume=runs/20261123-040300"]

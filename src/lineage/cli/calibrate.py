@@ -158,7 +158,7 @@ def read_seed(text: str) -> int | None:
 
 def open_fit(args: argparse.Namespace, results: Results) -> Results:
     """Return the results that the map is fitted on."""
-    path = Path(args.fit)
+    path = locate_run(Path(args.fit), paths.results())
     if args.fit_annotations or RunFolder(path).config.is_file():
         return open_results(path, args.fit_annotations, None, [])
     return read_beside(path, results)

@@ -23,7 +23,9 @@ from rich.table import Table
 from lineage.eval.files.score_file import PROTOCOLS, SCORERS
 from lineage.eval.scores import NAN, Scores
 from lineage.eval.tasks import TASKS
+from lineage.results import paths
 from lineage.run.inference.evaluate_results import EvaluateOptions, evaluate_by_annotations, evaluate_by_dataset
+from lineage.tables.find_entry import locate_run
 from lineage.tables.numbers import format_number
 
 EXTRAS = tuple(name for scorer in SCORERS.values() for name in scorer.extra_names)
@@ -37,9 +39,9 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"no such option: {' '.join(options)}")
     if overrides and not args.dataset:
         parser.error(f"{' '.join(overrides)}: overrides go with --dataset")
-    choices = EvaluateOptions(
-        args.protocol, args.tasks, args.extras, args.sigmas, args.max_detections, args.calibration
-    )
+    args.results = locate_run(args.results, paths.results())
+    calibration = args.calibration and locate_run(args.calibration, paths.results())
+    choices = EvaluateOptions(args.protocol, args.tasks, args.extras, args.sigmas, args.max_detections, calibration)
     if args.annotations:
         scores = evaluate_by_annotations(args.results, args.annotations, choices)
     else:
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sigmas", type=_numbers, metavar="A,B", help="tolerance of each keypoint; default: by name")
     limit = "detections that count per image and class; default: 100, of keypoints 20"
     parser.add_argument("--max-detections", type=int, metavar="N", help=limit)
-    fitted = "change scores by this map of `lineage calibrate` first: a calibration.json, or its run folder"
+    fitted = "change scores by this map of `lineage calibrate` first: a calibration.json, its run folder, or last"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--per-class", action="store_true", help="a line for each class")
     parser.add_argument("--json", action="store_true", help="print JSON, in percent; null: nothing to measure")

@@ -29,6 +29,7 @@ from lineage.run.inference.explain import explain_picture
 from lineage.run.inference.explain_run import explain_run, save_explanations
 from lineage.run.inference.site_source import report_run
 from lineage.run.restore import Restored, restore
+from lineage.tables.find_entry import locate_run
 from lineage.tables.suggest import did_you_mean
 
 
@@ -121,7 +122,10 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
     args, overrides = parse_images(parser, argv)
-    if not args.images and not RunFolder(Path(args.weights)).entry.is_file():
+    if args.images:
+        return args, overrides
+    args.weights = str(locate_run(Path(args.weights), args.results))
+    if not RunFolder(Path(args.weights)).entry.is_file():
         parser.error(f"name at least one image, folder or video: {args.weights} is no run folder, which has its own")
     return args, overrides
 

@@ -18,6 +18,7 @@ from lineage.models.export.verify import REQUIRED_IMAGES, TOLERANCE
 from lineage.results import paths
 from lineage.run.inference.export import SIZE_DIVISIBILITY, SUFFIXES, Export, export_model
 from lineage.run.restore import restore
+from lineage.tables.find_entry import locate_run
 
 ANY = "any"
 
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
         batch=args.batch,
         proposals=args.proposals,
         tolerance=args.tolerance,
-        calibration=read_calibration(args.calibration) if args.calibration else None,
+        calibration=read_calibration(locate_run(args.calibration, args.results)) if args.calibration else None,
     )
     size = tuple(export.inputs[0].shape[-2:])
     if args.size not in (None, ANY, size):
@@ -56,7 +57,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--proposals", type=int, default=0, help="given regions of an image (default: the run's)")
     parser.add_argument("--batch", type=int, default=1, help="images at once (%(default)s)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="relative, of the check (%(default)s)")
-    fitted = "calibrated scores, by this map of `lineage calibrate`: a calibration.json, or its run folder"
+    fitted = "calibrated scores, by this map of `lineage calibrate`: a calibration.json, its run folder, or last"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")

@@ -19,6 +19,7 @@ import torch
 
 from lineage.cli.export import ANY, explain_padding, parse_size
 from lineage.config.build import ConfigError
+from lineage.config.entry_overrides import locate_weights_folder
 from lineage.results import paths, store
 from lineage.run.inference.latency import (
     FEWEST,
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     check_repeats(args.repeats)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name, args.weights = args.weights, locate_weights_folder(args.weights, args.results)
+    command = [args.weights if word == name else word for word in sys.argv]  # `last` is soon another run
     load = read_load()  # before the first measurement, which the second would take for another process
     for threads in args.threads:
         started = datetime.now(UTC)
@@ -60,7 +63,7 @@ def main(argv: list[str]) -> int:
         warn_of_load(latency.load, threads)
         if not args.no_entry:
             entry = make_latency_entry(
-                latency, workload, threads=threads, warmup=args.warmup, argv=sys.argv, started=started
+                latency, workload, threads=threads, warmup=args.warmup, argv=command, started=started
             )
             print(f"entry    {store.write(entry, args.results)}")
     if latency.watts is None:

@@ -33,6 +33,7 @@ from lineage.run.inference.predict import ImagePredictions, predict_images, to_c
 from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames, list_sources
 from lineage.run.restore import Restored, restore
 from lineage.run.task import check_detector
+from lineage.tables.find_entry import locate_run
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -124,7 +125,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add_decoding_arguments(parser)
     parser.add_argument("--classes", help="names: a,b,c, a text file, or a JSON file with COCO's categories")
     parser.add_argument("--annotations", type=Path, metavar="FILE", help="COCO file whose image ids the results have")
-    fitted = "change scores by this map of `lineage calibrate`: a calibration.json, or its run folder"
+    fitted = "change scores by this map of `lineage calibrate`: a calibration.json, its run folder, or last"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=fitted)
     parser.add_argument("--no-pictures", action="store_true", help="write the JSON only")
     parser.add_argument("--results", type=Path, default=paths.results(), help="the store of entries (%(default)s)")
@@ -158,7 +159,7 @@ def open_calibration(args: argparse.Namespace, meta: DatasetMeta) -> Calibration
     """Return the map of --calibration, or None. Raises CalibrationError for one of another model's classes."""
     if args.calibration is None:
         return None
-    calibration = read_calibration(args.calibration)
+    calibration = read_calibration(locate_run(args.calibration, args.results))
     calibration.check_classes(meta.categories())
     return calibration
 

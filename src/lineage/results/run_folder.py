@@ -113,6 +113,16 @@ class RunFolder:
         return list_checkpoints(self.checkpoints)
 
 
+def find_open_run(runs: Path, since: float) -> Path | None:
+    """Return the folder, below `runs` or a sweep there, of the newest run that was killed or is in progress, or None.
+
+    Such a run still holds its lease, a file that it touches as long as it lives: at `since` or later.
+    """
+    leases = [path for pattern in ("*/run.*.lease", "*/*/run.*.lease") for path in runs.glob(pattern)]
+    alive = {path.stat().st_mtime: path.parent for path in leases}
+    return alive[max(alive)] if alive and max(alive) >= since else None
+
+
 def list_checkpoints(folder: Path) -> dict[int, Path]:
     """Return the complete checkpoints of a folder by step, oldest first."""
     paths = {int(match[1]): path for path in folder.glob("step-*.ckpt") if (match := CHECKPOINT.fullmatch(path.name))}

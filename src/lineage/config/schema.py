@@ -96,9 +96,7 @@ class Run:
     dump_proposals: bool = False  # leave the model's regions in the run folder, for proposals=file
     dump_labels: bool = False  # label the images of dataset.unlabelled and leave that in the run folder
     evaluate_only: bool = False  # test `weights`, or those of the entry `cell.start`, and train nothing
-    resume: str | None = (
-        None  # continue this run folder, or the newest (last), from its checkpoint; auto: hydra.run.dir, if it has one
-    )
+    resume: str | None = None  # continue this run folder, last: the newest run; auto: hydra.run.dir, if it has one
     cell: CellRef = field(default_factory=CellRef)
     paths: Paths = field(default_factory=Paths)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from omegaconf import OmegaConf
+from pytorch_lightning import Trainer
 
 from lineage.results import paths, store
 from lineage.run.artifacts import show, suggest_commands, table
@@ -97,11 +98,9 @@ def test_a_resumed_run_is_repeated_only_if_an_entry_holds_its_command(supersedes
 def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rich took callbacks=[ema] for markup: `next` was `callbacks=`, a command that does not run."""
     interrupted = attempt("callbacks=[ema]")._replace(folder=tmp_path / "[cat]")
-    writer = SimpleNamespace(path=tmp_path / "[dog].json")
-    with (
-        pytest.raises(KeyboardInterrupt),
-        report_interruption(interrupted, cast(EntryWriter, writer), create_console()),
-    ):
+    writer = cast(EntryWriter, SimpleNamespace(path=tmp_path / "[dog].json"))
+    trainer = cast(Trainer, SimpleNamespace(max_steps=9, global_step=2))
+    with pytest.raises(KeyboardInterrupt), report_interruption(interrupted, trainer, writer, create_console()):
         raise KeyboardInterrupt
     create_console().print(table({"[box]/AP": 0.5}))
     printed = capsys.readouterr().out

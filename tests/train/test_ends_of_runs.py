@@ -12,7 +12,8 @@ import pytest
 
 from lineage.data.worker_signals import IS_POSIX
 from lineage.results import store
-from lineage.results.run_folder import list_checkpoints
+from lineage.results.run_folder import RunFolder, list_checkpoints
+from lineage.run.train import describe_stop
 from lineage.train.loggers import TENSORBOARD
 from tests.train import tiny
 from tests.train.test_resume import wait_for
@@ -51,7 +52,20 @@ def test_a_run_that_a_scheduler_stops(tmp_path: Path, options: tuple[str, ...]) 
     text = finish(process)
     assert "Traceback" not in text
     assert "logger tensorboard" not in text  # a warning
+    step = max(list_checkpoints(run / "checkpoints"))
+    assert f"stopped  at step {step:,} of 1,000\n" in text
     check(tmp_path, run, "stopped")
+
+
+def test_the_line_of_a_stop_names_the_step_that_is_lost(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert describe_stop(7, 2000, folder) == "stopped  at step 7 of 2,000; it goes on from step 0, the start"
+    folder.checkpoints.mkdir()
+    for step in (3, 1250):
+        (folder.checkpoints / f"step-{step:07d}.ckpt").touch()
+    assert describe_stop(1250, 2000, folder) == "stopped  at step 1,250 of 2,000"
+    expected = "stopped  at step 1,260 of 2,000; it goes on from step 1,250, its checkpoint"
+    assert describe_stop(1260, 2000, folder) == expected
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ from lineage.run.pseudo_label import distil, open_unlabelled
 from lineage.run.repeated_warnings import ON_TERMINAL
 from lineage.run.resolve import resolve
 from lineage.run.resume import Attempt, load_resumed, record_run_id, write_config, write_start
-from lineage.train.entry_writer import EntryWriter, write_at_end
+from lineage.train.entry_writer import EntryWriter, is_interruption, write_at_end
 from lineage.train.evaluated_weights import restore_best
 from lineage.train.gloo_threads import wait_for_gloo_threads
 from lineage.train.loggers import close_at_end
@@ -100,7 +100,7 @@ def run_attempt(attempt: Attempt) -> None:
             end_with_parent(signal.SIGKILL)
         with (
             heartbeat.run(partial(writer.write, "failed")),
-            report_interruption(attempt, writer, console),
+            report_interruption(attempt, trainer, writer, console),
             write_at_end(writer if is_first() else None, signals),
         ):
             for line in metadata.format_first_lines(attempt, trainer, parts):
@@ -214,16 +214,26 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def report_interruption(attempt: Attempt, writer: EntryWriter, console: Console) -> Iterator[None]:
-    """If the run stops early, print the path of its entry and the command that resumes it."""
+def report_interruption(attempt: Attempt, trainer: pl.Trainer, writer: EntryWriter, console: Console) -> Iterator[None]:
+    """If the run stops early, print how far it got, the path of its entry and the command that resumes it."""
     try:
         yield
     except BaseException as error:
+        if is_interruption(error) and trainer.max_steps > 0:
+            line = describe_stop(trainer.global_step, trainer.max_steps, RunFolder(attempt.folder))
+            console.print(line, highlight=False, soft_wrap=True)
         console.print(f"entry    {writer.path}", highlight=False, soft_wrap=True)
         if not is_final(error):
             command = f"{paths.train_command()} {shlex.quote(f'resume={quote(attempt.folder)}')}"
             console.print(f"go on    {command}", highlight=False, soft_wrap=True)
         raise
+
+
+def describe_stop(step: int, steps: int, folder: RunFolder) -> str:
+    """Return the line of a run that a signal ended: its step, and that of its checkpoint if it is an earlier one."""
+    newest = max(folder.list_checkpoints(), default=0)
+    lost = "" if newest == step else f"; it goes on from step {newest:,}, {'its checkpoint' if newest else 'the start'}"
+    return f"stopped  at step {step:,} of {steps:,}{lost}"
 
 
 def is_final(error: BaseException) -> bool:

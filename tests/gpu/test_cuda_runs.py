@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.train import tiny
-from tests.train.test_resume import wait_for
 
 pytestmark = pytest.mark.gpu
 RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:], "optimizer.lr=0.0001")
@@ -37,9 +35,6 @@ def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: st
 def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     tiny.train(tmp_path, *RUN, f"hydra.run.dir={whole}")
-    process = tiny.start(tmp_path, *RUN, f"hydra.run.dir={killed}")
-    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    tiny.kill_at(6, tmp_path, killed, *RUN)
     tiny.train(tmp_path, f"resume={killed}")
     compare_runs(killed, whole, 1e-3)

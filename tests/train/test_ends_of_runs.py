@@ -16,7 +16,6 @@ from lineage.results.run_folder import RunFolder, list_checkpoints
 from lineage.run.train import describe_stop
 from lineage.train.loggers import TENSORBOARD
 from tests.train import tiny
-from tests.train.test_resume import wait_for
 
 LOGGED = (*tiny.TINY, "logger=tensorboard")
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -47,7 +46,7 @@ def check(folder: Path, run: Path, status: str) -> None:
 def test_a_run_that_a_scheduler_stops(tmp_path: Path, options: tuple[str, ...]) -> None:
     run = tmp_path / "run"
     process = tiny.start(tmp_path, *LOGGED, *options, "schedule.steps=1000", f"hydra.run.dir={run}")
-    wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
+    tiny.wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     process.send_signal(signal.SIGTERM)
     text = finish(process)
     assert "Traceback" not in text
@@ -76,7 +75,7 @@ def test_a_run_whose_workers_get_the_signal_too(tmp_path: Path, number: int) -> 
     run = tmp_path / "run"
     options = ("schedule.steps=1000", "data.workers=2", f"hydra.run.dir={run}")
     process = tiny.start(tmp_path, *LOGGED, *options, in_new_group=True)
-    wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
+    tiny.wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     os.killpg(process.pid, number)
     text = finish(process)
     assert "Traceback" not in text

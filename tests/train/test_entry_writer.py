@@ -21,7 +21,6 @@ from lineage.train import rank_watch
 from lineage.train.entry_writer import EntryWriter, unwrap_worker_error, write_at_end
 from lineage.train.rank_watch import watch_ranks
 from tests.train import tiny
-from tests.train.test_resume import wait_for
 
 
 def make_writer(folder: Path) -> EntryWriter:
@@ -158,7 +157,7 @@ def test_a_rank_that_was_stopped_is_killed_and_recorded(tmp_path: Path, monkeypa
 def test_sigterm_stops_a_run_that_can_go_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = tiny.start(tmp_path, *tiny.TINY, "schedule.steps=500", "data.workers=1", f"hydra.run.dir={run}")
-    wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
+    tiny.wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     process.terminate()
     output = process.communicate(timeout=60)[0]
     entry = json.loads((run / "entry.json").read_text())

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -24,16 +23,6 @@ from lineage.run.train import hold_folder, publish
 from lineage.train.save_tensors import save_tensors
 from tests.train import tiny
 
-
-def wait_for(path: Path, process: Popen[str]) -> None:
-    for _ in range(3000):
-        if path.exists():
-            return
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    raise AssertionError(f"{path} never came")
-
-
 FRAMES = (
     *tiny.TINY, "model=dvtsr", "dataset=moving_shapes", "dataset.val.pairs=2", "tier=smoke", "dataset.size=[32,32]",
     "augment=frames_crop",
@@ -45,10 +34,7 @@ FRAMES = (
 def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path, options: tuple[str, ...]) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     tiny.train(tmp_path, *options, f"hydra.run.dir={whole}")
-    process = tiny.start(tmp_path, *options, f"hydra.run.dir={killed}")
-    wait_for(killed / "checkpoints" / "step-0000006.ckpt", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    tiny.kill_at(6, tmp_path, killed, *options)
     assert 12 not in list_checkpoints(killed / "checkpoints")
     tiny.train(tmp_path, f"resume={killed}", "seed=0")
     ours, theirs = torch.load(killed / "weights.pt"), torch.load(whole / "weights.pt")
@@ -69,7 +55,7 @@ def test_a_run_killed_again_and_again_leaves_one_entry_and_one_line_per_step(tmp
     for attempt, mark in enumerate([*marks, "results.json"]):
         words = (f"resume={killed}",) if attempt else (*options, f"hydra.run.dir={killed}")
         process = tiny.start(tmp_path / "b", *words)
-        wait_for(killed / mark, process)
+        tiny.wait_for(killed / mark, process)
         time.sleep(0.3 * attempt)
         process.kill()
         process.communicate()

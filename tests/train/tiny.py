@@ -6,7 +6,10 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from lineage.results.run_folder import checkpoint_name
 
 ROOT = Path(__file__).parents[2]
 TINY = (
@@ -36,6 +39,23 @@ def train(folder: Path, *overrides: str) -> str:
     done = subprocess.run(command(folder, *overrides), env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(3000):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never came")
+
+
+def kill_at(step: int, folder: Path, run: Path, *overrides: str) -> None:
+    """Train in the run folder `run`, and kill -9 when the checkpoint of a step is there."""
+    process = start(folder, *overrides, f"hydra.run.dir={run}")
+    wait_for(run / "checkpoints" / checkpoint_name(step), process)
+    process.kill()
+    process.communicate()
 
 
 def losses(run: Path) -> list[float]:

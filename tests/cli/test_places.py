@@ -106,3 +106,27 @@ def test_a_run_folder_that_cannot_be_made_is_one_line(tmp_path: Path, key: str) 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "a part of the path is a file" in done.stderr
+
+
+@needs_proc
+@pytest.mark.parametrize("key", ["paths.results", "paths.runs", "hydra.run.dir"])
+def test_the_key_of_a_folder_that_a_run_cannot_make_is_named(tmp_path: Path, key: str) -> None:
+    places = {"paths.results": tmp_path / "results", "paths.runs": tmp_path / "runs"} | {key: PROC}
+    command = [sys.executable, "-m", "lineage.cli.main", "train", "schedule.steps=1"]
+    done = subprocess.run(
+        [*command, *(f"{name}={path}" for name, path in places.items())], capture_output=True, text=True, cwd=tmp_path
+    )
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert line.startswith(str(PROC))
+    assert line.endswith(f": {NOT_THERE}. Choose another folder: {key}=FOLDER")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_key_of_a_default_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").touch()
+    with pytest.raises(NotADirectoryError) as raised:
+        Path("runs/a/b").mkdir()
+    lines = [disk.explain_for_run(raised.value, overrides) for overrides in ([], ["hydra.run.dir='runs/a'"])]
+    assert [str(line).rpartition(": ")[2] for line in lines] == ["paths.runs=FOLDER", "hydra.run.dir=FOLDER"]

@@ -88,7 +88,7 @@ def _root() -> Path:
 
 def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     """Return the message for an error; `root` holds conf/ and experiments/."""
-    if line := disk.explain(error) or explain_lost_process(error):
+    if line := disk.explain_for_run(error, arguments) or explain_lost_process(error):
         return line
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is not KEY=VALUE: {_explain_syntax(error)}. Quote special characters: 'key=\"a b\"'"

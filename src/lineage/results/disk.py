@@ -37,16 +37,24 @@ WRITE_REASONS = {  # of an error while a file or folder is written; elsewhere th
 WRITERS = ("mkdir", "touch", "write_text", "write_bytes", "write_frames", "save", "publish")  # of pathlib, PIL and ours
 FOLDERS = "Runs are written to paths.runs, results to paths.results, caches to $LINEAGE_CACHE"
 
+KEYS = ("hydra.run.dir", "hydra.sweep.dir", "paths.runs", "paths.results")  # of folders that a run makes
+DEFAULTS = (("paths.runs", "runs"), ("paths.results", "results"))
+
 
 class PlaceError(OSError):
     """A folder that cannot be written, found before a run begins; the message names the key of another folder."""
 
 
-def explain(error: BaseException) -> str | None:
-    """Return one line for an error of a disk or of a limit of the system, None for any other."""
+def explain(error: BaseException, writes: bool | None = None) -> str | None:
+    """Return one line for an error of a disk or of a limit of the system, None for any other.
+
+    writes: whether a file was being written; None: if the traceback says so.
+    """
     if not isinstance(error, OSError):
         return None
-    reason = REASONS.get(error.errno or 0) or (WRITE_REASONS.get(error.errno or 0) if is_write(error) else None)
+    reason = REASONS.get(error.errno or 0)
+    if reason is None and (is_write(error) if writes is None else writes):
+        reason = WRITE_REASONS.get(error.errno or 0)
     if reason is None:
         return None
     if not error.filename:  # a write to an open file
@@ -76,6 +84,17 @@ def explain_for_command(error: OSError, arguments: Sequence[str]) -> str | None:
     return f"{line}. Choose another place{f': {option} PATH' if option else ''}"
 
 
+def explain_for_run(error: BaseException, overrides: Sequence[str]) -> str | None:
+    """Return the line for an error of a run; for a folder that it cannot make, with the key that names another."""
+    line = explain(error)
+    if line is None or not isinstance(error, OSError) or not error.filename or not is_write(error):
+        return line
+    typed = [text.split("=", 1) for text in overrides if "=" in text]
+    places = [(key, value.strip("'\"")) for key, value in (*typed, *DEFAULTS)]
+    key = next((key for key, value in places if key in KEYS and _leads_to(value, str(error.filename))), None)
+    return f"{line}. Choose another folder: {key}=FOLDER" if key else line
+
+
 def _leads_to(argument: str, path: str) -> bool:
     """Return whether a word of a command is a path, or lies above or below it."""
     typed, failed = Path(os.path.abspath(argument)), Path(os.path.abspath(path))
@@ -101,7 +120,8 @@ def check_writable(folder: Path, key: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         named = OSError(error.errno, error.strerror, str(folder))
-        raise PlaceError(f"{explain(named) or f'{folder}: {error}'}. Choose another folder: {key}=FOLDER") from error
+        line = explain(named, writes=True) or f"{folder}: {error}"
+        raise PlaceError(f"{line}. Choose another folder: {key}=FOLDER") from error
     finally:
         with suppress(OSError):  # no folder, or too long a name
             probe.unlink(missing_ok=True)

@@ -127,6 +127,18 @@ def test_detections_that_hit_nothing(files: tuple[Path, Path]) -> None:
         calibrate(files)
 
 
+def test_the_cause_of_too_few_detections_is_named(files: tuple[Path, Path]) -> None:
+    _, detections = draw_scene()
+    with pytest.raises(CalibrationError, match=r"of score 0\.999 or more, .*Without --score they have 500: choose"):
+        calibrate(files, "--score", "0.999")
+    files[0].write_text(json.dumps(detections[:15]))  # one half of the images has none
+    with pytest.raises(CalibrationError, match="more images, or of a detector that was trained longer"):
+        calibrate(files)
+    files[0].write_text("[]")
+    with pytest.raises(CalibrationError, match=r"holds no detection.* The model is too weak"):
+        calibrate(files)
+
+
 def test_a_map_of_another_detector(files: tuple[Path, Path]) -> None:
     calibrate(files)
     document, detections = draw_scene()
@@ -166,6 +178,7 @@ def test_parameters_that_no_fit_has(tmp_path: Path, changes: dict[str, object]) 
         ["--by", "colour"],
         ["--bins", "0"],
         ["--draws", "-1"],
+        ["--score", "3"],
         ["a=1"],
         ["--no"],
     ],

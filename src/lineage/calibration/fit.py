@@ -93,12 +93,24 @@ def fit_map(parts: Sequence[DetectedImages], choices: Choices) -> GroupedMap:
     target = np.concatenate(targets)
     # 2. Too few of them determine no map.
     if len(target) < FEWEST or not target.any():
-        raise CalibrationError(
-            f"The images of the fit have {len(target)} detections, {int((target > 0).sum())} of them on an object: a "
-            f"fit needs {FEWEST} detections and a hit. Are these detections those of this ground truth?"
-        )
+        raise CalibrationError(explain_fewness(parts, target, choices))
     # 3. Fit.
     return fit_grouped(choose_fit(choices), detections, target, choices.by)
+
+
+def explain_fewness(parts: Sequence[DetectedImages], target: Floats, choices: Choices) -> str:
+    """Return why detections determine no map: too few, too few of a high score, or none on an object."""
+    hits, total = int((target > 0).sum()), sum(len(part.detections.scores) for part in parts)
+    limit = f" of score {choices.score_thresh:g} or more" if choices.score_thresh else ""
+    line = (
+        f"The images of the fit have {len(target)} detections{limit}, {hits} of them on an object: a fit needs "
+        f"{FEWEST} detections and a hit. "
+    )
+    if choices.score_thresh and total >= FEWEST > len(target):
+        return f"{line}Without --score they have {total}: choose a lower one"
+    if len(target) < FEWEST:
+        return f"{line}Take results of more images, or of a detector that was trained longer"
+    return f"{line}Are these detections those of this ground truth? If so, the detector is too weak to be calibrated"
 
 
 def choose_fit(choices: Choices) -> Callable[[Floats, Floats], ScoreMap]:

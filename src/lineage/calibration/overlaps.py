@@ -110,7 +110,7 @@ def _pair(detections: Annotations, objects: Annotations, counts: Flags) -> Itera
     rows = rows[np.argsort(keys[rows], kind="stable")]
     present, first = np.unique(keys[rows], return_index=True)
     begin, end = (np.searchsorted(object_keys[columns], present, side) for side in ("left", "right"))
-    last = np.append(first[1:], len(rows))
+    last = np.append(first, len(rows))[1:]  # of no detection none
     for d1, d2, g1, g2 in np.stack([first, last, begin, end], axis=1).tolist():
         yield rows[d1:d2], columns[g1:g2]
 

@@ -23,6 +23,7 @@ from lineage.calibration.fit import TARGETS, Choices, Measures
 from lineage.calibration.reliability import find_interval
 from lineage.calibration.score_map import AUGMENTED, GROUPINGS, METHODS
 from lineage.cli.calibrate_rows import SUFFIX, calibrate_rows
+from lineage.cli.decoding import parse_score
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
 from lineage.results.run_folder import RunFolder
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--augmented", type=Path, action="append", default=[], metavar="FILE", help=augmented)
     parser.add_argument("--task", choices=TASKS, help="whose overlap counts; default: box before mask")
     parser.add_argument(
-        "--score", type=float, default=0.0, metavar="S", help="leave out detections below S (%(default)s)"
+        "--score", type=parse_score, default=0.0, metavar="S", help="leave out detections below S (%(default)s)"
     )
     parser.add_argument(
         "--draws", type=_count, default=200, metavar="R", help="of the bootstrap over images (%(default)s)"

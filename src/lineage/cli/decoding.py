@@ -22,3 +22,10 @@ def parse_images(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[
     overrides = [text for text in args.images if "=" in text and not os.path.exists(text)]
     args.images = [text for text in args.images if text not in overrides]
     return args, overrides
+
+
+def parse_score(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no score: 0 to 1")
+    return value

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from lineage.cli.decoding import add_decoding_arguments, parse_images
-from lineage.cli.predict import choose_decoding, parse_count, parse_score
+from lineage.cli.decoding import add_decoding_arguments, parse_images, parse_score
+from lineage.cli.predict import choose_decoding, parse_count
 from lineage.explain.effects import EFFECTS
 from lineage.explain.explain_image import Request
 from lineage.explain.explained_image import ExplainedImage

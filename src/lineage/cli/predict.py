@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from lineage.calibration.calibration_file import Calibration, read_calibration
-from lineage.cli.decoding import add_decoding_arguments, parse_images
+from lineage.cli.decoding import add_decoding_arguments, parse_images, parse_score
 from lineage.data.annotations.image_ids import ImageIds, match_annotations, number_files
 from lineage.data.samples.image import MEGAPIXELS, Decoding, create_decoding
 from lineage.data.samples.metadata import DatasetMeta
@@ -133,13 +133,6 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if not args.images:
         parser.error("name at least one image, folder or video")
     return args, overrides
-
-
-def parse_score(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no score: 0 to 1")
-    return value
 
 
 def parse_count(text: str) -> int:

@@ -142,6 +142,11 @@ def choose_split(results: Results, fit: Results | None, seed: int) -> Split:
 
 def choose_task(results: Results, requested: str | None) -> str:
     """Return the task whose overlap decides what is right: that of the user, else boxes before masks."""
+    if not results.records:
+        raise CalibrationError(
+            f"{results.path} holds no detection: there is nothing to calibrate. The model is too weak, or its score "
+            "threshold too high: train it longer, or test it from a lower score on, as model.box.score_thresh=0.001"
+        )
     present = [task for task in TASKS if any(record.get(FIELDS[task]) for record in results.records)]
     if requested and requested not in present:
         raise CalibrationError(

@@ -6,6 +6,7 @@ The file gets its name only after it has been verified. A JSON file beside it ho
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -204,6 +205,7 @@ def write_program(program: ExportedProgram, path: Path, inputs: tuple[Tensor, ..
     if path.suffix == ".onnx":
         write_onnx(program, path, list(name_inputs(inputs)), outputs)
         return load_onnx(path)
+    logging.getLogger("torch._export.serde.serialize").addFilter(is_useful)
     torch.export.save(replace_own_operators(program), path)
     run: Run = torch.export.load(path).module()
     return run
@@ -246,3 +248,8 @@ def describe(
 
 def _describe_tensor(name: str, value: Tensor) -> dict[str, Any]:
     return {"name": name, "shape": list(value.shape), "type": str(value.dtype).removeprefix("torch.")}
+
+
+def is_useful(record: logging.LogRecord) -> bool:
+    """Return whether a warning of torch.export.save is not that of empty lists, about which nobody can do anything."""
+    return "Unsure how to serialize the given empty list" not in str(record.msg)

@@ -8,6 +8,7 @@ auto      graph on CUDA, eager elsewhere
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -101,9 +102,15 @@ def explain_refusal(device: torch.device, detect_anomaly: bool, computes_twice: 
 
 def compile_parts(model: nn.Module) -> list[str]:
     """Let torch.compile specialize the parts of a model at their first call; return their names."""
+    logging.getLogger("torch.utils.cpp_extension").addFilter(is_useful)
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, MAX_SHAPES)
     parts = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in COMPILED_PARTS]
     for name in parts:
         model.get_submodule(name).compile(dynamic=False)
     return parts
+
+
+def is_useful(record: logging.LogRecord) -> bool:
+    """Return whether a warning of torch.compile is not that of a machine with CUDA's compiler and without a GPU."""
+    return "No CUDA runtime is found" not in str(record.msg)

@@ -69,11 +69,11 @@ def report(own: OwnTable, path: Path, findings: Sequence[Finding], vary: Sequenc
     warnings = sum(finding.severity == WARNING for finding in findings)
     tier = _choose_tier(table)
     print(f"lint     {count_noun(len(errors), 'error')}, {count_noun(warnings, 'warning')}; at tier {tier} as well")
-    is_same = [finding for finding in findings if finding.rule in ("T16", "T17")]
+    alike = [finding for finding in findings if finding.rule in ("T16", "T17")]
     if errors:
         fix = FIXES.get(errors[0].rule, f"`lineage lint --rule {errors[0].rule}` says what it asks for")
         print(f"fix      {path}: {fix}; then: lineage lint {own.name}")
-    elif not is_same:
+    elif not alike:
         print(f"next     lineage run {own.name}{'' if table.tier != PAPER else f' --tier {tier}'} --plan")
     elif table.tier != PAPER:
         print(f"fix      vary what differs at tier {tier}; `lineage lint --rule T16` says why")

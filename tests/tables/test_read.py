@@ -115,13 +115,6 @@ def test_a_missing_table_is_told_its_neighbours() -> None:
         read.load_table(EXPERIMENTS, "mask_rcnn/table2cc")
 
 
-def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/b.yaml").write_text("rows: [")
-    with pytest.raises(TableError, match=r"b\.yaml: not YAML"):
-        read.load_table(tmp_path, "a/b")
-
-
 def test_tiers_translate_what_they_name() -> None:
     choose = read.load_table(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choices
     mini = tiers.translate_choices(choose, tiers.load_tiers(EXPERIMENTS)["mini"])

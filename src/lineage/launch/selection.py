@@ -42,7 +42,7 @@ def select_rows(experiments: Path, names: Sequence[str], everything: bool) -> li
         raise TableError(f"--all is every table: leave {names[0]} out")
     if not everything and not names:
         raise TableError("which table? `lineage table --all` lists them; a paper, or --all, is many")
-    chosen: dict[str, list[str]] = {table: [] for table in tables} if everything else {}  # rows; none: all
+    chosen: dict[str, list[str]] = {table: [] for table in read.list_readable(experiments)} if everything else {}
     last = ""  # the table or paper that was named last
     for name in map(read.clean_name, names):
         above, _, row = name.rpartition("/")

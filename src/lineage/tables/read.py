@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,32 @@ def list_tables(folder: Path) -> list[str]:
     roots = [folder, shipped] if (shipped := paths.lower_experiments(folder)) else [folder]
     files = [(root, path) for root in roots for path in root.glob("*/*.yaml") if path.parent.name != model_facts.FOLDER]
     return sorted({path.relative_to(root).with_suffix("").as_posix() for root, path in files})
+
+
+def list_readable(folder: Path, paper: str = "") -> list[str]:
+    """Return the names of the tables, or of those of a paper, that can be read."""
+    return keep_readable(folder, list_tables_of(paper, list_tables(folder)) if paper else list_tables(folder))
+
+
+def keep_readable(folder: Path, names: list[str]) -> list[str]:
+    """Return those of the tables that can be read; report the others on stderr, once each.
+
+    A draft that is broken ends the commands that name it, and no command about all tables.
+    """
+    readable = []
+    for name in names:
+        try:
+            load_table(folder, name)
+        except TableError as error:
+            _report_unreadable(name, str(error))
+        else:
+            readable.append(name)
+    return readable
+
+
+@lru_cache(maxsize=256)
+def _report_unreadable(name: str, error: str) -> None:
+    print(f"{name} is left out: {error}; `lineage lint {name}` checks it", file=sys.stderr)
 
 
 def clean_name(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lineage.results import paths
+from lineage.results.safe_yaml import UniqueKeyLoader, describe_yaml_error
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import Row, TableError
 
@@ -111,9 +112,9 @@ def _translate_option(options: dict[str, str], option: str) -> str:
 def _load(path: Path, changed: int) -> Tiers:
     """Cached; `changed` (the file's mtime) invalidates the cache."""
     try:
-        tiers = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tiers = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader) or {}
     except yaml.YAMLError as error:
-        raise TableError(f"{path}: not YAML: {error}") from error
+        raise TableError(f"{path}: not YAML: {describe_yaml_error(error)}") from error
     for tier, groups in tiers.items():
         for group, options in (groups or {}).items():
             if not isinstance(options, dict):

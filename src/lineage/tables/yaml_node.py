@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lineage.results.safe_yaml import LOADER, check_structure
+from lineage.results.safe_yaml import UniqueKeyLoader, check_structure, describe_yaml_error
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import TableError
 
@@ -30,9 +30,9 @@ def parse_node(path: Path, text: str) -> Node:
     """Return the mapping that a file of this text holds; raise TableError if it is not YAML."""
     try:
         check_structure(text)
-        record = yaml.load(text, Loader=LOADER)
+        record = yaml.load(text, Loader=UniqueKeyLoader)
     except yaml.YAMLError as error:
-        raise TableError(f"{path}: not YAML: {error}") from error
+        raise TableError(f"{path}: not YAML: {describe_yaml_error(error)}") from error
     return Node(path, "", {"file": record}).mapping("file", key_path="")
 
 

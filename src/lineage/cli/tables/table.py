@@ -91,7 +91,7 @@ def _print_several(args: argparse.Namespace, loader: TableLoader) -> int:
         return 0
     if not args.all:
         raise TableError("which table? Give its name, or --all; `lineage table` lists them")
-    loaded = [loader.load(name, args.tier) for name in read.list_tables(loader.experiments)]
+    loaded = [loader.load(name, args.tier) for name in read.list_readable(loader.experiments)]
     foreign = [loader.load_foreign(filled.table.name, args.tier) for filled in loaded]
     tables = [(filled, _build_view(filled, *pair)) for filled, *pair in zip(loaded, foreign, repeat(args.foreign))]
     if args.out is None:

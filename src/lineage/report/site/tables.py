@@ -36,7 +36,7 @@ def write_tables(writer: SiteWriter, source: TableSource, entries: Sequence[Entr
     experiments = source.loader.experiments
     ids = {name: [entry.id for entry in entries if entry.table == name] for name in {entry.table for entry in entries}}
     summaries = []
-    for name in read.list_tables(experiments):
+    for name in read.list_readable(experiments):
         table = read.load_table(experiments, name)
         filled = source.loader.load(name) if name in ids else FilledTable(table, [])
         view = build_view(filled.table, filled.entries, filled.background, source.describe_notes(filled))

@@ -27,7 +27,8 @@ def render_overview(loader: TableLoader, everything: bool, paper: str = "") -> s
     """
     experiments, results = loader.experiments, loader.results
     names = [name for name in read.list_tables(experiments) if name.startswith(f"{paper}/" if paper else "")]
-    tables = {name: loader.load(name) for name in names if everything or (results / name).is_dir()}
+    chosen_names = [name for name in names if everything or (results / name).is_dir()]
+    tables = {name: loader.load(name) for name in read.keep_readable(experiments, chosen_names)}
     shown = {name: filled for name, filled in tables.items() if everything or filled.entries or filled.earlier}
     body = [line for filled in shown.values() for line in build_lines(filled.table, filled.entries, filled.background)]
     parts = [align(Grid(HEAD, body))] if body else []

@@ -58,23 +58,18 @@ class PaperPage:
 
 def list_papers(experiments: Path) -> list[str]:
     """Return the folders of tables, oldest paper first; collections without a year stand last."""
-    papers = dict.fromkeys(name.partition("/")[0] for name in read.list_tables(experiments))
-    tables = {
-        paper: [read.load_table(experiments, name) for name in _list_names(experiments, paper)] for paper in papers
-    }
-    return sorted(papers, key=lambda paper: (_find_year(tables[paper]), paper))
+    tables: dict[str, list[Table]] = {}
+    for name in read.list_readable(experiments):
+        tables.setdefault(name.partition("/")[0], []).append(read.load_table(experiments, name))
+    return sorted(tables, key=lambda paper: (_find_year(tables[paper]), paper))
 
 
 def build_page(loader: TableLoader, paper: str) -> PaperPage:
     """Return the page of a paper from its tables and the store."""
-    pages = [build_table(loader, name) for name in _list_names(loader.experiments, paper)]
+    pages = [build_table(loader, name) for name in read.list_readable(loader.experiments, paper)]
     tables = [page.table for page in pages]
     title = Counter(table.paper for table in tables).most_common(1)[0][0]
     return PaperPage(paper, title, next((table.arxiv for table in tables if table.arxiv), ""), pages)
-
-
-def _list_names(experiments: Path, paper: str) -> list[str]:
-    return [name for name in read.list_tables(experiments) if name.startswith(f"{paper}/")]
 
 
 def _find_year(tables: Sequence[Table]) -> str:

@@ -67,6 +67,7 @@ def test_effects_agree_with_the_published_numbers() -> None:
             {"claims": [{"better": "roi_align", "worse": "roi_pool"}, {"order": ["roi_align", "roi_pool"]}]},
             "claims[1].order: a claim above states roi_align and roi_pool by cost/parameters_m; leave one",
         ),
+        ({"claims": [{"better": "roi_pool", "worse": "roi_pool"}]}, "claims[0].worse: roi_pool is the better row, too"),
         ({"claims": [{"row": "roi_align", "value": 30.4}]}, "30.4 is claimed, but the row roi_align has published"),
         ({"claims": [{"metric": "mask/AP"}]}, "claims[0].better: a claim has exactly one of these forms"),
         ({"claims": {"a": 1}}, "claims: expected a list"),

@@ -75,7 +75,10 @@ def _read_effects(node: Node, form: str, rows: dict[str, Row], metric: str, tole
 def _read_pairs(node: Node, form: str, rows: dict[str, Row]) -> list[tuple[str, str]]:
     """Return pairs (better, worse): the neighbours of an order; the first of equal rows with each other one."""
     if form == "better":
-        return [(node.one_of("better", rows), node.one_of("worse", rows))]
+        better, worse = node.one_of("better", rows), node.one_of("worse", rows)
+        if better == worse:
+            raise node.error("worse", f"{worse} is the better row, too; a claim compares two rows")
+        return [(better, worse)]
     names = node.text_list(form, rows)
     if len(set(names)) != len(names) or len(names) < 2:
         raise node.error(form, "expected two rows or more, each once")

@@ -1,12 +1,18 @@
 """The first line of a run: its batch, schedule and those of the paper."""
 
-from lineage.run.metadata import read_reference
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lineage.run.metadata import has_scale, read_reference
+from lineage.run.resume import Attempt
 from lineage.structures import DETECTION, INTERPOLATION
 from lineage.train.startup_message import (
     BatchSplit,
     LrScaling,
     format_lr_warning,
     format_precision_warning,
+    format_scale_warning,
     format_schedule_warning,
     format_start_line,
 )
@@ -64,3 +70,19 @@ def test_emulated_bfloat16_is_warned_of() -> None:
         ("cpu", "bf16", None),
     )
     assert [format_precision_warning(*case) for case in quiet] == [None] * 4
+
+
+def test_a_model_that_no_file_shrinks_is_slow_and_says_which_file_is_missing() -> None:
+    assert format_scale_warning("paper", "mine", False) is None
+    assert format_scale_warning("mini", "mask_rcnn", True) is None
+    text = format_scale_warning("mini", "mine", False)
+    assert text is not None
+    assert "conf/scale/mini/mine.yaml" in text
+
+
+def test_the_file_that_shrinks_a_model_is_found_by_tier_and_model() -> None:
+    attempts = [
+        Attempt(Path("runs/a"), OmegaConf.create({"tier": tier}), [], {"model": model})
+        for tier, model in (("mini", "mask_rcnn"), ("smoke", "mask_rcnn"), ("mini", "mine"), ("paper", "mask_rcnn"))
+    ]
+    assert [has_scale(attempt) for attempt in attempts] == [True, True, False, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -177,11 +178,18 @@ def describe_training(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> li
     warnings = (
         describe_resume(attempt),
         describe_val(config, images, val),
+        startup_message.format_scale_warning(config.tier, attempt.choices.get("model", ""), has_scale(attempt)),
         startup_message.format_lr_warning(ours, paper),
         startup_message.format_precision_warning(device.type, str(config.trainer.precision), has_bf16()),
         startup_message.format_schedule_warning(schedule.steps, schedule.milestones, schedule.warmup_steps),
     )
     return [line, *(text for text in warnings if text)]
+
+
+def has_scale(attempt: Attempt) -> bool:
+    """Return whether a file shrinks the model of a run to its tier."""
+    file = Path("scale", attempt.config.tier, f"{attempt.choices.get('model', '')}.yaml")
+    return any((folder / file).is_file() for folder in paths.configs())
 
 
 def describe_sizes(data: DetectionData) -> str | None:

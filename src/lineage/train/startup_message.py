@@ -80,6 +80,16 @@ def format_schedule_warning(steps: int, milestones: Sequence[int], warmup_steps:
     return None
 
 
+def format_scale_warning(tier: str, model: str, has_scale: bool) -> str | None:
+    """Return a warning if a small tier has no file that shrinks the model."""
+    if tier == "paper" or has_scale:
+        return None
+    return (
+        f"model={model} has the paper's numbers at tier {tier} and is slow: conf/scale/{tier}/{model}.yaml would "
+        f"shrink it, in one line if it is as large as another model: defaults: [/scale/{tier}/OTHER@_global_]"
+    )
+
+
 def format_precision_warning(device: str, precision: str, has_bf16: bool | None) -> str | None:
     """Return a warning if a CPU computes bfloat16 by emulation, which is slower than float32."""
     if device == "cpu" and precision.startswith("bf16") and has_bf16 is False:

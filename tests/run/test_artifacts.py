@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 
 from lineage.results import paths, store
-from lineage.run.artifacts import show, suggest_commands, table
+from lineage.run.artifacts import describe_others, show, suggest_commands, table
 from lineage.run.resume import Attempt
 from lineage.run.train import create_console, log_to, report_interruption
 from lineage.train.entry_writer import EntryWriter
@@ -106,6 +106,14 @@ def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr().out
     for text in (f"{tmp_path}/[cat]", f"{tmp_path}/[dog].json", "[box]"):
         assert text in printed
+
+
+def test_a_measure_without_a_column_is_printed_by_name() -> None:
+    """That of an evaluator of one's own was in the entry alone."""
+    usual = {"box/AP": 1.0, "box/AR1": 2.0, "box/ARs": 3.0, "voc/mAP": 4.0, "calibration/ECE": 5.0}
+    assert describe_others(usual) == {}
+    own = {"box/count_error": 5.77, "box/oLRP": None}
+    assert describe_others(usual | own) == {"measures": "box/count_error 5.8, box/oLRP -"}
 
 
 def test_a_run_prints_its_next_commands_with_brackets(

@@ -76,7 +76,7 @@ def show(attempt: Attempt, writer: EntryWriter, console: Console) -> None:
         lines = {"weights": entry.evaluated_weights, **lines}
     if entry.metrics:
         console.print(table(entry.metrics))
-        lines = describe_measures(entry.metrics) | lines
+        lines = describe_measures(entry.metrics) | describe_others(entry.metrics) | lines
     for name, text in lines.items():
         shown = paths.from_here(text) if isinstance(text, Path) else text
         console.print(f"{name:8} {shown}", highlight=False, soft_wrap=True)
@@ -113,6 +113,17 @@ def describe_measures(metrics: dict[str, float | None]) -> dict[str, object]:
             lines[task] = ", ".join(f"{name} {format_number(value, 3 if name == 'NLL' else 1)}"
                                     for name, value in values.items())  # fmt: skip
     return lines
+
+
+def describe_others(metrics: dict[str, float | None]) -> dict[str, object]:
+    """Return a line of the measures that have no column, such as those of an evaluator of one's own; {} for none."""
+    columns = {*COLUMNS, *RECALLS, *OTHERS, *FRAMES}
+    texts = []
+    for name, value in metrics.items():
+        task, _, measure = name.partition("/")
+        if task not in LISTED and measure not in columns and not measure.startswith("AR"):
+            texts.append(f"{name} {format_number(value, count_decimals(name))}")
+    return {"measures": ", ".join(texts)} if texts else {}
 
 
 def suggest_commands(attempt: Attempt, entry: Entry) -> list[str]:

@@ -36,6 +36,24 @@ def test_a_run_goes_there_and_back(
         assert "backbone.bottom_up.res2.0.conv1.weight" in pickle.loads(there.read_bytes())["model"]
 
 
+def test_what_is_written_for_detectron2_keeps_the_pixels_of_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was read as a network of MSRA: pixels that are not divided, strides in the 1x1."""
+    model = torchvision.models.get_model("fasterrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=6)
+    torch.save(model.state_dict(), tmp_path / "tv.pth")
+    there = tmp_path / "there.pkl"
+    assert main(["weights", "convert", "--to", "detectron2", str(tmp_path / "tv.pth"), str(there)]) == 0
+    capsys.readouterr()
+    assert main(["weights", "list", str(there)]) == 0
+    said = capsys.readouterr().out
+    assert "backbone.mean=[123.675, 116.28, 103.53] backbone.std=[58.395, 57.12, 57.375]" in said
+    assert "backbone.stride_in=3x3" in said
+    tensors = pickle.loads(there.read_bytes())["model"]
+    assert tensors["pixel_std"].shape == (3, 1, 1)  # as in model_zoo files of detectron2, blue first
+    assert tensors["pixel_mean"].flatten().tolist() == pytest.approx([103.53, 116.28, 123.675])
+
+
 def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Detectron's pixels are not divided; torchvision's are, so the first layer takes the deviation in."""
     weights, out = tmp_path / "model_final.pth", tmp_path / "tv.pth"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -63,7 +64,8 @@ def convert_weights(path: Path, loaded: LoadedWeights, target: str) -> Converted
         if not is_detector(loaded):
             keys = {key: value for key, value in keys.items() if key.startswith(BODY_KEYS)}
         difference = describe_difference(config, dict.fromkeys(ROUNDED, False), target)
-        return ConvertedWeights(convert_to(target, loaded.state), format_options(keys), f"{source}{difference}")
+        state = convert_to(target, loaded.state) | (detectron2_pixels(config) if is_detector(loaded) else {})
+        return ConvertedWeights(state, format_options(keys), f"{source}{difference}")
     pixels = PixelNormalization.of(config.backbone.mean, config.backbone.std)
     try:
         state = adapt_input_normalization(loaded.state, pixels, IMAGENET)
@@ -72,6 +74,15 @@ def convert_weights(path: Path, loaded: LoadedWeights, target: str) -> Converted
     arguments = list_arguments(config) if is_detector(loaded) else ""
     difference = describe_difference(config, FIXED, target)
     return ConvertedWeights(convert_to(target, state), arguments, f"{source}{difference}")
+
+
+def detectron2_pixels(config: DictConfig) -> dict[str, Tensor]:
+    """Return the pixels as files of detectron2's zoo carry them, so that whoever reads the file knows them.
+
+    detectron2 itself takes those of its config, and names the two in a warning.
+    """
+    names = {"pixel_mean": config.backbone.mean, "pixel_std": config.backbone.std}
+    return {name: torch.tensor([*values][::-1]).view(3, 1, 1) for name, values in names.items()}  # blue comes first
 
 
 def is_detector(loaded: LoadedWeights) -> bool:

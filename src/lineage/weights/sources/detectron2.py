@@ -7,6 +7,8 @@ position has several scales they are counted first.
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from lineage.weights.sources.layout import BLUE_FIRST, POINTWISE, scales_first
 from lineage.weights.sources.table import (
     IMAGENET,
@@ -147,11 +149,16 @@ def adapt_conventions(conventions: SourceConventions, state: StateDict) -> Sourc
     """
     if "pixel_mean" not in state or "pixel_std" not in state:
         return conventions
-    mean, std = (state[name].flatten().tolist()[::-1] for name in ("pixel_mean", "pixel_std"))  # blue comes first
+    mean, std = (_read_decimals(state[name])[::-1] for name in ("pixel_mean", "pixel_std"))  # blue comes first
     settings = conventions.settings
     if max(std) > 1:
         settings = tuple(STRIDE_IN_3X3 if text == STRIDE_IN_1X1 else text for text in settings)
     return SourceConventions(PixelNormalization.of(mean, std), settings)
+
+
+def _read_decimals(values: Tensor) -> list[float]:
+    """Return numbers of 32 bits as they were written in decimals, 123.675 for 123.67500305."""
+    return [float(f"{value:.7g}") for value in values.flatten().tolist()]
 
 
 IGNORED = ("pixel_mean", "pixel_std", "*anchor_generator.*", "stem.fc.*", "linear.*")

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lineage.cli.tables.lint import _lint, format_findings
 from lineage.launch.selection import select_rows
 from lineage.tables import read
+from lineage.tables.lint.rules import Finding
 from lineage.tables.paper.page import list_papers
 from lineage.tables.table import TableError
 from tests.tables.test_read import MINIMAL, tables
@@ -48,3 +50,17 @@ def test_a_broken_draft_is_left_out_of_what_is_about_all_tables(
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" is left out: ")[0] for line in lines] == ["a/draft", "a/typo"]
     assert lines[1].endswith("; `lineage lint a/typo` checks it")
+
+
+def test_the_linter_says_of_a_broken_file_that_it_is_no_table(tmp_path: Path) -> None:
+    """It said that an ablation declares its kind and its factor."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/typo.yaml").write_text("papr: x")
+    findings = _lint(tmp_path, tmp_path, "a/typo", "paper")
+    assert [finding.rule for finding in findings] == ["T0"]
+    assert "  error T0  the file is a table\n" in format_findings("a/typo", findings, colour=False)
+
+
+def test_a_finding_of_two_lines_is_indented_as_a_whole() -> None:
+    text = format_findings("a/b", [Finding("T15", "there is no key 'x'.\nall keys are printed", "r")], colour=False)
+    assert text.splitlines()[2:] == ["      r: there is no key 'x'.", "      all keys are printed"]

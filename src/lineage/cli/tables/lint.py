@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 
 from lineage.launch.lint import compose_all, lint_table, lint_tier
 from lineage.results import paths
@@ -58,7 +59,7 @@ def _lint(project: Path, experiments: Path, name: str, tier: str, is_named: bool
     try:
         table = read.load_table(experiments, name)
     except TableError as error:
-        return [Finding("T1", str(error))]
+        return [Finding("T0", str(error))]
     wrong = list(find_wrong_rows(project, table, tier)) if is_named or table.is_own else []
     if tier != PAPER:
         return [*wrong, *lint_tier(project, table, partial(read.load_table, experiments), tier)]
@@ -80,7 +81,8 @@ def format_findings(name: str, findings: list[Finding], colour: bool) -> str:
         severity = of_rule[0].severity
         mark = f"\x1b[{COLOURS[severity]}m{severity}\x1b[0m" if colour else severity
         lines.append(f"  {mark} {key}  {RULES[key].requirement}")
-        lines += [f"      {f'{finding.row}: ' if finding.row else ''}{finding.message}" for finding in of_rule]
+        messages = [f"{f'{finding.row}: ' if finding.row else ''}{finding.message}" for finding in of_rule]
+        lines += [indent(message, " " * 6) for message in messages]
     return "\n".join(lines)
 
 

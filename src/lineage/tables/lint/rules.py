@@ -19,6 +19,7 @@ class Rule:
 
 
 RULES = {
+    "T0": Rule(ERROR, "the file is a table", "nothing else can be checked"),
     "T1": Rule(ERROR, "an ablation declares its kind and its factor", "else it is not stated what a row may change"),
     "T2": Rule(
         ERROR,

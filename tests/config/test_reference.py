@@ -47,3 +47,10 @@ def test_the_command_finds_a_key_and_names_the_nearest_group(capsys: pytest.Capt
     assert "schedule.steps" in capsys.readouterr().out
     assert main(["shedule"]) == 1
     assert "schedule" in capsys.readouterr().err
+
+
+def test_keys_of_a_run_have_the_values_that_yaml_would_have() -> None:
+    """A dict that is made anew for each run was printed as field(default_factory=dict)."""
+    values = {key.name: key.value for key in reference.schema_keys(SCHEMA)}
+    assert (values["callbacks"], values["keep_checkpoints"], values["profile"]) == ("{}", "[]", "false")
+    assert not [value for value in values.values() if "(" in value or value in ("None", "True", "False")]

@@ -16,6 +16,14 @@ import yaml
 COMMENT = re.compile(r"\s#\s?(?P<text>.*)$")
 GLOBAL = "# @package _global_"  # a file with this line sets keys of the whole config, not of its group alone
 HIDDEN = ("hydra", "replace", "scale")  # parts of other configs, not choices
+SHOWN = {  # values of fields in config/schema.py, as YAML has them
+    "MISSING": "by its group",
+    "None": "null",
+    "True": "true",
+    "False": "false",
+    "field(default_factory=dict)": "{}",
+    "field(default_factory=list)": "[]",
+}
 PREFACE = """\
 # Config reference
 
@@ -160,7 +168,7 @@ def _fields(node: ast.ClassDef, classes: dict[str, ast.ClassDef], lines: list[st
             yield from _fields(classes[kind], classes, lines, f"{prefix}{field.target.id}.")
             continue
         value = ast.unparse(field.value) if field.value is not None else ""
-        shown = {"MISSING": "by its group", "None": "null"}.get(value, value)
+        shown = SHOWN.get(value, value)
         yield Key(f"{prefix}{field.target.id}", shown, _comment(lines[field.lineno - 1]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -13,6 +14,8 @@ from omegaconf.errors import InterpolationResolutionError
 from lineage.config.allowed_targets import check_targets, resolve_node
 
 ENVIRONMENT = re.compile(r"[Ee]nvironment variable '(\w+)' not found")
+
+CALLED = re.compile(r"(\w+)(?:\.__init__)?\(\) ")  # FPN.__init__() missing 1 required keyword-only argument: 'norm'
 
 
 class ConfigError(ValueError):
@@ -37,7 +40,7 @@ def build(node: Any, **extra: Any) -> Any:
             raise ConfigError(str(error)) from error
         if type(cause).__module__.startswith("lineage."):
             raise cause from error  # already written for people
-        raise ConfigError(_explain(_key(node), error, cause)) from error
+        raise ConfigError(_explain(_key(node), plain, error, cause)) from error
 
 
 def explain_interpolation(error: InterpolationResolutionError) -> str:
@@ -54,9 +57,26 @@ def _key(node: Any) -> str:
     return str(node._get_full_key("")) if OmegaConf.is_config(node) else ""
 
 
-def _explain(root: str, error: InstantiationException, cause: BaseException) -> str:
-    """Return the cause and the key below `root`, which Hydra names on the last line of its text."""
+def _explain(root: str, plain: Any, error: InstantiationException, cause: BaseException) -> str:
+    """Return the cause and the key below `root`, which Hydra names on the last line of its text.
+
+    A part that a constructor builds later (`_partial_`) is found by its class, which the cause names.
+    """
     below = str(error).partition("full_key: ")[2].strip()
     key = ".".join(filter(None, (root, below)))
+    called = CALLED.match(str(cause)) if isinstance(cause, TypeError) else None
+    parts = [f"{root}.{part}".strip(".") for part in _find_target(plain, called[1])] if called else []
+    if parts and key not in parts:
+        key = " or ".join(parts)
     where = f"config node {key!r}" if key else "the config"
     return f"{where} cannot be built: {type(cause).__name__}: {cause}"
+
+
+def _find_target(node: Any, name: str, key: str = "") -> Iterator[str]:
+    """Yield the keys of the nodes below whose class or function has this name."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for part, value in items:
+        below = f"{key}.{part}".strip(".")
+        if isinstance(value, Mapping) and str(value.get("_target_")).rpartition(".")[2] == name:
+            yield below
+        yield from _find_target(value, name, below)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 
@@ -33,6 +34,11 @@ RESIZE = "lineage.data.transforms.resize"
     [
         ("model=mask_rcn", "model has no option 'mask_rcn'. Did you mean mask_rcnn?"),
         ("roi=aling", "Did you mean align?"),
+        pytest.param(
+            "hydra/sweeper=optuna",
+            "hydra/sweeper=optuna needs the extra search: pip install -e '.[search]'",
+            marks=pytest.mark.skipif(find_spec("optuna") is not None, reason="the extra is installed"),
+        ),
         ("modle=mask_rcnn", "there is no key 'modle'. Did you mean model?"),
         ("finetun=/data/cells", "there is no key 'finetun'. Did you mean finetune?"),
         ("experimnt=mini/mask_rcnn/table2c/roi_align", "Did you mean experiment?"),

@@ -39,6 +39,7 @@ OURS = "LINEAGE_EXPLAINS"  # says that the switch was set here and not by the us
 FINETUNE_KEYS = ("finetune", "finetune.anchors")  # what they stand for replaces them before Hydra reads the command
 TYPED_ONLY = ("experiment", *FINETUNE_KEYS)  # names of a command that no config has
 NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
+EXTRAS = {"hydra/sweeper=optuna": "search"}  # options that come with a package of an extra
 MERGING = "Error merging override "
 OF_TYPE = re.compile(r".*\b(Float|Integer|bool|ListConfig)\b")
 TYPES = {"Float": "a number", "Integer": "a whole number", "bool": "true or false", "ListConfig": "a list, as [6,8]"}
@@ -140,6 +141,8 @@ def _missing_option(error: MissingConfigException, root: Path) -> str:
         return f"{group}=[{option}]: {group} has no option {option!r}. {did_you_mean(option, [f.stem for f in files])}"
     if not error.options:
         return str(error).partition("\nConfig search path")[0].strip()
+    if extra := EXTRAS.get(f"{group}={option}"):
+        return f"{group}={option} needs the extra {extra}: pip install -e '.[{extra}]'"
     parent = _line(error).partition(":")[0].removeprefix("In ").strip("'")
     where = "" if parent == "train" else f" (in the defaults of {parent})"
     if (today := option_today(group, option)) in error.options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pycocotools.mask
@@ -11,7 +12,11 @@ import pytest
 import torch
 
 from lineage.data.samples.metadata import DatasetMeta
+from lineage.eval.document import CocoDocument
+from lineage.eval.evaluator import DetectionEvaluator
 from lineage.eval.panoptic_merge import MergeRules, classify, merge
+from lineage.eval.predictions import image_coordinates
+from lineage.eval.protocols.coco import CocoScorer
 from lineage.eval.protocols.panoptic import PanopticEvaluator
 from lineage.structures import Batch, Detections, Images, Targets
 from tests.eval.panoptic_png import write_png
@@ -108,6 +113,22 @@ def test_the_ground_truth_is_nearly_perfect(scale: int, tmp_path: Path) -> None:
     assert [one["category_id"] for one in records] == [1, 3, 100, 200] * 2
     assert records[0]["score"] == pytest.approx(0.9)
     assert records[2]["score"] == 1
+
+
+def test_masks_are_pasted_once_and_instances_score_as_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, paste = Scene(tmp_path), Mock(wraps=image_coordinates.paste)
+    monkeypatch.setattr(image_coordinates, "paste", paste)
+    evaluator = PanopticEvaluator(dataset=scene, stuff_area_limit=64)
+    evaluator.update(*perfect())
+    assert paste.call_count == 1
+    instances = DetectionEvaluator(CocoScorer(dataset=CocoDocument(scene.ground_truth(), scene.meta)))
+    instances.update(*perfect())
+    expected, metrics = instances.compute(), evaluator.compute()
+    np.testing.assert_equal({name: metrics[name] for name in expected}, expected)
+    for column, alone in zip(evaluator.instances.predictions, instances.predictions, strict=True):
+        np.testing.assert_array_equal(column, alone)
 
 
 def test_repeats_count_once_and_rounds_are_apart(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ class DetectionEvaluator:
         self.check_outputs(detections)
         self._accumulator.update(detections, batch)
 
+    def add(self, predictions: Predictions, tasks: Iterable[str]) -> None:
+        """Add the detections of a batch that another evaluator has converted, with the geometry of `tasks`."""
+        self._accumulator.add(predictions, tasks)
+
     def compute(self) -> dict[str, float]:
         """Score the images of all processes; every process gets the same metrics."""
         self.predictions, tasks = self._accumulator.finish()

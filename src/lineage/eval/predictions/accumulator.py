@@ -35,6 +35,7 @@ class DetectionAccumulator:
         self.workers = workers
         self._queue: WorkQueue | None = None
         self._stream: torch.cuda.Stream | None = None  # on which a GPU pastes, before the network's kernels
+        self._converted: list[Predictions] = []  # batches that came in image coordinates
         self._available: set[str] = set()  # tasks whose geometry the model predicts
 
     def update(self, detections: Detections, batch: Batch) -> None:
@@ -46,6 +47,11 @@ class DetectionAccumulator:
             self._stream = torch.cuda.Stream(detections.boxes.device, priority=-1) if is_cuda else None
         self._queue.submit(_convert, copy_to_host(detections, batch), frozenset(self._available), self._stream)
 
+    def add(self, predictions: Predictions, tasks: Iterable[str]) -> None:
+        """Add the detections of a batch that are in image coordinates, with the geometry of `tasks`."""
+        self._available |= {*tasks} & {*self.tasks}
+        self._converted.append(predictions)
+
     def finish(self) -> tuple[Predictions, list[str]]:
         """Return all detections since the last call, of all processes, and the tasks that they have a geometry for.
 
@@ -53,8 +59,8 @@ class DetectionAccumulator:
         """
         flags = any_rank([task in self._available for task in TASKS])
         batches = self._queue.finish() if self._queue is not None else []
-        predictions = sort_images(gather(concatenate(batches)))
-        self._queue, self._available = None, set()
+        predictions = sort_images(gather(concatenate(self._converted + batches)))
+        self._queue, self._converted, self._available = None, [], set()
         check_complete(predictions.images, self.expected)
         return predictions, [task for task, flag in zip(TASKS, flags, strict=True) if flag]
 

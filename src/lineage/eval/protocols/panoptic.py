@@ -31,6 +31,7 @@ from lineage.structures import Batch, Detections
 if TYPE_CHECKING:
     from lineage.data.samples.dataset import GroundTruth
 
+TASKS = ("box", "mask")  # that instances are scored by
 THINGS = "things"  # name of the semantic class of all things in per-class metrics
 
 
@@ -89,7 +90,7 @@ class PanopticEvaluator:
         things = [{**thing, "name": self.scorer.names.get(thing["id"], thing["name"])}
                   for thing in document["categories"]]  # fmt: skip
         instances = {key: value for key, value in document.items() if key != "panoptic"} | {"categories": things}
-        instance_scorer = CocoScorer(dataset=CocoDocument(instances, dataset.meta), tasks=("box", "mask"))
+        instance_scorer = CocoScorer(dataset=CocoDocument(instances, dataset.meta), tasks=TASKS)
         self.instances = DetectionEvaluator(instance_scorer)
         self.scores, self.predictions = Scores({}, {}), NO_PREDICTIONS
         self._clear()
@@ -117,9 +118,9 @@ class PanopticEvaluator:
     def update(self, detections: Detections, batch: Batch) -> None:
         self.check_outputs(detections)
         assert detections.semantic is not None
-        self.instances.update(detections, batch)
-        images = split_images(to_image_coordinates(detections, sizes_of(batch), ("mask",)))
-        for slot, (image, instances) in enumerate(zip(batch.ids.tolist(), images, strict=True)):
+        predictions = to_image_coordinates(detections, sizes_of(batch), TASKS)
+        self.instances.add(predictions, TASKS)
+        for slot, (image, instances) in enumerate(zip(batch.ids.tolist(), split_images(predictions), strict=True)):
             height, width = batch.images.sizes[slot].round().long().tolist()
             size = tuple(batch.original_sizes[slot].tolist())
             semantic = classify(detections.semantic[slot], (height, width), size)

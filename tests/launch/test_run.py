@@ -224,7 +224,7 @@ def test_stopped_it_lets_its_jobs_end_and_gives_the_claims_back(root: Path) -> N
     _until(lambda: len(toy.trained(root)) >= 2)
     first.send_signal(signal.SIGTERM)
     assert "stopped; the same command goes on" in first.communicate(timeout=30)[0]
-    assert first.returncode == 130
+    assert first.returncode == 143
     assert not list((root / "results/.leases").glob("*.lease"))
     code, text = toy.run(root, "pool", "--seeds", "1")
     assert code == 0

@@ -49,6 +49,7 @@ def test_a_run_that_a_scheduler_stops(tmp_path: Path, options: tuple[str, ...]) 
     tiny.wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     process.send_signal(signal.SIGTERM)
     text = finish(process)
+    assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in text
     assert "logger tensorboard" not in text  # a warning
     step = max(list_checkpoints(run / "checkpoints"))
@@ -78,6 +79,7 @@ def test_a_run_whose_workers_get_the_signal_too(tmp_path: Path, number: int) -> 
     tiny.wait_for(run / "checkpoints" / "step-0000003.ckpt", process)
     os.killpg(process.pid, number)
     text = finish(process)
+    assert process.returncode == 128 + number
     assert "Traceback" not in text
     assert [line.split()[0] for line in text.splitlines()[-2:]] == ["entry", "go"]
     assert max(list_checkpoints(run / "checkpoints")) == len(tiny.losses(run))

@@ -20,6 +20,7 @@ from lineage.results.entry import parse
 from lineage.train import rank_watch
 from lineage.train.entry_writer import EntryWriter, unwrap_worker_error, write_at_end
 from lineage.train.rank_watch import watch_ranks
+from lineage.train.stop_signals import SIGNALS
 from tests.train import tiny
 
 
@@ -30,8 +31,8 @@ def make_writer(folder: Path) -> EntryWriter:
     return EntryWriter(folder / "results", datetime.now(UTC), facts, lambda: {"metrics": {"box/AP": 1.0}, "steps": 7})
 
 
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
+def interrupt(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
     time.sleep(5)
 
 
@@ -51,8 +52,8 @@ def fail() -> Any:
     [
         (lambda: None, None, "finished", None),
         (fail, RuntimeError, "failed", "RuntimeError: out of memory"),
-        (interrupt, KeyboardInterrupt, "stopped", "stopped by the user or the scheduler"),
-        (interrupt_with_workers, RuntimeError, "stopped", "stopped by the user or the scheduler"),
+        (interrupt, SystemExit, "stopped", "stopped by the user or the scheduler"),
+        (interrupt_with_workers, SystemExit, "stopped", "stopped by the user or the scheduler"),
     ],
     ids=["finished", "failed", "stopped", "stopped with workers"],
 )
@@ -108,6 +109,21 @@ def test_without_room_in_the_run_folder_the_store_has_the_entry(tmp_path: Path) 
     assert store.read(writer.path).status == "finished"
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_exit_code_of_a_signal_is_that_of_a_shell(tmp_path: Path, number: int) -> None:
+    with pytest.raises(SystemExit) as end, write_at_end(make_writer(tmp_path)):
+        interrupt(number)
+    assert end.value.code == 128 + number
+
+
+def test_an_error_of_a_run_that_stops_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit), write_at_end(make_writer(tmp_path)):
+        interrupt_with_workers()
+    assert caplog.messages == [
+        "while the run stopped: RuntimeError: DataLoader worker is killed by signal: Terminated."
+    ]
+
+
 def test_the_signal_handler_is_given_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with write_at_end(make_writer(tmp_path)):
@@ -161,7 +177,7 @@ def test_sigterm_stops_a_run_that_can_go_on(tmp_path: Path) -> None:
     process.terminate()
     output = process.communicate(timeout=60)[0]
     entry = json.loads((run / "entry.json").read_text())
-    assert (process.returncode, entry["status"]) == (1, "stopped")
+    assert (process.returncode, entry["status"]) == (143, "stopped")
     assert f"python train.py resume={run}" in output
     assert "KeyboardInterrupt" not in output
 

@@ -20,6 +20,8 @@ from lineage.train.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
 
+STOPS = (KeyboardInterrupt, SystemExit, SIGTERMException)
+
 
 class EntryWriter:
     """Writer of one entry; only the first call of `write` counts.
@@ -82,9 +84,14 @@ class EntryWriter:
 
 @contextmanager
 def write_at_end(writer: EntryWriter | None, signals: StopSignals | None = None) -> Iterator[None]:
-    """Write the entry when the block ends, however it ends. Ranks other than the first have no writer."""
+    """Write the entry when the block ends, however it ends. Ranks other than the first have no writer.
+
+    A signal ends the block in SystemExit with the code that shells give a process that dies of it, such as 143 of
+    SIGTERM.
+    """
+    signals = signals or StopSignals()
     try:
-        with (signals or StopSignals()).install():
+        with signals.install():
             yield
     except BaseException as error:
         cause = unwrap_worker_error(error)
@@ -92,6 +99,10 @@ def write_at_end(writer: EntryWriter | None, signals: StopSignals | None = None)
             writer.write("stopped", "stopped by the user or the scheduler")
         elif writer:
             writer.write("failed", f"{type(cause).__name__}: {cause}")
+        if signals.first and is_interruption(error):
+            if not isinstance(error, STOPS):
+                log.warning("while the run stopped: %s: %s", type(cause).__name__, cause)
+            raise SystemExit(128 + signals.first) from error
         if cause is error:
             raise
         raise cause from error
@@ -104,8 +115,7 @@ def is_interruption(error: BaseException | None) -> bool:
 
     Lightning turns Ctrl-C into SystemExit; worker processes that get the signal too cause errors on top of it.
     """
-    stops = (KeyboardInterrupt, SystemExit, SIGTERMException)
-    return error is not None and (isinstance(error, stops) or is_interruption(error.__context__))
+    return error is not None and (isinstance(error, STOPS) or is_interruption(error.__context__))
 
 
 def unwrap_worker_error(error: BaseException) -> BaseException:

@@ -31,6 +31,7 @@ class StopSignals(Callback):
 
     def __init__(self) -> None:
         self.requested = False
+        self.first: int | None = None  # signal, of which the exit code of the run speaks
         self.handled: list[signal.Signals] = []
         self._is_training = False
 
@@ -73,6 +74,7 @@ class StopSignals(Callback):
         if multiprocessing.parent_process():  # a child that begins, with this handler; it ends without a message
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        self.first = self.first or number
         if self.requested or not self._is_training:
             raise KeyboardInterrupt
         self.requested = True

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from lineage.launch import slurm
 from lineage.launch.cells import CellName, LoadTable
@@ -31,8 +33,6 @@ from lineage.tables import read
 from lineage.tables.samples import drop_superseded
 from lineage.tables.table import TableError
 from lineage.tables.tiers import check_tier
-
-STOPPED = 130  # the exit code of Ctrl-C
 
 PLANNED = (Role.SEED, Role.OUTPUT, Role.PROCESS, Role.CELL, Role.PARENT, Role.TASK)  # the plan sets these keys
 
@@ -191,15 +191,19 @@ def _submit(plan: Plan, settings: RunnerSettings, args: argparse.Namespace) -> i
 
 
 def _run(plan: Plan, settings: RunnerSettings, args: argparse.Namespace) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job may write its entry, whoever ends us
+    signal.signal(signal.SIGTERM, _interrupt)  # a job may write its entry, whoever ends us
     try:
         if args.cell is None:
             return _report_end(run_cells(plan, settings, args.jobs or 1, _log), settings)
         final = run_task(plan, settings, _log)
         return _report_end(final, settings) if final else 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return STOPPED
+        return 128 + (stop.args or (signal.SIGINT,))[0]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def _log(text: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
+from io import StringIO
 from pathlib import Path
 
 from lineage.results import paths
@@ -17,6 +18,12 @@ FLAGS = (
     "--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun",
     "-h", "-c", "-p", "-r", "-m", "-sc", "-cp", "-cn", "-cd", "-i",
 )  # fmt: skip
+WITH_VALUE = (
+    "--cfg", "--package", "--config-path", "--config-name", "--config-dir", "--experimental-rerun",
+    "-c", "-p", "-cp", "-cn", "-cd",
+)  # fmt: skip
+INFO = ("--info", "-i")
+TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # that may follow them
 
 
 def main(argv: list[str]) -> int:
@@ -26,7 +33,7 @@ def main(argv: list[str]) -> int:
 
         print(usage())
         return 0
-    if message := explain_unknown_flag(argv):
+    if message := explain_unknown_flag(argv) or explain_flags(put_flags_last(argv)):
         print(message, file=sys.stderr)
         return 2
     import hydra  # after --help, which answers in a tenth of the time
@@ -38,7 +45,7 @@ def main(argv: list[str]) -> int:
     from lineage.config.resume_overrides import extend_command, resolve_auto
 
     argv = resolve_entries(resolve_auto(argv))
-    argv = extend_command(add_default_dataset(expand_finetune(argv)))
+    argv = put_flags_last(extend_command(add_default_dataset(expand_finetune(argv))))
     sys.argv = [str(paths.train_script()), *argv]  # processes of a sweep and of several devices start this script
     application = hydra.main(version_base="1.3", config_path=str(paths.shipping_root() / "conf"), config_name="train")
     run_with_friendly_errors(application(_run))
@@ -69,6 +76,37 @@ def explain_unknown_flag(argv: Sequence[str]) -> str | None:
     from lineage.tables.suggest import did_you_mean
 
     return f"there is no option {unknown}. {did_you_mean(unknown, FLAGS)} Settings are KEY=VALUE; --help lists them"
+
+
+def put_flags_last(argv: Sequence[str]) -> list[str]:
+    """Return the overrides, then the flags with their values: Hydra refuses a command with overrides on both sides."""
+    overrides: list[str] = []
+    flags: list[str] = []
+    for text, before in zip(argv, ["", *argv], strict=False):
+        is_flag = text.startswith("-") or _takes_next(before, text)
+        (flags if is_flag else overrides).append(text)
+    return [*overrides, *flags]
+
+
+def _takes_next(flag: str, text: str) -> bool:
+    """Return whether the word after a flag is its value. A flag may be cut short, as --conf."""
+    names = {name for name in FLAGS if name == flag or (flag.startswith("--") and name.startswith(flag))}
+    return not names.isdisjoint(WITH_VALUE) or (not names.isdisjoint(INFO) and text in TOPICS)
+
+
+def explain_flags(argv: Sequence[str]) -> str | None:
+    """Return what Hydra's parser says is wrong with the flags, without its usage, or None."""
+    from hydra._internal.utils import get_args_parser
+
+    text = StringIO()
+    try:
+        with redirect_stderr(text):
+            get_args_parser().parse_args(list(argv))
+    except SystemExit as end:
+        if not end.code:  # --version has printed it
+            raise
+        return f"{text.getvalue().rpartition(' error: ')[2].strip()}. `python train.py --hydra-help` lists the flags"
+    return None
 
 
 @contextmanager

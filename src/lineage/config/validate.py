@@ -71,7 +71,7 @@ def check(config: DictConfig) -> None:
             raise ConfigError(f"{key}={value}: {key} is {least} or more")
     for key, choices in CHOICES.items():
         value = OmegaConf.select(config, key)
-        if value not in choices:
+        if value is not None and value not in choices:
             raise ConfigError(f"{key}={value}: {key} is {' or '.join(choices)}")
     if config.seed > LARGEST_SEED:
         raise ConfigError(f"seed={config.seed}: seed is at most {LARGEST_SEED}")

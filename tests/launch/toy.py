@@ -57,7 +57,7 @@ CONF = """
       - experiment: null
     model: {quality: 30, roi: pool, broken: false, box: {nms: 0.5}}
     dataset: {classes: null, val: {length: 10}, evaluator: coco}
-    schedule: {steps: 4, images_per_step: 2}
+    schedule: {steps: 4, images_per_step: 2, milestones: []}
     proposals: {}
     cell: {table: null, row: null, note: "", start: null, proposals: null, labels: null}
     paths: {results: results, runs: runs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,14 @@ def replace_folder(args: argparse.Namespace) -> Path | None:
         if len(path.parts) > 1:
             raise UnknownDataset(f"{path}: no such folder")
         return None
+    from lineage.data.annotations.validate import DatasetError
     from lineage.run.finetune.layout import read_layout
+    from lineage.run.finetune.share import fit_share
 
     typed = {key: value for key, _, value in (text.partition("=") for text in args.overrides)}
     layout = read_layout(path.absolute(), typed)
+    with suppress(DatasetError):  # who opens the dataset says which
+        layout = fit_share(layout, args.overrides)
     args.dataset, args.overrides = layout.name, [*layout.overrides, *args.overrides]
     print(layout.summary)
     return path.absolute()

@@ -22,6 +22,7 @@ from lineage.run.finetune.facts import DataFacts, read_facts
 from lineage.run.finetune.layout import Layout, read_layout
 from lineage.run.finetune.own_run import find_own_model
 from lineage.run.finetune.plan import Choice, choose_training
+from lineage.run.finetune.share import fit_share
 from lineage.run.finetune.weights import BODIES, find_weights
 
 KEEP_EMPTY = "dataset.train.filter_empty=false"
@@ -45,10 +46,10 @@ def expand_command(arguments: Sequence[str]) -> list[str]:
     if "experiment" in typed:
         raise ConfigError("finetune=... and experiment=...: a row of a table has its own schedule; give one of them")
     # 1. The data.
-    layout = choose_layout(typed)
+    of_data = [str(override) for override in overrides if override.key.split(".")[0] in ("dataset", "paths")]
+    layout = fit_share(choose_layout(typed), of_data)
     named = [f"dataset={layout.name}", *layout.overrides]
     data = [text for text in named if Override.parse(text).key not in typed]
-    of_data = [str(override) for override in overrides if override.key.split(".")[0] in ("dataset", "paths")]
     facts = read_facts([*data, *of_data])
     # 2. The choices.
     has_gpu = torch.cuda.is_available() and "cpu" not in (typed.get("trainer"), typed.get("trainer.accelerator"))

@@ -36,6 +36,7 @@ VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # o
 VOC_SETS = ("train", "val", "trainval", "test")
 FEW = 3  # unread files that a summary names
 SMALL, SMALL_SHARE, SHARE = 200, 0.2, 0.1  # images, and the share for validation below and above that number
+FRACTION = "dataset.val.fraction="
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,12 @@ def read_coco(files: Sequence[CocoFile], folder: Path, typed: Mapping[str, str] 
         summary = f"COCO's format: {name(train)} to train on, {name(val)} to evaluate{unread}"
         return Layout("coco", (*overrides, *split_overrides("val", val, folder, typed)), summary)
     share = SMALL_SHARE if train.images < SMALL else SHARE
-    summary = f"COCO's format: {name(train)}; no file for validation, so about {share:.0%} of its images are held out"
-    return Layout("coco", (*overrides, f"dataset.val.fraction={share}"), summary)
+    summary = f"COCO's format: {name(train)}; no file for validation, so {describe_share(share)}"
+    return Layout("coco", (*overrides, f"{FRACTION}{share}"), summary)
+
+
+def describe_share(share: float) -> str:
+    return f"about {share:.0%} of its images are held out"
 
 
 def format_unread(names: Sequence[str]) -> str:
@@ -202,11 +207,11 @@ def read_voc(years: Sequence[Path]) -> Layout:
     names = sorted({name for year in years for name in read_class_names(year)})
     root = years[0].parent
     overrides = [f"dataset.root={quote(root)}", f"dataset.train.image_sets=[{','.join(train)}]"]
-    overrides += [f"dataset.val.image_sets=[{','.join(val)}]" if val else f"dataset.val.fraction={SMALL_SHARE}"]
+    overrides += [f"dataset.val.image_sets=[{','.join(val)}]" if val else f"{FRACTION}{SMALL_SHARE}"]
     overrides += [f"dataset.names=[{','.join(map(quote, names))}]"]
-    return Layout(
-        "voc12", tuple(overrides), f"VOC's layout: {' and '.join(train)}, {len(names)} classes of its XML files"
-    )
+    summary = f"VOC's layout: {' and '.join(train)}, {len(names)} classes of its XML files"
+    without_val = "" if val else f"; no set for validation, so {describe_share(SMALL_SHARE)}"
+    return Layout("voc12", tuple(overrides), f"{summary}{without_val}")
 
 
 def is_set(year: Path, name: str) -> bool:

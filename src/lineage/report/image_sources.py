@@ -15,6 +15,8 @@ from lineage.data.samples.image import DEFAULT, Decoding, ImageError, Size, read
 from lineage.data.samples.video import VIDEOS, VideoError, read_frames
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm")
+URLS = ("http", "https", "ftp", "file", "s3", "gs")
+STDIN = Path("-")
 
 
 class Picture(NamedTuple):
@@ -36,11 +38,21 @@ def iter_pictures(
     """
     for path, name in find_files(sources):
         if not path.is_file():
-            yield Unreadable(path.as_posix(), "no such file")
+            yield explain_absence(path)
         elif path.suffix.lower() in VIDEOS:
             yield from number_frames(path, name, every)
         else:
             yield read_picture(path, name, decoding, (sizes or {}).get(name))
+
+
+def explain_absence(path: Path) -> Unreadable:
+    """Return why a path is no file: it is a URL, which is not fetched, a pipe or device, or it does not exist."""
+    scheme, mark, rest = path.as_posix().partition(":/")  # Path has made one slash of two
+    if mark and scheme in URLS:
+        return Unreadable(f"{scheme}://{rest}", "is a URL; pictures are read from disk: download it and name the file")
+    if path.exists() or path == STDIN:
+        return Unreadable(path.as_posix(), "is a pipe or a device; save the picture and name that file")
+    return Unreadable(path.as_posix(), "no such file")
 
 
 def find_files(sources: Sequence[str]) -> Iterator[tuple[Path, str]]:

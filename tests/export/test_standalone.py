@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -163,4 +164,20 @@ def test_a_picture_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "red").save(path)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(standalone.UnfitPictureError, match=f"{path}: no picture that can be read"):
+        standalone.read_picture(path)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_picture_of_more_than_8_bits_is_refused_as_predict_does(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "deep.tif"
+    Image.fromarray(np.arange(600).reshape(20, 30).astype(kind)).save(path)
+    with pytest.raises(standalone.UnfitPictureError, match=f"{path}: has more than 8 bits a channel"):
+        standalone.read_picture(path)
+
+
+def test_a_colour_png_of_16_bits_is_refused(tmp_path: Path) -> None:
+    """Pillow cuts it to 8 bits without a word."""
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.full((20, 30, 3), 4095, np.uint16))
+    with pytest.raises(standalone.UnfitPictureError, match="has more than 8 bits"):
         standalone.read_picture(path)

@@ -109,10 +109,14 @@ def number_pictures(paths: Sequence[Path]) -> list[int]:
 
 
 def read_picture(path: Path) -> Array:
-    """Return [h, w, 3] uint8 RGB, upright. Raises UnfitPictureError if Pillow cannot read it."""
+    """Return [h, w, 3] uint8 RGB, upright. Raises UnfitPictureError if Pillow cannot read it or would cut it."""
     try:
         with Image.open(path) as file:
+            if file.mode[0] in "IF" or any(";16" in str(tile) for tile in file.tile):  # `convert` makes them white
+                raise UnfitPictureError(f"{path}: has more than 8 bits a channel; convert it to 8 bits")
             return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except UnfitPictureError:
+        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnfitPictureError(f"{path}: no picture that can be read ({error})") from error
 

@@ -91,3 +91,13 @@ def test_the_limit_of_open_files_is_raised_to_what_is_allowed() -> None:
 def test_an_error_without_a_file_name_names_no_other_disk() -> None:
     text = explain(OSError(errno.ENOSPC, "No space left on device"))
     assert text == f"a file could not be written: no room is left on the disk. {FOLDERS}"
+
+
+def test_a_full_disk_of_a_command_names_its_option_and_no_key_of_a_run() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write to an open file, without a name
+    expected = "no room is left on the disk. Make room or choose another place, --out PATH; caches are written"
+    line = disk.explain_for_command(error, ["photos", "--weights", "last", "--out=full/p"])
+    assert line is not None
+    assert expected in line
+    assert "paths.runs" not in line
+    assert "--out" not in str(disk.explain_for_command(error, ["photos"]))

@@ -36,6 +36,7 @@ WRITE_REASONS = {  # of an error while a file or folder is written; elsewhere th
 }
 WRITERS = ("mkdir", "touch", "write_text", "write_bytes", "write_frames", "save", "publish")  # of pathlib, PIL and ours
 FOLDERS = "Runs are written to paths.runs, results to paths.results, caches to $LINEAGE_CACHE"
+OUT = "--out"  # option of commands for what they write
 
 KEYS = ("hydra.run.dir", "hydra.sweep.dir", "paths.runs", "paths.results")  # of folders that a run makes
 DEFAULTS = (("paths.runs", "runs"), ("paths.results", "results"))
@@ -73,10 +74,13 @@ def is_write(error: BaseException) -> bool:
 def explain_for_command(error: OSError, arguments: Sequence[str]) -> str | None:
     """Return the line for an error of a command; for a place that it cannot write to, with the argument to change."""
     line = explain(error)
-    if line is None or not error.filename or not is_write(error):
-        return line
     words = [word for text in arguments for word in (text.split("=", 1) if text.startswith("-") else [text])]
     options = [(name, value) for name, value in pairwise(words) if name.startswith("-")]
+    if line and not error.filename:  # a write to an open file, most likely of what the command makes
+        place = f"another place, {OUT} PATH" if OUT in dict(options) else "another place"
+        return line.replace(FOLDERS, f"Make room or choose {place}; caches are written to $LINEAGE_CACHE")
+    if line is None or not is_write(error):
+        return line
     failed = str(error.filename)
     within = [name for name, value in options if _leads_to(value, failed)]
     beside = [name for name, value in options if _lies_beside(value, failed)]

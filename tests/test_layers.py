@@ -48,7 +48,9 @@ LAYERS = {
     "lineage.models.export": Layer((*GROUND, "lineage.models"), ("onnx", "onnxruntime", "onnxscript", *PIXELS)),
     "lineage.models.roi_heads.svm": Layer((*GROUND, "lineage.models"), ("numpy", "sklearn", *TORCH)),
     "lineage.data": Layer(DATA, (*PIXELS, "cv2", "pycocotools", "msgspec", "yaml")),
-    "lineage.data.download": Layer((*DATA, "lineage.results.overrides", "lineage.weights.download")),
+    "lineage.data.download": Layer(
+        (*DATA, "lineage.results.overrides", "lineage.results.paths", "lineage.weights.download")
+    ),
     "lineage.data.datamodule": Layer((*DATA, "lineage.config.schema"), ("pytorch_lightning", *TORCH)),
     "lineage.data.proposals.file": Layer(
         (*DATA, "lineage.weights.arrays", "lineage.weights.safe_pickle"), ("numpy", "scipy", *TORCH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -92,3 +93,31 @@ def test_the_layout_of_a_named_dataset(place: Path) -> None:
         (place / "train" / part).mkdir(parents=True)
     words = words_of(lambda: read_layout(place), ConfigError)
     assert words[-1] == f"dataset.root='{place}'"
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_the_command_of_a_training_exists_where_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_script: bool
+) -> None:
+    """`python train.py` is printed in a folder that has that file, `lineage train` in any other."""
+    if has_script:
+        (tmp_path / "train.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert data(["make", "shapes", "drawn", "--images", "4", "--val", "4", "--size", "64x64"]) == 0
+    folder.age(tmp_path / "drawn")
+    assert data(["check", "drawn"]) == 0
+    file = tmp_path / "drawn/annotations/instances_train2017.json"
+    assert data(["split", str(file), "--val", "0.5"]) == 0
+    trainings = re.findall(r"^(?:train:|next|) +(.*) (?:dataset|finetune)=", capsys.readouterr().out, re.MULTILINE)
+    assert trainings == ["python train.py" if has_script else "lineage train"] * 3
+
+
+@pytest.mark.parametrize("act", ["layout", "checkpoint"])
+def test_an_error_names_a_training_that_exists(place: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    (place / "train/image").mkdir(parents=True)
+    (place / "train/annos").mkdir()
+    monkeypatch.chdir(place)
+    with pytest.raises(ConfigError) as raised:
+        read_layout(place) if act == "layout" else open_results(place / "step-1.ckpt", None, None, ())
+    assert "lineage train " in str(raised.value)
+    assert "train.py" not in str(raised.value)

@@ -200,14 +200,14 @@ def _unknown_key(key: str, root: Path, arguments: list[str]) -> str:
     if renamed := _explain_renamed(key, arguments, config):
         return renamed
     if explanation := foreign_keys.explain(key):
-        return f"{explanation}\n`python train.py --cfg job` prints all keys."
+        return f"{explanation}\n`{paths.train_command()} --cfg job` prints all keys."
     keys = list(_flat(config, ""))
     part = _first_unknown(key, keys)
     close = nearest_key(part, [*keys, *TYPED_ONLY])
     guess = f" Did you mean {' or '.join(close)}?" if close else ""
     named = "" if part == key else f" (in {key})"
     add = "" if key.rpartition(".")[0] in validate.KEYS else f"; `+{key}=...` would add a new one"
-    return f"there is no key {part!r}{named}.{guess}\n`python train.py --cfg job` prints all keys{add}."
+    return f"there is no key {part!r}{named}.{guess}\n`{paths.train_command()} --cfg job` prints all keys{add}."
 
 
 def _explain_renamed(key: str, arguments: list[str], config: dict[str, Any]) -> str | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from lineage.data.annotations.validate import DatasetError
 from lineage.data.formats import cityscapes, deepfashion2
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 from lineage.weights.download import DownloadError, download
 
 COCO = "http://images.cocodataset.org"
@@ -150,7 +151,7 @@ def prepare(name: str, root: Path, source: DatasetSource, *, keep: bool = False,
             file.unlink()
     unpack_inner(root)
     print(f"check:  lineage data check {name} --root {shlex.quote(str(root))}")
-    print(f"train:  python train.py dataset={name} {shlex.quote(f'dataset.root={quote(root)}')}")
+    print(f"train:  {train_command()} dataset={name} {shlex.quote(f'dataset.root={quote(root)}')}")
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lineage.results.count_noun import count_noun
+from lineage.results.paths import train_command
 
 LAYOUTS = ("yolo", "via", "labelme", "voc")
 LISTED = 5  # problems that are printed without --all
@@ -75,7 +76,7 @@ def explain_no_training(documents: Mapping[Path, Mapping[str, Sequence[object]]]
 
 def format_next(folder: Path) -> str:
     place = shlex.quote(str(folder))
-    return f"next     lineage data check {place}\n         python train.py {shlex.quote(f'finetune={folder}')}"
+    return f"next     lineage data check {place}\n         {train_command()} {shlex.quote(f'finetune={folder}')}"
 
 
 def format_problems(problems: list[str], args: argparse.Namespace) -> str:

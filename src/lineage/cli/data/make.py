@@ -83,6 +83,7 @@ def next_commands(dataset: str, layout: str, folder: Path, val: int) -> str:
     """Return the commands to type next; layouts with fixed classes get the names of these."""
     from lineage.data.export.cityscapes import FIRST_LABEL
     from lineage.data.shapes.dataset import CLASSES
+    from lineage.results.paths import train_command
 
     name = {"panoptic": "coco_panoptic", "voc": "voc12"}.get(layout, layout)
     landmarks = "model=deepmark " if dataset == "shapes_garments" else ""
@@ -93,7 +94,7 @@ def next_commands(dataset: str, layout: str, folder: Path, val: int) -> str:
         "cityscapes": f" 'dataset.names={{{labels}}}'",
     }.get(layout, "")  # fmt: skip
     root = shlex.quote(f"dataset.root={quote(folder)}")
-    train = f"python train.py {model}dataset={name} {root} tier=mini{more}"
+    train = f"{train_command()} {model}dataset={name} {root} tier=mini{more}"
     return f"check:  lineage data check {name} --root {shlex.quote(str(folder))}{more}\ntrain:  {train}"
 
 

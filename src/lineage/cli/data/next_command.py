@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from lineage.cli.data.named_dataset import open_split
 from lineage.cli.data.videos import has_videos
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 
 if TYPE_CHECKING:
     from lineage.data.annotations.defects import Defect
@@ -127,4 +128,4 @@ def print_next(overrides: Sequence[str], remedy: Remedy) -> None:
     without = "without the defects" if remedy.keys else ""
     comment = ", ".join(filter(None, (without, remedy.before)))
     words = dict.fromkeys([*overrides, *remedy.keys])
-    print(f"next     python train.py {shlex.join(words)}{f'    # {comment}' if comment else ''}")
+    print(f"next     {train_command()} {shlex.join(words)}{f'    # {comment}' if comment else ''}")

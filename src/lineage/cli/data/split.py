@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lineage.results.count_noun import count_noun
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,4 +73,4 @@ def format_next(folder: Path, images: Path) -> str:
         typed = keys | {f"dataset.{split}.images": quote(images) for split in ("train", "val")}
     words = [f"{key}={value}" for key, value in typed.items()]
     check = shlex.join(["lineage", "data", "check", str(folder), *words])
-    return f"next     {check}\n         {shlex.join(['python', 'train.py', f'finetune={folder}', *words])}"
+    return f"next     {check}\n         {shlex.join([*train_command().split(), f'finetune={folder}', *words])}"

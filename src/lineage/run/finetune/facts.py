@@ -13,6 +13,7 @@ from lineage.config.build import ConfigError
 from lineage.config.compose import compose_config
 from lineage.data.annotations.columns import Points, has_mask
 from lineage.data.annotations.indexed_dataset import IndexedDataset
+from lineage.results.paths import train_command
 from lineage.run.repeated_warnings import print_warnings_once
 from lineage.run.splits import build_train, build_val
 from lineage.run.task import find_task
@@ -53,7 +54,7 @@ def read_facts(overrides: Sequence[str]) -> DataFacts:
     if find_task(train) != DETECTION:
         raise ConfigError(
             f"finetune: dataset={config.dataset.name} has videos, and recipes are of detectors; "
-            f"`python train.py model=dvtsr dataset={config.dataset.name}` trains on them"
+            f"`{train_command()} model=dvtsr dataset={config.dataset.name}` trains on them"
         )
     if not isinstance(train, IndexedDataset):
         raise ConfigError(

@@ -19,6 +19,7 @@ from lineage.data.convert.detect import find_layout
 from lineage.data.convert.json_files import format_unparsed
 from lineage.data.convert.split_names import SPLITS, find_split
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 from lineage.run.finetune.coco_files import (
     KINDS,
     CocoFile,
@@ -95,7 +96,7 @@ def refuse_deepfashion2(folder: Path) -> None:
                 f"{folder} is in the layout of DeepFashion2 (image and annos in {' or '.join(splits)}), whose dataset "
                 "has a name. Check, count, show and train on it by that:\n"
                 f"    lineage data check deepfashion2 --root {shlex.quote(str(root))}\n"
-                f"    python train.py model=deepmark dataset=deepfashion2 {shlex.quote(f'dataset.root={quote(root)}')}"
+                f"    {train_command()} model=deepmark dataset=deepfashion2 {shlex.quote(f'dataset.root={quote(root)}')}"
             )
 
 

@@ -16,6 +16,7 @@ from lineage.config.resume_overrides import load_config, read_start
 from lineage.results.diff import ABSENT, Difference, configs
 from lineage.results.key_roles import within
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 from lineage.results.renames import choices_today
 from lineage.results.run_folder import RunFolder
 from lineage.run.initialize import locate_weights
@@ -70,7 +71,7 @@ def format_overrides(run: Path, differences: Sequence[Difference]) -> Iterator[s
         if isinstance(difference.b, dict) or ABSENT in (difference.a, difference.b):
             raise ConfigError(
                 f"weights={run}: {difference}. The options that the run began with do not compose its model today, so "
-                "give them yourself: python train.py dataset=coco dataset.root=... "
+                f"give them yourself: {train_command()} dataset=coco dataset.root=... "
                 f"{shlex.quote(f'weights={quote(run)}')} model=... {difference.key}=..."
             )
         yield f"{difference.key}={format_value(difference.b)}"

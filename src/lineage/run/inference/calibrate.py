@@ -36,6 +36,7 @@ from lineage.eval.tasks import FIELDS
 from lineage.results.atomic import atomic_write
 from lineage.results.file_digest import compute_sha256
 from lineage.results.overrides import quote
+from lineage.results.paths import train_command
 from lineage.results.run_folder import RunFolder
 from lineage.run.splits import build_val
 
@@ -75,7 +76,7 @@ def open_results(path: Path, annotations: Path | None, dataset: str | None, over
     if path.suffix in CHECKPOINTS:
         raise ConfigError(
             f"{path} is a checkpoint, and a calibration reads detections. Detect with it first, "
-            f"python train.py evaluate_only=true {shlex.quote(f'weights={quote(path)}')} model=... dataset=..., then "
+            f"{train_command()} evaluate_only=true {shlex.quote(f'weights={quote(path)}')} model=... dataset=..., then "
             "name the folder of that run"
         )
     if folder.config.is_file():

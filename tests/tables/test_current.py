@@ -133,4 +133,4 @@ def test_the_commits_behind_a_table_are_named() -> None:
     assert "3e25fe7" in note or "no commit that this checkout has" in note  # a copy without its history
     if "3e25fe7" in note:
         assert "1 of other commits" in note
-        assert "files of src/lineage/(models, ops, eval, data, train) have changed" in note
+        assert "of src/lineage/(models, ops, eval, data, train) changed" in note

@@ -149,6 +149,17 @@ def test_a_table_of_ones_own_speaks_of_no_paper(render: Callable[[TableView], st
     assert "verdict" in said
 
 
+@pytest.mark.parametrize("render", [render_terminal, render_markdown, render_latex, render_page])
+def test_what_a_file_notes_stands_below_its_table(render: Callable[[TableView], str]) -> None:
+    """`note` of a table and of a row is for the reader, whatever the format."""
+    table = made.table()
+    rows = table.rows | {"new": replace(table.rows["new"], note="Its threshold changed too.")}
+    text = render(build_view(replace(table, note="Two trainings have this name.", rows=rows), ENTRIES))
+    assert text.count("Two trainings have this name.") == 1
+    assert text.count("new: Its threshold changed too.") == 1
+    assert "old: " not in text
+
+
 def test_bold_only_beyond_chance() -> None:
     near = [made.entry("old", 30.0 + 0.4 * seed, seed) for seed in (0, 2, 5)]
     near += [made.entry("new", value, seed) for seed, value in ((0, 30.1), (2, 30.9), (5, 33.0))]

@@ -38,11 +38,18 @@ def describe_rows(table: Table, entries: list[Entry]) -> list[str]:
     notes += [f"{row}: {_count_runs(len(runs))} left out, of another config or other training images than most"
               for row, _, runs in find_left_out(valid) if row in table.rows]  # fmt: skip
     notes += [f"{row.name}: {row.unsupported}" for row in table.rows.values() if row.unsupported]
+    notes += quote_notes(table)
     notes += describe_deviations(table)
     if not entries and any(row.runs for row in table.rows.values()):
         tier = " --tier mini" if table.tier == PAPER else ""  # a small table runs at its own
         notes.append(f"No run counts yet: `lineage run {table.name}{tier} --plan` says what it takes.")
     return notes
+
+
+def quote_notes(table: Table) -> list[str]:
+    """Return what the file says under `note`: of the table, then of its rows."""
+    of_rows = [f"{row.name}: {row.note}" for row in table.rows.values() if row.note]
+    return [table.note, *of_rows] if table.note else of_rows
 
 
 def describe_earlier(earlier: Iterable[EarlierRuns]) -> list[str]:
@@ -73,7 +80,7 @@ def _describe_commits(tier: str, commits: set[str], root: Path) -> str:
         parts.append(f"{unknown} of other commits or of none")
     changed = git_state.count_changes(root, ordered[0]) if ordered else None
     if changed:
-        parts.append(f"since the first, {changed} files of src/lineage/(models, ops, eval, data, train) have changed")
+        parts.append(f"since the first, {count_noun(changed, 'file')} of src/lineage/(models, ops, eval, data, train) changed")
     return "; ".join(parts) + "."
 
 

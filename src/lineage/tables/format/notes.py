@@ -80,7 +80,9 @@ def _describe_commits(tier: str, commits: set[str], root: Path) -> str:
         parts.append(f"{unknown} of other commits or of none")
     changed = git_state.count_changes(root, ordered[0]) if ordered else None
     if changed:
-        parts.append(f"since the first, {count_noun(changed, 'file')} of src/lineage/(models, ops, eval, data, train) changed")
+        parts.append(
+            f"since the first, {count_noun(changed, 'file')} of src/lineage/(models, ops, eval, data, train) changed"
+        )
     return "; ".join(parts) + "."
 
 

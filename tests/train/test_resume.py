@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lineage.config.build import ConfigError
+from lineage.config.compose import compose_config
 from lineage.config.resume_overrides import extend_command
 from lineage.results import store
 from lineage.results.entry import Entry, dump
@@ -167,6 +168,15 @@ def test_auto_starts_a_run_and_then_resumes_it(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="that is no run folder"):
         load_resumed(make_config(tmp_path), [])  # type: ignore[arg-type]
+
+
+def test_the_last_of_no_runs_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"^resume=last: \S*runs holds no run, .*name the folder of the run"
+    ) as raised:
+        load_resumed(compose_config(["resume=last"]), [])
+    assert "/last" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

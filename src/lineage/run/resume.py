@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lineage.config.allowed_targets import check_targets
 from lineage.config.build import ConfigError
+from lineage.config.entry_overrides import NEWEST
 from lineage.config.resume_overrides import change_config, load_config, read_overrides, read_start
 from lineage.results import store
 from lineage.results.atomic import atomic_write
@@ -69,6 +70,11 @@ def record_run_id(attempt: Attempt, run_id: str) -> None:
 def load_resumed(composed: DictConfig, overrides: Sequence[str]) -> Attempt:
     """Read the run folder that `composed.resume` names; `overrides` may change where and how fast the run goes on."""
     folder = RunFolder(Path(composed.resume).absolute())
+    if composed.resume == NEWEST:
+        raise ConfigError(
+            f"resume=last: {composed.paths.runs} holds no run, and {composed.paths.results} no entry of one. "
+            "Go to the folder where it was trained, or name the folder of the run: resume=RUN_FOLDER"
+        )
     if not folder.start.is_file():
         raise ConfigError(
             f"resume={folder.path}: that is no run folder (it has no {folder.start.name}); see {composed.paths.runs}/"

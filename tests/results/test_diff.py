@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lineage.results import diff
+from lineage.results.entry import Entry
 from tests.tables import made
 
 
@@ -117,3 +118,15 @@ def test_long_floats_have_as_many_digits_as_tell_them_apart() -> None:
     assert str(diff.Difference("box/AP", 8.128527658472965, 48.39436348663467)) == "box/AP: 8.12853 -> 48.3944"
     assert str(diff.Difference("box/AP", 8.1285276584, 8.1285276585)) == "box/AP: 8.1285276584 -> 8.1285276585"
     assert str(diff.Difference("optimizer.lr", 1.0, 0.02)) == "optimizer.lr: 1.0 -> 0.02"
+
+
+def test_a_test_of_a_row_is_not_unfinished() -> None:
+    trained, tested = made.entry(steps=60), made.entry(steps=0)
+    assert weight_of(trained, tested) == "a run of 0 steps tests weights that another has trained"
+    assert "unfinished" not in weight_of(trained, made.entry(steps=90))
+    assert "unfinished" in weight_of(trained, made.entry(steps=20, status="stopped"))
+
+
+def weight_of(a: Entry, b: Entry) -> str:
+    (weight,) = (reason.weight for reason in diff.explain(a, b) if reason.kind == "status")
+    return weight

@@ -115,9 +115,18 @@ def explain(a: Entry, b: Entry) -> list[Reason]:
         ("seed", "as much as seeds do: `lineage table` shows the spread", _fields(a, b, "seed")),
         ("packages", "sums in another order; rarely more than the last digits", _fields(a, b, "packages")),
         ("hardware", "sums in another order; rarely more than the last digits", _fields(a, b, "hardware", "processes")),
-        ("status", "an unfinished run has trained for less", _fields(a, b, "status", "steps")),
+        ("status", weigh_steps(a, b), _fields(a, b, "status", "steps")),
     ]
     return [Reason(kind, weight, differences) for kind, weight, differences in ranked if differences]
+
+
+def weigh_steps(a: Entry, b: Entry) -> str:
+    """Return what another status or number of steps says: a test of a row trains for 0 steps and is finished."""
+    if {a.status, b.status} != {"finished"}:
+        return "an unfinished run has trained for less"
+    if 0 in (a.steps, b.steps):
+        return "a run of 0 steps tests weights that another has trained"
+    return "a longer training is another experiment"
 
 
 def format_section(title: str, differences: Sequence[Difference], colour: bool) -> str:

@@ -136,7 +136,10 @@ def test_penn_fudan_masks_that_are_pictures(drawn: Shapes, tmp_path: Path) -> No
     message = told(penn_fudan.load, image_set="val", held_out=2, root=str(tmp_path))
     assert f"{file}: is of mode RGB" in message
     assert "image 1 (PennPed00002.png)" in message
-    assert "leaves at least one image" in told(penn_fudan.load, image_set="val", held_out=3, root=str(tmp_path))
+    message = told(penn_fudan.load, image_set="val", held_out=3, root=str(tmp_path))
+    assert "leaves at least one image" in message
+    held_out = int(message.rpartition("dataset.held_out=")[2])
+    assert len(penn_fudan.load(image_set="val", held_out=held_out, root=str(tmp_path))) == held_out
 
 
 def test_a_cut_off_cityscapes_file(drawn: Shapes, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def load(
     if image_set not in ("train", "val") or not 0 < held_out < len(masks):
         raise DatasetError(
             f"{config_node}: image_set={image_set} with held_out={held_out} of {len(masks)} images in {folder}; "
-            "image_set is train or val, held_out leaves at least one image on either side."
+            "image_set is train or val, held_out leaves at least one image on either side, as "
+            f"dataset.held_out={max(1, len(masks) // 5)}"
         )
     masks = masks[-held_out:] if image_set == "val" else masks[:-held_out]
     paths = DatasetPaths(masks, folder / "PNGImages", folder)

@@ -52,7 +52,7 @@ RESIZE = "lineage.data.transforms.resize"
         ("~schedule.stps", "Did you mean schedule.steps?"),
         ("optimzer@x=sgd", "Did you mean optimizer or optimize?"),
         ("schedule.steps=many", "schedule.steps=many: schedule.steps is a whole number"),
-        ("model", "'model' is not KEY=VALUE: missing EQUAL"),
+        ("model", "'model' is not KEY=VALUE: it has no =. Write KEY=VALUE without blanks around the ="),
         ("resume=/zwölf", "'resume=/zwölf' is not KEY=VALUE: 'ö' is read only in quotes. Quote special"),
         ("schedule.milestones=[1", "is not KEY=VALUE: no viable alternative at input '[1'"),
         ("seed=1,2", "--multirun"),

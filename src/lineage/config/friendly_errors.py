@@ -92,6 +92,8 @@ def explain(error: Exception, root: Path, arguments: list[str]) -> str:
     if line := disk.explain_for_run(error, arguments) or explain_lost_process(error):
         return line
     if isinstance(error, OverrideParseException):
+        if not error.override or "=" not in error.override:
+            return f"{error.override!r} is not KEY=VALUE: it has no =. Write KEY=VALUE without blanks around the ="
         return f"{error.override!r} is not KEY=VALUE: {_explain_syntax(error)}. Quote special characters: 'key=\"a b\"'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _missing_option(error, root)

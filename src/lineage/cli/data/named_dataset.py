@@ -66,7 +66,7 @@ def compose_config(args: argparse.Namespace) -> DictConfig:
     from lineage.config.hydra_scope import initialize_hydra
 
     if args.dataset is None:
-        args.error("name a dataset, as in dataset=NAME")
+        args.error("name a folder of images with annotations, or a dataset, as in dataset=NAME")
     names = sorted({path.stem for conf in paths.configs() for path in (conf / "dataset").glob("*.yaml")})
     if args.dataset not in names:
         raise UnknownDataset(f"there is no dataset {args.dataset!r}. {did_you_mean(args.dataset, names)}")

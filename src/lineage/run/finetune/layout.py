@@ -19,9 +19,9 @@ from lineage.data.convert.detect import find_layout
 from lineage.data.convert.json_files import format_unparsed
 from lineage.data.convert.split_names import SPLITS, find_split
 from lineage.results.overrides import quote
-from lineage.results.paths import train_command
 from lineage.run.finetune.coco_files import (
     KINDS,
+    TRAIN_FILE,
     CocoFile,
     describe_file,
     describe_other,
@@ -32,6 +32,7 @@ from lineage.run.finetune.coco_files import (
     replace_splits,
     split_of,
 )
+from lineage.run.finetune.named_layouts import refuse_named_layout
 
 VOC_PLACES = ("", "VOC20*/", "VOCdevkit/VOC20*/", "data/VOCdevkit/VOC20*/")  # of ImageSets/Main
 VOC_SETS = ("train", "val", "trainval", "test")
@@ -63,7 +64,8 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
         return Layout("cityscapes", (f"dataset.root={quote(folder)}",), "Cityscapes' layout")
     if any((folder / name / "PedMasks").is_dir() for name in ("", "PennFudanPed", "data/PennFudanPed")):
         return Layout("penn_fudan", (f"dataset.root={quote(folder)}",), "Penn-Fudan's layout")
-    refuse_deepfashion2(folder)  # before its files, one of each image, are read
+    if TRAIN_FILE not in typed:
+        refuse_named_layout(folder)  # before its files, of DeepFashion2 one of each image, are read
     kinds = KINDS[::-1] if "keypoint" in typed.get("model", "") else KINDS
     files, unparsed = find_coco_files(folder, kinds)
     named = describe_typed(folder, typed)
@@ -86,18 +88,6 @@ def read_layout(folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -
         f"{describe_other(folder)}), nor in the layouts of VOC (ImageSets/Main), Cityscapes (gtFine), YOLO, VIA or "
         "labelme"
     )
-
-
-def refuse_deepfashion2(folder: Path) -> None:
-    """Raise ConfigError for a folder in the layout of DeepFashion2, or for one split of it: its dataset has a name."""
-    for root, splits in ((folder, ("train", "validation")), (folder.parent, (folder.name,))):
-        if any((root / split / "image").is_dir() and (root / split / "annos").is_dir() for split in splits):
-            raise ConfigError(
-                f"{folder} is in the layout of DeepFashion2 (image and annos in {' or '.join(splits)}), whose dataset "
-                "has a name. Check, count, show and train on it by that:\n"
-                f"    lineage data check deepfashion2 --root {shlex.quote(str(root))}\n"
-                f"    {train_command()} model=deepmark dataset=deepfashion2 {shlex.quote(f'dataset.root={quote(root)}')}"
-            )
 
 
 def read_coco(files: Sequence[CocoFile], folder: Path, typed: Mapping[str, str] = MappingProxyType({})) -> Layout:
@@ -204,7 +194,10 @@ def read_voc(years: Sequence[Path]) -> Layout:
     train = sets["train"] if has_both else sets["trainval"] or sets["train"]
     val = sets["val"] if train == sets["train"] and sets["val"] else sets["test"]  # trainval has the images of val
     if not train:
-        raise ConfigError(f"{years[0] / 'ImageSets/Main'}: holds no train.txt and no trainval.txt")
+        raise ConfigError(
+            f"{years[0] / 'ImageSets/Main'}: holds no train.txt and no trainval.txt, either of which names the images "
+            "to train on, one a line"
+        )
     names = sorted({name for year in years for name in read_class_names(year)})
     root = years[0].parent
     overrides = [f"dataset.root={quote(root)}", f"dataset.train.image_sets=[{','.join(train)}]"]

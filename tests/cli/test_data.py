@@ -18,11 +18,9 @@ from lineage.cli.data.make import LAYOUTS
 from lineage.cli.data.stats import HEADINGS
 from lineage.cli.main import main
 from lineage.config.build import build
-from lineage.config.compose import compose_config
 from lineage.data import stats, stats_plot
 from lineage.data.export import coco, penn_fudan
 from lineage.data.shapes.dataset import Shapes
-from lineage.run.splits import build_train
 from tests.data.folder import age
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -190,21 +188,6 @@ def test_a_folder_of_deepfashion2_is_refused_with_its_command(
     message = capsys.readouterr().err
     assert "is in the layout of DeepFashion2" in message
     assert f"\n    lineage data check deepfashion2 --root {tmp_path}\n" in message
-
-
-@pytest.mark.parametrize("layout", ["lvis", "panoptic", "deepfashion2"])
-def test_the_commands_of_a_named_layout_work(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A drawn folder whose layout has a name is refused by its path, and sound by the command that is printed."""
-    root = tmp_path / "my drawn"
-    assert main(["data", "make", "shapes", str(root), "--as", layout, "--images", "4", "--val", "2"]) == 0
-    age(root)
-    capsys.readouterr()
-    assert main(["data", "check", str(root)]) == 1
-    check, train = capsys.readouterr().err.splitlines()[-2:]
-    assert main(shlex.split(check)[1:]) == 0
-    assert "no defects" in capsys.readouterr().out
-    config = compose_config([text for text in shlex.split(train) if "=" in text and not text.startswith("finetune")])
-    assert len(build_train(config)) > 0
 
 
 def test_garments_are_written_with_their_landmarks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,3 +173,18 @@ def test_crowds_alone_are_nothing_to_train_on(
     output = capsys.readouterr()
     assert "next" not in output.out
     assert output.err.rstrip().endswith("; an image needs an object that is no crowd.")
+
+
+@pytest.mark.parametrize("layout", ["lvis", "panoptic", "deepfashion2"])
+def test_the_commands_of_a_named_layout_work(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A drawn folder whose layout has a name is refused by its path, and sound by the command that is printed."""
+    root = tmp_path / "my drawn"
+    assert main(["data", "make", "shapes", str(root), "--as", layout, "--images", "4", "--val", "2"]) == 0
+    age(root)
+    capsys.readouterr()
+    assert main(["data", "check", str(root)]) == 1
+    check, train = capsys.readouterr().err.splitlines()[-2:]
+    assert main(shlex.split(check)[1:]) == 0
+    assert "no defects" in capsys.readouterr().out
+    config = compose_config([text for text in shlex.split(train) if "=" in text and not text.startswith("finetune")])
+    assert len(build_train(config)) > 0

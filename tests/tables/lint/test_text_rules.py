@@ -63,6 +63,18 @@ def test_a_baseline_is_ours_and_has_a_number(kind: str, baseline: str | None, ex
         assert check(text_rules.check_baseline, replace(table, source="")) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "says"), [("roi", ""), ("model.box", ""), ("roy", "Did you mean roi"), ("model.bx", "")]
+)
+def test_a_factor_is_a_group_or_a_key_of_a_row(key: str, says: str) -> None:
+    table = build(factor={"it": (key,)})
+    subject = Subject(table, {"old": {"model": {"box": {"size": 7}}}}, {"old": {"roi": "align"}})
+    messages = [finding.message for finding in text_rules.check_factor(subject)]
+    assert len(messages) == (key in ("roy", "model.bx"))
+    assert all(f"factor {key!r} is no config group" in message and says in message for message in messages)
+    assert not [*text_rules.check_factor(replace(subject, errors={"old": "does not compose"}))]
+
+
 def test_a_difference_is_large_enough_from_twice_the_noise_of_two_runs_on() -> None:
     """Mask AP on COCO: 2 x 0.185 x sqrt(2) = 0.523."""
     for size, expected in ((0.52, [(None, "warning")]), (0.53, []), (-0.52, [(None, "warning")]), (-0.53, [])):

@@ -29,6 +29,17 @@ def check_factor(subject: Subject) -> Iterator[Finding]:
         yield Finding("T1", f"kind {table.kind} needs a factor: the groups or keys that its rows vary")
     if table.kind == "factorial" and len(table.factor) == 1:
         yield Finding("T1", "a factorial table has two factors or more")
+    if subject.configs and not subject.errors:
+        for key in dict.fromkeys(key for keys in table.factor.values() for key in keys):
+            yield from _check_factor_key(subject, key)
+
+
+def _check_factor_key(subject: Subject, key: str) -> Iterator[Finding]:
+    """T1: what rows vary is a config group or a key that one of them has."""
+    groups = {group for choices in subject.choices.values() for group in choices}
+    if key not in groups and all(diff.at(config, key) == diff.ABSENT for config in subject.configs.values()):
+        names = sorted(groups.union(*subject.configs.values()))
+        yield Finding("T1", f"factor {key!r} is no config group and no key of its rows. {did_you_mean(key, names)}")
 
 
 def check_baseline(subject: Subject) -> Iterator[Finding]:

@@ -67,7 +67,8 @@ def test_maps_by_size_and_of_other_classes_are_refused() -> None:
 @pytest.mark.slow
 def test_an_exported_file_has_the_scores_of_the_map(tmp_path: Path) -> None:
     run, out = run_folder(tmp_path / "run", "retinanet"), tmp_path / "model.onnx"
-    write_calibration(run / "calibration.json", calibration(BY_CLASS), {})
+    classes = {category["id"]: category["name"] for category in restore(str(run), [], tmp_path).meta.categories()}
+    write_calibration(run / "calibration.json", calibration(BY_CLASS, classes), {})
     assert main(["export", str(run), str(out), "--calibration", str(run)]) == 0
     content = json.loads(out.with_name("model.onnx.json").read_text())
     assert content["calibration"]["method"] == "platt"

@@ -42,6 +42,24 @@ def test_a_value_of_a_wrong_type_is_named_with_its_row(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("key", "says"), [
+    ("model.box.score_tresh", "model.box.score_tresh: BoxHead has no keyword score_tresh. Did you mean"),
+    ("optimizer.lrr", "optimizer.lrr: sgd has no keyword lrr. Did you mean optimizer.lr?"),
+    ("dataset.train.imags", "dataset.train.imags: load has no keyword imags. Did you mean dataset.train.images?"),
+    ("evaluator.extras", "evaluator.extras: no evaluator takes it. That of the dataset: dataset.evaluator.extras"),
+])  # fmt: skip
+def test_a_key_that_nothing_takes_is_named_before_anything_trains(
+    key: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "experiments" / "me" / "score.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(TEXT.replace("model.box.score_thresh: high", f"{key}: 0.3"))
+    monkeypatch.chdir(tmp_path)
+    (finding,) = find_wrong_rows(tmp_path, read.load_table(paths.experiments(), "me/score"), PAPER)
+    assert (finding.rule, finding.row) == ("T15", "high")
+    assert finding.message.startswith(says)
+
+
 @pytest.mark.slow
 def test_every_row_of_every_table_has_values_that_its_keywords_take() -> None:
     for name in read.list_tables(paths.experiments()):

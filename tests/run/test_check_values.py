@@ -32,6 +32,7 @@ GROUPS = ("backbone", "roi", "classification", "regression", "suppression", "opt
     ("model.proposals.matcher.bg_iou_thresh=0.3", "bg_iou_thresh of Matcher is a list of 2 numbers"),
     ("model.proposals.score_thresh=high", "score_thresh of RPN is a number or null"),
     ("model.box.bbox_reg_weights=[10,10]", "bbox_reg_weights are 4 numbers"),
+    ("+model.box.nms_tresh=0.3", "BoxHead has no keyword nms_tresh. Did you mean model.box.nms_thresh?"),
     ("optimizer.betas=[0.9]", "betas are 2 numbers"),
     ("optimizer.weight_decay=-1", "weight_decay is 0 or more"),
     ("optimizer.weight_decay=null", "optimizer.weight_decay=null: weight_decay of adamw is a number"),

@@ -56,7 +56,7 @@ def test_the_linter_says_of_a_broken_file_that_it_is_no_table(tmp_path: Path) ->
     """It said that an ablation declares its kind and its factor."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a/typo.yaml").write_text("papr: x")
-    findings = _lint(tmp_path, tmp_path, "a/typo", "paper")
+    findings = _lint(tmp_path, tmp_path, "a/typo", "paper", is_named=True)
     assert [finding.rule for finding in findings] == ["T0"]
     assert "  error T0  the file is a table\n" in format_findings("a/typo", findings, colour=False)
 

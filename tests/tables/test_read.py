@@ -98,7 +98,9 @@ def test_effects_agree_with_the_published_numbers() -> None:
         ({"claims": [{"better": "roi_align", "worse": "roi_pol"}]}, "claims[0].worse: unknown: 'roi_pol'. Did you"),
         ({"claims": [{"row": "roi_alig", "value": 1}]}, "claims[0].row: unknown: 'roi_alig'. Did you mean roi_align"),
         ({"source": ""}, "source: missing: roi_align has published numbers"),
-        ({"at": {"paper": {"x": 1}}}, "at.paper: what rows set at the tier of the paper stands in base.set"),
+        ({"at": {"paper": {"x": 1}}}, "at.paper: what rows set at the tier of their table stands in base.set"),
+        ({"at": {"paper": {"x": 1}}, "tier": "mini"}, "at.paper: rows of tier mini do not run at"),
+        ({"at": {"mini": {"x": 1}}, "tier": "mini"}, "at.mini: what rows set at the tier of their table stands in"),
         ({"seeds": -1}, "seeds: -1 is not a number of seeds, 1 to 1000"),
         ({"seeds": 1001}, "seeds: 1001 is not a number of seeds, 1 to 1000"),
         ({"seeds": 2.5}, "seeds: 2.5 is not a number of seeds"),
@@ -120,6 +122,13 @@ def test_tiers_translate_what_they_name() -> None:
     choose = read.load_table(EXPERIMENTS, "mask_rcnn/table2c").rows["roi_pool"].choices
     mini = tiers.translate_choices(choose, tiers.load_tiers(EXPERIMENTS)["mini"])
     assert mini == choose | {"backbone": "mini", "dataset": "shapes_coloured", "schedule": "mini_table"}
+
+
+@pytest.mark.parametrize("change", [{"at": {"mni": {"dataset.size": 64}}}, {"tier": "mni"}])
+def test_a_tier_that_does_not_exist_is_told_its_neighbour(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "tiers.yaml").write_text((EXPERIMENTS / "tiers.yaml").read_text())
+    with pytest.raises(TableError, match=r"b.yaml: there is no tier 'mni'\. Did you mean mini\?"):
+        load(tmp_path, GOOD | change)
 
 
 def load(folder: Path, record: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ OURS = "LINEAGE_EXPLAINS"  # says that the switch was set here and not by the us
 
 FINETUNE_KEYS = ("finetune", "finetune.anchors")  # what they stand for replaces them before Hydra reads the command
 TYPED_ONLY = ("experiment", *FINETUNE_KEYS)  # names of a command that no config has
-NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in 'Run'\s+full_key: (?P<key>\S+)")
+NOT_IN_SCHEMA = re.compile(r"Key '[^']+' not in '\w+'\s+full_key: (?P<key>\S+)")
 EXTRAS = {"hydra/sweeper=optuna": "search"}  # options that come with a package of an extra
 MERGING = "Error merging override "
 OF_TYPE = re.compile(r".*\b(Float|Integer|bool|ListConfig)\b")

@@ -16,8 +16,8 @@ from lineage.config.evaluation_interval import INTERVAL
 from lineage.config.resume_overrides import AUTO
 from lineage.config.schema import Run
 from lineage.results.overrides import Override
-from lineage.results.renames import former_names, key_today
-from lineage.tables.suggest import nearest_key
+from lineage.results.renames import REFERENCE, former_names, key_today
+from lineage.tables.suggest import nearest, nearest_key
 
 LEAST = {
     "schedule.steps": 0,  # evaluates only, with weights=PATH
@@ -34,6 +34,10 @@ LEAST = {
 TRUE_FLOWS = ("exact", "exact_intermediate")  # values of model.flow that read the dataset's own motion between frames
 RECORDED = ("lineage.data.frames.clips.load", "lineage.data.frames.reds.load")  # videos whose motion nobody measured
 CHOICES = {"data.on_unreadable": ("raise", "skip")}
+OF_DATASETS = (  # keys of datasets, beside splits and evaluator, that a run reads
+    "name", "classes", "stuff", "keypoints", "keypoint_counts", "keypoint_offsets", "keypoint_groups", "root", "labels",
+    "pixel_range", "max_megapixels",
+)  # fmt: skip
 LARGEST_SEED = 2**32 - 1  # numpy's
 TYPES = get_type_hints(Run)
 KEYS = {"": [key.name for key in fields(Run)]} | {  # by node of the schema
@@ -58,6 +62,7 @@ def check(config: DictConfig) -> None:
     refuse_unknown_keys(config)
     refuse_trainer_keys(config)
     refuse_keys_of_other_datasets(config)
+    refuse_unread_keys_of_dataset(config)
     refuse_former_names(config)
     row = OmegaConf.select(config, "cell.row")
     check_targets(config, f"the row {config.cell.table}/{row}" if row else "this config")
@@ -150,6 +155,24 @@ def refuse_keys_of_other_datasets(config: DictConfig) -> None:
     has_share = OmegaConf.select(config, foreign_keys.FRACTION) is not None
     if has_share and target.startswith("lineage.") and target not in foreign_keys.SHARED:
         raise ConfigError(foreign_keys.explain(foreign_keys.FRACTION))
+
+
+def refuse_unread_keys_of_dataset(config: DictConfig) -> None:
+    """Raise ConfigError for a key beside the splits of a dataset that nothing reads and that is like one that is read.
+
+    Rows of tables can add such keys, as the schema leaves the keys of datasets open.
+    """
+    dataset = OmegaConf.select(config, "dataset")
+    names = [str(name) for name in dataset] if OmegaConf.is_dict(dataset) else []
+    unread = [name for name in names if name not in OF_DATASETS and not OmegaConf.is_dict(dataset._get_node(name))]
+    if not unread:
+        return
+    written = str(OmegaConf.to_container(config, resolve=False))
+    read = {key.rpartition(".")[2] for _, _, key in REFERENCE.findall(written)}
+    for name in unread:
+        close = [] if name in read else nearest(name, [*OF_DATASETS, *(other for other in names if other in read)])
+        if close:
+            raise ConfigError(f"there is no key 'dataset.{name}'. Did you mean dataset.{close[0]}?")
 
 
 def refuse_former_names(config: DictConfig) -> None:

@@ -12,7 +12,7 @@ from lineage.results import paths
 from lineage.tables import claims, links, model_facts
 from lineage.tables.suggest import did_you_mean
 from lineage.tables.table import KINDS, Detail, ParentRole, Row, Table, TableError
-from lineage.tables.tiers import PAPER
+from lineage.tables.tiers import PAPER, load_tiers
 from lineage.tables.yaml_node import Node, parse_node, read_node
 
 REQUIRED = ("paper", "label", "message", "kind", "dataset", "metrics", "rows")
@@ -83,7 +83,12 @@ def load_unresolved(folder: Path, name: str) -> Table:
     path = table_path(folder, name)
     if not path.is_file():
         raise TableError(f"{folder} has no table {name!r}. {_suggest(name, list_tables(folder))}")
-    return _load(path, name, path.stat().st_mtime_ns)
+    table = _load(path, name, path.stat().st_mtime_ns)
+    tiers = [PAPER, *load_tiers(folder)]
+    for tier in (tier for row in table.rows.values() for tier in (row.tier, *row.at)):
+        if tier not in tiers and len(tiers) > 1:
+            raise TableError(f"{path}: there is no tier {tier!r}. {did_you_mean(tier, tiers)}")
+    return table
 
 
 def read_published(folder: Path, table: str | None, row: str | None) -> dict[str, float]:
@@ -231,8 +236,10 @@ def _read_rows(table: Node, kind: str, metrics: dict[str, str]) -> dict[str, Row
 def _read_at(table: Node) -> dict[str, dict[str, Any]]:
     """Return the keys that all rows set at a small tier: `at: {mini: {dataset.size: [128, 128]}}`."""
     tiers = table.mapping("at")
+    if (own := table.text("tier", PAPER)) in tiers.record:
+        raise tiers.error(own, "what rows set at the tier of their table stands in base.set")
     if PAPER in tiers.record:
-        raise tiers.error(PAPER, "what rows set at the tier of the paper stands in base.set")
+        raise tiers.error(PAPER, f"rows of tier {own} do not run at the tier of the paper")
     return {tier: tiers.mapping(tier).record for tier in tiers.record}
 
 

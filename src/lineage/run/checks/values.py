@@ -20,7 +20,8 @@ from lineage.config.build import ConfigError
 from lineage.results import paths
 from lineage.tables.suggest import nearest
 
-NODES = ("model", "optimizer", "sampling")  # nodes whose keywords are checked
+NODES = ("model", "optimizer", "sampling")  # nodes whose values are checked
+NAMED = (*NODES, "dataset", "evaluator", "augment", "lr_schedule")  # nodes whose keywords must exist
 LEAST = dict.fromkeys(  # keyword -> its least value; with less, a tensor of a later step is empty
     ("size", "upscale", "topk_candidates", "detections_per_img", "batch_size_per_image", "target_sampling_ratio"), 1
 )
@@ -29,12 +30,30 @@ LENGTHS = {"bbox_reg_weights": 4, "betas": 2}  # keyword -> the length of its li
 
 
 def check_values(config: DictConfig) -> None:
-    """Raise ConfigError, which names the key, for the first value that its keyword cannot take."""
-    for name in NODES:
-        node = resolve_node(config[name])
+    """Raise ConfigError, which names the key, for the first keyword that does not exist or cannot take its value."""
+    for name in NAMED:
+        node = resolve_node(config[name]) if config.get(name) is not None else None
         check_targets(node, name)
-        for message in find_wrong_values(node, name):
+        if name == "evaluator" and node and "_target_" not in node:
+            key = next(iter(node))
+            raise ConfigError(f"evaluator.{key}: no evaluator takes it. That of the dataset: dataset.evaluator.{key}")
+        for message in find_unknown_keywords(node, name):
             raise ConfigError(message)
+        for message in find_wrong_values(node, name) if name in NODES else ():
+            raise ConfigError(message)
+
+
+def find_unknown_keywords(node: Any, key: str) -> Iterator[str]:
+    """Yield a message for each key of a node that is no keyword of its class or function, the outermost first."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
+    keywords = read_keywords(target) if target.startswith("lineage.") else None
+    for name, value in items:
+        if keywords is not None and name not in keywords and not str(name).startswith("_"):
+            close = nearest(str(name), keywords)
+            advice = f". Did you mean {key}.{close[0]}?" if close else f": it takes {', '.join(keywords)}"
+            yield f"{key}.{name}: {target.rpartition('.')[2]} has no keyword {name}{advice}"
+        yield from find_unknown_keywords(value, f"{key}[{name}]" if isinstance(node, list) else f"{key}.{name}")
 
 
 def find_wrong_values(node: Any, key: str) -> Iterator[str]:
@@ -75,6 +94,18 @@ def read_hints(target: str) -> dict[str, Any]:
         for argument in get_args(hint):
             hints |= get_type_hints(argument) if is_typeddict(argument) else {}
     return hints
+
+
+@cache
+def read_keywords(target: str) -> tuple[str, ...] | None:
+    """Return the keywords of a class or function; None if it takes any."""
+    built = get_object(target)
+    parameters = inspect.signature(built).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):  # `**parts: Unpack[RCNNParts]`
+        hints = read_hints(target)
+        is_listed = any(is_typeddict(argument) for hint in hints.values() for argument in get_args(hint))
+        return tuple(hints) if is_listed else None
+    return tuple(parameter.name for parameter in parameters)
 
 
 def _accepts(hint: Any, value: Any) -> bool:

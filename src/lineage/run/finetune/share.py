@@ -15,6 +15,7 @@ from lineage.data.annotations.indexed_dataset import IndexedDataset
 from lineage.data.annotations.open_dataset import hash_name
 from lineage.results.count_noun import count_noun
 from lineage.run.finetune.layout import FRACTION, Layout, describe_share
+from lineage.run.repeated_warnings import print_warnings_once
 from lineage.run.splits import build_train
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.1)  # in the order in which they are tried
@@ -31,6 +32,7 @@ def fit_share(layout: Layout, overrides: Sequence[str]) -> Layout:
     rest = [text for text in layout.overrides if text != share]
     config = compose_config([f"dataset={layout.name}", *rest, *overrides])
     os.environ["LINEAGE_CACHE"] = config.paths.cache
+    print_warnings_once()  # the dataset is opened again for what is chosen by it, and by the run
     train = build_train(config)
     assert isinstance(train, IndexedDataset)
     first = float(share.removeprefix(FRACTION))

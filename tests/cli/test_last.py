@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.calibration.calibration_file import Calibration, write_calibration
+from lineage.calibration.calibration_file import Calibration, read_calibration, write_calibration
 from lineage.calibration.platt import Platt
 from lineage.calibration.score_map import GroupedMap
 from lineage.calibration.split import CalibrationError
@@ -65,3 +65,9 @@ def test_a_latency_records_the_folder(run: Path, monkeypatch: pytest.MonkeyPatch
     (measured,) = [entry for entry in store.contents("results").entries if entry.measures_latency]
     assert measured.command[1:] == ["latency", run.name, *arguments[1:]]
     assert json.loads(Path(run, "entry.json").read_text())["id"] == store.find("results", "last").stem
+
+
+def test_a_run_without_a_calibration_is_told_the_command(tmp_path: Path) -> None:
+    (tmp_path / "a run").mkdir()
+    with pytest.raises(CalibrationError, match=r"a run has no calibration.json; lineage calibrate '.*/a run' writes"):
+        read_calibration(tmp_path / "a run")

@@ -252,6 +252,21 @@ def test_a_sweep_whose_jobs_failed_prints_what_finished() -> None:
     assert render_sweep(runs[:1]) == ""
 
 
+@pytest.mark.parametrize(("texts", "says"), [
+    (["seed=0,1,2"], "seeds are repeats of each row, not rows: --seeds 3"),
+    (["optimizer.lr=0.02,0.020"], "a level stands there twice"),
+    (["roi=pool,align", "roi=pool,align"], "--vary roi: it stands there twice"),
+])  # fmt: skip
+def test_what_gives_equal_rows_is_no_variation(texts: list[str], says: str) -> None:
+    with pytest.raises(TableError, match=says):
+        combine([read_variation(text, CONF) for text in texts])
+
+
+def test_a_sweep_without_evaluation_prints_no_table() -> None:
+    runs = [SweptRun([f"roi={roi}"], run(0, f"roi={roi}", metrics={})) for roi in ("pool", "align")]
+    assert render_sweep(runs) == ""
+
+
 def test_a_project_without_tables_gets_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lineage.cli.tables import new
 

@@ -57,7 +57,9 @@ def test_a_schedule_that_never_happens_warns() -> None:
     assert format_schedule_warning(0, [440, 550], 30) is None  # evaluates only
     text = format_schedule_warning(200, [440, 550], 30) or ""
     assert "never drops" in text
-    assert text.endswith("schedule.milestones=[147, 183]")
+    assert text.endswith("they would be 'schedule.milestones=[147,183]'")
+    text = format_schedule_warning(3, [870, 1050, 1170, 1260, 1330], 0) or ""
+    assert text.endswith("they would be 'schedule.milestones=[2]'")  # no step twice, none that lies at the end
     assert "schedule.warmup_steps=2" in (format_schedule_warning(20, [15], 30) or "")
 
 

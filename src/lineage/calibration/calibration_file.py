@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ def write_calibration(path: Path, calibration: Calibration, record: Mapping[str,
 
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration, of a file or of the run folder that it lies in. Raises CalibrationError."""
+    if path.is_dir() and not (path / NAME).is_file():
+        raise CalibrationError(f"{path} has no {NAME}; {shlex.join(['lineage', 'calibrate', str(path)])} writes it")
     path = path / NAME if path.is_dir() else path
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

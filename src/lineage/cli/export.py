@@ -47,7 +47,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lineage export", description=__doc__)
     parser.add_argument("weights", help="run folder, entry, file, URL or torchvision weight")
     parser.add_argument("out", type=Path, help="a new file: .onnx, or .pt2 (torch.export)")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="of the config, as for train.py")
     parser.add_argument(
         "--size",
         type=parse_size,

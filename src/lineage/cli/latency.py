@@ -75,7 +75,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lineage latency", description=__doc__)
     parser.add_argument("weights", metavar="RUN|FILE.onnx", help="run folder, entry, file, URL, or exported .onnx; "
                         "if it is KEY=VALUE, a model with random weights")  # fmt: skip
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the config, as for train.py")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="of the config, as for train.py")
     parser.add_argument("--threads", type=parse_threads, default=default_threads(), metavar="N,N",
                         help="of the processor, an entry each (default: 1 and 4, if there are the cores)")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=FEWEST, help=f"calls, {FEWEST} or more (%(default)s)")

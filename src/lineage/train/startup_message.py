@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,10 +68,11 @@ def format_schedule_warning(steps: int, milestones: Sequence[int], warmup_steps:
     if not steps:
         return None
     if milestones and milestones[0] >= steps:
-        scaled = [round(steps * milestone / (milestones[-1] * 12 / 11)) for milestone in milestones]
+        scaled = dict.fromkeys(round(steps * milestone / (milestones[-1] * 12 / 11)) for milestone in milestones)
+        proposed = f"schedule.milestones=[{','.join(str(step) for step in scaled if 0 < step < steps)}]"
         return (
             f"the learning rate never drops: schedule.milestones={[*milestones]} lie at or beyond "
-            f"schedule.steps={steps}; in proportion they would be schedule.milestones={scaled}"
+            f"schedule.steps={steps}; in proportion they would be {shlex.quote(proposed)}"
         )
     if warmup_steps >= steps:
         return (

@@ -25,7 +25,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser, *, default: str, spli
     """Add NAME, KEY=VALUE, --root and --split; `default` names the splits that are used without --split."""
     parser.usage = f"{parser.prog} NAME [KEY=VALUE ...] [options]"
     parser.add_argument("dataset", nargs="?", metavar="NAME", help="as in dataset=NAME, or a folder as in finetune=")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="as for train.py")
     parser.add_argument("--root", help="the same as dataset.root=ROOT")
     parser.add_argument("--split", choices=splits, help=f"default: {default}; the others are of data distillation")
     parser.set_defaults(error=parser.error)

@@ -26,7 +26,7 @@ class SweptRun:
 
 
 def render_sweep(runs: Sequence[SweptRun]) -> str:
-    """Return a line per combination of swept values: the mean and spread over its seeds; "" if nothing finished."""
+    """Return a line per combination of swept values: mean and spread over its seeds; "" if nothing was evaluated."""
     # 1. The swept keys beside the seed, and the values of each run.
     typed = [_read_overrides(run.overrides) for run in runs]
     names = [name for name in dict.fromkeys(key for values in typed for key in values) if _varies(name, typed)]
@@ -49,7 +49,7 @@ def render_sweep(runs: Sequence[SweptRun]) -> str:
         for line in _format_lines([column for column in columns if column.setting == setting], labels)
     ]
     titles = dict.fromkeys(column.name for column in columns)
-    return align(Grid([*names, "n", *titles], lines)) + "\n" + _explain(columns)
+    return align(Grid([*names, "n", *titles], lines)) + "\n" + _explain(columns) if lines else ""
 
 
 def _read_overrides(overrides: Sequence[str]) -> dict[str, str]:

@@ -54,9 +54,12 @@ def read_variation(text: str, configs: Sequence[Path]) -> Variation:
     levels = COMMA.split(override.value or "")
     if len(levels) < 2:
         raise TableError(f"--vary {text}: expected two options or values at least: {override.name}=A,B")
-    if len(set(levels)) < len(levels):
+    if override.name == "seed":
+        raise TableError(f"--vary {text}: seeds are repeats of each row, not rows: --seeds {len(levels)}")
+    settings = [read_setting(f"{override.name}={level}", configs) for level in levels]
+    if len({format_value(setting.value) for setting in settings}) < len(settings):  # 0.02 and 0.020 too
         raise TableError(f"--vary {text}: a level stands there twice")
-    return Variation(override.name, tuple(read_setting(f"{override.name}={level}", configs) for level in levels))
+    return Variation(override.name, tuple(settings))
 
 
 def read_setting(text: str, configs: Sequence[Path]) -> Setting:
@@ -87,7 +90,10 @@ def list_options(group: str, configs: Sequence[Path]) -> list[str] | None:
 
 
 def combine(variations: Sequence[Variation]) -> list[OwnRow]:
-    """Return a row per combination of levels."""
+    """Return a row per combination of levels. Raises TableError for a factor that is varied twice."""
+    names = [variation.name for variation in variations]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TableError(f"--vary {twice[0]}: it stands there twice; name all its levels in one")
     return name_rows(product(*(variation.levels for variation in variations)))
 
 

@@ -130,7 +130,7 @@ def test_a_number_is_not_a_switch(text: str) -> None:
 
 
 def test_a_key_of_a_dataset_that_nothing_reads_is_told_its_neighbour() -> None:
-    """As a row's `set: {dataset.sise: ...}` adds it; a key that is like none that is read may be a note."""
+    """Refuse what `set: {dataset.sise: ...}` of a row adds; leave a key that is like none that is read."""
     check(compose_config(["tier=smoke", "+dataset.notes=mine"]))
     with pytest.raises(ConfigError, match=r"there is no key 'dataset.sise'\. Did you mean dataset.size\?"):
         check(compose_config(["tier=smoke", "+dataset.sise=3"]))

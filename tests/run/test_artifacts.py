@@ -109,7 +109,7 @@ def test_brackets_in_commands_and_tables_are_printed(tmp_path: Path, capsys: pyt
 
 
 def test_a_measure_without_a_column_is_printed_by_name() -> None:
-    """That of an evaluator of one's own was in the entry alone."""
+    """Print the measure of an evaluator of one's own, which was in the entry alone."""
     usual = {"box/AP": 1.0, "box/AR1": 2.0, "box/ARs": 3.0, "voc/mAP": 4.0, "calibration/ECE": 5.0}
     assert describe_others(usual) == {}
     own = {"box/count_error": 5.77, "box/oLRP": None}

@@ -1,4 +1,4 @@
-"""What is no YAML names its line, and a broken draft ends no command about all tables."""
+"""Broken table files: the message names the line, and commands about all tables go on without the file."""
 
 from __future__ import annotations
 

@@ -113,9 +113,11 @@ def write_calibration(path: Path, calibration: Calibration, record: Mapping[str,
 
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration, of a file or of the run folder that it lies in. Raises CalibrationError."""
-    if path.is_dir() and not (path / NAME).is_file():
-        raise CalibrationError(f"{path} has no {NAME}; {shlex.join(['lineage', 'calibrate', str(path)])} writes it")
-    path = path / NAME if path.is_dir() else path
+    if path.is_dir():
+        folder, path = path, path / NAME
+        if not path.is_file():
+            command = shlex.join(["lineage", "calibrate", str(folder)])
+            raise CalibrationError(f"{folder} has no {NAME}; {command} writes it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["v"] != VERSION:

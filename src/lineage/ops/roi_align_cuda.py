@@ -54,16 +54,17 @@ def _sample(start, side, place, index, samples, limit):  # type: ignore[no-untyp
 
 
 @triton.jit
-def _bilinear(pixels, py, px, height, width, C, channel):  # type: ignore[no-untyped-def]
-    """Return the value at a position, of a block of channels."""
-    exists = channel < C
+def _bilinear(pixels, py, px, height, width, C, channel, exists):  # type: ignore[no-untyped-def]
+    """Return the values at positions of one row: py, px [bins], of a block of channels -> [bins, channels]"""
     top, left = py.to(tl.int32), px.to(tl.int32)
     bottom, right = tl.minimum(top + 1, height - 1), tl.minimum(left + 1, width - 1)
-    fy, fx = py - top, px - left
-    nw = tl.load(pixels + (top * width + left) * C + channel, mask=exists, other=0.0).to(tl.float32)
-    ne = tl.load(pixels + (top * width + right) * C + channel, mask=exists, other=0.0).to(tl.float32)
-    sw = tl.load(pixels + (bottom * width + left) * C + channel, mask=exists, other=0.0).to(tl.float32)
-    se = tl.load(pixels + (bottom * width + right) * C + channel, mask=exists, other=0.0).to(tl.float32)
+    fy, fx = py - top, (px - left)[:, None]
+    left, right = (left * C)[:, None] + channel[None, :], (right * C)[:, None] + channel[None, :]
+    above, below = pixels + top * width * C, pixels + bottom * width * C
+    nw = tl.load(above + left, mask=exists, other=0.0).to(tl.float32)
+    ne = tl.load(above + right, mask=exists, other=0.0).to(tl.float32)
+    sw = tl.load(below + left, mask=exists, other=0.0).to(tl.float32)
+    se = tl.load(below + right, mask=exists, other=0.0).to(tl.float32)
     return (1 - fy) * ((1 - fx) * nw + fx * ne) + fy * ((1 - fx) * sw + fx * se)
 
 
@@ -71,34 +72,34 @@ def _bilinear(pixels, py, px, height, width, C, channel):  # type: ignore[no-unt
 def _forward(  # type: ignore[no-untyped-def]
     p0, p1, p2, p3, p4, rois, levels, out,
     h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, C,
-    SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr,
+    SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BINS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     region = tl.program_id(0).to(tl.int64)
     by = tl.program_id(1)
     channel = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    exists = channel < C
     # 1. the region's map and its bins
     level = tl.load(levels + region).to(tl.int32)
     height, width = select(level, h0, h1, h2, h3, h4), select(level, w0, w1, w2, w3, w4)
     image, x, bin_width, nx, y, bin_height, ny = _bins(rois + region * 5, SIZE, RATIO, ALIGNED)
     pixels = select(level, p0, p1, p2, p3, p4) + image * height * width * C
-    # 2. each bin of the row: the mean of its samples, four pixels each
-    for bx in range(SIZE):
-        total = tl.zeros([BLOCK], tl.float32)
-        if RATIO > 0:
-            for iy in tl.static_range(RATIO):
-                py, valid_y = _sample(y, bin_height, by, iy, ny, height)
-                for ix in tl.static_range(RATIO):
-                    px, valid_x = _sample(x, bin_width, bx, ix, nx, width)
-                    total += valid_y * valid_x * _bilinear(pixels, py, px, height, width, C, channel)
-        else:
-            for iy in range(ny):
-                py, valid_y = _sample(y, bin_height, by, iy, ny, height)
-                for ix in range(nx):
-                    px, valid_x = _sample(x, bin_width, bx, ix, nx, width)
-                    total += valid_y * valid_x * _bilinear(pixels, py, px, height, width, C, channel)
-        place = ((region * SIZE + by) * SIZE + bx) * C + channel
-        tl.store(out + place, (total / tl.maximum(nx * ny, 1)).to(out.dtype.element_ty), mask=exists)
+    # 2. all bins of the row at once, so that their loads wait together: the mean of their samples, four pixels each
+    bx = tl.arange(0, BINS)
+    total = tl.zeros([BINS, BLOCK], tl.float32)
+    exists = (bx < SIZE)[:, None] & (channel < C)[None, :]
+    if RATIO > 0:
+        for iy in tl.static_range(RATIO):
+            py, valid_y = _sample(y, bin_height, by, iy, ny, height)
+            for ix in tl.static_range(RATIO):
+                px, valid_x = _sample(x, bin_width, bx, ix, nx, width)
+                total += (valid_y * valid_x)[:, None] * _bilinear(pixels, py, px, height, width, C, channel, exists)
+    else:
+        for iy in range(ny):
+            py, valid_y = _sample(y, bin_height, by, iy, ny, height)
+            for ix in range(nx):
+                px, valid_x = _sample(x, bin_width, bx, ix, nx, width)
+                total += (valid_y * valid_x)[:, None] * _bilinear(pixels, py, px, height, width, C, channel, exists)
+    place = (((region * SIZE + by) * SIZE + bx) * C)[:, None] + channel[None, :]
+    tl.store(out + place, (total / tl.maximum(nx * ny, 1)).to(out.dtype.element_ty), mask=exists)
 
 
 @triton.jit
@@ -137,11 +138,12 @@ def _add(line, column, value, width, C, exists):  # type: ignore[no-untyped-def]
         tl.atomic_add(line + column * C, value, mask=exists, sem="relaxed")
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, "factor"])
 def _backward(  # type: ignore[no-untyped-def]
     grad, rois, levels, sums,
-    h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, B, C,
-    SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
+    h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, B, factor, C,
+    SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BINS: tl.constexpr, BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
 ):  # fmt: skip
     region = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
@@ -153,19 +155,23 @@ def _backward(  # type: ignore[no-untyped-def]
     pixels = sums + first_pixel(level, image, B, h0, w0, h1, w1, h2, w2, h3, w3, h4, w4) * C
     # 2. this program takes every ROWS-th of the rows of pixels that its samples touch
     first_row, last_row = _rows(y, bin_height, ny, height, SIZE)
+    bins = tl.arange(0, BINS)
+    is_bin = (bins < SIZE)[:, None] & exists[None, :]
     for row in range(first_row + tl.program_id(1), last_row + 1, ROWS):
         first, last = _bins_at(y, bin_height, row, SIZE)
         line = pixels + row * width * C + channel
-        # 3. walk along the row: `here` collects what the pixel `column` gets, `beside` what its right neighbour gets
+        # 3. what the bins of each column give to this row; their loads wait together
+        columns = tl.zeros([BINS, BLOCK], tl.float32)
+        for by in range(first, last + 1):
+            weight = factor * _weight(y, bin_height, by, ny, height, row) / tl.maximum(nx * ny, 1)
+            place = (((region * SIZE + by) * SIZE + bins) * C)[:, None] + channel[None, :]
+            columns += weight * tl.load(grad + place, mask=is_bin, other=0.0).to(tl.float32)
+        # 4. walk along the row: `here` collects what the pixel `column` gets, `beside` what its right neighbour gets
         column = -2
         here = tl.zeros([BLOCK], tl.float32)
         beside = tl.zeros([BLOCK], tl.float32)
-        for bx in range(SIZE):
-            gradient = tl.zeros([BLOCK], tl.float32)
-            for by in range(first, last + 1):
-                weight = _weight(y, bin_height, by, ny, height, row) / tl.maximum(nx * ny, 1)
-                place = ((region * SIZE + by) * SIZE + bx) * C + channel
-                gradient += weight * tl.load(grad + place, mask=exists, other=0.0).to(tl.float32)
+        for bx in tl.static_range(SIZE):
+            gradient = tl.sum(tl.where((bins == bx)[:, None], columns, 0.0), 0)  # of registers: costs nothing
             for ix in range(nx):
                 px, inside = _sample(x, bin_width, bx, ix, nx, width)
                 left = px.to(tl.int32)
@@ -193,7 +199,8 @@ def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampli
             _forward[(len(rois), size, triton.cdiv(channels, block))](
                 *pointers(maps), rois.float().contiguous(), level.contiguous(), out,
                 *grid.arguments, channels,
-                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, num_warps=1, **FUSED,
+                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BINS=triton.next_power_of_2(size), BLOCK=block,
+                num_warps=1, **FUSED,
             )  # fmt: skip
     return out.permute(0, 3, 1, 2)
 
@@ -210,9 +217,9 @@ def align_backward(
 
 def add_gradient(
     sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], sampling_ratio: int,
-    aligned: bool,
+    aligned: bool, factor: float = 1.0,
 ) -> None:  # fmt: skip
-    """Add the maps' gradient to sums [pixels of these levels, C] in float32, which may go on with further levels."""
+    """Add `factor` times the maps' gradient to sums [pixels of these levels, C], float32; it may hold more levels."""
     channels, size = grad.shape[1:3]
     block = channel_block(channels)
     grid = Grid(images, tuple(zip(sides[::2], sides[1::2], strict=True)))
@@ -220,6 +227,7 @@ def add_gradient(
         with torch.cuda.device_of(grad):
             _backward[(len(rois), ROWS, triton.cdiv(channels, block))](
                 grad.permute(0, 2, 3, 1).contiguous(), rois.float().contiguous(), level.contiguous(), sums,
-                *grid.arguments, grid.images, channels,
-                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BLOCK=block, ROWS=ROWS, num_warps=1, **FUSED,
+                *grid.arguments, grid.images, factor, channels,
+                SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BINS=triton.next_power_of_2(size), BLOCK=block,
+                ROWS=ROWS, num_warps=1, **FUSED,
             )  # fmt: skip

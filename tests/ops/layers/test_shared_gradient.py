@@ -34,12 +34,13 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     from lineage.ops.layers import convolution_cuda
 
     def add_gradient(
-        sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], *sampling: int
-    ) -> None:
+        sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], ratio: int,
+        aligned: bool, factor: float,
+    ) -> None:  # fmt: skip
         leaf = torch.zeros(len(sums), sums.shape[1], requires_grad=True)
         with torch.enable_grad():
-            bins = roi_align(split_levels(leaf, images, sides), rois, level, grad.shape[-1], *sampling)
-        sums += torch.autograd.grad(bins, leaf, grad)[0]
+            bins = roi_align(split_levels(leaf, images, sides), rois, level, grad.shape[-1], ratio, aligned)
+        sums += factor * torch.autograd.grad(bins, leaf, grad)[0]
 
     monkeypatch.setattr(roi_align_cuda, "align", lambda maps, *arguments: roi_align(list(maps), *arguments))
     monkeypatch.setattr(roi_align_cuda, "add_gradient", add_gradient)

@@ -18,6 +18,8 @@ from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.flat_linear import FlatLinear
+from lineage.ops.layers.joined_linear import apply_both
+from lineage.ops.layers.rectified_linear import linear_relu
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
@@ -31,6 +33,11 @@ class TwoFC(nn.Sequential):
         )
         self.channels = width
         xavier(self[1], self[3])
+
+    def forward(self, regions: Tensor) -> Tensor:
+        for layer in (self[1], self[3]):
+            regions = linear_relu(regions, layer)
+        return regions
 
 
 class BoxHead(nn.Module):
@@ -89,7 +96,7 @@ class BoxHead(nn.Module):
     def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Predict for boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, num_bbox_reg_classes, 4]"""
         hidden = self.body(self.pool(features, boxes))
-        logits, deltas = self.scores(hidden).float(), self.deltas(hidden).float()
+        logits, deltas = apply_both(hidden, self.scores, self.deltas)
         shape = boxes.shape[:2]
         return logits.view(*shape, -1), deltas.view(*shape, self.num_bbox_reg_classes, 4)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import xavier
 from lineage.models.roi_heads.mask_head import ConvStack
 from lineage.ops.layers.flat_linear import FlatLinear
+from lineage.ops.layers.rectified_linear import linear_relu
 
 
 class ConvFC(nn.Module):
@@ -20,4 +21,4 @@ class ConvFC(nn.Module):
         xavier(self.fc)
 
     def forward(self, regions: Tensor) -> Tensor:
-        return self.fc(self.convolutions(regions)).relu()
+        return linear_relu(self.convolutions(regions), self.fc)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from lineage.models.losses.diagnostics import measure_masks
 from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.required_targets import MASKS, require
+from lineage.ops.layers.class_masks import enlarge_and_filter
 from lineage.ops.layers.convolution import convolve
 from lineage.ops.mask_sampling import crop_and_resize
 from lineage.ops.matching import object_loss_weights
@@ -80,13 +80,13 @@ class MaskHead(nn.Module):
 
     def mask_logits(self, features: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
         """Predict the mask of each region's class: boxes [B, N, 4], labels [B, N] -> logits [B, N, M, M]"""
-        hidden = self.hidden(features, boxes)
         # only the filter of the region's class is applied: C times less memory than all masks followed by a selection
         index = labels.clamp(max=self.maps - 1).flatten()
         # the gradient of index_select adds rows in parallel, that of an index sorts them first
-        weight = self.masks.weight.flatten(1).index_select(0, index)
+        filters = self.masks.weight.flatten(1).index_select(0, index)
         bias = cast(Tensor, self.masks.bias).index_select(0, index)
-        logits = torch.einsum("rchw,rc->rhw", hidden, weight.to(hidden.dtype)).float() + bias[:, None, None]
+        logits = enlarge_and_filter(self.body(self.pool(features, boxes)), self.deconvolution, filters)
+        logits = logits + bias[:, None, None]
         return logits.view(*labels.shape, *logits.shape[-2:])
 
     def losses(self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images) -> Losses:

@@ -12,7 +12,8 @@ from lineage.ops.layers.kernels import FUSED
 
 BLOCK = 2048  # values per program
 ROWS = 16  # pixels that a program of the bias sum reads at once
-PROGRAMS = 2048  # of the bias sum: each adds up an equal share of the pixels
+PROGRAMS = 512  # of the bias sum: each adds up an equal share of the pixels; an H100 runs them at once
+PARTS, COLUMNS = 256, 16  # rows and columns of partial sums that a program reads at once
 
 
 @triton.jit
@@ -56,6 +57,17 @@ def _mask_and_sum(grad, out, result, sums, pixels, share, C, RELU: tl.constexpr,
             tl.store(result + index, value.to(result.dtype.element_ty), mask=inside)
         total += value.to(tl.float32)
     tl.store(sums + part * C + channel, tl.sum(total, 0), mask=channel < C)
+
+
+@triton.jit
+def _sum_rows(parts, sums, rows, C, PARTS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    total = tl.zeros([PARTS, COLUMNS], tl.float32)
+    for start in range(0, rows, PARTS):
+        row = start + tl.arange(0, PARTS)
+        inside = (row < rows)[:, None] & (column < C)[None, :]
+        total += tl.load(parts + row[:, None] * C + column[None, :], mask=inside, other=0.0)
+    tl.store(sums + column, tl.sum(total, 0), mask=column < C)
 
 
 @triton.jit
@@ -134,7 +146,16 @@ def finish_backward(
         grad, out, result, sums, pixels, share, channels,
         RELU=out is not None, ROWS=ROWS, WIDTH=width, num_warps=4, **FUSED,
     )  # fmt: skip
-    return result, sums.sum(0)
+    return result, sum_rows(sums)
+
+
+def sum_rows(parts: Tensor) -> Tensor:
+    """Sum rows of partial sums, always in the same order: [rows, C] -> [C], float32"""
+    rows, channels = parts.shape
+    sums = parts.new_empty(channels)
+    grid = (triton.cdiv(channels, COLUMNS),)
+    _sum_rows[grid](parts, sums, rows, channels, PARTS=PARTS, COLUMNS=COLUMNS, num_warps=4, **FUSED)
+    return sums
 
 
 def enlarge_and_add(y: Tensor, bias: Tensor | None, coarse: Tensor) -> Tensor:

@@ -19,11 +19,16 @@ class FlatLinear(nn.Linear):
     """
 
     def forward(self, regions: Tensor) -> Tensor:
+        x, weight = self.arrange(regions)
+        return F.linear(x, weight, self.bias)
+
+    def arrange(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return regions [R, C * s * s] and weights in one order of bins and channels, that of the device's memory."""
         is_by_bin = regions.dim() == 4 and regions.is_contiguous(memory_format=torch.channels_last)
         if not (is_by_bin and runs_kernels(regions) and runs_kernels(self.weight)):
-            return super().forward(regions.flatten(1))
+            return regions.flatten(1), self.weight
         by_bin: Tensor = _OrderByBin.apply(self.weight, regions.shape[1], regions.dtype)
-        return F.linear(regions.permute(0, 2, 3, 1).flatten(1), by_bin, self.bias)
+        return regions.permute(0, 2, 3, 1).flatten(1), by_bin
 
 
 class _OrderByBin(torch.autograd.Function):

@@ -135,10 +135,6 @@ def _note(ctx: Any, maps: SharedMaps) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _scale(ctx: Any, grad: Tensor) -> Tensor:
-    return grad if ctx.factor == 1 else ctx.factor * grad
-
-
 class _Align(torch.autograd.Function):
     """RoIAlign of shared maps, which adds its gradient to their sums and returns none."""
 
@@ -159,8 +155,8 @@ class _Align(torch.autograd.Function):
         from lineage.ops import roi_align_cuda
 
         if grad is not None:
-            grad, (rois, level) = _scale(ctx, grad), ctx.saved_tensors
-            arguments = ctx.sums.images, ctx.sides, ctx.sampling_ratio, ctx.aligned
+            rois, level = ctx.saved_tensors
+            arguments = ctx.sums.images, ctx.sides, ctx.sampling_ratio, ctx.aligned, ctx.factor
             roi_align_cuda.add_gradient(ctx.sums.open(), grad, rois, level, *arguments)
         return (None,) * len(ctx.needs_input_grad)
 
@@ -182,5 +178,6 @@ class _Pool(torch.autograd.Function):
         from lineage.ops import roi_pool_cuda
 
         if grad is not None:
-            roi_pool_cuda.add_gradient(ctx.sums.open(), _scale(ctx, grad), ctx.saved_tensors[0])
+            grad = grad if ctx.factor == 1 else ctx.factor * grad
+            roi_pool_cuda.add_gradient(ctx.sums.open(), grad, ctx.saved_tensors[0])
         return (None,) * len(ctx.needs_input_grad)

@@ -1,0 +1,51 @@
+"""A fully connected layer and its ReLU: relu(x W^T + b).
+
+On CUDA bias and ReLU are the end of the product, and the gradient is masked and summed to that of the bias in one pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lineage.ops.layers.flat_linear import FlatLinear
+from lineage.ops.layers.kernels import runs_kernels
+
+
+def linear_relu(x: Tensor, layer: nn.Linear) -> Tensor:
+    """Apply a layer to x [R, in_features], or a FlatLinear to what it takes, and rectify: [R, out_features]"""
+    x, weight = layer.arrange(x) if isinstance(layer, FlatLinear) else (x, layer.weight)
+    if layer.bias is None or not (runs_kernels(x) and x.dtype == _compute_type(x) and x.numel()):
+        return F.relu(F.linear(x, weight, layer.bias))
+    out: Tensor = _LinearReLU.apply(x, weight.to(x.dtype), layer.bias)
+    return out
+
+
+def _compute_type(x: Tensor) -> torch.dtype:
+    """Return the type that autocast computes a product in, that of x without autocast."""
+    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
+
+
+class _LinearReLU(torch.autograd.Function):
+    """relu(x weight^T + bias)"""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out = torch._addmm_activation(bias.to(x.dtype), x, weight.t())  # its activation is the ReLU
+        ctx.bias_type = bias.dtype
+        ctx.save_for_backward(x, weight, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        from lineage.ops.layers import convolution_cuda  # Triton loads only where there is a GPU
+
+        x, weight, out = ctx.saved_tensors
+        as_map = (..., None, None)  # [R, C, 1, 1]
+        masked, sums = convolution_cuda.finish_backward(grad[as_map], out[as_map], needs_bias=True)
+        masked = masked[..., 0, 0]
+        grad_x = masked @ weight if ctx.needs_input_grad[0] else None
+        return grad_x, masked.t() @ x, sums.to(ctx.bias_type)

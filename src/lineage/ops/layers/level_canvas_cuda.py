@@ -59,22 +59,32 @@ def _clear(canvas, pixels, H, W, image_stride, channel_stride, row_stride, colum
     tl.store(canvas + index, zeros, mask=is_gap[:, None] & (channel < C)[None, :])
 
 
+@triton.jit
+def _read(level, pixel, mask, channel, other, C: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Read those pixels of a level that `mask` has; those of `other` stay."""
+    index = (pixel * C)[:, None] + channel[None, :]
+    return tl.load(level + index, mask=mask[:, None] & (channel < C)[None, :], other=other)
+
+
 @triton.jit(do_not_specialize=NUMBERS)
 def _pack(canvas, level0, level1, level2, level3, pixels, H, W, h0, w0, h1, w1, h2, w2, h3, w3, C: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     image, row, column = _split(pixel, H, W)
-    place = _locate(row, column, h0, w0, h1, w1, h2, w2, h3, w3).to(tl.int64)
+    place = _locate(row, column, h0, w0, h1, w1, h2, w2, h3, w3)
     end0, end1, end2 = h0 * w0, h0 * w0 + h1 * w1, h0 * w0 + h1 * w1 + h2 * w2
-    source = level0 + (image * (h0 * w0) + place) * C
-    source = tl.where(place < end0, source, level1 + (image * (h1 * w1) + place - end0) * C)
-    source = tl.where(place < end1, source, level2 + (image * (h2 * w2) + place - end1) * C)
-    source = tl.where(place < end2, source, level3 + (image * (h3 * w3) + place - end2) * C)
+    at0, at1 = image.to(tl.int64) * (h0 * w0) + place, image.to(tl.int64) * (h1 * w1) + place - end0
+    at2, at3 = image.to(tl.int64) * (h2 * w2) + place - end1, image.to(tl.int64) * (h3 * w3) + place - end2
+    is_level = (pixel < pixels) & (place >= 0)
     target = canvas + pixel.to(tl.int64) * C
     for start in range(0, C, CHANNELS):
-        channel = start + tl.arange(0, CHANNELS)[None, :]
-        inside = (pixel < pixels)[:, None] & (channel < C)
-        value = tl.load(source[:, None] + channel, mask=inside & (place >= 0)[:, None], other=0.0)
-        tl.store(target[:, None] + channel, value, mask=inside)
+        channel = start + tl.arange(0, CHANNELS)
+        value = tl.zeros([PIXELS, CHANNELS], canvas.dtype.element_ty)
+        value = _read(level0, at0, is_level & (place < end0), channel, value, C)
+        value = _read(level1, at1, is_level & (place >= end0) & (place < end1), channel, value, C)
+        value = _read(level2, at2, is_level & (place >= end1) & (place < end2), channel, value, C)
+        value = _read(level3, at3, is_level & (place >= end2), channel, value, C)
+        inside = (pixel < pixels)[:, None] & (channel < C)[None, :]
+        tl.store(target[:, None] + channel[None, :], value, mask=inside)
 
 
 @triton.jit(do_not_specialize=[*NUMBERS, "total", "first"])
@@ -86,11 +96,11 @@ def _join(canvas, bias, outputs, total, first, pixels, H, W, h0, w0, h1, w1, h2,
     source = canvas + pixel.to(tl.int64) * C
     target = outputs + (image.to(tl.int64) * total + first + place) * C
     for start in range(0, C, CHANNELS):
-        channel = start + tl.arange(0, CHANNELS)[None, :]
-        inside = exists & (channel < C)
-        value = tl.load(source[:, None] + channel, mask=inside, other=0.0).to(tl.float32)
-        value += tl.load(bias + channel, mask=channel < C, other=0.0).to(tl.float32)
-        tl.store(target[:, None] + channel, value.to(outputs.dtype.element_ty), mask=inside)
+        channel = start + tl.arange(0, CHANNELS)
+        inside = exists & (channel < C)[None, :]
+        value = tl.load(source[:, None] + channel[None, :], mask=inside, other=0.0).to(tl.float32)
+        value += tl.load(bias + channel, mask=channel < C, other=0.0).to(tl.float32)[None, :]
+        tl.store(target[:, None] + channel[None, :], value.to(outputs.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=[*NUMBERS, "total", "first", "share"])

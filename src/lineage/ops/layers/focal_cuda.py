@@ -16,7 +16,7 @@ from torch import Tensor
 from lineage.ops.layers.kernels import FUSED
 
 LOGITS, COLUMNS = 1024, 16  # that a program reads at once: 80 classes are five times 16, with nothing left over
-NUMBERS = ("total", "of_object", "of_background", "gamma")  # that no kernel is compiled anew for; classes give alignment
+NUMBERS = ("total", "of_object", "of_background", "gamma")  # that no kernel is compiled anew for
 
 
 @triton.jit

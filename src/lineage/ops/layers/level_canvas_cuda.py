@@ -130,8 +130,8 @@ def clear_gaps(canvas: Tensor, sides: Sequence[tuple[int, int]]) -> None:
 def pack(canvas: Tensor, levels: Sequence[Tensor], sides: Sequence[tuple[int, int]]) -> None:
     """Write two to four levels [B, C, H_l, W_l] to a canvas, zeros between them; all are in channels_last."""
     sizes, constants = _describe(canvas, sides)
-    levels = [*levels, *levels[:1] * (PLACES - len(levels))]
-    _pack[(triton.cdiv(sizes[0], PIXELS),)](canvas, *levels, *sizes, **constants, **FUSED)
+    maps = [*levels] + [levels[0]] * (PLACES - len(levels))
+    _pack[(triton.cdiv(sizes[0], PIXELS),)](canvas, *maps, *sizes, **constants, **FUSED)
 
 
 def join(canvas: Tensor, sides: Sequence[tuple[int, int]], bias: Tensor, outputs: Tensor, first: int) -> None:

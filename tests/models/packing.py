@@ -22,16 +22,26 @@ def pack_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             window.fill_(False)
         canvas.data.masked_fill_(is_gap, 0.0)  # as a kernel does: unnoticed by autograd
 
-    def write_all(levels: Sequence[Tensor], bias: Tensor) -> Tensor:
-        return torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], 1).float() + bias
+    def fill(canvas: Tensor, levels: Sequence[Tensor], sides: Sequence[tuple[int, int]]) -> None:
+        canvas.zero_()
+        for window, level in zip(level_canvas._windows(canvas, sides), levels, strict=True):
+            window.copy_(level)
 
-    def read_all(grad: Tensor, levels: Sequence[Tensor]) -> None:
-        parts = grad.split([level.shape[2] * level.shape[3] for level in levels], 1)
-        for level, part in zip(levels, parts, strict=True):
-            level.copy_(part.unflatten(1, level.shape[2:]).permute(0, 3, 1, 2))
+    def write(canvas: Tensor, sides: Sequence[tuple[int, int]], bias: Tensor, outputs: Tensor, first: int) -> None:
+        windows = level_canvas._windows(canvas, sides)
+        pixels = torch.cat([window.permute(0, 2, 3, 1).flatten(1, 2) for window in windows], 1)
+        outputs[:, first : first + pixels.shape[1]] = pixels + bias
 
-    monkeypatch.setattr(level_canvas, "_write_all", write_all)
-    monkeypatch.setattr(level_canvas, "_read_all", read_all)
+    def read(canvas: Tensor, sides: Sequence[tuple[int, int]], grad: Tensor, first: int) -> Tensor:
+        canvas.zero_()
+        areas = [height * width for height, width in sides]
+        parts = grad[:, first : first + sum(areas)].split(areas, 1)
+        for window, part in zip(level_canvas._windows(canvas, sides), parts, strict=True):
+            window.copy_(part.unflatten(1, window.shape[2:]).permute(0, 3, 1, 2))
+        return canvas.float().sum((0, 2, 3))[None]
+
+    for name, function in (("_fill", fill), ("_write", write), ("_read", read)):
+        monkeypatch.setattr(level_canvas, name, function)
     monkeypatch.setattr(level_canvas, "runs_kernels", lambda x: True)
     monkeypatch.setattr(level_canvas, "_clear_gaps", clear)
     return calls

@@ -116,8 +116,11 @@ def launch_layers(dtype: torch.dtype) -> None:
     convolution_cuda.add(y.float(), y)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
-    level_canvas_cuda.clear_gaps(y, [(50, 60), (25, 23), (13, 12)])
-    level_canvas_cuda.part(level_canvas_cuda.join([y, coarse], torch.zeros(256, dtype=dtype)), [y, coarse])
+    sides, outputs = [(50, 60), (25, 23), (13, 12)], torch.zeros(2, 3731, 256, dtype=dtype)
+    level_canvas_cuda.clear_gaps(y, sides)
+    level_canvas_cuda.pack(y, [coarse] * 3, sides)
+    level_canvas_cuda.join(y, sides, torch.zeros(256, dtype=dtype), outputs, 0)
+    level_canvas_cuda.part(y, sides, outputs, 0)
     for other in (torch.float32, dtype):
         flat_linear_cuda.transpose(torch.zeros(100, 256, 49, dtype=dtype), other)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)

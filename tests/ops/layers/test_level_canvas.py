@@ -51,6 +51,10 @@ def compare(sides, memory, size):
     grad = random(*expected.shape)
     grads = [torch.autograd.grad(result, [*levels, *parameters], grad) for result in (outputs, expected)]
     torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-3)
+    half = predict_packed(packed, predictor.weight, predictor.bias, padding=size // 2, dtype=torch.bfloat16)
+    torch.testing.assert_close(half, outputs.bfloat16())
+    rounded = torch.autograd.grad(half, predictor.bias, grad.bfloat16())[0]
+    torch.testing.assert_close(rounded, grad.bfloat16().float().sum((0, 1)), rtol=1e-4, atol=1e-3)
 
 class Counted:
     def __init__(self, function):

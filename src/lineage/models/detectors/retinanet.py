@@ -63,12 +63,18 @@ class Subnet(nn.Module):
         """Return what `forward` does, of all levels one after the other: [B, A, per_anchor] float32"""
         return torch.cat(self(features, per_anchor), 1)
 
-    def join_packed(self, levels: PackedLevels, per_anchor: int) -> Tensor:
-        """Return the same of packed levels, for a subnet without norms: those would see the gaps."""
+    def join_packed(
+        self, levels: PackedLevels, per_anchor: int, dtype: torch.dtype | None = torch.float32
+    ) -> Tensor:
+        """Return the same of packed levels, for a subnet without norms: those would see the gaps.
+
+        dtype: of the outputs; None leaves them in the type that autocast computes.
+        """
         for convolution in self.convolutions:
             levels = convolve_packed(levels, cast(nn.Conv2d, convolution))
         weight, bias = self.predictor.weight, cast(Tensor, self.predictor.bias)
-        return predict_packed(levels, weight, bias, padding=1).reshape(len(levels.finest), -1, per_anchor)
+        outputs = predict_packed(levels, weight, bias, padding=1, dtype=dtype)
+        return outputs.reshape(len(levels.finest), -1, per_anchor)
 
     def has_norms(self) -> bool:
         return not all(isinstance(norm, nn.Identity) for norm in self.norms)
@@ -123,7 +129,7 @@ class DenseHead(nn.Module):
     def losses(self, features: list[Tensor], images: Images, targets: Targets) -> Losses:
         """Return both losses over all anchors, normalized by the number of foreground anchors."""
         anchors = torch.cat(self.anchors(features))[None]
-        logits, deltas = self._predict(features)
+        logits, deltas = self._predict(features, None)  # the loss reads halves and computes in float32
         match = self.match(anchors, targets)
         cls, box = self.per_anchor_losses(logits, deltas, anchors.expand_as(deltas), match, targets)
         counted = match.foreground
@@ -137,11 +143,16 @@ class DenseHead(nn.Module):
         cls_loss = self._normalize(cls, counts)._replace(diagnostics=diagnostics)
         return {"dense_cls": cls_loss, "dense_box": self._normalize(box, counts)}
 
-    def _predict(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the logits [B, A, num_classes] and deltas [B, A, 4] of all anchors, level after level."""
+    def _predict(
+        self, features: list[Tensor], dtype: torch.dtype | None = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits [B, A, num_classes] and deltas [B, A, 4] of all anchors, level after level.
+
+        dtype: of packed logits; None is autocast's. A step writes and reads 64 million of them.
+        """
         if can_pack(features) and not self.scores.has_norms() and not self.deltas.has_norms():
             levels = pack(features)
-            return self.scores.join_packed(levels, self.num_classes), self.deltas.join_packed(levels, 4)
+            return self.scores.join_packed(levels, self.num_classes, dtype), self.deltas.join_packed(levels, 4)
         return self.scores.join(features, self.num_classes), self.deltas.join(features, 4)
 
     def per_anchor_losses(

@@ -25,10 +25,10 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def sum_over_classes(loss_fn: LossFn, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of each region over its classes: logits [B, N, C], labels [B, N] in 0..C -> [B, N]"""
+    """Return the loss of each region over its classes: logits [B, N, C], labels [B, N] in 0..C -> [B, N] float32"""
     if isinstance(loss_fn, FocalLoss) and runs_kernels(logits) and logits.numel():
         return sum_focal(logits, labels, loss_fn)
-    return loss_fn(logits, one_hot(labels, logits.shape[-1])).sum(-1)
+    return loss_fn(logits.float(), one_hot(labels, logits.shape[-1])).sum(-1)
 
 
 def append_background(scores: Tensor) -> Tensor:

@@ -49,11 +49,16 @@ def convolve_packed(levels: PackedLevels, conv: nn.Conv2d) -> PackedLevels:
     return PackedLevels(finest, canvas, levels.sides)
 
 
-def predict_packed(levels: PackedLevels, weight: Tensor, bias: Tensor, *, padding: int) -> Tensor:
-    """Return conv(level) + bias of all levels' pixels, level after level and row after row: [B, P, C] float32"""
+def predict_packed(
+    levels: PackedLevels, weight: Tensor, bias: Tensor, *, padding: int, dtype: torch.dtype | None = torch.float32
+) -> Tensor:
+    """Return conv(level) + bias of all levels' pixels, level after level and row after row: [B, P, C]
+
+    dtype: None is the type that the convolution has under autocast: half of the bytes where that is bfloat16.
+    """
     weight = weight.to(levels.finest.dtype)
     finest, canvas = (F.conv2d(x, weight, padding=padding) for x in (levels.finest, levels.canvas))
-    outputs: Tensor = _Join.apply(finest, canvas, bias, levels.sides)
+    outputs: Tensor = _Join.apply(finest, canvas, bias, levels.sides, dtype or finest.dtype)
     return outputs
 
 
@@ -68,12 +73,12 @@ def _windows(canvas: Tensor, sides: Sequence[Side]) -> list[Tensor]:
 
 
 def _new_canvas(like: Tensor, channels: int, sides: Sequence[Side]) -> Tensor:
-    """Return a canvas of zeros, in channels_last."""
+    """Return a canvas of undefined values, in channels_last."""
     (height, width), *column = sides
     height = max(height, sum(rows + 1 for rows, _ in column) - 1)
     width += 1 + max(columns for _, columns in column)
     shape = (like.shape[0], channels, height, width)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last).zero_()
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _clear_gaps(canvas: Tensor, sides: Sequence[Side]) -> None:
@@ -87,18 +92,25 @@ def _clear_gaps(canvas: Tensor, sides: Sequence[Side]) -> None:
     level_canvas_cuda.clear_gaps(canvas.detach(), sides)
 
 
-def _write_all(levels: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """Return level + bias of all levels [B, C, H_l, W_l], one after the other: [B, P, C] float32"""
+def _fill(canvas: Tensor, levels: Sequence[Tensor], sides: Sequence[Side]) -> None:
+    """Write levels and the zeros between them to a canvas."""
     from lineage.ops.layers import level_canvas_cuda
 
-    return level_canvas_cuda.join(levels, bias)
+    level_canvas_cuda.pack(canvas, levels, sides)
 
 
-def _read_all(grad: Tensor, levels: Sequence[Tensor]) -> None:
-    """Write the gradient [B, P, C] of all levels' pixels to each level."""
+def _write(canvas: Tensor, sides: Sequence[Side], bias: Tensor, outputs: Tensor, first: int) -> None:
+    """Write canvas + bias to `outputs` [B, P, C] from pixel `first` on, level after level."""
     from lineage.ops.layers import level_canvas_cuda
 
-    level_canvas_cuda.part(grad, levels)
+    level_canvas_cuda.join(canvas, sides, bias, outputs, first)
+
+
+def _read(canvas: Tensor, sides: Sequence[Side], grad: Tensor, first: int) -> Tensor:
+    """Write a canvas's gradient from that of the outputs; return sums [N, C] of its pixels, any N, float32."""
+    from lineage.ops.layers import level_canvas_cuda
+
+    return level_canvas_cuda.part(canvas, sides, grad, first)
 
 
 class _Pack(torch.autograd.Function):
@@ -108,8 +120,8 @@ class _Pack(torch.autograd.Function):
     def forward(ctx: Any, sides: Sequence[Side], *levels: Tensor) -> Tensor:
         ctx.sides = sides
         canvas = _new_canvas(levels[0], levels[0].shape[1], sides)
-        for window, level in zip(_windows(canvas, sides), levels, strict=True):
-            window.copy_(level)
+        maps = [level.to(canvas.dtype).contiguous(memory_format=torch.channels_last) for level in levels]
+        _fill(canvas, maps, sides)
         return canvas
 
     @staticmethod
@@ -118,22 +130,26 @@ class _Pack(torch.autograd.Function):
 
 
 class _Join(torch.autograd.Function):
-    """Add the bias, cast and write all levels one after the other, in one pass over each; so is the gradient."""
+    """Add the bias, cast and write all levels one after the other, in one pass over each map; so is the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, finest: Tensor, canvas: Tensor, bias: Tensor, sides: Sequence[Side]) -> Tensor:
+    def forward(
+        ctx: Any, finest: Tensor, canvas: Tensor, bias: Tensor, sides: Sequence[Side], dtype: torch.dtype
+    ) -> Tensor:
         ctx.sides, ctx.finest, ctx.dtype, ctx.bias_type = sides, finest.shape[2:], finest.dtype, bias.dtype
         finest, canvas = (x.contiguous(memory_format=torch.channels_last) for x in (finest, canvas))
-        return _write_all([finest, *_windows(canvas, sides)], bias)
+        first = ctx.finest.numel()
+        pixels = first + sum(height * width for height, width in sides)
+        outputs = torch.empty(len(finest), pixels, len(bias), dtype=dtype, device=finest.device)
+        _write(finest, [ctx.finest], bias, outputs, 0)
+        _write(canvas, sides, bias, outputs, first)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         shape, options = (len(grad), grad.shape[2], *ctx.finest), {"dtype": ctx.dtype, "device": grad.device}
         finest = torch.empty(shape, **options, memory_format=torch.channels_last)
-        canvas = _new_canvas(finest, finest.shape[1], ctx.sides)
-        _read_all(grad, [finest, *_windows(canvas, ctx.sides)])
-        grad_bias = None
-        if ctx.needs_input_grad[2]:
-            sums = [x.sum((0, 2, 3), dtype=torch.float32) for x in (finest, canvas)]
-            grad_bias = (sums[0] + sums[1]).to(ctx.bias_type)
-        return finest, canvas, grad_bias, None
+        canvas, grad = _new_canvas(finest, finest.shape[1], ctx.sides), grad.contiguous()
+        sums = _read(finest, [ctx.finest], grad, 0), _read(canvas, ctx.sides, grad, ctx.finest.numel())
+        grad_bias = torch.cat(sums).sum(0).to(ctx.bias_type) if ctx.needs_input_grad[2] else None
+        return finest, canvas, grad_bias, None, None

@@ -112,7 +112,8 @@ def launch_layers(dtype: torch.dtype) -> None:
                 out = convolution_cuda.finish(y, bias, shortcut, relu)
             convolution_cuda.finish_backward(y, out if relu else None, needs_bias=bias is not None)
         convolution_cuda.enlarge_and_add(y, bias, coarse)
-    convolution_cuda.finish_backward(y, y, needs_bias=False, other=y)
+    for others in ([y], [y, y]):
+        convolution_cuda.finish_backward(y, y, needs_bias=False, others=others)
     convolution_cuda.add(y.float(), y)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)

@@ -17,14 +17,23 @@ from triton.runtime.jit import JITFunction
 from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
 from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, uniform
-from lineage.ops.layers import convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda
+from lineage.ops.layers import (
+    class_masks_cuda,
+    convolution_cuda,
+    flat_linear_cuda,
+    focal_cuda,
+    joined_linear_cuda,
+    level_canvas_cuda,
+    stem_cuda,
+)
 from lineage.ops.layers.filters import FrozenNorm
 from lineage.structures import Masks
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL)
+HEADS = (class_masks_cuda, joined_linear_cuda)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -126,7 +135,16 @@ def launch_layers(dtype: torch.dtype) -> None:
         flat_linear_cuda.transpose(torch.zeros(100, 256, 49, dtype=dtype), other)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
     stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
-    stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))
+    stem_cuda.pool(torch.zeros(2, 256, 16, 24, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))
+
+
+def launch_heads(dtype: torch.dtype) -> None:
+    y, filters = torch.zeros(3, 256, 28, 28, dtype=dtype).to(memory_format=LAST), torch.zeros(3, 256, dtype=dtype)
+    masks = class_masks_cuda.apply_filters(y, torch.zeros(256), filters)
+    class_masks_cuda.apply_filters_backward(masks, y, torch.zeros(256), filters)
+    weight = joined_linear_cuda.join(torch.zeros(81, 1024), torch.zeros(4, 1024), 88, dtype)
+    for joined in (weight, torch.zeros(2048, 88, dtype=dtype).t()):
+        joined_linear_cuda.part(joined, (81, 4))
 
 
 def find_kernels() -> set[str]:
@@ -150,6 +168,7 @@ def main(capability: int) -> None:
         launch_pooling(dtype)
         launch_layers(dtype)
         launch_focal(dtype)
+        launch_heads(dtype)
     assert set(launched) == find_kernels(), set(launched) ^ find_kernels()
     assert all(compiled.asm["cubin"] for compiled in launched.values())
     print(f"{len(launched)} kernels compiled for sm_{capability}")

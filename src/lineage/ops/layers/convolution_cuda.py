@@ -34,7 +34,7 @@ def _finish(y, bias, shortcut, out, total, C, BIAS: tl.constexpr, SHORTCUT: tl.c
 
 
 @triton.jit(do_not_specialize=["pixels", "H", "W"])
-def _add(sums, other, out, pixels, H, W, C, images, rows, columns, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+def _add_window(sums, other, out, pixels, H, W, C, images, rows, columns, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = (pixel < pixels)[:, None] & (channel < C)[None, :]
@@ -137,7 +137,7 @@ def add(sums: Tensor, other: Tensor) -> Tensor:
     block = min(triton.next_power_of_2(channels), SIDE_BY_SIDE)
     grid = (triton.cdiv(pixels, BLOCK // block), triton.cdiv(channels, block))
     sizes = (pixels, height, width, channels, images, rows, columns)
-    _add[grid](sums, other, out, *sizes, PIXELS=BLOCK // block, CHANNELS=block, **FUSED)
+    _add_window[grid](sums, other, out, *sizes, PIXELS=BLOCK // block, CHANNELS=block, **FUSED)
     return out
 
 

@@ -157,7 +157,7 @@ def _read_listed(scores, best, slot, size):  # type: ignore[no-untyped-def]
 @triton.jit
 def _tally(ahead, scores, best, keys, start, stop, size, OTHERS: tl.constexpr):  # type: ignore[no-untyped-def]
     """Add to [RANKED, OTHERS] how many in the slots from start to stop, by residue, have a larger key than mine."""
-    for first in range(start, stop, OTHERS):
+    for first in tl.range(start, stop, OTHERS, loop_unroll_factor=4):
         others = _read_listed(scores, best, first + tl.arange(0, OTHERS), size)
         ahead += (others[None, :] > keys[:, None]).to(tl.int32)
     return ahead

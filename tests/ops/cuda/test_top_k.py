@@ -61,8 +61,9 @@ from lineage.ops.random import fold_in
 
 generator = torch.Generator().manual_seed(0)
 keys = torch.tensor([fold_in(0, image) for image in range(3)])
+CASES = ((700, 0.3, 0.3), (700, 0.01, 0.5), (40, 0.5, 0.1), (5000, 0.01, 0.9), (90, 0, 0))
 for count, fraction in ((64, 0.25), (50, 1.0), (16, 0.0)):
-    for regions, objects, negatives in ((700, 0.3, 0.3), (700, 0.01, 0.5), (40, 0.5, 0.1), (5000, 0.01, 0.9), (90, 0, 0)):
+    for regions, objects, negatives in CASES:
         draws = torch.rand(3, regions, generator=generator)
         match = matching.Match(None, draws < objects, draws > 1 - negatives)
         options = dict(count=count, fraction=fraction, rng_keys=keys, salt=3)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.losses.diagnostics import count_samples, measure_recall
 from lineage.models.proposals.anchor_grid import check_anchors, repeat
+from lineage.models.proposals.ranking import ranks_segments, top_k, top_k_of_segments
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.convolution import convolve
 from lineage.ops.layers.level_canvas import can_pack, convolve_packed, pack, predict_packed
 from lineage.ops.matching import Match, Matcher, object_loss_weights, subsample
 from lineage.ops.nms import nms
 from lineage.ops.random import uniform
-from lineage.ops.top_k import ranks_segments, top_k, top_k_of_segments
 from lineage.structures import Images, Loss, Losses, Proposals, Targets
 
 SALT, RANKING_SALT = 1, 4  # separate the random streams of this sampler and of a random ranking from the RoI sampler's

@@ -17,7 +17,8 @@ from lineage.ops.cuda.math_functions import KEEP_NAN, clamp, exp, log
 from lineage.ops.layers.kernels import EXACT
 
 BLOCK = 256  # boxes per program
-NUMBERS = ("total", "per_image", "anchors_per_image", "wx", "wy", "ww", "wh", "max_log_ratio", "min_size")  # no kernel is compiled anew for
+COUNTS = ("total", "per_image", "anchors_per_image")
+NUMBERS = (*COUNTS, "wx", "wy", "ww", "wh", "max_log_ratio", "min_size")  # no kernel is compiled anew for
 
 
 @triton.jit
@@ -63,7 +64,7 @@ def _encode(boxes, anchors, out, total, wx, wy, ww, wh, BLOCK: tl.constexpr):  #
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def _decode(deltas, anchors, chosen, sizes, out, total, per_image, anchors_per_image, wx, wy, ww, wh, max_log_ratio, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+def _decode(deltas, anchors, chosen, sizes, out, total, per_image, anchors_per_image, wx, wy, ww, wh, max_log_ratio, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     of_deltas, of_anchors, exists = index, index, inside
@@ -149,8 +150,9 @@ def _count(boxes: Tensor) -> tuple[int, int]:
 
 
 def _launch(kernel: Any, *arguments: Any) -> Tensor:
-    """Run a kernel on as many boxes as its first number says and return its output, the last tensor of its arguments."""
-    out, total = [argument for argument in arguments if isinstance(argument, Tensor)][-1], next(number for number in arguments if isinstance(number, int))
+    """Run a kernel on as many boxes as its first integer says; return its output, the last tensor of its arguments."""
+    out = [argument for argument in arguments if isinstance(argument, Tensor)][-1]
+    total = next(argument for argument in arguments if isinstance(argument, int))
     with torch.cuda.device_of(out):
         kernel[(triton.cdiv(total, BLOCK),)](*arguments, BLOCK=BLOCK, **EXACT)
     return out

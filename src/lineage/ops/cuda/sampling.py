@@ -46,7 +46,7 @@ def _join(numbers, drawn, slots, valid, foreground, k, quota, count, BLOCK: tl.c
 def subsample(
     foreground: Tensor, background: Tensor, rng_keys: Tensor, salt: int, count: int, quota: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what ops.matching.subsample does of foreground and background [B, N] bool: slots, valid, foreground [B, M].
+    """Return the three fields of ops.matching.Subset, [B, M], from foreground and background [B, N] bool.
 
     quota: the most foreground regions. Slots that are not valid hold any region.
     """

@@ -1,4 +1,4 @@
-"""The CUDA kernels of ops/top_k.py: the highest scores of each segment of a row, best first, in few launches.
+"""The CUDA kernels of models/proposals/ranking.py: the highest scores of each segment of a row, best first.
 
 1. `_count`, four times: programs count 8 more bits of the scores of a chunk, those whose higher bits are those of the
    k-th best so far. What each counts stays apart, so that nothing depends on an order of additions.
@@ -18,8 +18,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from lineage.ops.levels_cuda import select
 from lineage.ops.layers.kernels import EXACT
+from lineage.ops.levels_cuda import select
 
 BINS = 256  # values of 8 bits
 CHUNK, WARPS = 4096, 8  # scores per program that counts; its warps
@@ -62,8 +62,8 @@ def _read_keys(scores, width, start, size, CHUNK: tl.constexpr):  # type: ignore
 
 
 @triton.jit
-def _find_digit(counts, size, wanted, CHUNK: tl.constexpr, BINS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the digit of the wanted-th highest score of a segment with counts [chunks, BINS]; how many have a higher.
+def _find_digit(counts, size, nth, CHUNK: tl.constexpr, BINS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the digit of the nth highest score of a segment with counts [chunks, BINS]; how many have a higher.
 
     A digit is what was counted last: 8 bits of the scores that are still in question.
     """
@@ -72,7 +72,7 @@ def _find_digit(counts, size, wanted, CHUNK: tl.constexpr, BINS: tl.constexpr, T
     for first in range(0, last, TILE):
         chunk = (first + tl.arange(0, TILE))[:, None]
         total += tl.sum(tl.load(counts + chunk * BINS + digits[None, :], mask=chunk < last, other=0), 0)
-    reached = tl.cumsum(total, 0, reverse=True) >= wanted  # scores of this digit or a higher one suffice
+    reached = tl.cumsum(total, 0, reverse=True) >= nth  # scores of this digit or a higher one suffice
     digit = tl.max(tl.where(reached, digits, 0), 0)
     return digit, tl.sum(tl.where(digits > digit, total, 0), 0)
 
@@ -84,18 +84,18 @@ def _count(scores, before, counts, states, width, k, chunks, n0, n1, n2, n3, n4,
         keys, counted = _read_keys(scores, width, start, size, CHUNK)
         table, digits = _row() * chunks, tl.arange(0, BINS)
         place = table + tl.program_id(0)
-        # 1. the state of a chunk: bits of the k-th best, how many are wanted of its equals, how many here are higher
-        prefix, wanted, above = tl.zeros([], tl.uint32), tl.minimum(k, size), tl.zeros([], tl.int32)
+        # 1. the state of a chunk: bits of the k-th best, which of its equals it is, how many here are higher
+        prefix, nth, above = tl.zeros([], tl.uint32), tl.minimum(k, size), tl.zeros([], tl.int32)
         if SHIFT < 24:
             prefix = tl.load(states + place * 3).to(tl.uint32, bitcast=True)
-            wanted, above = tl.load(states + place * 3 + 1), tl.load(states + place * 3 + 2)
-            digit, higher = _find_digit(before + table * BINS, size, wanted, CHUNK, BINS, TILE)
-            wanted -= higher
+            nth, above = tl.load(states + place * 3 + 1), tl.load(states + place * 3 + 2)
+            digit, higher = _find_digit(before + table * BINS, size, nth, CHUNK, BINS, TILE)
+            nth -= higher
             prefix |= digit.to(tl.uint32) << (SHIFT + 8)
             above += tl.sum(tl.where(digits > digit, tl.load(before + place * BINS + digits), 0), 0)
             counted &= ((keys ^ prefix) >> (SHIFT + 8)) == 0
         tl.store(states + place * 3, prefix.to(tl.int32, bitcast=True))
-        tl.store(states + place * 3 + 1, wanted)
+        tl.store(states + place * 3 + 1, nth)
         tl.store(states + place * 3 + 2, above)
         # 2. the next 8 bits
         histogram = tl.histogram(((keys >> SHIFT) & 255).to(tl.int32), BINS, mask=counted)
@@ -124,11 +124,11 @@ def _keep(scores, counts, states, best, width, k, chunks, n0, n1, n2, n3, n4, CH
     if tl.program_id(0) * CHUNK < size:
         keys, exists = _read_keys(scores, width, start, size, CHUNK)
         counts, states = counts + _row() * chunks * BINS, states + _row() * chunks * 3
-        # 1. the k-th best, and how many of its equals are kept: those of the lowest indices
+        # 1. the k-th best, and how many of its equals are taken: those of the lowest indices
         mine = states + tl.program_id(0) * 3
-        prefix, wanted = tl.load(mine).to(tl.uint32, bitcast=True), tl.load(mine + 1)
-        digit, higher = _find_digit(counts, size, wanted, CHUNK, BINS, TILE)
-        wanted -= higher
+        prefix, nth = tl.load(mine).to(tl.uint32, bitcast=True), tl.load(mine + 1)
+        digit, higher = _find_digit(counts, size, nth, CHUNK, BINS, TILE)
+        nth -= higher
         worst = prefix | digit.to(tl.uint32)
         # 2. places: all that are higher, then the equals; both counts in one sum, of 16 bits each
         is_higher, is_equal = exists & (keys > worst), exists & (keys == worst)
@@ -136,12 +136,12 @@ def _keep(scores, counts, states, best, width, k, chunks, n0, n1, n2, n3, n4, CH
         earlier = tl.cumsum(flags, 0) - flags
         first_higher, first_equal = _sum_earlier(counts, states, digit, chunks, BINS, TILE)
         equal = first_equal + (earlier >> 16)
-        place = tl.where(is_higher, first_higher + (earlier & 0xFFFF), tl.minimum(k, size) - wanted + equal)
+        place = tl.where(is_higher, first_higher + (earlier & 0xFFFF), tl.minimum(k, size) - nth + equal)
         index = tl.program_id(0) * CHUNK + tl.arange(0, CHUNK)
         place += _row() * 2 * k
-        kept = is_higher | (is_equal & (equal < wanted))
-        tl.store(best + place, (keys ^ 0x80000000).to(tl.int32, bitcast=True), mask=kept)
-        tl.store(best + place + k, index, mask=kept)
+        is_best = is_higher | (is_equal & (equal < nth))
+        tl.store(best + place, (keys ^ 0x80000000).to(tl.int32, bitcast=True), mask=is_best)
+        tl.store(best + place + k, index, mask=is_best)
 
 
 @triton.jit
@@ -168,10 +168,10 @@ def _rank(scores, best, values, indices, width, k, chunks, n0, n1, n2, n3, n4, R
     start, size = _segment(n0, n1, n2, n3, n4)
     scores += tl.program_id(2).to(tl.int64) * width + start
     values, indices = values + _row() * k, indices + _row() * k
-    kept = tl.minimum(k, size)
+    places = tl.minimum(k, size)
     if best is not None:
         best += _row() * 2 * k
-        size = kept
+        size = places
     slot = tl.program_id(0) * RANKED + tl.arange(0, RANKED)
     if tl.program_id(0) * RANKED < size:
         # 1. lists are in the order of indices, so that equals in front come first
@@ -186,15 +186,15 @@ def _rank(scores, best, values, indices, width, k, chunks, n0, n1, n2, n3, n4, R
         ahead += (others[None, :] > keys[:, None] - is_equal_in_front).to(tl.int32)
         place = tl.sum(ahead, 1)
         # 2. a place for each
-        written = (slot < size) & (place < kept)
+        written = (slot < size) & (place < places)
         index = slot
         if best is not None:
             index = tl.load(best + k + slot, mask=written, other=0)
         tl.store(values + place, tl.load(scores + index, mask=written, other=0.0), mask=written)
         tl.store(indices + place, (start + index).to(tl.int64), mask=written)
     # 3. places of a segment that has fewer
-    tl.store(values + slot, float("-inf"), mask=(slot >= kept) & (slot < k))
-    tl.store(indices + slot, -1, mask=(slot >= kept) & (slot < k))
+    tl.store(values + slot, float("-inf"), mask=(slot >= places) & (slot < k))
+    tl.store(indices + slot, -1, mask=(slot >= places) & (slot < k))
 
 
 def top_k(scores: Tensor, sizes: Sequence[int], k: int) -> tuple[Tensor, Tensor]:

@@ -33,8 +33,8 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def top_k_of_segments(scores: Tensor, sizes: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
     """Return the k highest scores of each segment, best first, and their indices in the row, both [B, S, k].
 
-    scores [B, A]: segments of `sizes`, one after the other, which `ranks_segments` accepts. Places of a segment that has
-    fewer than k hold -infinity and index -1. Of equal scores the lower index comes first.
+    scores [B, A]: segments of `sizes`, one after the other, which `ranks_segments` accepts. Places of a segment that
+    has fewer than k hold -infinity and index -1. Of equal scores the lower index comes first.
     """
     from lineage.ops.cuda import top_k as kernels  # Triton loads only where there is a GPU
 

@@ -56,7 +56,7 @@ def _overlap(boxes, groups, suppresses, threshold, half_step, K, WORDS: tl.const
                 same = own == tl.load(group + bit).to(tl.int32)
                 shared = tl.where(same, width * height, 0.0)  # not above 0 if the boxes are apart
                 union = area + tl.abs(jx2 - jx1) * tl.abs(jy2 - jy1) - shared  # not below 0 either
-                # the rounded quotient exceeds the threshold where the exact one is half a step above: fma is exact there
+                # the rounded quotient is above the threshold if the exact one is by half a step: there fma is exact
                 part |= tl.where(tl.fma(union, -threshold, shared) > half_step * union, 1 << bit, 0)
             bits |= part.to(tl.uint64) << shift
             corner, group = corner + 32, group + 8

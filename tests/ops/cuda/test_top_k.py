@@ -92,6 +92,29 @@ assert torch.allclose(boxes, expected, rtol=1e-6, atol=1e-4) and boxes.shape == 
 assert not boxes[index < 0].any() and (index < 0).any()
 """
 
+SELECTION = """
+import torch
+from types import SimpleNamespace
+from lineage.models.proposals import ranking, rpn
+from lineage.ops import boxes as box_ops
+from tests.ops.test_boxes import random_boxes
+
+generator = torch.Generator().manual_seed(0)
+counts = [4500, 300, 40]
+anchors, sizes = random_boxes(sum(counts), seed=1), torch.tensor([[90.0, 120.0], [150.0, 70.5]])
+logits, deltas = torch.randn(2, sum(counts), generator=generator), torch.randn(2, sum(counts), 4, generator=generator)
+predictions = rpn.Predictions(anchors, logits, deltas / 4, counts)
+model = SimpleNamespace(bbox_reg_weights=(1.0,) * 4, min_size=1.0, min_logit=None, nms_thresh=0.7)
+for name in ("_top_of_level", "_top_of_levels"):
+    setattr(model, name, getattr(rpn.RPN, name).__get__(model))
+select = lambda: rpn.RPN._select(model, SimpleNamespace(sizes=sizes), predictions, rpn.TopN(100, 150))
+expected = select()
+ranking.runs_triton = box_ops.runs_kernels = lambda x: True
+for field, other in zip(select(), expected, strict=True):
+    assert field.dtype == other.dtype and torch.allclose(field.float(), other.float(), rtol=1e-5, atol=1e-4)
+assert expected.valid.any(1).all()
+"""
+
 
 @pytest.mark.parametrize("cases", [DIRECT, SELECTED, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_ranks_equal_a_stable_sort(cases: str) -> None:
@@ -103,6 +126,6 @@ def test_more_chunks_than_are_read_at_once() -> None:
     run_interpreted("-c", small + MANY_CHUNKS + RANKING)
 
 
-@pytest.mark.parametrize("program", [SAMPLING, CHOICE])
+@pytest.mark.parametrize("program", [SAMPLING, CHOICE, SELECTION])
 def test_samples_and_choices_equal_torch(program: str) -> None:
     run_interpreted("-c", program)

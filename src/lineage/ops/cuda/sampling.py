@@ -51,10 +51,10 @@ def subsample(
     quota: the most foreground regions. Slots that are not valid hold any region.
     """
     batch, regions = foreground.shape
-    k, options = min(count, regions), {"device": foreground.device}
-    offers = torch.empty(batch, 2 * regions, **options)
-    slots = torch.empty(batch, k, dtype=torch.int64, **options)
-    valid, is_foreground = (torch.empty(batch, k, dtype=torch.bool, **options) for _ in range(2))
+    k, device = min(count, regions), foreground.device
+    offers = torch.empty(batch, 2 * regions, device=device)
+    slots = torch.empty(batch, k, dtype=torch.int64, device=device)
+    valid, is_foreground = (torch.empty(batch, k, dtype=torch.bool, device=device) for _ in range(2))
     if not slots.numel():
         return slots, valid, is_foreground
     with torch.cuda.device_of(offers):

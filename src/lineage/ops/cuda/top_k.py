@@ -224,10 +224,9 @@ def _select(scores: Tensor, numbers: tuple[int, ...], grid: tuple[int, int, int]
     Those above the k-th best come first, then its equals, each in the order of indices within the segment.
     """
     chunks, segments, batch = grid
-    options = {"dtype": torch.int32, "device": scores.device}
-    counts = torch.empty(2, batch, segments, chunks, BINS, **options)
-    states = torch.empty(batch, segments, chunks, 3, **options)
-    best = torch.empty(batch, segments, 2, numbers[1], **options)
+    counts = scores.new_empty(2, batch, segments, chunks, BINS, dtype=torch.int32)
+    states = scores.new_empty(batch, segments, chunks, 3, dtype=torch.int32)
+    best = scores.new_empty(batch, segments, 2, numbers[1], dtype=torch.int32)
     sizes = {"CHUNK": CHUNK, "BINS": BINS, "TILE": TILE, "num_warps": WARPS}
     for turn, shift in enumerate((24, 16, 8, 0)):
         now, before = counts[turn % 2], counts[1 - turn % 2]

@@ -32,7 +32,8 @@ def test_levels_are_ranked_as_by_a_stable_sort(coarse: bool) -> None:
         count = expected.shape[1]
         assert torch.equal(indices[:, level, :count], expected + start)
         assert torch.equal(values[:, level, :count], part.gather(1, expected))
-        assert (indices[:, level, count:] == -1).all() and (values[:, level, count:] == -torch.inf).all()
+        assert (indices[:, level, count:] == -1).all()
+        assert (values[:, level, count:] == -torch.inf).all()
         start += part.shape[1]
 
 

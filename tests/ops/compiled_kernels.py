@@ -16,7 +16,7 @@ from triton.runtime.jit import JITFunction
 
 from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
-from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, uniform
+from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, sampling, top_k, uniform
 from lineage.ops.layers import (
     class_masks_cuda,
     convolution_cuda,
@@ -30,7 +30,7 @@ from lineage.ops.layers.filters import FrozenNorm
 from lineage.structures import Masks
 
 LAST = torch.channels_last
-SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
+SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts, top_k, sampling)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
 HEADS = (class_masks_cuda, joined_linear_cuda)
 MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL)
@@ -92,6 +92,15 @@ def launch_small_operations() -> None:
     counts.count_objects(boxes, valid, valid, boxes, valid, 0.5)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         counts.count_pixels(torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28), valid)
+
+
+def launch_ranking() -> None:
+    for sizes in ((20000, 5000, 70), (300,)):
+        _, index = top_k.top_k(torch.rand(2, sum(sizes)), sizes, 100)
+    box_deltas.decode_at(torch.rand(2, 300, 4), torch.rand(300, 4), index, (1.0,) * 4, 4.0, torch.rand(2, 2))
+    for regions in (300, 20000):
+        flags = torch.zeros(2, regions, dtype=torch.bool)
+        sampling.subsample(flags, flags, torch.zeros(2, dtype=torch.int64), 1, 256, 128)
 
 
 def launch_focal(dtype: torch.dtype) -> None:
@@ -164,6 +173,7 @@ def main(capability: int) -> None:
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
     launch_small_operations()
+    launch_ranking()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)

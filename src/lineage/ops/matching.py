@@ -122,4 +122,4 @@ def subsample(match: Match, *, count: int, fraction: float, rng_keys: Tensor, sa
     # 2. rank: drawn foreground, then background in random order, then what is left out
     priority = torch.where(foreground, random + 2, torch.where(match.background, random + 1, 0.0))
     values, slots = priority.topk(min(count, num_regions))
-    return Subset(slots, values >= 1, values >= 2)
+    return Subset(slots, values >= 1, foreground.gather(1, slots))  # random + 1 may be rounded to 2

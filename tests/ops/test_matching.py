@@ -98,7 +98,6 @@ def test_background_of_the_largest_random_number_is_no_foreground(monkeypatch: p
     assert subset.valid.all()
 
 
-
 CUDA_KERNEL = """
 import torch
 from lineage.ops.matching import compute_overlaps

@@ -117,6 +117,8 @@ def launch_pooling(dtype: torch.dtype) -> None:
     for size, ratio in ((7, 2), (14, 0)):
         bins = roi_align_cuda.align(maps, rois, level, size, ratio, True)
         roi_align_cuda.align_backward(bins, rois, level, 2, flat, ratio, True)
+        sums, touched = torch.zeros(99, 256), torch.zeros(99, dtype=torch.uint8)
+        roi_align_cuda.add_gradient(sums, bins, rois, level, 2, flat, ratio, True, 0.5, touched)
         bins, pixel = roi_pool_cuda.pool(maps, rois, level, size)
         roi_pool_cuda.pool_backward(bins, pixel, 2 * sum(height * width for height, width in sides))
 
@@ -132,7 +134,8 @@ def launch_layers(dtype: torch.dtype) -> None:
         convolution_cuda.enlarge_and_add(y, bias, coarse)
     for others in ([y], [y, y]):
         convolution_cuda.finish_backward(y, y, needs_bias=False, others=others)
-    convolution_cuda.add(y.float(), y)
+    for touched in (None, torch.zeros(8400, dtype=torch.uint8)):
+        convolution_cuda.add(y.float(), y, touched)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
     sides, outputs = [(50, 60), (25, 23), (13, 12)], torch.zeros(2, 3731, 256, dtype=dtype)

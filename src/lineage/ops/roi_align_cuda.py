@@ -133,15 +133,17 @@ def _weight(start, side, place, samples, limit, pixel):  # type: ignore[no-untyp
 
 
 @triton.jit
-def _add(line, column, value, width, C, exists):  # type: ignore[no-untyped-def]
-    """Add what a pixel of a row collected; a column outside the map collected nothing."""
+def _add(line, touched, column, value, width, C, exists):  # type: ignore[no-untyped-def]
+    """Add what a pixel of a row collected, and mark it; a column outside the map collected nothing."""
     if (column >= 0) & (column < width):
         tl.atomic_add(line + column * C, value, mask=exists, sem="relaxed")
+        if touched is not None:
+            tl.store(touched + column, 1)
 
 
 @triton.jit(do_not_specialize=[*SIZES, "factor"])
 def _backward(  # type: ignore[no-untyped-def]
-    grad, rois, levels, sums,
+    grad, rois, levels, sums, touched,
     h0, w0, h1, w1, h2, w2, h3, w3, h4, w4, B, factor, C,
     SIZE: tl.constexpr, RATIO: tl.constexpr, ALIGNED: tl.constexpr, BINS: tl.constexpr, BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
@@ -153,14 +155,17 @@ def _backward(  # type: ignore[no-untyped-def]
     level = tl.load(levels + region).to(tl.int32)
     height, width = select(level, h0, h1, h2, h3, h4), select(level, w0, w1, w2, w3, w4)
     image, x, bin_width, nx, y, bin_height, ny = _bins(rois + region * 5, SIZE, RATIO, ALIGNED)
-    pixels = sums + first_pixel(level, image, B, h0, w0, h1, w1, h2, w2, h3, w3, h4, w4) * C
+    start = first_pixel(level, image, B, h0, w0, h1, w1, h2, w2, h3, w3, h4, w4)
     # 2. this program takes every ROWS-th of the rows of pixels that its samples touch
     first_row, last_row = _rows(y, bin_height, ny, height, SIZE)
     bins = tl.arange(0, BINS)
     is_bin = (bins < SIZE)[:, None] & exists[None, :]
     for row in range(first_row + tl.program_id(1), last_row + 1, ROWS):
         first, last = _bins_at(y, bin_height, row, SIZE)
-        line = pixels + row * width * C + channel
+        line = sums + (start + row * width) * C + channel
+        marks = touched
+        if touched is not None:
+            marks += start + row * width
         # 3. what the bins of each column give to this row; their loads wait together
         columns = tl.zeros([BINS, BLOCK], tl.float32)
         for by in range(first, last + 1):
@@ -178,16 +183,16 @@ def _backward(  # type: ignore[no-untyped-def]
                 left = px.to(tl.int32)
                 fx = px - left
                 if left != column:
-                    _add(line, column, here, width, C, exists)
+                    _add(line, marks, column, here, width, C, exists)
                     if left != column + 1:
-                        _add(line, column + 1, beside, width, C, exists)
+                        _add(line, marks, column + 1, beside, width, C, exists)
                     here = tl.where(left == column + 1, beside, 0.0)
                     beside = tl.zeros([BLOCK], tl.float32)
                     column = left
                 here += inside * (1 - fx) * gradient
                 beside += inside * fx * gradient
-        _add(line, column, here, width, C, exists)
-        _add(line, column + 1, beside, width, C, exists)
+        _add(line, marks, column, here, width, C, exists)
+        _add(line, marks, column + 1, beside, width, C, exists)
 
 
 def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampling_ratio: int, aligned: bool) -> Tensor:
@@ -219,16 +224,19 @@ def align_backward(
 
 def add_gradient(
     sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], sampling_ratio: int,
-    aligned: bool, factor: float = 1.0,
+    aligned: bool, factor: float = 1.0, touched: Tensor | None = None,
 ) -> None:  # fmt: skip
-    """Add `factor` times the maps' gradient to sums [pixels of these levels, C], float32; it may hold more levels."""
+    """Add `factor` times the maps' gradient to sums [pixels of these levels, C], float32; it may hold more levels.
+
+    touched [pixels] uint8: becomes 1 where something was added.
+    """
     channels, size = grad.shape[1:3]
     block = channel_block(channels)
     grid = Grid(images, tuple(zip(sides[::2], sides[1::2], strict=True)))
     if grad.numel():
         with torch.cuda.device_of(grad):
             _backward[(len(rois), ROWS, triton.cdiv(channels, block))](
-                grad.permute(0, 2, 3, 1).contiguous(), rois.float().contiguous(), level.contiguous(), sums,
+                grad.permute(0, 2, 3, 1).contiguous(), rois.float().contiguous(), level.contiguous(), sums, touched,
                 *grid.arguments, grid.images, factor, channels,
                 SIZE=size, RATIO=sampling_ratio, ALIGNED=aligned, BINS=triton.next_power_of_2(size), BLOCK=block,
                 ROWS=ROWS, num_warps=1, **FUSED,

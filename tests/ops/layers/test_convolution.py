@@ -69,6 +69,9 @@ for channels in (3, 8, 300):
     window = random(2, channels, 9, 12)[:, :, 1:7, 2:]
     for addend in (other, window, window.contiguous()):
         torch.testing.assert_close(cuda.add(grad, addend), grad + addend)
+        touched = (torch.arange(120) % 3 > 0).to(torch.uint8)
+        is_read = touched.view(2, 1, 6, 10)
+        torch.testing.assert_close(cuda.add(grad, addend, touched), grad * is_read + addend)
     coarse = random(2, channels, 3, 5).requires_grad_()
     expected = y + bias[:, None, None] + F.interpolate(coarse, scale_factor=2, mode="nearest")
     torch.testing.assert_close(cuda.enlarge_and_add(y, bias, coarse.detach()), expected)

@@ -35,7 +35,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def add_gradient(
         sums: Tensor, grad: Tensor, rois: Tensor, level: Tensor, images: int, sides: Sequence[int], ratio: int,
-        aligned: bool, factor: float,
+        aligned: bool, factor: float, touched: Tensor,
     ) -> None:  # fmt: skip
         leaf = torch.zeros(len(sums), sums.shape[1], requires_grad=True)
         with torch.enable_grad():
@@ -44,7 +44,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(roi_align_cuda, "align", lambda maps, *arguments: roi_align(list(maps), *arguments))
     monkeypatch.setattr(roi_align_cuda, "add_gradient", add_gradient)
-    monkeypatch.setattr(convolution_cuda, "add", lambda sums, other: (sums + other).to(other.dtype))
+    monkeypatch.setattr(convolution_cuda, "add", lambda sums, other, touched: (sums + other).to(other.dtype))
     monkeypatch.setattr(shared_gradient, "runs_fused", lambda maps: True)
     monkeypatch.setattr(shared_gradient, "runs_kernels", lambda x: True)
     monkeypatch.setattr("lineage.ops.roi_align.runs_fused", lambda maps: isinstance(maps, SharedMaps))

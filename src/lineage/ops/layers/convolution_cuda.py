@@ -34,14 +34,18 @@ def _finish(y, bias, shortcut, out, total, C, BIAS: tl.constexpr, SHORTCUT: tl.c
 
 
 @triton.jit(do_not_specialize=["pixels", "H", "W"])
-def _add_window(sums, other, out, pixels, H, W, C, images, rows, columns, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+def _add_window(sums, touched, other, out, pixels, H, W, C, images, rows, columns, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = (pixel < pixels)[:, None] & (channel < C)[None, :]
     place = (pixel // (H * W)).to(tl.int64) * images + pixel // W % H * rows + pixel % W * columns
     index = pixel.to(tl.int64)[:, None] * C + channel[None, :]
     value = tl.load(other + place[:, None] + channel[None, :], mask=inside).to(tl.float32)
-    value += tl.load(sums + index, mask=inside)
+    if touched is not None:
+        is_touched = tl.load(touched + pixel, mask=pixel < pixels, other=0) != 0
+        value += tl.load(sums + index, mask=inside & is_touched[:, None], other=0.0)
+    else:
+        value += tl.load(sums + index, mask=inside)
     tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
 
 
@@ -123,10 +127,11 @@ def finish(y: Tensor, bias: Tensor | None, shortcut: Tensor | None, relu: bool) 
     return out
 
 
-def add(sums: Tensor, other: Tensor) -> Tensor:
+def add(sums: Tensor, other: Tensor, touched: Tensor | None = None) -> Tensor:
     """Compute sums + other in float32, rounded once to the type of `other`: [B, C, H, W], `sums` in channels_last.
 
     other: with channels that lie side by side it is read where it is, such as a window of a larger map.
+    touched [B * H * W] uint8: where it is 0, the sums are, and need not be read.
     """
     out = torch.empty_like(sums, dtype=other.dtype)
     batch, channels, height, width = out.shape
@@ -137,7 +142,7 @@ def add(sums: Tensor, other: Tensor) -> Tensor:
     block = min(triton.next_power_of_2(channels), SIDE_BY_SIDE)
     grid = (triton.cdiv(pixels, BLOCK // block), triton.cdiv(channels, block))
     sizes = (pixels, height, width, channels, images, rows, columns)
-    _add_window[grid](sums, other, out, *sizes, PIXELS=BLOCK // block, CHANNELS=block, **FUSED)
+    _add_window[grid](sums, touched, other, out, *sizes, PIXELS=BLOCK // block, CHANNELS=block, **FUSED)
     return out
 
 

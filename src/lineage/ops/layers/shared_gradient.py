@@ -28,18 +28,25 @@ class GradientSums:
         self.sides = sides_of(maps)
         self.levels = 0  # that poolings read: the finest ones
         self.buffer: Tensor | None = None
+        self.touched: Tensor | None = None  # [pixels] uint8: 1 where a pooling added something
 
-    def open(self) -> Tensor:
-        """Return the buffer, of zeros for the first pooling of a backward pass."""
-        if self.buffer is None:
+    def open(self) -> tuple[Tensor, Tensor]:
+        """Return the buffer and the marks, of zeros for the first pooling of a backward pass."""
+        if self.buffer is None or self.touched is None:
             pixels = count_pixels(self.images, self.sides[: 2 * self.levels])
             self.buffer = torch.zeros(pixels, self.channels, device=self.device)
-        return self.buffer
+            self.touched = torch.zeros(pixels, dtype=torch.uint8, device=self.device)
+        return self.buffer, self.touched
 
-    def close(self) -> list[Tensor]:
-        """Return the sums of each level [B, C, H, W], none if nothing was pooled; the next pass starts anew."""
-        buffer, self.buffer = self.buffer, None
-        return [] if buffer is None else split_levels(buffer, self.images, self.sides[: 2 * self.levels])
+    def close(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the sums [B, C, H, W] and marks of each level, none if nothing was pooled; then start anew."""
+        buffer, touched = self.buffer, self.touched
+        self.buffer = self.touched = None
+        if buffer is None or touched is None:
+            return []
+        sides = self.sides[: 2 * self.levels]
+        marks = split_levels(touched[:, None], self.images, sides)
+        return list(zip(split_levels(buffer, self.images, sides), marks, strict=True))
 
 
 class SharedMaps(list[Tensor]):
@@ -108,9 +115,9 @@ class _Share(torch.autograd.Function):
         from lineage.ops.layers import convolution_cuda
 
         joined = list(grads)
-        for index, sums in enumerate(ctx.sums.close()):
+        for index, (sums, touched) in enumerate(ctx.sums.close()):
             grad = grads[index]
-            joined[index] = sums.to(ctx.dtype) if grad is None else convolution_cuda.add(sums, grad)
+            joined[index] = sums.to(ctx.dtype) if grad is None else convolution_cuda.add(sums, grad, touched)
         return None, *joined
 
 
@@ -156,8 +163,9 @@ class _Align(torch.autograd.Function):
 
         if grad is not None:
             rois, level = ctx.saved_tensors
-            arguments = ctx.sums.images, ctx.sides, ctx.sampling_ratio, ctx.aligned, ctx.factor
-            roi_align_cuda.add_gradient(ctx.sums.open(), grad, rois, level, *arguments)
+            sums, touched = ctx.sums.open()
+            arguments = ctx.sums.images, ctx.sides, ctx.sampling_ratio, ctx.aligned, ctx.factor, touched
+            roi_align_cuda.add_gradient(sums, grad, rois, level, *arguments)
         return (None,) * len(ctx.needs_input_grad)
 
 
@@ -179,5 +187,7 @@ class _Pool(torch.autograd.Function):
 
         if grad is not None:
             grad = grad if ctx.factor == 1 else ctx.factor * grad
-            roi_pool_cuda.add_gradient(ctx.sums.open(), grad, ctx.saved_tensors[0])
+            sums, touched = ctx.sums.open()
+            roi_pool_cuda.add_gradient(sums, grad, ctx.saved_tensors[0])
+            touched.fill_(1)
         return (None,) * len(ctx.needs_input_grad)

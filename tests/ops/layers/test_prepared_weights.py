@@ -53,7 +53,8 @@ STEP = """
 import torch
 from torch import nn
 from lineage.models.backbones.norm import FrozenBatchNorm
-from lineage.ops.layers import filters, flat_linear, prepared_weights, prepared_weights_cuda
+from lineage.ops.layers import convolution_cuda, filters, flat_linear, flat_linear_cuda
+from lineage.ops.layers import prepared_weights, prepared_weights_cuda
 from lineage.ops.layers.prepared_weights import PreparedWeights, UsedWeights, use_weights
 from lineage.train.engines.step_gradients import StepGradients
 from tests.models.compose import build
@@ -61,7 +62,8 @@ from tests.models.scenes import batch
 
 for module in (filters, flat_linear, prepared_weights):
     module.runs_kernels = lambda x: True
-prepared_weights_cuda.BLOCK = prepared_weights_cuda.SINGLE_BLOCK = 1 << 18  # the interpreter is slow per program
+prepared_weights_cuda.BLOCK = prepared_weights_cuda.SINGLE_BLOCK = 1 << 17  # the interpreter is slow per program
+convolution_cuda.BLOCK, flat_linear_cuda.SIDE = 1 << 17, 256
 torch.manual_seed(0)
 model = build("model=mask_rcnn").train()
 for module in [*model.modules()]:

@@ -14,7 +14,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ class GraphEngine:
             return step.replay(images, targets), step.needed
         needed = NeededSlots(slots, pinned=True)
         self.eager_steps += 1  # the first may build constants, the second must wait for nothing
-        watch = self._watch_for_syncs() if self.eager_steps == 2 else use_weights(self.used)
+        watch = self._watch_for_syncs() if self.eager_steps == 2 else self._note_weights()
         with limit_slots(needed), watch:
             return self.model.losses(images, targets), needed
 
@@ -82,8 +82,12 @@ class GraphEngine:
         inference = self._look_up(("detect",), images, None, RecordedInference)
         if inference is not None:
             return inference.replay(images)
-        with use_weights(self.used):
+        with self._note_weights():
             return self.model.detect(images)
+
+    def _note_weights(self) -> AbstractContextManager[None]:
+        """Note which weights are asked for inside, as long as that takes no time of steps that are never recorded."""
+        return use_weights(self.used) if len(self.graphs) < MAX_GRAPHS else nullcontext()
 
     def _look_up(
         self, kind: tuple[Hashable, ...], images: Images, targets: Targets | None, record: Callable[..., Recorded]

@@ -115,7 +115,49 @@ for dtype, TOLERANCE in ((torch.float32, 1e-4), (torch.bfloat16, 1e-2)):
         torch.testing.assert_close(next(iter(weights.prepared.values())).weight, 2 * prepared)
 """
 
+# Weights with several readers: prepared and in their own type, reordered once or twice, reordered and as they are.
+READERS = """
+import torch
+from torch import nn
+from lineage.ops.layers import flat_linear, prepared_weights
+from lineage.ops.layers.flat_linear import FlatLinear
+from lineage.ops.layers.prepared_weights import PreparedWeights, UsedWeights, use_weights
+from lineage.train.engines.step_gradients import StepGradients
 
-@pytest.mark.parametrize("program", [KERNEL, STEP], ids=["kernel", "step"])
+flat_linear.runs_kernels = prepared_weights.runs_kernels = lambda x: True
+torch.manual_seed(0)
+flat, conv, unused = [FlatLinear(36, 6) for _ in range(3)], nn.Conv2d(4, 4, 3), nn.Linear(2, 2)
+parameters = [parameter for layer in (*flat, conv, unused) for parameter in layer.parameters()]
+with torch.no_grad():
+    for parameter in parameters:
+        parameter.copy_(parameter.bfloat16())
+x = torch.randn(5, 4, 3, 3).to(memory_format=torch.channels_last)
+
+def compute():
+    y = flat[0](x) + flat[1](x) + flat[1](2 * x) + flat[2](x) + flat[2](x.flatten(1))
+    z = conv(x).float().sum() + conv(2 * x).float().square().sum() + (3 * conv.weight).sum()
+    return torch.stack((y.float().square().sum(), z))
+
+with torch.autocast("cpu", dtype=torch.bfloat16):
+    expected, used = compute(), UsedWeights()
+    with use_weights(used):
+        compute()
+    for uses in (used.choose(torch.bfloat16), []):
+        weights = PreparedWeights(uses)
+        buffers = [torch.full_like(parameter, torch.nan) for parameter in parameters]
+        gradients = StepGradients(weights, parameters, buffers)
+        with use_weights(weights):
+            weights.prepare()
+            losses = compute()
+        torch.testing.assert_close(losses, expected)
+        grads = gradients.compute(losses, torch.ones(2))
+        expected_grads = torch.autograd.grad(expected.sum(), parameters, allow_unused=True, retain_graph=True)
+        assert [grad is None for grad in grads] == [grad is None for grad in expected_grads] == [False] * 8 + [True] * 2
+        torch.testing.assert_close(grads[:8], list(expected_grads[:8]), rtol=1e-2, atol=1e-2)
+assert {id(use.weight) for use in used.uses.values()}.isdisjoint(map(id, (flat[0].weight, flat[1].weight)))
+"""
+
+
+@pytest.mark.parametrize("program", [KERNEL, STEP, READERS], ids=["kernel", "step", "readers"])
 def test_prepared_weights_under_tritons_interpreter(program: str) -> None:
     run_interpreted("-c", program)

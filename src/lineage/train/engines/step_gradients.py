@@ -32,7 +32,8 @@ class StepGradients:
 
     def compute(self, sums: Tensor, grad_sums: Tensor) -> list[Tensor | None]:
         """Fill the buffers; return them, None for parameters without a gradient. May be recorded."""
-        lent = {id(parameter): buffer for parameter, buffer in zip(self.parameters, self.buffers, strict=True)}
+        others = set(range(len(self.buffers))).difference(self.positions)  # the launch overwrites those of leaves
+        lent = {id(self.parameters[index]): self.buffers[index] for index in others}
         with lend_buffers(lent):
             results = torch.autograd.grad(sums, [*self.leaves, *self.parameters], grad_sums, allow_unused=True)
         cast = self._cast(results[: len(self.leaves)])

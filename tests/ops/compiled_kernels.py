@@ -24,6 +24,7 @@ from lineage.ops.layers import (
     focal_cuda,
     joined_linear_cuda,
     level_canvas_cuda,
+    prepared_weights_cuda,
     stem_cuda,
 )
 from lineage.ops.layers.filters import FrozenNorm
@@ -31,7 +32,7 @@ from lineage.structures import Masks
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts, top_k, sampling)
-LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
+LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, prepared_weights_cuda, stem_cuda)
 HEADS = (class_masks_cuda, joined_linear_cuda)
 MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
@@ -138,6 +139,7 @@ def launch_layers(dtype: torch.dtype) -> None:
         convolution_cuda.add(y.float(), y, touched)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
+    launch_casts(dtype)
     sides, outputs = [(50, 60), (25, 23), (13, 12)], torch.zeros(2, 3731, 256, dtype=dtype)
     level_canvas_cuda.clear_gaps(y, sides)
     level_canvas_cuda.pack(y, [coarse] * 3, sides)
@@ -157,6 +159,18 @@ def launch_heads(dtype: torch.dtype) -> None:
     weight = joined_linear_cuda.join(torch.zeros(81, 1024), torch.zeros(4, 1024), 88, dtype)
     for joined in (weight, torch.zeros(2048, 88, dtype=dtype).t()):
         joined_linear_cuda.part(joined, (81, 4))
+
+
+def launch_casts(dtype: torch.dtype) -> None:
+    weights = [torch.zeros(256, 64, 3, 3), torch.zeros(256, 64), torch.zeros(81)]
+    norms = [FrozenNorm(*torch.ones(4, 256), 1e-5), None, None]
+    targets = [torch.zeros_like(weight, dtype=dtype) for weight in weights]
+    shifts = [torch.zeros(256, dtype=dtype), None, None]
+    casts = prepared_weights_cuda.Casts(weights)
+    casts.plan([*map(prepared_weights_cuda.Cast, weights, targets, norms, shifts)])
+    casts.launch()
+    casts.plan([*map(prepared_weights_cuda.Cast, targets, weights, norms, [None] * 3)])
+    casts.launch()
 
 
 def find_kernels() -> set[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops.layers.kernels import FLOATS, runs_kernels
+from lineage.ops.layers.prepared_weights import find_prepared, read_compute_type
 
 
 class FrozenNorm(NamedTuple):
@@ -28,7 +29,10 @@ class FrozenNorm(NamedTuple):
 def fold_norm(weight: Tensor, norm: FrozenNorm) -> tuple[Tensor, Tensor]:
     """Return weight [O, I, h, w] * scale [O] and the shift [O]; on CUDA in one kernel, in the type of autocast."""
     if runs_kernels(weight) and _is_dense(weight):
-        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
+        dtype = read_compute_type(weight)
+        prepared = find_prepared(weight, norm, dtype)
+        if prepared is not None and prepared.shift is not None:
+            return prepared.weight, prepared.shift
         if dtype in FLOATS:
             filters, shift = _FoldNorm.apply(weight, norm, dtype)
             return filters, shift

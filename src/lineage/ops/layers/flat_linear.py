@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.prepared_weights import take_buffer
 
 
 class FlatLinear(nn.Linear):
@@ -38,7 +39,7 @@ class _OrderByBin(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
         from lineage.ops.layers import flat_linear_cuda  # Triton loads only where there is a GPU
 
-        ctx.channels, ctx.dtype = channels, weight.dtype
+        ctx.channels, ctx.weight = channels, weight
         return flat_linear_cuda.transpose(weight.contiguous().unflatten(1, (channels, -1)), dtype).flatten(1)
 
     @staticmethod
@@ -46,4 +47,7 @@ class _OrderByBin(torch.autograd.Function):
         from lineage.ops.layers import flat_linear_cuda
 
         by_bin = grad.contiguous().unflatten(1, (-1, ctx.channels))
-        return flat_linear_cuda.transpose(by_bin, ctx.dtype).flatten(1), None, None
+        buffer = take_buffer(ctx.weight)
+        if buffer is not None and not buffer.is_contiguous():
+            buffer = None
+        return flat_linear_cuda.transpose(by_bin, ctx.weight.dtype, buffer).flatten(1), None, None

@@ -21,9 +21,9 @@ def _transpose(x, out, M, N, SIDE: tl.constexpr):  # type: ignore[no-untyped-def
     tl.store(out + first + column[:, None] * M + row[None, :], tl.trans(value), mask=tl.trans(inside))
 
 
-def transpose(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return x [B, M, N], contiguous, as [B, N, M] of another type."""
+def transpose(x: Tensor, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
+    """Return x [B, M, N], contiguous, as [B, N, M] of another type, in the memory of `out` if there is one."""
     batch, m, n = x.shape
-    out = x.new_empty(batch, n, m, dtype=dtype)
+    out = x.new_empty(batch, n, m, dtype=dtype) if out is None else out.view(batch, n, m)
     _transpose[(batch, triton.cdiv(m, SIDE), triton.cdiv(n, SIDE))](x, out, m, n, SIDE=SIDE, **FUSED)
     return out

@@ -14,7 +14,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from lineage.ops.layers.prepared_weights import PreparedWeights, UsedWeights, read_compute_type, use_weights
 from lineage.ops.slot_limit import limit_slots
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 from lineage.train.engines import static_batch
 from lineage.train.engines.slot_forecast import NeededSlots, SlotForecast
+from lineage.train.engines.step_gradients import StepGradients
 
 EAGER_STEPS = 2  # of each shape, before it is recorded
 SYNC = "synchronizing CUDA operation"  # in torch's warning
@@ -47,6 +49,7 @@ class GraphEngine:
         self.buckets: dict[Hashable, Hashable] = {}  # shapes of a batch -> those of its buffers
         self.pointers: tuple[int, ...] = ()  # addresses of the parameters that the graphs read
         self.recorder: Recorder | None = None
+        self.used = UsedWeights()  # those that the eager steps asked for
         self.forecast = SlotForecast(model)
         self.refusal: str | None = None  # why nothing is recorded any more
 
@@ -69,14 +72,22 @@ class GraphEngine:
             return step.replay(images, targets), step.needed
         needed = NeededSlots(slots, pinned=True)
         self.eager_steps += 1  # the first may build constants, the second must wait for nothing
-        with limit_slots(needed), self._watch_for_syncs() if self.eager_steps == 2 else nullcontext():
+        watch = self._watch_for_syncs() if self.eager_steps == 2 else self._note_weights()
+        with limit_slots(needed), watch:
             return self.model.losses(images, targets), needed
 
     def detect(self, images: Images) -> Detections:
         if self.refusal or torch.is_grad_enabled() or not images.pixels.is_cuda:
             return self.model.detect(images)
         inference = self._look_up(("detect",), images, None, RecordedInference)
-        return self.model.detect(images) if inference is None else inference.replay(images)
+        if inference is not None:
+            return inference.replay(images)
+        with self._note_weights():
+            return self.model.detect(images)
+
+    def _note_weights(self) -> AbstractContextManager[None]:
+        """Note which weights are asked for inside, as long as that takes no time of steps that are never recorded."""
+        return use_weights(self.used) if len(self.graphs) < MAX_GRAPHS else nullcontext()
 
     def _look_up(
         self, kind: tuple[Hashable, ...], images: Images, targets: Targets | None, record: Callable[..., Recorded]
@@ -85,7 +96,8 @@ class GraphEngine:
         pointers = tuple(parameter.data_ptr() for parameter in self.model.parameters())
         if pointers != self.pointers:  # weights were replaced, not overwritten
             self.graphs.clear()
-            self.pointers = pointers
+            self.visited.clear()
+            self.recorder, self.used, self.pointers = None, UsedWeights(), pointers
         shapes = static_batch.read_shapes((images, targets))
         if shapes not in self.buckets:
             self.buckets[shapes] = static_batch.read_shapes(static_batch.reserve(images, targets))
@@ -117,7 +129,7 @@ class GraphEngine:
 
     def _record(self, key: Hashable, record: Callable[..., Any], images: Images, targets: Targets | None) -> None:
         try:
-            self.recorder = self.recorder or Recorder(self.model, images.pixels.device)
+            self.recorder = self.recorder or Recorder(self.model, images.pixels.device, self.used)
             self.graphs[key] = record(self.model, self.recorder, images, targets)
         except RuntimeError as error:  # nothing was computed, so the batch can still run eagerly
             _reset_generator(images.pixels.device)
@@ -145,14 +157,25 @@ def _read_modes(model: nn.Module) -> tuple[Hashable, ...]:
 
 
 class Recorder:
-    """Stream, pool of memory and buffers of gradients that all graphs of an engine share."""
+    """Stream, pool of memory, weights and buffers of gradients that all graphs of an engine share."""
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, device: torch.device, used: UsedWeights) -> None:
         self.pool = torch.cuda.graph_pool_handle()
         self.stream = torch.cuda.Stream(device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.grads = [torch.empty_like(parameter) for parameter in self.parameters]
+        with torch.inference_mode(False):
+            self.grads = [torch.empty_like(parameter, requires_grad=False) for parameter in self.parameters]
+        self.used = used
+        self.prepared: dict[tuple[torch.dtype, int], PreparedWeights] = {}
         self._create_workspaces(device)
+
+    def choose_weights(self) -> PreparedWeights:
+        """Return the weights that steps asked for in the type of this one, in memory that all graphs share."""
+        uses = self.used.choose(read_compute_type(self.grads[0])) if self.grads else []
+        key = (uses[0].dtype, len(uses)) if uses else (torch.float32, 0)
+        if key not in self.prepared:
+            self.prepared[key] = PreparedWeights(uses)
+        return self.prepared[key]
 
     def _create_workspaces(self, device: torch.device) -> None:
         """Let cuBLAS reserve its memory for this stream outside of the pool, in the forward and the backward thread."""
@@ -183,18 +206,19 @@ class RecordedStep:
         self.parameters = recorder.parameters
         self.forward_graph, self.backward_graph = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         self.needed = NeededSlots(slots, pinned=True)
+        self.weights = recorder.choose_weights()
+        self.gradients = StepGradients(self.weights, recorder.parameters, recorder.grads)
         # weights that autocast cast before would be read at replay as they were then
         torch.clear_autocast_cache()
-        with recorder.record(self.forward_graph), limit_slots(self.needed):
+        with recorder.record(self.forward_graph), limit_slots(self.needed), use_weights(self.weights):
+            self.weights.prepare()
             losses: Losses = model.losses(*self.inputs)
             sums = torch.stack([loss.sum for loss in losses.values()])
         self.grad_sums = torch.ones_like(sums)
         with recorder.record(self.backward_graph):
-            grads = torch.autograd.grad(sums, self.parameters, self.grad_sums, allow_unused=True)
-            used = [index for index, grad in enumerate(grads) if grad is not None]
-            torch._foreach_copy_([recorder.grads[index] for index in used], [grads[index] for index in used])
+            self.grads = self.gradients.compute(sums, self.grad_sums)
+        self.gradients.finish_recording()
         torch.clear_autocast_cache()
-        self.grads = [None if grad is None else buffer for grad, buffer in zip(grads, recorder.grads, strict=True)]
         self.losses = {name: loss._replace(sum=loss.sum.detach()) for name, loss in losses.items()}
         self.sums = sums.detach()
 
@@ -242,8 +266,10 @@ class RecordedInference:
         self.inputs = static_batch.reserve(images, None)
         static_batch.fill(self.inputs, images, None)
         self.graph = torch.cuda.CUDAGraph()
+        self.weights = recorder.choose_weights()
         torch.clear_autocast_cache()
-        with recorder.record(self.graph):
+        with recorder.record(self.graph), use_weights(self.weights):
+            self.weights.prepare()
             self.detections: Detections = model.detect(self.inputs[0])
         torch.clear_autocast_cache()
 

@@ -141,6 +141,19 @@ def _add(line, touched, column, value, width, C, exists):  # type: ignore[no-unt
             tl.store(touched + column, 1)
 
 
+@triton.jit
+def _collect(grad, row, channel, y, bin_height, ny, nx, height, factor, C, SIZE: tl.constexpr, BINS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Return what the bins of each column give to a row of pixels, [BINS, channels]; their loads wait together."""
+    bins, first_last = tl.arange(0, BINS), _bins_at(y, bin_height, row, SIZE)
+    is_bin = (bins < SIZE)[:, None] & (channel < C)[None, :]
+    columns = tl.zeros([BINS, channel.shape[0]], tl.float32)
+    for by in range(first_last[0], first_last[1] + 1):
+        weight = factor * _weight(y, bin_height, by, ny, height, row) / tl.maximum(nx * ny, 1)
+        place = ((by * SIZE + bins) * C)[:, None] + channel[None, :]
+        columns += weight * tl.load(grad + place, mask=is_bin, other=0.0).to(tl.float32)
+    return columns
+
+
 @triton.jit(do_not_specialize=[*SIZES, "factor"])
 def _backward(  # type: ignore[no-untyped-def]
     grad, rois, levels, sums, touched,
@@ -150,49 +163,41 @@ def _backward(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     region = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    exists = channel < C
     # 1. the region's map and its bins, as in the forward pass
     level = tl.load(levels + region).to(tl.int32)
     height, width = select(level, h0, h1, h2, h3, h4), select(level, w0, w1, w2, w3, w4)
     image, x, bin_width, nx, y, bin_height, ny = _bins(rois + region * 5, SIZE, RATIO, ALIGNED)
     start = first_pixel(level, image, B, h0, w0, h1, w1, h2, w2, h3, w3, h4, w4)
+    grad += region * SIZE * SIZE * C
     # 2. this program takes every ROWS-th of the rows of pixels that its samples touch
     first_row, last_row = _rows(y, bin_height, ny, height, SIZE)
-    bins = tl.arange(0, BINS)
-    is_bin = (bins < SIZE)[:, None] & exists[None, :]
     for row in range(first_row + tl.program_id(1), last_row + 1, ROWS):
-        first, last = _bins_at(y, bin_height, row, SIZE)
+        columns = _collect(grad, row, channel, y, bin_height, ny, nx, height, factor, C, SIZE, BINS)
         line = sums + (start + row * width) * C + channel
         marks = touched
         if touched is not None:
             marks += start + row * width
-        # 3. what the bins of each column give to this row; their loads wait together
-        columns = tl.zeros([BINS, BLOCK], tl.float32)
-        for by in range(first, last + 1):
-            weight = factor * _weight(y, bin_height, by, ny, height, row) / tl.maximum(nx * ny, 1)
-            place = (((region * SIZE + by) * SIZE + bins) * C)[:, None] + channel[None, :]
-            columns += weight * tl.load(grad + place, mask=is_bin, other=0.0).to(tl.float32)
-        # 4. walk along the row: `here` collects what the pixel `column` gets, `beside` what its right neighbour gets
+        # 3. walk along the row: `here` collects what the pixel `column` gets, `beside` what its right neighbour gets
         column = -2
         here = tl.zeros([BLOCK], tl.float32)
         beside = tl.zeros([BLOCK], tl.float32)
         for bx in tl.static_range(SIZE):
-            gradient = tl.sum(tl.where((bins == bx)[:, None], columns, 0.0), 0)  # of registers: costs nothing
+            is_column = (tl.arange(0, BINS) == bx)[:, None]
+            gradient = tl.sum(tl.where(is_column, columns, 0.0), 0)  # a choice of registers, which costs nothing
             for ix in range(nx):
                 px, inside = _sample(x, bin_width, bx, ix, nx, width)
                 left = px.to(tl.int32)
-                fx = px - left
                 if left != column:
-                    _add(line, marks, column, here, width, C, exists)
+                    _add(line, marks, column, here, width, C, channel < C)
                     if left != column + 1:
-                        _add(line, marks, column + 1, beside, width, C, exists)
+                        _add(line, marks, column + 1, beside, width, C, channel < C)
                     here = tl.where(left == column + 1, beside, 0.0)
                     beside = tl.zeros([BLOCK], tl.float32)
                     column = left
-                here += inside * (1 - fx) * gradient
-                beside += inside * fx * gradient
-        _add(line, marks, column, here, width, C, exists)
-        _add(line, marks, column + 1, beside, width, C, exists)
+                here += inside * (1 - (px - left)) * gradient
+                beside += inside * (px - left) * gradient
+        _add(line, marks, column, here, width, C, channel < C)
+        _add(line, marks, column + 1, beside, width, C, channel < C)
 
 
 def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampling_ratio: int, aligned: bool) -> Tensor:

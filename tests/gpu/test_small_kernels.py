@@ -99,7 +99,7 @@ def test_diagnostics() -> None:
     valid, foreground, labels = (torch.randint(0, high, (2, 3000), generator=generator) for high in (2, 2, 4))
     assert_equal_on_cuda(diagnostics.count_samples, foreground.bool(), valid.bool())
     probabilities = torch.rand(2, 3000, 4, generator=generator)
-    assert_equal_on_cuda(diagnostics.measure_classification, probabilities, labels, valid.bool(), 3)
+    assert_equal_on_cuda(diagnostics.measure_classification, probabilities, labels, valid.bool())
     logits, goal = torch.randn(2, 2, 64, 28, 28, generator=generator)
     assert_equal_on_cuda(diagnostics.measure_masks, logits, goal.abs(), foreground[:, :64].bool())
     _, targets = batch([(96, 128)] * 2, [6, 4], 3, canvas=(96, 128), seed=3)

@@ -16,15 +16,26 @@ from triton.runtime.jit import JITFunction
 
 from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
-from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, uniform
+from lineage.ops.cuda import (
+    anchor_grid,
+    box_deltas,
+    box_loss,
+    class_scores,
+    counts,
+    mask_crops,
+    region_levels,
+    softmax_loss,
+    uniform,
+)
 from lineage.ops.layers import convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda
 from lineage.ops.layers.filters import FrozenNorm
-from lineage.structures import Masks
+from lineage.structures import Masks, SampledProposals
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
+HEADS = (class_scores, softmax_loss, box_loss)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL, *HEADS)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -79,10 +90,22 @@ def launch_small_operations() -> None:
     anchor_grid.repeat(boxes[0, :3], 20, 30, 4)
     valid = matched_idx.bool()
     counts.count_samples(valid, valid)
-    counts.count_classes(matched_idx, matched_idx, valid, 80)
+    counts.count_classes(torch.zeros(2, 100, 81), matched_idx, valid)
     counts.count_objects(boxes, valid, valid, boxes, valid, 0.5)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         counts.count_pixels(torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28), valid)
+
+
+def launch_box_losses() -> None:
+    labels, boxes = torch.zeros(2, 100, dtype=torch.long), torch.rand(2, 100, 4)
+    for classes in (2, 81, 1204):
+        places = torch.zeros(200, classes), labels.flatten(), labels.flatten().bool()
+        losses = softmax_loss.cross_entropy(*places)
+        softmax_loss.cross_entropy_backward(*places, losses)
+        deltas = torch.zeros(2, 100, classes - 1, 4)
+        sampled = SampledProposals(boxes, labels.bool(), labels, labels)
+        losses, slopes = box_loss.smooth_l1(deltas, sampled, boxes, 80, (10.0, 10.0, 5.0, 5.0), 1.0)
+        box_loss.smooth_l1_backward(slopes, labels, losses[:1].expand(200), classes - 1)
 
 
 def launch_focal(dtype: torch.dtype) -> None:
@@ -145,6 +168,7 @@ def main(capability: int) -> None:
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
     launch_small_operations()
+    launch_box_losses()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)

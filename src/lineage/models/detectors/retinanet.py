@@ -63,9 +63,7 @@ class Subnet(nn.Module):
         """Return what `forward` does, of all levels one after the other: [B, A, per_anchor] float32"""
         return torch.cat(self(features, per_anchor), 1)
 
-    def join_packed(
-        self, levels: PackedLevels, per_anchor: int, dtype: torch.dtype | None = torch.float32
-    ) -> Tensor:
+    def join_packed(self, levels: PackedLevels, per_anchor: int, dtype: torch.dtype | None = torch.float32) -> Tensor:
         """Return the same of packed levels, for a subnet without norms: those would see the gaps.
 
         dtype: of the outputs; None leaves them in the type that autocast computes.
@@ -143,9 +141,7 @@ class DenseHead(nn.Module):
         cls_loss = self._normalize(cls, counts)._replace(diagnostics=diagnostics)
         return {"dense_cls": cls_loss, "dense_box": self._normalize(box, counts)}
 
-    def _predict(
-        self, features: list[Tensor], dtype: torch.dtype | None = torch.float32
-    ) -> tuple[Tensor, Tensor]:
+    def _predict(self, features: list[Tensor], dtype: torch.dtype | None = torch.float32) -> tuple[Tensor, Tensor]:
         """Return the logits [B, A, num_classes] and deltas [B, A, 4] of all anchors, level after level.
 
         dtype: of packed logits; None is autocast's. A step writes and reads 64 million of them.

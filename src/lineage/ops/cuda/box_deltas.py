@@ -29,7 +29,7 @@ def read_boxes(boxes, index, inside):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _write(out, index, inside, a, b, c, d):  # type: ignore[no-untyped-def]
+def write_boxes(out, index, inside, a, b, c, d):  # type: ignore[no-untyped-def]
     place = out + index * 4
     tl.store(place, a, mask=inside)
     tl.store(place + 1, b, mask=inside)
@@ -51,15 +51,20 @@ def _limit_box(sizes, image, inside, x1, y1, x2, y2):  # type: ignore[no-untyped
     return clamp(x1, 0.0, width), clamp(y1, 0.0, height), clamp(x2, 0.0, width), clamp(y2, 0.0, height)
 
 
+@triton.jit
+def encode_box(boxes, index, anchors, anchor, inside, wx, wy, ww, wh):  # type: ignore[no-untyped-def]
+    x, y, width, height = _center(boxes, index, inside)
+    ax, ay, awidth, aheight = _center(anchors, anchor, inside)
+    dx, dy = tl.div_rn(wx * (x - ax), awidth), tl.div_rn(wy * (y - ay), aheight)
+    return dx, dy, ww * log(tl.div_rn(width, awidth)), wh * log(tl.div_rn(height, aheight))
+
+
 @triton.jit(do_not_specialize=NUMBERS)
 def _encode(boxes, anchors, out, total, wx, wy, ww, wh, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x, y, width, height = _center(boxes, index, inside)
-    ax, ay, awidth, aheight = _center(anchors, index, inside)
-    dx, dy = tl.div_rn(wx * (x - ax), awidth), tl.div_rn(wy * (y - ay), aheight)
-    dw, dh = ww * log(tl.div_rn(width, awidth)), wh * log(tl.div_rn(height, aheight))
-    _write(out, index, inside, dx, dy, dw, dh)
+    dx, dy, dw, dh = encode_box(boxes, index, anchors, index, inside, wx, wy, ww, wh)
+    write_boxes(out, index, inside, dx, dy, dw, dh)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -74,7 +79,7 @@ def _decode(deltas, anchors, sizes, out, total, per_image, wx, wy, ww, wh, max_l
     x1, y1, x2, y2 = x - half_width, y - half_height, x + half_width, y + half_height
     if sizes is not None:
         x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
-    _write(out, index, inside, x1, y1, x2, y2)
+    write_boxes(out, index, inside, x1, y1, x2, y2)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -83,7 +88,7 @@ def _clip(boxes, sizes, out, total, per_image, BLOCK: tl.constexpr):  # type: ig
     inside = index < total
     x1, y1, x2, y2 = read_boxes(boxes, index, inside)
     x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
-    _write(out, index, inside, x1, y1, x2, y2)
+    write_boxes(out, index, inside, x1, y1, x2, y2)
 
 
 @triton.jit(do_not_specialize=NUMBERS)

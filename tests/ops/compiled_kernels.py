@@ -23,17 +23,19 @@ from lineage.ops.cuda import (
     class_scores,
     counts,
     mask_crops,
+    mask_loss,
+    refinement,
     region_levels,
     softmax_loss,
     uniform,
 )
 from lineage.ops.layers import convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda
 from lineage.ops.layers.filters import FrozenNorm
-from lineage.structures import Masks, SampledProposals
+from lineage.structures import Masks, SampledProposals, Targets
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
-HEADS = (class_scores, softmax_loss, box_loss)
+HEADS = (class_scores, softmax_loss, box_loss, refinement, mask_loss)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
 MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL, *HEADS)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
@@ -68,8 +70,11 @@ def compile_only(run: Any) -> Any:
 
 def launch_boxes() -> None:
     boxes, valid = torch.rand(2, 100, 4), torch.ones(2, 100, dtype=torch.bool)
+    targets = Targets(boxes, valid.long(), valid, ~valid, None, None)
     for regions in (torch.rand(2, 500, 4), torch.rand(1, 500, 4)):
-        matching_cuda.compute_overlaps(regions, boxes, valid, ~valid)
+        for best in (False, True):
+            matching_cuda.match(regions, targets, (0.5, 0.0, 0.5, 0.7), best_is_foreground=best)
+    matching_cuda.label(boxes, valid, targets, (0.5, 0.0, 0.5, 0.7), background=80, min_size=1e-3)
     for slots in (100, 1000):
         nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
 
@@ -83,9 +88,9 @@ def launch_small_operations() -> None:
     box_deltas.clip(boxes, sizes)
     box_deltas.has_min_size(boxes, 1e-3)
     windows, matched_idx = torch.ones(2, 9, 4, dtype=torch.int64), torch.zeros(2, 100, dtype=torch.int64)
-    masks = Masks(torch.zeros(18, dtype=torch.uint8), windows[..., 0], windows)
+    bitmaps = Masks(torch.zeros(18, dtype=torch.uint8), windows[..., 0], windows)
     for aligned in (False, True):
-        mask_crops.crop_and_resize(masks, boxes, matched_idx, sizes, 28, 4, aligned)
+        mask_crops.crop_and_resize(bitmaps, boxes, matched_idx, sizes, 28, 4, aligned)
     region_levels.scale(boxes, torch.ones(4), 2, 224, 4)
     anchor_grid.repeat(boxes[0, :3], 20, 30, 4)
     valid = matched_idx.bool()
@@ -93,7 +98,10 @@ def launch_small_operations() -> None:
     counts.count_classes(torch.zeros(2, 100, 81), matched_idx, valid)
     counts.count_objects(boxes, valid, valid, boxes, valid, 0.5)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        counts.count_pixels(torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28), valid)
+        masks, goal = torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28)
+        counts.count_pixels(masks, goal, valid)
+        losses = mask_loss.sum_entropy(masks[0], goal[0])
+        mask_loss.sum_entropy_backward(masks[0], goal[0], losses)
 
 
 def launch_box_losses() -> None:
@@ -106,6 +114,8 @@ def launch_box_losses() -> None:
         sampled = SampledProposals(boxes, labels.bool(), labels, labels)
         losses, slopes = box_loss.smooth_l1(deltas, sampled, boxes, 80, (10.0, 10.0, 5.0, 5.0), 1.0)
         box_loss.smooth_l1_backward(slopes, labels, losses[:1].expand(200), classes - 1)
+        logits = torch.zeros(2, 100, classes)
+        refinement.refine(logits, deltas, boxes, (10.0, 10.0, 5.0, 5.0), box_ops.MAX_LOG_RATIO, torch.rand(2, 2))
 
 
 def launch_focal(dtype: torch.dtype) -> None:

@@ -1,4 +1,4 @@
-"""The kernels of a box head's losses, and of what follows them, against torch under Triton's interpreter."""
+"""The kernels of the losses of boxes and masks, and of what follows them, against torch under Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -96,7 +96,67 @@ losses = box_losses.regress_classes(box_losses.SmoothL1(beta=1.0), deltas, train
 assert torch.autograd.grad(losses.nansum(), trained.boxes)[0].any()
 """
 
-SCRIPTS = {"softmax": SOFTMAX, "smooth_l1": SMOOTH_L1}
+REFINE = """
+import torch
+from lineage.models.losses.box_losses import SoftmaxCrossEntropy
+from lineage.models.roi_heads import box_head, cascade
+from tests.ops.test_boxes import random_boxes
+
+class Head:
+    orders_by_logits, select_class = box_head.BoxHead.orders_by_logits, box_head.BoxHead.select_class
+    classification, bbox_reg_weights = SoftmaxCrossEntropy(1), (10.0, 10.0, 5.0, 5.0)
+
+sizes, generator = torch.tensor([[90.0, 120.0], [150.0, 70.5]]), torch.Generator().manual_seed(0)
+for classes, maps in ((1, 1), (80, 1), (80, 80), (127, 127), (1203, 1203)):
+    for regions in (0, 1, 30):
+        boxes = random_boxes(2, regions, seed=1)
+        logits = torch.randint(12, (2, regions, classes + 1), generator=generator).float()  # many are equal
+        logits[..., -1] *= 2  # background is often likeliest
+        logits[:, 2:3, -1], logits[:, 3:4, -1], logits[:, 4:5, -1] = float("nan"), float("inf"), -float("inf")
+        logits[:, 9:10, 0], logits[:, 10:11, 0], logits[:, 11:12] = float("nan"), float("inf"), -float("inf")
+        deltas = torch.randn(2, regions, maps, 4, generator=generator).requires_grad_()
+        sides = []
+        for on_cuda in (False, True):
+            box_head.runs_kernels = lambda x: on_cuda
+            sides.append(cascade._refine(Head(), logits, deltas, boxes, sizes))
+        torch.testing.assert_close(*sides, rtol=1e-6, atol=1e-4)
+        assert not sides[1].requires_grad
+"""
+
+MASK = """
+import torch
+from lineage.models.losses import mask_losses
+
+generator = torch.Generator().manual_seed(0)
+
+def compare(logits, goal, weights, dtype=torch.float32):
+    logits, sides = logits.to(dtype).detach().requires_grad_(), []
+    for on_cuda in (False, True):
+        mask_losses.runs_kernels = lambda x: on_cuda
+        losses = mask_losses.sum_entropy(logits if on_cuda else logits.float(), goal)
+        gradients = (torch.autograd.grad(total, logits, retain_graph=True)[0]
+                     for total in ((losses * weights).sum(), losses.sum()))
+        sides.append((losses, *gradients))
+    assert "EntropySum" in str(sides[1][0].grad_fn.next_functions)
+    for expected, actual in zip(*sides, strict=True):
+        torch.testing.assert_close(actual, expected, equal_nan=True)
+
+for regions in (0, 1, 9):
+    for side in (1, 14, 28, 40):
+        logits = torch.randn(2, regions, side, side, generator=generator) * 3
+        goal, weights = torch.rand(logits.shape, generator=generator), torch.rand(2, regions, generator=generator)
+        compare(logits, goal, weights)
+        compare(logits, (goal > 0.5).float(), weights, torch.bfloat16)
+        compare(logits * 1e3, (goal > 0.5).float(), weights)
+        compare(logits.transpose(2, 3), goal, weights)
+        logits[:, 1:2, 0, 0] = float("nan")
+        compare(logits, goal, weights)
+mask_losses.runs_kernels = lambda x: True
+losses = mask_losses.sum_entropy(logits, goal.requires_grad_())  # whose gradient is left to torch
+assert torch.autograd.grad(losses.nansum(), goal)[0].any()
+"""
+
+SCRIPTS = {"mask": MASK, "softmax": SOFTMAX, "smooth_l1": SMOOTH_L1, "refine": REFINE}
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

@@ -213,10 +213,10 @@ for slots in (0, 20, 1500):
 
 STEP = """
 import torch
-from lineage.models.losses import box_losses, diagnostics
+from lineage.models.losses import box_losses, diagnostics, mask_losses
 from lineage.models.proposals import anchor_grid
 from lineage.models.roi_heads import box_head, pooler
-from lineage.ops import boxes, mask_sampling, random
+from lineage.ops import boxes, mask_sampling, matching, random
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -224,7 +224,7 @@ torch.manual_seed(0)
 model = build("model=cascade_mask_rcnn").train()
 images, targets = batch([(128, 160), (110, 150)], [3, 2], 4, canvas=(128, 160), seed=0)
 expected = model.losses(images, targets)
-for module in (anchor_grid, box_head, box_losses, boxes, diagnostics, mask_sampling, pooler):
+for module in (anchor_grid, box_head, box_losses, boxes, diagnostics, mask_losses, mask_sampling, matching, pooler):
     module.runs_kernels = lambda x: True
 random.runs_triton = diagnostics.runs_triton = lambda x: True
 losses = model.losses(images, targets)

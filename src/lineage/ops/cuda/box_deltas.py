@@ -45,7 +45,7 @@ def _center(boxes, index, inside):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _limit_box(sizes, image, inside, x1, y1, x2, y2):  # type: ignore[no-untyped-def]
+def limit_box(sizes, image, inside, x1, y1, x2, y2):  # type: ignore[no-untyped-def]
     height = tl.load(sizes + image * 2, mask=inside, other=0.0)
     width = tl.load(sizes + image * 2 + 1, mask=inside, other=0.0)
     return clamp(x1, 0.0, width), clamp(y1, 0.0, height), clamp(x2, 0.0, width), clamp(y2, 0.0, height)
@@ -57,6 +57,16 @@ def encode_box(boxes, index, anchors, anchor, inside, wx, wy, ww, wh):  # type: 
     ax, ay, awidth, aheight = _center(anchors, anchor, inside)
     dx, dy = tl.div_rn(wx * (x - ax), awidth), tl.div_rn(wy * (y - ay), aheight)
     return dx, dy, ww * log(tl.div_rn(width, awidth)), wh * log(tl.div_rn(height, aheight))
+
+
+@triton.jit
+def decode_box(deltas, index, anchors, anchor, inside, wx, wy, ww, wh, max_log_ratio):  # type: ignore[no-untyped-def]
+    ax, ay, awidth, aheight = _center(anchors, anchor, inside)
+    dx, dy, dw, dh = read_boxes(deltas, index, inside)
+    x, y = tl.div_rn(dx, wx) * awidth + ax, tl.div_rn(dy, wy) * aheight + ay
+    half_width = 0.5 * exp(tl.minimum(tl.div_rn(dw, ww), max_log_ratio, KEEP_NAN)) * awidth
+    half_height = 0.5 * exp(tl.minimum(tl.div_rn(dh, wh), max_log_ratio, KEEP_NAN)) * aheight
+    return x - half_width, y - half_height, x + half_width, y + half_height
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -71,14 +81,9 @@ def _encode(boxes, anchors, out, total, wx, wy, ww, wh, BLOCK: tl.constexpr):  #
 def _decode(deltas, anchors, sizes, out, total, per_image, wx, wy, ww, wh, max_log_ratio, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    ax, ay, awidth, aheight = _center(anchors, index, inside)
-    dx, dy, dw, dh = read_boxes(deltas, index, inside)
-    x, y = tl.div_rn(dx, wx) * awidth + ax, tl.div_rn(dy, wy) * aheight + ay
-    half_width = 0.5 * exp(tl.minimum(tl.div_rn(dw, ww), max_log_ratio, KEEP_NAN)) * awidth
-    half_height = 0.5 * exp(tl.minimum(tl.div_rn(dh, wh), max_log_ratio, KEEP_NAN)) * aheight
-    x1, y1, x2, y2 = x - half_width, y - half_height, x + half_width, y + half_height
+    x1, y1, x2, y2 = decode_box(deltas, index, anchors, index, inside, wx, wy, ww, wh, max_log_ratio)
     if sizes is not None:
-        x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
+        x1, y1, x2, y2 = limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
     write_boxes(out, index, inside, x1, y1, x2, y2)
 
 
@@ -87,7 +92,7 @@ def _clip(boxes, sizes, out, total, per_image, BLOCK: tl.constexpr):  # type: ig
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     x1, y1, x2, y2 = read_boxes(boxes, index, inside)
-    x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
+    x1, y1, x2, y2 = limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
     write_boxes(out, index, inside, x1, y1, x2, y2)
 
 

@@ -173,16 +173,14 @@ def match(
 
     best_is_foreground: also regions of the largest IoU with an object are foreground.
     """
-    numbers = map(float, thresholds)
     inputs, images, count, slots = _arrange(regions, targets)
     foreground, background = (_empty(regions, images, torch.bool) for _ in range(2))
+    numbers = [float(number) for number in thresholds]
     if best_is_foreground:
         matched, *overlaps = compute_overlaps(regions, targets)
-        total = foreground.numel()
+        grid, outputs = (triton.cdiv(images * count, BLOCK),), (foreground, background)
         with torch.cuda.device_of(regions):
-            _judge_overlaps[(triton.cdiv(total, BLOCK),)](
-                *overlaps, foreground, background, total, *numbers, BLOCK=BLOCK
-            )
+            _judge_overlaps[grid](*overlaps, *outputs, images * count, *numbers, BLOCK=BLOCK, **EXACT)
         return matched, foreground, background
     matched = _empty(regions, images, torch.int64)
     _launch_tiles(_match, *inputs, matched, foreground, background, count, slots, *numbers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, xavier
@@ -150,7 +151,7 @@ class BoxHead(nn.Module):
         if self.mining is not None:  # OHEM: no gradient for the other regions
             selected = self.mining(cls + box, sampled.boxes, sampled.labels < self.num_classes, sampled.valid)
             cls, box = cls * selected, box * selected
-        normalizer = selected.sum().float()
+        normalizer = selected.sum(dtype=torch.float32)
         if self.train_on_pred_boxes:
             pred_deltas = self.select_class(deltas.detach(), sampled.labels)
             boxes = box_ops.decode_inside(pred_deltas, sampled.boxes, self.bbox_reg_weights, images.sizes)

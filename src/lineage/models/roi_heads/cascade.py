@@ -99,7 +99,8 @@ class CascadeBoxHead(nn.Module):
             cls_loss = losses[f"roi{i + 1}_cls"]
             losses[f"roi{i + 1}_cls"] = cls_loss._replace(diagnostics=head.diagnose(logits, inputs[i]))
             # 3. refine the regions for the next stage
-            boxes = _refine(head, logits, deltas, inputs[i].boxes, images.sizes)
+            if i + 1 < len(self.stages):
+                boxes = _refine(head, logits, deltas, inputs[i].boxes, images.sizes)
         return [inputs[stage - 1] for stage in self.head_stages], losses
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from lineage.train.engines.engine import make_engine
 from lineage.train.optimizer import sgd
 
 ROOT = Path(__file__).parents[2]
-SOLVER = {"lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}  # so small that proposals stay
+SOLVER = {"lr": 1e-9, "momentum": 0.9, "weight_decay": 1e-4}  # so small that proposals stay
 
 
 def build(model: str, *overrides: str) -> nn.Module:

@@ -26,18 +26,29 @@ from lineage.ops.cuda import (
     mask_loss,
     refinement,
     region_levels,
+    sampling,
     softmax_loss,
+    top_k,
     uniform,
 )
-from lineage.ops.layers import convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda
+from lineage.ops.layers import (
+    class_masks_cuda,
+    convolution_cuda,
+    flat_linear_cuda,
+    focal_cuda,
+    joined_linear_cuda,
+    level_canvas_cuda,
+    stem_cuda,
+)
 from lineage.ops.layers.filters import FrozenNorm
 from lineage.structures import Masks, SampledProposals, Targets
 
 LAST = torch.channels_last
-SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts)
-HEADS = (class_scores, softmax_loss, box_loss, refinement, mask_loss)
+SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts, top_k, sampling)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, stem_cuda)
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *SMALL, *HEADS)
+HEADS = (class_masks_cuda, joined_linear_cuda)
+LOSSES = (class_scores, softmax_loss, box_loss, refinement, mask_loss)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL, *LOSSES)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -118,6 +129,15 @@ def launch_box_losses() -> None:
         refinement.refine(logits, deltas, boxes, (10.0, 10.0, 5.0, 5.0), box_ops.MAX_LOG_RATIO, torch.rand(2, 2))
 
 
+def launch_ranking() -> None:
+    for sizes in ((20000, 5000, 70), (300,)):
+        _, index = top_k.top_k(torch.rand(2, sum(sizes)), sizes, 100)
+    box_deltas.decode_at(torch.rand(2, 300, 4), torch.rand(300, 4), index, (1.0,) * 4, 4.0, torch.rand(2, 2))
+    for regions in (300, 20000):
+        flags = torch.zeros(2, regions, dtype=torch.bool)
+        sampling.subsample(flags, flags, torch.zeros(2, dtype=torch.int64), 1, 256, 128)
+
+
 def launch_focal(dtype: torch.dtype) -> None:
     logits, labels = torch.zeros(200, 80, dtype=dtype), torch.zeros(200, dtype=torch.long)
     losses = focal_cuda.focal(logits, labels, 0.25, 2.0)
@@ -145,7 +165,8 @@ def launch_layers(dtype: torch.dtype) -> None:
                 out = convolution_cuda.finish(y, bias, shortcut, relu)
             convolution_cuda.finish_backward(y, out if relu else None, needs_bias=bias is not None)
         convolution_cuda.enlarge_and_add(y, bias, coarse)
-    convolution_cuda.finish_backward(y, y, needs_bias=False, other=y)
+    for others in ([y], [y, y]):
+        convolution_cuda.finish_backward(y, y, needs_bias=False, others=others)
     convolution_cuda.add(y.float(), y)
     convolution_cuda.sum_quads(y)
     convolution_cuda.fold_norm(torch.zeros(256, 64, 3, 3), FrozenNorm(*torch.ones(4, 256), 1e-5), dtype)
@@ -158,7 +179,16 @@ def launch_layers(dtype: torch.dtype) -> None:
         flat_linear_cuda.transpose(torch.zeros(100, 256, 49, dtype=dtype), other)
     pixels, sizes = torch.zeros(2, 3, 64, 96, dtype=torch.uint8), torch.tensor([[64.0, 96.0]] * 2)
     stem_cuda.pack_blocks(pixels, sizes, torch.zeros(3), torch.ones(3), dtype)
-    stem_cuda.pool(torch.zeros(2, 64, 32, 48, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))
+    stem_cuda.pool(torch.zeros(2, 256, 16, 24, dtype=dtype).to(memory_format=LAST), torch.zeros(64, dtype=dtype))
+
+
+def launch_heads(dtype: torch.dtype) -> None:
+    y, filters = torch.zeros(3, 256, 28, 28, dtype=dtype).to(memory_format=LAST), torch.zeros(3, 256, dtype=dtype)
+    masks = class_masks_cuda.apply_filters(y, torch.zeros(256), filters)
+    class_masks_cuda.apply_filters_backward(masks, y, torch.zeros(256), filters)
+    weight = joined_linear_cuda.join(torch.zeros(81, 1024), torch.zeros(4, 1024), 88, dtype)
+    for joined in (weight, torch.zeros(2048, 88, dtype=dtype).t()):
+        joined_linear_cuda.part(joined, (81, 4))
 
 
 def find_kernels() -> set[str]:
@@ -179,10 +209,12 @@ def main(capability: int) -> None:
     launch_boxes()
     launch_small_operations()
     launch_box_losses()
+    launch_ranking()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)
         launch_layers(dtype)
         launch_focal(dtype)
+        launch_heads(dtype)
     assert set(launched) == find_kernels(), set(launched) ^ find_kernels()
     assert all(compiled.asm["cubin"] for compiled in launched.values())
     print(f"{len(launched)} kernels compiled for sm_{capability}")

@@ -88,6 +88,16 @@ def test_a_sample_depends_on_its_key_alone() -> None:
     assert not torch.equal(both[0], both[1])
 
 
+def test_background_of_the_largest_random_number_is_no_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 + (1 - 2^-24) is rounded to 2."""
+    monkeypatch.setattr("lineage.ops.matching.uniform", lambda keys, salt, n: torch.full((len(keys), n), 1 - 2.0**-24))
+    background = torch.tensor([[True, True, False]])
+    match = Match(torch.zeros(1, 3, dtype=torch.int64), ~background, background)
+    subset = subsample(match, count=3, fraction=0.5, rng_keys=torch.zeros(1, dtype=torch.int64), salt=1)
+    assert subset.foreground.gather(1, subset.slots.argsort(1)).tolist() == [[False, False, True]]
+    assert subset.valid.all()
+
+
 CUDA_KERNELS = """
 import torch
 from lineage.ops import matching

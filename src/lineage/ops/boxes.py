@@ -102,6 +102,20 @@ def decode_inside(deltas: Tensor, anchors: Tensor, weights: Sequence[float], siz
     return clip(decode(deltas, anchors, weights), sizes)
 
 
+def decode_at(deltas: Tensor, anchors: Tensor, index: Tensor, weights: Sequence[float], sizes: Tensor) -> Tensor:
+    """Decode and clip what `index` [B, ..., K] chooses of deltas [B, A, 4] and anchors [A, 4] -> [B, ..., K, 4]
+
+    Of an index below 0 the box is zeros.
+    """
+    if _runs_kernel(deltas, anchors, sizes):
+        from lineage.ops.cuda import box_deltas
+
+        return box_deltas.decode_at(deltas, anchors, index, weights, MAX_LOG_RATIO, sizes)
+    chosen = index.clamp(min=0)
+    boxes = decode_inside(take(deltas, chosen.flatten(1)).view(*index.shape, 4), anchors[chosen], weights, sizes)
+    return torch.where((index >= 0)[..., None], boxes, 0.0)
+
+
 def _runs_kernel(*tensors: Tensor) -> bool:
     floats = all(tensor.dtype == torch.float32 for tensor in tensors)
     return floats and runs_kernels(tensors[0]) and not needs_gradient(*tensors)

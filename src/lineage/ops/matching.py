@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lineage.ops import boxes as box_ops
-from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.kernels import runs_kernels, runs_triton
 from lineage.ops.random import uniform
 from lineage.structures import SampledProposals, Targets
 
@@ -135,12 +135,17 @@ class Subset(NamedTuple):
 def subsample(match: Match, *, count: int, fraction: float, rng_keys: Tensor, salt: int) -> Subset:
     """Sample `count` regions per image at random: at most `fraction` of them foreground, the rest background."""
     num_regions = match.foreground.shape[1]
+    num_foreground = min(int(count * fraction), num_regions)
+    if runs_triton(match.foreground):
+        from lineage.ops.cuda import sampling
+
+        chosen = sampling.subsample(match.foreground, match.background, rng_keys, salt, count, num_foreground)
+        return Subset(*chosen)
     random = uniform(rng_keys, salt, num_regions)
     # 1. draw the foreground
-    num_foreground = min(int(count * fraction), num_regions)
     drawn = torch.where(match.foreground, random, -1.0).topk(num_foreground).indices
     foreground = torch.zeros_like(match.foreground).scatter(1, drawn, True) & match.foreground
     # 2. rank: drawn foreground, then background in random order, then what is left out
     priority = torch.where(foreground, random + 2, torch.where(match.background, random + 1, 0.0))
     values, slots = priority.topk(min(count, num_regions))
-    return Subset(slots, values >= 1, values >= 2)
+    return Subset(slots, values >= 1, foreground.gather(1, slots))  # random + 1 may be rounded to 2

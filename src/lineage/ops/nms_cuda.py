@@ -8,7 +8,10 @@ Tests run both on the CPU through Triton's interpreter and compare them with tor
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -16,6 +19,7 @@ from torch import Tensor
 from lineage.ops.layers.kernels import EXACT
 
 WORD = 64  # boxes to a word
+ROWS = 256  # boxes per program, each compared with those of a word
 
 
 @triton.jit
@@ -27,29 +31,41 @@ def _corners(boxes, index, exists):  # type: ignore[no-untyped-def]
     return x1, y1, x2, y2
 
 
-@triton.jit(do_not_specialize=["threshold", "K"])
-def _overlap(boxes, groups, suppresses, threshold, K, WORDS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
-    mine, group = boxes + row * K * 4, groups + row * K
-    earlier = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
-    word = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+@triton.jit(do_not_specialize=["threshold", "half_step", "K"])
+def _overlap(boxes, groups, suppresses, threshold, half_step, K, WORDS: tl.constexpr, ROWS: tl.constexpr):  # type: ignore[no-untyped-def]
+    row, word = tl.program_id(0).to(tl.int64), tl.program_id(2)
     # boxes are sorted: a box suppresses later ones only, and words before its own are never read
-    if (tl.program_id(2) + 1) * COLUMNS * 64 > tl.program_id(1) * ROWS:
-        x1, y1, x2, y2 = _corners(mine, earlier, earlier < K)
-        area = (x2 - x1) * (y2 - y1)
-        own = tl.load(group + earlier, mask=earlier < K, other=-1)
-        bits = tl.zeros([ROWS, COLUMNS], tl.int64)
-        for bit in range(64):
-            later = word * 64 + bit
-            jx1, jy1, jx2, jy2 = _corners(mine, later, later < K)
-            width = tl.maximum(tl.minimum(jx2, x2) - tl.maximum(jx1, x1), 0.0)
-            height = tl.maximum(tl.minimum(jy2, y2) - tl.maximum(jy1, y1), 0.0)
-            shared = width * height
-            iou = shared / (area + (jx2 - jx1) * (jy2 - jy1) - shared)
-            same = own == tl.load(group + later, mask=later < K, other=-2)
-            bits |= (same & (later > earlier) & (iou > threshold)).to(tl.int64) << bit
+    if (word + 1) * 64 > tl.program_id(1) * ROWS:
+        boxes, groups = boxes + row * K * 4, groups + row * K
+        earlier = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+        x1, y1, x2, y2 = _corners(boxes, earlier, earlier < K)
+        area, own = (
+            tl.abs(x2 - x1) * tl.abs(y2 - y1),
+            tl.load(groups + earlier, mask=earlier < K, other=-1).to(tl.int32),
+        )
+        # 1. compare with the 64 boxes of a word, or the last 64: all exist, so that no load has a condition
+        first = tl.minimum(word * 64, K - 64)
+        corner, group, bits = boxes + first * 4, groups + first, tl.zeros([ROWS], tl.uint64)
+        for shift in range(0, 64, 8):
+            part = tl.zeros([ROWS], tl.int32)
+            for bit in tl.static_range(8):
+                jx1, jy1 = tl.load(corner + bit * 4), tl.load(corner + bit * 4 + 1)
+                jx2, jy2 = tl.load(corner + bit * 4 + 2), tl.load(corner + bit * 4 + 3)
+                width = tl.maximum(tl.minimum(jx2, x2) - tl.maximum(jx1, x1), 0.0)
+                height = tl.minimum(jy2, y2) - tl.maximum(jy1, y1)
+                same = own == tl.load(group + bit).to(tl.int32)
+                shared = tl.where(same, width * height, 0.0)  # not above 0 if the boxes are apart
+                union = area + tl.abs(jx2 - jx1) * tl.abs(jy2 - jy1) - shared  # not below 0 either
+                # the rounded quotient is above the threshold if the exact one is by half a step: there fma is exact
+                part |= tl.where(tl.fma(union, -threshold, shared) > half_step * union, 1 << bit, 0)
+            bits |= part.to(tl.uint64) << shift
+            corner, group = corner + 32, group + 8
+        # 2. leave those of the word that come later
+        bits = bits >> (word * 64 - first).to(tl.uint64)
+        skipped = tl.maximum(earlier + 1 - word * 64, 0)
+        bits = tl.where(skipped < 64, bits >> skipped.to(tl.uint64) << skipped.to(tl.uint64), 0)
         place = (row * WORDS * 64 + earlier) * WORDS + word
-        tl.store(suppresses + place, bits, mask=(earlier < WORDS * 64) & (word < WORDS))
+        tl.store(suppresses + place, bits.to(tl.int64, bitcast=True), mask=earlier < WORDS * 64)
 
 
 @triton.jit
@@ -89,19 +105,36 @@ def _greedy(suppresses, valid, keep, K, WORDS: tl.constexpr, BLOCK: tl.constexpr
         tl.store(keep + row * K + box, (((removed >> bit) & 1) == 0).to(tl.int8), mask=box < K)
 
 
+@cache
+def _steps(threshold: float) -> tuple[float, float]:
+    """Return the largest float32 up to the threshold, and half of the step from it to the next."""
+    value = torch.tensor(threshold, dtype=torch.float32)
+    if value.item() > threshold:
+        value = torch.nextafter(value, torch.tensor(-torch.inf))
+    return value.item(), (torch.nextafter(value, torch.tensor(torch.inf)) - value).item() / 2
+
+
 def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
     """Compute ops.nms.nms on CUDA: boxes [R, K, 4], groups [R, K], valid [R, K] -> [R, K] bool."""
+    if 0 < valid.shape[1] < WORD:
+        missing = WORD - valid.shape[1]
+        boxes, groups, exists = (
+            F.pad(boxes, (0, 0, 0, missing)),
+            F.pad(groups, (0, missing)),
+            F.pad(valid, (0, missing)),
+        )
+        return suppress(boxes, groups, exists, threshold)[:, :-missing]
     rows, slots = valid.shape
     words = triton.cdiv(slots, WORD)
     keep = torch.empty(rows, slots, dtype=torch.int8, device=boxes.device)
     if not valid.numel():
         return keep.bool()
     suppresses = torch.empty(rows, words * WORD, words, dtype=torch.int64, device=boxes.device)
-    block_rows, block_words = 32, min(triton.next_power_of_2(words), 16)
+    grid = (rows, triton.cdiv(words * WORD, ROWS), words)
     with torch.cuda.device_of(boxes):
-        _overlap[(rows, words * WORD // block_rows, triton.cdiv(words, block_words))](
-            boxes.float().contiguous(), groups.contiguous(), suppresses, threshold, slots,
-            WORDS=words, ROWS=block_rows, COLUMNS=block_words, **EXACT,
+        _overlap[grid](
+            boxes.float().contiguous(), groups.contiguous(), suppresses, *_steps(threshold), slots,
+            WORDS=words, ROWS=ROWS, **EXACT,
         )  # fmt: skip
         _greedy[(rows,)](
             suppresses, valid.to(torch.int8).contiguous(), keep, slots,

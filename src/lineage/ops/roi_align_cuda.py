@@ -18,7 +18,8 @@ from torch import Tensor
 from lineage.ops.layers.kernels import FUSED
 from lineage.ops.levels_cuda import SIZES, Grid, channel_block, first_pixel, grid_of, pointers, select
 
-ROWS = 8  # programs of the backward pass that share the pixel rows of a region
+ROWS = 16  # programs of the backward pass that share the pixel rows of a region
+CHANNELS = 64  # of a program of the forward pass, at most: it waits for the loads of many bins at once
 
 
 @triton.jit
@@ -191,7 +192,8 @@ def _backward(  # type: ignore[no-untyped-def]
 
 def align(maps: Sequence[Tensor], rois: Tensor, level: Tensor, size: int, sampling_ratio: int, aligned: bool) -> Tensor:
     """Pool regions [R, 5] from maps [B, C, H, W] -> [R, C, size, size], channels last in memory."""
-    channels, block = maps[0].shape[1], channel_block(maps[0].shape[1])
+    channels = maps[0].shape[1]
+    block = min(channel_block(channels), CHANNELS)
     grid = grid_of(maps)
     out = maps[0].new_empty(len(rois), size, size, channels)
     if out.numel():

@@ -22,6 +22,7 @@ class SlotLimit(Protocol):
 
 
 _limit: SlotLimit | None = None
+_is_reported = False
 
 
 @contextmanager
@@ -37,3 +38,19 @@ def limit_slots(limit: SlotLimit) -> Iterator[None]:
 
 def get_slot_limit() -> SlotLimit | None:
     return _limit
+
+
+@contextmanager
+def skip_reports(is_reported: bool) -> Iterator[None]:
+    """Let heads report nothing inside, if what they need was reported before: the host then waits for no head."""
+    global _is_reported
+    before, _is_reported = _is_reported, is_reported
+    try:
+        yield
+    finally:
+        _is_reported = before
+
+
+def expects_report() -> bool:
+    """Return whether a head has to report what it needs."""
+    return _limit is not None and not _is_reported

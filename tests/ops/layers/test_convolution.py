@@ -43,12 +43,17 @@ for channels in (3, 8, 300):
                 assert not needs_bias or torch.allclose(grads[1], expected_grads[1], rtol=1e-4, atol=1e-4)
     other = random(2, channels, 6, 10)
     out = cuda.finish(y, bias, None, True)
-    torch.testing.assert_close(cuda.finish_backward(grad, out, False, other)[0], (grad + other) * (out > 0))
+    third = random(2, channels, 6, 10)
+    for others in ([], [other], [other, third]):
+        expected = sum(others, grad)
+        torch.testing.assert_close(cuda.finish_backward(grad, out, False, others)[0], expected * (out > 0))
+        torch.testing.assert_close(cuda.finish_backward(grad, out, True, others)[0], expected * (out > 0))
     inputs = [y.clone().requires_grad_(), shortcut.clone().requires_grad_()]
-    first, second = _Epilogue.apply(inputs[0], bias, inputs[1], True, True)
-    for readers in ((first * grad).sum() + (second * other).sum(), (first * grad).sum(), (second * grad).sum()):
+    maps = first, second, last = _Epilogue.apply(inputs[0], bias, inputs[1], True, 3)
+    two = (first * grad).sum() + (last * other).sum()
+    for readers in (two + (second * third).sum(), two, (first * grad).sum(), (last * grad).sum()):
         grads = torch.autograd.grad(readers, inputs, retain_graph=True)
-        sums = torch.autograd.grad(readers, [first, second], retain_graph=True, allow_unused=True)
+        sums = torch.autograd.grad(readers, maps, retain_graph=True, allow_unused=True)
         expected = sum(part for part in sums if part is not None) * (first > 0)
         torch.testing.assert_close(grads, (expected, expected))
     weight, constants = random(channels, 4, 3, 3), torch.rand(4, channels, generator=generator)
@@ -61,6 +66,9 @@ for channels in (3, 8, 300):
     for ones in (torch.ones_like(filters), torch.ones(filters.shape)):  # of either layout
         grads = (torch.autograd.grad(folded, weight, ones, retain_graph=True) for folded in (filters, expected))
         torch.testing.assert_close(*grads)
+    window = random(2, channels, 9, 12)[:, :, 1:7, 2:]
+    for addend in (other, window, window.contiguous()):
+        torch.testing.assert_close(cuda.add(grad, addend), grad + addend)
     coarse = random(2, channels, 3, 5).requires_grad_()
     expected = y + bias[:, None, None] + F.interpolate(coarse, scale_factor=2, mode="nearest")
     torch.testing.assert_close(cuda.enlarge_and_add(y, bias, coarse.detach()), expected)
@@ -131,8 +139,8 @@ for memory in (last, first):
         )
         weight, bias = random(6, 4, 3, 3).to(memory_format=memory), random(6)
         compare(
-            lambda: convolution.convolve_for_two(x, conv, weight=weight, bias=bias, shortcut=shortcut),
-            lambda: (F.relu(F.conv2d(x, weight, bias, padding=1) + shortcut),) * 2, [x], memory == last,
+            lambda: convolution.convolve_for_readers(x, conv, weight=weight, bias=bias, shortcut=shortcut),
+            lambda: (F.relu(F.conv2d(x, weight, bias, padding=1) + shortcut),) * 3, [x], memory == last,
         )
 """
 

@@ -98,6 +98,15 @@ def test_a_limit_that_is_enough_changes_no_loss(model: nn.Module, slots: int | N
             torch.testing.assert_close(limited[name].sum, loss.sum)
 
 
+@pytest.mark.parametrize(("name", "reports"), [("cascade_mask_rcnn", 1), ("cascade_mask_rcnn_staged", 4)])
+def test_only_heads_on_other_labels_than_the_samplers_report_again(name: str, reports: int) -> None:
+    """The three mask heads of the second are trained on the regions of three stages."""
+    needed = NeededSlots(None, pinned=False)
+    with limit_slots(needed):
+        build(f"model={name}").losses(*batch([SIZE] * 2, [3, 2], 4, canvas=SIZE))
+    assert needed.heads == reports
+
+
 def test_the_forecast_follows_the_fullest_of_the_last_steps() -> None:
     forecast = SlotForecast(nn.Identity())
     assert forecast.choose() is None

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from lineage.ops.layers.convolution import convolve, convolve_for_two
+from lineage.ops.layers.convolution import READERS, convolve, convolve_for_readers
 from lineage.ops.layers.filters import FrozenNorm, fold_norm
 from lineage.ops.layers.kernels import runs_kernels
 
@@ -125,16 +125,17 @@ def project(x: Tensor, conv: nn.Module, norm: nn.Module) -> Shortcut:
     return Shortcut(convolve_and_normalize(x, conv, norm, relu=False))
 
 
-def convolve_and_normalize_for_two(
+def convolve_and_normalize_for_readers(
     x: Tensor, conv: nn.Module, norm: nn.Module, shortcut: Shortcut
-) -> tuple[Tensor, Tensor]:
-    """Return relu(norm(conv(x)) + shortcut) twice: for the next block and for its shortcut."""
+) -> tuple[Tensor, ...]:
+    """Return relu(norm(conv(x)) + shortcut) three times: for the next block, for its shortcut, and for a pyramid."""
     added, shift = shortcut
     if isinstance(norm, FrozenBatchNorm) and can_fold(conv):
         weight, bias = fold_norm(conv.weight, norm.constants())
-        return convolve_for_two(x, conv, weight=weight, bias=bias if shift is None else bias + shift, shortcut=added)
+        bias = bias if shift is None else bias + shift
+        return convolve_for_readers(x, conv, weight=weight, bias=bias, shortcut=added)
     y = convolve_and_normalize(x, conv, norm, shortcut=added if shift is None else added + shift[:, None, None])
-    return y, y
+    return (y,) * READERS
 
 
 def synchronize_on_cpu(model: nn.Module) -> None:

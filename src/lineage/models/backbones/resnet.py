@@ -109,9 +109,8 @@ class ResNet(nn.Module):
         scales = None if self.depth is None else iter(self.depth(images.rng_keys))
         maps = []
         for number, stage in enumerate(self.stages, 2):
-            x, skipped = self._run(stage, str(number), x, skipped, scales)
-            maps.append(skipped)
-            skipped = x
+            x, skipped, level = self._run(stage, str(number), x, skipped, scales)
+            maps.append(level)
         return maps
 
     def _run_stem(self, images: Images) -> Tensor:
@@ -130,8 +129,8 @@ class ResNet(nn.Module):
 
     def _run(
         self, stage: nn.Sequential, number: str, x: Tensor, skipped: Tensor, scales: Iterator[Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Run a stage -> its map twice, for the next stage and for the pyramid.
+    ) -> tuple[Tensor, ...]:
+        """Run a stage -> its map for the next stage, for that stage's shortcut, and for the pyramid.
 
         `scales` yields the factors [B] of the branches of its blocks, None counts all of them once.
         """

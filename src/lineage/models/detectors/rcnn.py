@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lineage.models.losses.ohem import OHEM
+from lineage.models.roi_heads.filled_slots import report_filled
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.shared_gradient import share_gradient
 from lineage.ops.matching import Matcher, subsample
+from lineage.ops.slot_limit import skip_reports
 from lineage.structures import Detections, Images, Losses, Proposals, SampledProposals, Targets, first
 
 SALT = 2  # separates the random stream of this sampler from the RPN's
@@ -109,13 +111,16 @@ class RCNN(nn.Module):
         features = share_gradient(self.neck(self.backbone(images)))
         proposals, losses = self.proposals.losses(images, features, targets)
         sampled = self.sampler(proposals, targets, images, self.box.num_classes)
+        if self.heads:
+            report_filled(first(sampled, self.sampler.num_foreground), self.box.num_classes)
         sampled_by_stage, box_losses = self.box.losses(features, sampled, targets, images)
         losses = losses | box_losses
         # the other heads are trained on foreground alone: the first slots of every stage, side by side
         stages = [first(stage, self.sampler.num_foreground) for stage in sampled_by_stage]
         foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*stages, strict=True)))
-        for head in self.heads.values():
-            losses = losses | head.losses(features, foreground, targets, images)
+        with skip_reports(all(stage.labels is sampled.labels for stage in sampled_by_stage)):
+            for head in self.heads.values():
+                losses = losses | head.losses(features, foreground, targets, images)
         return losses
 
     def detect(self, images: Images) -> Detections:

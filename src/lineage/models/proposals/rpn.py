@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.init import gaussian
 from lineage.models.losses.diagnostics import count_samples, measure_recall
 from lineage.models.proposals.anchor_grid import check_anchors, repeat
+from lineage.models.proposals.ranking import ranks_segments, top_k, top_k_of_segments
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.convolution import convolve
 from lineage.ops.layers.level_canvas import can_pack, convolve_packed, pack, predict_packed
@@ -27,11 +28,12 @@ RANKINGS = ("score", "random")
 
 
 class Predictions(NamedTuple):
-    """Anchors and what the network predicts for them, level by level."""
+    """Anchors of all levels, one after the other, and what the network predicts for them."""
 
-    anchors: list[Tensor]  # [A_l, 4]
-    logits: list[Tensor]  # [B, A_l] objectness
-    deltas: list[Tensor]  # [B, A_l, 4]
+    anchors: Tensor  # [A, 4]
+    logits: Tensor  # [B, A] objectness
+    deltas: Tensor  # [B, A, 4]
+    sizes: list[int]  # A_l, anchors of each level
 
 
 class TopN(NamedTuple):
@@ -146,9 +148,9 @@ class RPN(nn.Module):
 
         If several became the same box, it is the one of the largest objectness.
         """
-        anchors, logits, deltas = self._rank(images, features)
-        scores = torch.cat(logits, 1)[0]
-        boxes = box_ops.decode(torch.cat(deltas, 1)[:1], torch.cat(anchors)[None], self.bbox_reg_weights)
+        anchors, logits, deltas, _ = self._rank(images, features)
+        scores = logits[0]
+        boxes = box_ops.decode(deltas[:1], anchors[None], self.bbox_reg_weights)
         boxes = box_ops.clip(boxes[:, None], images.sizes[:1])[0, 0]
         indices = []
         for proposal in proposals:
@@ -159,17 +161,16 @@ class RPN(nn.Module):
 
     def objectness_logits(self, features: list[Tensor]) -> Tensor:
         """Return the logits [B, A] of all anchors, level by level."""
-        return torch.cat(self._predict(features).logits, 1)
+        return self._predict(features).logits
 
     def _rank(self, images: Images, features: list[Tensor]) -> Predictions:
         """Return the predictions by which proposals are ranked at test time."""
         predictions = self._predict(features)
         if self.ranking == "random":
-            sizes = [level.shape[1] for level in predictions.logits]
-            random = uniform(images.rng_keys, RANKING_SALT, sum(sizes))
-            predictions = predictions._replace(logits=list(random.split(sizes, 1)))
+            random = uniform(images.rng_keys, RANKING_SALT, sum(predictions.sizes))
+            predictions = predictions._replace(logits=random)
         if not self.regress_at_test:
-            predictions = predictions._replace(deltas=[torch.zeros_like(level) for level in predictions.deltas])
+            predictions = predictions._replace(deltas=torch.zeros_like(predictions.deltas))
         return predictions
 
     def _predict(self, features: list[Tensor]) -> Predictions:
@@ -185,7 +186,9 @@ class RPN(nn.Module):
             outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)
             logits.append(outputs[..., :count].flatten(1).float())
             deltas.append(outputs[..., count : 5 * count].reshape(x.shape[0], -1, 4).float())
-        return Predictions(self.anchors(features), logits, deltas)
+        anchors = self.anchors(features)
+        sizes = [len(level) for level in anchors]
+        return Predictions(torch.cat(anchors), torch.cat(logits, 1), torch.cat(deltas, 1), sizes)
 
     def _predict_packed(self, features: list[Tensor]) -> Predictions:
         """Predict for all levels at once, from two maps."""
@@ -193,9 +196,10 @@ class RPN(nn.Module):
         for convolution in (self.convolution, *self.deeper):
             levels = convolve_packed(levels, cast(nn.Conv2d, convolution))
         outputs = predict_packed(levels, *self._outputs(), padding=0)
-        logits, deltas = outputs[..., :count].flatten(1), outputs[..., count : 5 * count].reshape(len(outputs), -1, 4)
-        sizes = [len(level) for level in anchors]
-        return Predictions(anchors, list(logits.split(sizes, 1)), list(deltas.split(sizes, 1)))
+        # split, not sliced: the gradients of parts are joined in one pass
+        logits, deltas, _ = outputs.split((count, 4 * count, outputs.shape[2] - 5 * count), 2)
+        logits, deltas = logits.flatten(1), deltas.reshape(len(outputs), -1, 4)
+        return Predictions(torch.cat(anchors), logits, deltas, [len(level) for level in anchors])
 
     def _outputs(self) -> tuple[Tensor, Tensor]:
         """Join both 1x1 convolutions, so that the hidden maps are read once.
@@ -213,10 +217,8 @@ class RPN(nn.Module):
     @torch.no_grad()
     def _select(self, images: Images, predictions: Predictions, top_n: TopN) -> Proposals:
         # 1. the highest scores of each level, decoded and clipped
-        slots = min(top_n.pre_nms, max(level.shape[1] for level in predictions.logits))
-        levels = [self._top_of_level(images.sizes, slots, *level) for level in zip(*predictions, strict=True)]
-        boxes = torch.stack([boxes for boxes, _ in levels], 1)  # [B, L, slots, 4]
-        logits = torch.stack([logits for _, logits in levels], 1)  # [B, L, slots]
+        slots = min(top_n.pre_nms, max(predictions.sizes))
+        boxes, logits = self._top_of_levels(images.sizes, slots, predictions)  # [B, L, slots, 4], [B, L, slots]
         # 2. drop empty slots, small boxes and low scores
         valid = (logits > -torch.inf) & box_ops.has_min_size(boxes, self.min_size)
         if self.min_logit is not None:
@@ -227,23 +229,35 @@ class RPN(nn.Module):
         keep = nms(boxes.flatten(0, 1), one_group, rows, self.nms_thresh).view_as(valid)
         # 4. the highest scores of the image
         scores = torch.where(keep, logits, -torch.inf).flatten(1)
-        scores, index = scores.topk(min(top_n.post_nms, scores.shape[1]))
+        scores, index = top_k(scores, min(top_n.post_nms, scores.shape[1]))
         valid = scores > -torch.inf
         boxes = torch.where(valid[..., None], box_ops.take(boxes.flatten(1, 2), index), 0.0)
         return Proposals(boxes, torch.where(valid, scores, 0.0), valid)
 
+    def _top_of_levels(self, sizes: Tensor, slots: int, predictions: Predictions) -> tuple[Tensor, Tensor]:
+        """Return boxes in the image and logits of each level's `slots` best anchors.
+
+        A level that has fewer is padded with boxes of zeros and logits of -inf.
+        """
+        anchors, logits, deltas, counts = predictions
+        if ranks_segments(logits, counts):
+            logits, index = top_k_of_segments(logits, counts, slots)
+            return box_ops.decode_at(deltas, anchors, index, self.bbox_reg_weights, sizes), logits
+        parts = zip(anchors.split(counts), logits.split(counts, 1), deltas.split(counts, 1), strict=True)
+        levels = [self._top_of_level(sizes, slots, *part) for part in parts]
+        return torch.stack([boxes for boxes, _ in levels], 1), torch.stack([best for _, best in levels], 1)
+
     def _top_of_level(
         self, sizes: Tensor, slots: int, anchors: Tensor, logits: Tensor, deltas: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return boxes in the image and logits of a level's `slots` best anchors, padded with -inf if it has fewer."""
+        """Return what _top_of_levels does of one level: [B, slots, 4] and [B, slots]."""
         logits, index = logits.topk(min(slots, logits.shape[1]))
         boxes = box_ops.decode_inside(box_ops.take(deltas, index), anchors[index], self.bbox_reg_weights, sizes)
         padding = slots - logits.shape[1]
         return F.pad(boxes, (0, 0, 0, padding)), F.pad(logits, (0, padding), value=-torch.inf)
 
     def _losses(self, images: Images, predictions: Predictions, targets: Targets) -> Losses:
-        anchors = torch.cat(predictions.anchors)
-        logits, deltas = torch.cat(predictions.logits, 1), torch.cat(predictions.deltas, 1)
+        anchors, logits, deltas, _ = predictions
         # 1. match anchors with objects and sample them
         match = self.match_anchors(images, anchors, targets)
         subset = subsample(

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lineage.ops.boxes import take
-from lineage.ops.slot_limit import get_slot_limit
+from lineage.ops.slot_limit import expects_report, get_slot_limit
 from lineage.structures import SampledProposals
 
 BUCKET = 8  # slots an image come in multiples of it, so that a convolution meets few shapes
@@ -41,17 +41,32 @@ def keep_filled(sampled: SampledProposals, head: Head) -> SampledProposals:
     limit = None if torch.compiler.is_compiling() else get_slot_limit()
     if not (limit or reads_are_free(device)) or any(isinstance(part, _BatchNorm) for part in head.modules()):
         return sampled
-    filled = sampled.valid & (sampled.labels < head.num_classes)
-    fullest = filled.sum(1).max()
+    filled = _find_filled(sampled, head.num_classes)
     if limit:
-        limit.report(fullest)
+        if expects_report():
+            limit.report(filled.sum(1).max())
         slots = filled.shape[1] if limit.slots is None else limit.slots
     else:
-        slots = max(-(-int(fullest) // BUCKET), 1) * BUCKET
+        slots = max(-(-int(filled.sum(1).max()) // BUCKET), 1) * BUCKET
     if slots >= filled.shape[1]:
         return sampled
     order = filled.byte().argsort(dim=1, descending=True, stable=True)[:, :slots]
     return SampledProposals(*(take(field, order) for field in sampled))
+
+
+def report_filled(sampled: SampledProposals, num_classes: int) -> None:
+    """Report what heads on these slots will need, to an engine that limits slots.
+
+    Said as soon as proposals are sampled, it reaches the host while the box head still runs.
+    """
+    limit = None if torch.compiler.is_compiling() else get_slot_limit()
+    if limit:
+        limit.report(_find_filled(sampled, num_classes).sum(1).max())
+
+
+def _find_filled(sampled: SampledProposals, num_classes: int) -> Tensor:
+    """Return which slots hold an object, [B, N] bool."""
+    return sampled.valid & (sampled.labels < num_classes)
 
 
 def reads_are_free(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""The CUDA kernels of ops.boxes: encode, decode with or without a clip, clip, has_min_size.
+"""The CUDA kernels of ops.boxes: encode, decode with or without a clip or a choice, clip, has_min_size.
 
 A division, product or sum is rounded as torch's on a CPU, and NaN stays NaN.
 """
@@ -17,7 +17,8 @@ from lineage.ops.cuda.math_functions import KEEP_NAN, clamp, exp, log
 from lineage.ops.layers.kernels import EXACT
 
 BLOCK = 256  # boxes per program
-NUMBERS = ("total", "per_image", "wx", "wy", "ww", "wh", "max_log_ratio", "min_size")  # no kernel is compiled anew for
+COUNTS = ("total", "per_image", "anchors_per_image")
+NUMBERS = (*COUNTS, "wx", "wy", "ww", "wh", "max_log_ratio", "min_size")  # no kernel is compiled anew for
 
 
 @triton.jit
@@ -78,13 +79,17 @@ def _encode(boxes, anchors, out, total, wx, wy, ww, wh, BLOCK: tl.constexpr):  #
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def _decode(deltas, anchors, sizes, out, total, per_image, wx, wy, ww, wh, max_log_ratio, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+def _decode(deltas, anchors, chosen, sizes, out, total, per_image, anchors_per_image, wx, wy, ww, wh, max_log_ratio, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x1, y1, x2, y2 = decode_box(deltas, index, anchors, index, inside, wx, wy, ww, wh, max_log_ratio)
+    of_deltas, of_anchors, exists = index, index, inside
+    if chosen is not None:
+        of_anchors = tl.load(chosen + index, mask=inside, other=-1)
+        of_deltas, exists = index // per_image * anchors_per_image + of_anchors, of_anchors >= 0
+    x1, y1, x2, y2 = decode_box(deltas, of_deltas, anchors, of_anchors, exists, wx, wy, ww, wh, max_log_ratio)
     if sizes is not None:
         x1, y1, x2, y2 = limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
-    write_boxes(out, index, inside, x1, y1, x2, y2)
+    write_boxes(out, index, inside, x1, y1, x2, y2)  # deltas and anchors of zeros make a box of zeros
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -115,9 +120,19 @@ def decode(
 ) -> Tensor:
     """Apply deltas to anchors, both [..., 4] and broadcast; clip the boxes [B, ..., 4] to sizes [B, 2] if any."""
     deltas, anchors = _broadcast(deltas, anchors)
-    numbers = (*_count(deltas), *map(float, weights), max_log_ratio)
+    numbers = (*_count(deltas), 0, *map(float, weights), max_log_ratio)
     sizes = None if sizes is None else sizes.contiguous()
-    return _launch(_decode, deltas, anchors, sizes, torch.empty_like(deltas), *numbers)
+    return _launch(_decode, deltas, anchors, None, sizes, torch.empty_like(deltas), *numbers)
+
+
+def decode_at(
+    deltas: Tensor, anchors: Tensor, index: Tensor, weights: Sequence[float], max_log_ratio: float, sizes: Tensor
+) -> Tensor:
+    """Decode and clip what index [B, ..., K] chooses of deltas [B, A, 4] and anchors [A, 4]; below 0: zeros."""
+    out = torch.empty(*index.shape, 4, dtype=deltas.dtype, device=deltas.device)
+    numbers = (*_count(out), len(anchors), *map(float, weights), max_log_ratio)
+    tensors = (deltas.contiguous(), anchors.contiguous(), index.contiguous(), sizes.contiguous(), out)
+    return _launch(_decode, *tensors, *numbers)
 
 
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
@@ -145,8 +160,9 @@ def _count(boxes: Tensor) -> tuple[int, int]:
 
 
 def _launch(kernel: Any, *arguments: Any) -> Tensor:
-    """Run a kernel on the boxes of its first argument and return its output, the last tensor of its arguments."""
-    boxes, out = arguments[0], [argument for argument in arguments if isinstance(argument, Tensor)][-1]
-    with torch.cuda.device_of(boxes):
-        kernel[(triton.cdiv(boxes.numel() // 4, BLOCK),)](*arguments, BLOCK=BLOCK, **EXACT)
+    """Run a kernel on as many boxes as its first integer says; return its output, the last tensor of its arguments."""
+    out = [argument for argument in arguments if isinstance(argument, Tensor)][-1]
+    total = next(argument for argument in arguments if isinstance(argument, int))
+    with torch.cuda.device_of(out):
+        kernel[(triton.cdiv(total, BLOCK),)](*arguments, BLOCK=BLOCK, **EXACT)
     return out

@@ -19,15 +19,20 @@ def _mix(x):  # type: ignore[no-untyped-def]
     return x ^ (x >> 16)
 
 
+@triton.jit
+def draw(keys, row, salt, index):  # type: ignore[no-untyped-def]
+    """Return the numbers of a key at these indices."""
+    key = tl.load(keys + row)
+    stream = _mix(key.to(tl.uint32) ^ _mix((key >> 32).to(tl.uint32) + salt.to(tl.uint32) * 0x9E3779B9))
+    bits = _mix(_mix(stream ^ (index.to(tl.uint32) * 0x9E3779B9)) + stream)
+    return (bits >> 8).to(tl.float32) * 5.9604644775390625e-08  # 2^-24
+
+
 @triton.jit(do_not_specialize=["salt", "count"])
 def _uniform(keys, out, salt, count, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(1).to(tl.int64)
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    key = tl.load(keys + row)
-    stream = _mix(key.to(tl.uint32) ^ _mix((key >> 32).to(tl.uint32) + salt.to(tl.uint32) * 0x9E3779B9))
-    bits = _mix(_mix(stream ^ (index.to(tl.uint32) * 0x9E3779B9)) + stream)
-    numbers = (bits >> 8).to(tl.float32) * 5.9604644775390625e-08  # 2^-24
-    tl.store(out + row * count + index, numbers, mask=index < count)
+    tl.store(out + row * count + index, draw(keys, row, salt, index), mask=index < count)
 
 
 def uniform(rng_keys: Tensor, salt: int, n: int) -> Tensor:

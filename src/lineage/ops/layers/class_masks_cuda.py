@@ -11,7 +11,8 @@ from lineage.ops.layers.convolution_cuda import sum_rows
 from lineage.ops.layers.kernels import FUSED
 
 PIXELS, CHANNELS = 16, 256  # that a program reads at once
-SHARE = 7 * PIXELS  # pixels of a program of the backward pass
+BACKWARD_PIXELS = 8  # it keeps two sums of each
+SHARE = 14 * BACKWARD_PIXELS  # pixels of a program of the backward pass
 
 
 @triton.jit
@@ -77,6 +78,6 @@ def apply_filters_backward(grad: Tensor, y: Tensor, bias: Tensor, filters: Tenso
     with torch.cuda.device_of(y):
         _backward[(regions, parts, triton.cdiv(channels, block))](
             grad.contiguous(), y, bias, filters.contiguous(), out, biases, factors, pixels, channels,
-            PIXELS=PIXELS, CHANNELS=block, SHARE=SHARE, **FUSED,
+            PIXELS=BACKWARD_PIXELS, CHANNELS=block, SHARE=SHARE, **FUSED,
         )  # fmt: skip
     return out, sum_rows(biases.flatten(0, 1)), factors.sum(1)

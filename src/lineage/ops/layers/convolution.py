@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from lineage.ops.layers import cudnn
 from lineage.ops.layers.kernels import FLOATS, runs_kernels
 
+READERS = 3  # of the map of a residual block: the next block, its shortcut, and the pyramid
+
 
 def convolve(
     x: Tensor,
@@ -27,30 +29,29 @@ def convolve(
     relu: bool = True,
 ) -> Tensor:
     """Apply a convolution to x [B, C, H, W], add `shortcut`, rectify; `weight` and `bias` replace the layer's own."""
-    if relu and (fused := _convolve_fused(x, conv, weight, bias, shortcut, twice=False)):
+    if relu and (fused := _convolve_fused(x, conv, weight, bias, shortcut, readers=1)):
         return fused[0]
     y, bias = _convolve(x, conv, weight, bias)
-    return _finish(y, shortcut, relu) if bias is None else _Epilogue.apply(y, bias, shortcut, relu, False)[0]
+    return _finish(y, shortcut, relu) if bias is None else _Epilogue.apply(y, bias, shortcut, relu, 1)[0]
 
 
-def convolve_for_two(
+def convolve_for_readers(
     x: Tensor, conv: nn.Conv2d, *, weight: Tensor, bias: Tensor, shortcut: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return relu(conv(x) + bias + shortcut) twice, for a block and for its shortcut.
+) -> tuple[Tensor, ...]:
+    """Return relu(conv(x) + bias + shortcut) three times: for a block, its shortcut, and a pyramid.
 
-    On CUDA the gradients of both are added while the ReLU masks them.
+    On CUDA the gradients of all three are added while the ReLU masks them.
     """
-    if fused := _convolve_fused(x, conv, weight, bias, shortcut, twice=True):
-        return fused[0], fused[1]
+    if fused := _convolve_fused(x, conv, weight, bias, shortcut, readers=READERS):
+        return fused
     y, rest = _convolve(x, conv, weight, bias)
     if rest is not None:
-        return _Epilogue.apply(y, rest, shortcut, True, True)
-    y = _finish(y, shortcut, True)
-    return y, y
+        return _Epilogue.apply(y, rest, shortcut, True, READERS)
+    return (_finish(y, shortcut, True),) * READERS
 
 
 def _convolve_fused(
-    x: Tensor, conv: nn.Conv2d, weight: Tensor | None, bias: Tensor | None, shortcut: Tensor | None, *, twice: bool
+    x: Tensor, conv: nn.Conv2d, weight: Tensor | None, bias: Tensor | None, shortcut: Tensor | None, *, readers: int
 ) -> tuple[Tensor, ...] | None:
     """Return the rectified map of cuDNN's own fused kernel, None where there is no such kernel."""
     weight = conv.weight if weight is None else weight
@@ -58,7 +59,7 @@ def _convolve_fused(
     shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
     if bias is None or not cudnn.can_fuse(x, weight, shape, shortcut):
         return None
-    return cudnn.FusedConvolution.apply(x, weight.to(x.dtype), bias, shortcut, shape, twice)
+    return cudnn.FusedConvolution.apply(x, weight.to(x.dtype), bias, shortcut, shape, readers)
 
 
 def _convolve(x: Tensor, conv: nn.Conv2d, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -106,11 +107,11 @@ def _finish(y: Tensor, shortcut: Tensor | None, relu: bool) -> Tensor:
 
 
 class _Epilogue(torch.autograd.Function):
-    """relu(y + bias + shortcut) in one pass, twice if it has two readers; so is the gradient."""
+    """relu(y + bias + shortcut) in one pass, returned to each reader; so is the gradient."""
 
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, bias: Tensor, shortcut: Tensor | None, relu: bool, twice: bool
+        ctx: Any, y: Tensor, bias: Tensor, shortcut: Tensor | None, relu: bool, readers: int
     ) -> tuple[Tensor, ...]:
         from lineage.ops.layers import convolution_cuda  # Triton loads only where there is a GPU
 
@@ -118,7 +119,7 @@ class _Epilogue(torch.autograd.Function):
         ctx.bias_type = bias.dtype
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(out if relu else None)
-        return (out, out.detach()) if twice else (out,)
+        return out, *(out.detach() for _ in range(readers - 1))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -127,7 +128,7 @@ class _Epilogue(torch.autograd.Function):
         (out,) = ctx.saved_tensors
         grad, *others = [grad for grad in grads if grad is not None]
         needs_bias = ctx.needs_input_grad[1]
-        grad, bias_sums = convolution_cuda.finish_backward(grad, out, needs_bias, others[0] if others else None)
+        grad, bias_sums = convolution_cuda.finish_backward(grad, out, needs_bias, others)
         grad_bias = bias_sums.to(ctx.bias_type) if needs_bias else None
         return grad, grad_bias, grad if ctx.needs_input_grad[2] else None, None, None
 

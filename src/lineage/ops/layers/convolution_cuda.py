@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -13,6 +15,7 @@ from lineage.ops.layers.kernels import FUSED
 BLOCK = 2048  # values per program
 ROWS = 16  # pixels that a program of the bias sum reads at once
 PROGRAMS = 512  # of the bias sum: each adds up an equal share of the pixels; an H100 runs them at once
+SIDE_BY_SIDE = 256  # channels of a program, at most, where maps are read as pixels
 PARTS, COLUMNS = 256, 16  # rows and columns of partial sums that a program reads at once
 
 
@@ -30,13 +33,27 @@ def _finish(y, bias, shortcut, out, total, C, BIAS: tl.constexpr, SHORTCUT: tl.c
     tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
 
 
+@triton.jit(do_not_specialize=["pixels", "H", "W"])
+def _add_window(sums, other, out, pixels, H, W, C, images, rows, columns, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+    pixel = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    inside = (pixel < pixels)[:, None] & (channel < C)[None, :]
+    place = (pixel // (H * W)).to(tl.int64) * images + pixel // W % H * rows + pixel % W * columns
+    index = pixel.to(tl.int64)[:, None] * C + channel[None, :]
+    value = tl.load(other + place[:, None] + channel[None, :], mask=inside).to(tl.float32)
+    value += tl.load(sums + index, mask=inside)
+    tl.store(out + index, value.to(out.dtype.element_ty), mask=inside)
+
+
 @triton.jit
-def _mask(grad, other, out, result, total, OTHER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _mask(grad, second, third, out, result, total, ADDENDS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     value = tl.load(grad + index, mask=inside).to(tl.float32)
-    if OTHER:
-        value += tl.load(other + index, mask=inside).to(tl.float32)
+    if ADDENDS > 0:
+        value += tl.load(second + index, mask=inside).to(tl.float32)
+    if ADDENDS > 1:
+        value += tl.load(third + index, mask=inside).to(tl.float32)
     value = tl.where(tl.load(out + index, mask=inside).to(tl.float32) > 0, value, 0.0)
     tl.store(result + index, value.to(result.dtype.element_ty), mask=inside)
 
@@ -107,33 +124,36 @@ def finish(y: Tensor, bias: Tensor | None, shortcut: Tensor | None, relu: bool) 
 
 
 def add(sums: Tensor, other: Tensor) -> Tensor:
-    """Compute sums + other in float32, rounded once to the type of `other`: [B, C, H, W], `sums` in channels_last."""
+    """Compute sums + other in float32, rounded once to the type of `other`: [B, C, H, W], `sums` in channels_last.
+
+    other: with channels that lie side by side it is read where it is, such as a window of a larger map.
+    """
     out = torch.empty_like(sums, dtype=other.dtype)
-    other = other.contiguous(memory_format=torch.channels_last)
-    flags = {"BIAS": False, "SHORTCUT": True, "RELU": False}
-    grid = (triton.cdiv(out.numel(), BLOCK),)
-    _finish[grid](sums, None, other, out, out.numel(), out.shape[1], **flags, BLOCK=BLOCK, **FUSED)
+    batch, channels, height, width = out.shape
+    if other.stride(1) != 1:
+        other = other.contiguous(memory_format=torch.channels_last)
+    images, _, rows, columns = other.stride()
+    pixels = batch * height * width
+    block = min(triton.next_power_of_2(channels), SIDE_BY_SIDE)
+    grid = (triton.cdiv(pixels, BLOCK // block), triton.cdiv(channels, block))
+    sizes = (pixels, height, width, channels, images, rows, columns)
+    _add_window[grid](sums, other, out, *sizes, PIXELS=BLOCK // block, CHANNELS=block, **FUSED)
     return out
 
 
 def finish_backward(
-    grad: Tensor, out: Tensor | None, needs_bias: bool, other: Tensor | None = None
+    grad: Tensor, out: Tensor | None, needs_bias: bool, others: Sequence[Tensor] = ()
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of y and, if `needs_bias`, of the bias (float32).
 
-    out: result of the ReLU, None without one. other: gradient of a second reader of it, added first.
+    out: result of the ReLU, None without one. others: gradients of further readers of it, at most two, added first.
     """
     grad = grad.contiguous(memory_format=torch.channels_last)
-    if other is not None and (needs_bias or out is None):
-        grad, other = grad + other, None
+    if needs_bias or out is None:
+        for other in others:
+            grad = grad + other
     if not needs_bias:
-        if out is None:
-            return grad, grad
-        result, is_added = torch.empty_like(grad), other is not None
-        other = other.contiguous(memory_format=torch.channels_last) if other is not None else None
-        blocks = triton.cdiv(grad.numel(), BLOCK)
-        _mask[(blocks,)](grad, other, out, result, grad.numel(), OTHER=is_added, BLOCK=BLOCK, **FUSED)
-        return result, grad
+        return (grad if out is None else _mask_sum(grad, out, others)), grad
     channels = grad.shape[1]
     pixels = grad.numel() // channels
     share = triton.cdiv(triton.cdiv(pixels, PROGRAMS), ROWS) * ROWS
@@ -147,6 +167,16 @@ def finish_backward(
         RELU=out is not None, ROWS=ROWS, WIDTH=width, num_warps=4, **FUSED,
     )  # fmt: skip
     return result, sum_rows(sums)
+
+
+def _mask_sum(grad: Tensor, out: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """Return the sum of gradients where `out` is positive, 0 elsewhere."""
+    result = torch.empty_like(grad)
+    addends = [other.contiguous(memory_format=torch.channels_last) for other in others]
+    second, third = [*addends, grad, grad][:2]  # the kernel reads as many as there are
+    blocks = triton.cdiv(grad.numel(), BLOCK)
+    _mask[(blocks,)](grad, second, third, out, result, grad.numel(), ADDENDS=len(others), BLOCK=BLOCK, **FUSED)
+    return result
 
 
 def sum_rows(parts: Tensor) -> Tensor:

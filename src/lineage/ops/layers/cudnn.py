@@ -65,17 +65,17 @@ def _run(x: Tensor, weight: Tensor, bias: Tensor, shortcut: Tensor | None, shape
 
 
 class FusedConvolution(torch.autograd.Function):
-    """relu(conv(x) + bias + shortcut), returned twice if it has two readers."""
+    """relu(conv(x) + bias + shortcut), returned to each reader."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, shortcut: Tensor | None, shape: Shape, twice: bool
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, shortcut: Tensor | None, shape: Shape, readers: int
     ) -> tuple[Tensor, ...]:
         out = _run(x, weight, bias.to(x.dtype), shortcut, shape)
         ctx.shape, ctx.bias_type = shape, bias.dtype
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, weight, out)
-        return (out, out.detach()) if twice else (out,)
+        return out, *(out.detach() for _ in range(readers - 1))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ class FusedConvolution(torch.autograd.Function):
         x, weight, out = ctx.saved_tensors
         grad, *others = [grad for grad in grads if grad is not None]
         needs_x, needs_weight, needs_bias, needs_shortcut, *_ = ctx.needs_input_grad
-        grad, bias_sums = convolution_cuda.finish_backward(grad, out, needs_bias, others[0] if others else None)
+        grad, bias_sums = convolution_cuda.finish_backward(grad, out, needs_bias, others)
         stride, padding, dilation, groups = ctx.shape
         grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
             grad, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [needs_x, needs_weight, False]

@@ -37,7 +37,7 @@ def test_accuracies_of_classes() -> None:
     labels = torch.tensor([[0, 1, 1, 2, 2, 0]])  # two classes; 2 is background
     predicted = torch.tensor([[0, 0, 2, 2, 1, 1]])
     probabilities = torch.nn.functional.one_hot(predicted, 3).float().requires_grad_()
-    measured = values(measure_classification(probabilities, labels, rows([1, 1, 1, 1, 1, 0]), 2))
+    measured = values(measure_classification(probabilities, labels, rows([1, 1, 1, 1, 1, 0])))
     assert measured == {
         "accuracy": (2, 5),
         "fg_accuracy": (1, 3),

@@ -16,7 +16,21 @@ from triton.runtime.jit import JITFunction
 
 from lineage.ops import boxes as box_ops
 from lineage.ops import matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda
-from lineage.ops.cuda import anchor_grid, box_deltas, counts, mask_crops, region_levels, sampling, top_k, uniform
+from lineage.ops.cuda import (
+    anchor_grid,
+    box_deltas,
+    box_loss,
+    class_scores,
+    counts,
+    mask_crops,
+    mask_loss,
+    refinement,
+    region_levels,
+    sampling,
+    softmax_loss,
+    top_k,
+    uniform,
+)
 from lineage.ops.layers import (
     class_masks_cuda,
     convolution_cuda,
@@ -28,13 +42,14 @@ from lineage.ops.layers import (
     stem_cuda,
 )
 from lineage.ops.layers.filters import FrozenNorm
-from lineage.structures import Masks
+from lineage.structures import Masks, SampledProposals, Targets
 
 LAST = torch.channels_last
 SMALL = (uniform, box_deltas, mask_crops, region_levels, anchor_grid, counts, top_k, sampling)
 LAYERS = (convolution_cuda, flat_linear_cuda, focal_cuda, level_canvas_cuda, prepared_weights_cuda, stem_cuda)
 HEADS = (class_masks_cuda, joined_linear_cuda)
-MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL)
+LOSSES = (class_scores, softmax_loss, box_loss, refinement, mask_loss)
+MODULES = (matching_cuda, nms_cuda, roi_align_cuda, roi_pool_cuda, *LAYERS, *HEADS, *SMALL, *LOSSES)
 launched: dict[str, Any] = {}  # kernel -> what was compiled last
 
 
@@ -67,8 +82,11 @@ def compile_only(run: Any) -> Any:
 
 def launch_boxes() -> None:
     boxes, valid = torch.rand(2, 100, 4), torch.ones(2, 100, dtype=torch.bool)
+    targets = Targets(boxes, valid.long(), valid, ~valid, None, None)
     for regions in (torch.rand(2, 500, 4), torch.rand(1, 500, 4)):
-        matching_cuda.compute_overlaps(regions, boxes, valid, ~valid)
+        for best in (False, True):
+            matching_cuda.match(regions, targets, (0.5, 0.0, 0.5, 0.7), best_is_foreground=best)
+    matching_cuda.label(boxes, valid, targets, (0.5, 0.0, 0.5, 0.7), background=80, min_size=1e-3)
     for slots in (100, 1000):
         nms_cuda.suppress(torch.rand(2, slots, 4), torch.zeros(2, slots).long(), torch.ones(2, slots).bool(), 0.5)
 
@@ -82,17 +100,34 @@ def launch_small_operations() -> None:
     box_deltas.clip(boxes, sizes)
     box_deltas.has_min_size(boxes, 1e-3)
     windows, matched_idx = torch.ones(2, 9, 4, dtype=torch.int64), torch.zeros(2, 100, dtype=torch.int64)
-    masks = Masks(torch.zeros(18, dtype=torch.uint8), windows[..., 0], windows)
+    bitmaps = Masks(torch.zeros(18, dtype=torch.uint8), windows[..., 0], windows)
     for aligned in (False, True):
-        mask_crops.crop_and_resize(masks, boxes, matched_idx, sizes, 28, 4, aligned)
+        mask_crops.crop_and_resize(bitmaps, boxes, matched_idx, sizes, 28, 4, aligned)
     region_levels.scale(boxes, torch.ones(4), 2, 224, 4)
     anchor_grid.repeat(boxes[0, :3], 20, 30, 4)
     valid = matched_idx.bool()
     counts.count_samples(valid, valid)
-    counts.count_classes(matched_idx, matched_idx, valid, 80)
+    counts.count_classes(torch.zeros(2, 100, 81), matched_idx, valid)
     counts.count_objects(boxes, valid, valid, boxes, valid, 0.5)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        counts.count_pixels(torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28), valid)
+        masks, goal = torch.zeros(2, 100, 28, 28, dtype=dtype), torch.zeros(2, 100, 28, 28)
+        counts.count_pixels(masks, goal, valid)
+        losses = mask_loss.sum_entropy(masks[0], goal[0])
+        mask_loss.sum_entropy_backward(masks[0], goal[0], losses)
+
+
+def launch_box_losses() -> None:
+    labels, boxes = torch.zeros(2, 100, dtype=torch.long), torch.rand(2, 100, 4)
+    for classes in (2, 81, 1204):
+        places = torch.zeros(200, classes), labels.flatten(), labels.flatten().bool()
+        losses = softmax_loss.cross_entropy(*places)
+        softmax_loss.cross_entropy_backward(*places, losses)
+        deltas = torch.zeros(2, 100, classes - 1, 4)
+        sampled = SampledProposals(boxes, labels.bool(), labels, labels)
+        losses, slopes = box_loss.smooth_l1(deltas, sampled, boxes, 80, (10.0, 10.0, 5.0, 5.0), 1.0)
+        box_loss.smooth_l1_backward(slopes, labels, losses[:1].expand(200), classes - 1)
+        logits = torch.zeros(2, 100, classes)
+        refinement.refine(logits, deltas, boxes, (10.0, 10.0, 5.0, 5.0), box_ops.MAX_LOG_RATIO, torch.rand(2, 2))
 
 
 def launch_ranking() -> None:
@@ -190,6 +225,7 @@ def main(capability: int) -> None:
     JITFunction.run = compile_only(JITFunction.run)
     launch_boxes()
     launch_small_operations()
+    launch_box_losses()
     launch_ranking()
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         launch_pooling(dtype)

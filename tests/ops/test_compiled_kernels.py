@@ -17,5 +17,5 @@ def test_all_kernels_compile_without_a_warning(capability: int, tmp_path: Path) 
     environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "47 kernels compiled" in run.stdout
+    assert "57 kernels compiled" in run.stdout
     assert "Warning" not in run.stderr

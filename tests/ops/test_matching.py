@@ -98,26 +98,46 @@ def test_background_of_the_largest_random_number_is_no_foreground(monkeypatch: p
     assert subset.valid.all()
 
 
-CUDA_KERNEL = """
+CUDA_KERNELS = """
 import torch
-from lineage.ops.matching import compute_overlaps
-from lineage.ops import matching_cuda
+from lineage.ops import matching
+from lineage.ops.matching import Matcher, compute_overlaps
 from lineage.structures import Targets
 from tests.ops.test_boxes import random_boxes
-valid = torch.rand(3, 20, generator=torch.Generator().manual_seed(0)) > 0.3
-valid[2] = False
-crowd = valid & (torch.rand(3, 20, generator=torch.Generator().manual_seed(1)) > 0.7)
-boxes = random_boxes(3, 20, seed=1)
-targets = Targets(boxes, valid.long(), valid, crowd, None, None)
-for regions in (random_boxes(3, 600, seed=2), random_boxes(1, 600, seed=3)):
-    regions[0, :9] = 0
-    regions[0, 20:22] = boxes[0, 0]  # two regions share the largest IoU
-    expected = compute_overlaps(regions, targets)
-    overlaps = matching_cuda.compute_overlaps(regions, boxes, valid, crowd)
-    for name, ours, theirs in zip(expected._fields, overlaps, expected):
-        assert torch.equal(ours, theirs), name
+
+def compare(function, *arguments, **options):
+    matching.runs_kernels = lambda x: False
+    expected = function(*arguments, **options)
+    matching.runs_kernels = lambda x: True
+    actual = function(*arguments, **options)
+    for name, ours, theirs in zip(expected._fields, actual, expected):
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs), (function, name)
+    return actual
+
+generator = torch.Generator().manual_seed(0)
+for slots in (1, 16, 40):
+    valid = torch.rand(3, slots, generator=generator) > 0.3
+    valid[0, 0], valid[2] = True, False
+    crowd = valid & (torch.rand(3, slots, generator=generator) > 0.7)
+    boxes = random_boxes(3, slots, seed=1)
+    labels = torch.randint(80, (3, slots), generator=generator)
+    targets = Targets(boxes, labels, valid, crowd, None, None)
+    for regions in (random_boxes(3, 600, seed=2), random_boxes(1, 600, seed=3)):
+        regions[0, :9] = 0
+        regions[0, 20:22] = boxes[0, 0]  # two regions share the largest IoU
+        regions[:, 30:300] = boxes[: len(regions)].repeat(1, 270, 1)[:, :270] + torch.randn(270, 4, generator=generator)
+        compare(compute_overlaps, regions, targets)
+        is_valid = torch.rand(3, regions.shape[1], generator=generator) > 0.2
+        for iou, low, ignored in ((0.5, 0.0, 0.7), (0.7, 0.1, 0.0), (0.6, 0.3, 2.0)):
+            for best in (False, True):
+                matcher = Matcher(fg_iou_thresh=iou, bg_iou_thresh=(low, iou), allow_low_quality_matches=best,
+                                  crowd_ignore_iof=ignored)
+                match = compare(matcher, regions, targets)
+                assert match.foreground.any()
+                if len(regions) == 3:
+                    compare(matcher.label, regions, is_valid, targets, num_classes=80, min_size=5.0)
 """
 
 
 def test_the_cuda_kernels_agree_bit_for_bit_under_tritons_interpreter() -> None:
-    run_interpreted("-c", CUDA_KERNEL)
+    run_interpreted("-c", CUDA_KERNELS)

@@ -14,7 +14,7 @@ from torch import Tensor
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.kernels import runs_kernels, runs_triton
 from lineage.ops.random import uniform
-from lineage.structures import Targets
+from lineage.structures import SampledProposals, Targets
 
 CHUNK = 8  # ground-truth slots compared at once: memory stays at B x 8 x N for any number of objects
 
@@ -37,7 +37,7 @@ def compute_overlaps(regions: Tensor, targets: Targets) -> Overlaps:
     if runs_kernels(regions):
         from lineage.ops import matching_cuda  # Triton loads only where there is a GPU
 
-        return Overlaps(*matching_cuda.compute_overlaps(regions, targets.boxes, targets.valid, targets.crowd))
+        return Overlaps(*matching_cuda.compute_overlaps(regions, targets))
     first, *others = (_overlaps_of_chunk(regions, targets, start) for start in range(0, targets.boxes.shape[1], CHUNK))
     matched_idx, iou, best, crowd_iof = first
     for other in others:
@@ -81,9 +81,15 @@ class Matcher:
     ):
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
         self.allow_low_quality_matches, self.crowd_ignore_iof = allow_low_quality_matches, crowd_ignore_iof
+        self.thresholds = (fg_iou_thresh, *bg_iou_thresh, crowd_ignore_iof)
 
     def __call__(self, regions: Tensor, targets: Targets) -> Match:
-        """Match regions [B, N, 4] with the objects of each image."""
+        """Match regions [B, N, 4] (or [1, N, 4], shared by all images) with the objects of each image."""
+        if runs_kernels(regions):
+            from lineage.ops import matching_cuda
+
+            best = self.allow_low_quality_matches
+            return Match(*matching_cuda.match(regions, targets, self.thresholds, best_is_foreground=best))
         overlaps = compute_overlaps(regions, targets)
         foreground = overlaps.iou >= self.fg_iou_thresh
         if self.allow_low_quality_matches:
@@ -91,6 +97,26 @@ class Matcher:
         low, high = self.bg_iou_thresh
         background = (overlaps.iou >= low) & (overlaps.iou < high) & ~foreground
         return Match(overlaps.matched_idx, foreground, background & (overlaps.crowd_iof < self.crowd_ignore_iof))
+
+    def label(
+        self, regions: Tensor, valid: Tensor, targets: Targets, *, num_classes: int, min_size: float
+    ) -> SampledProposals:
+        """Label regions [B, N, 4], background by `num_classes`; the sample is all that are `valid` and not ignored.
+
+        Regions with a side below `min_size` pixels are not valid.
+        """
+        if runs_kernels(regions) and not self.allow_low_quality_matches:
+            from lineage.ops import matching_cuda
+
+            labels, sampled, matched_idx = matching_cuda.label(
+                regions, valid, targets, self.thresholds, background=num_classes, min_size=min_size
+            )
+            return SampledProposals(regions, sampled, labels, matched_idx)
+        match = self(regions, targets)
+        valid = valid & box_ops.has_min_size(regions, min_size)
+        foreground, background = match.foreground & valid, match.background & valid
+        labels = torch.where(foreground, targets.labels.gather(1, match.matched_idx), num_classes)
+        return SampledProposals(regions, foreground | background, labels, match.matched_idx)
 
 
 def object_loss_weights(targets: Targets, matched_idx: Tensor, foreground: Tensor) -> Tensor:

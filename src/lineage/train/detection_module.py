@@ -64,19 +64,20 @@ def combine_losses(losses: Losses, weights: Mapping[str, float] | None = None) -
         raise UnknownLoss(f"loss_weights.{unknown[0]}: this model's losses are {', '.join(losses)}")
     totals = torch.stack([loss.sum for loss in losses.values()])
     totals = totals.to(torch.promote_types(totals.dtype, torch.float32))  # bfloat16 cannot add up terms
-    sums = torch.stack([totals.detach(), torch.stack([loss.normalizer for loss in losses.values()]).to(totals)])
-    sums = torch.cat([sums, _stack_diagnostics(losses, like=sums)], 1)
+    normalizers = torch.stack([loss.normalizer for loss in losses.values()]).to(totals)
+    sums = torch.cat([totals.detach(), normalizers, *_stack_diagnostics(losses, like=totals)])
     processes = 1
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(sums)
         processes = distributed.get_world_size()
-    sums, diagnostics = sums[:, : len(losses)], sums[:, len(losses) :]
-    normalizers = sums[1].clamp(min=1)
+    count = len(losses)
+    normalizers = sums[count : 2 * count].clamp(min=1)
     means = totals / normalizers
+    logged = means.detach() if processes == 1 else sums[:count] / normalizers
     if weights:  # of 0 too: every parameter gets a gradient, as distributed training demands
         means = torch.stack([mean * weights.get(name, 1.0) for name, mean in zip(losses, means, strict=True)])
     loss = means.sum() if processes == 1 else means.sum() * processes  # DDP averages gradients over processes
-    return loss, sums[0] / normalizers, diagnostics
+    return loss, logged, sums[2 * count :].view(2, len(sums) // 2 - count)
 
 
 def seed_generators(key: int, device: torch.device) -> None:
@@ -105,13 +106,11 @@ def get_total_norm(gradients: Sequence[Tensor]) -> Tensor:
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
 
-def _stack_diagnostics(losses: Losses, like: Tensor) -> Tensor:
-    """Return [2, D]: the sums and the normalizers of all diagnostics."""
+def _stack_diagnostics(losses: Losses, like: Tensor) -> list[Tensor]:
+    """Return [2 * D], the sums of all diagnostics and then their normalizers, if there are any."""
     diagnostics = [diagnostic for loss in losses.values() for diagnostic in loss.diagnostics]
-    if not diagnostics:
-        return like[:, :0]
     values = [diagnostic.sum for diagnostic in diagnostics] + [diagnostic.normalizer for diagnostic in diagnostics]
-    return torch.stack(values).to(like).view(2, -1)
+    return [torch.stack(values).to(like)] if values else []
 
 
 class DetectionModule(LightningModule):

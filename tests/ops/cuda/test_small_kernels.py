@@ -179,13 +179,20 @@ def compare(function, *arguments):
         if on_cuda:
             assert all(part.dtype == torch.int64 for _, *parts in diagnostics_of_side for part in parts)
     assert sides[0] == sides[1], (function, sides)
+    return sides[1]
 
 for slots in (1, 700, 2100):
     compare(diagnostics.count_samples, flags(2, slots), flags(2, slots, share=0.8))
     compare(diagnostics.count_samples, flags(2, slots), torch.zeros(2, slots, dtype=torch.bool))
     labels = torch.randint(0, 4, (2, slots), generator=generator)
-    probabilities = torch.rand(2, slots, 4, generator=generator).requires_grad_()
-    compare(diagnostics.measure_classification, probabilities, labels, flags(2, slots, share=0.8), 3)
+    for classes in (1, 3, 80) if slots == 700 else (3,):
+        labels = torch.randint(0, classes + 1, (2, slots), generator=generator)
+        logits = torch.randint(9, (2, slots, classes + 1), generator=generator).float()  # many are equal
+        logits[0, :9, 1], logits[0, 3:20, 0], logits[1, :5] = float("nan"), float("inf"), -float("inf")
+        probabilities, valid = logits.softmax(-1).requires_grad_(), flags(2, slots, share=0.8)
+        expected = compare(diagnostics.measure_classification, probabilities, labels, valid)
+        of_logits = diagnostics.measure_classification(logits, labels, valid)
+        assert [(name, float(total), float(normalizer)) for name, total, normalizer in of_logits] == expected
 for slots, side in ((0, 14), (5, 28), (40, 14), (3, 1)):
     logits = torch.randn(2, slots, side, side, generator=generator)
     goal = torch.rand(2, slots, side, side, generator=generator)
@@ -206,10 +213,10 @@ for slots in (0, 20, 1500):
 
 STEP = """
 import torch
-from lineage.models.losses import diagnostics
+from lineage.models.losses import box_losses, diagnostics, mask_losses
 from lineage.models.proposals import anchor_grid
-from lineage.models.roi_heads import pooler
-from lineage.ops import boxes, mask_sampling, random
+from lineage.models.roi_heads import box_head, pooler
+from lineage.ops import boxes, mask_sampling, matching, random
 from tests.models.compose import build
 from tests.models.scenes import batch
 
@@ -217,7 +224,7 @@ torch.manual_seed(0)
 model = build("model=cascade_mask_rcnn").train()
 images, targets = batch([(128, 160), (110, 150)], [3, 2], 4, canvas=(128, 160), seed=0)
 expected = model.losses(images, targets)
-for module in (anchor_grid, boxes, diagnostics, mask_sampling, pooler):
+for module in (anchor_grid, box_head, box_losses, boxes, diagnostics, mask_losses, mask_sampling, matching, pooler):
     module.runs_kernels = lambda x: True
 random.runs_triton = diagnostics.runs_triton = lambda x: True
 losses = model.losses(images, targets)

@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lineage.models.losses import fused_box_losses
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.kernels import needs_gradient, runs_kernels
+from lineage.structures import SampledProposals, Targets
 
 
 class Classification(Protocol):
@@ -53,6 +56,8 @@ class SoftmaxCrossEntropy(nn.Module):
         self.outputs, self.bias = classes + 1, 0.0
 
     def forward(self, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+        if runs_kernels(logits) and logits.dtype == torch.float32:
+            return fused_box_losses.cross_entropy(logits, labels, valid)
         losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
         return losses.view(labels.shape) * valid
 
@@ -72,3 +77,30 @@ class SmoothL1(nn.Module):
     ) -> Tensor:
         gt_deltas = torch.where(foreground[..., None], box_ops.encode(gt_boxes, regions, weights), 0.0)
         return F.smooth_l1_loss(deltas, gt_deltas, beta=self.beta, reduction="none").sum(-1) * foreground
+
+
+def regress_classes(
+    regression: Regression,
+    deltas: Tensor,
+    sampled: SampledProposals,
+    targets: Targets,
+    num_classes: int,
+    weights: Sequence[float],
+) -> Tensor:
+    """Return the loss of each region's deltas of its class: [B, N, K, 4], K = 1 for all classes -> [B, N]"""
+    if isinstance(regression, SmoothL1) and _runs_kernel(deltas, sampled.boxes, targets.boxes):
+        return fused_box_losses.smooth_l1(deltas, sampled, targets.boxes, num_classes, weights, regression.beta)
+    foreground = sampled.valid & (sampled.labels < num_classes)
+    gt_boxes = box_ops.take(targets.boxes, sampled.matched_idx)
+    return regression(select_class(deltas, sampled.labels), sampled.boxes, gt_boxes, foreground, weights)
+
+
+def select_class(deltas: Tensor, labels: Tensor) -> Tensor:
+    """Return the deltas of each region's class: [B, N, K, 4], K = 1 for all classes, labels [B, N] -> [B, N, 4]"""
+    index = labels.clamp(max=deltas.shape[2] - 1)
+    return deltas.gather(2, index[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+
+
+def _runs_kernel(deltas: Tensor, *boxes: Tensor) -> bool:
+    floats = all(x.dtype == torch.float32 for x in (deltas, *boxes))
+    return floats and runs_kernels(deltas) and not needs_gradient(*boxes)

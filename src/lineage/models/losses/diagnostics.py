@@ -21,7 +21,7 @@ def count_samples(positive: Tensor, valid: Tensor) -> tuple[Diagnostic, ...]:
     if runs_triton(valid):
         from lineage.ops.cuda import counts  # Triton loads only where there is a GPU
 
-        return _name_samples(valid, *counts.count_samples(positive, valid))
+        return _name_samples(*counts.count_samples(positive, valid))
     images = torch.ones_like(valid[:, 0], dtype=torch.float32).sum()
     return (
         Diagnostic("num_positive", (positive & valid).sum(), images),
@@ -29,9 +29,8 @@ def count_samples(positive: Tensor, valid: Tensor) -> tuple[Diagnostic, ...]:
     )
 
 
-def _name_samples(valid: Tensor, positive: Tensor, negative: Tensor) -> tuple[Diagnostic, ...]:
-    # an integer as all counts on CUDA, since tensors of one type are stacked in one kernel
-    images = torch.full((), len(valid), dtype=torch.int64, device=valid.device)
+def _name_samples(positive: Tensor, negative: Tensor, images: Tensor) -> tuple[Diagnostic, ...]:
+    # integers all on CUDA, since tensors of one type are stacked in one kernel
     return Diagnostic("num_positive", positive, images), Diagnostic("num_negative", negative, images)
 
 
@@ -51,26 +50,25 @@ def measure_recall(proposals: Proposals, targets: Targets) -> tuple[Diagnostic, 
 
 
 @torch.no_grad()
-def measure_classification(
-    probabilities: Tensor, labels: Tensor, valid: Tensor, num_classes: int
-) -> tuple[Diagnostic, ...]:
+def measure_classification(scores: Tensor, labels: Tensor, valid: Tensor) -> tuple[Diagnostic, ...]:
     """Return the accuracies of sampled proposals and their counts.
 
-    probabilities  [B, N, C + 1] of the classes and background
-    labels         [B, N] in 0..C, C is background
-    valid          [B, N] bool
+    scores  [B, N, C + 1] of the classes and background: probabilities, or what orders the classes as they do
+    labels  [B, N] in 0..C, C is background
+    valid   [B, N] bool
     """
-    predicted = probabilities.argmax(-1)
-    if runs_triton(valid):
+    num_classes = scores.shape[-1] - 1
+    if runs_kernels(scores):
         from lineage.ops.cuda import counts
 
-        right, total, fg_right, fg, missed, negative = counts.count_classes(predicted, labels, valid, num_classes)
+        right, total, fg_right, fg, missed, *samples = counts.count_classes(scores, labels, valid)
         return (
             Diagnostic("accuracy", right, total),
             Diagnostic("fg_accuracy", fg_right, fg),
             Diagnostic("false_negative", missed, fg),
-            *_name_samples(valid, fg, negative),
+            *_name_samples(fg, *samples),
         )
+    predicted = scores.argmax(-1)
     foreground = valid & (labels < num_classes)
     correct = predicted == labels
     return (

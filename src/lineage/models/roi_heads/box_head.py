@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, xavier
-from lineage.models.losses.box_losses import Classification, Regression
+from lineage.models.losses.box_losses import (
+    Classification,
+    Regression,
+    SoftmaxCrossEntropy,
+    regress_classes,
+    select_class,
+)
 from lineage.models.losses.diagnostics import measure_classification
 from lineage.models.losses.ohem import OHEM
 from lineage.models.roi_heads.nms_variants import Suppression
@@ -19,6 +26,7 @@ from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.flat_linear import FlatLinear
 from lineage.ops.layers.joined_linear import apply_both
+from lineage.ops.layers.kernels import runs_kernels
 from lineage.ops.layers.rectified_linear import linear_relu
 from lineage.ops.matching import object_loss_weights
 from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Proposals, SampledProposals, Targets
@@ -106,25 +114,30 @@ class BoxHead(nn.Module):
 
     def select_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """Return the deltas of each region's class: [B, N, num_bbox_reg_classes, 4], labels [B, N] -> [B, N, 4]"""
-        index = labels.clamp(max=self.num_bbox_reg_classes - 1)
-        return deltas.gather(2, index[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+        return select_class(deltas, labels)
 
     def per_roi_losses(
         self, logits: Tensor, deltas: Tensor, sampled: SampledProposals, targets: Targets
     ) -> tuple[Tensor, Tensor]:
         """Return the unreduced losses of class and box: two of [B, N]"""
-        foreground = sampled.valid & (sampled.labels < self.num_classes)
         cls = self.classification(logits, sampled.labels, sampled.valid)
-        gt_boxes = box_ops.take(targets.boxes, sampled.matched_idx)
-        pred_deltas = self.select_class(deltas, sampled.labels)
-        box = self.regression(pred_deltas, sampled.boxes, gt_boxes, foreground, self.bbox_reg_weights)
+        box = regress_classes(self.regression, deltas, sampled, targets, self.num_classes, self.bbox_reg_weights)
+        if targets.object_weights is None:  # all are 1
+            return cls, box
+        foreground = sampled.valid & (sampled.labels < self.num_classes)
         weights = object_loss_weights(targets, sampled.matched_idx, foreground)
         return cls * weights, box * weights
 
     def diagnose(self, logits: Tensor, sampled: SampledProposals) -> tuple[Diagnostic, ...]:
         """Return the accuracies of logits [B, N, outputs] on sampled proposals, and their counts."""
-        probabilities = self.classification.probabilities(logits.detach())
-        return measure_classification(probabilities, sampled.labels, sampled.valid, self.num_classes)
+        scores = logits.detach()
+        if not self.orders_by_logits(logits):
+            scores = self.classification.probabilities(scores)
+        return measure_classification(scores, sampled.labels, sampled.valid)
+
+    def orders_by_logits(self, logits: Tensor) -> bool:
+        """Return whether kernels find the likeliest class from logits alone: of a softmax on CUDA."""
+        return isinstance(self.classification, SoftmaxCrossEntropy) and runs_kernels(logits)
 
     def losses(
         self, features: list[Tensor], sampled: SampledProposals, targets: Targets, images: Images
@@ -138,7 +151,7 @@ class BoxHead(nn.Module):
         if self.mining is not None:  # OHEM: no gradient for the other regions
             selected = self.mining(cls + box, sampled.boxes, sampled.labels < self.num_classes, sampled.valid)
             cls, box = cls * selected, box * selected
-        normalizer = selected.sum().float()
+        normalizer = selected.sum(dtype=torch.float32)
         if self.train_on_pred_boxes:
             pred_deltas = self.select_class(deltas.detach(), sampled.labels)
             boxes = box_ops.decode_inside(pred_deltas, sampled.boxes, self.bbox_reg_weights, images.sizes)

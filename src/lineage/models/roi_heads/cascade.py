@@ -20,6 +20,7 @@ from lineage.ops.matching import Match, Matcher, subsample
 from lineage.structures import Detections, Images, Loss, Losses, Proposals, SampledProposals, Targets
 
 SALT = 16  # plus the stage: separates the random streams of these samplers from all others
+MIN_SIZE = 1e-3  # pixels: clipping may leave an empty box
 ENSEMBLES = ("each", "shared", "last")
 
 
@@ -92,13 +93,14 @@ class CascadeBoxHead(nn.Module):
             # 2. losses
             logits, deltas = head.predict(features, inputs[i].boxes)
             per_roi = head.per_roi_losses(logits, deltas, inputs[i], targets)
-            normalizer = inputs[i].valid.sum().float()
+            normalizer = inputs[i].valid.sum(dtype=torch.float32)
             for name, per_roi_loss in zip(("cls", "box"), per_roi, strict=True):
                 losses[f"roi{i + 1}_{name}"] = Loss(self.stage_loss_weights[i] * per_roi_loss.sum(), normalizer)
             cls_loss = losses[f"roi{i + 1}_cls"]
             losses[f"roi{i + 1}_cls"] = cls_loss._replace(diagnostics=head.diagnose(logits, inputs[i]))
             # 3. refine the regions for the next stage
-            boxes = _refine(head, logits, deltas, inputs[i].boxes, images.sizes)
+            if i + 1 < len(self.stages):
+                boxes = _refine(head, logits, deltas, inputs[i].boxes, images.sizes)
         return [inputs[stage - 1] for stage in self.head_stages], losses
 
     @torch.no_grad()
@@ -106,16 +108,15 @@ class CascadeBoxHead(nn.Module):
         self, stage: int, boxes: Tensor, valid: Tensor, targets: Targets, images: Images
     ) -> SampledProposals:
         """Label refined boxes [B, N, 4] by the IoU of `stage` (from 0), and resample them if `resample` is set."""
-        resample = self.resample or {}
+        matcher, resample = self.match[stage], self.resample
+        if resample is None:
+            return matcher.label(boxes, valid, targets, num_classes=self.num_classes, min_size=MIN_SIZE)
         if resample.get("proposal_append_gt"):
             boxes = torch.cat((boxes, targets.boxes), 1)
             valid = torch.cat((valid, targets.valid & ~targets.crowd), 1)
-        match = self.match[stage](boxes, targets)
-        valid = valid & box_ops.has_min_size(boxes, 1e-3)  # clipping may leave an empty box
+        match = matcher(boxes, targets)
+        valid = valid & box_ops.has_min_size(boxes, MIN_SIZE)
         match = Match(match.matched_idx, match.foreground & valid, match.background & valid)
-        if self.resample is None:
-            labels = torch.where(match.foreground, targets.labels.gather(1, match.matched_idx), self.num_classes)
-            return SampledProposals(boxes, match.foreground | match.background, labels, match.matched_idx)
         count, fraction = resample["batch_size_per_image"], resample["positive_fraction"]
         subset = subsample(match, count=count, fraction=fraction, rng_keys=images.rng_keys, salt=SALT + stage)
         matched_idx = match.matched_idx.gather(1, subset.slots)
@@ -158,6 +159,10 @@ class CascadeBoxHead(nn.Module):
 @torch.no_grad()
 def _refine(head: BoxHead, logits: Tensor, deltas: Tensor, boxes: Tensor, sizes: Tensor) -> Tensor:
     """Move boxes [B, N, 4] by the deltas of their likeliest class, and clip them to the image."""
+    if head.orders_by_logits(logits) and logits.dtype == deltas.dtype == boxes.dtype == torch.float32:
+        from lineage.ops.cuda.refinement import refine  # Triton loads only where there is a GPU
+
+        return refine(logits, deltas, boxes, head.bbox_reg_weights, box_ops.MAX_LOG_RATIO, sizes)
     labels = head.classification.probabilities(logits)[..., :-1].argmax(-1)
     return box_ops.decode_inside(head.select_class(deltas, labels), boxes, head.bbox_reg_weights, sizes)
 

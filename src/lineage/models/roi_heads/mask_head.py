@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.models.backbones.init import msra
 from lineage.models.backbones.norm import get_norm
 from lineage.models.losses.diagnostics import measure_masks
+from lineage.models.losses.mask_losses import sum_entropy
 from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.required_targets import MASKS, require
@@ -122,8 +124,9 @@ def mask_loss(
     logits: Tensor, gt_masks: Tensor, sampled: SampledProposals, targets: Targets, num_classes: int
 ) -> Losses:
     """Return the binary cross entropy of masks [B, N, M, M], averaged over the pixels of foreground (section 3)."""
-    foreground = (sampled.valid & (sampled.labels < num_classes)).float()
-    per_roi_losses = F.binary_cross_entropy_with_logits(logits, gt_masks, reduction="none").sum((2, 3))
-    losses = per_roi_losses * foreground * object_loss_weights(targets, sampled.matched_idx, sampled.valid)
-    diagnostics = measure_masks(logits, gt_masks, foreground.bool())
-    return {"roi_mask": Loss(losses.sum(), foreground.sum() * logits.shape[-1] ** 2, diagnostics)}
+    foreground = sampled.valid & (sampled.labels < num_classes)
+    losses = sum_entropy(logits, gt_masks) * foreground
+    if targets.object_weights is not None:  # else all are 1
+        losses = losses * object_loss_weights(targets, sampled.matched_idx, sampled.valid)
+    pixels = foreground.sum(dtype=torch.float32) * logits.shape[-1] ** 2
+    return {"roi_mask": Loss(losses.sum(), pixels, measure_masks(logits, gt_masks, foreground))}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lineage.models.backbones.init import gaussian, msra, xavier
 from lineage.models.losses.diagnostics import measure_masks
+from lineage.models.losses.mask_losses import sum_entropy
 from lineage.models.roi_heads.filled_slots import keep_filled
 from lineage.models.roi_heads.mask_head import crop_gt_masks
 from lineage.models.roi_heads.required_targets import MASKS, require
@@ -126,7 +127,7 @@ class PointRend(nn.Module):
             aligned=self.target_aligned,
         )
         gt_masks = (gt_masks >= 0.5).float() if self.binary_targets else gt_masks
-        coarse_losses = F.binary_cross_entropy_with_logits(logits, gt_masks, reduction="none").sum((2, 3))
+        coarse_losses = sum_entropy(logits, gt_masks)
         # 2. points
         positions = self.sample_training_points(logits.detach(), images.rng_keys)
         point_losses = self._point_losses(features, coarse, labels, positions, sampled, masks)

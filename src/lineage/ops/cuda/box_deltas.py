@@ -30,7 +30,7 @@ def read_boxes(boxes, index, inside):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _write(out, index, inside, a, b, c, d):  # type: ignore[no-untyped-def]
+def write_boxes(out, index, inside, a, b, c, d):  # type: ignore[no-untyped-def]
     place = out + index * 4
     tl.store(place, a, mask=inside)
     tl.store(place + 1, b, mask=inside)
@@ -46,21 +46,36 @@ def _center(boxes, index, inside):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _limit_box(sizes, image, inside, x1, y1, x2, y2):  # type: ignore[no-untyped-def]
+def limit_box(sizes, image, inside, x1, y1, x2, y2):  # type: ignore[no-untyped-def]
     height = tl.load(sizes + image * 2, mask=inside, other=0.0)
     width = tl.load(sizes + image * 2 + 1, mask=inside, other=0.0)
     return clamp(x1, 0.0, width), clamp(y1, 0.0, height), clamp(x2, 0.0, width), clamp(y2, 0.0, height)
+
+
+@triton.jit
+def encode_box(boxes, index, anchors, anchor, inside, wx, wy, ww, wh):  # type: ignore[no-untyped-def]
+    x, y, width, height = _center(boxes, index, inside)
+    ax, ay, awidth, aheight = _center(anchors, anchor, inside)
+    dx, dy = tl.div_rn(wx * (x - ax), awidth), tl.div_rn(wy * (y - ay), aheight)
+    return dx, dy, ww * log(tl.div_rn(width, awidth)), wh * log(tl.div_rn(height, aheight))
+
+
+@triton.jit
+def decode_box(deltas, index, anchors, anchor, inside, wx, wy, ww, wh, max_log_ratio):  # type: ignore[no-untyped-def]
+    ax, ay, awidth, aheight = _center(anchors, anchor, inside)
+    dx, dy, dw, dh = read_boxes(deltas, index, inside)
+    x, y = tl.div_rn(dx, wx) * awidth + ax, tl.div_rn(dy, wy) * aheight + ay
+    half_width = 0.5 * exp(tl.minimum(tl.div_rn(dw, ww), max_log_ratio, KEEP_NAN)) * awidth
+    half_height = 0.5 * exp(tl.minimum(tl.div_rn(dh, wh), max_log_ratio, KEEP_NAN)) * aheight
+    return x - half_width, y - half_height, x + half_width, y + half_height
 
 
 @triton.jit(do_not_specialize=NUMBERS)
 def _encode(boxes, anchors, out, total, wx, wy, ww, wh, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
-    x, y, width, height = _center(boxes, index, inside)
-    ax, ay, awidth, aheight = _center(anchors, index, inside)
-    dx, dy = tl.div_rn(wx * (x - ax), awidth), tl.div_rn(wy * (y - ay), aheight)
-    dw, dh = ww * log(tl.div_rn(width, awidth)), wh * log(tl.div_rn(height, aheight))
-    _write(out, index, inside, dx, dy, dw, dh)
+    dx, dy, dw, dh = encode_box(boxes, index, anchors, index, inside, wx, wy, ww, wh)
+    write_boxes(out, index, inside, dx, dy, dw, dh)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -71,15 +86,10 @@ def _decode(deltas, anchors, chosen, sizes, out, total, per_image, anchors_per_i
     if chosen is not None:
         of_anchors = tl.load(chosen + index, mask=inside, other=-1)
         of_deltas, exists = index // per_image * anchors_per_image + of_anchors, of_anchors >= 0
-    ax, ay, awidth, aheight = _center(anchors, of_anchors, exists)
-    dx, dy, dw, dh = read_boxes(deltas, of_deltas, exists)
-    x, y = tl.div_rn(dx, wx) * awidth + ax, tl.div_rn(dy, wy) * aheight + ay
-    half_width = 0.5 * exp(tl.minimum(tl.div_rn(dw, ww), max_log_ratio, KEEP_NAN)) * awidth
-    half_height = 0.5 * exp(tl.minimum(tl.div_rn(dh, wh), max_log_ratio, KEEP_NAN)) * aheight
-    x1, y1, x2, y2 = x - half_width, y - half_height, x + half_width, y + half_height
+    x1, y1, x2, y2 = decode_box(deltas, of_deltas, anchors, of_anchors, exists, wx, wy, ww, wh, max_log_ratio)
     if sizes is not None:
-        x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
-    _write(out, index, inside, x1, y1, x2, y2)  # deltas and anchors of zeros make a box of zeros
+        x1, y1, x2, y2 = limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
+    write_boxes(out, index, inside, x1, y1, x2, y2)  # deltas and anchors of zeros make a box of zeros
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -87,8 +97,8 @@ def _clip(boxes, sizes, out, total, per_image, BLOCK: tl.constexpr):  # type: ig
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < total
     x1, y1, x2, y2 = read_boxes(boxes, index, inside)
-    x1, y1, x2, y2 = _limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
-    _write(out, index, inside, x1, y1, x2, y2)
+    x1, y1, x2, y2 = limit_box(sizes, index // per_image, inside, x1, y1, x2, y2)
+    write_boxes(out, index, inside, x1, y1, x2, y2)
 
 
 @triton.jit(do_not_specialize=NUMBERS)

@@ -13,11 +13,12 @@ import triton.language as tl
 from torch import Tensor
 
 from lineage.ops.cuda.box_deltas import read_boxes
+from lineage.ops.cuda.class_scores import block_shape, likeliest, read_scores
 from lineage.ops.layers.kernels import EXACT
 
 BLOCK = 1024  # slots per program
 PIXELS = 4096  # pixels of masks per program
-NUMBERS = ("total", "background", "area", "objects", "regions", "min_iou")  # that no kernel is compiled anew for
+NUMBERS = ("total", "images", "area", "objects", "regions", "min_iou")  # that no kernel is compiled anew for
 
 
 @triton.jit
@@ -27,21 +28,30 @@ def _put(counts, row, flags):  # type: ignore[no-untyped-def]
     tl.store(counts + place, tl.sum(flags.to(tl.int32), 0))
 
 
+@triton.jit
+def _put_number(counts, row, number):  # type: ignore[no-untyped-def]
+    """Write a number as the sum of `row`."""
+    place = row * tl.num_programs(0) + tl.program_id(0)
+    tl.store(counts + place, tl.where(tl.program_id(0) == 0, number, 0))
+
+
 @triton.jit(do_not_specialize=NUMBERS)
-def _samples(positive, valid, counts, total, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _samples(positive, valid, counts, total, images, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     is_positive = tl.load(positive + index, mask=index < total, other=0) != 0
     is_valid = tl.load(valid + index, mask=index < total, other=0) != 0
     _put(counts, 0, is_positive & is_valid)
     _put(counts, 1, (is_positive == 0) & is_valid)
+    _put_number(counts, 2, images)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
-def _classes(predicted, labels, valid, counts, total, background, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    is_valid = tl.load(valid + index, mask=index < total, other=0) != 0
-    label = tl.load(labels + index, mask=index < total, other=0)
-    prediction = tl.load(predicted + index, mask=index < total, other=0)
+def _classes(scores, labels, valid, counts, total, images, CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip  # noqa: E501
+    row, column, _, x = read_scores(scores, total, CLASSES, ROWS, COLUMNS)
+    prediction = likeliest(x, column, CLASSES)
+    is_valid = tl.load(valid + row, mask=row < total, other=0) != 0
+    label = tl.load(labels + row, mask=row < total, other=0)
+    background = CLASSES - 1
     foreground = is_valid & (label < background)
     _put(counts, 0, (prediction == label) & is_valid)
     _put(counts, 1, is_valid)
@@ -49,6 +59,7 @@ def _classes(predicted, labels, valid, counts, total, background, BLOCK: tl.cons
     _put(counts, 3, foreground)
     _put(counts, 4, (prediction == background) & foreground)
     _put(counts, 5, is_valid & (label >= background))
+    _put_number(counts, 6, images)
 
 
 @triton.jit(do_not_specialize=NUMBERS)
@@ -87,16 +98,18 @@ def _objects(boxes, valid, crowd, proposals, proposed, counts, objects, regions,
 
 
 def count_samples(positive: Tensor, valid: Tensor) -> Tensor:
-    """Return [2] int64: the positives and the negatives that are valid."""
-    return _launch(_samples, (positive, valid), 2, valid.numel())
+    """Return [3] int64: the positives and the negatives that are valid, [B, N] bool, and the number of images."""
+    return _launch(_samples, (positive, valid), 3, valid.numel(), len(valid))
 
 
-def count_classes(predicted: Tensor, labels: Tensor, valid: Tensor, background: int) -> Tensor:
-    """Return [6] int64.
+def count_classes(scores: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Return [7] int64 of scores [B, N, C + 1], which order the classes; labels and valid [B, N].
 
-    They are: right, valid, right foreground, foreground, foreground predicted as background, valid background.
+    They are: right, valid, right foreground, foreground, foreground predicted as background, valid background, images.
     """
-    return _launch(_classes, (predicted, labels, valid), 6, valid.numel(), background)
+    block = block_shape(scores.shape[-1])
+    programs = triton.cdiv(valid.numel(), block["ROWS"])
+    return _launch(_classes, (scores, labels, valid), 7, valid.numel(), len(valid), programs=programs, block=block)
 
 
 def count_pixels(logits: Tensor, goal: Tensor, foreground: Tensor) -> Tensor:
@@ -105,7 +118,7 @@ def count_pixels(logits: Tensor, goal: Tensor, foreground: Tensor) -> Tensor:
     They are: right pixels of all, wrong ones of those outside, wrong ones of those inside of the true masks.
     """
     area = logits.shape[-1] * logits.shape[-2]
-    return _launch(_pixels, (logits, goal, foreground), 6, logits.numel(), area, block=PIXELS)
+    return _launch(_pixels, (logits, goal, foreground), 6, logits.numel(), area, block={"BLOCK": PIXELS})
 
 
 def count_objects(
@@ -120,11 +133,18 @@ def count_objects(
 
 
 def _launch(
-    kernel: Any, inputs: tuple[Tensor, ...], rows: int, *numbers: float, programs: int | None = None, block: int = BLOCK
+    kernel: Any,
+    inputs: tuple[Tensor, ...],
+    rows: int,
+    *numbers: float,
+    programs: int | None = None,
+    block: dict[str, int] | None = None,
 ) -> Tensor:
     """Run a kernel that writes `rows` counts of each program, and return their sums [rows]; numbers[0]: of places."""
-    programs = triton.cdiv(int(numbers[0]), block) if programs is None else programs
-    counts = torch.empty(rows, programs, dtype=torch.int32, device=inputs[0].device)
+    block = block or {"BLOCK": BLOCK}
+    programs = triton.cdiv(int(numbers[0]), block["BLOCK"]) if programs is None else programs
+    # of the type of the sums, which then need no conversion
+    counts = torch.empty(rows, programs, dtype=torch.int64, device=inputs[0].device)
     with torch.cuda.device_of(counts):
-        kernel[(programs,)](*(x.contiguous() for x in inputs), counts, *numbers, BLOCK=block, **EXACT)
+        kernel[(programs,)](*(x.contiguous() for x in inputs), counts, *numbers, **block, **EXACT)
     return counts.sum(1)

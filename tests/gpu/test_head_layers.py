@@ -27,13 +27,15 @@ def draw(*shape: int) -> Tensor:
     return torch.randn(shape, device=CUDA).to(HALF)
 
 
-def compare(fused: Sequence[Tensor], exact: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+def compare(
+    fused: Sequence[Tensor], exact: Sequence[Tensor], leaves: Sequence[Tensor], tolerance: float = 2e-2
+) -> None:
     """Compare values and gradients of what a fused layer and float32 compute."""
     grads = [torch.randn_like(x) for x in exact]
     ours = torch.autograd.grad(fused, leaves, [grad.to(x) for grad, x in zip(grads, fused, strict=True)])
     theirs = torch.autograd.grad(exact, leaves, grads)
     for x, y in zip((*fused, *ours), (*exact, *theirs), strict=True):
-        assert float((x.float() - y.float()).norm() / y.float().norm()) < 2e-2
+        assert float((x.float() - y.float()).norm() / y.float().norm()) < tolerance
 
 
 def test_rectified_layers() -> None:
@@ -66,7 +68,8 @@ def test_masks_of_a_class() -> None:
         fused = enlarge_and_filter(x, layer, filters)
     assert type(fused.grad_fn).__name__ == "_FilterBackward"
     exact = torch.einsum("rchw,rc->rhw", F.relu(layer(x.float())), filters)
-    compare([fused], [exact], [layer.bias, filters])
+    # values that half precision rounds to another side of 0 are rectified there
+    compare([fused], [exact], [layer.bias, filters], tolerance=5e-2)
 
 
 def test_the_stem() -> None:

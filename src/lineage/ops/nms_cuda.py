@@ -31,8 +31,8 @@ def _corners(boxes, index, exists):  # type: ignore[no-untyped-def]
     return x1, y1, x2, y2
 
 
-@triton.jit(do_not_specialize=["threshold", "half_step", "K"])
-def _overlap(boxes, groups, suppresses, threshold, half_step, K, WORDS: tl.constexpr, ROWS: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=["threshold", "rest", "K"])
+def _overlap(boxes, groups, suppresses, threshold, rest, K, WORDS: tl.constexpr, ROWS: tl.constexpr):  # type: ignore[no-untyped-def]
     row, word = tl.program_id(0).to(tl.int64), tl.program_id(2)
     # boxes are sorted: a box suppresses later ones only, and words before its own are never read
     if (word + 1) * 64 > tl.program_id(1) * ROWS:
@@ -56,8 +56,8 @@ def _overlap(boxes, groups, suppresses, threshold, half_step, K, WORDS: tl.const
                 same = own == tl.load(group + bit).to(tl.int32)
                 shared = tl.where(same, width * height, 0.0)  # not above 0 if the boxes are apart
                 union = area + tl.abs(jx2 - jx1) * tl.abs(jy2 - jy1) - shared  # not below 0 either
-                # the rounded quotient is above the threshold if the exact one is by half a step: there fma is exact
-                part |= tl.where(tl.fma(union, -threshold, shared) > half_step * union, 1 << bit, 0)
+                # shared > (threshold + rest) * union: near the threshold, fma is exact
+                part |= tl.where(tl.fma(union, -threshold, shared) > rest * union, 1 << bit, 0)
             bits |= part.to(tl.uint64) << shift
             corner, group = corner + 32, group + 8
         # 2. leave those of the word that come later
@@ -106,12 +106,15 @@ def _greedy(suppresses, valid, keep, K, WORDS: tl.constexpr, BLOCK: tl.constexpr
 
 
 @cache
-def _steps(threshold: float) -> tuple[float, float]:
-    """Return the largest float32 up to the threshold, and half of the step from it to the next."""
+def _split(threshold: float) -> tuple[float, float]:
+    """Return the largest float32 up to the threshold, and the rest of it.
+
+    The rest is larger by 2^-30, so that rounding takes no overlap of exactly the threshold for a larger one.
+    """
     value = torch.tensor(threshold, dtype=torch.float32)
     if value.item() > threshold:
         value = torch.nextafter(value, torch.tensor(-torch.inf))
-    return value.item(), (torch.nextafter(value, torch.tensor(torch.inf)) - value).item() / 2
+    return value.item(), threshold - value.item() + 2.0**-30
 
 
 def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
@@ -133,7 +136,7 @@ def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> 
     grid = (rows, triton.cdiv(words * WORD, ROWS), words)
     with torch.cuda.device_of(boxes):
         _overlap[grid](
-            boxes.float().contiguous(), groups.contiguous(), suppresses, *_steps(threshold), slots,
+            boxes.float().contiguous(), groups.contiguous(), suppresses, *_split(threshold), slots,
             WORDS=words, ROWS=ROWS, **EXACT,
         )  # fmt: skip
         _greedy[(rows,)](

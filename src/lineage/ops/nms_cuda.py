@@ -39,10 +39,8 @@ def _overlap(boxes, groups, suppresses, threshold, rest, K, WORDS: tl.constexpr,
         boxes, groups = boxes + row * K * 4, groups + row * K
         earlier = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
         x1, y1, x2, y2 = _corners(boxes, earlier, earlier < K)
-        area, own = (
-            tl.abs(x2 - x1) * tl.abs(y2 - y1),
-            tl.load(groups + earlier, mask=earlier < K, other=-1).to(tl.int32),
-        )
+        area = tl.abs(x2 - x1) * tl.abs(y2 - y1)
+        own = tl.load(groups + earlier, mask=earlier < K, other=-1).to(tl.int32)
         # 1. compare with the 64 boxes of a word, or the last 64: all exist, so that no load has a condition
         first = tl.minimum(word * 64, K - 64)
         corner, group, bits = boxes + first * 4, groups + first, tl.zeros([ROWS], tl.uint64)
@@ -119,14 +117,10 @@ def _split(threshold: float) -> tuple[float, float]:
 
 def suppress(boxes: Tensor, groups: Tensor, valid: Tensor, threshold: float) -> Tensor:
     """Compute ops.nms.nms on CUDA: boxes [R, K, 4], groups [R, K], valid [R, K] -> [R, K] bool."""
-    if 0 < valid.shape[1] < WORD:
-        missing = WORD - valid.shape[1]
-        boxes, groups, exists = (
-            F.pad(boxes, (0, 0, 0, missing)),
-            F.pad(groups, (0, missing)),
-            F.pad(valid, (0, missing)),
-        )
-        return suppress(boxes, groups, exists, threshold)[:, :-missing]
+    missing = WORD - valid.shape[1]
+    if 0 < missing < WORD:  # the kernels compare with 64 boxes at a time
+        boxes, groups, valid = F.pad(boxes, (0, 0, 0, missing)), F.pad(groups, (0, missing)), F.pad(valid, (0, missing))
+        return suppress(boxes, groups, valid, threshold)[:, :-missing]
     rows, slots = valid.shape
     words = triton.cdiv(slots, WORD)
     keep = torch.empty(rows, slots, dtype=torch.int8, device=boxes.device)

@@ -71,7 +71,7 @@ def test_other_stems_run_layer_by_layer(
     monkeypatch: pytest.MonkeyPatch, conv: dict[str, int], pool: dict[str, int], size: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("lineage.ops.layers.stem.runs_kernels", lambda weight: True)
-    monkeypatch.setattr("lineage.ops.layers.stem._compute_type", lambda weight: torch.bfloat16)
+    monkeypatch.setattr("lineage.ops.layers.stem.read_compute_type", lambda weight: torch.bfloat16)
     images = Images(torch.zeros(1, 3, 8, 12, dtype=torch.uint8), torch.tensor([[8.0, 12.0]]), torch.zeros(1).long())
     usual = nn.Conv2d(3, 4, **CONV).requires_grad_(False), nn.MaxPool2d(**POOL)
     assert runs_fused_stem(images, *usual)
@@ -83,12 +83,12 @@ def test_a_stem_that_learns_or_reads_other_pixels_runs_layer_by_layer(monkeypatc
     images = Images(torch.zeros(1, 3, 8, 12, dtype=torch.uint8), torch.tensor([[8.0, 12.0]]), torch.zeros(1).long())
     conv, pool = nn.Conv2d(3, 4, **CONV), nn.MaxPool2d(**POOL)
     assert not runs_fused_stem(images, conv.requires_grad_(False), pool)  # no GPU
-    monkeypatch.setattr("lineage.ops.layers.stem._compute_type", lambda weight: torch.float32)
+    monkeypatch.setattr("lineage.ops.layers.stem.read_compute_type", lambda weight: torch.float32)
     with monkeypatch.context() as patched:
         patched.setattr("lineage.ops.layers.stem.runs_kernels", lambda weight: True)
         assert not runs_fused_stem(images, conv, pool)
     monkeypatch.setattr("lineage.ops.layers.stem.runs_kernels", lambda weight: True)
-    monkeypatch.setattr("lineage.ops.layers.stem._compute_type", lambda weight: torch.bfloat16)
+    monkeypatch.setattr("lineage.ops.layers.stem.read_compute_type", lambda weight: torch.bfloat16)
     assert runs_fused_stem(images, conv, pool)
     assert not runs_fused_stem(images._replace(pixels=images.pixels.float()), conv, pool)
     assert not runs_fused_stem(images, nn.Sequential(conv), pool)

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.kernels import HALVES, runs_kernels
 
-HALVES = (torch.bfloat16, torch.float16)
 ALIGNMENT = 8  # channels of cuDNN's fast kernels are a multiple of it
 tried: set[tuple[Any, ...]] = set()  # shapes; those that cuDNN has no fused kernel for:
 refused: set[tuple[Any, ...]] = set()

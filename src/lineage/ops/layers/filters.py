@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lineage.ops.layers.kernels import FLOATS, runs_kernels
-from lineage.ops.layers.prepared_weights import find_prepared, read_compute_type
+from lineage.ops.layers.kernels import FLOATS, read_compute_type, runs_kernels
+from lineage.ops.layers.prepared_weights import find_prepared
 
 
 class FrozenNorm(NamedTuple):

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.kernels import HALVES, runs_kernels
 
-HALVES = (torch.bfloat16, torch.float16)
 ALIGNMENT = 8
 
 

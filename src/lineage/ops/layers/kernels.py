@@ -10,7 +10,8 @@ from torch import Tensor
 
 # A multiply-add rounded once is faster; rounded twice it is torch's, which a comparison with a threshold needs.
 FUSED, EXACT = {"enable_fp_fusion": True}, {"enable_fp_fusion": False}
-FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+HALVES = (torch.bfloat16, torch.float16)
+FLOATS = (torch.float32, *HALVES)
 
 
 def runs_kernels(x: Tensor) -> bool:
@@ -21,6 +22,12 @@ def runs_kernels(x: Tensor) -> bool:
 def runs_triton(x: Tensor) -> bool:
     """Return whether Triton runs on x of any type; a compiler fuses plain torch by itself, an exported program must."""
     return x.is_cuda and has_triton() and not torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+
+
+def read_compute_type(x: Tensor) -> torch.dtype:
+    """Return the type that autocast computes products in on the device of x, that of x without autocast."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def needs_gradient(*tensors: Tensor) -> bool:

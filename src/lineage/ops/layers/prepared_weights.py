@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lineage.ops.layers.kernels import FLOATS, runs_kernels
+from lineage.ops.layers.kernels import FLOATS, read_compute_type, runs_kernels
 
 if TYPE_CHECKING:
     from lineage.ops.layers.filters import FrozenNorm
@@ -99,12 +99,6 @@ class _Lookup(TorchFunctionMode):
             return value
         prepared = self.source.find(value, None, dtype or read_compute_type(value))
         return value if prepared is None else prepared.weight
-
-
-def read_compute_type(x: Tensor) -> torch.dtype:
-    """Return the type that autocast computes products in on the device of x, that of x without autocast."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 class Use(NamedTuple):

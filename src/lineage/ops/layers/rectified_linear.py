@@ -12,21 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lineage.ops.layers.flat_linear import FlatLinear
-from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.kernels import read_compute_type, runs_kernels
 
 
 def linear_relu(x: Tensor, layer: nn.Linear) -> Tensor:
     """Apply a layer to x [R, in_features], or a FlatLinear to what it takes, and rectify: [R, out_features]"""
     x, weight = layer.arrange(x) if isinstance(layer, FlatLinear) else (x, layer.weight)
-    if layer.bias is None or not (runs_kernels(x) and x.dtype == _compute_type(x) and x.numel()):
+    if layer.bias is None or not (runs_kernels(x) and x.dtype == read_compute_type(x) and x.numel()):
         return F.relu(F.linear(x, weight, layer.bias))
     out: Tensor = _LinearReLU.apply(x, weight.to(x.dtype), layer.bias)
     return out
-
-
-def _compute_type(x: Tensor) -> torch.dtype:
-    """Return the type that autocast computes a product in, that of x without autocast."""
-    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
 
 
 class _LinearReLU(torch.autograd.Function):

@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lineage.ops.layers.kernels import runs_kernels
+from lineage.ops.layers.kernels import HALVES, read_compute_type, runs_kernels
 from lineage.structures import Images
 
 SIDE, WINDOW = 4, 3  # pixels of a block, blocks that the convolution reads, along each axis
-HALVES = (torch.bfloat16, torch.float16)  # in float32 the zeros of the larger filters would cost more than they save
 
 
 def runs_fused_stem(images: Images, conv: nn.Module, pool: nn.Module) -> bool:
@@ -24,7 +23,7 @@ def runs_fused_stem(images: Images, conv: nn.Module, pool: nn.Module) -> bool:
         isinstance(conv, nn.Conv2d)
         and isinstance(pool, nn.MaxPool2d)
         and runs_kernels(conv.weight)
-        and _compute_type(conv.weight) in HALVES
+        and read_compute_type(conv.weight) in HALVES  # in float32 the filters' zeros cost more than is saved
         and not (torch.is_grad_enabled() and conv.weight.requires_grad)
         and conv.bias is None
         and (conv.in_channels, conv.kernel_size, conv.stride, conv.padding) == (3, (7, 7), (2, 2), (3, 3))
@@ -40,15 +39,10 @@ def run_fused_stem(images: Images, mean: Tensor, std: Tensor, weight: Tensor, sh
     """Compute maxpool(relu(conv7x7((pixels - mean) / std) + shift)) -> [B, C, H / 4, W / 4] in channels_last."""
     from lineage.ops.layers import stem_cuda  # Triton loads only where there is a GPU
 
-    dtype = _compute_type(weight)
+    dtype = read_compute_type(weight)
     blocks = stem_cuda.pack_blocks(images.pixels, images.sizes, mean.flatten(), std.flatten(), dtype)
     y = F.conv2d(blocks, rearrange_filters(weight).to(dtype), padding=1)
     return stem_cuda.pool(y.contiguous(memory_format=torch.channels_last), shift)
-
-
-def _compute_type(weight: Tensor) -> torch.dtype:
-    """Return the type that autocast computes a convolution in, that of the weight without autocast."""
-    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
 
 
 def rearrange_filters(weight: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from lineage.ops.layers.prepared_weights import PreparedWeights, UsedWeights, read_compute_type, use_weights
+from lineage.ops.layers.kernels import read_compute_type
+from lineage.ops.layers.prepared_weights import PreparedWeights, UsedWeights, use_weights
 from lineage.ops.slot_limit import limit_slots
 from lineage.structures import Detections, Images, Loss, Losses, Targets
 from lineage.train.engines import static_batch

@@ -30,8 +30,7 @@ WARM, TURNS, STEPS = 6, 5, 4
 NOTE = """Each of our rows was checked before it was timed: the recorded step has the losses (1e-2) and gradients of the
 eager step, the recorded detection its scores, and the masks' RLEs are those of the CPU. torchvision runs in the same
 process on the same images and objects, with random weights of its own; both models are random, so proposals are poor
-and few foreground slots are filled, in both. Range: fastest to slowest of five turns of four steps; the slow turns
-recorded a graph for another number of slots."""
+and few foreground slots are filled, in both. Range: fastest to slowest of five turns of four steps."""
 BOX_GAIN = 60  # of the random class scores, so that a hundred detections pass the threshold
 
 
@@ -104,8 +103,8 @@ def train(report: Report) -> None:
         report.row(f"torchvision, bf16 autocast, B={images}", lambda images=images: theirs(images))
     report.row("torchvision, bf16, channels_last, B=16", lambda: theirs(16, channels_last=True))
     report.row("ours, bf16, eager, B=16", lambda: ours(16, engine="eager"))
-    report.row("ours, fp32, graph, B=8", lambda: ours(8, bf16=False))
-    report.row("torchvision, fp32, B=8", lambda: theirs(8, bf16=False))
+    report.row("ours, fp32 with TF32 convolutions, graph, B=8", lambda: ours(8, bf16=False))
+    report.row("torchvision, fp32 with TF32 convolutions, B=8", lambda: theirs(8, bf16=False))
 
 
 def infer(report: Report) -> None:

@@ -49,6 +49,7 @@ from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.engines.engine import Engine, UnknownEngine, make_engine
+from lineage.train.engines.float32 import set_float32
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
@@ -179,7 +180,7 @@ def make_trainer(
     keep = config.get("keep_checkpoints", ())
     checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals, keep=keep)
     first = EvaluateFirst(files.metrics, attempt.step)
-    make = build(config.trainer, _partial_=True)
+    make = build(config.trainer, _partial_=True, precision=set_float32(str(config.trainer.precision)))
     try:
         trainer: pl.Trainer = make(
             max_steps=config.schedule.steps,

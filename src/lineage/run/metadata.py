@@ -31,6 +31,7 @@ from lineage.structures import DETECTION
 from lineage.tables.read import read_published
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
+from lineage.train.engines.float32 import name_precision
 from lineage.train.evaluated_weights import describe_weights
 from lineage.train.loggers import RunName, find_dashboard_url
 from lineage.weights import state_dict
@@ -124,7 +125,7 @@ def describe_progress(trainer: pl.Trainer, module: DetectionModule) -> dict[str,
 def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
     """Return the part of the entry that the machine decides, read before anything can break it."""
     device = trainer.strategy.root_device
-    return {"hardware": environment.describe_hardware(device) | {"precision": str(trainer.precision)}}
+    return {"hardware": environment.describe_hardware(device) | {"precision": name_precision(str(trainer.precision))}}
 
 
 def name_run(attempt: Attempt, facts: dict[str, Any]) -> RunName:
@@ -162,7 +163,8 @@ def describe_test(trainer: pl.Trainer, parts: Parts) -> list[str]:
 def describe_machine(trainer: pl.Trainer, parts: Parts) -> str:
     device = trainer.strategy.root_device
     threads = f" ({count_noun(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
-    return f"{environment.get_device_name(device)}{threads}, {trainer.precision}, {parts.module.engine.description}"
+    precision = name_precision(str(trainer.precision))
+    return f"{environment.get_device_name(device)}{threads}, {precision}, {parts.module.engine.description}"
 
 
 def describe_training(attempt: Attempt, trainer: pl.Trainer, parts: Parts) -> list[str]:

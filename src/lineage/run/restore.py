@@ -32,6 +32,7 @@ from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.task import TASKS, find_task
 from lineage.structures import Detections, Images
+from lineage.train.engines.float32 import EXACT, set_float32
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
 from lineage.weights.infer_overrides import count_classes, count_labels, infer_overrides
@@ -76,6 +77,7 @@ def restore(weights: str, overrides: Sequence[str], results: Path, names: str | 
             OmegaConf.update(config, key, count, force_add=True)
     if "weights" in config.backbone:
         config.backbone.weights = LATER
+    set_float32(EXACT)  # whatever the run was trained in
     model = build(config.model)
     for edit in (build(config.get("edit")) or {}).values():
         edit(model)

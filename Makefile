@@ -43,6 +43,7 @@ test-slow: setup ## Run the heavier tests too: longer trainings, several process
 	@$(PYTEST) -m "slow and not gpu" -n 2 --dist worksteal $(ARGS)
 
 test-gpu: setup ## Run the tests that need a CUDA device
+	@$(VENV)/python -c "import torch; exit(None if torch.cuda.is_available() else 'no CUDA device: nothing to test')"
 	@$(PYTEST) -m gpu $(ARGS)
 
 bench-gpu: setup ## Time training and inference on a GPU beside torchvision; writes benchmarks/results/gpu.md

@@ -27,10 +27,12 @@ from lineage.structures import Batch
 
 SECONDS = 300  # after which no further row begins
 WARM, TURNS, STEPS = 6, 5, 4
+PARTS = ("train", "models", "infer", "validate", "growth", "profile")  # names of the functions below
 NOTE = """Each of our rows was checked before it was timed: the recorded step has the losses (1e-2) and gradients of the
 eager step, the recorded detection its scores, and the masks' RLEs are those of the CPU. torchvision runs in the same
 process on the same images and objects, with random weights of its own; both models are random, so proposals are poor
-and few foreground slots are filled, in both. Range: fastest to slowest of five turns of four steps."""
+and few foreground slots are filled, in both. Range: fastest to slowest of five turns of four steps; of
+two for torchvision."""
 BOX_GAIN = 60  # of the random class scores, so that a hundred detections pass the threshold
 
 
@@ -103,8 +105,8 @@ def train(report: Report) -> None:
         report.row(f"torchvision, bf16 autocast, B={images}", lambda images=images: theirs(images))
     report.row("torchvision, bf16, channels_last, B=16", lambda: theirs(16, channels_last=True))
     report.row("ours, bf16, eager, B=16", lambda: ours(16, engine="eager"))
-    report.row("ours, fp32 with TF32 convolutions, graph, B=8", lambda: ours(8, bf16=False))
-    report.row("torchvision, fp32 with TF32 convolutions, B=8", lambda: theirs(8, bf16=False))
+    report.row("ours, fp32 as torch does (TF32 convolutions), graph, B=8", lambda: ours(8, bf16=False))
+    report.row("torchvision, fp32 as torch does (TF32 convolutions), B=8", lambda: theirs(8, bf16=False))
 
 
 def infer(report: Report) -> None:
@@ -140,6 +142,7 @@ def encode(model: torch.nn.Module, images: int, batches: int = 24) -> list[str]:
     run = our_inference(model, images, "graph")
     inputs, _ = scene(images)
     sizes = torch.tensor([[480, 640]] * images, device=DEVICE)
+    torch.cuda.reset_peak_memory_stats()
     for _ in range(WARM):
         run()
     checks.compare_masks(run(), Batch(inputs, None, torch.arange(images), sizes))  # type: ignore[arg-type]
@@ -213,8 +216,10 @@ def profile(report: Report) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "gpu.md")
-    parser.add_argument("parts", nargs="*", default=["train", "models", "infer", "validate", "growth", "profile"])
+    parser.add_argument("parts", nargs="*", help=f"all by default: {', '.join(PARTS)}")
     args = parser.parse_args()
+    if unknown := [part for part in args.parts if part not in PARTS]:
+        parser.error(f"{unknown[0]} is no part; there are {', '.join(PARTS)}")
     if DEVICE.type != "cuda":
         print("no CUDA device: nothing to time")
         return
@@ -222,7 +227,7 @@ def main() -> None:
     report.add("# One GPU\n")
     report.add(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
                f"on {datetime.date.today()}. Written by `make bench-gpu`.\n\n{NOTE}")  # fmt: skip
-    for part in args.parts:
+    for part in args.parts or PARTS:
         globals()[part](report)
         torch.cuda.empty_cache()
     report.add(f"\nMeasured in {time.perf_counter() - report.started:.0f} seconds.")

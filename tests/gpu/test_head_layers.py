@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lineage.models.backbones.normalize import Normalize
 from lineage.ops.layers.class_masks import enlarge_and_filter
 from lineage.ops.layers.flat_linear import FlatLinear
-from lineage.ops.layers.joined_linear import apply_both
+from lineage.ops.layers.joined_linear import apply_joined
 from lineage.ops.layers.rectified_linear import linear_relu
 from lineage.ops.layers.stem import run_fused_stem, runs_fused_stem
 from lineage.structures import Images
@@ -53,7 +53,7 @@ def test_classes_and_boxes_as_one_product() -> None:
     torch.manual_seed(0)
     x, layers = draw(2048, 1024).requires_grad_(), [nn.Linear(1024, count).to(CUDA) for count in (81, 4)]
     with torch.autocast("cuda", dtype=HALF):
-        fused = apply_both(x, *layers)
+        fused = apply_joined(x, *layers)
     assert type(fused[0].grad_fn).__name__ == "_BothBackward"
     exact = [layer(x.float()) for layer in layers]
     compare(fused, exact, [x, *layers[0].parameters(), *layers[1].parameters()])

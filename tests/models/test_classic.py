@@ -12,6 +12,7 @@ from lineage.models.detectors.truncated_svd import apply_truncated_svd, factoriz
 from lineage.models.proposals.precomputed import ProposalsMissing
 from lineage.models.roi_heads.pooler import Pooler, RoIAlign
 from lineage.ops import boxes as box_ops
+from lineage.ops.layers.joined_linear import apply_joined
 from lineage.structures import Images, Losses, Proposals, Targets
 from tests.models.compose import build
 from tests.models.scenes import batch
@@ -176,6 +177,18 @@ def test_compressed_layers_hold_fewer_numbers_and_others_are_named() -> None:
     assert before - sum(p.numel() for p in model.box.body.parameters()) == saved
     with pytest.raises(ValueError, match=r"box.body.fc9 is no fully connected layer; there are box.body.fc6.0"):
         apply_truncated_svd(model, ranks={"box.body.fc9": 3})
+
+
+def test_every_layer_of_a_box_head_may_be_compressed() -> None:
+    """Those of a TwoFC and of the predictor are fused on CUDA."""
+    torch.manual_seed(0)
+    head = build("model=faster_rcnn").box
+    regions = torch.randn(3, head.body[1].in_features // head.pool.size**2, head.pool.size, head.pool.size)
+    expected = [layer(head.body(regions)) for layer in (head.scores, head.deltas)]
+    names = ("body.1", "body.3", "scores", "deltas")
+    apply_truncated_svd(head, ranks={name: min(head.get_submodule(name).weight.shape) for name in names})
+    hidden = head.body(regions)
+    torch.testing.assert_close([*apply_joined(hidden, head.scores, head.deltas)], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_without_box_regression_detections_are_their_proposals() -> None:

@@ -36,6 +36,7 @@ from lineage.run.inference.latency import (
 from lineage.run.inference.latency_entry import make_latency_entry
 from lineage.run.inference.power import PowerMeter
 from lineage.run.restore import restore
+from lineage.train.environment import choose_device
 
 WARMUP = 10
 BUSY = 0.5  # processes beside ours that change little
@@ -44,7 +45,7 @@ BUSY = 0.5  # processes beside ours that change little
 def main(argv: list[str]) -> int:
     args = parse(argv)
     check_repeats(args.repeats)
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(args.device)
     name, args.weights = args.weights, locate_weights_folder(args.weights, args.results)
     command = [args.weights if word == name else word for word in sys.argv]  # `last` is soon another run
     load = read_load()  # before the first measurement, which the second would take for another process

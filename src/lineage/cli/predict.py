@@ -34,6 +34,7 @@ from lineage.run.inference.slow_motion import check_model, count_halvings, inser
 from lineage.run.restore import Restored, restore
 from lineage.run.task import check_detector
 from lineage.tables.find_entry import locate_run
+from lineage.train.environment import choose_device
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
     """Return 0, or 1 if a file could not be read; the others are predicted in either case."""
     args, overrides = parse(argv)
     restored = restore(args.weights, overrides, args.results, args.classes)
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = choose_device(args.device)
     restored.model.to(device)
     if args.between is not None:
         return slow_down(args, restored, device)

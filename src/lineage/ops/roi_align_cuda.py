@@ -1,6 +1,6 @@
 """Triton kernels of RoIAlign on a pyramid, forward and backward; sums are in float32 whatever the maps' type.
 
-Forward: one warp computes a row of bins for 256 channels. Backward: samples share pixels (those of 14 x 14 bins read
+Forward: one warp computes a row of bins for 64 channels. Backward: samples share pixels (those of 14 x 14 bins read
 3,136 pixels, but only some hundreds different ones), so a program takes a row of the region's pixels, sums in registers
 what all samples give to it, and adds every pixel to memory once. Tests run both on the CPU through Triton's interpreter
 and compare them with torchvision, level by level.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class SlotLimit(Protocol):
-    """Slots per image that heads compute at most, None for all; `report` is given what each head needs, []."""
+    """Slots per image that heads compute at most, None for all; `report` is given what heads need, []."""
 
     slots: int | None
 
@@ -42,7 +42,7 @@ def get_slot_limit() -> SlotLimit | None:
 
 @contextmanager
 def skip_reports(is_reported: bool) -> Iterator[None]:
-    """Let heads report nothing inside, if what they need was reported before: the host then waits for no head."""
+    """Let heads report nothing inside if what they need was reported before, so that the host knows it earlier."""
     global _is_reported
     before, _is_reported = _is_reported, is_reported
     try:

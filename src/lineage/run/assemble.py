@@ -49,7 +49,7 @@ from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.engines.engine import Engine, UnknownEngine, make_engine
-from lineage.train.engines.float32 import set_float32
+from lineage.train.engines.float32 import UnknownPrecision, set_float32
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers
@@ -180,8 +180,8 @@ def make_trainer(
     keep = config.get("keep_checkpoints", ())
     checkpoints = Checkpoints(files.checkpoints, every=config.checkpoint_every, signals=signals, keep=keep)
     first = EvaluateFirst(files.metrics, attempt.step)
-    make = build(config.trainer, _partial_=True, precision=set_float32(str(config.trainer.precision)))
     try:
+        make = build(config.trainer, _partial_=True, precision=set_float32(str(config.trainer.precision)))
         trainer: pl.Trainer = make(
             max_steps=config.schedule.steps,
             max_epochs=-1,
@@ -216,7 +216,7 @@ def make_trainer(
 
 def explain_refusal(error: Exception) -> str:
     """Return what to do about a trainer that cannot be made."""
-    if isinstance(error, UnknownEngine):
+    if isinstance(error, UnknownEngine | UnknownPrecision):
         return str(error)
     if any(text in str(error) for text in NO_GPU):
         return "torch sees no GPU on this machine: leave trainer=gpu out, or let `lineage doctor` say what is missing"

@@ -125,7 +125,10 @@ def describe_progress(trainer: pl.Trainer, module: DetectionModule) -> dict[str,
 def describe_hardware(trainer: pl.Trainer) -> dict[str, Any]:
     """Return the part of the entry that the machine decides, read before anything can break it."""
     device = trainer.strategy.root_device
-    return {"hardware": environment.describe_hardware(device) | {"precision": name_precision(str(trainer.precision))}}
+    return {
+        "hardware": environment.describe_hardware(device)
+        | {"precision": name_precision(str(trainer.precision), device)}
+    }
 
 
 def name_run(attempt: Attempt, facts: dict[str, Any]) -> RunName:
@@ -163,7 +166,7 @@ def describe_test(trainer: pl.Trainer, parts: Parts) -> list[str]:
 def describe_machine(trainer: pl.Trainer, parts: Parts) -> str:
     device = trainer.strategy.root_device
     threads = f" ({count_noun(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
-    precision = name_precision(str(trainer.precision))
+    precision = name_precision(str(trainer.precision), device)
     return f"{environment.get_device_name(device)}{threads}, {precision}, {parts.module.engine.description}"
 
 

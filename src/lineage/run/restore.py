@@ -57,7 +57,7 @@ class Restored:
 
 
 def restore(weights: str, overrides: Sequence[str], results: Path, names: str | None = None) -> Restored:
-    """Build a model and load its weights.
+    """Build a model and load its weights; float32 is exact in this process from then on.
 
     overrides: as on the command line of train.py.
     results: the store in which entries are looked up.

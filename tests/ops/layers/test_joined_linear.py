@@ -8,7 +8,7 @@ PROGRAM = """
 import torch
 from torch import nn
 from lineage.ops.layers import joined_linear
-from lineage.ops.layers.joined_linear import apply_both
+from lineage.ops.layers.joined_linear import apply_joined
 
 joined_linear.runs_kernels = lambda x: True
 torch.manual_seed(0)
@@ -19,7 +19,7 @@ def round(x):
 for rows, inputs, (n, m) in ((5, 16, (3, 4)), (300, 8, (81, 4)), (7, 40, (1, 1)), (2, 8, (130, 520))):
     x = torch.randn(rows, inputs).bfloat16().requires_grad_()
     layers = nn.Linear(inputs, n), nn.Linear(inputs, m)
-    outputs = apply_both(x, *layers)
+    outputs = apply_joined(x, *layers)
     assert [out.shape for out in outputs] == [(rows, n), (rows, m)]
     assert all(out.dtype == torch.float32 and out.is_contiguous() for out in outputs)
     parameters = [x, *layers[0].parameters(), *layers[1].parameters()]
@@ -30,7 +30,7 @@ for rows, inputs, (n, m) in ((5, 16, (3, 4)), (300, 8, (81, 4)), (7, 40, (1, 1))
     torch.testing.assert_close(actual, torch.autograd.grad(expected, parameters, grads), rtol=2e-2, atol=6e-2)
 single = torch.randn(4, 8, requires_grad=True)  # float32: each layer is its own product
 layers = nn.Linear(8, 3), nn.Linear(8, 4)
-assert all(torch.equal(out, layer(single)) for out, layer in zip(apply_both(single, *layers), layers))
+assert all(torch.equal(out, layer(single)) for out, layer in zip(apply_joined(single, *layers), layers))
 """
 
 

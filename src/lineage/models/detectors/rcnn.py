@@ -111,14 +111,15 @@ class RCNN(nn.Module):
         features = share_gradient(self.neck(self.backbone(images)))
         proposals, losses = self.proposals.losses(images, features, targets)
         sampled = self.sampler(proposals, targets, images, self.box.num_classes)
-        if self.heads:
+        is_first = getattr(self.box, "head_stages", [1]) == [1]  # heads are trained on these labels
+        if self.heads and is_first:
             report_filled(first(sampled, self.sampler.num_foreground), self.box.num_classes)
         sampled_by_stage, box_losses = self.box.losses(features, sampled, targets, images)
         losses = losses | box_losses
         # the other heads are trained on foreground alone: the first slots of every stage, side by side
         stages = [first(stage, self.sampler.num_foreground) for stage in sampled_by_stage]
         foreground = SampledProposals(*(torch.cat(fields, 1) for fields in zip(*stages, strict=True)))
-        with skip_reports(all(stage.labels is sampled.labels for stage in sampled_by_stage)):
+        with skip_reports(is_first and sampled_by_stage[0].labels is sampled.labels):
             for head in self.heads.values():
                 losses = losses | head.losses(features, foreground, targets, images)
         return losses

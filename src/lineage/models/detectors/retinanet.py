@@ -144,7 +144,7 @@ class DenseHead(nn.Module):
     def _predict(self, features: list[Tensor], dtype: torch.dtype | None = torch.float32) -> tuple[Tensor, Tensor]:
         """Return the logits [B, A, num_classes] and deltas [B, A, 4] of all anchors, level after level.
 
-        dtype: of packed logits; None is autocast's. A step writes and reads 64 million of them.
+        dtype: of packed logits; None is autocast's. There are 16 million an image.
         """
         if can_pack(features) and not self.scores.has_norms() and not self.deltas.has_norms():
             levels = pack(features)

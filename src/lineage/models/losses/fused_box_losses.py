@@ -19,6 +19,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
 
 
 class _CrossEntropy(torch.autograd.Function):
+    """One kernel forward, one backward; logits are [R, C + 1]."""
+
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         from lineage.ops.cuda import softmax_loss  # Triton loads only where there is a GPU
@@ -49,6 +51,8 @@ def smooth_l1(
 
 
 class _SmoothL1(torch.autograd.Function):
+    """One kernel forward, which keeps the slopes, and one backward."""
+
     @staticmethod
     def forward(
         ctx: Any,

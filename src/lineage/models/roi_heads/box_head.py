@@ -25,7 +25,7 @@ from lineage.models.roi_heads.pooler import Pooler, RoILayer
 from lineage.models.roi_heads.postprocess import FastRCNNInference
 from lineage.ops import boxes as box_ops
 from lineage.ops.layers.flat_linear import FlatLinear
-from lineage.ops.layers.joined_linear import apply_both
+from lineage.ops.layers.joined_linear import apply_joined
 from lineage.ops.layers.kernels import runs_kernels
 from lineage.ops.layers.rectified_linear import linear_relu
 from lineage.ops.matching import object_loss_weights
@@ -33,7 +33,10 @@ from lineage.structures import Detections, Diagnostic, Images, Loss, Losses, Pro
 
 
 class TwoFC(nn.Sequential):
-    """Two fully connected layers: [R, C, s, s] -> [R, width]"""
+    """Two fully connected layers: [R, C, s, s] -> [R, width]
+
+    The layers between them never run: they give the two the names that weights have.
+    """
 
     def __init__(self, channels: int, size: int, *, width: int):
         super().__init__(
@@ -104,7 +107,7 @@ class BoxHead(nn.Module):
     def predict(self, features: list[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Predict for boxes [B, N, 4] -> logits [B, N, outputs], deltas [B, N, num_bbox_reg_classes, 4]"""
         hidden = self.body(self.pool(features, boxes))
-        logits, deltas = apply_both(hidden, self.scores, self.deltas)
+        logits, deltas = apply_joined(hidden, self.scores, self.deltas)
         shape = boxes.shape[:2]
         return logits.view(*shape, -1), deltas.view(*shape, self.num_bbox_reg_classes, 4)
 

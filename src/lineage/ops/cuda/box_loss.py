@@ -17,8 +17,23 @@ from lineage.ops.cuda.box_deltas import encode_box, read_boxes, write_boxes
 from lineage.ops.layers.kernels import EXACT
 from lineage.structures import SampledProposals
 
-REGIONS, DELTAS, COLUMNS = 64, 1024, 128  # regions per program forward; deltas backward, of which are in a row
-NUMBERS = ("total", "per_image", "slots", "background", "wx", "wy", "ww", "wh", "beta", "stride")  # no kernel is anew
+REGIONS, DELTAS, COLUMNS = (
+    64,
+    1024,
+    128,
+)  # regions per program of the forward pass; deltas of one of the backward pass, and the most of a row
+NUMBERS = (
+    "total",
+    "per_image",
+    "slots",
+    "background",
+    "wx",
+    "wy",
+    "ww",
+    "wh",
+    "beta",
+    "stride",
+)  # for which no kernel is compiled anew
 
 
 @triton.jit

@@ -24,7 +24,9 @@ def enlarge_and_filter(x: Tensor, layer: nn.ConvTranspose2d, filters: Tensor) ->
         if runs_kernels(y) and y.is_contiguous(memory_format=torch.channels_last):
             masks: Tensor = _Filter.apply(y, layer.bias, filters)
             return masks
-    hidden = F.relu(layer(x))
+        hidden = F.relu(y + layer.bias.to(y.dtype)[:, None, None])
+    else:
+        hidden = F.relu(layer(x))
     return torch.einsum("rchw,rc->rhw", hidden, filters.to(hidden.dtype)).float()
 
 

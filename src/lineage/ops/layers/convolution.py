@@ -40,7 +40,7 @@ def convolve_for_readers(
 ) -> tuple[Tensor, ...]:
     """Return relu(conv(x) + bias + shortcut) three times: for a block, its shortcut, and a pyramid.
 
-    On CUDA the gradients of all three are added while the ReLU masks them.
+    On CUDA the gradients of all three are added while the ReLU masks them, if the bias has none.
     """
     if fused := _convolve_fused(x, conv, weight, bias, shortcut, readers=READERS):
         return fused

@@ -163,7 +163,7 @@ def finish_backward(
     pixels = grad.numel() // channels
     share = triton.cdiv(triton.cdiv(pixels, PROGRAMS), ROWS) * ROWS
     parts = triton.cdiv(pixels, share)
-    width = min(triton.next_power_of_2(channels), 256)
+    width = min(triton.next_power_of_2(channels), SIDE_BY_SIDE)
     result = grad if out is None else torch.empty_like(grad)
     sums = torch.empty(parts, channels, dtype=torch.float32, device=grad.device)
     grid = (parts, triton.cdiv(channels, width))

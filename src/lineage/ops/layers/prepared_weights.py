@@ -129,13 +129,14 @@ class UsedWeights:
 def _can_prepare(weight: Tensor, norm: FrozenNorm | None, dtype: torch.dtype) -> bool:
     constants = () if norm is None else norm[:4]
     return (
-        runs_kernels(weight)
+        dtype in FLOATS
+        and (norm is not None or dtype != torch.float32)
+        and runs_kernels(weight)
         and weight.is_leaf
         and 0 < weight.numel() < 2**31  # the kernel counts in 32 bits
         and (weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last))
-        and all(x.dtype == torch.float32 and x.is_contiguous() for x in (*constants, weight.flatten()[:1]))
-        and dtype in FLOATS
-        and (norm is not None or dtype != torch.float32)
+        and all(x.dtype == torch.float32 for x in (weight, *constants))
+        and all(x.is_contiguous() for x in constants)
     )
 
 

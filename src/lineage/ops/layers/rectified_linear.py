@@ -10,13 +10,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lineage.ops.layers.flat_linear import FlatLinear
 from lineage.ops.layers.kernels import read_compute_type, runs_kernels
 
 
-def linear_relu(x: Tensor, layer: nn.Linear) -> Tensor:
-    """Apply a layer to x [R, in_features], or a FlatLinear to what it takes, and rectify: [R, out_features]"""
+def linear_relu(x: Tensor, layer: nn.Module) -> Tensor:
+    """Apply a layer to x [R, in_features], or a FlatLinear to what it takes, and rectify: [R, out_features]
+
+    Layers that stand in the place of an nn.Linear, such as two of a lower rank, are called as they are.
+    """
+    if not isinstance(layer, nn.Linear):
+        return F.relu(layer(x))
     x, weight = layer.arrange(x) if isinstance(layer, FlatLinear) else (x, layer.weight)
     if layer.bias is None or not (runs_kernels(x) and x.dtype == read_compute_type(x) and x.numel()):
         return F.relu(F.linear(x, weight, layer.bias))
@@ -35,6 +41,7 @@ class _LinearReLU(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         from lineage.ops.layers import convolution_cuda  # Triton loads only where there is a GPU
 
@@ -43,4 +50,5 @@ class _LinearReLU(torch.autograd.Function):
         masked, sums = convolution_cuda.finish_backward(grad[as_map], out[as_map], needs_bias=True)
         masked = masked[..., 0, 0]
         grad_x = masked @ weight if ctx.needs_input_grad[0] else None
-        return grad_x, masked.t() @ x, sums.to(ctx.bias_type)
+        grad_weight = masked.t() @ x if ctx.needs_input_grad[1] else None
+        return grad_x, grad_weight, sums.to(ctx.bias_type)

@@ -2,7 +2,7 @@
 
 An image has 128 slots in the papers and fills some thirty. A recorded step has fixed shapes, and reading the count
 before the heads would stop the device. So a step is recorded for a few numbers of slots; the number needed is copied
-to the host while the heads run, and if it was larger than the number computed, the forward pass is repeated with more.
+to the host while the step goes on, and if it was larger than that computed, the forward pass is repeated with more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class NeededSlots:
         self.host = torch.full((MAX_HEADS,), UNREAD, dtype=torch.int64, pin_memory=pinned)
 
     def report(self, needed: Tensor) -> None:
-        """Copy the need of one more head to the host as soon as the device knows it."""
+        """Copy a need, that of a head or of all of them, to the host as soon as the device knows it."""
         if self.heads < MAX_HEADS:
             self.host[self.heads].copy_(needed, non_blocking=True)
         self.heads += 1

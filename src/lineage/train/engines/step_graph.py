@@ -48,7 +48,7 @@ class GraphEngine:
         self.visited: Counter[Hashable] = Counter()
         self.eager_steps = 0
         self.buckets: dict[Hashable, Hashable] = {}  # shapes of a batch -> those of its buffers
-        self.pointers: tuple[int, ...] = ()  # addresses of the parameters that the graphs read
+        self.pointers: tuple[Any, ...] = ()  # addresses of the parameters that the graphs read; which are trained
         self.recorder: Recorder | None = None
         self.used = UsedWeights()  # those that the eager steps asked for
         self.forecast = SlotForecast(model)
@@ -94,8 +94,8 @@ class GraphEngine:
         self, kind: tuple[Hashable, ...], images: Images, targets: Targets | None, record: Callable[..., Recorded]
     ) -> Recorded | None:
         """Return the recorded graph for such a batch; record it after EAGER_STEPS. None: run it eagerly."""
-        pointers = tuple(parameter.data_ptr() for parameter in self.model.parameters())
-        if pointers != self.pointers:  # weights were replaced, not overwritten
+        pointers = tuple((parameter.data_ptr(), parameter.requires_grad) for parameter in self.model.parameters())
+        if pointers != self.pointers:  # weights were replaced, not overwritten, or others are trained
             self.graphs.clear()
             self.visited.clear()
             self.recorder, self.used, self.pointers = None, UsedWeights(), pointers

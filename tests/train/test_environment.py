@@ -87,16 +87,3 @@ def test_versions_are_those_of_the_packages_and_of_cuda(monkeypatch: pytest.Monk
     assert versions["python"] == platform.python_version()
     assert versions["torch"] == metadata.version("torch")
     assert {"hotcoco", "pycocotools", "pillow", "numpy", "torchvision"} < versions.keys()
-
-
-@pytest.mark.parametrize(
-    ("name", "current"), [("cuda:1", [torch.device("cuda:1")]), ("cuda", []), (None, []), ("cpu", [])]
-)
-def test_a_gpu_that_is_named_becomes_the_current_one(
-    monkeypatch: pytest.MonkeyPatch, name: str | None, current: list[torch.device]
-) -> None:
-    chosen: list[torch.device] = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    assert environment.choose_device(name) == torch.device(name or "cuda")
-    assert chosen == current

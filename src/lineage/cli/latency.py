@@ -21,6 +21,7 @@ from lineage.cli.export import ANY, explain_padding, parse_size
 from lineage.config.build import ConfigError
 from lineage.config.entry_overrides import locate_weights_folder
 from lineage.results import paths, store
+from lineage.run.inference.device import choose_device
 from lineage.run.inference.latency import (
     FEWEST,
     Latency,
@@ -36,7 +37,6 @@ from lineage.run.inference.latency import (
 from lineage.run.inference.latency_entry import make_latency_entry
 from lineage.run.inference.power import PowerMeter
 from lineage.run.restore import restore
-from lineage.train.environment import choose_device
 
 WARMUP = 10
 BUSY = 0.5  # processes beside ours that change little

@@ -29,12 +29,12 @@ from lineage.report.pictures import mark_predictions
 from lineage.report.tracks import IoUTracker
 from lineage.results import paths
 from lineage.results.count_noun import count_noun
+from lineage.run.inference.device import choose_device
 from lineage.run.inference.predict import ImagePredictions, predict_images, to_coco_dict, to_coco_results
 from lineage.run.inference.slow_motion import check_model, count_halvings, insert_frames, list_sources
 from lineage.run.restore import Restored, restore
 from lineage.run.task import check_detector
 from lineage.tables.find_entry import locate_run
-from lineage.train.environment import choose_device
 
 MAX_SIDE, MIN_SIDE = 1600, 480  # pixels of the longer side of a picture that is written
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")

@@ -32,6 +32,7 @@ from lineage.models.backbones.norm import synchronize_on_cpu
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.losses.class_frequency import losses_with_class_counts, set_class_counts
 from lineage.models.roi_heads.required_targets import MASKS
+from lineage.ops.layers.float32 import UnknownPrecision, set_float32
 from lineage.results.run_folder import RunFolder
 from lineage.run.average_checkpoints import load_average
 from lineage.run.checks.callbacks import check_callbacks
@@ -49,7 +50,6 @@ from lineage.train.callbacks.profile_steps import ProfileSteps
 from lineage.train.checkpoint import Checkpoints
 from lineage.train.detection_module import DetectionModule
 from lineage.train.engines.engine import Engine, UnknownEngine, make_engine
-from lineage.train.engines.float32 import UnknownPrecision, set_float32
 from lineage.train.evaluate_first import EvaluateFirst
 from lineage.train.freeze import train_only
 from lineage.train.loggers import RunName, make_loggers

@@ -16,6 +16,7 @@ from torch import nn
 
 from lineage.config import digests
 from lineage.data.datamodule import DetectionData
+from lineage.ops.layers.float32 import name_precision
 from lineage.results import entry, git_state, paths
 from lineage.results.count_noun import count_noun
 from lineage.results.key_roles import within
@@ -31,7 +32,6 @@ from lineage.structures import DETECTION
 from lineage.tables.read import read_published
 from lineage.train import environment, startup_message
 from lineage.train.detection_module import DetectionModule
-from lineage.train.engines.float32 import name_precision
 from lineage.train.evaluated_weights import describe_weights
 from lineage.train.loggers import RunName, find_dashboard_url
 from lineage.weights import state_dict

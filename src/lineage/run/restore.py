@@ -25,6 +25,7 @@ from lineage.data.samples.metadata import DatasetMeta
 from lineage.data.transforms.augment import Augment
 from lineage.models.detectors.size_divisibility import get_size_divisibility
 from lineage.models.detectors.tta import TTA
+from lineage.ops.layers.float32 import EXACT, set_float32
 from lineage.results.overrides import Override
 from lineage.results.renames import key_today
 from lineage.results.run_folder import RunFolder
@@ -32,7 +33,6 @@ from lineage.run.class_names import resolve_meta
 from lineage.run.initialize import load_initial_weights, locate_weights
 from lineage.run.task import TASKS, find_task
 from lineage.structures import Detections, Images
-from lineage.train.engines.float32 import EXACT, set_float32
 from lineage.weights import pretrained
 from lineage.weights.identify import LoadedWeights
 from lineage.weights.infer_overrides import count_classes, count_labels, infer_overrides

@@ -1,4 +1,4 @@
-"""The device of a run; packages, hardware and memory, recorded in its entry because numbers of machines differ."""
+"""Packages, hardware and memory of a run, recorded in its entry because numbers of machines differ."""
 
 from __future__ import annotations
 
@@ -35,17 +35,6 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
         hardware["device_memory"] = torch.cuda.get_device_properties(device).total_memory
         hardware["cudnn"] = torch.backends.cudnn.version()
     return hardware
-
-
-def choose_device(name: str | None) -> torch.device:
-    """Return the device of that name, by default a GPU where there is one; of several, make it the current one.
-
-    Kernels are launched on the current GPU, wherever their tensors are.
-    """
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.index is not None and device.type == "cuda" and torch.cuda.is_available():
-        torch.cuda.set_device(device)
-    return device
 
 
 def get_device_name(device: torch.device) -> str:

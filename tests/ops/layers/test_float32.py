@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from lineage.ops.layers.float32 import UnknownPrecision, name_precision, set_float32
 from lineage.results.store import read_own
-from lineage.train.engines.float32 import UnknownPrecision, name_precision, set_float32
 from tests.train import tiny
 
 CUDA = torch.device("cuda")

@@ -121,6 +121,7 @@ def test_ranks_equal_a_stable_sort(cases: str) -> None:
     run_interpreted("-c", cases + RANKING)
 
 
+@pytest.mark.slow
 def test_more_chunks_than_are_read_at_once() -> None:
     small = "from lineage.ops.cuda import top_k as kernels\nkernels.CHUNK, kernels.DIRECT = 128, 0\n"
     run_interpreted("-c", small + MANY_CHUNKS + RANKING)

@@ -16,19 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lineage.ops.cuda.box_deltas import read_boxes
 from lineage.ops.layers.kernels import EXACT
 
 WORD = 64  # boxes to a word
 ROWS = 256  # boxes per program, each compared with those of a word
-
-
-@triton.jit
-def _corners(boxes, index, exists):  # type: ignore[no-untyped-def]
-    x1 = tl.load(boxes + index * 4, mask=exists, other=0.0)
-    y1 = tl.load(boxes + index * 4 + 1, mask=exists, other=0.0)
-    x2 = tl.load(boxes + index * 4 + 2, mask=exists, other=0.0)
-    y2 = tl.load(boxes + index * 4 + 3, mask=exists, other=0.0)
-    return x1, y1, x2, y2
 
 
 @triton.jit(do_not_specialize=["threshold", "rest", "K"])
@@ -38,7 +30,7 @@ def _overlap(boxes, groups, suppresses, threshold, rest, K, WORDS: tl.constexpr,
     if (word + 1) * 64 > tl.program_id(1) * ROWS:
         boxes, groups = boxes + row * K * 4, groups + row * K
         earlier = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-        x1, y1, x2, y2 = _corners(boxes, earlier, earlier < K)
+        x1, y1, x2, y2 = read_boxes(boxes, earlier, earlier < K)
         area = tl.abs(x2 - x1) * tl.abs(y2 - y1)
         own = tl.load(groups + earlier, mask=earlier < K, other=-1).to(tl.int32)
         # 1. compare with the 64 boxes of a word, or the last 64: all exist, so that no load has a condition

@@ -46,7 +46,7 @@ def smooth_l1(
     beta: float,
 ) -> Tensor:
     """Return the loss of each region's deltas of its class: deltas [B, N, K, 4], gt_boxes [B, G, 4] -> [B, N]"""
-    losses: Tensor = _SmoothL1.apply(deltas, sampled, gt_boxes, background, weights, beta)
+    losses: Tensor = _SmoothL1.apply(deltas, sampled, gt_boxes, background, weights, float(beta))
     return losses.view(sampled.labels.shape)
 
 
@@ -54,18 +54,10 @@ class _SmoothL1(torch.autograd.Function):
     """One kernel forward, which keeps the slopes, and one backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        deltas: Tensor,
-        sampled: SampledProposals,
-        gt_boxes: Tensor,
-        background: int,
-        weights: Sequence[float],
-        beta: float,
-    ) -> Tensor:
+    def forward(ctx: Any, deltas: Tensor, sampled: SampledProposals, *goal: Any) -> Tensor:
         from lineage.ops.cuda import box_loss
 
-        losses, slopes = box_loss.smooth_l1(deltas, sampled, gt_boxes, background, weights, float(beta))
+        losses, slopes = box_loss.smooth_l1(deltas, sampled, *goal)
         ctx.save_for_backward(slopes, sampled.labels)
         ctx.classes = deltas.shape[2]
         return losses

@@ -38,9 +38,7 @@ def _best_object(regions, stride, boxes, valid, crowd, largest, matched, iou, cr
     image = tl.program_id(1).to(tl.int64)
     region = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = region < N
-    place = regions + image * stride + region * 4
-    x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
-    x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
+    x1, y1, x2, y2 = read_boxes(regions + image * stride, region, inside)
     area = (x2 - x1) * (y2 - y1)
     best_iou, best_index = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.int64)
     best_iof = tl.zeros([BLOCK], tl.float32)
@@ -65,9 +63,7 @@ def _best_regions(regions, stride, boxes, largest, best, N, G, BLOCK: tl.constex
     image = tl.program_id(1).to(tl.int64)
     region = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = region < N
-    place = regions + image * stride + region * 4
-    x1, y1 = tl.load(place, mask=inside, other=0.0), tl.load(place + 1, mask=inside, other=0.0)
-    x2, y2 = tl.load(place + 2, mask=inside, other=0.0), tl.load(place + 3, mask=inside, other=0.0)
+    x1, y1, x2, y2 = read_boxes(regions + image * stride, region, inside)
     area = (x2 - x1) * (y2 - y1)
     flags = tl.zeros([BLOCK], tl.int32)
     for slot in range(G):
